@@ -1,0 +1,1 @@
+"""Dagster assets, thin: each body calls one function of `debitura_pipeline`."""

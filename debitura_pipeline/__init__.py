@@ -1,0 +1,1 @@
+"""Debitura pipeline: cases and revenue of a referral partner's clients, extracted with proof, in DuckDB or Postgres."""

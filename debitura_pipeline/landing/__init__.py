@@ -1,0 +1,1 @@
+"""Pages as they were read, turned into typed, redacted Parquet: the landing zone."""

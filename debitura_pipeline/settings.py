@@ -1,0 +1,234 @@
+"""Environment -> one frozen, checked `Settings`. Nothing else in the project reads the environment.
+
+Belongs here: names, defaults, checks, the privacy key's file. Does not: opening connections. Called by the
+command line, the Dagster resources and the tests, once each.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar, cast, get_args
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from debitura_pipeline.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+Environment = Literal["sandbox", "test", "production"]
+Privacy = Literal["pseudonymous", "full"]
+
+API_HOSTS = {"test": "https://testreferral-api.debitura.com", "production": "https://referral-api.debitura.com"}
+CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production": "https://customer-api.debitura.com"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+PRIVACY_KEY_BYTES = 32
+
+T = TypeVar("T")
+
+
+class Secret:
+    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+
+@dataclass(frozen=True)
+class WarehouseUrl:
+    """Where the warehouse is. `engine` is `duckdb` (then `path`) or `postgresql` (then `dsn`, which holds a password)."""
+
+    engine: Literal["duckdb", "postgresql"]
+    path: Path | None = None
+    dsn: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An API to talk to: where, with which key. `is_simulated`: the sandbox, whose clock is its own."""
+
+    base_url: str
+    api_key: Secret
+    customer_url: str | None
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked. `api_url` is None where the embedded sandbox is to be used."""
+
+    environment: Environment
+    api_url: str | None
+    api_key: Secret | None
+    customer_api_url: str | None
+    warehouse: WarehouseUrl
+    data_dir: Path
+    privacy: Privacy
+    privacy_key: Secret | None = field(repr=False)
+    requests_per_minute: int
+    concurrency: int
+    refresh_days: int
+    dagster_home: Path
+
+    @property
+    def uses_embedded_sandbox(self) -> bool:
+        return self.api_url is None
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.data_dir / "landing"
+
+    @property
+    def published_dir(self) -> Path:
+        return self.data_dir / "published"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.data_dir / "reports"
+
+    def obtain_privacy_key(self) -> bytes:
+        """Key of the debtor pseudonyms: the setting, else the data directory's own, made once with mode 0600."""
+        if self.privacy_key is not None:
+            return self.privacy_key.reveal().encode()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        path = self.data_dir / "privacy.key"
+        draft = self.data_dir / f".privacy.{os.getpid()}.key"
+        if not path.exists():
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(PRIVACY_KEY_BYTES))
+            try:
+                os.link(draft, path)  # fails where another process was first: its key then stands
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip().encode()
+
+
+def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROOT) -> Settings:
+    """Settings from `env` (default: the process's environment over the `.env` file at `root`).
+
+    Relative paths are taken from `root`. Raises SettingsError with one line naming the variable, the fault and an
+    example; nothing has been touched then.
+    """
+    values = _environment_over_dotenv(root) if env is None else dict(env)
+    read = _Reader({name: value.strip() for name, value in values.items() if value is not None})
+    environment = cast(Environment, read.choice("DEBITURA_ENVIRONMENT", "sandbox", get_args(Environment)))
+    own_url = read.url("DEBITURA_API_URL")
+    key = read.text("DEBITURA_API_KEY")
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+        raise _wrong("DEBITURA_API_KEY", "holds spaces or characters that a header cannot carry", "the key as Debitura issued it")
+    if key is None and (own_url is not None or environment != "sandbox"):
+        why = "an API address is set" if own_url is not None else f"the environment is {environment}"
+        raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
+    data_dir = read.path("DEBITURA_DATA_DIR", root / "data", root)
+    privacy_key = read.text("DEBITURA_PRIVACY_KEY")
+    if privacy_key is not None and len(privacy_key) < 16:
+        raise _wrong("DEBITURA_PRIVACY_KEY", "is shorter than 16 characters", "64 random hexadecimal digits")
+    return Settings(
+        environment=environment,
+        api_url=own_url or API_HOSTS.get(environment),
+        api_key=Secret(key) if key is not None else None,
+        customer_api_url=read.url("DEBITURA_CUSTOMER_API_URL") or CUSTOMER_HOSTS.get(environment) if own_url is None
+        else read.url("DEBITURA_CUSTOMER_API_URL"),
+        warehouse=_warehouse(read, data_dir, root),
+        data_dir=data_dir,
+        privacy=cast(Privacy, read.choice("DEBITURA_PRIVACY", "pseudonymous", get_args(Privacy))),
+        privacy_key=Secret(privacy_key) if privacy_key is not None else None,
+        requests_per_minute=read.whole("DEBITURA_REQUESTS_PER_MINUTE", 1800, 1, 1_000_000),
+        concurrency=read.whole("DEBITURA_CONCURRENCY", 8, 1, 64),
+        refresh_days=read.whole("DEBITURA_REFRESH_DAYS", 30, 1, 3650),
+        dagster_home=read.path("DAGSTER_HOME", data_dir / "dagster", root),
+    )
+
+
+def _environment_over_dotenv(root: Path) -> dict[str, str]:
+    file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
+    return {**file, **os.environ}
+
+
+def _wrong(name: str, fault: str, example: str) -> SettingsError:
+    return SettingsError(f"{name} {fault}. Example: {name}={example}", variable=name)
+
+
+def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
+    name, example = "DEBITURA_WAREHOUSE", "duckdb:///data/warehouse.duckdb or postgresql://user:password@host:5432/db"
+    url = read.text(name)
+    if url is None:
+        return WarehouseUrl("duckdb", path=data_dir / "warehouse.duckdb")
+    if url.startswith("duckdb:///"):
+        tail = url.removeprefix("duckdb:///")
+        if not tail or tail.endswith("/"):
+            raise _wrong(name, "names no file", example)
+        return WarehouseUrl("duckdb", path=(root / tail).resolve())
+    if url.startswith(("postgresql://", "postgres://")):
+        return WarehouseUrl("postgresql", dsn=Secret(url))
+    raise _wrong(name, "is neither a duckdb:/// nor a postgresql:// address", example)
+
+
+class _Reader:
+    """Typed look-ups over the environment; an empty value counts as not set."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name) or None
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name) or default
+        if value not in allowed:
+            raise _wrong(name, f"is {value!r}, which is none of {', '.join(allowed)}", default)
+        return value
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name)
+        value = self._converted(name, text, int, "whole number", str(default)) if text is not None else default
+        if not low <= value <= high:
+            raise _wrong(name, f"is {value}, outside {low} to {high}", str(default))
+        return value
+
+    def path(self, name: str, default: Path, root: Path) -> Path:
+        text = self.text(name)
+        path = (root / Path(text).expanduser()).resolve() if text is not None else default
+        if path.exists() and not path.is_dir():
+            raise _wrong(name, f"is {path}, which is a file, not a folder", str(default.name))
+        return path
+
+    def url(self, name: str) -> str | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        example = API_HOSTS["test"]
+        parts = self._converted(name, text, urlsplit, "URL", example)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise _wrong(name, "is not a plain http(s) address", example)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise _wrong(name, "is http; outside this machine only https is used", example)
+        return text.rstrip("/")
+
+    @staticmethod
+    def _converted(name: str, text: str, convert: Callable[[str], T], what: str, example: str) -> T:
+        try:
+            return convert(text)
+        except ValueError:
+            raise _wrong(name, f"is not a {what}", example) from None

@@ -1,0 +1,1 @@
+"""Where rows live: current state, history and what the pipeline knows about itself."""
