@@ -1,0 +1,102 @@
+"""What a verified window rests on: the API's totals, the rows read, the file landed. Also a line of the journal.
+
+Belongs here: the record and its two forms, object and journal line. Does not: getting it (`read.py`). Used by the reader,
+the proof and the merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.api.envelope import Envelope, Total
+from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.landing.findings import BadRow, Drift
+
+# Sums that move with exchange rates from one answer to the next, so they say nothing about the list having moved.
+FLOATING = ("Pending", "debitura_revenue")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the API states of a listing on one page: how many rows match, and its summary."""
+
+    count: int
+    summary: Mapping[str, Total]
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> Totals:
+        return cls(envelope.total_results, dict(envelope.totals))
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        """Equal on two answers only if nothing that shows in counts or settled sums happened between them."""
+        settled = [
+            (name, total.count, None if name in FLOATING else total.usd) for name, total in sorted(self.summary.items())
+        ]
+        return self.count, *settled
+
+    def as_json(self) -> dict[str, Any]:
+        sums = {name: [total.count, None if total.usd is None else str(total.usd)] for name, total in self.summary.items()}
+        return {"count": self.count, "summary": sums}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Totals:
+        summary = {
+            name: Total(count, None if usd is None else Decimal(usd)) for name, (count, usd) in data["summary"].items()
+        }
+        return cls(data["count"], summary)
+
+
+@dataclass(frozen=True)
+class VerifiedWindow:
+    """A window whose pages agreed and whose distinct keys were as many as the API counts. `file` is None if it is empty."""
+
+    window: Window
+    seq: int
+    totals: Totals
+    rows: int
+    distinct: int
+    attempts: int
+    file: str | None
+    sha256: str | None
+    bad: tuple[BadRow, ...] = ()
+    drift: tuple[Drift, ...] = ()
+
+    def as_line(self) -> dict[str, Any]:
+        return {
+            "name": self.window.name,
+            "start": self.window.start,
+            "end": self.window.end,
+            "seq": self.seq,
+            "api": self.totals.as_json(),
+            "rows": self.rows,
+            "distinct": self.distinct,
+            "attempts": self.attempts,
+            "file": self.file,
+            "sha256": self.sha256,
+            "bad": [vars(row) for row in self.bad],
+            "drift": [vars(item) for item in self.drift],
+        }
+
+    @classmethod
+    def from_line(cls, line: dict[str, Any]) -> VerifiedWindow:
+        return cls(
+            Window(_instant(line["start"]), _instant(line["end"])),
+            line["seq"],
+            Totals.from_json(line["api"]),
+            line["rows"],
+            line["distinct"],
+            line["attempts"],
+            line["file"],
+            line["sha256"],
+            tuple(BadRow(**row) for row in line["bad"]),
+            tuple(Drift(**item) for item in line["drift"]),
+        )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None

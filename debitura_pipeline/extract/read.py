@@ -1,0 +1,203 @@
+"""Reads windows of a listing and verifies each: every page of one version, as many distinct keys as the API counts.
+
+Belongs here: reading, splitting, trying again, landing. Does not: choosing what to read (`plan.py`), proving the listing as
+a whole (`prove.py`). Used by `sync.py`. Nothing here trusts the order of rows, page numbers or the end of a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.errors import DebituraError, UnprovenError
+from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
+from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.landing.shape import Shaped, Shaper
+from debitura_pipeline.landing.store import SyncFolder
+
+PAGE_ROWS = 100  # the API's largest page
+MAX_WINDOW_ROWS = 3_000  # 30 pages, some 3 MB: cheap to read again when the list moved, and a month of most partners
+MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sync is: pages read of those known to be needed so far, rows landed."""
+
+    resource: str
+    pages: int
+    pages_known: int
+    rows: int
+    windows: int
+
+
+@dataclass
+class Reader:
+    """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection."""
+
+    client: ApiClient
+    shaper: Shaper
+    shaping: ThreadPoolExecutor
+    folder: SyncFolder
+    listing: Listing
+    upper: datetime
+    filters: tuple[tuple[str, str], ...] = ()
+    progress: Callable[[Progress], None] | None = None
+    landed: dict[Window, VerifiedWindow] = field(default_factory=dict)
+    earliest: datetime | None = None
+    _pages: int = 0
+    _pages_known: int = 0
+    _rows: int = 0
+    _next_seq: int = 1
+
+    def __post_init__(self) -> None:
+        """Take up what an interrupted sync has landed already, file by file checked."""
+        for line in self.folder.of("window"):
+            self._next_seq = max(self._next_seq, line["seq"] + 1)
+            if line["file"] is None or self.folder.file_intact(line):
+                verified = VerifiedWindow.from_line(line)
+                self.landed[verified.window] = verified
+
+    async def read(self, windows: Sequence[Window], *, again: bool = False) -> list[VerifiedWindow]:
+        """Verified windows that cover `windows`, several read side by side; `again` reads even what is landed.
+
+        Raises UnprovenError naming the window that would not hold still, or the ApiError that ended the reading.
+        """
+        open_windows = asyncio.Semaphore(self.client.concurrency)
+        results: list[VerifiedWindow] = []
+
+        async def one(window: Window) -> None:
+            async with open_windows:
+                verified, parts = await self._read_or_split(window, again)
+            results.extend(verified)
+            for part in parts:
+                group.create_task(one(part))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for window in windows:
+                    group.create_task(one(window))
+        except BaseExceptionGroup as problems:
+            raise _first(problems) from None
+        return sorted(results, key=lambda verified: verified.seq)
+
+    async def totals(self, window: Window) -> Totals:
+        """What the API states of a window now; one request."""
+        return Totals.of((await self._page(window, 1)).envelope)
+
+    async def _read_or_split(self, window: Window, again: bool) -> tuple[list[VerifiedWindow], tuple[Window, ...]]:
+        if window in self.landed and not again:
+            return [self.landed[window]], ()
+        fault = ""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            first = await self._page(window, 1)
+            self._note_earliest(window, first)
+            if first.envelope.total_results > MAX_WINDOW_ROWS:
+                parts = window.split(self.earliest or self.upper, self.upper)
+                if parts:
+                    return [], parts
+            shaped, fault = await self._whole(window, first)
+            if shaped is not None:
+                return [await self._land(window, first, shaped, attempt)], ()
+        parts = window.split(self.earliest or self.upper, self.upper)
+        if parts:  # smaller windows have a better chance to hold still
+            return [], parts
+        raise UnprovenError(
+            f"Reading {self.listing.resource} of {window.name} failed: {fault} in each of {MAX_ATTEMPTS} readings. "
+            "Nothing of this sync reached the warehouse; run it again when the API is quieter.",
+            resource=self.listing.resource,
+            window=window.name,
+        )
+
+    async def _whole(self, window: Window, first: Page) -> tuple[Shaped | None, str]:
+        """All pages as one shaped window, or None and what does not agree."""
+        count = -(-first.envelope.total_results // PAGE_ROWS)
+        self._pages_known += max(count - 1, 0)
+        pages = [first, *await asyncio.gather(*(self._page(window, number) for number in range(2, count + 1)))]
+        version = Totals.of(first.envelope).version
+        if any(Totals.of(page.envelope).version != version for page in pages):
+            return None, "its pages state different totals"
+        canonical = all(page.envelope.is_canonical for page in pages)
+        shaped = await asyncio.get_running_loop().run_in_executor(
+            self.shaping, lambda: self.shaper.shape(self.listing.resource, [page.body for page in pages], canonical=canonical)
+        )
+        if shaped.distinct_keys != first.envelope.total_results:
+            return None, f"{shaped.distinct_keys} distinct keys for {first.envelope.total_results} rows announced"
+        return shaped, ""
+
+    async def _land(self, window: Window, first: Page, shaped: Shaped, attempt: int) -> VerifiedWindow:
+        seq, self._next_seq = self._next_seq, self._next_seq + 1
+        file = f"{seq:06d}.parquet" if shaped.good else None
+        sha256 = None
+        if file is not None:
+            path = self.folder.path / file
+            sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
+        verified = VerifiedWindow(
+            window, seq, Totals.of(first.envelope), shaped.rows, shaped.distinct_keys, attempt, file, sha256, shaped.bad, shaped.drift
+        )
+        self.folder.append("window", **verified.as_line())
+        self.landed[window] = verified
+        self._rows += shaped.rows
+        self._tell()
+        return verified
+
+    async def _page(self, window: Window, number: int) -> Page:
+        if number == 1:
+            self._pages_known += 1
+        page = await self.client.page(window.query(self.listing, self.filters), number)
+        self._pages += 1
+        self._tell()
+        return page
+
+    def _note_earliest(self, window: Window, first: Page) -> None:
+        """The first row's instant, where a window without lower bound has to be parted."""
+        if window.start is None and first.envelope.total_results > 0:
+            self.earliest = _earliest(first.body, self.listing) or self.earliest
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            state = Progress(self.listing.resource, self._pages, self._pages_known, self._rows, len(self.landed))
+            self.progress(state)
+
+
+def _earliest(body: bytes, listing: Listing) -> datetime | None:
+    """Earliest instant among a page's rows by the listing's own dates, aware UTC; None where none can be read."""
+    document = {name.lower(): value for name, value in json.loads(body).items()}
+    found = []
+    for row in document.get(listing.rows_key.lower()) or []:
+        fields = {name.lower(): value for name, value in row.items()}
+        texts = [fields.get(name.lower()) for name in ("date", "dateCreated", "dateLinked")]
+        payment = fields.get("payment")
+        if isinstance(payment, dict):
+            texts += [value for name, value in payment.items() if name.lower() == "paymentdate"]
+        found += [instant for instant in map(_parsed, texts) if instant is not None]
+    return min(found, default=None)
+
+
+def _parsed(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to show of several that happened at once: one raised on purpose before any other."""
+    flat: list[BaseException] = []
+    stack: list[BaseException] = [problems]
+    while stack:
+        problem = stack.pop()
+        if isinstance(problem, BaseExceptionGroup):
+            stack.extend(problem.exceptions)
+        else:
+            flat.append(problem)
+    return next((problem for problem in flat if isinstance(problem, DebituraError)), flat[0])

@@ -1,0 +1,112 @@
+"""Windows: stretches of a listing that follow the calendar, so that one keeps its identity from night to night.
+
+Belongs here: how a stretch is named, bounded and split. Pure. Does not: knowing what a window holds. Used by the planner
+and the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from debitura_pipeline.api.listings import Listing, Query
+
+OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an API that drops fractions
+MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
+THIRDS = (1, 11, 21)  # days on which the thirds of a month begin
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows from `start` up to `end` (aware UTC); None means without bound. Neighbours share their bound."""
+
+    start: datetime | None
+    end: datetime | None
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"a window must end after it starts: {self.start} to {self.end}")
+
+    @property
+    def name(self) -> str:
+        """Short name for messages and file names: `all`, `2026-03`, `2026-03-01..11`, `2026-03-07`, `2026-03-07T05`."""
+        if self.start is None:
+            return "all" if self.end is None else f"before-{_stamp(self.end)}"
+        if self.end is None:
+            return f"after-{_stamp(self.start)}"
+        for level, text in (("month", "%Y-%m"), ("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H")):
+            if (self.start, self.end) == _unit(self.start, level):
+                return self.start.strftime(text)
+        return f"{_stamp(self.start)}..{_stamp(self.end)}"
+
+    def query(self, listing: Listing, filters: tuple[tuple[str, str], ...] = ()) -> Query:
+        """The listing between the window's bounds, a second of the neighbour before included."""
+        start = self.start - OVERLAP if self.start is not None else None
+        return Query(listing, start, self.end, filters)
+
+    def split(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
+        """Smaller windows that cover this one, or none where it cannot be split further.
+
+        `earliest` is the first row's instant as far as known, `upper` the sync's upper bound; they part a window
+        without bounds. A month gives thirds, a third days, a day hours.
+        """
+        if self.start is None or self.end is None:
+            return self._split_unbounded(earliest, upper)
+        for level in ("month", "third", "day", "hour"):
+            parts = tuple(_cut(self.start, self.end, level))
+            if len(parts) > 1:
+                return parts
+        return ()
+
+    def _split_unbounded(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
+        if self.start is not None:  # after the upper bound: rows dated in the future, read as they come
+            return ()
+        end = self.end or upper
+        first = min(earliest, end - timedelta(hours=1))
+        begin = _unit(first, "month")[0]
+        if self.end is not None and begin >= _months_back(self.end, 1):
+            begin = _months_back(self.end, MONTHS_BEFORE)
+        if begin <= DAWN:
+            return ()
+        tail = (Window(upper, None),) if self.end is None else ()
+        return (Window(None, begin), *_cut(begin, end, "month"), *tail)
+
+
+def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:
+    at = start
+    while at < end:
+        following = min(_unit(at, level)[1], end)
+        yield Window(at, following)
+        at = following
+
+
+def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
+    """Bounds of the calendar unit that `at` lies in."""
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if level == "hour":
+        hour = day.replace(hour=at.hour)
+        return hour, hour + timedelta(hours=1)
+    if level == "day":
+        return day, day + timedelta(days=1)
+    month = day.replace(day=1)
+    following = (month + timedelta(days=32)).replace(day=1)
+    if level == "month":
+        return month, following
+    begin = max(first for first in THIRDS if first <= at.day)
+    later = [first for first in THIRDS if first > at.day]
+    return day.replace(day=begin), day.replace(day=later[0]) if later else following
+
+
+def _months_back(at: datetime, months: int) -> datetime:
+    number = at.year * 12 + at.month - 1 - months
+    if number < DAWN.year * 12:
+        return DAWN
+    return datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
+
+
+def _stamp(at: datetime) -> str:
+    if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0):
+        return at.strftime("%Y-%m-%d")
+    return at.strftime("%Y-%m-%dT%H:%M:%S")
