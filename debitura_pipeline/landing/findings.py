@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that does not fit the contract. `payload` is its redacted JSON text; `row_key` its id where it has a usable one."""
+    """A row that does not fit the contract. `payload`: its redacted JSON text; `row_key`: its id, where it has one."""
 
     payload_sha256: str
     row_key: str | None
