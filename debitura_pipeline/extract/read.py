@@ -17,7 +17,7 @@ from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import Listing
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.extract.windows import DAWN, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
@@ -90,6 +90,15 @@ class Reader:
     async def totals(self, window: Window) -> Totals:
         """What the API states of a window now; one request."""
         return Totals.of((await self._page(window, 1)).envelope)
+
+    async def read_whole(self, window: Window) -> VerifiedWindow | None:
+        """The window read as one list however long it is, or None where it would not hold still."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            first = await self._page(window, 1)
+            shaped, _ = await self._whole(window, first)
+            if shaped is not None:
+                return await self._land(window, first, shaped, attempt)
+        return None
 
     async def _read_or_split(self, window: Window, again: bool) -> tuple[list[VerifiedWindow], tuple[Window, ...]]:
         if window in self.landed and not again:
@@ -167,7 +176,7 @@ class Reader:
 
 
 def _earliest(body: bytes, listing: Listing) -> datetime | None:
-    """Earliest instant among a page's rows by the listing's own dates, aware UTC; None where none can be read."""
+    """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None where there is none."""
     document = {name.lower(): value for name, value in json.loads(body).items()}
     found = []
     for row in document.get(listing.rows_key.lower()) or []:
@@ -176,7 +185,7 @@ def _earliest(body: bytes, listing: Listing) -> datetime | None:
         payment = fields.get("payment")
         if isinstance(payment, dict):
             texts += [value for name, value in payment.items() if name.lower() == "paymentdate"]
-        found += [instant for instant in map(_parsed, texts) if instant is not None]
+        found += [instant for instant in map(_parsed, texts) if instant is not None and instant > DAWN]
     return min(found, default=None)
 
 

@@ -1,12 +1,13 @@
-"""What landing finds wrong or new in the rows: rows that do not fit the contract, fields and values never seen.
+"""What a sync finds out besides rows: rows that do not fit, fields and values never seen, totals compared.
 
-Belongs here: the two shapes, shared by the shaper, which makes them, and the warehouse, which keeps them in
-`ops.quarantine` and `ops.schema_drift`. Does not: finding them.
+Belongs here: the shapes, shared by those who make them (the shaper, the control totals) and the warehouse, which keeps
+them in `ops.quarantine`, `ops.schema_drift` and `ops.control_totals`. Does not: finding them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,22 @@ class Drift:
     kind: str
     field: str
     value: str | None
+
+
+@dataclass(frozen=True)
+class ControlTotal:
+    """The API's figure beside ours. `unit` is `count` or `usd`; `verdict` is `equal`, `differs` or `unproven`."""
+
+    resource: str
+    check_name: str
+    scope: str  # 'all', or a creditor_id
+    bucket: str
+    unit: str
+    api_value: Decimal
+    warehouse_value: Decimal
+    verdict: str
+    detail: str | None = None
+
+    @property
+    def difference(self) -> Decimal:
+        return self.api_value - self.warehouse_value

@@ -1,0 +1,74 @@
+"""Control totals of rows, in SQL: what the API's summaries count and add up, counted over our own rows.
+
+Belongs here: the predicates of the API's buckets. Does not: asking the API or comparing (`control.py`). The same
+statements run over landed Parquet and over `raw`. dbt derives `revenue_stage` with the same rules; a test holds the two
+together.
+"""
+
+from __future__ import annotations
+
+STAGES = (
+    "Pending",
+    "ConfirmedPendingInvoice",
+    "AwaitingCollectionPartnerPayment",
+    "ReadyToInvoiceDebitura",
+    "AwaitingDebituraPayment",
+    "Paid",
+    "Disputed",
+)
+UNCLASSIFIED = "Unclassified"
+
+
+def stage_sql(mode: str | None) -> str:
+    """CASE expression giving a transaction's stage from its three statuses; first match wins.
+
+    `mode` is the partner's invoicing trigger; anything but ConfirmedPipeline reads as PayWhenPaid.
+    """
+    referral = "lower(coalesce(referral_invoicing_status, 'pending'))"
+    platform, commission = "lower(platform_invoicing_status)", "lower(commission_status)"
+    confirmed = ""
+    if (mode or "").lower() == "confirmedpipeline":
+        confirmed = (
+            f"WHEN {referral} = 'pending' AND {commission} = 'paid' AND {platform} IN ('notinvoiced', 'invoiceissued') "
+            "THEN 'ReadyToInvoiceDebitura'"
+        )
+    return f"""CASE
+        WHEN {referral} = 'disputed' THEN 'Disputed'
+        WHEN {referral} = 'paid' THEN 'Paid'
+        WHEN {referral} = 'invoiced' THEN 'AwaitingDebituraPayment'
+        {confirmed}
+        WHEN {referral} = 'pending' AND {platform} = 'paymentreceived' THEN 'ReadyToInvoiceDebitura'
+        WHEN {referral} = 'pending' AND {platform} = 'invoiceissued' THEN 'AwaitingCollectionPartnerPayment'
+        WHEN {referral} = 'pending' AND {platform} = 'notinvoiced' AND {commission} = 'paid' THEN 'ConfirmedPendingInvoice'
+        WHEN {referral} = 'pending' AND {platform} = 'notinvoiced' AND {commission} IN ('unpaid', 'credited') THEN 'Pending'
+        ELSE '{UNCLASSIFIED}'
+    END"""
+
+
+def stage_totals_sql(relation: str, mode: str | None) -> str:
+    """Rows (stage, count, fee in USD) over `relation`, which has the columns of `raw.transactions`."""
+    return f"""
+        SELECT stage, count(*), coalesce(sum(referral_fee_usd), 0)
+        FROM (SELECT {stage_sql(mode)} AS stage, referral_fee_usd FROM {relation}) AS staged
+        GROUP BY stage"""
+
+
+def lifecycle_totals_sql(relation: str) -> str:
+    """One row: total, active, paused, closed, merged over `relation`, which has the columns of `raw.cases`."""
+    return f"""
+        SELECT count(*),
+            count(CASE WHEN lower(lifecycle) = 'active' THEN 1 END),
+            count(CASE WHEN lower(lifecycle) = 'paused' THEN 1 END),
+            count(CASE WHEN lower(lifecycle) = 'closed' THEN 1 END),
+            count(CASE WHEN lower(lifecycle) LIKE 'merged%' THEN 1 END)
+        FROM {relation}"""
+
+
+def client_totals_sql(relation: str) -> str:
+    """One row: total, attributed, onboarded, still pending over `relation`, which has the columns of `raw.clients`."""
+    return f"""
+        SELECT count(*),
+            count(CASE WHEN is_attributed THEN 1 END),
+            count(CASE WHEN onboarding_done THEN 1 END),
+            count(CASE WHEN NOT onboarding_done THEN 1 END)
+        FROM {relation}"""
