@@ -1,0 +1,17 @@
+"""Syncing: one resource from plan to merge, and what is done with the landing zone afterwards."""
+
+from debitura_pipeline.sync.report import SyncReport
+from debitura_pipeline.sync.run import RESOURCES, Tools, sync, sync_client
+from debitura_pipeline.sync.upkeep import read_status, reconcile, replay, verify
+
+__all__ = [
+    "RESOURCES",
+    "SyncReport",
+    "Tools",
+    "read_status",
+    "reconcile",
+    "replay",
+    "sync",
+    "sync_client",
+    "verify",
+]

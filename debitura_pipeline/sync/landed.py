@@ -1,0 +1,66 @@
+"""A finished sync folder, in the shape that the warehouse merges.
+
+Belongs here: journal lines -> `LandedSync`. Does not: reading the API or merging. Used after a reading and by the replay,
+so that both merge the very same thing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from debitura_pipeline.errors import LandingError
+from debitura_pipeline.extract.evidence import VerifiedWindow
+from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
+
+
+def used_windows(folder: SyncFolder) -> list[VerifiedWindow]:
+    """The windows that the certificate rests on, in reading order."""
+    if folder.end is None:
+        raise LandingError(f"{folder.path} is not finished; it cannot be merged.")
+    used = set(folder.end["windows"])
+    windows = [VerifiedWindow.from_line(line) for line in folder.of("window") if line["seq"] in used]
+    return sorted(windows, key=lambda window: window.seq)
+
+
+def landed_from(folder: SyncFolder) -> LandedSync:
+    """What the folder holds, ready to merge. Raises LandingError where it is not finished."""
+    windows = used_windows(folder)
+    begin, end = folder.begin, folder.end or {}
+    tenant = begin["tenant"]
+    mode, fee_pct = begin["partner"]
+    at = folder.instant("at")
+    return LandedSync(
+        sync_id=begin["sync_id"],
+        resource=begin["resource"],
+        mode=begin["mode"],
+        at=at,
+        started_at=folder.instant("at"),
+        finished_at=datetime.fromisoformat(end["finished_at"]),
+        upper_bound=folder.instant("upper_bound"),
+        files=tuple(folder.path / window.file for window in windows if window.file),
+        windows=tuple(_record(window, tenant, at) for window in windows),
+        bad=tuple(row for window in windows for row in window.bad),
+        drift=tuple(item for window in windows for item in window.drift),
+        absent=Absent("client", tenant) if tenant is not None else Absent("all"),
+        requests=end["requests"],
+        retries=end["retries"],
+        rows_read=sum(window.rows for window in windows),
+        partner=(mode, Decimal(fee_pct) if fee_pct is not None else None),
+        message=end["message"],
+    )
+
+
+def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:
+    return WindowRecord(
+        from_=window.window.start,
+        to=window.window.end,
+        scope=tenant or "all",
+        api_count=window.totals.count,
+        rows_read=window.distinct,
+        attempts=window.attempts,
+        verified_at=at,
+        file=window.file,
+        sha256=window.sha256,
+    )

@@ -1,0 +1,269 @@
+"""One resource from plan to merge, and the partner's clients, cases and transactions in turn.
+
+Belongs here: the order of things. Does not: how pages are read (`extract/`), shaped (`landing/`) or merged (`warehouse/`).
+Called by the command line and by the Dagster assets. Nothing reaches `raw` before every window is landed and verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.listings import LISTINGS
+from debitura_pipeline.errors import DebituraError, ShrinkRefused
+from debitura_pipeline.extract.control import control_totals, per_client_totals
+from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.extract.plan import Knowledge, Plan, plan
+from debitura_pipeline.extract.prove import Proof, prove
+from debitura_pipeline.extract.read import Progress, Reader
+from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.store import SyncFolder, discard, folders
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.landed import landed_from, used_windows
+from debitura_pipeline.sync.report import SyncReport
+from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.open import open_warehouse
+
+RESOURCES = ("clients", "cases", "transactions")
+RESUME_WITHIN = timedelta(days=1)  # an interrupted sync older than this starts afresh
+SKEW_REPORTED = timedelta(minutes=5)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The world outside: clocks, sleep and chance. Tests pass their own."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.SystemRandom().random
+    token: Callable[[], str] = lambda: secrets.token_hex(3)
+
+
+def sync(
+    settings: Settings,
+    endpoint: Endpoint,
+    resources: Sequence[str] = RESOURCES,
+    *,
+    full: bool = False,
+    allow_shrink: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    tools: Tools | None = None,
+) -> list[SyncReport]:
+    """Read, prove and merge `resources`, each whole; one report each, in the order clients, cases, transactions.
+
+    Raises the DebituraError that ended the first resource that failed; those before it stay merged.
+    """
+
+    async def work(session: _Session) -> list[SyncReport]:
+        wanted = [resource for resource in RESOURCES if resource in resources]
+        return [await session.resource(resource, full=full, allow_shrink=allow_shrink) for resource in wanted]
+
+    return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+
+
+def sync_client(
+    settings: Settings,
+    endpoint: Endpoint,
+    tenant: str,
+    creditor_id: str,
+    progress: Callable[[Progress], None] | None = None,
+    tools: Tools | None = None,
+) -> list[SyncReport]:
+    """Read, prove and merge the cases and transactions of one tenant, whole. `creditor_id` is for messages only."""
+
+    async def work(session: _Session) -> list[SyncReport]:
+        log.info("loading the history of client %s", creditor_id)
+        return [await session.resource(resource, tenant=tenant) for resource in ("cases", "transactions")]
+
+    return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+
+
+async def _with_session(
+    settings: Settings,
+    endpoint: Endpoint,
+    progress: Callable[[Progress], None] | None,
+    tools: Tools,
+    work: Callable[[_Session], Coroutine[Any, Any, T]],
+) -> T:
+    """Open client, shaper and their thread, ask who the partner is, do the work, close all."""
+    async with open_client(settings, endpoint, tools) as client:
+        partner = await read_partner(client)
+        with (
+            Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper,
+            ThreadPoolExecutor(1, "shape") as shaping,
+        ):
+            return await work(_Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+
+
+def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
+    """The client for `endpoint`; its budget is remembered between runs but for the sandbox, which forgets too."""
+    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
+    budget = Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
+    return ApiClient(
+        endpoint.base_url,
+        endpoint.api_key,
+        budget,
+        settings.concurrency,
+        clock=tools.now,
+        sleep=tools.sleep,
+        random=tools.chance,
+    )
+
+
+async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
+    """The partner's invoicing trigger mode and fee percentage; the rest of `GET /me` is left where it is."""
+    document = await client.document("GET", "/me", what="the partner's own record")
+    fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+    mode, pct = fields.get("invoicingtriggermode"), fields.get("referralfeepercentage")
+    return (mode if isinstance(mode, str) else None), (Decimal(pct) if isinstance(pct, int | Decimal) else None)
+
+
+@dataclass
+class _Session:
+    settings: Settings
+    endpoint: Endpoint
+    tools: Tools
+    client: ApiClient
+    shaper: Shaper
+    shaping: ThreadPoolExecutor
+    progress: Callable[[Progress], None] | None
+    partner: tuple[str | None, Decimal | None]
+
+    def __post_init__(self) -> None:
+        """The API's clock, from its first answer; the machine's where it gave none."""
+        self._at = self.client.server_time or self.tools.now()
+        self._since = self.tools.monotonic()
+        skew = self._at - self.tools.now()
+        self.message = None
+        if abs(skew) > SKEW_REPORTED and not self.endpoint.is_simulated:
+            self.message = f"the API's clock is {skew.total_seconds():.0f} s off this machine's; the API's counts"
+            log.warning("%s", self.message)
+
+    def now(self) -> datetime:
+        return self._at + timedelta(seconds=self.tools.monotonic() - self._since)
+
+    async def resource(
+        self, resource: str, *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
+    ) -> SyncReport:
+        """One resource: plan, read, prove, land, merge, compare totals. A failure leaves its line in `ops.syncs`."""
+        self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
+        with open_warehouse(self.settings) as warehouse:
+            warehouse.prepare()
+            chosen = plan(Knowledge(_live_rows(warehouse, resource)), full=full)
+            folder = self._folder(warehouse, resource, chosen, tenant)
+        try:
+            if folder.end is None:
+                await self._land(folder, resource, chosen, tenant)
+            return self._merge(folder, allow_shrink)
+        except DebituraError as error:
+            self._note_failure(folder, error)
+            raise
+
+    def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
+        """The folder of an interrupted sync of the same kind, or a new one."""
+        at = self.now()
+        newest = _newest_merge(warehouse, resource)
+        mode = "client" if tenant is not None else chosen.mode
+        for folder in folders(self.settings.landing_dir, resource):
+            if not folder.is_open:
+                continue
+            began = folder.instant("at")
+            same = folder.begin["tenant"] == tenant and began + RESUME_WITHIN > at and (newest is None or newest <= began)
+            if same and folder.begin["partner"] == _partner_text(self.partner):
+                log.info("resuming sync %s", folder.begin["sync_id"])
+                return folder
+            if folder.begin["tenant"] == tenant:
+                discard(folder)
+        sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
+        return SyncFolder.create(
+            self.settings.landing_dir, resource, sync_id,
+            mode=mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
+        )  # fmt: skip
+
+    async def _land(self, folder: SyncFolder, resource: str, chosen: Plan, tenant: str | None) -> None:
+        filters = (("ExternalTenantId", tenant),) if tenant is not None else ()
+        reader = Reader(
+            self.client, self.shaper, self.shaping, folder, LISTINGS[resource], folder.instant("upper_bound"), filters, self.progress
+        )
+        windows: tuple[Window, ...] = chosen.windows
+        proof: Proof = await prove(reader, await reader.read(windows), self.partner[0])
+        folder.append(
+            "end",
+            windows=[window.seq for window in proof.windows],
+            api=proof.totals.as_json(),
+            finished_at=self.now(),
+            requests=self.client.stats.requests - self._requests,
+            retries=self.client.stats.retries - self._retries,
+            message=self.message,
+        )
+
+    def _merge(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
+        landed = landed_from(folder)
+        with open_warehouse(self.settings) as warehouse:
+            try:
+                counts = warehouse.merge(landed, allow_shrink=allow_shrink)
+            except ShrinkRefused as error:
+                folder.append("refused", reason=str(error))
+                raise
+            folder.append("merged", at=self.now())
+            totals = self._compare(warehouse, folder, landed.resource)
+            warehouse.write_control_totals(landed.sync_id, landed.at, totals)
+        _drop_superseded(folder)
+        return SyncReport.of(landed, counts, totals)
+
+    def _compare(self, warehouse: Warehouse, folder: SyncFolder, resource: str) -> list[ControlTotal]:
+        """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
+        if folder.begin["tenant"] is not None or folder.end is None:
+            return []
+        found = control_totals(resource, Totals.from_json(folder.end["api"]), self.partner[0], warehouse.rows)
+        return found + (per_client_totals(warehouse.rows) if resource == "transactions" else [])
+
+    def _note_failure(self, folder: SyncFolder, error: DebituraError) -> None:
+        """Best effort: the error itself is what the caller has to see."""
+        try:
+            with open_warehouse(self.settings) as warehouse:
+                begin = folder.begin
+                warehouse.record_failure(
+                    begin["sync_id"], begin["resource"], begin["mode"], folder.instant("at"), self.now(),
+                    self.client.stats.requests - self._requests, self.client.stats.retries - self._retries, str(error),
+                )  # fmt: skip
+        except DebituraError as second:
+            log.warning("the failed sync could not be noted: %s", second)
+
+
+def _live_rows(warehouse: Warehouse, resource: str) -> int:
+    return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])  # noqa: S608
+
+
+def _newest_merge(warehouse: Warehouse, resource: str) -> datetime | None:
+    found = warehouse.rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = ? AND status = 'done'", (resource,))
+    return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
+
+
+def _partner_text(partner: tuple[str | None, Decimal | None]) -> list[str | None]:
+    return [partner[0], None if partner[1] is None else str(partner[1])]
+
+
+def _drop_superseded(folder: SyncFolder) -> None:
+    """Remove files of readings that were done again: the folder then holds each row's last reading only."""
+    used = {window.file for window in used_windows(folder)}
+    for path in folder.path.glob("*.parquet"):
+        if path.name not in used:
+            path.unlink()
