@@ -1,0 +1,14 @@
+{# Where things stand: schema names as they are, and relations without the database's name, so that views keep working
+   in a copy of the file under another name. #}
+
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}
+
+{% macro ref() -%}
+    {%- do return(builtins.ref(*varargs, **kwargs).include(database=false)) -%}
+{%- endmacro %}
+
+{% macro source() -%}
+    {%- do return(builtins.source(*varargs, **kwargs).include(database=false)) -%}
+{%- endmacro %}

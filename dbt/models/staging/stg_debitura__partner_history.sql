@@ -1,0 +1,6 @@
+select
+    invoicing_trigger_mode,
+    referral_fee_pct,
+    _valid_from as valid_from,
+    _valid_to as valid_to
+from {{ source('raw', 'partner_history') }}
