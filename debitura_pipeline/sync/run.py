@@ -222,9 +222,9 @@ class _Session:
             except ShrinkRefused as error:
                 folder.append("refused", reason=str(error))
                 raise
-            folder.append("merged", at=self.now())
             totals = self._compare(warehouse, folder, landed.resource)
             warehouse.write_control_totals(landed.sync_id, landed.at, totals)
+        folder.append("merged", at=self.now())  # last: a crash before it merges the same landing again, which changes nothing
         _drop_superseded(folder)
         return SyncReport.of(landed, counts, totals)
 

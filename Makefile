@@ -1,0 +1,65 @@
+# Needs git, make and Python 3.11, 3.12 or 3.13; not root. Every target sets up what it needs; a second run installs nothing.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+LINT := .venv-lint
+BIN := $(VENV)/bin
+PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
+
+.PHONY: help setup nightly test dev lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## virtual environment with locked dependencies, and the dbt manifest
+	@$(BIN)/python -m debitura_pipeline.orchestration.manifest
+
+nightly: setup ## the main job once, a simulated night later each time unless the settings say otherwise
+	@$(BIN)/debitura nightly
+
+test: setup $(VENV)/.ready-dev ## every test, on real parts
+	@$(BIN)/python -m pytest $(ARGS)
+
+dev: setup ## Dagster UI, daemon, schedule and sensors
+	@$(BIN)/debitura dev
+
+lint: $(LINT)/.ready $(VENV)/.ready ## format, lint and strict types, nothing changed
+	@$(LINT)/bin/ruff format --check .
+	@$(LINT)/bin/ruff check .
+	@$(LINT)/bin/mypy
+
+format: $(LINT)/.ready ## put the code in form
+	@$(LINT)/bin/ruff format .
+	@$(LINT)/bin/ruff check --fix .
+
+bench: setup $(VENV)/.ready-dev ## the benchmarks of bench/README.md
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: ## new locks from requirements*.in (needs uv on the PATH)
+	@for set in requirements requirements-dev requirements-lint; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+			--no-header $$set.in --output-file $$set.txt; done
+
+clean: ## remove environments and caches, never the data
+	rm -rf $(VENV) $(LINT) *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) --requirement requirements.txt
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@echo "Adding what the tests need"
+	@$(BIN)/python $(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+$(LINT)/.ready: requirements-lint.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(LINT) (once)"
+	@test -x $(LINT)/bin/python || $(PYTHON) -m venv $(LINT)
+	@$(LINT)/bin/python $(PIP) --requirement requirements-lint.txt
+	@touch $@

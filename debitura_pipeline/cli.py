@@ -1,0 +1,192 @@
+"""The console command `debitura`: arguments in, one function called, text and an exit status out.
+
+Belongs here: options, exit statuses, the closing words. Does not: any work. Exit status 0 done, 1 failed, 2 bad settings
+or usage, 3 a proof that does not hold. Heavy imports wait until a command needs them, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from debitura_pipeline.errors import DebituraError, SettingsError
+from debitura_pipeline.settings import load_settings
+
+FAILED, BAD_SETTINGS, NOT_PROVEN, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    help="Cases and referral revenue of a Debitura partner's clients: extracted with proof, reported with care.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+sandbox_app = typer.Typer(help="The simulated API.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+
+
+@app.command()
+def nightly(
+    same_night: Annotated[
+        bool, typer.Option("--same-night", help="Embedded sandbox only: do not move its world a day on.")
+    ] = False,
+) -> None:
+    """Run the main job once: extract, prove, merge, dbt, report, publish."""
+    from debitura_pipeline.nightly_summary import run_nightly
+
+    raise typer.Exit(run_nightly(load_settings(), advance=not same_night))
+
+
+@app.command()
+def sync(
+    full: Annotated[bool, typer.Option("--full", help="Read everything, whatever the plan.")] = False,
+    only: Annotated[str | None, typer.Option(help="Resources to sync, comma-separated: clients,cases,transactions.")] = None,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Accept a reading that marks many rows deleted.")
+    ] = False,
+) -> None:
+    """Extraction alone: read, prove and merge, without reports."""
+    from debitura_pipeline import console
+    from debitura_pipeline.orchestration.endpoint import connect
+    from debitura_pipeline.sync import sync as run_sync
+
+    settings, resources = load_settings(), _resources(only)
+    with connect(settings) as endpoint, console.shown_progress() as progress:
+        reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
+    console.out.print(console.sync_table(reports))
+
+
+@app.command()
+def replay() -> None:
+    """Rebuild `raw` from the landing zone, without the API."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sync import replay as run_replay
+
+    rows = run_replay(load_settings())
+    console.say("Rebuilt from the landing zone: " + ", ".join(f"{count:,} {name}" for name, count in rows.items()))
+
+
+@app.command()
+def verify(
+    sync_id: Annotated[str | None, typer.Option("--sync", help="One sync's id; without it, all of them.")] = None,
+) -> None:
+    """Check the certificates of past syncs against the landing zone, offline."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sync import verify as run_verify
+
+    findings = run_verify(load_settings(), sync_id)
+    if sync_id is not None and not findings:
+        raise DebituraError(f"No finished sync {sync_id} in the landing zone; `debitura status` shows the last ones.")
+    for finding in findings:
+        for fault in finding.faults:
+            console.say(f"{finding.sync_id}: {fault}")
+    broken = sum(1 for finding in findings if finding.faults)
+    windows, keys = sum(f.windows for f in findings), sum(f.keys for f in findings)
+    console.say(f"{len(findings)} certificates, {windows:,} windows, {keys:,} keys checked; {broken} do not hold")
+    raise typer.Exit(NOT_PROVEN if broken else 0)
+
+
+@app.command()
+def reconcile() -> None:
+    """Ask the API for its own totals and compare; nothing is changed."""
+    from debitura_pipeline import console
+    from debitura_pipeline.orchestration.endpoint import connect
+    from debitura_pipeline.sync import reconcile as run_reconcile
+
+    settings = load_settings()
+    with connect(settings) as endpoint:
+        totals = run_reconcile(settings, endpoint)
+    shown = [total for total in totals if total.scope == "all" or total.verdict != "equal"]
+    console.out.print(console.totals_table(shown))
+    differing = sum(1 for total in totals if total.verdict == "differs")
+    console.say(f"{len(totals)} totals compared, per client included; {differing} differ")
+    raise typer.Exit(NOT_PROVEN if differing else 0)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False) -> None:
+    """Last syncs, row counts, freshness, open problems."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sync import read_status
+
+    settings = load_settings()
+    path = settings.warehouse.path
+    if path is not None and not path.exists():
+        empty = {"resources": {}, "quarantined": 0, "drift": 0, "problems": ["nothing was synced yet"]}
+        console.say(json.dumps(empty) if as_json else "Nothing was synced yet; `make nightly` runs the main job.")
+        return
+    found = read_status(settings)
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    console.out.print(console.status_table(found))
+    for problem in found["problems"]:
+        console.say(f"open: {problem}")
+    if not found["problems"]:
+        console.say("No open problems.")
+
+
+@app.command()
+def doctor() -> None:
+    """Settings, API, warehouse and versions; says how to mend each fault."""
+    from debitura_pipeline import console
+    from debitura_pipeline.doctor import examine
+
+    is_well = True
+    for diagnosis in examine(load_settings()):
+        is_well = is_well and diagnosis.is_well
+        console.say(f"{'ok ' if diagnosis.is_well else 'BAD'} {diagnosis.what}: {diagnosis.seen}")
+        if not diagnosis.is_well:
+            console.say(f"    {diagnosis.cure}")
+    raise typer.Exit(0 if is_well else BAD_SETTINGS)
+
+
+@app.command()
+def dev(
+    port: Annotated[int | None, typer.Option(help="Port of the web interface; a free one if not given.")] = None,
+) -> None:
+    """Dagster's UI, daemon, schedule and sensors, on the same settings; the sandbox too where it is used."""
+    from debitura_pipeline.orchestration.dev import run_dev
+
+    raise typer.Exit(run_dev(load_settings(), port))
+
+
+def _resources(only: str | None) -> tuple[str, ...]:
+    from debitura_pipeline.sync import RESOURCES
+
+    wanted = tuple(name.strip() for name in only.split(",")) if only is not None else RESOURCES
+    unknown = [name for name in wanted if name not in RESOURCES]
+    if unknown or not wanted:
+        raise SettingsError(f"--only knows {', '.join(RESOURCES)}, not {', '.join(unknown)}. Example: --only cases,transactions")
+    return wanted
+
+
+def main() -> NoReturn:
+    """Entry point: run the command; an expected failure is one line and a status, never a stack trace."""
+    sys.exit(_status_of(lambda: app(standalone_mode=True)))
+
+
+def _status_of(run: Callable[[], object]) -> int:
+    try:
+        run()
+    except SettingsError as error:
+        _complain(str(error))
+        return BAD_SETTINGS
+    except DebituraError as error:
+        _complain(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        _complain("Interrupted. What is landed stays; the same command goes on from there.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return 0
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(" ".join(text.split()) + "\n")

@@ -1,0 +1,117 @@
+"""Is everything in order, and if not, how is it mended? The body of `debitura doctor`.
+
+Belongs here: checks that change nothing, and the cure for each fault. Does not: printing. Called by `cli.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.run import Tools, open_client, read_partner
+from debitura_pipeline.warehouse.open import open_warehouse
+
+MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
+PACKAGES = ("dagster", "dagster-dbt", "dagster-postgres", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas", "pyarrow")
+KNOWN_VARIABLES = {
+    "DEBITURA_ENVIRONMENT", "DEBITURA_API_URL", "DEBITURA_API_KEY", "DEBITURA_CUSTOMER_API_URL", "DEBITURA_WAREHOUSE",
+    "DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PRIVACY_KEY", "DEBITURA_REQUESTS_PER_MINUTE",
+    "DEBITURA_CONCURRENCY", "DEBITURA_REFRESH_DAYS", "DEBITURA_ONBOARDING_WRITES",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One check: what was looked at, whether it is well, what was seen, and the cure where it is not."""
+
+    what: str
+    is_well: bool
+    seen: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Diagnosis]:
+    """All checks, the cheap ones first; each yields as soon as it is known."""
+    checks: tuple[Callable[[Settings], Iterator[Diagnosis]], ...] = (_versions, _variables, _disk, _warehouse, _api)
+    for check in checks:
+        yield from check(settings)
+
+
+def _versions(_: Settings) -> Iterator[Diagnosis]:
+    is_known = (3, 11) <= sys.version_info < (3, 14)
+    seen = ".".join(map(str, sys.version_info[:3]))
+    yield Diagnosis("Python", is_known, seen, "Remove .venv, then `make setup PYTHON=python3.11` (3.11 to 3.13).")
+    missing, found = [], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            missing.append(package)
+    yield Diagnosis("packages", not missing, ", ".join(found), f"Missing: {', '.join(missing)}. Run `make setup`.")
+
+
+def _variables(_: Settings) -> Iterator[Diagnosis]:
+    unknown = sorted(name for name in os.environ if name.startswith("DEBITURA_") and name not in KNOWN_VARIABLES)
+    yield Diagnosis(
+        "settings",
+        not unknown,
+        f"not known: {', '.join(unknown)}" if unknown else "read and checked",
+        "Correct the spelling or unset it; the names are in .env.example.",
+    )
+
+
+def _disk(settings: Settings) -> Iterator[Diagnosis]:
+    folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    writable = os.access(folder, os.W_OK)
+    yield Diagnosis(
+        "data directory",
+        writable and free >= MIN_FREE_BYTES,
+        f"{settings.data_dir}, {free / 1024**3:.0f} GiB free" + ("" if writable else ", not writable"),
+        "Free some space or set DEBITURA_DATA_DIR to a folder that you may write to.",
+    )
+    key = settings.data_dir / "privacy.key"
+    if key.exists():
+        mode = key.stat().st_mode & 0o777
+        yield Diagnosis("privacy key", mode == 0o600, f"mode {mode:o}", f"Run `chmod 600 {key}`.")
+
+
+def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
+    path = settings.warehouse.path
+    if path is not None and not path.exists():
+        yield Diagnosis("warehouse", True, f"{path} is not there yet; the first run makes it")
+        return
+    try:
+        with open_warehouse(settings, read_only=True) as warehouse:
+            live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
+        yield Diagnosis("warehouse", True, f"{_place(path)}, {live:,} live transactions")
+    except DebituraError as error:
+        yield Diagnosis("warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE.")
+
+
+def _api(settings: Settings) -> Iterator[Diagnosis]:
+    where = settings.api_url or "embedded sandbox"
+    try:
+        with connect(settings) as endpoint:
+            mode, _ = asyncio.run(_ask(settings, endpoint))
+        yield Diagnosis("API", True, f"{where} answers; invoicing trigger mode {mode or 'not stated'}")
+    except DebituraError as error:
+        yield Diagnosis("API", False, str(error), "Check DEBITURA_ENVIRONMENT, DEBITURA_API_KEY and the network.")
+
+
+async def _ask(settings: Settings, endpoint: Endpoint) -> tuple[str | None, object]:
+    async with open_client(settings, endpoint, Tools()) as client:
+        return await read_partner(client)
+
+
+def _place(path: Path | None) -> str:
+    return str(path) if path is not None else "Postgres"

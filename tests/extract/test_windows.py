@@ -1,0 +1,83 @@
+"""Windows cover the listing without a gap, whatever they are split into."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from debitura_pipeline.api.listings import CASES
+from debitura_pipeline.extract.windows import OVERLAP, Window
+
+UPPER = datetime(2026, 1, 5, 2, 0, tzinfo=UTC)
+instants = st.datetimes(datetime(1990, 1, 1), datetime(2026, 1, 5), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+def assert_covers(whole: Window, parts: tuple[Window, ...]) -> None:
+    assert (parts[0].start, parts[-1].end) == (whole.start, whole.end)
+    for before, after in zip(parts, parts[1:], strict=False):
+        assert before.end == after.start, "a gap here is a row lost"
+
+
+@given(instants)
+def test_everything_is_parted_into_months_with_open_ends(earliest: datetime) -> None:
+    whole = Window(None, None)
+    parts = whole.split(earliest, UPPER)
+    assert_covers(whole, parts)
+    assert parts[-1] == Window(UPPER, None)
+    assert all(part.end - part.start <= timedelta(days=31) for part in parts[1:-1])
+
+
+@given(instants, instants)
+def test_rows_before_the_presumed_first_are_reached_by_going_back(earliest: datetime, end: datetime) -> None:
+    whole = Window(None, end)
+    parts = whole.split(earliest, UPPER)
+    assert_covers(whole, parts)
+    assert parts[0].end < end
+
+
+@given(instants)
+def test_calendar_windows_split_down_to_hours_and_no_further(at: datetime) -> None:
+    month = Window(None, UPPER + timedelta(days=400)).split(at, UPPER)[1]
+    for pieces in (range(3, 4), range(8, 12), range(24, 25)):
+        parts = month.split(at, UPPER)
+        assert_covers(month, parts)
+        assert len(parts) in pieces
+        month = parts[0]
+    assert month.split(at, UPPER) == ()
+
+
+def test_a_month_cut_by_the_upper_bound_is_split_within_its_bounds() -> None:
+    cut = Window(datetime(2026, 1, 1, tzinfo=UTC), UPPER)
+    parts = cut.split(UPPER, UPPER)
+    assert_covers(cut, parts)
+    assert [part.name for part in parts] == [
+        "2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2026-01-05..2026-01-05T02:00:00",
+    ]  # fmt: skip
+
+
+def test_bounds_overlap_so_that_a_dropped_fraction_loses_nothing() -> None:
+    window = Window(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
+    query = window.query(CASES)
+    assert query.from_ == window.start - OVERLAP
+    assert query.to == window.end
+
+
+def test_names_follow_the_calendar() -> None:
+    march = Window(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
+    thirds = march.split(UPPER, UPPER)
+    days = thirds[0].split(UPPER, UPPER)
+    hours = days[6].split(UPPER, UPPER)
+    names = [march.name, thirds[0].name, days[6].name, hours[5].name, Window(None, None).name]
+    assert names == ["2025-03", "2025-03-01..2025-03-11", "2025-03-07", "2025-03-07T05", "all"]
+
+
+def test_a_window_that_ends_before_it_starts_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="must end after"):
+        Window(UPPER, UPPER)
+
+
+def test_what_cannot_be_parted_is_said_to_be_so() -> None:
+    assert Window(UPPER, None).split(UPPER, UPPER) == ()
