@@ -1,0 +1,116 @@
+"""Asset checks: what a reader would want to know before trusting a number. Verdicts come from `orchestration/verdicts.py`.
+
+Blocking, so that nothing is built, reported or published after a failure: keys that are there twice, and control totals
+of the transactions. Everything else is shown and lets the run go on. dbt's own tests are checks of the dbt models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.warehouse import dbt_models
+from debitura_pipeline.orchestration import verdicts
+from debitura_pipeline.orchestration.keys import GAPS, RAW, RESOURCES
+from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.verdicts import Verdict
+
+
+
+
+
+def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict in Dagster's words."""
+    metadata: dict[str, dg.MetadataValue] = {
+        figure: dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.float(float(value))
+        for figure, value in verdict.figures.items()
+    }
+    if verdict.table:
+        metadata["details"] = dg.MetadataValue.md(verdict.table)
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        check_name=name,
+        asset_key=asset,
+        severity=dg.AssetCheckSeverity.WARN if verdict.is_warning else dg.AssetCheckSeverity.ERROR,
+        description=verdict.description,
+        metadata=metadata,
+    )
+
+
+def checks_of(resource: str) -> dg.AssetChecksDefinition:
+    """All checks of one raw table, in one step: the file is opened once."""
+    asset = RAW[resource]
+    blocking = {"unique_keys", "control_totals"} if resource == "transactions" else {"unique_keys"}
+    questions = {
+        "completeness": lambda rows: verdicts.completeness(resource, rows),
+        "control_totals": lambda rows: verdicts.control_totals(resource, rows),
+        "unique_keys": lambda rows: verdicts.unique_keys(resource, rows),
+        "quarantine_empty": lambda rows: verdicts.quarantine_empty(resource, rows),
+        "schema_drift": lambda rows: verdicts.schema_drift(resource, rows),
+    }
+
+    @dg.multi_asset_check(
+        name=f"checks_of_{resource}",
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, blocking=name in blocking, description=_PURPOSES[name])
+            for name in questions
+        ],
+        pool=WAREHOUSE_POOL,
+    )
+    def checks(debitura: Debitura) -> Iterator[dg.AssetCheckResult]:
+        with debitura.warehouse() as warehouse:
+            results = [check_result(name, asset, ask(warehouse.rows)) for name, ask in questions.items()]
+        yield from results
+
+    return checks
+
+
+def freshness_of(resource: str) -> dg.AssetChecksDefinition:
+    """Freshness by Dagster's own event log: it opens nothing, and the API's clock plays no part."""
+    asset = RAW[resource]
+
+    @dg.asset_check(asset=asset, name="freshness", description=_PURPOSES["freshness"])
+    def freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        event = context.instance.get_latest_materialization_event(asset)
+        read_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
+        return check_result("freshness", asset, verdicts.freshness(resource, read_at, datetime.now(UTC)))
+
+    return freshness
+
+
+@dg.asset_check(
+    asset=RAW["clients"],
+    additional_deps=[RAW["transactions"]],
+    pool=WAREHOUSE_POOL,
+    description="What each client's record says of its cases and earnings equals that client's rows.",
+)
+def client_totals(debitura: Debitura) -> dg.AssetCheckResult:
+    with debitura.warehouse() as warehouse:
+        return check_result("client_totals", RAW["clients"], verdicts.client_totals(warehouse.rows))
+
+
+@dg.asset_check(asset=GAPS, name="no_gaps", pool=WAREHOUSE_POOL, description="No money seems to be missing.")
+def attribution_gaps(debitura: Debitura) -> dg.AssetCheckResult:
+    with debitura.warehouse() as warehouse:
+        return check_result("no_gaps", GAPS, verdicts.attribution_gaps(warehouse.rows))
+
+
+_PURPOSES = {
+    "completeness": "The last reading is whole: every window of it was verified.",
+    "control_totals": "The API's own totals equal the warehouse's.",
+    "unique_keys": "Every key is there once, and every current version once in history.",
+    "quarantine_empty": "Every row that the API shows fits the contract.",
+    "schema_drift": "The API sent no field and no value for the first time.",
+    "freshness": "The last reading is at most 26 hours old.",
+}
+
+freshness_checks = [freshness_of(resource) for resource in RESOURCES]
+all_checks = [
+    *(checks_of(resource) for resource in RESOURCES),
+    *freshness_checks,
+    client_totals,
+    *([attribution_gaps] if GAPS in dbt_models.keys else []),
+]

@@ -1,0 +1,58 @@
+"""The API's listings and the raw tables read from them. The work is done in debitura_pipeline/sync/.
+
+Clients, cases and transactions in that order: a case is then never read before the client that it belongs to.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from debitura_pipeline.orchestration.keys import LISTING, RAW, RESOURCES
+from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
+from debitura_pipeline.orchestration.observe import count_listing
+from debitura_pipeline.orchestration.pools import API_POOL, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.sync import sync
+
+
+PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
+
+
+def listing_of(resource: str) -> dg.AssetsDefinition:
+    """A listing of the API, where the lineage begins; observing it asks for its count, in one request."""
+
+    @dg.observable_source_asset(
+        key=LISTING[resource],
+        group_name="debitura_api",
+        description=f"GET {PATHS[resource]}: what Debitura shows; nothing here is ours.",
+        pool=API_POOL,
+    )
+    def listing(debitura: Debitura) -> dg.ObserveResult[None]:
+        with debitura.endpoint() as endpoint:
+            return dg.ObserveResult(metadata=listing_metadata(count_listing(debitura.settings, endpoint, resource)))
+
+    return listing
+
+
+def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
+    """One raw table: read whole, verified, merged with history."""
+
+    @dg.asset(
+        key=RAW[resource],
+        deps=[LISTING[resource], *([RAW[before]] if before else [])],
+        pool=WAREHOUSE_POOL,
+        group_name="raw",
+        kinds={"python", "duckdb"},
+        description=f"All {resource} as the API shows them, each window verified; a row is never removed.",
+    )
+    def raw(debitura: Debitura) -> dg.MaterializeResult[None]:
+        with debitura.endpoint() as endpoint:
+            (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress)
+        debitura.keep(report)
+        return dg.MaterializeResult(metadata=sync_metadata(report))
+
+    return raw
+
+
+listings = [listing_of(resource) for resource in RESOURCES]
+raw_tables = [raw_table(resource, before) for resource, before in zip(RESOURCES, (None, *RESOURCES), strict=False)]

@@ -1,0 +1,24 @@
+"""The partner report as an asset. The page is made in debitura_pipeline/report/."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.warehouse import dbt_models
+from debitura_pipeline.orchestration.keys import PARTNER_REPORT
+from debitura_pipeline.orchestration.metadata import report_metadata
+from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.report import write_report
+
+
+@dg.asset(
+    key=PARTNER_REPORT,
+    deps=[key for key in dbt_models.keys if key.path[0] == "reports"],
+    pool=WAREHOUSE_POOL,
+    group_name="reports",
+    kinds={"html"},
+    description="One self-contained HTML page: what is earned, awaited, estimated, disputed, and whether it adds up.",
+)
+def partner_report(debitura: Debitura) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata=report_metadata(write_report(debitura.settings)))

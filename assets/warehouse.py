@@ -1,0 +1,40 @@
+"""The dbt models as assets, and the published copy of the warehouse. Models live in dbt/; publishing in warehouse/publish.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import dbt_assets
+
+from debitura_pipeline.orchestration import dbt
+from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED
+from debitura_pipeline.orchestration.manifest import obtain_manifest
+from debitura_pipeline.orchestration.metadata import published_metadata
+from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.warehouse.publish import publish
+
+
+@dbt_assets(
+    manifest=obtain_manifest(),
+    name="dbt_build",
+    dagster_dbt_translator=dbt.Translator(),
+    exclude="resource_type:unit_test",
+    pool=WAREHOUSE_POOL,
+)
+def dbt_models(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[Any]:
+    yield from dbt.build(context, debitura.settings)
+
+
+@dg.asset(
+    key=PUBLISHED,
+    deps=[PARTNER_REPORT, *(key for key in dbt_models.keys if key.path[0] in ("marts", "reports"))],
+    pool=WAREHOUSE_POOL,
+    group_name="published",
+    kinds={"duckdb", "parquet"},
+    description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
+)
+def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata=published_metadata(publish(debitura.settings)))

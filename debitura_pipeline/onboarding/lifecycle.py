@@ -1,0 +1,155 @@
+"""What is to be done about each client, decided from what is wanted and what is done.
+
+Belongs here: the client's partition key and the decision, both pure. Does not: reading the API, Dagster, the warehouse.
+Called by the sensor `new_clients` on every tick. The decision looks at the state as it is now (level), never at what
+changed since the last tick (edge), so a lost tick, cursor or run costs time and nothing else.
+
+The wall for what follows: registration from a roster, webhooks and crash histories each add to what is *wanted* or to
+what is *known* of a client; the decision stays here, in one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote, unquote
+
+WAITING = "waiting_for_signature"
+SIGNED = "signed"
+LOADED = "loaded"
+GONE = "gone"
+
+# A client that is seen to have signed is looked at after this, even if it was looked at just now.
+MIN_PAUSE = timedelta(minutes=1)
+# One that has not signed is looked at again after an eighth of the time that it has been waiting: a fresh link every
+# five minutes, one of last week once a day. Whoever stands in the newest pages is noticed at once all the same.
+FIRST_LOOK_AGAIN = timedelta(minutes=5)
+LAST_LOOK_AGAIN = timedelta(days=1)
+WAITED_SHARE = 8
+# After the n-th failure within a day: 5, 10, 20, ... minutes, at most six hours.
+FAILURE_PAUSE = timedelta(minutes=5)
+LONGEST_FAILURE_PAUSE = timedelta(hours=6)
+FAILURES_COUNTED_OVER = timedelta(days=1)
+# Runs of this job that may be queued or running at once; the rest is asked for in later ticks, newest client first.
+MAX_IN_FLIGHT = 10
+
+
+def partition_key(tenant: str, creditor_id: str) -> str:
+    """`externalTenantId@creditorId`: a tenant id alone may be used again for another client record.
+
+    The tenant id is percent-encoded (UTF-8), so that any character it holds is safe in a partition key, a URL and a
+    file name, and the only `@` is the one between the two. Two dots in a row are encoded too, since Dagster keeps `...`
+    for itself. `read_partition_key` gives both back exactly.
+    """
+    if not tenant or not creditor_id or "@" in creditor_id:
+        raise ValueError("a client's partition key needs a tenant id and a creditor id")
+    return f"{quote(tenant, safe='').replace('..', '%2E%2E')}@{creditor_id.lower()}"
+
+
+def read_partition_key(key: str) -> tuple[str, str]:
+    """Tenant id and creditor id that `partition_key` was made of."""
+    tenant, separator, creditor_id = key.rpartition("@")
+    if not separator or not tenant or not creditor_id:
+        raise ValueError(f"{key!r} is not externalTenantId@creditorId")
+    return unquote(tenant, errors="strict"), creditor_id
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client as the listing shows it: no name, no person, no link."""
+
+    tenant: str
+    creditor_id: str
+    is_signed: bool
+    kyc_status: str | None = None
+
+    @property
+    def key(self) -> str:
+        return partition_key(self.tenant, self.creditor_id)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known of one partition: `state` of the last look and when, runs that are on, failures of the last day."""
+
+    is_done: bool = False
+    is_in_flight: bool = False
+    state: str | None = None
+    looked_at: datetime | None = None
+    waiting_since: datetime | None = None
+    failures: int = 0
+    failed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One client, and why it is run now or not."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Partitions to add, clients to run now, clients to look at later; `done` counts the rest."""
+
+    new: tuple[str, ...]
+    run: tuple[Verdict, ...]
+    later: tuple[Verdict, ...]
+    done: int
+
+
+def decide(listed: Iterable[Client], known: Mapping[str, Progress], now: datetime) -> Decision:
+    """Compare the clients of the listing (newest first) and the partitions that exist with what is done.
+
+    `known` has an entry for every partition that exists. At most MAX_IN_FLIGHT runs are on at once; clients beyond
+    that are added as partitions and run in a later tick.
+    """
+    seen = {client.key: client for client in listed}
+    keys = [*seen, *(key for key in known if key not in seen)]
+    room = MAX_IN_FLIGHT - sum(progress.is_in_flight for progress in known.values())
+    run: list[Verdict] = []
+    later: list[Verdict] = []
+    done = 0
+    for key in keys:
+        progress = known.get(key, Progress())
+        if progress.is_done or (progress.state == GONE and key not in seen):
+            done += 1
+            continue
+        due, reason = _due(progress, seen.get(key), now)
+        if due and len(run) < room:
+            run.append(Verdict(key, reason))
+        else:
+            later.append(Verdict(key, "waits for other runs to end" if due else reason))
+    return Decision(tuple(key for key in seen if key not in known), tuple(run), tuple(later), done)
+
+
+def _due(progress: Progress, client: Client | None, now: datetime) -> tuple[bool, str]:
+    if progress.is_in_flight:
+        return False, "a run is on"
+    if progress.failed_at is not None:
+        again = progress.failed_at + failure_pause(progress.failures)
+        if now < again:
+            return False, f"failed {progress.failures} times in a day, is tried again at {again:%Y-%m-%d %H:%M:%SZ}"
+    if progress.looked_at is None:
+        return True, "tried again after a failure" if progress.failed_at else "not seen before"
+    if progress.state == WAITING:
+        if client is not None and client.is_signed:
+            return now >= progress.looked_at + MIN_PAUSE, "has signed"
+        again = progress.looked_at + signature_pause(progress.waiting_since or progress.looked_at, progress.looked_at)
+        return now >= again, "has still to sign"
+    if progress.state == GONE:
+        return now >= progress.looked_at + MIN_PAUSE, "is listed again"
+    return now >= progress.looked_at + MIN_PAUSE, "signed, history not loaded yet"
+
+
+def signature_pause(waiting_since: datetime, looked_at: datetime) -> timedelta:
+    """How long to leave a client alone that had not signed when it was last looked at."""
+    return min(max((looked_at - waiting_since) / WAITED_SHARE, FIRST_LOOK_AGAIN), LAST_LOOK_AGAIN)
+
+
+def failure_pause(failures: int) -> timedelta:
+    """How long to leave a client alone after its `failures`-th failed run within a day."""
+    doublings = min(max(failures, 1) - 1, 10)  # beyond ten the cap below holds anyway
+    return min(FAILURE_PAUSE * 2**doublings, LONGEST_FAILURE_PAUSE)

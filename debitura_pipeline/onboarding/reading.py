@@ -1,0 +1,105 @@
+"""Clients as the API shows them now: the newest ones for the sensor, one of them for its onboarding run.
+
+Belongs here: which pages are read, and the few fields that are taken from them. Does not: what is to be done about a
+client (lifecycle.py). Names, users, addresses and links are left in the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.listings import CLIENTS, Query
+from debitura_pipeline.errors import ShapeError
+from debitura_pipeline.onboarding.lifecycle import Client
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.run import Tools, open_client
+
+NEWEST_FIRST = replace(CLIENTS, sort="dateCreated:desc")
+MAX_PAGES = 200  # 20,000 clients; a first tick may read them all, later ones stop at the first page that is all known
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A client, or None where the API does not show it; `at` is the API's clock."""
+
+    client: Client | None
+    at: datetime
+
+
+def read_newest(
+    settings: Settings, endpoint: Endpoint, is_known: Callable[[str], bool], tools: Tools | None = None
+) -> list[Client]:
+    """Clients, newest link first, up to and including the first page on which all are known and done.
+
+    Clients that move to another page meanwhile are met in the next tick: nothing is remembered here. Raises ApiError.
+    """
+
+    async def work(client: ApiClient) -> list[Client]:
+        found: list[Client] = []
+        for page in range(1, MAX_PAGES + 1):
+            answer = await client.page(Query(NEWEST_FIRST), page)
+            clients = read_clients(answer.body)
+            found += clients
+            is_last = answer.envelope.response_count == 0 or page * 100 >= answer.envelope.total_results
+            if is_last or all(is_known(one.key) for one in clients):
+                break
+        return found
+
+    return _with_client(settings, endpoint, tools, work)
+
+
+def read_one(
+    settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
+) -> Found:
+    """The client record `creditor_id` of `tenant`. Another record under the same tenant id is not it."""
+    tools = tools or Tools()
+
+    async def work(client: ApiClient) -> Found:
+        answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", tenant),)), 1)
+        ours = [one for one in read_clients(answer.body) if (one.tenant, one.creditor_id) == (tenant, creditor_id)]
+        return Found(ours[0] if ours else None, client.server_time or tools.now())
+
+    return _with_client(settings, endpoint, tools, work)
+
+
+def read_clients(body: bytes) -> list[Client]:
+    """The clients on one page; any letter case. A row without tenant id or creditor id cannot be onboarded: it is left out."""
+    rows = _fields(json.loads(body)).get("clients")
+    if rows is None:
+        return []
+    if not isinstance(rows, list):
+        raise ShapeError("Reading clients failed: `clients` is not a list. The API may have changed.")
+    found = [client for client in map(_client, rows) if client is not None]
+    if len(found) < len(rows):
+        log.warning("%d clients have no tenant id or no creditor id and are not onboarded", len(rows) - len(found))
+    return found
+
+
+def _client(row: Any) -> Client | None:
+    fields = _fields(row)
+    tenant, creditor_id = fields.get("externaltenantid"), _fields(fields.get("client")).get("id")
+    if not isinstance(tenant, str) or not tenant or not isinstance(creditor_id, str) or not creditor_id:
+        return None
+    kyc = fields.get("kycstatus")
+    return Client(tenant, creditor_id.lower(), fields.get("onboardingdone") is True, kyc if isinstance(kyc, str) else None)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name.lower(): item for name, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _with_client(settings: Settings, endpoint: Endpoint, tools: Tools | None, work: Callable[[ApiClient], Any]) -> Any:
+    async def run() -> Any:
+        async with open_client(settings, endpoint, tools or Tools()) as client:
+            return await work(client)
+
+    return asyncio.run(run())

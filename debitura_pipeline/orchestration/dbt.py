@@ -1,0 +1,95 @@
+"""dbt under Dagster: which asset a dbt node is, and one quiet dbt process per build.
+
+Belongs here: asset keys, the environment of the dbt process, its start. Does not: models (dbt/) or the asset itself
+(assets/warehouse.py). dbt runs as a process of its own, so no connection of it outlives the step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
+from packaging.version import Version
+
+from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_executable, dbt_environment
+from debitura_pipeline.settings import Settings
+
+RAW_OF_SOURCE = {"partner_history": "clients"}  # written by every sync, so also by the first one
+
+
+class Translator(DagsterDbtTranslator):
+    """Models are keyed by schema and name; the sources are the raw assets, history tables being part of their table."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        schema, name = dbt_resource_props["schema"], dbt_resource_props["name"]
+        if dbt_resource_props["resource_type"] == "source" and schema == "raw":
+            return dg.AssetKey(["raw", RAW_OF_SOURCE.get(name, name.removesuffix("_history"))])
+        return dg.AssetKey([schema, name])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return str(dbt_resource_props["schema"])
+
+
+class QuietDbt(DbtCliResource):
+    """DbtCliResource without what costs seconds or leaves the machine.
+
+    As it stands it first runs `dbt --version`, which asks the package index for news, and then opens an adapter of
+    its own, for column metadata that is not used here.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(installed_version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:  # type: ignore[override]
+        return None
+
+
+def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any]:
+    """`dbt build` of what the run selected, as Dagster events. Raises when a model or a test of severity error fails.
+
+    Unit tests are left to `make test`: their rows are made up, and they say nothing about tonight.
+    """
+    dbt = QuietDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
+    with _environment({**QUIET, **dbt_environment(settings)}):
+        invocation = dbt.cli(
+            ["build", "--exclude-resource-type", "unit_test"],
+            context=context,
+            target_path=settings.dagster_home / "dbt",
+        )
+    yield from _silenced(invocation.stream())
+
+
+def _silenced(events: Iterator[Any]) -> Iterator[Any]:
+    """dagster-dbt repeats each line of dbt on standard output; `dbt.log` in the target folder has them too."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        while True:
+            with redirect_stdout(nowhere):
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with `values`, for as long as it takes to start a child."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

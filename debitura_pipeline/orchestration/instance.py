@@ -1,0 +1,139 @@
+"""Dagster's own instance: its folder, its `dagster.yaml`, its first start, and what a killed process left behind.
+
+Belongs here: DAGSTER_HOME and the run records of processes that no longer live. Does not: jobs and assets. Called by
+`nightly.py`, `dev.py` and the tests. An existing `dagster.yaml` is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from filelock import FileLock
+
+from debitura_pipeline.orchestration.pools import POOLS
+from debitura_pipeline.settings import Settings
+
+# The process that executes a run: `<host>:<pid>:<its start, in ticks since boot>`, so that a pid used again is noticed.
+PROCESS_TAG = "debitura/process"
+
+TEMPLATE = """\
+# Dagster's instance for the pipeline. Written once; yours to change. Storage is SQLite beside this file.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+concurrency:
+  runs:
+    max_concurrent_runs: 3  # each is a process of its own
+  pools:
+    default_limit: 1  # `warehouse` and `debitura_api`: one step at a time
+    granularity: op
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 30
+schedules:
+  use_threads: true
+  num_workers: 2
+sensors:
+  use_threads: true
+  num_workers: 2
+"""
+
+# Steps of an in-process run print to the terminal directly: Dagster would otherwise pass their output through a file
+# and two helper processes per step.
+IN_PROCESS = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make DAGSTER_HOME ready: folder, `dagster.yaml` where absent, tables, pool limits. Safe side by side.
+
+    Two processes that open fresh SQLite storage at once break each other, hence the lock around the first opening.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(home / ".prepare.lock", mode=0o600):
+        config = home / "dagster.yaml"
+        if not config.exists():
+            _write_private(config, TEMPLATE)
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance:
+            _limit_pools(instance)
+            instance.get_run_records(limit=1)
+            instance.schedule_storage.all_instigator_state()  # type: ignore[union-attr]
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance in DAGSTER_HOME, prepared, for runs inside this process."""
+    home = prepare_home(settings)
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance:
+        yield instance
+
+
+def process_mark(pid: int | None = None) -> str | None:
+    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process."""
+    pid = os.getpid() if pid is None else pid
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        started = stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else "0"
+    except ProcessLookupError:
+        return None
+    except OSError:  # another user's process: it lives, and it is none of ours
+        started = "0"
+    return f"{socket.gethostname()}:{pid}:{started}"
+
+
+def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Write down which process executes a run. Called once per run, before its first step."""
+    mark = process_mark()
+    if mark is not None and instance.has_run(run_id):
+        instance.add_run_tags(run_id, {PROCESS_TAG: mark})
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process on this machine is gone, and free their pool slots; returns their ids.
+
+    A killed process cannot say that it ended: its run would stay on, and its slot taken, for ever.
+    """
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
+        run = record.dagster_run
+        mark = run.tags.get(PROCESS_TAG, "")
+        host, _, process = mark.partition(":")
+        if host != socket.gethostname():
+            continue  # another machine's, or not marked yet: then it holds no slot either
+        if process_mark(int(process.partition(":")[0])) != mark:
+            instance.report_run_failed(run, "The process of this run is gone: it was killed, or the machine restarted.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
+    return ended
+
+
+def _limit_pools(instance: dg.DagsterInstance) -> None:
+    limited = {limit.name for limit in instance.event_log_storage.get_pool_limits()}
+    for pool in POOLS:
+        if pool not in limited:
+            instance.event_log_storage.set_concurrency_slots(pool, 1)
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    draft.replace(path)

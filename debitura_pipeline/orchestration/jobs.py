@@ -1,0 +1,38 @@
+"""The jobs: what runs together. All run inside one process: on a laptop a process per step costs more than the steps."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
+
+NIGHTLY = "nightly"
+ONBOARD = "onboarding"
+FRESHNESS = "freshness"
+
+# Everything between the API and the published copy, with the checks of all of it. Order is the lineage's: clients, cases,
+# transactions, their checks, dbt with its tests, report, publication; what a blocking check stops is not built.
+nightly = dg.define_asset_job(
+    NIGHTLY,
+    selection=dg.AssetSelection.assets(*RAW.values()).downstream() - dg.AssetSelection.groups("onboarding"),
+    executor_def=dg.in_process_executor,
+    description="API to published warehouse: extract, prove, merge, dbt, report, publish.",
+)
+
+onboarding = dg.define_asset_job(
+    ONBOARD,
+    selection=dg.AssetSelection.assets(*ONBOARDING.values()),
+    partitions_def=CLIENTS,
+    executor_def=dg.in_process_executor,
+    description="One client: signed or not, access, and its whole history.",
+)
+
+freshness = dg.define_asset_job(
+    FRESHNESS,
+    selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(key, "freshness") for key in RAW.values())),
+    executor_def=dg.in_process_executor,
+    description="Was everything read lately? Finds a nightly run that did not take place.",
+)
+
+jobs = [nightly, onboarding, freshness]

@@ -1,0 +1,11 @@
+"""Names that assets, jobs and results share: the three resources and the keys of their assets."""
+
+import dagster as dg
+
+RESOURCES = ("clients", "cases", "transactions")
+RAW = {resource: dg.AssetKey(["raw", resource]) for resource in RESOURCES}
+LISTING = {resource: dg.AssetKey(["debitura_api", resource]) for resource in RESOURCES}
+PARTNER_REPORT = dg.AssetKey(["reports", "partner_report"])
+PUBLISHED = dg.AssetKey(["published", "warehouse"])
+ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "access", "history")}
+GAPS = dg.AssetKey(["reports", "attribution_gaps"])

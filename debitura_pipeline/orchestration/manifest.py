@@ -1,0 +1,111 @@
+"""dbt's manifest, built when the dbt project changes and at no other time.
+
+Belongs here: where the manifest lies, when it is stale, how it is built. Does not: running models. Called by `make setup`
+(`python -m debitura_pipeline.orchestration.manifest`) and, for the path alone, by the definitions: Dagster starts many
+processes, and a parse in each would cost seconds every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from debitura_pipeline.errors import DebituraError, WarehouseError
+from debitura_pipeline.settings import PROJECT_ROOT, Settings
+
+DBT_PROJECT = PROJECT_ROOT / "dbt"
+SOURCE_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
+NOT_SOURCES = {"target", "logs", "dbt_packages"}
+# No usage statistics, no version look-up, no colours: a quiet process that never leaves the machine.
+QUIET = {
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DO_NOT_TRACK": "1",
+    "DBT_VERSION_CHECK": "false",
+    "DBT_USE_COLORS": "false",
+}
+# A parse opens nothing; the profile wants a name all the same, and the database in the manifest is called after it.
+PARSE_ENVIRONMENT = {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": "warehouse.duckdb"}
+PARSE_SECONDS = 300  # a parse takes three; a busy machine may take ten times that
+LOCK_SECONDS = 600
+
+
+class ManifestError(DebituraError):
+    """dbt could not read its project."""
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """What dbt/profiles.yml wants to know of the warehouse."""
+    if settings.warehouse.path is None:
+        raise WarehouseError("dbt runs on the DuckDB warehouse alone so far; set DEBITURA_WAREHOUSE=duckdb:///... or leave it out.")
+    return {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": str(settings.warehouse.path)}
+
+
+def dbt_executable() -> str:
+    """The `dbt` beside this Python, whatever PATH says."""
+    return str(Path(sys.executable).with_name("dbt"))
+
+
+def obtain_manifest(project: Path = DBT_PROJECT) -> Path:
+    """Path of an up-to-date `manifest.json`; builds it first where it is missing or older than the sources.
+
+    Several processes may ask at once: one builds, the others wait. Raises ManifestError with dbt's own words.
+    """
+    target = project / "target"
+    manifest, stamp = target / "manifest.json", target / "manifest.stamp"
+    wanted = fingerprint(project)
+    if _is_current(manifest, stamp, wanted):
+        return manifest
+    target.mkdir(exist_ok=True)
+    with FileLock(target / ".manifest.lock", timeout=LOCK_SECONDS):
+        if not _is_current(manifest, stamp, wanted):
+            _parse(project, target)
+            stamp.write_text(wanted)
+    return manifest
+
+
+def fingerprint(project: Path) -> str:
+    """Hash over the names and contents of the project's sources and dbt's version."""
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for path in sorted(project.rglob("*")):
+        relative = path.relative_to(project)
+        if path.suffix in SOURCE_SUFFIXES and relative.parts[0] not in NOT_SOURCES and path.is_file():
+            digest.update(f"\0{relative.as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(manifest: Path, stamp: Path, wanted: str) -> bool:
+    return manifest.exists() and stamp.exists() and stamp.read_text() == wanted
+
+
+def _parse(project: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as draft:
+        command = [dbt_executable(), "--quiet", "parse", "--no-partial-parse", "--target-path", draft]
+        env = {**os.environ, **QUIET, **PARSE_ENVIRONMENT, "DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
+        done = subprocess.run(  # noqa: S603: the command is ours
+            [*command, "--log-path", draft],
+            cwd=project,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PARSE_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ManifestError(f"dbt could not read the project in {project.name}/: {done.stdout.strip()[-2000:]}")
+        for name in ("partial_parse.msgpack", "manifest.json"):
+            built = Path(draft) / name
+            if built.exists():
+                built.replace(target / name)
+
+
+if __name__ == "__main__":
+    obtain_manifest()

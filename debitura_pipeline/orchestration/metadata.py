@@ -1,0 +1,86 @@
+"""Reports of the pipeline's functions as Dagster metadata: plain figures, a small table, the paths of what was written.
+
+Belongs here: the shape of metadata. Does not: computing figures. No payloads, keys or persons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from debitura_pipeline.orchestration.verdicts import markdown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from debitura_pipeline.extract.evidence import Totals
+    from debitura_pipeline.report import ReportFacts
+    from debitura_pipeline.sync import SyncReport
+    from debitura_pipeline.warehouse.publish import Published
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+
+COUNTS = ("requests", "retries", "rows_read", "inserted", "changed", "deleted", "unchanged", "windows", "quarantined", "drift")
+
+
+def sync_metadata(report: SyncReport) -> Metadata:
+    """Counts, duration, verified windows, and the control totals as a table."""
+    metadata: Metadata = {name: dg.MetadataValue.int(getattr(report, name)) for name in COUNTS}
+    metadata["verified_windows"] = metadata.pop("windows")
+    metadata["dagster/row_count"] = dg.MetadataValue.int(report.rows_read)
+    metadata["duration_s"] = dg.MetadataValue.float((report.finished_at - report.started_at).total_seconds())
+    metadata["as_of"] = dg.MetadataValue.timestamp(report.started_at)
+    metadata["is_proven"] = dg.MetadataValue.bool(report.is_proven)
+    for name in ("sync_id", "mode", "message"):
+        if getattr(report, name) is not None:
+            metadata[name] = dg.MetadataValue.text(str(getattr(report, name)))
+    totals = [total for total in report.control_totals if total.scope == "all"]
+    if totals:
+        head = ("check", "bucket", "unit", "API", "warehouse", "verdict")
+        lines = [(t.check_name, t.bucket, t.unit, t.api_value, t.warehouse_value, t.verdict) for t in totals]
+        metadata["control_totals"] = dg.MetadataValue.md(markdown(head, lines))
+    return metadata
+
+
+def listing_metadata(totals: Totals) -> Metadata:
+    """What a listing says of itself on its first page."""
+    metadata: Metadata = {"rows": dg.MetadataValue.int(totals.count or 0)}
+    lines = [(name, total.count, total.usd) for name, total in sorted(totals.summary.items())]
+    if lines:
+        metadata["summary"] = dg.MetadataValue.md(markdown(("bucket", "count", "USD"), lines))
+    return metadata
+
+
+def report_metadata(facts: ReportFacts) -> Metadata:
+    """Where the page is, and the figures of its strip."""
+    figures = markdown(("figure", "value"), sorted(facts.figures.items()))
+    return {"page": _file(facts.path), "figures": dg.MetadataValue.md(figures)}
+
+
+def published_metadata(published: Published) -> Metadata:
+    """Where the copy is, how large, and the Parquet files beside it."""
+    lines = [(path.name, path.stat().st_size) for path in published.parquet]
+    return {
+        "file": _file(published.path),
+        "bytes": dg.MetadataValue.int(published.bytes),
+        "tables": dg.MetadataValue.int(len(published.parquet)),
+        "parquet": dg.MetadataValue.md(markdown(("file", "bytes"), lines)),
+    }
+
+
+def onboarding_metadata(facts: dict[str, Any]) -> Metadata:
+    """Facts of one onboarding step, by the type that they have."""
+    metadata: Metadata = {}
+    for name, value in facts.items():
+        if isinstance(value, bool):
+            metadata[name] = dg.MetadataValue.bool(value)
+        elif isinstance(value, int):
+            metadata[name] = dg.MetadataValue.int(value)
+        elif value is not None:
+            metadata[name] = dg.MetadataValue.text(str(value))
+    return metadata
+
+
+def _file(path: Path) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.path(path)
