@@ -36,7 +36,7 @@ def nightly(
     ] = False,
 ) -> None:
     """Run the main job once: extract, prove, merge, dbt, report, publish."""
-    from debitura_pipeline.nightly_summary import run_nightly
+    from debitura_pipeline.nightly import run_nightly
 
     raise typer.Exit(run_nightly(load_settings(), advance=not same_night))
 
@@ -44,7 +44,9 @@ def nightly(
 @app.command()
 def sync(
     full: Annotated[bool, typer.Option("--full", help="Read everything, whatever the plan.")] = False,
-    only: Annotated[str | None, typer.Option(help="Resources to sync, comma-separated: clients,cases,transactions.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Resources to sync, comma-separated: clients,cases,transactions.")
+    ] = None,
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Accept a reading that marks many rows deleted.")
     ] = False,
@@ -161,7 +163,9 @@ def _resources(only: str | None) -> tuple[str, ...]:
     wanted = tuple(name.strip() for name in only.split(",")) if only is not None else RESOURCES
     unknown = [name for name in wanted if name not in RESOURCES]
     if unknown or not wanted:
-        raise SettingsError(f"--only knows {', '.join(RESOURCES)}, not {', '.join(unknown)}. Example: --only cases,transactions")
+        raise SettingsError(
+            f"--only knows {', '.join(RESOURCES)}, not {', '.join(unknown)}. Example: --only cases,transactions"
+        )
     return wanted
 
 

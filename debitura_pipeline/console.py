@@ -140,5 +140,7 @@ def status_table(status: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for resource, facts in status["resources"].items():
         texts = (facts["as_of"] or "never", facts["sync_id"] or "none", facts["mode"] or "", facts["status"] or "")
-        table.add_row(resource, *texts, *(f"{facts[name] or 0:,}" for name in ("requests", "live_rows", "deleted_rows")))
+        table.add_row(
+            resource, *texts, *(f"{facts[name] or 0:,}" for name in ("requests", "live_rows", "deleted_rows"))
+        )
     return table

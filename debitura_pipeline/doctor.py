@@ -21,7 +21,17 @@ from debitura_pipeline.sync.run import Tools, open_client, read_partner
 from debitura_pipeline.warehouse.open import open_warehouse
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
-PACKAGES = ("dagster", "dagster-dbt", "dagster-postgres", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas", "pyarrow")
+PACKAGES = (
+    "dagster",
+    "dagster-dbt",
+    "dagster-postgres",
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "httpx",
+    "pandas",
+    "pyarrow",
+)
 KNOWN_VARIABLES = {
     "DEBITURA_ENVIRONMENT", "DEBITURA_API_URL", "DEBITURA_API_KEY", "DEBITURA_CUSTOMER_API_URL", "DEBITURA_WAREHOUSE",
     "DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PRIVACY_KEY", "DEBITURA_REQUESTS_PER_MINUTE",
@@ -95,7 +105,9 @@ def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
             live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
         yield Diagnosis("warehouse", True, f"{_place(path)}, {live:,} live transactions")
     except DebituraError as error:
-        yield Diagnosis("warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE.")
+        yield Diagnosis(
+            "warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE."
+        )
 
 
 def _api(settings: Settings) -> Iterator[Diagnosis]:

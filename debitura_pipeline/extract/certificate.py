@@ -49,20 +49,18 @@ def check(folder: SyncFolder) -> Finding:
         keys = landed_totals(folder.begin["resource"], files, None)[0] + len(bad)
         if keys != totals.count:
             faults.append(f"{keys} distinct keys landed, the API counted {totals.count}")
-    return Finding(
-        folder.begin["sync_id"], folder.begin["resource"], len(windows), keys, totals.count, tuple(faults)
-    )
+    return Finding(folder.begin["sync_id"], folder.begin["resource"], len(windows), keys, totals.count, tuple(faults))
 
 
 def _faults(folder: SyncFolder, window: VerifiedWindow) -> Iterator[str]:
     if window.distinct != window.totals.count:
-        yield f"window {window.window.name}: {window.distinct} keys for {window.totals.count} rows announced"
+        yield f"window {window.slice.name}: {window.distinct} keys for {window.totals.count} rows announced"
     if window.file is None:
         if window.distinct > len({row.row_key or row.payload_sha256 for row in window.bad}):
-            yield f"window {window.window.name}: rows were read and no file was landed"
+            yield f"window {window.slice.name}: rows were read and no file was landed"
         return
     path = folder.path / window.file
     if not path.exists():
-        yield f"window {window.window.name}: {window.file} is missing"
+        yield f"window {window.slice.name}: {window.file} is missing"
     elif not folder.file_intact({"file": window.file, "sha256": window.sha256}):
-        yield f"window {window.window.name}: {window.file} has changed since it was landed"
+        yield f"window {window.slice.name}: {window.file} has changed since it was landed"

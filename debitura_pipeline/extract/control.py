@@ -40,7 +40,7 @@ def control_totals(resource: str, totals: Totals, mode: str | None, rows: Rows) 
 
 def _transactions(totals: Totals, mode: str | None, live: str, rows: Rows) -> list[ControlTotal]:
     ours = {stage: (count, usd) for stage, count, usd in rows(stage_totals_sql(live, mode))}
-    revenue = rows(f"SELECT coalesce(sum(debitura_revenue_usd), 0) FROM {live}")[0][0]  # noqa: S608
+    revenue = rows(f"SELECT coalesce(sum(debitura_revenue_usd), 0) FROM {live}")[0][0]
     found = [_one("transactions", "rows", "all", "count", totals.count, [("rows", sum(c for c, _ in ours.values()))])]
     for stage in STAGES:
         stated = totals.summary.get(stage)
@@ -53,7 +53,9 @@ def _transactions(totals: Totals, mode: str | None, live: str, rows: Rows) -> li
             found.append(_floating(_one("transactions", "stage", stage, "usd", stated.usd, [("fees", usd)])))
     stated = totals.summary.get("debitura_revenue")
     if stated is not None and stated.usd is not None:
-        found.append(_floating(_one("transactions", "debitura_revenue", "all", "usd", stated.usd, [("revenue", revenue)])))
+        found.append(
+            _floating(_one("transactions", "debitura_revenue", "all", "usd", stated.usd, [("revenue", revenue)]))
+        )
     if UNCLASSIFIED in ours:
         detail = f"{ours[UNCLASSIFIED][0]} rows fit none of the API's stages"
         found = [total if total.verdict == "equal" else _with_detail(total, detail) for total in found]

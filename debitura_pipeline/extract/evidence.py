@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.api.envelope import Envelope, Total
-from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.findings import BadRow, Drift
 
 # Sums that move with exchange rates from one answer to the next, so they say nothing about the list having moved.
@@ -40,7 +40,9 @@ class Totals:
         return self.count, *settled
 
     def as_json(self) -> dict[str, Any]:
-        sums = {name: [total.count, None if total.usd is None else str(total.usd)] for name, total in self.summary.items()}
+        sums = {
+            name: [total.count, None if total.usd is None else str(total.usd)] for name, total in self.summary.items()
+        }
         return {"count": self.count, "summary": sums}
 
     @classmethod
@@ -53,9 +55,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class VerifiedWindow:
-    """A window whose pages agreed and whose distinct keys were as many as the API counts. `file` is None if it is empty."""
+    """A slice whose pages agreed and whose distinct keys were as many as the API counts. `file` is None if it is empty."""
 
-    window: Window
+    slice: Slice
     seq: int
     totals: Totals
     rows: int
@@ -66,11 +68,16 @@ class VerifiedWindow:
     bad: tuple[BadRow, ...] = ()
     drift: tuple[Drift, ...] = ()
 
+    @property
+    def window(self) -> Window:
+        return self.slice.window
+
     def as_line(self) -> dict[str, Any]:
         return {
-            "name": self.window.name,
+            "name": self.slice.name,
             "start": self.window.start,
             "end": self.window.end,
+            "filters": self.slice.filters,
             "seq": self.seq,
             "api": self.totals.as_json(),
             "rows": self.rows,
@@ -85,7 +92,10 @@ class VerifiedWindow:
     @classmethod
     def from_line(cls, line: dict[str, Any]) -> VerifiedWindow:
         return cls(
-            Window(_instant(line["start"]), _instant(line["end"])),
+            Slice(
+                Window(_instant(line["start"]), _instant(line["end"])),
+                tuple((name, value) for name, value in line["filters"]),
+            ),
             line["seq"],
             Totals.from_json(line["api"]),
             line["rows"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from debitura_pipeline.extract.read import PAGE_ROWS
-from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.extract.windows import Filters, Slice, Window
 
 SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what could be left out
 
@@ -23,16 +23,19 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Plan:
-    """Windows to read, and roughly how many requests they will take."""
+    """What to read, and roughly how many requests it will take. `whole` is what the reading has to add up to."""
 
     mode: str
-    windows: tuple[Window, ...]
+    whole: Slice
+    slices: tuple[Slice, ...]
     requests: int
 
 
-def plan(known: Knowledge, *, full: bool) -> Plan:
-    """The plan for one resource. An empty warehouse is read in full."""
+def plan(known: Knowledge, *, full: bool = False, tenant: str | None = None) -> Plan:
+    """The plan for one resource, or for one tenant's part of it. An empty warehouse is read in full."""
+    filters: Filters = (("ExternalTenantId", tenant),) if tenant is not None else ()
+    whole = Slice(Window(None, None), filters)
     requests = max(1, -(-known.live_rows // PAGE_ROWS))
-    is_small = 0 < known.live_rows and requests < SMALL_REQUESTS
-    mode = "small" if is_small and not full else "full"
-    return Plan(mode, (Window(None, None),), requests)
+    is_small = known.live_rows > 0 and requests < SMALL_REQUESTS
+    mode = "client" if tenant is not None else "small" if is_small and not full else "full"
+    return Plan(mode, whole, (whole,), requests)

@@ -18,10 +18,9 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.read import Reader
 from debitura_pipeline.extract.stages import stage_totals_sql
-from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.landing.contract import TABLES
 
-EVERYTHING = Window(None, None)
 MAX_ROUNDS = 3  # closing questions; each round reads again only what moved since the one before
 
 
@@ -33,16 +32,16 @@ class Proof:
     totals: Totals
 
 
-async def prove(reader: Reader, windows: Sequence[VerifiedWindow], mode: str | None) -> Proof:
-    """Show that `windows` hold what the API counts, reading again what moved meanwhile.
+async def prove(reader: Reader, whole: Slice, windows: Sequence[VerifiedWindow], mode: str | None) -> Proof:
+    """Show that `windows` hold what the API counts of `whole`, a slice without dates, reading again what moved meanwhile.
 
     Raises UnprovenError when counts still differ after the last resort, one reading without any date.
     """
-    current = {verified.window: verified for verified in windows}
-    if EVERYTHING in current:  # read as one window: its own pages are the closing question
-        return Proof((current[EVERYTHING],), current[EVERYTHING].totals)
+    current = {verified.slice: verified for verified in windows}
+    if whole in current:  # read as one window: its own pages are the closing question
+        return Proof((current[whole],), current[whole].totals)
     for _ in range(MAX_ROUNDS):
-        closing = await reader.totals(EVERYTHING)
+        closing = await reader.totals(whole)
         holds, is_counted = _compare(reader, list(current.values()), closing, mode)
         if holds:
             return Proof(tuple(current.values()), closing)
@@ -51,15 +50,15 @@ async def prove(reader: Reader, windows: Sequence[VerifiedWindow], mode: str | N
             if is_counted:  # every row is there; the sums' difference is the control totals' to judge
                 return Proof(tuple(current.values()), closing)
             break
-        for window in moved:
-            del current[window]
-        current |= {verified.window: verified for verified in await reader.read(moved, again=True)}
-    return await _whole(reader)
+        for slice_ in moved:
+            del current[slice_]
+        current |= {verified.slice: verified for verified in await reader.read(moved, again=True)}
+    return await _whole(reader, whole)
 
 
-async def _whole(reader: Reader) -> Proof:
+async def _whole(reader: Reader, whole: Slice) -> Proof:
     """The last resort: one reading without dates, for an API whose date filter hides rows."""
-    seen = await reader.read_whole(EVERYTHING)
+    seen = await reader.read_whole(whole)
     if seen is None:
         raise UnprovenError(
             f"{reader.listing.resource}: the windows' rows are not as many as the API counts in all, and the list would "
@@ -69,9 +68,7 @@ async def _whole(reader: Reader) -> Proof:
     return Proof((seen,), seen.totals)
 
 
-def _compare(
-    reader: Reader, windows: Sequence[VerifiedWindow], closing: Totals, mode: str | None
-) -> tuple[bool, bool]:
+def _compare(reader: Reader, windows: Sequence[VerifiedWindow], closing: Totals, mode: str | None) -> tuple[bool, bool]:
     """Whether rows and settled sums equal the closing totals, and whether the rows alone do."""
     files = [reader.folder.path / verified.file for verified in windows if verified.file]
     bad = {row.row_key or row.payload_sha256 for verified in windows for row in verified.bad}
@@ -88,15 +85,13 @@ def _compare(
     return is_counted and holds, is_counted
 
 
-async def _moved(reader: Reader, windows: Sequence[VerifiedWindow]) -> list[Window]:
+async def _moved(reader: Reader, windows: Sequence[VerifiedWindow]) -> list[Slice]:
     """Windows whose totals are no longer what they were when they were read; one request each."""
-    now = await asyncio.gather(*(reader.totals(verified.window) for verified in windows))
-    return [v.window for v, totals in zip(windows, now, strict=True) if totals.version != v.totals.version]
+    now = await asyncio.gather(*(reader.totals(verified.slice) for verified in windows))
+    return [v.slice for v, totals in zip(windows, now, strict=True) if totals.version != v.totals.version]
 
 
-def landed_totals(
-    resource: str, files: Sequence[Path], mode: str | None
-) -> tuple[int, dict[str, tuple[int, Decimal]]]:
+def landed_totals(resource: str, files: Sequence[Path], mode: str | None) -> tuple[int, dict[str, tuple[int, Decimal]]]:
     """Distinct keys over landed files, and of transactions count and USD per stage, the later reading winning."""
     if not files:
         return 0, {}
@@ -111,5 +106,7 @@ def landed_totals(
         needed = ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status")
         packed = ", ".join(f"{name} := {name}" for name in needed)
         latest = f"""(SELECT unnest(arg_max(struct_pack({packed}), _seq)) FROM landed GROUP BY "{key}")"""
-        stages = {stage: (count, usd) for stage, count, usd in connection.execute(stage_totals_sql(latest, mode)).fetchall()}
+        stages = {
+            stage: (count, usd) for stage, count, usd in connection.execute(stage_totals_sql(latest, mode)).fetchall()
+        }
         return sum(count for count, _ in stages.values()), stages

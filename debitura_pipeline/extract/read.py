@@ -1,7 +1,7 @@
-"""Reads windows of a listing and verifies each: every page of one version, as many distinct keys as the API counts.
+"""Reads slices of a listing and verifies each: every page of one version, as many distinct keys as the API counts.
 
-Belongs here: reading, splitting, trying again, landing. Does not: choosing what to read (`plan.py`), proving the listing as
-a whole (`prove.py`). Used by `sync.py`. Nothing here trusts the order of rows, page numbers or the end of a list.
+Belongs here: reading, splitting, trying again, landing. Does not: choosing what to read (`plan.py`), proving the listing
+as a whole (`prove.py`). Used by `sync/`. Nothing here trusts the order of rows, page numbers or the end of a list.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import Listing
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import DAWN, Window
+from debitura_pipeline.extract.windows import DAWN, Slice
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
@@ -47,9 +47,8 @@ class Reader:
     folder: SyncFolder
     listing: Listing
     upper: datetime
-    filters: tuple[tuple[str, str], ...] = ()
     progress: Callable[[Progress], None] | None = None
-    landed: dict[Window, VerifiedWindow] = field(default_factory=dict)
+    landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
     earliest: datetime | None = None
     _pages: int = 0
     _pages_known: int = 0
@@ -62,85 +61,86 @@ class Reader:
             self._next_seq = max(self._next_seq, line["seq"] + 1)
             if line["file"] is None or self.folder.file_intact(line):
                 verified = VerifiedWindow.from_line(line)
-                self.landed[verified.window] = verified
+                self.landed[verified.slice] = verified
 
-    async def read(self, windows: Sequence[Window], *, again: bool = False) -> list[VerifiedWindow]:
-        """Verified windows that cover `windows`, several read side by side; `again` reads even what is landed.
+    async def read(self, slices: Sequence[Slice], *, again: bool = False) -> list[VerifiedWindow]:
+        """Verified windows that cover `slices`, several read side by side; `again` reads even what is landed.
 
         Raises UnprovenError naming the window that would not hold still, or the ApiError that ended the reading.
         """
         open_windows = asyncio.Semaphore(self.client.concurrency)
         results: list[VerifiedWindow] = []
 
-        async def one(window: Window) -> None:
+        async def one(slice_: Slice) -> None:
             async with open_windows:
-                verified, parts = await self._read_or_split(window, again)
+                verified, parts = await self._read_or_split(slice_, again)
             results.extend(verified)
             for part in parts:
                 group.create_task(one(part))
 
         try:
             async with asyncio.TaskGroup() as group:
-                for window in windows:
-                    group.create_task(one(window))
+                for slice_ in slices:
+                    group.create_task(one(slice_))
         except BaseExceptionGroup as problems:
             raise _first(problems) from None
         return sorted(results, key=lambda verified: verified.seq)
 
-    async def totals(self, window: Window) -> Totals:
+    async def totals(self, slice_: Slice) -> Totals:
         """What the API states of a window now; one request."""
-        return Totals.of((await self._page(window, 1)).envelope)
+        return Totals.of((await self._page(slice_, 1)).envelope)
 
-    async def read_whole(self, window: Window) -> VerifiedWindow | None:
+    async def read_whole(self, slice_: Slice) -> VerifiedWindow | None:
         """The window read as one list however long it is, or None where it would not hold still."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            first = await self._page(window, 1)
-            shaped, _ = await self._whole(window, first)
+            first = await self._page(slice_, 1)
+            shaped, _ = await self._whole(slice_, first)
             if shaped is not None:
-                return await self._land(window, first, shaped, attempt)
+                return await self._land(slice_, first, shaped, attempt)
         return None
 
-    async def _read_or_split(self, window: Window, again: bool) -> tuple[list[VerifiedWindow], tuple[Window, ...]]:
-        if window in self.landed and not again:
-            return [self.landed[window]], ()
+    async def _read_or_split(self, slice_: Slice, again: bool) -> tuple[list[VerifiedWindow], tuple[Slice, ...]]:
+        if slice_ in self.landed and not again:
+            return [self.landed[slice_]], ()
         fault = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            first = await self._page(window, 1)
-            self._note_earliest(window, first)
+            first = await self._page(slice_, 1)
+            self._note_earliest(slice_, first)
             if first.envelope.total_results > MAX_WINDOW_ROWS:
-                parts = window.split(self.earliest or self.upper, self.upper)
+                parts = slice_.split(self.earliest or self.upper, self.upper)
                 if parts:
                     return [], parts
-            shaped, fault = await self._whole(window, first)
+            shaped, fault = await self._whole(slice_, first)
             if shaped is not None:
-                return [await self._land(window, first, shaped, attempt)], ()
-        parts = window.split(self.earliest or self.upper, self.upper)
+                return [await self._land(slice_, first, shaped, attempt)], ()
+        parts = slice_.split(self.earliest or self.upper, self.upper)
         if parts:  # smaller windows have a better chance to hold still
             return [], parts
         raise UnprovenError(
-            f"Reading {self.listing.resource} of {window.name} failed: {fault} in each of {MAX_ATTEMPTS} readings. "
+            f"Reading {self.listing.resource} of {slice_.name} failed: {fault} in each of {MAX_ATTEMPTS} readings. "
             "Nothing of this sync reached the warehouse; run it again when the API is quieter.",
             resource=self.listing.resource,
-            window=window.name,
+            window=slice_.name,
         )
 
-    async def _whole(self, window: Window, first: Page) -> tuple[Shaped | None, str]:
+    async def _whole(self, slice_: Slice, first: Page) -> tuple[Shaped | None, str]:
         """All pages as one shaped window, or None and what does not agree."""
         count = -(-first.envelope.total_results // PAGE_ROWS)
         self._pages_known += max(count - 1, 0)
-        pages = [first, *await asyncio.gather(*(self._page(window, number) for number in range(2, count + 1)))]
+        pages = [first, *await asyncio.gather(*(self._page(slice_, number) for number in range(2, count + 1)))]
         version = Totals.of(first.envelope).version
         if any(Totals.of(page.envelope).version != version for page in pages):
             return None, "its pages state different totals"
         canonical = all(page.envelope.is_canonical for page in pages)
         shaped = await asyncio.get_running_loop().run_in_executor(
-            self.shaping, lambda: self.shaper.shape(self.listing.resource, [page.body for page in pages], canonical=canonical)
+            self.shaping,
+            lambda: self.shaper.shape(self.listing.resource, [page.body for page in pages], canonical=canonical),
         )
         if shaped.distinct_keys != first.envelope.total_results:
             return None, f"{shaped.distinct_keys} distinct keys for {first.envelope.total_results} rows announced"
         return shaped, ""
 
-    async def _land(self, window: Window, first: Page, shaped: Shaped, attempt: int) -> VerifiedWindow:
+    async def _land(self, slice_: Slice, first: Page, shaped: Shaped, attempt: int) -> VerifiedWindow:
         seq, self._next_seq = self._next_seq, self._next_seq + 1
         file = f"{seq:06d}.parquet" if shaped.good else None
         sha256 = None
@@ -148,25 +148,34 @@ class Reader:
             path = self.folder.path / file
             sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
         verified = VerifiedWindow(
-            window, seq, Totals.of(first.envelope), shaped.rows, shaped.distinct_keys, attempt, file, sha256, shaped.bad, shaped.drift
+            slice_,
+            seq,
+            Totals.of(first.envelope),
+            shaped.rows,
+            shaped.distinct_keys,
+            attempt,
+            file,
+            sha256,
+            shaped.bad,
+            shaped.drift,
         )
         self.folder.append("window", **verified.as_line())
-        self.landed[window] = verified
+        self.landed[slice_] = verified
         self._rows += shaped.rows
         self._tell()
         return verified
 
-    async def _page(self, window: Window, number: int) -> Page:
+    async def _page(self, slice_: Slice, number: int) -> Page:
         if number == 1:
             self._pages_known += 1
-        page = await self.client.page(window.query(self.listing, self.filters), number)
+        page = await self.client.page(slice_.query(self.listing), number)
         self._pages += 1
         self._tell()
         return page
 
-    def _note_earliest(self, window: Window, first: Page) -> None:
+    def _note_earliest(self, slice_: Slice, first: Page) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""
-        if window.start is None and first.envelope.total_results > 0:
+        if slice_.start is None and first.envelope.total_results > 0:
             self.earliest = _earliest(first.body, self.listing) or self.earliest
 
     def _tell(self) -> None:
@@ -176,7 +185,7 @@ class Reader:
 
 
 def _earliest(body: bytes, listing: Listing) -> datetime | None:
-    """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None where there is none."""
+    """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None without one."""
     document = {name.lower(): value for name, value in json.loads(body).items()}
     found = []
     for row in document.get(listing.rows_key.lower()) or []:

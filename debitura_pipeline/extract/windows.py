@@ -1,7 +1,7 @@
 """Windows: stretches of a listing that follow the calendar, so that one keeps its identity from night to night.
 
-Belongs here: how a stretch is named, bounded and split. Pure. Does not: knowing what a window holds. Used by the planner
-and the reader.
+Belongs here: how a stretch is named, bounded and split, and its slices by state or tenant. Pure. Does not: knowing what a
+window holds. Used by the planner and the reader.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from debitura_pipeline.api.listings import Listing, Query
 OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an API that drops fractions
 MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
+STATE_FILTERS = {"Statuses", "RevenueStages"}  # their values name states, so they may stand in messages
 THIRDS = (1, 11, 21)  # days on which the thirds of a month begin
+
+Filters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,6 @@ class Window:
             if (self.start, self.end) == _unit(self.start, level):
                 return self.start.strftime(text)
         return f"{_stamp(self.start)}..{_stamp(self.end)}"
-
-    def query(self, listing: Listing, filters: tuple[tuple[str, str], ...] = ()) -> Query:
-        """The listing between the window's bounds, a second of the neighbour before included."""
-        start = self.start - OVERLAP if self.start is not None else None
-        return Query(listing, start, self.end, filters)
 
     def split(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
         """Smaller windows that cover this one, or none where it cannot be split further.
@@ -72,6 +70,29 @@ class Window:
             return ()
         tail = (Window(upper, None),) if self.end is None else ()
         return (Window(None, begin), *_cut(begin, end, "month"), *tail)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one reading covers: a window, and of it only what `filters` let through (a state, a tenant)."""
+
+    window: Window
+    filters: Filters = ()
+
+    @property
+    def name(self) -> str:
+        """The window's name, with the states it is limited to; a tenant's id is not repeated."""
+        shown = (f"{name}={value}" if name in STATE_FILTERS else name for name, value in self.filters)
+        told = ",".join(dict.fromkeys(shown))
+        return f"{self.window.name}[{told}]" if told else self.window.name
+
+    def query(self, listing: Listing) -> Query:
+        """The listing between the window's bounds, a second of the neighbour before included."""
+        start = self.window.start - OVERLAP if self.window.start is not None else None
+        return Query(listing, start, self.window.end, self.filters)
+
+    def split(self, earliest: datetime, upper: datetime) -> tuple[Slice, ...]:
+        return tuple(Slice(part, self.filters) for part in self.window.split(earliest, upper))
 
 
 def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:

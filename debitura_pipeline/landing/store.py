@@ -102,7 +102,9 @@ class SyncFolder:
 def folders(landing: Path, resource: str | None = None) -> Iterator[SyncFolder]:
     """All sync folders, oldest first by the sync's own clock; folders without a journal are passed over."""
     found = [SyncFolder.load(path) for path in landing.glob(f"{resource or '*'}/sync=*") if path.is_dir()]
-    yield from sorted((folder for folder in found if folder.lines), key=lambda folder: (folder.instant("at"), folder.path.name))
+    yield from sorted(
+        (folder for folder in found if folder.lines), key=lambda folder: (folder.instant("at"), folder.path.name)
+    )
 
 
 def discard(folder: SyncFolder) -> None:

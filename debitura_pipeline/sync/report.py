@@ -68,4 +68,7 @@ class SyncReport:
         """Everything but the control totals, for metadata and logs."""
         facts = asdict(self)
         del facts["control_totals"]
-        return facts | {"control_totals": self.verdict, "duration_s": (self.finished_at - self.started_at).total_seconds()}
+        return facts | {
+            "control_totals": self.verdict,
+            "duration_s": (self.finished_at - self.started_at).total_seconds(),
+        }

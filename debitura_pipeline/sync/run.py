@@ -27,7 +27,6 @@ from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.plan import Knowledge, Plan, plan
 from debitura_pipeline.extract.prove import Proof, prove
 from debitura_pipeline.extract.read import Progress, Reader
-from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.store import SyncFolder, discard, folders
@@ -166,11 +165,11 @@ class _Session:
         self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
-            chosen = plan(Knowledge(_live_rows(warehouse, resource)), full=full)
+            chosen = plan(Knowledge(_live_rows(warehouse, resource)), full=full, tenant=tenant)
             folder = self._folder(warehouse, resource, chosen, tenant)
         try:
             if folder.end is None:
-                await self._land(folder, resource, chosen, tenant)
+                await self._land(folder, resource, chosen)
             return self._merge(folder, allow_shrink)
         except DebituraError as error:
             self._note_failure(folder, error)
@@ -180,12 +179,13 @@ class _Session:
         """The folder of an interrupted sync of the same kind, or a new one."""
         at = self.now()
         newest = _newest_merge(warehouse, resource)
-        mode = "client" if tenant is not None else chosen.mode
         for folder in folders(self.settings.landing_dir, resource):
             if not folder.is_open:
                 continue
             began = folder.instant("at")
-            same = folder.begin["tenant"] == tenant and began + RESUME_WITHIN > at and (newest is None or newest <= began)
+            same = (
+                folder.begin["tenant"] == tenant and began + RESUME_WITHIN > at and (newest is None or newest <= began)
+            )
             if same and folder.begin["partner"] == _partner_text(self.partner):
                 log.info("resuming sync %s", folder.begin["sync_id"])
                 return folder
@@ -194,16 +194,21 @@ class _Session:
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
         return SyncFolder.create(
             self.settings.landing_dir, resource, sync_id,
-            mode=mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
+            mode=chosen.mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
         )  # fmt: skip
 
-    async def _land(self, folder: SyncFolder, resource: str, chosen: Plan, tenant: str | None) -> None:
-        filters = (("ExternalTenantId", tenant),) if tenant is not None else ()
+    async def _land(self, folder: SyncFolder, resource: str, chosen: Plan) -> None:
+        """Read and prove what the plan names; the journal's end line is the certificate."""
         reader = Reader(
-            self.client, self.shaper, self.shaping, folder, LISTINGS[resource], folder.instant("upper_bound"), filters, self.progress
+            self.client,
+            self.shaper,
+            self.shaping,
+            folder,
+            LISTINGS[resource],
+            folder.instant("upper_bound"),
+            self.progress,
         )
-        windows: tuple[Window, ...] = chosen.windows
-        proof: Proof = await prove(reader, await reader.read(windows), self.partner[0])
+        proof: Proof = await prove(reader, chosen.whole, await reader.read(chosen.slices), self.partner[0])
         folder.append(
             "end",
             windows=[window.seq for window in proof.windows],
@@ -224,7 +229,9 @@ class _Session:
                 raise
             totals = self._compare(warehouse, folder, landed.resource)
             warehouse.write_control_totals(landed.sync_id, landed.at, totals)
-        folder.append("merged", at=self.now())  # last: a crash before it merges the same landing again, which changes nothing
+        folder.append(
+            "merged", at=self.now()
+        )  # last: a crash before it merges the same landing again, which changes nothing
         _drop_superseded(folder)
         return SyncReport.of(landed, counts, totals)
 
@@ -249,7 +256,7 @@ class _Session:
 
 
 def _live_rows(warehouse: Warehouse, resource: str) -> int:
-    return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])  # noqa: S608
+    return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
 
 
 def _newest_merge(warehouse: Warehouse, resource: str) -> datetime | None:

@@ -27,7 +27,7 @@ def replay(settings: Settings) -> dict[str, int]:
         warehouse.prepare()
         warehouse.replay(landed_from(folder) for folder in folders(settings.landing_dir) if folder.is_merged)
         return {
-            resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]  # noqa: S608
+            resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
             for resource in RESOURCES
         }
 
@@ -87,7 +87,7 @@ def _resource_status(rows: Any, resource: str) -> dict[str, Any]:
         (resource,),
     )
     good = rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = ? AND status = 'done'", (resource,))[0][0]
-    live, gone = rows(f"SELECT count(*) - count(_deleted_at), count(_deleted_at) FROM raw.{resource}")[0]  # noqa: S608
+    live, gone = rows(f"SELECT count(*) - count(_deleted_at), count(_deleted_at) FROM raw.{resource}")[0]
     names = ("sync_id", "mode", "status", "started_at", "finished_at", "requests", "message")
     values = last[0] if last else (None,) * len(names)
     return {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from debitura_pipeline.api.listings import CASES
-from debitura_pipeline.extract.windows import OVERLAP, Window
+from debitura_pipeline.extract.windows import OVERLAP, Slice, Window
 
 UPPER = datetime(2026, 1, 5, 2, 0, tzinfo=UTC)
 instants = st.datetimes(datetime(1990, 1, 1), datetime(2026, 1, 5), timezones=st.just(UTC))  # noqa: DTZ001
@@ -60,7 +60,7 @@ def test_a_month_cut_by_the_upper_bound_is_split_within_its_bounds() -> None:
 
 def test_bounds_overlap_so_that_a_dropped_fraction_loses_nothing() -> None:
     window = Window(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
-    query = window.query(CASES)
+    query = Slice(window).query(CASES)
     assert query.from_ == window.start - OVERLAP
     assert query.to == window.end
 

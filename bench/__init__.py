@@ -1,0 +1,1 @@
+"""Benchmarks: programs that measure, with their figures in bench/README.md. Not tests."""
