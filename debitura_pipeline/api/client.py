@@ -1,0 +1,284 @@
+"""The one file that talks HTTP: pages and documents in, retries and limits kept, nothing secret out.
+
+Belongs here: requests, retries, what a status means. Does not: which pages to ask for. Called by extraction,
+onboarding and `doctor`. Whatever fails here says what was tried and what came, never the key, a query or a record:
+a request's query travels beside its URL, so that not even a library's own message can repeat it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import httpx
+import msgspec
+
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.envelope import Envelope, read_envelope
+from debitura_pipeline.api.listings import Query
+from debitura_pipeline.api.refusal import read_date, read_refusal, wait_asked
+from debitura_pipeline.api.wire import check_address, collect, parse_document, shown
+from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
+from debitura_pipeline.settings import Secret
+
+log = logging.getLogger(__name__)
+for _noisy in ("httpx", "httpcore"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)  # below that they tell of every request and its headers
+
+MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
+KEEPALIVE_S = 55.0  # longer than the budget's minute makes a connection idle, shorter than servers keep one (60 s up)
+RETRIED = frozenset({408, 500, 502, 503, 504})
+
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. `read`: without a byte arriving; `whole`: for one try in all, so that a trickle ends too."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    whole: float = 120.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a credential travels, and what to say when it is refused."""
+
+    header: str
+    prefix: str
+    refused: str
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+PARTNER_KEY = Scheme("XApiKey", "", "The key is refused; check DEBITURA_API_KEY.")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as it came, and what its envelope says."""
+
+    body: bytes
+    envelope: Envelope
+
+
+@dataclass(slots=True)
+class RequestStats:
+    """What was asked so far. `waited_s` adds up the waits of all requests, which may have waited side by side."""
+
+    requests: int = 0
+    retries: int = 0
+    waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request, ready to be sent over and over. `name` is what messages call it."""
+
+    name: str
+    what: str
+    method: str
+    target: bytes
+    body: bytes | None = None
+
+
+class ApiClient:
+    """A connection to one API host under one credential; `async with`, in one event loop. `gather` its calls freely:
+    at most `concurrency` are in flight. `random` gives 0 to 1.
+
+    Proxies and certificate stores named in the environment are not used: settings are the only way to steer this.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: Secret,
+        budget: Budget,
+        concurrency: int,
+        *,
+        clock: Clock,
+        sleep: Sleep,
+        random: Callable[[], float],
+        scheme: Scheme = PARTNER_KEY,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> None:
+        protocol, host, self._root = check_address(base_url)
+        secret = scheme.prefix + api_key.reveal()
+        if not (secret.isascii() and secret.isprintable() and secret.strip()):
+            raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry")
+        self._url = httpx.URL(f"{protocol}://{host}")
+        headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._headers = httpx.Headers(headers)
+        self._headers_with_json = httpx.Headers({**headers, "Content-Type": "application/json"})
+        self._scheme, self._budget = scheme, budget
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._slots = asyncio.Semaphore(concurrency)
+        self._timeouts = timeouts
+        self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
+        self._transport = _transport(protocol, concurrency)
+        self.stats = RequestStats()
+        self.server_time: datetime | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._budget.close()
+        await self._transport.__aexit__(kind, error, trace)
+
+    async def page(self, query: Query, page: int) -> Page:
+        """One page of a listing, whole and with a sound envelope, or an ApiError after all tries."""
+        listing = query.listing
+        what = f"Reading {query.describe()}, page {page}"
+        call = _Call(f"GET {listing.path}", what, "GET", self._target(listing.path, query.params(page)))
+        return await self._ask(call, lambda body: Page(body, read_envelope(body, listing)))
+
+    async def document(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+        what: str,
+    ) -> Any:
+        """A JSON document, numbers with a fraction as Decimal; None where the answer has no body.
+
+        `path` comes from `listings.path_to`; `what` begins the message of an error (`Asking who we are`). The request
+        is repeated on failure, so it must be one that may be.
+        """
+        packed = msgspec.json.encode(body) if body is not None else None
+        call = _Call(f"{method} {shown(path)}", what, method, self._target(path, params), packed)
+        return await self._ask(call, lambda body: parse_document(body, call.name))
+
+    def _target(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
+        query = "?" + urlencode(params, quote_via=quote) if params else ""
+        return f"{self._root}{path}{query}".encode("ascii")
+
+    async def _ask(self, call: _Call, read: Callable[[bytes], T]) -> T:
+        async with self._slots:
+            for tries in range(1, MAX_TRIES + 1):
+                try:
+                    return read(await self._send(call))
+                except TransientApiError as error:
+                    if tries == MAX_TRIES:
+                        raise type(error)(f"{call.what} failed: {error} Tried {tries} times.", **error.facts) from None
+                    await self._back_off(call, error, tries)
+        raise AssertionError("unreachable")
+
+    async def _back_off(self, call: _Call, error: TransientApiError, tries: int) -> None:
+        """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
+        wait_s = min(FIRST_BACKOFF_S * 2 ** (tries - 1), LONGEST_BACKOFF_S) * self._random()
+        asked_s = error.wait_s if isinstance(error, RateLimited) else None
+        log.warning(
+            "%s: %s Try %d of %d in %.1f s",
+            call.what,
+            error,
+            tries + 1,
+            MAX_TRIES,
+            wait_s if asked_s is None else asked_s,
+        )
+        self.stats.retries += 1
+        if asked_s is not None:
+            self._budget.hold(asked_s)  # all wait, not only this one; the wait itself is the budget's
+            return
+        self.stats.waited_s += wait_s
+        await self._sleep(wait_s)
+
+    async def _send(self, call: _Call) -> bytes:
+        """One try. Raises TransientApiError for whatever may go better next time."""
+        self.stats.waited_s += await self._budget.acquire()
+        self.stats.requests += 1
+        try:
+            async with asyncio.timeout(self._timeouts.whole):
+                return await self._exchange(call)
+        except (TimeoutError, httpx.TimeoutException):
+            raise TransientApiError(f"{call.name} did not answer in time.") from None
+        except (httpx.TransportError, OSError) as error:
+            if _is_bad_certificate(error):
+                raise ApiError(
+                    f"{call.what} failed: the certificate of {self._url.host} could not be verified. Not retried."
+                ) from None
+            # The library's own text may quote what the server sent: its class says enough.
+            raise TransientApiError(f"{call.name}: the connection broke ({type(error).__name__}).") from None
+
+    async def _exchange(self, call: _Call) -> bytes:
+        headers = self._headers if call.body is None else self._headers_with_json
+        extensions = {**self._extensions, "target": call.target}
+        request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
+        response = await self._transport.handle_async_request(request)
+        try:
+            if self.server_time is None:
+                self.server_time = read_date(response.headers.get("Date"))
+            status, found = response.status_code, response.headers
+            body = await self._body(response, call)
+        finally:
+            await response.aclose()
+        if not 200 <= status < 300:
+            raise self._verdict(call, status, body, found)
+        return body
+
+    @staticmethod
+    async def _body(response: httpx.Response, call: _Call) -> bytes:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        headers = response.headers
+        try:
+            return await collect(
+                response.stream, headers.get("Content-Length"), headers.get("Content-Encoding"), call.name
+            )
+        except (ApiError, httpx.TransportError):
+            if 200 <= response.status_code < 300:
+                raise
+            return b""  # of an error, the status says enough
+
+    def _verdict(self, call: _Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
+        if status == 429:
+            now = read_date(headers.get("Date")) or self._clock()
+            return RateLimited(f"HTTP 429 on {call.name}.", wait_asked(body, headers.get("Retry-After"), now))
+        if status in RETRIED or status >= 500:
+            return TransientApiError(f"HTTP {status} on {call.name}.", status=status)
+        codes, fields = read_refusal(body)
+        told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
+        reason = f" ({'; '.join(told)})" if told else ""
+        advice = ""
+        if status == 401:
+            advice = f" {self._scheme.refused}"
+        elif status == 403:
+            advice = " This credential may not do that."
+        elif status < 400:
+            advice = " Redirects are not followed: the key would travel along."
+        message = f"{call.what} failed: HTTP {status} on {call.name}{reason}.{advice} Not retried."
+        return RefusedError(message, status, codes=codes, fields=fields)
+
+
+def _transport(protocol: str, concurrency: int) -> httpx.AsyncHTTPTransport:
+    """A pool of `concurrency` kept connections, without the layers of a full client: no cookies, hooks, redirects."""
+    limits = httpx.Limits(
+        max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=KEEPALIVE_S
+    )
+    # Plain http needs no certificates, and loading them takes longer than a small sync: trust none then.
+    verify = (
+        httpx.create_ssl_context(trust_env=False) if protocol == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    return httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+
+
+def _is_bad_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

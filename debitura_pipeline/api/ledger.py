@@ -1,0 +1,174 @@
+"""The counts behind the budget: what was sent in the last minute, this hour and this day, and the file they live in.
+
+Belongs here: windows, their turning, merging with the file under a lock. Does not: limits and waiting (`budget.py`,
+the only caller). The file holds counts and instants, nothing of the key or of what was asked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+TICKS = 4  # buckets a second: fine enough for a smooth edge, few enough to be written out each second
+# A request reaches the server a little after it was counted here. The window is a second longer than the API's, so
+# that one which was slow on its way (a new TLS connection) still does not meet one that came fast 60 s later.
+MINUTE_TICKS = 61 * TICKS
+EDGE_S = 1.0  # and one sent in the last second of an hour or day may be counted in the next: count it in both
+LOCK_TRIES, LOCK_PAUSE_S = 20, 0.005  # others hold the lock for well under a millisecond
+
+
+class Ledger(msgspec.Struct):
+    """Requests by quarter second (`minute`), and counts since `hour_start` and `day_start` (seconds since 1970).
+
+    The hour is the clock's; the day begins with the key's first request and turns every 24 hours.
+    """
+
+    minute: dict[int, int] = msgspec.field(default_factory=dict)
+    in_minute: int = 0
+    hour_start: float = 0.0
+    in_hour: int = 0
+    day_start: float | None = None
+    in_day: int = 0
+
+    def add(self, at: float, count: int = 1) -> None:
+        """Count `count` requests at `at`, in every window that they belong to; a negative count takes them back."""
+        tick = int(at * TICKS)
+        at = tick / TICKS  # so that taking back meets the same windows as counting did
+        if count > 0 or tick in self.minute:
+            self.minute[tick] = self.minute.get(tick, 0) + count
+            self.in_minute += count
+        if at >= self.hour_start - EDGE_S:
+            self.in_hour += count
+        if at >= (self.day_start or 0.0) - EDGE_S:
+            self.in_day += count
+
+    def roll(self, now: float) -> None:
+        """Forget what is past. A clock that was set back forgets nothing: what lies ahead then counts as just sent."""
+        if self.day_start is None:
+            self.day_start = now
+        if now < max(self.hour_start, self.day_start) or next(reversed(self.minute), 0) > now * TICKS:
+            self._pull_back(now)
+        if now >= self.hour_start + HOUR_S:
+            self.hour_start = now // HOUR_S * HOUR_S
+            self.in_hour = self._since(self.hour_start - EDGE_S)
+        if now >= self.day_start + DAY_S:
+            self.day_start += (now - self.day_start) // DAY_S * DAY_S
+            self.in_day = self._since(self.day_start - EDGE_S)
+        gone = now * TICKS - MINUTE_TICKS
+        while self.minute and (oldest := next(iter(self.minute))) <= gone:
+            self.in_minute -= self.minute.pop(oldest)
+
+    def minute_frees_at(self) -> float:
+        """When the oldest requests leave the minute's window."""
+        return (next(iter(self.minute)) + MINUTE_TICKS) / TICKS
+
+    def tidy(self) -> None:
+        """Order by time, after counts of several processes came together."""
+        self.minute = {tick: count for tick, count in sorted(self.minute.items()) if count > 0}
+        self.in_minute = sum(self.minute.values())
+
+    def _since(self, at: float) -> int:
+        return sum(count for tick, count in self.minute.items() if tick >= int(at * TICKS))
+
+    def _pull_back(self, now: float) -> None:
+        here = int(now * TICKS)
+        ahead = sum(self.minute.pop(tick) for tick in [tick for tick in self.minute if tick > here])
+        if ahead:
+            self.minute[here] = self.minute.get(here, 0) + ahead
+        self.hour_start = min(self.hour_start, now // HOUR_S * HOUR_S)
+        self.day_start = min(self.day_start or now, now)
+
+
+class LedgerFile:
+    """A ledger on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
+
+    It survives the end of a process at any moment, not a power cut: the worst then is a 429, which is waited out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sent: dict[int, int] = {}
+        self._ahead = (0, 0)
+        self._has_warned = False
+
+    def note(self, at: float) -> None:
+        """Remember one request for the next exchange."""
+        tick = int(at * TICKS)
+        self._sent[tick] = self._sent.get(tick, 0) + 1
+
+    def exchange(self, view: Ledger, now: float, ahead: int) -> Ledger:
+        """Add what was sent since the last exchange, and `ahead` requests to come, to the file.
+
+        Gives the counts of all processes as they stand now, without the own `ahead`. Where the file cannot be
+        reached, `view` stays in force and the next exchange makes up for it.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _locked(self._path.with_name(self._path.name + ".lock")):
+                return self._exchange(now, ahead)
+        except OSError as error:
+            if not self._has_warned:
+                log.warning(
+                    "The request budget cannot be kept in %s (%s); counting goes on in memory", self._path, error
+                )
+            self._has_warned = True
+            return view
+
+    def _exchange(self, now: float, ahead: int) -> Ledger:
+        shared = self._read()
+        shared.roll(now)
+        tick, count = self._ahead
+        shared.add(tick / TICKS, -count)
+        for tick, count in self._sent.items():
+            shared.add(tick / TICKS, count)
+        shared.tidy()
+        shared.roll(now)
+        view = msgspec.structs.replace(shared, minute=dict(shared.minute))
+        if ahead:
+            shared.add(now, ahead)
+        self._write(shared)
+        self._sent, self._ahead = {}, (int(now * TICKS), ahead)
+        return view
+
+    def _read(self) -> Ledger:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Ledger)
+        except FileNotFoundError:
+            return Ledger()
+        except msgspec.DecodeError:
+            log.warning("The request budget in %s is unreadable and starts anew", self._path)
+            return Ledger()
+
+    def _write(self, ledger: Ledger) -> None:
+        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(ledger))
+        draft.replace(self._path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file; an OSError if another process keeps it (stopped in a debugger, say)."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(LOCK_PAUSE_S)
+        yield
+    finally:
+        os.close(handle)
