@@ -1,0 +1,81 @@
+"""Checked values by path -> the typed, pseudonymous columns of a landed table. Both roads end here.
+
+Belongs here: what a set of values becomes. Does not: reading JSON (the roads) or writing files (`shape.py`).
+`Values` hold one Arrow array per leaf of the layout: numbers as landed, ids and instants still as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from debitura_pipeline.landing.checks import Mask, check_ids, check_instants
+from debitura_pipeline.landing.contract import Kind, Table
+from debitura_pipeline.landing.layout import Layout, Path
+from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.row_hash import row_hashes
+from debitura_pipeline.settings import Privacy
+
+Values = dict[Path, pa.Array]
+
+EXTRA_TYPE = pa.json_(pa.string())
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Rows (a mask) whose value at a leaf does not fit, and what to say of it. Never the value."""
+
+    rows: Mask
+    reason: str
+
+
+def check_values(layout: Layout, values: Values) -> tuple[Values, list[Fault]]:
+    """Ids and instants as landed, and what is wrong with them. Shape: as `values`."""
+    checked, faults = dict(values), []
+    for path, leaf in layout.leaves.items():
+        wrong: Mask | None = None
+        if leaf.kind is Kind.ID:
+            checked[path], wrong = check_ids(values[path])
+        elif leaf.kind is Kind.INSTANT:
+            checked[path], wrong = check_instants(values[path])
+        if wrong is not None:
+            faults.append(Fault(wrong, f"{leaf.label} is not {'a UUID' if leaf.kind is Kind.ID else 'an instant'}"))
+    key = values[layout.key.path]
+    if key.null_count:
+        faults.append(Fault(np.asarray(key.is_null()), f"{layout.key.label} is missing"))
+    return checked, faults
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes landed tables. `privacy` decides whether debtors' names are in them."""
+
+    db: duckdb.DuckDBPyConnection
+    pseudonyms: Pseudonyms
+    privacy: Privacy
+
+    def build(self, table: Table, values: Mapping[Path, pa.Array], extra: Sequence[str | None] | None) -> pa.Table:
+        """The contract's columns in order, `extra` and `_row_hash`. `extra` None: no row has any."""
+        columns = {column.name: self._column(column.kind, values[column.path]) for column in table.columns}
+        count = len(values[next(iter(values))])
+        texts = pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string())
+        hashes = row_hashes(self.db, table, columns)
+        return pa.table({**columns, "extra": pa.ExtensionArray.from_storage(EXTRA_TYPE, texts), "_row_hash": hashes})
+
+    def _column(self, kind: Kind, values: pa.Array) -> pa.Array:
+        if kind is Kind.DEBTOR_KEY:
+            return self.pseudonyms.of(values)
+        if kind is Kind.DEBTOR_NAME and self.privacy != "full":
+            return pa.nulls(len(values), pa.string())
+        return values
+
+
+def last_of_each(table: pa.Table, key: str) -> pa.Table:
+    """One row per key, the later winning; the order of the survivors stays."""
+    keys = table[key].to_pylist()
+    last = {value: index for index, value in enumerate(keys)}
+    return table if len(last) == len(keys) else table.take(pa.array(sorted(last.values())))

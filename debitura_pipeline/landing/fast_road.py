@@ -1,0 +1,97 @@
+"""Whole pages to columns at once, by Arrow's JSON reader: the road that nearly every window takes.
+
+Belongs here: canonical pages without any misfit. Does not: finding out what is wrong. Whatever is out of the ordinary
+gives None, and `slow_road.py` looks at the rows one by one. Errors of the reader quote values, so none leaves here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from debitura_pipeline.landing.columns import Values, check_values
+from debitura_pipeline.landing.contract import Kind
+from debitura_pipeline.landing.extras import extra_of_pages
+from debitura_pipeline.landing.layout import MONEY, Layout, Leaf, Path, newcomers
+from debitura_pipeline.landing.row_hash import has_control_letters
+
+MONEY_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields."""
+
+    values: Values
+    extra: list[str | None] | None
+    unknown: tuple[Path, ...]
+    rows: int
+
+
+def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
+    """The window's rows, or None where any of them needs a closer look."""
+    if not pages or not all(map(_is_utf8, pages)):
+        return None
+    try:
+        rows = _rows(layout, pages)
+        new = newcomers(layout, rows.type)
+        if new.is_respelled:
+            return None
+        raw = {path: _value(rows, leaf) for path, leaf in layout.leaves.items()}
+        values, faults = check_values(layout, raw)
+        if faults or any(_has_nul(values[path]) for path in layout.leaves):
+            return None
+        extra = extra_of_pages(layout, pages, new.paths) if new.paths else None
+    except (pa.ArrowException, msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if extra is not None and len(extra) != len(rows):
+        return None
+    return Reading(values, extra, new.paths, len(rows))
+
+
+def _rows(layout: Layout, pages: Sequence[bytes]) -> pa.StructArray:
+    body = b"\n".join(pages)
+    table = pj.read_json(
+        pa.BufferReader(body),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
+        parse_options=pj.ParseOptions(
+            explicit_schema=layout.page_schema, newlines_in_values=True, unexpected_field_behavior="infer"
+        ),
+    )
+    lists = table[layout.rows_key]
+    return pa.concat_arrays([chunk.flatten() for chunk in lists.chunks])
+
+
+def _value(rows: pa.StructArray, leaf: Leaf) -> pa.Array:
+    values = pc.struct_field(rows, list(leaf.path))
+    if leaf.kind is Kind.MONEY:
+        return _money(values)
+    return values.cast(pa.int64()) if leaf.kind is Kind.COUNT else values
+
+
+def _money(values: pa.Array) -> pa.Array:
+    """Half to even. Arrow's error for what is out of range sends the window down the slow road."""
+    return pc.round(values, MONEY_DECIMALS, round_mode="half_to_even").cast(MONEY)
+
+
+def _is_utf8(page: bytes) -> bool:
+    """Arrow's reader does not look, and a column of broken text would be refused much later."""
+    if page.isascii():
+        return True
+    try:
+        page.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _has_nul(values: pa.Array) -> bool:
+    """No warehouse but DuckDB stores U+0000 in a text."""
+    if values.type != pa.string() or not has_control_letters(values):
+        return False
+    return bool(pc.any(pc.match_substring(values, "\0")).as_py())

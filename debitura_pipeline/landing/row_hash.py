@@ -1,0 +1,64 @@
+"""One hash per row, the same on every machine and engine: by it the merge sees whether a row changed.
+
+Belongs here: the canonical text and its md5. Does not: choosing when to compare. Called by `columns.py`.
+
+Text of a row: the values of `table.hashed` in order, joined by U+001F, U+001E standing for null. Booleans are `true`
+and `false`, counts decimal, money with four decimals, instants microseconds since 1970 UTC. In texts U+001D, U+001E
+and U+001F are written as U+001D followed by 1, 2, 3, so that no two rows share a text. Of an estimate, the `floating`
+columns count as null. md5 is for telling versions apart, not for safety.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from debitura_pipeline.landing.contract import Kind, Table
+
+ESCAPE, NULL, SEPARATOR = "\x1d", "\x1e", "\x1f"
+FIRST_PRINTABLE = 0x20
+_ESCAPES = ((ESCAPE, ESCAPE + "1"), (NULL, ESCAPE + "2"), (SEPARATOR, ESCAPE + "3"))
+
+
+def row_hashes(db: duckdb.DuckDBPyConnection, table: Table, columns: dict[str, pa.Array]) -> pa.Array:
+    """md5 in hex of every row. `columns`: the typed columns of `table`, by name."""
+    kinds = {column.name: column.kind for column in table.columns}
+    texts = {name: _text(kinds[name], columns[name]) for name in table.hashed}
+    if table.estimate_flag is not None:
+        floats = pc.fill_null(columns[table.estimate_flag], False)
+        nothing = pa.scalar(None, pa.string())
+        texts.update({name: pc.if_else(floats, nothing, texts[name]) for name in table.floating})
+    joined = pc.binary_join_element_wise(*texts.values(), SEPARATOR, null_handling="replace", null_replacement=NULL)
+    return _md5(db, joined)
+
+
+def _md5(db: duckdb.DuckDBPyConnection, texts: pa.Array) -> pa.Array:
+    """DuckDB hashes the column in place, without holding Python's lock."""
+    db.register("row_texts", pa.table({"text": texts}))
+    try:
+        hashes = db.execute("SELECT md5(text) FROM row_texts").to_arrow_table().column(0)
+    finally:
+        db.unregister("row_texts")
+    return pa.concat_arrays(hashes.chunks) if hashes.num_chunks else pa.array([], pa.string())
+
+
+def _text(kind: Kind, values: pa.Array) -> pa.Array:
+    if kind is Kind.INSTANT:
+        return values.cast(pa.int64()).cast(pa.string())
+    if values.type != pa.string():
+        return values.cast(pa.string())
+    if kind is not Kind.TEXT or not has_control_letters(values):
+        return values
+    for letter, escaped in _ESCAPES:
+        values = pc.replace_substring(values, letter, escaped)
+    return values
+
+
+def has_control_letters(texts: pa.Array) -> bool:
+    """Whether any byte of a text column is below the blank; one pass over the column's bytes."""
+    data = texts.buffers()[2]
+    if data is None or data.size == 0:
+        return False
+    return bool(np.frombuffer(data, np.uint8).min() < FIRST_PRINTABLE)
