@@ -1,0 +1,93 @@
+"""Turns a `Page` into HTML text.
+
+Belongs here: how an amount, a date, a share is written. Does not: any figure's meaning. The template escapes everything
+but our own pictures and style sheet. Called by `write.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from debitura_pipeline.report.model import Page, Verdict
+
+CENT = Decimal("0.01")
+TENTH = Decimal("0.1")
+NOTHING = "–"
+UNKNOWN_MONTH = "unknown"
+
+
+def amount(value: Decimal | int | None) -> str:
+    """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
+    if value is None:
+        return NOTHING
+    return _signed(Decimal(value).quantize(CENT, ROUND_HALF_EVEN))
+
+
+def percent(value: Decimal | None) -> str:
+    """A number of percent (70 is 70 %), one decimal."""
+    return NOTHING if value is None else f"{_signed(Decimal(value).quantize(TENTH, ROUND_HALF_EVEN))} %"
+
+
+def count(value: Decimal | int | None) -> str:
+    """A whole number with thousands separators; a fraction (days on average) keeps one decimal."""
+    if value is None:
+        return NOTHING
+    number = Decimal(value)
+    return _signed(number.quantize(Decimal(1)) if number == number.to_integral() else number.quantize(TENTH))
+
+
+def day(value: date | None) -> str:
+    return NOTHING if value is None else f"{value.day} {value:%b %Y}"
+
+
+def month_words(label: str) -> str:
+    """`2026-03` -> `Mar 2026`; the report's `unknown` stands for a missing date."""
+    return "Date not known" if label == UNKNOWN_MONTH else f"{date.fromisoformat(f'{label}-01'):%b %Y}"
+
+
+def instant(value: datetime | None) -> str:
+    """`22 Nov 2026, 02:14 UTC`."""
+    if value is None:
+        return NOTHING
+    moment = value.astimezone(UTC)
+    return f"{day(moment)}, {moment:%H:%M} UTC"
+
+
+def exact(value: Decimal | int) -> str:
+    """The machine-readable text of a number: all its decimals, no exponent."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def cell(value: Any, kind: str) -> str:
+    """What a reader sees in a table cell of `kind`."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, Verdict):
+        return value.text
+    writers: dict[str, Any] = {
+        "money": amount, "percent": percent, "count": count, "days": count, "date": day, "instant": instant,
+    }  # fmt: skip
+    return str(writers.get(kind, str)(value))
+
+
+def render(page: Page) -> str:
+    """The whole page as one string; needs nothing beside it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed to import the report
+    from markupsafe import Markup  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("debitura_pipeline.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"amount": amount, "count": count, "exact": exact, "instant": instant, "cell": cell}
+    environment.filters["own_markup"] = Markup  # pictures that charts.py drew and the style sheet, nothing else
+    environment.tests["number"] = lambda value: isinstance(value, Decimal | int)
+    environment.tests["verdict"] = lambda value: isinstance(value, Verdict)
+    style = environment.loader.get_source(environment, "page.css")[0] if environment.loader else ""
+    return environment.get_template("partner-report.html.j2").render(page=page, style=style)
+
+
+def _signed(value: Decimal) -> str:
+    return f"{'−' if value < 0 else ''}{abs(value):,f}"

@@ -1,0 +1,54 @@
+"""Report tables -> pandas frames whose amounts are still Decimal.
+
+Belongs here: selecting from the warehouse, asking what is there. Does not: deciding what a figure means. Frames hold
+plain Python objects (dtype object): DuckDB's own frames would turn DECIMAL into float, and pandas turns whole numbers
+with gaps into float too. Called by the `sections_*` modules and the masthead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ZERO = Decimal("0.0000")
+
+
+class Rows(Protocol):
+    """The one thing that the report needs of a warehouse."""
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+
+class Reports:
+    """Read access to the tables of schemas `reports`, `marts`, `raw` and `ops` by name."""
+
+    def __init__(self, warehouse: Rows) -> None:
+        self._warehouse = warehouse
+        found = warehouse.rows("SELECT table_schema, table_name FROM information_schema.tables")
+        self._tables = {f"{schema}.{name}" for schema, name in found}
+
+    def has(self, *tables: str) -> bool:
+        """Are all of these tables (`reports.data_quality`) there? A later issue's table simply is not yet."""
+        return all(table in self._tables for table in tables)
+
+    def frame(self, table: str, columns: Sequence[str], tail: str = "") -> pd.DataFrame:
+        """`columns` of `table`, in order; an entry may be an expression with a name, `sum(x) AS x`.
+        `tail` is what follows the table's name: WHERE, GROUP BY, ORDER BY, LIMIT."""
+        import pandas as pd  # noqa: PLC0415 - half a second, and only a report needs it
+
+        names = [column.rpartition(" AS ")[2] for column in columns]
+        rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}")  # noqa: S608 - our own names
+        return pd.DataFrame(rows, columns=names, dtype=object)
+
+    def records(self, table: str, columns: Sequence[str], tail: str = "") -> list[Any]:
+        """The same rows as named tuples, for where no frame is needed."""
+        return list(self.frame(table, columns, tail).itertuples(index=False, name="Row"))
+
+
+def total(values: Iterable[Decimal | None]) -> Decimal:
+    """Exact sum; what is unknown adds nothing, and no value at all gives 0.0000."""
+    return sum((value for value in values if value is not None), start=ZERO)

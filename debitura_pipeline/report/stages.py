@@ -1,0 +1,106 @@
+"""The revenue stages as the reader meets them: order, names, colours, meaning, and the five headline figures.
+
+Belongs here: wording and grouping of `fct_transactions.revenue_stage`. Does not: deriving a stage (dbt does, once).
+Called by the section builders and `write.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from debitura_pipeline.report.charts import Series
+from debitura_pipeline.report.model import Figure
+from debitura_pipeline.report.page import amount
+from debitura_pipeline.report.read import ZERO
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the warehouse's name, the reader's name, its colour, what it means."""
+
+    key: str
+    label: str
+    css: str
+    meaning: str
+
+    @property
+    def series(self) -> Series:
+        return Series(self.label, self.css)
+
+
+# From the ground of a stacked column upwards: what is surest comes first.
+STAGES = (
+    Stage("Paid", "Paid", "--stage-paid", "Debitura has paid this fee to you."),
+    Stage("AwaitingDebituraPayment", "Invoiced to Debitura", "--stage-invoiced",
+          "You have invoiced Debitura, which has not paid yet."),
+    Stage("ReadyToInvoiceDebitura", "Ready to invoice", "--stage-ready", "You may invoice Debitura for this fee now."),
+    Stage("AwaitingCollectionPartnerPayment", "Awaiting collection partner", "--stage-awaited",
+          "Debitura has invoiced the collection partner, which has not paid yet."),
+    Stage("ConfirmedPendingInvoice", "Confirmed, not invoiced", "--stage-confirmed",
+          "The commission is confirmed; Debitura has not invoiced the collection partner yet."),
+    Stage("Pending", "Pending (estimate)", "--stage-pending",
+          "The debtor has paid, the commission is not confirmed: an estimate that moves with exchange rates."),
+    Stage("Disputed", "Disputed", "--stage-disputed",
+          "Under dispute, so the amount may shrink or go; in no total of expected or earned income."),
+    Stage("Unclassified", "Unclassified", "--stage-unclassified",
+          "Statuses that fit none of the documented stages; in no other figure."),
+)  # fmt: skip
+BY_KEY: Mapping[str, Stage] = {stage.key: stage for stage in STAGES}
+EXPECTED = tuple(stage for stage in STAGES if stage.key not in ("Disputed", "Unclassified"))  # what totals are made of
+APART = tuple(stage for stage in STAGES if stage not in EXPECTED)
+AWAITED = ("AwaitingDebituraPayment", "AwaitingCollectionPartnerPayment", "ConfirmedPendingInvoice")
+
+
+@dataclass(frozen=True)
+class StageSum:
+    """Fees of one stage, all clients, all months."""
+
+    transactions: int
+    fee_usd: Decimal
+    estimate_usd: Decimal
+
+
+def stage_of(key: str) -> Stage:
+    """The stage of that name; one that this page does not know reads as unclassified, not as nothing."""
+    return BY_KEY.get(key, BY_KEY["Unclassified"])
+
+
+def present(keys: Iterable[str], among: Iterable[Stage] = STAGES) -> list[Stage]:
+    """The stages of `among` that occur in `keys`, in the order in which they are stacked."""
+    found = {stage_of(key).key for key in keys}
+    return [stage for stage in among if stage.key in found]
+
+
+def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
+    """The figure strip; empty without a transaction. Unclassified money shows only where there is some."""
+    if not any(one.transactions for one in sums.values()):
+        return ()
+
+    def add(*keys: str) -> Decimal:
+        return sum((sums[key].fee_usd for key in keys if key in sums), start=ZERO)
+
+    def words(text: str, *keys: str) -> str:
+        estimate = sum((sums[key].estimate_usd for key in keys if key in sums), start=ZERO)
+        return f"{text} Of which estimate: {amount(estimate)}." if estimate else text
+
+    parts = [f"{amount(add(key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}" for key in AWAITED if add(key)]
+    awaited = "Not yours to spend yet, payment is on its way" + (f": {', '.join(parts)}." if parts else ".")
+    figures = [
+        Figure("paid_usd", "Earned and paid", add("Paid"), words("Debitura has paid these fees to you.", "Paid"),
+               "--stage-paid"),
+        Figure("ready_usd", "Ready to invoice", add("ReadyToInvoiceDebitura"),
+               words("You may invoice Debitura for these fees now.", "ReadyToInvoiceDebitura"), "--stage-ready"),
+        Figure("awaited_usd", "Awaited", add(*AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
+        Figure("estimated_usd", "Estimated", add("Pending"),
+               "An estimate, not earnings: commission not confirmed, and the amount moves with exchange rates.",
+               "--stage-pending"),
+        Figure("disputed_usd", "Disputed", add("Disputed"),
+               "Under dispute: may shrink or go. In none of the other figures.", "--stage-disputed"),
+    ]  # fmt: skip
+    if "Unclassified" in sums and sums["Unclassified"].transactions:
+        figures.append(Figure("unclassified_usd", "Unclassified", add("Unclassified"),
+                              "Statuses that fit no documented stage. In none of the other figures; see data quality.",
+                              "--stage-unclassified"))  # fmt: skip
+    return tuple(figures)

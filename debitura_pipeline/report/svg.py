@@ -1,0 +1,48 @@
+"""Makes the chart library's SVG fit for the page: scalable, themed by the page's CSS, quiet for screen readers.
+
+Belongs here: rewriting of SVG text that `charts.py` had drawn. Does not: drawing. The picture's own words come from
+the page (title and description), so the library's per-mark labels become tooltips and its roles go.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+DROPPED = {"aria-hidden", "aria-roledescription", "role", "class", "pointer-events", "version", "font-family"}
+
+
+def adapt(svg: str, *, name: str, title: str, description: str, css_class: str) -> str:
+    """SVG for inlining: viewBox without fixed size, `role="img"` with title and description, colours untouched.
+
+    Colours may be CSS variables (`var(--ink)`), which the library passes through. A mark's `aria-label` becomes its
+    `<title>`, which browsers show as a tooltip without any script.
+    """
+    root = ElementTree.fromstring(svg)  # noqa: S314 - our own picture, drawn a moment ago
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        label = element.attrib.pop("aria-label", None)
+        for attribute in [key for key in element.attrib if key in DROPPED or key.startswith("{")]:
+            del element.attrib[attribute]
+        if label and element.tag in ("path", "rect"):
+            ElementTree.SubElement(element, "title").text = label
+    for attribute in ("width", "height", "style"):
+        root.attrib.pop(attribute, None)
+    root.attrib |= {"class": css_class, "role": "img", "aria-labelledby": f"{name}-title {name}-desc"}
+    heading = ElementTree.Element("title", {"id": f"{name}-title"})
+    heading.text = title
+    words = ElementTree.Element("desc", {"id": f"{name}-desc"})
+    words.text = description
+    root[:0] = [heading, words]
+    _drop_empty(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _drop_empty(parent: ElementTree.Element) -> None:
+    """Take out paths that draw nothing; the library leaves two per group."""
+    for child in list(parent):
+        _drop_empty(child)
+        is_blank_path = child.tag == "path" and (
+            child.get("display") == "none" or child.get("d", "") in ("", "M0,0h0v0h0Z")
+        )
+        if is_blank_path or (child.tag == "g" and len(child) == 0):
+            parent.remove(child)

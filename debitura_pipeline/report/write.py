@@ -1,0 +1,80 @@
+"""Writes the partner report: `write_report(settings)` is all that the rest of the project calls.
+
+Belongs here: order of the chapters, the file. Does not: what a chapter says. The warehouse is opened read-only. A report
+table that is not there leaves its chapter out; an empty warehouse still gives a page.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from debitura_pipeline.report.masthead import read_masthead
+from debitura_pipeline.report.model import Page, Section
+from debitura_pipeline.report.page import exact, render
+from debitura_pipeline.report.read import Reports, Rows
+from debitura_pipeline.report.sections_control import data_quality, findings, reconciliation, reconciliation_verdict
+from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
+from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums, top_clients
+from debitura_pipeline.report.stages import STAGES, headline
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.open import open_warehouse
+
+FILE_NAME = "partner-report.html"
+CHAPTERS: tuple[Callable[[Reports], Section | None], ...] = (
+    revenue_by_month, top_clients, pipeline, findings, case_outcomes, reconciliation, data_quality,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """Where the page is and its headline figures: USD with all their decimals, by the names they have on the page."""
+
+    path: Path
+    figures: dict[str, str]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def write_report(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> ReportFacts:
+    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename, mode 0600.
+
+    Raises WarehouseError where the warehouse cannot be opened or a report lacks a column of its contract.
+    """
+    with open_warehouse(settings, read_only=True) as warehouse:
+        page = compose(warehouse, is_simulated=settings.uses_embedded_sandbox, written_at=now())
+    path = settings.reports_dir / FILE_NAME
+    _replace(path, render(page))
+    return ReportFacts(path, {figure.key: exact(figure.value) for figure in page.figures})
+
+
+def compose(warehouse: Rows, *, is_simulated: bool, written_at: datetime) -> Page:
+    """The whole page as plain values; the page's text is `render(page)`."""
+    reports = Reports(warehouse)
+    chapters = (chapter(reports) for chapter in CHAPTERS)
+    return Page(
+        masthead=read_masthead(reports, is_simulated=is_simulated, verdict=reconciliation_verdict(reports)),
+        figures=headline(stage_sums(reports)),
+        sections=tuple(chapter for chapter in chapters if chapter is not None),
+        written_at=written_at,
+        glossary=tuple((stage.label, stage.meaning) for stage in STAGES),
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """A reader finds the old page or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
