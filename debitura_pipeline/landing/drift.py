@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.landing.layout import Path
-from debitura_pipeline.landing.records import Drift
+from debitura_pipeline.landing.findings import Drift
 from debitura_pipeline.landing.redact import safe_enum, safe_path
 
 MAX_NEW_VALUES = 50  # per column and window: a column that is no enum any more needs no longer list
@@ -75,8 +75,9 @@ _KNOWN = {column: frozenset(map(_folded, texts)) for column, texts in _KNOWN_TEX
 
 def find_drift(table: Table, rows: pa.Table, unknown: Iterable[Path]) -> tuple[Drift, ...]:
     """Every new field and enum value of a window, once each, sorted; nothing in it is personal."""
-    fields = {Drift("field", safe_path(path), "") for path in unknown}
-    return tuple(sorted(fields.union(_new_values(table, rows))))
+    fields = {Drift("field", safe_path(path), None) for path in unknown}
+    found = fields.union(_new_values(table, rows))
+    return tuple(sorted(found, key=lambda drift: (drift.kind, drift.field, drift.value or "")))
 
 
 def _new_values(table: Table, rows: pa.Table) -> Iterator[Drift]:

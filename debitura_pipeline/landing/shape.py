@@ -28,7 +28,7 @@ from debitura_pipeline.landing.drift import find_drift
 from debitura_pipeline.landing.fast_road import read_fast
 from debitura_pipeline.landing.layout import Layout
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.landing.records import BadRow, Drift
+from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.slow_road import read_slow
 from debitura_pipeline.settings import Privacy
 
@@ -59,7 +59,9 @@ class Shaped:
     def distinct_keys(self) -> int:
         if not self.bad:
             return self.good
-        return len({row.identity for row in self.bad}.union(self.columns[self.table.key].to_pylist()))
+        return len(
+            {row.row_key or row.payload_sha256 for row in self.bad}.union(self.columns[self.table.key].to_pylist())
+        )
 
     def write(self, path: Path, seq: int) -> str:
         """Land the rows at `path`, whole or not at all, readable by the owner alone. Returns the file's sha256.

@@ -22,7 +22,7 @@ from debitura_pipeline.landing.extras import extra_text, parse, unknown_values
 from debitura_pipeline.landing.fast_road import Reading
 from debitura_pipeline.landing.layout import Known, Layout, Leaf, Path, stored_type
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.landing.records import BadRow
+from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.redact import redact_row
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -113,8 +113,9 @@ def _read_fields(layout: Layout, node: Known, source: dict[str, Any], row: _Row)
 
 
 def _read_leaf(leaf: Leaf, value: Any, row: _Row) -> None:
+    convert = _CONVERTERS[leaf.kind]
     try:
-        row.values[leaf.path] = _CONVERTERS.get(leaf.kind, _text)(value)
+        row.values[leaf.path] = convert(value)
     except Misfit as misfit:
         row.faults.append(f"{leaf.label} {misfit}")
 
@@ -180,6 +181,9 @@ _CONVERTERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.MONEY: _money,
     Kind.ID: _written,
     Kind.INSTANT: _written,
+    Kind.TEXT: _text,
+    Kind.DEBTOR_NAME: _text,
+    Kind.DEBTOR_KEY: _text,
 }
 
 
@@ -198,6 +202,7 @@ def _blame(rows: Sequence[_Row], faults: Sequence[Fault]) -> None:
 
 
 def _quarantined(layout: Layout, row: _Row, pseudonyms: Pseudonyms) -> BadRow:
+    """The hash tells bad rows apart. It is keyed, so that nobody can confirm a guess at what was withheld."""
     key: str = row.values.get(layout.key.path) or ""
     original = repr(row.source).encode("utf-8", "surrogatepass")
     return BadRow(
