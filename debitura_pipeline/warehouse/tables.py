@@ -6,7 +6,7 @@ here. dbt owns the other schemas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from debitura_pipeline.landing.contract import META, TABLES, VALIDITY, Table
 
@@ -20,6 +20,7 @@ OPS: dict[str, Columns] = {
         ("resource", "VARCHAR"),
         ("mode", "VARCHAR"),  # small, full, nightly, client: which plan was used
         ("status", "VARCHAR"),  # done, failed
+        ("as_of", "TIMESTAMPTZ"),  # the sync's clock: every instant that its merge wrote
         ("started_at", "TIMESTAMPTZ"),
         ("finished_at", "TIMESTAMPTZ"),
         ("upper_bound", "TIMESTAMPTZ"),
@@ -123,18 +124,29 @@ def history_columns(table: Table) -> Columns:
     return (*current_columns(table), *VALIDITY)
 
 
-def create_statements() -> Iterator[str]:
-    """Statements that create what is missing and leave what is there; one statement each."""
+def all_tables() -> Iterator[tuple[str, str, Columns]]:
+    """Every table that the pipeline writes: schema, name, columns."""
+    for resource, table in TABLES.items():
+        yield "raw", resource, current_columns(table)
+        yield "raw", f"{resource}_history", history_columns(table)
+    yield "raw", "partner_history", PARTNER_HISTORY
+    for name, columns in OPS.items():
+        yield "ops", name, columns
+
+
+def create_statements(existing: Container[tuple[str, str, str]] = ()) -> Iterator[str]:
+    """Statements that create what is missing and leave what is there; one statement each.
+
+    `existing`: (schema, table, column) as the warehouse has them. A table from before a column was added gets it.
+    No table has a primary key: an index of millions of ids costs more memory than a merge may use, and the merge
+    itself writes each key once and checks that it did.
+    """
     for schema in SCHEMAS:
         yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
-    for resource, table in TABLES.items():
-        yield _create("raw", resource, current_columns(table))
-        yield _create("raw", f"{resource}_history", history_columns(table))
-    yield _create("raw", "partner_history", PARTNER_HISTORY)
-    for name, columns in OPS.items():
-        yield _create("ops", name, columns)
-
-
-def _create(schema: str, name: str, columns: Columns) -> str:
-    body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
-    return f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({body})'
+    for schema, name, columns in all_tables():
+        body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
+        yield f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({body})'
+        if (schema, name, columns[0][0]) in existing:
+            for column, sql_type in columns:
+                if (schema, name, column) not in existing:
+                    yield f'ALTER TABLE {schema}."{name}" ADD COLUMN "{column}" {sql_type}'

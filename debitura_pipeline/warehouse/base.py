@@ -1,0 +1,130 @@
+"""What a warehouse takes and must do, whichever engine it runs on.
+
+Belongs here: the records that are handed over and the `Warehouse` protocol. Does not: SQL (`merge.py`, `records.py`),
+engines (`duckdb.py`). Used by `sync.py`, onboarding, reports and tests, which know no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
+
+
+@dataclass(frozen=True)
+class WindowRecord:
+    """One verified window: bounds (None: open), what the API counted, what was read, and the landed file's hash."""
+
+    from_: datetime | None
+    to: datetime | None
+    scope: str
+    api_count: int | None
+    rows_read: int
+    attempts: int
+    verified_at: datetime | None
+    file: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Which live rows are gone when the reading does not show them: every one, those of one tenant, or none."""
+
+    kind: Literal["all", "client", "none"]
+    tenant: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "client") != (self.tenant is not None):
+            raise ValueError(f"A reading of kind {self.kind!r} and tenant {self.tenant!r} makes no sense")
+
+
+@dataclass(frozen=True)
+class LandedSync:
+    """One resource as one sync landed it. `at` is the sync's clock: every instant that the merge writes.
+
+    `files` stand in reading order; a key that several of them hold counts as the one with the highest `_seq`.
+    `partner` is (invoicing trigger mode, referral fee percentage), where the sync asked for it.
+    """
+
+    sync_id: str
+    resource: str
+    mode: str
+    at: datetime
+    started_at: datetime
+    finished_at: datetime
+    upper_bound: datetime | None
+    files: tuple[Path, ...]
+    windows: tuple[WindowRecord, ...]
+    bad: tuple[BadRow, ...]
+    drift: tuple[Drift, ...]
+    absent: Absent
+    requests: int
+    retries: int
+    rows_read: int
+    partner: tuple[str | None, Decimal | None] | None = None
+    message: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.resource not in TABLES:
+            raise ValueError(f"{self.resource!r} is none of {', '.join(TABLES)}")
+        if self.at.utcoffset() is None:
+            raise ValueError(f"The clock of a sync must name its zone, and {self.at.isoformat()} does not")
+
+
+@dataclass(frozen=True)
+class MergeCounts:
+    """Rows that a merge touched. `returned` were deleted and are back; `unchanged` were shown as they stood."""
+
+    inserted: int
+    changed: int
+    deleted: int
+    unchanged: int
+    returned: int
+
+
+class Warehouse(Protocol):
+    """Schemas `raw` and `ops`. Parameters in SQL are numbered: `$1`, `$2`. Errors are WarehouseError or below."""
+
+    def prepare(self) -> None:
+        """Create schemas, tables and columns that are missing; what is there stays."""
+
+    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
+        """Merge one landing, in one transaction: rows, history, windows, findings, sync record.
+
+        Raises ShrinkRefused when too many rows would be marked deleted, LandingError when a file is not there,
+        WarehouseError when the landing is older than what was merged. Nothing is written then.
+        """
+
+    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
+        """Rebuild `raw` and what `ops` got from landings out of nothing, oldest first, in one transaction."""
+
+    def record_failure(
+        self,
+        sync_id: str,
+        resource: str,
+        mode: str,
+        at: datetime,
+        finished_at: datetime,
+        requests: int,
+        retries: int,
+        message: str,
+    ) -> None:
+        """Write a failed sync's row; a sync that is merged already keeps its own."""
+
+    def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
+        """Write totals of a sync; one that the sync has written before is replaced."""
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run one writing statement in its own transaction; gives the number of rows it touched."""
+
+    def close(self) -> None:
+        """Let go of the connection. Closing twice is harmless."""

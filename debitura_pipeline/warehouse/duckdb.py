@@ -1,0 +1,171 @@
+"""The warehouse in one DuckDB file: the primitives that `engine.py` builds on.
+
+Belongs here: what only DuckDB does (Parquet read in place, its transactions, its memory bounds). Does not: waiting for
+the file (`open.py`), the merge itself. Made by `open.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.landing.contract import TABLES, Table
+from debitura_pipeline.warehouse.base import LandedSync
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
+from debitura_pipeline.warehouse.tables import Columns
+
+# Buffers that DuckDB may hold; what does not fit goes to the spill folder. The process needs about 150 MiB more.
+MEMORY_LIMIT = "256MiB"
+# Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
+# one thread fills whole row groups, which the checkpoint then need not pack again.
+ROWS_FOR_TWO_THREADS = 1_000_000
+ROWS_PER_INSERT = 200
+
+
+class DuckDbWarehouse(SqlWarehouse):
+    """One open connection. `spill` is a folder of this process alone, removed when the connection closes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+        self._connection = connection
+        self._spill = spill
+        self._failed = False
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET temp_directory = {_literal(str(spill))}")
+        connection.execute("SET preserve_insertion_order = false")
+        # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
+        connection.execute("SET enable_external_file_cache = false")
+        connection.execute("SET threads = 2")
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """For what is DuckDB's alone: copying and exporting the file."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._failed = False
+        self._run_bare("BEGIN TRANSACTION")
+        try:
+            yield
+            # DuckDB takes a COMMIT after a failed statement without a word, and writes nothing.
+            if self._failed:
+                raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            self._run_bare("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        result = self._run_bare(sql, params)
+        first = result.fetchone() if result.description else None
+        return first[0] if first and isinstance(first[0], int) else 0
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._run_bare(sql, params).fetchall()
+
+    def stage_landed(self, landed: LandedSync) -> int:
+        table = TABLES[landed.resource]
+        if not landed.files:
+            empty = ", ".join(f"CAST(NULL AS {sql}) AS {quoted(name)}" for name, sql in _landed_columns(table))
+            self.run(f"CREATE TEMPORARY VIEW incoming AS SELECT {empty} WHERE false")
+            return 0
+        # A view takes no parameters, so the names stand in it as literals.
+        names = ", ".join(_literal(str(path)) for path in landed.files)
+        source = f"read_parquet([{names}], hive_partitioning = false)"
+        there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
+        columns = ", ".join(
+            f"CAST({quoted(name) if name in there else 'NULL'} AS {sql}) AS {quoted(name)}"
+            for name, sql in _landed_columns(table)
+        )
+        self.run(f"CREATE TEMPORARY VIEW landed AS SELECT {columns} FROM {source}")
+        return self._stage_latest(table, landed)
+
+    def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+        body = ", ".join(f"{quoted(column)} {sql_type}" for column, sql_type in columns)
+        self.run(f"CREATE OR REPLACE TEMPORARY TABLE {quoted(name)} ({body})")
+        marks = "(" + ", ".join("?" * len(columns)) + ")"
+        for start in range(0, len(rows), ROWS_PER_INSERT):
+            part = rows[start : start + ROWS_PER_INSERT]
+            values = ", ".join([marks] * len(part))
+            self.run(f"INSERT INTO {quoted(name)} VALUES {values}", [value for row in part for value in row])
+
+    def unstage(self) -> None:
+        for view in ("incoming", "landed"):
+            self.run(f"DROP VIEW IF EXISTS temp.main.{view}")
+        for name in (*TEMPORARY_TABLES, "merge_repeats"):
+            self.run(f"DROP TABLE IF EXISTS temp.main.{name}")
+
+    def close(self) -> None:
+        self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def _stage_latest(self, table: Table, landed: LandedSync) -> int:
+        """Of a key that stands in several files, the row with the highest `_seq`. Gives the number of keys.
+
+        Repeated keys are few (windows overlap by a second), so they are listed, and `incoming` stays a view over the
+        files. Hashes are counted first: they take a fraction of the keys' memory.
+        """
+        key = quoted(table.key)
+        total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
+        self.run(f"SET threads = {2 if total > ROWS_FOR_TWO_THREADS else 1}")
+        self.run(
+            f"""CREATE TEMPORARY TABLE merge_repeats AS
+            SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM landed
+            WHERE hash({key}) IN (SELECT hash({key}) FROM landed GROUP BY 1 HAVING count(*) > 1)
+            GROUP BY 1 HAVING count(*) > 1"""
+        )
+        repeated, is_broken = self.rows("SELECT coalesce(sum(n - 1), 0), bool_or(n > files) FROM merge_repeats")[0]
+        if with_key < total or is_broken:
+            raise WarehouseError(
+                f"A landed file of sync {landed.sync_id} holds {table.resource} without a key or one key twice. "
+                "Nothing was changed; run the sync again with --full.",
+                sync_id=landed.sync_id,
+            )
+        latest = "WHERE NOT EXISTS (SELECT 1 FROM merge_repeats AS r WHERE r.key = l.{0} AND r.seq > l._seq)"
+        self.run(
+            f"CREATE TEMPORARY VIEW incoming AS SELECT * FROM landed AS l {latest.format(key) if repeated else ''}"
+        )
+        return int(total - repeated)
+
+    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql, list(params))
+        except duckdb.Error as error:
+            self._failed = True
+            raise WarehouseError(f"The warehouse refused a statement: {_reason(error)}") from error
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            # A failed COMMIT has ended the transaction by itself; there is nothing left to undo.
+            self._failed = True
+
+
+def _landed_columns(table: Table) -> list[tuple[str, str]]:
+    return [
+        *((column.name, column.kind.sql) for column in table.columns),
+        ("extra", "JSON"),
+        ("_row_hash", "VARCHAR"),
+        ("_seq", "BIGINT"),
+    ]
+
+
+def _reason(error: duckdb.Error) -> str:
+    """An error's kind and first line; of errors that quote a row's value, the kind alone."""
+    name = type(error).__name__
+    if isinstance(error, duckdb.ConversionException | duckdb.ConstraintException):
+        return name
+    return f"{name}: {str(error).splitlines()[0][:300]}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,227 @@
+"""The merge, step by step, on any SQL engine: what `Warehouse` promises, in terms of a few primitives.
+
+Belongs here: order of the steps, guards, transactions' bounds. Does not: SQL text (`merge.py`, `records.py`), drivers
+(`duckdb.py` fills in the primitives). Subclassed by the engines.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
+from debitura_pipeline.landing.contract import TABLES, Table
+from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.warehouse import merge, records
+from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.warehouse.merge import Statement
+from debitura_pipeline.warehouse.tables import Columns, create_statements
+
+# A reading that takes more than this away is refused: both bounds must be passed, so that a small partner
+# whose last cases close is not stopped.
+SHRINK_SHARE = 0.05
+SHRINK_ROWS = 20
+
+REWRITTEN = ("inserted", "changed", "returned", "followed")
+
+
+class SqlWarehouse(ABC):
+    """A warehouse on an SQL engine. Every public writing method is one transaction."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """Begin; commit at the end; on any error roll back and raise, also where the error was swallowed inside."""
+
+    @abstractmethod
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run one statement inside the transaction; gives the number of rows it touched."""
+
+    @abstractmethod
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+
+    @abstractmethod
+    def stage_landed(self, landed: LandedSync) -> int:
+        """Make relation `incoming` of the landed files, one row per key; gives the number of rows."""
+
+    @abstractmethod
+    def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+        """Make temporary table `name` of a few rows."""
+
+    @abstractmethod
+    def unstage(self) -> None:
+        """Drop `incoming` and the temporary tables, where they are."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection."""
+
+    def prepare(self) -> None:
+        with self.transaction():
+            found = self.rows("SELECT table_schema, table_name, column_name FROM information_schema.columns")
+            for sql in create_statements({(schema, table, column) for schema, table, column in found}):
+                self.run(sql)
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        with self.transaction():
+            return self.run(sql, params)
+
+    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
+        _check_files(landed)
+        with self.transaction():
+            newest = self._value(records.newest_merged(landed.resource))
+            _check_order(landed, newest)
+            return self._merge(landed, allow_shrink=allow_shrink)
+
+    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
+        ordered = sorted(landed, key=lambda sync: sync.at)
+        for sync in ordered:
+            _check_files(sync)
+        with self.transaction():
+            for table in TABLES.values():
+                self.run(f"DELETE FROM {merge.current(table)}")
+                self.run(f"DELETE FROM {merge.history(table)}")
+            self._run_all(records.forget_all())
+            for sync_id in {sync.sync_id for sync in ordered}:
+                self.run(*records.forget_sync(sync_id))
+            # What was let through when it was merged is not asked again.
+            return [self._merge(sync, allow_shrink=True) for sync in ordered]
+
+    def record_failure(
+        self,
+        sync_id: str,
+        resource: str,
+        mode: str,
+        at: datetime,
+        finished_at: datetime,
+        requests: int,
+        retries: int,
+        message: str,
+    ) -> None:
+        with self.transaction():
+            known = self.rows(*records.known_sync(sync_id))
+            if known and known[0][0] == "done":
+                return
+            self.run(*records.forget_sync(sync_id))
+            self.run(*records.insert_failed(sync_id, resource, mode, at, finished_at, requests, retries, message))
+
+    def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
+        with self.transaction():
+            for total in totals:
+                self._run_all(records.replace_control_total(sync_id, at, total))
+
+    def _merge(self, landed: LandedSync, *, allow_shrink: bool) -> MergeCounts:
+        table = TABLES[landed.resource]
+        self.unstage()
+        shown = self.stage_landed(landed)
+        self.stage_rows("merge_bad", records.BAD_COLUMNS, records.bad_rows(landed.bad))
+        self.run(*merge.protected(table))
+        if self._value(merge.is_empty(table)):
+            self._run_all(merge.first_load(table, landed.sync_id, landed.at))
+            counts = MergeCounts(shown, 0, 0, 0, 0)
+        else:
+            counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
+        self._keep_records(landed, counts)
+        self.unstage()
+        return counts
+
+    def _merge_rows(self, table: Table, landed: LandedSync, shown: int, *, allow_shrink: bool) -> MergeCounts:
+        self.stage_rows("merge_delta", merge.DELTA_COLUMNS, ())
+        self.run(*merge.delta(table, landed.sync_id, landed.at))
+        if landed.absent.kind != "none":
+            self.run(*merge.delta_of_absent(table, landed.absent))
+        found = dict(self.rows("SELECT action, count(*) FROM merge_delta GROUP BY action"))
+        if not allow_shrink:
+            self._guard_shrink(table, landed, found.get("deleted", 0))
+        self._write_rows(table, landed, found)
+        inserted, changed, returned = (found.get(name, 0) for name in ("inserted", "changed", "returned"))
+        unchanged = shown - inserted - changed - returned
+        return MergeCounts(inserted, changed, found.get("deleted", 0), unchanged, returned)
+
+    def _write_rows(self, table: Table, landed: LandedSync, found: dict[str, int]) -> None:
+        """Write history, then current rows. Each step knows how many rows it must touch: keys stand there once."""
+        at = landed.at
+        changed, deleted, returned, followed = (
+            found.get(name, 0) for name in ("changed", "deleted", "returned", "followed")
+        )
+        if found:
+            ended = self.run(*merge.remove_open_versions(table, at))
+            self.run(*merge.remove_momentary_versions(table, at))
+            ended += self.run(*merge.close_versions(table, at))
+            _expect(f"open versions of {table.resource}", ended, changed + deleted + followed)
+            _expect(f"deleted {table.resource}", self.run(*merge.mark_deleted(table, at)), deleted)
+            outdated = self.run(*merge.remove_outdated(table))
+            _expect(f"outdated {table.resource}", outdated, changed + returned + followed)
+            rewritten = sum(found.get(name, 0) for name in REWRITTEN)
+            _expect(f"current {table.resource}", self.run(*merge.insert_current(table, at)), rewritten)
+            _expect(f"versions of {table.resource}", self.run(*merge.insert_versions(table, at)), rewritten)
+        self._run_all(merge.verify_seen(table, landed.absent, at))
+
+    def _guard_shrink(self, table: Table, landed: LandedSync, gone: int) -> None:
+        if gone <= SHRINK_ROWS:
+            return
+        live = self._value(merge.live_in_scope(table, landed.absent))
+        if gone > live * SHRINK_SHARE:
+            raise ShrinkRefused(
+                f"Merging {table.resource} was refused: {gone} of {live} live rows are not in the reading, more than "
+                f"{SHRINK_SHARE:.0%} and more than {SHRINK_ROWS}. Nothing was changed. If they are really gone, "
+                "run again with --allow-shrink.",
+                resource=table.resource,
+                live=live,
+                gone=gone,
+            )
+
+    def _keep_records(self, landed: LandedSync, counts: MergeCounts) -> None:
+        resource, sync_id, at = landed.resource, landed.sync_id, landed.at
+        self._run_all(records.keep_quarantine(resource, sync_id, at, landed.absent))
+        self.stage_rows("merge_drift", records.DRIFT_COLUMNS, records.drift_rows(landed))
+        self.run(*records.keep_drift(resource, sync_id, at))
+        self.stage_rows("merge_windows", records.WINDOW_COLUMNS, records.window_rows(landed))
+        self._run_all(records.keep_windows(resource, sync_id))
+        if landed.partner is not None:
+            self._run_all(records.keep_partner(*landed.partner, at))
+        known = self.rows(*records.known_sync(sync_id))
+        # Merging a landing once more touches nothing, and its record keeps what the first time counted.
+        inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
+        self.run(*records.forget_sync(sync_id))
+        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted)))
+
+    def _run_all(self, statements: Iterable[Statement]) -> None:
+        for sql, params in statements:
+            self.run(sql, params)
+
+    def _value(self, statement: Statement) -> Any:
+        return self.rows(*statement)[0][0]
+
+
+def _check_files(landed: LandedSync) -> None:
+    for path in landed.files:
+        if not path.is_file():
+            raise LandingError(
+                f"Sync {landed.sync_id} of {landed.resource} names a landed file that is not there: {path}. "
+                "Nothing was changed; run the sync again with --full.",
+                sync_id=landed.sync_id,
+            )
+
+
+def _check_order(landed: LandedSync, newest: datetime | None) -> None:
+    if newest is not None and landed.at < newest:
+        raise WarehouseError(
+            f"Sync {landed.sync_id} read {landed.resource} at {landed.at.isoformat()}, and a reading of "
+            f"{newest.isoformat()} is merged already. The older one cannot be put on top; `debitura replay` "
+            "merges all landings in their order.",
+            sync_id=landed.sync_id,
+        )
+
+
+def _expect(what: str, touched: int, expected: int) -> None:
+    if touched != expected:
+        raise WarehouseError(
+            f"The merge met {touched} {what} where {expected} were due: a key stands there twice or its history is "
+            "broken. Nothing was changed; `debitura replay` rebuilds the tables from the landing zone.",
+            touched=touched,
+            expected=expected,
+        )

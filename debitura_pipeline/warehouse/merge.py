@@ -1,0 +1,224 @@
+"""The SQL that turns a landing into current rows and history. Text only; DuckDB and Postgres 14 to 17 take it alike.
+
+Belongs here: which statements, in which order, with which parameters. Does not: running them (`engine.py`), `ops`
+(`records.py`). Called by `engine.py`.
+
+A merge meets relation `incoming` (the landed rows, one per key) and works out in `merge_delta` what becomes of each
+key. Then rows are deleted and inserted, never updated column by column: an engine that updates in place would hold
+each old value in memory until the commit. Only narrow columns of one instant are updated.
+
+    inserted   key is new: a row, and its first version
+    changed    hash differs: the version is closed, the next one opened
+    returned   was deleted and is back: a new version; the gap to the closed one stays
+    followed   same hash, but a column that the hash leaves out moved (USD of an estimate, `extra`, the debtor's name):
+               row and open version show it, and neither `_changed_at` nor the number of versions moves
+    deleted    a complete reading no longer shows it: `_deleted_at`, and the version closed
+
+Rules that follow: of a live row, `_changed_at` is its open version's `_valid_from`; every current row equals its
+newest version, column by column; `_sync_id` is the sync that opened the version; a closed version has `_deleted_at`
+only where the row's deletion closed it. An instant holds one version: what two syncs with the same clock show of a
+row makes one version, the later reading's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from debitura_pipeline.landing.contract import Table
+from debitura_pipeline.warehouse.base import Absent
+
+Statement = tuple[str, tuple[object, ...]]
+
+TEMPORARY_TABLES = ("merge_delta", "merge_protected", "merge_bad", "merge_drift", "merge_windows")
+DELTA_COLUMNS = (
+    ("key", "VARCHAR"),
+    ("action", "VARCHAR"),
+    ("first_seen_at", "TIMESTAMPTZ"),
+    ("changed_at", "TIMESTAMPTZ"),
+    ("sync_id", "VARCHAR"),
+)
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def current(table: Table) -> str:
+    return f"raw.{quoted(table.resource)}"
+
+
+def history(table: Table) -> str:
+    return f"raw.{quoted(table.resource + '_history')}"
+
+
+def is_empty(table: Table) -> Statement:
+    return f"SELECT NOT EXISTS (SELECT 1 FROM {current(table)} UNION ALL SELECT 1 FROM {history(table)})", ()
+
+
+def protected(table: Table) -> Statement:
+    """Keys that stand in quarantine and nowhere else in the landing: not read, hence neither verified nor absent."""
+    key = quoted(table.key)
+    return (
+        f"""CREATE TEMPORARY TABLE merge_protected AS
+        SELECT DISTINCT b.row_key AS key FROM merge_bad AS b
+        WHERE b.row_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = b.row_key)""",
+        (),
+    )
+
+
+def delta(table: Table, sync_id: str, at: datetime) -> Statement:
+    """What becomes of each incoming key that is not simply there as it stood."""
+    key = quoted(table.key)
+    soft = [quoted(name) for name in table.names if name not in table.hashed or name in table.floating]
+    moved = [f"c.{name} IS DISTINCT FROM i.{name}" for name in soft]
+    # Postgres has no equality for JSON; its text has one.
+    moved.append("CAST(c.extra AS VARCHAR) IS DISTINCT FROM CAST(i.extra AS VARCHAR)")
+    return (
+        f"""INSERT INTO merge_delta (key, action, first_seen_at, changed_at, sync_id)
+        WITH compared AS (
+            SELECT i.{key} AS key, c._first_seen_at, c._changed_at, c._sync_id,
+                CASE
+                    WHEN c.{key} IS NULL THEN 'inserted'
+                    WHEN c._deleted_at IS NOT NULL THEN 'returned'
+                    WHEN c._row_hash <> i._row_hash THEN 'changed'
+                    WHEN {" OR ".join(moved)} THEN 'followed'
+                END AS action
+            FROM incoming AS i LEFT JOIN {current(table)} AS c ON c.{key} = i.{key}
+        )
+        SELECT key, action,
+            CASE WHEN action = 'inserted' THEN CAST($1 AS TIMESTAMPTZ) ELSE _first_seen_at END,
+            CASE WHEN action = 'followed' THEN _changed_at ELSE CAST($1 AS TIMESTAMPTZ) END,
+            CASE WHEN action = 'followed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END
+        FROM compared WHERE action IS NOT NULL""",
+        (at, sync_id),
+    )
+
+
+def delta_of_absent(table: Table, absent: Absent) -> Statement:
+    """Live rows in the reading's scope that it does not show. Not asked for where the scope is none."""
+    key = quoted(table.key)
+    scope, params = _in_scope(absent)
+    return (
+        f"""INSERT INTO merge_delta (key, action)
+        SELECT c.{key}, 'deleted' FROM {current(table)} AS c
+        WHERE {scope}
+            AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = c.{key})
+            AND NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = c.{key})""",
+        params,
+    )
+
+
+def live_in_scope(table: Table, absent: Absent) -> Statement:
+    scope, params = _in_scope(absent)
+    return f"SELECT count(*) FROM {current(table)} AS c WHERE {scope}", params
+
+
+def first_load(table: Table, sync_id: str, at: datetime) -> Iterator[Statement]:
+    """Rows into empty tables: all of `incoming` is new, and needs no comparison."""
+    for target, validity in ((current(table), ""), (history(table), ", _valid_from, _valid_to")):
+        values = ", CAST($1 AS TIMESTAMPTZ), NULL" if validity else ""
+        yield (
+            f"""INSERT INTO {target} ({_columns(table)}{validity})
+            SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
+                CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash{values}
+            FROM incoming AS i""",
+            (at, sync_id),
+        )
+
+
+def remove_open_versions(table: Table, at: datetime) -> Statement:
+    """Open versions that are about to be written again: those that follow, and those as old as this very instant."""
+    return (
+        f"""DELETE FROM {history(table)} AS h USING merge_delta AS d
+        WHERE h.{quoted(table.key)} = d.key AND h._valid_to IS NULL
+            AND (d.action = 'followed' OR (d.action = 'changed' AND h._valid_from = CAST($1 AS TIMESTAMPTZ)))""",
+        (at,),
+    )
+
+
+def remove_momentary_versions(table: Table, at: datetime) -> Statement:
+    """Versions that were opened and deleted at this very instant, of rows that are back."""
+    return (
+        f"""DELETE FROM {history(table)} AS h USING merge_delta AS d
+        WHERE h.{quoted(table.key)} = d.key AND d.action = 'returned' AND h._valid_from = CAST($1 AS TIMESTAMPTZ)""",
+        (at,),
+    )
+
+
+def close_versions(table: Table, at: datetime) -> Statement:
+    return (
+        f"""UPDATE {history(table)} AS h
+        SET _valid_to = CAST($1 AS TIMESTAMPTZ),
+            _deleted_at = CASE WHEN d.action = 'deleted' THEN CAST($1 AS TIMESTAMPTZ) END
+        FROM merge_delta AS d
+        WHERE h.{quoted(table.key)} = d.key AND h._valid_to IS NULL AND d.action IN ('changed', 'deleted')""",
+        (at,),
+    )
+
+
+def mark_deleted(table: Table, at: datetime) -> Statement:
+    return (
+        f"""UPDATE {current(table)} AS c SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
+        WHERE c.{quoted(table.key)} = d.key AND d.action = 'deleted'""",
+        (at,),
+    )
+
+
+def remove_outdated(table: Table) -> Statement:
+    return (
+        f"""DELETE FROM {current(table)} AS c USING merge_delta AS d
+        WHERE c.{quoted(table.key)} = d.key AND d.action IN ('changed', 'returned', 'followed')""",
+        (),
+    )
+
+
+def insert_current(table: Table, at: datetime) -> Statement:
+    return _insert(table, current(table), "", "", at)
+
+
+def insert_versions(table: Table, at: datetime) -> Statement:
+    return _insert(table, history(table), ", _valid_from, _valid_to", ", d.changed_at, NULL", at)
+
+
+def _insert(table: Table, target: str, validity: str, values: str, at: datetime) -> Statement:
+    return (
+        f"""INSERT INTO {target} ({_columns(table)}{validity})
+        SELECT {_columns(table, "i.", own=False)}, d.first_seen_at, d.changed_at, CAST($1 AS TIMESTAMPTZ), NULL,
+            d.sync_id, i._row_hash{values}
+        FROM incoming AS i JOIN merge_delta AS d ON d.key = i.{quoted(table.key)}
+        WHERE d.action IN ('inserted', 'changed', 'returned', 'followed')""",
+        (at,),
+    )
+
+
+def verify_seen(table: Table, absent: Absent, at: datetime) -> Iterator[Statement]:
+    """New `_verified_at` for what the reading showed, in current rows and open versions.
+
+    After a complete reading every live row was shown, but for those in quarantine: no need to look each one up.
+    """
+    key = quoted(table.key)
+    if absent.kind == "all":
+        seen = f"NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = t.{key})"
+    else:
+        seen = f"EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = t.{key})"
+    for target, is_live in ((current(table), "t._deleted_at IS NULL"), (history(table), "t._valid_to IS NULL")):
+        yield (
+            f"""UPDATE {target} AS t SET _verified_at = CAST($1 AS TIMESTAMPTZ)
+            WHERE {is_live} AND t._verified_at < CAST($1 AS TIMESTAMPTZ) AND {seen}""",
+            (at,),
+        )
+
+
+def _in_scope(absent: Absent) -> tuple[str, tuple[object, ...]]:
+    if absent.kind == "client":
+        return "c._deleted_at IS NULL AND c.external_tenant_id = $1", (absent.tenant,)
+    return "c._deleted_at IS NULL", ()
+
+
+def _columns(table: Table, prefix: str = "", *, own: bool = True) -> str:
+    names = [*table.names, "extra"]
+    if own:
+        names += ["_first_seen_at", "_changed_at", "_verified_at", "_deleted_at", "_sync_id", "_row_hash"]
+    return ", ".join(prefix + quoted(name) for name in names)

@@ -1,0 +1,121 @@
+"""Opening the warehouse that the settings name, for a short while, and waiting where another process has it.
+
+Belongs here: locks, waiting, file modes, folders. Does not: what is done with the warehouse. Called by whoever reads or
+writes it; nobody keeps it open longer than a step, since DuckDB lets one process at a time at the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+
+# A full merge holds the file for some tens of seconds; a minute lets one pass.
+WAIT_S = 60.0
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+_umask_lock = threading.Lock()
+_umask_users = 0
+_umask_before = 0
+
+
+@contextmanager
+def open_warehouse(
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[DuckDbWarehouse]:
+    """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
+
+    Raises WarehouseBusy when another process holds the file for longer than `wait_s`, WarehouseError when it is
+    missing (reading) or cannot be opened.
+    """
+    path = settings.warehouse.path
+    if settings.warehouse.engine != "duckdb" or path is None:
+        raise WarehouseError("A Postgres warehouse is not supported yet. Set DEBITURA_WAREHOUSE to a duckdb:/// file.")
+    if read_only and not path.exists():
+        raise WarehouseError(f"There is no warehouse at {path} yet. Run `debitura nightly` or `debitura sync` first.")
+    with private_files():
+        for folder in (path.parent, settings.data_dir / "tmp"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = _connect(path, read_only, wait_s, sleep, clock)
+        spill = Path(tempfile.mkdtemp(prefix="duckdb-", dir=settings.data_dir / "tmp"))
+        warehouse = DuckDbWarehouse(connection, spill)
+        try:
+            if not read_only:
+                path.chmod(0o600)
+                warehouse.prepare()
+            yield warehouse
+        finally:
+            warehouse.close()
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Files made meanwhile are the owner's alone (DuckDB makes its log whenever it likes). The mask is the process's,
+    so the first user sets it and the last one puts it back."""
+    global _umask_users, _umask_before  # noqa: PLW0603
+    with _umask_lock:
+        _umask_users += 1
+        if _umask_users == 1:
+            _umask_before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        with _umask_lock:
+            _umask_users -= 1
+            if _umask_users == 0:
+                os.umask(_umask_before)
+
+
+def _connect(
+    path: Path, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> duckdb.DuckDBPyConnection:
+    give_up_at, pause = clock() + wait_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return duckdb.connect(path, read_only=read_only)
+        except duckdb.Error as error:
+            if not _is_held(error):
+                raise WarehouseError(
+                    f"{path} cannot be opened: {type(error).__name__}. {_first_line(error)}"
+                ) from error
+            if clock() >= give_up_at:
+                raise _busy(path, error, wait_s) from error
+        sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _is_held(error: Exception) -> bool:
+    """Locked by another process, or open in this one under other settings."""
+    text = str(error)
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
+    holder = re.search(r"PID (\d+)", str(error))
+    who = f"process {holder[1]}" if holder else "another user in this process"
+    return WarehouseBusy(
+        f"{path} is held by {who}, for {wait_s:.0f} s already. Close what has it open (a run, a notebook, a BI tool) "
+        "and try again; to read, use the published copy, which is never locked.",
+        pid=int(holder[1]) if holder else None,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]
