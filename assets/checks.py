@@ -19,9 +19,6 @@ from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.verdicts import Verdict
 
 
-
-
-
 def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     """A verdict in Dagster's words."""
     metadata: dict[str, dg.MetadataValue] = {

@@ -14,7 +14,6 @@ from debitura_pipeline.orchestration.pools import API_POOL, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.sync import sync
 
-
 PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
 
 

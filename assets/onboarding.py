@@ -17,6 +17,7 @@ from debitura_pipeline.orchestration.metadata import onboarding_metadata
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.sync import sync_client
 
 STATUS, ACCESS, HISTORY = ONBOARDING["status"], ONBOARDING["access"], ONBOARDING["history"]
 
@@ -51,5 +52,5 @@ def onboard_client(context: dg.AssetExecutionContext, debitura: Debitura) -> Ite
             return
         access = steps.check_access(settings, endpoint, key)
         yield dg.MaterializeResult(asset_key=ACCESS, metadata=onboarding_metadata(access))
-        history = steps.load_history(settings, endpoint, key)
+        history = steps.load_history(settings, endpoint, key, sync_client)
         yield dg.MaterializeResult(asset_key=HISTORY, metadata=onboarding_metadata(history))

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from debitura_pipeline.orchestration import dbt
-from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED
+from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import published_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
@@ -26,6 +26,13 @@ from debitura_pipeline.warehouse.publish import publish
 )
 def dbt_models(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[Any]:
     yield from dbt.build(context, debitura.settings)
+
+
+# What the pipeline knows about itself, where dbt reads it: written by every sync, so not an asset that anyone runs.
+ops_tables = [
+    dg.AssetSpec(key, deps=list(RAW.values()), group_name="ops", description="Written by every sync.")
+    for key in sorted({dep for deps in dbt_models.asset_deps.values() for dep in deps if dep.path[0] == "ops"})
+]
 
 
 @dg.asset(

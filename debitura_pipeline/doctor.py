@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.run import Tools, open_client, read_partner
+from debitura_pipeline.sync.run import read_partner
 from debitura_pipeline.warehouse.open import open_warehouse
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows

@@ -63,6 +63,7 @@ class Client:
     creditor_id: str
     is_signed: bool
     kyc_status: str | None = None
+    linked_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -71,13 +72,14 @@ class Client:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known of one partition: `state` of the last look and when, runs that are on, failures of the last day."""
+    """What is known of one partition: `state` of the last look, when that was (this machine's clock) and how long the
+    client had been linked then; whether a run is on; failures of the last day."""
 
     is_done: bool = False
     is_in_flight: bool = False
     state: str | None = None
     looked_at: datetime | None = None
-    waiting_since: datetime | None = None
+    waited: timedelta | None = None
     failures: int = 0
     failed_at: datetime | None = None
 
@@ -137,16 +139,16 @@ def _due(progress: Progress, client: Client | None, now: datetime) -> tuple[bool
     if progress.state == WAITING:
         if client is not None and client.is_signed:
             return now >= progress.looked_at + MIN_PAUSE, "has signed"
-        again = progress.looked_at + signature_pause(progress.waiting_since or progress.looked_at, progress.looked_at)
+        again = progress.looked_at + signature_pause(progress.waited)
         return now >= again, "has still to sign"
     if progress.state == GONE:
         return now >= progress.looked_at + MIN_PAUSE, "is listed again"
     return now >= progress.looked_at + MIN_PAUSE, "signed, history not loaded yet"
 
 
-def signature_pause(waiting_since: datetime, looked_at: datetime) -> timedelta:
-    """How long to leave a client alone that had not signed when it was last looked at."""
-    return min(max((looked_at - waiting_since) / WAITED_SHARE, FIRST_LOOK_AGAIN), LAST_LOOK_AGAIN)
+def signature_pause(waited: timedelta | None) -> timedelta:
+    """How long to leave a client alone that had waited this long with its signature when it was last looked at."""
+    return min(max((waited or timedelta()) / WAITED_SHARE, FIRST_LOOK_AGAIN), LAST_LOOK_AGAIN)
 
 
 def failure_pause(failures: int) -> timedelta:

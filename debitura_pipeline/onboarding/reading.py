@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.listings import CLIENTS, Query
-from debitura_pipeline.errors import ShapeError
+from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.listings import CLIENTS, PAGE_SIZE, Query
+from debitura_pipeline.errors import ShapeError, TransientApiError
 from debitura_pipeline.onboarding.lifecycle import Client
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.run import Tools, open_client
 
 NEWEST_FIRST = replace(CLIENTS, sort="dateCreated:desc")
 MAX_PAGES = 200  # 20,000 clients; a first tick may read them all, later ones stop at the first page that is all known
+# Dagster cuts a sensor's tick off after a minute. What is not read by then has its turn when the newer ones are done.
+READ_WITHIN_S = 40.0
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,24 @@ def read_newest(
 ) -> list[Client]:
     """Clients, newest link first, up to and including the first page on which all are known and done.
 
-    Clients that move to another page meanwhile are met in the next tick: nothing is remembered here. Raises ApiError.
+    Clients that move to another page meanwhile are met in the next tick: nothing is remembered here. Raises ApiError,
+    also when nothing at all comes within READ_WITHIN_S.
     """
 
     async def work(client: ApiClient) -> list[Client]:
         found: list[Client] = []
-        for page in range(1, MAX_PAGES + 1):
-            answer = await client.page(Query(NEWEST_FIRST), page)
-            clients = read_clients(answer.body)
-            found += clients
-            is_last = answer.envelope.response_count == 0 or page * 100 >= answer.envelope.total_results
-            if is_last or all(is_known(one.key) for one in clients):
-                break
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                for page in range(1, MAX_PAGES + 1):
+                    answer = await client.page(Query(NEWEST_FIRST), page)
+                    clients = read_clients(answer.body)
+                    found += clients
+                    is_last = page * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count
+                    if is_last or (clients and all(is_known(one.key) for one in clients)):
+                        break
+        except TimeoutError:
+            if not found:
+                raise TransientApiError(f"Reading the newest clients took more than {READ_WITHIN_S:.0f} s.") from None
         return found
 
     return _with_client(settings, endpoint, tools, work)
@@ -90,15 +99,32 @@ def _client(row: Any) -> Client | None:
     if not isinstance(tenant, str) or not tenant or not isinstance(creditor_id, str) or not creditor_id:
         return None
     kyc = fields.get("kycstatus")
-    return Client(tenant, creditor_id.lower(), fields.get("onboardingdone") is True, kyc if isinstance(kyc, str) else None)
+    return Client(
+        tenant,
+        creditor_id.lower(),
+        is_signed=fields.get("onboardingdone") is True,
+        kyc_status=kyc if isinstance(kyc, str) else None,
+        linked_at=_instant(fields.get("datelinked")),
+    )
+
+
+def _instant(value: Any) -> datetime | None:
+    """An instant, one without a zone being UTC; None where there is none to be read."""
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {name.lower(): item for name, item in value.items()} if isinstance(value, dict) else {}
 
 
-def _with_client(settings: Settings, endpoint: Endpoint, tools: Tools | None, work: Callable[[ApiClient], Any]) -> Any:
-    async def run() -> Any:
+def _with_client(
+    settings: Settings, endpoint: Endpoint, tools: Tools | None, work: Callable[[ApiClient], Awaitable[T]]
+) -> T:
+    async def run() -> T:
         async with open_client(settings, endpoint, tools or Tools()) as client:
             return await work(client)
 

@@ -30,6 +30,6 @@ def record(settings: Settings, key: str, at: datetime | None, **values: Any) -> 
         columns = {**values, "updated_at": at}
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, start=2))
         warehouse.execute(
-            f"UPDATE ops.onboarding SET {assignments} WHERE partition_key = $1",  # noqa: S608: names are checked above
+            f"UPDATE ops.onboarding SET {assignments} WHERE partition_key = $1",
             (key, *columns.values()),
         )

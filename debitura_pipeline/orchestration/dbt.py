@@ -17,7 +17,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
 from packaging.version import Version
 
-from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_executable, dbt_environment
+from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
 from debitura_pipeline.settings import Settings
 
 RAW_OF_SOURCE = {"partner_history": "clients"}  # written by every sync, so also by the first one

@@ -23,7 +23,9 @@ def connect(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
             yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
         return
     if settings.api_key is None:
-        raise SettingsError("DEBITURA_API_KEY is needed, since an API address is set. Example: DEBITURA_API_KEY=the XApiKey")
+        raise SettingsError(
+            "DEBITURA_API_KEY is needed, since an API address is set. Example: DEBITURA_API_KEY=the XApiKey"
+        )
     yield Endpoint(
         settings.api_url,
         settings.api_key,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
+from debitura_pipeline.orchestration.partitions import CLIENTS
 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"

@@ -43,7 +43,9 @@ class ManifestError(DebituraError):
 def dbt_environment(settings: Settings) -> dict[str, str]:
     """What dbt/profiles.yml wants to know of the warehouse."""
     if settings.warehouse.path is None:
-        raise WarehouseError("dbt runs on the DuckDB warehouse alone so far; set DEBITURA_WAREHOUSE=duckdb:///... or leave it out.")
+        raise WarehouseError(
+            "dbt runs on the DuckDB warehouse alone so far; set DEBITURA_WAREHOUSE=duckdb:///... or leave it out."
+        )
     return {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": str(settings.warehouse.path)}
 
 
@@ -88,8 +90,14 @@ def _is_current(manifest: Path, stamp: Path, wanted: str) -> bool:
 def _parse(project: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as draft:
         command = [dbt_executable(), "--quiet", "parse", "--no-partial-parse", "--target-path", draft]
-        env = {**os.environ, **QUIET, **PARSE_ENVIRONMENT, "DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
-        done = subprocess.run(  # noqa: S603: the command is ours
+        env = {
+            **os.environ,
+            **QUIET,
+            **PARSE_ENVIRONMENT,
+            "DBT_PROJECT_DIR": str(project),
+            "DBT_PROFILES_DIR": str(project),
+        }
+        done = subprocess.run(  # noqa: S603 - the command is ours
             [*command, "--log-path", draft],
             cwd=project,
             env=env,

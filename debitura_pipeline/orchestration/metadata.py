@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 
-COUNTS = ("requests", "retries", "rows_read", "inserted", "changed", "deleted", "unchanged", "windows", "quarantined", "drift")
+COUNTS = (
+    "requests",
+    "retries",
+    "rows_read",
+    "inserted",
+    "changed",
+    "deleted",
+    "unchanged",
+    "windows",
+    "quarantined",
+    "drift",
+)
 
 
 def sync_metadata(report: SyncReport) -> Metadata:

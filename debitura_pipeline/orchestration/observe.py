@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import LISTINGS, Query
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.run import Tools, open_client
 
 
 def count_listing(settings: Settings, endpoint: Endpoint, resource: str) -> Totals:

@@ -23,7 +23,6 @@ from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
 
 
-
 @dataclass
 class Active:
     """A run inside this process: its settings, who wants to know of progress, and the sync reports as they come."""

@@ -33,7 +33,7 @@ class Verdict:
 def completeness(resource: str, rows: Rows) -> Verdict:
     """Was the last sync of the resource done, and every window of it verified?"""
     found = rows(
-        "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "  # noqa: S608
+        "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "
         f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
     )
     if not found:
@@ -63,41 +63,45 @@ def client_totals(rows: Rows) -> Verdict:
 def unique_keys(resource: str, rows: Rows) -> Verdict:
     """Is each key of `raw` there once, and is each current version in history once?"""
     key = TABLES[resource].key
-    twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))  # noqa: S608
+    twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))
     current = int(
-        _single(
-            rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}_history WHERE _valid_to IS NULL")  # noqa: S608
-        )
+        _single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}_history WHERE _valid_to IS NULL"))
     )
     passed = twice == 0 and current == 0
-    description = "Every key is there once" if passed else f"{twice} keys twice in raw, {current} current versions twice"
+    description = (
+        "Every key is there once" if passed else f"{twice} keys twice in raw, {current} current versions twice"
+    )
     return Verdict(passed, description, {"keys_twice": twice, "current_versions_twice": current})
 
 
 def quarantine_empty(resource: str, rows: Rows) -> Verdict:
     """Are there rows that did not fit the contract and are still shown by the API? Reasons and counts, no payload."""
     found = rows(
-        "SELECT reason, count(*), min(first_seen_at) FROM ops.quarantine "  # noqa: S608
+        "SELECT reason, count(*), min(first_seen_at) FROM ops.quarantine "
         f"WHERE resource = '{resource}' AND resolved_at IS NULL GROUP BY reason ORDER BY count(*) DESC, reason"
     )
     total = sum(int(count) for _, count, _ in found)
     if not total:
         return Verdict(True, "No row is in quarantine", {"rows": 0})
     table = markdown(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
-    return Verdict(False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table)
+    return Verdict(
+        False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table
+    )
 
 
 def schema_drift(resource: str, rows: Rows) -> Verdict:
     """Did the last sync see fields or values for the first time?"""
     found = rows(
-        "SELECT kind, field, value FROM ops.schema_drift "  # noqa: S608
+        "SELECT kind, field, value FROM ops.schema_drift "
         f"WHERE resource = '{resource}' AND sync_id = ({_LAST_SYNC.format(resource=resource)}) ORDER BY 1, 2, 3"
     )
     figures = {"new": len(found)}
     if not found:
         return Verdict(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
     table = markdown(("kind", "field", "value"), found)
-    return Verdict(False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True)
+    return Verdict(
+        False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True
+    )
 
 
 def attribution_gaps(rows: Rows) -> Verdict:

@@ -1,7 +1,8 @@
 """Syncing: one resource from plan to merge, and what is done with the landing zone afterwards."""
 
+from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import RESOURCES, Tools, sync, sync_client
+from debitura_pipeline.sync.run import RESOURCES, sync, sync_client
 from debitura_pipeline.sync.upkeep import read_status, reconcile, replay, verify
 
 __all__ = [

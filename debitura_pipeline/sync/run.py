@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import LISTINGS
 from debitura_pipeline.errors import DebituraError, ShrinkRefused
 from debitura_pipeline.extract.control import control_totals, per_client_totals
@@ -33,7 +30,7 @@ from debitura_pipeline.landing.store import SyncFolder, discard, folders
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.base import FailedSync, Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -42,17 +39,6 @@ SKEW_REPORTED = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Tools:
-    """The world outside: clocks, sleep and chance. Tests pass their own."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.SystemRandom().random
-    token: Callable[[], str] = lambda: secrets.token_hex(3)
 
 
 def sync(
@@ -109,21 +95,6 @@ async def _with_session(
             ThreadPoolExecutor(1, "shape") as shaping,
         ):
             return await work(_Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
-
-
-def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
-    """The client for `endpoint`; its budget is remembered between runs but for the sandbox, which forgets too."""
-    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
-    budget = Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
-    return ApiClient(
-        endpoint.base_url,
-        endpoint.api_key,
-        budget,
-        settings.concurrency,
-        clock=tools.now,
-        sleep=tools.sleep,
-        random=tools.chance,
-    )
 
 
 async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
@@ -206,6 +177,7 @@ class _Session:
             folder,
             LISTINGS[resource],
             folder.instant("upper_bound"),
+            self.settings.concurrency,
             self.progress,
         )
         proof: Proof = await prove(reader, chosen.whole, await reader.read(chosen.slices), self.partner[0])
@@ -247,10 +219,19 @@ class _Session:
         try:
             with open_warehouse(self.settings) as warehouse:
                 begin = folder.begin
-                warehouse.record_failure(
-                    begin["sync_id"], begin["resource"], begin["mode"], folder.instant("at"), self.now(),
-                    self.client.stats.requests - self._requests, self.client.stats.retries - self._retries, str(error),
-                )  # fmt: skip
+                failed = FailedSync(
+                    sync_id=begin["sync_id"],
+                    resource=begin["resource"],
+                    mode=begin["mode"],
+                    at=folder.instant("at"),
+                    started_at=folder.instant("at"),
+                    finished_at=self.now(),
+                    upper_bound=folder.instant("upper_bound"),
+                    requests=self.client.stats.requests - self._requests,
+                    retries=self.client.stats.retries - self._retries,
+                    rows_read=sum(line["rows"] for line in folder.of("window")),
+                )
+                warehouse.record_failure(failed, str(error))
         except DebituraError as second:
             log.warning("the failed sync could not be noted: %s", second)
 
@@ -260,7 +241,7 @@ def _live_rows(warehouse: Warehouse, resource: str) -> int:
 
 
 def _newest_merge(warehouse: Warehouse, resource: str) -> datetime | None:
-    found = warehouse.rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = ? AND status = 'done'", (resource,))
+    found = warehouse.rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,))
     return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
 
 

@@ -9,6 +9,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import LISTINGS, Query
 from debitura_pipeline.extract.certificate import Finding, verify_landing
 from debitura_pipeline.extract.control import control_totals, per_client_totals
@@ -17,7 +18,7 @@ from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.store import folders
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from
-from debitura_pipeline.sync.run import RESOURCES, Tools, open_client, read_partner
+from debitura_pipeline.sync.run import RESOURCES, read_partner
 from debitura_pipeline.warehouse.open import open_warehouse
 
 
@@ -83,10 +84,10 @@ def read_status(settings: Settings) -> dict[str, Any]:
 def _resource_status(rows: Any, resource: str) -> dict[str, Any]:
     last = rows(
         "SELECT sync_id, mode, status, started_at, finished_at, requests, message FROM ops.syncs "
-        "WHERE resource = ? ORDER BY started_at DESC LIMIT 1",
+        "WHERE resource = $1 ORDER BY started_at DESC LIMIT 1",
         (resource,),
     )
-    good = rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = ? AND status = 'done'", (resource,))[0][0]
+    good = rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,))[0][0]
     live, gone = rows(f"SELECT count(*) - count(_deleted_at), count(_deleted_at) FROM raw.{resource}")[0]
     names = ("sync_id", "mode", "status", "started_at", "finished_at", "requests", "message")
     values = last[0] if last else (None,) * len(names)

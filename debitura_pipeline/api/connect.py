@@ -1,0 +1,45 @@
+"""From settings to a client that is ready: one budget, one book of it, and the clocks that tests replace.
+
+Belongs here: putting client and budget together. Does not: requests. Called by syncs, onboarding and `doctor`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.client import PARTNER_KEY, ApiClient, Scheme
+from debitura_pipeline.settings import Endpoint, Settings
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The world outside: clocks, sleep and chance. Tests pass their own."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.SystemRandom().random
+    token: Callable[[], str] = lambda: secrets.token_hex(3)
+
+
+def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, scheme: Scheme = PARTNER_KEY) -> ApiClient:
+    """The client for `endpoint`; its budget is remembered between runs but for the sandbox, which forgets too."""
+    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
+    budget = Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
+    return ApiClient(
+        endpoint.base_url,
+        endpoint.api_key,
+        budget,
+        settings.concurrency,
+        clock=tools.now,
+        sleep=tools.sleep,
+        random=tools.chance,
+        scheme=scheme,
+    )

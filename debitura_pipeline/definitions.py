@@ -1,0 +1,25 @@
+"""Everything that Dagster loads, put together. Belongs here: the list, and nothing that does any work."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.checks import all_checks
+from assets.extraction import listings, raw_tables
+from assets.onboarding import onboard_client
+from assets.reporting import partner_report
+from assets.warehouse import dbt_models, ops_tables, published_warehouse
+from debitura_pipeline.orchestration.jobs import jobs
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.schedules import schedules
+from debitura_pipeline.orchestration.sensors import sensors
+
+defs = dg.Definitions(
+    assets=[*listings, *raw_tables, *ops_tables, dbt_models, partner_report, published_warehouse, onboard_client],
+    asset_checks=all_checks,
+    jobs=jobs,
+    schedules=schedules,
+    sensors=sensors,
+    resources={"debitura": Debitura()},
+    executor=dg.in_process_executor,
+)

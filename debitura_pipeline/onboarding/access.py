@@ -1,0 +1,60 @@
+"""Can a token be minted for the client, and does it open the Customer API?
+
+Belongs here: `POST /oauth/token`, one request with what it gave, and forgetting it. Does not: using the Customer API for
+anything. The token is in no return value, message, log or table; its claims are not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from debitura_pipeline.api.client import CLIENT_TOKEN
+from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.errors import RefusedError, ShapeError
+from debitura_pipeline.settings import Endpoint, Secret, Settings
+
+MAX_TENANT_LENGTH = 255  # a longer id is answered with 400
+
+
+@dataclass(frozen=True)
+class Access:
+    """A token was minted and, where there is an address to try it on, accepted. `at` is the API's clock."""
+
+    at: datetime
+    was_tried: bool
+    expires_in_s: int | None
+    remark: str | None
+
+
+def try_access(settings: Settings, endpoint: Endpoint, tenant: str, tools: Tools | None = None) -> Access:
+    """Mint a token for `tenant`, try it, drop it. Raises RefusedError where the API says no to either."""
+    return asyncio.run(_try(settings, endpoint, tenant, tools or Tools()))
+
+
+async def _try(settings: Settings, endpoint: Endpoint, tenant: str, tools: Tools) -> Access:
+    if len(tenant) > MAX_TENANT_LENGTH:
+        raise RefusedError(f"No token can be minted for a tenant id of more than {MAX_TENANT_LENGTH} characters.", 400)
+    async with open_client(settings, endpoint, tools) as client:
+        document = await client.document(
+            "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Minting a client's token"
+        )
+        at = client.server_time or tools.now()
+    token, expires_in_s = _token(document)
+    if endpoint.customer_url is None:
+        remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
+        return Access(at, False, expires_in_s, remark)
+    customer_api = replace(endpoint, base_url=endpoint.customer_url, api_key=token)
+    async with open_client(settings, customer_api, tools, CLIENT_TOKEN) as customer:
+        await customer.document("GET", "/me", what="Trying a client's token on the Customer API")
+    return Access(at, True, expires_in_s, None)
+
+
+def _token(document: Any) -> tuple[Secret, int | None]:
+    fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+    token, expires = fields.get("accesstoken"), fields.get("expiresin")
+    if not isinstance(token, str) or not token:
+        raise ShapeError("Minting a client's token failed: the answer holds no accessToken.")
+    return Secret(token), expires if isinstance(expires, int) else None
