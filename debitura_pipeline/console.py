@@ -103,9 +103,8 @@ def sync_table(reports: Sequence[SyncReport]) -> Table:
         table.add_column(name, justify="left" if name == "plan" else "right")
     table.add_column("control totals")
     for report in reports:
-        figures = (
-            report.requests, report.rows_read, report.inserted, report.changed, report.deleted, report.unchanged, report.quarantined,
-        )  # fmt: skip
+        names = ("requests", "rows_read", "inserted", "changed", "deleted", "unchanged", "quarantined")
+        figures = [getattr(report, name) for name in names]
         style = VERDICT_STYLES[report.verdict]
         table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), f"[{style}]{report.verdict}[/]")
     return table

@@ -47,6 +47,7 @@ class Reader:
     folder: SyncFolder
     listing: Listing
     upper: datetime
+    concurrency: int
     progress: Callable[[Progress], None] | None = None
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
     earliest: datetime | None = None
@@ -68,7 +69,7 @@ class Reader:
 
         Raises UnprovenError naming the window that would not hold still, or the ApiError that ended the reading.
         """
-        open_windows = asyncio.Semaphore(self.client.concurrency)
+        open_windows = asyncio.Semaphore(self.concurrency)
         results: list[VerifiedWindow] = []
 
         async def one(slice_: Slice) -> None:

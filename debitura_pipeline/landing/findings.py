@@ -45,4 +45,5 @@ class ControlTotal:
 
     @property
     def difference(self) -> Decimal:
-        return self.api_value - self.warehouse_value
+        """Ours less the API's."""
+        return self.warehouse_value - self.api_value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ instants = st.datetimes(datetime(1990, 1, 1), datetime(2026, 1, 5), timezones=st
 
 def assert_covers(whole: Window, parts: tuple[Window, ...]) -> None:
     assert (parts[0].start, parts[-1].end) == (whole.start, whole.end)
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         assert before.end == after.start, "a gap here is a row lost"
 
 

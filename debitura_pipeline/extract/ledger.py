@@ -1,0 +1,73 @@
+"""Our side of the control totals: how many live rows, and what they add up to, in any window made of whole hours.
+
+Belongs here: counts and sums by hour and bucket, kept so that a window is the difference of two running totals. Pure. Does
+not: SQL (`overlay.py` counts the rows) or comparing (`narrow.py`). Sums are whole numbers of 1/10,000 USD, hence exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from debitura_pipeline.extract.windows import Window
+
+SCALE = 10_000  # DECIMAL(18,4)
+HOUR_S = 3_600
+
+Figure = tuple[int, int]  # rows, and their USD in 1/10,000
+NOTHING: Figure = (0, 0)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Running totals of one bucket, after each hour that has rows."""
+
+    hours: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    usd: npt.NDArray[np.int64]
+
+    def until(self, hour: int | None) -> Figure:
+        """Totals of all hours before `hour`; None: of all."""
+        place = len(self.hours) if hour is None else int(np.searchsorted(self.hours, hour, side="left"))
+        return (int(self.rows[place - 1]), int(self.usd[place - 1])) if place else NOTHING
+
+
+class Ledger:
+    """Live rows by hour and bucket. A bucket is a revenue stage, or a state of cases."""
+
+    def __init__(self, counted: Iterable[tuple[datetime, str, int, Decimal]]) -> None:
+        """From (hour, bucket, rows, USD); hours aware, several entries of one hour and bucket are added up."""
+        by_bucket: dict[str, list[tuple[int, int, int]]] = {}
+        for at, bucket, rows, usd in counted:
+            by_bucket.setdefault(bucket, []).append((_hour(at), rows, int(usd * SCALE)))
+        self._buckets = {bucket: _running(entries) for bucket, entries in by_bucket.items()}
+
+    def of(self, window: Window) -> Mapping[str, Figure]:
+        """Rows and USD per bucket within `window`, its end not included; buckets without rows are left out."""
+        start = _hour(window.start) if window.start is not None else None
+        end = _hour(window.end) if window.end is not None else None
+        found = {}
+        for bucket, running in self._buckets.items():
+            before = running.until(start) if start is not None else NOTHING
+            until = running.until(end)
+            figure = (until[0] - before[0], until[1] - before[1])
+            if figure[0]:
+                found[bucket] = figure
+        return found
+
+    def rows(self, window: Window) -> int:
+        return sum(rows for rows, _ in self.of(window).values())
+
+
+def _hour(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp() // HOUR_S)
+
+
+def _running(entries: list[tuple[int, int, int]]) -> _Running:
+    table = np.array(sorted(entries), dtype=np.int64)
+    return _Running(table[:, 0].copy(), table[:, 1].cumsum(), table[:, 2].cumsum())

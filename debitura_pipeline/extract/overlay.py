@@ -1,0 +1,163 @@
+"""The warehouse as it will be once what is landed so far is merged: the rows before, the landed ones on top, less the gone.
+
+Belongs here: counting that state for the ledger, and finding rows that a reading should have shown and did not. Does not:
+reading or deciding. The rows before are a Parquet file of keys, dates, buckets and fees, made when the sync starts; so the
+warehouse is not held while the API is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from debitura_pipeline.extract.ledger import Ledger
+from debitura_pipeline.extract.stages import stage_sql
+from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.landing.contract import TABLES
+
+MEMORY_LIMIT = "256MB"
+
+# Of cases, the state that the audit counts; anything that is not closed counts as open.
+CASE_BUCKET = "CASE WHEN lower(lifecycle) = 'closed' OR lower(lifecycle) LIKE 'merged%' THEN 'closed' ELSE 'open' END"
+
+
+def snapshot_sql(resource: str, mode: str | None, dates: Sequence[str]) -> str:
+    """Query over `raw` for the file of rows before: key, each date column, bucket, fee in USD, last verified."""
+    key = TABLES[resource].key
+    bucket, usd = _measures(resource, mode)
+    columns = ", ".join(f'"{date}"' for date in dates)
+    return (
+        f'SELECT "{key}" AS key, {columns}, {bucket} AS bucket, {usd} AS usd, creditor_id, _verified_at '
+        f"FROM raw.{resource} WHERE _deleted_at IS NULL"
+    )
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A row that a complete reading of its bucket did not show: moved on, or gone."""
+
+    key: str
+    at: datetime
+
+
+class Overlay:
+    """One resource's rows: `before` as snapshot, then landed files by `use`, then keys known to be gone by `drop`."""
+
+    def __init__(self, before: Path, resource: str, mode: str | None, date: str) -> None:
+        self._key, self._resource, self._mode, self._date = TABLES[resource].key, resource, mode, date
+        self._connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 2})
+        self._run("SET TimeZone = 'UTC'")
+        self._run(f"CREATE VIEW before AS SELECT * FROM read_parquet('{_quoted(before)}')")
+        self._run("CREATE TABLE gone (key VARCHAR)")
+        self.use(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def use(self, files: Sequence[Path]) -> None:
+        """Lay these landed files over the rows before; of a key in several, the later reading counts."""
+        bucket, usd = _measures(self._resource, self._mode)
+        columns = f'"{self._key}" AS key, "{self._date}" AS at, {bucket} AS bucket, {usd} AS usd, creditor_id'
+        if files:
+            names = ", ".join(f"'{_quoted(file)}'" for file in files)
+            latest = f"SELECT {columns}, row_number() OVER (PARTITION BY \"{self._key}\" ORDER BY _seq DESC) AS turn"
+            self._run(
+                f"CREATE OR REPLACE TABLE landed AS SELECT * EXCLUDE (turn) "
+                f"FROM ({latest} FROM read_parquet([{names}])) WHERE turn = 1"
+            )
+        else:
+            self._run(
+                "CREATE OR REPLACE TABLE landed "
+                "(key VARCHAR, at TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR)"
+            )
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """These rows are known to be gone."""
+        if keys:
+            self._connection.executemany("INSERT INTO gone VALUES (?)", [[key] for key in keys])
+
+    def ledger(self) -> Ledger:
+        """Counts and sums of the state as it now stands. Rows without a date count in no window."""
+        rows = self._run(
+            f"SELECT date_trunc('hour', at), bucket, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
+            "WHERE at IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+        return Ledger((at.astimezone(UTC), bucket, count, Decimal(usd)) for at, bucket, count, usd in rows)
+
+    def count(self) -> int:
+        """Rows of the state as it now stands, those without a date included."""
+        return int(self._one(f"SELECT count(*) FROM ({self._now()})"))
+
+    def earliest(self) -> datetime | None:
+        found = self._one(f'SELECT min("{self._date}") FROM before')
+        return found.astimezone(UTC) if found is not None else None
+
+    def missing(self, window: Window, bucket: str | None) -> list[Missing]:
+        """Rows before that lie in `window` (and in `bucket`, where given), are in no landed file and not known gone."""
+        conditions, values = _bounds(f'"{self._date}"', window)
+        if bucket is not None:
+            conditions.append("bucket = ?")
+            values.append(bucket)
+        where = " AND ".join(["key NOT IN (SELECT key FROM landed)", "key NOT IN (SELECT key FROM gone)", *conditions])
+        rows = self._connection.execute(f'SELECT key, "{self._date}" FROM before WHERE {where} ORDER BY 2', values)
+        return [Missing(key, at.astimezone(UTC)) for key, at in rows.fetchall() if at is not None]
+
+    def days_by_age(self) -> list[tuple[datetime, int, datetime]]:
+        """(day, rows, least recent verification) of the rows before, the longest unverified first."""
+        rows = self._run(
+            f"SELECT date_trunc('day', \"{self._date}\") AS day, count(*), min(_verified_at) FROM before "
+            "WHERE day IS NOT NULL GROUP BY day ORDER BY 3, 1"
+        ).fetchall()
+        return [(day.astimezone(UTC), count, seen.astimezone(UTC)) for day, count, seen in rows]
+
+    def per_client(self) -> dict[str, tuple[int, int]]:
+        """Rows, and rows in bucket `closed`, per creditor, as the state now stands."""
+        rows = self._run(
+            f"SELECT creditor_id, count(*), count(*) FILTER (bucket = 'closed') FROM ({self._now()}) GROUP BY creditor_id"
+        ).fetchall()
+        return {creditor: (total, closed) for creditor, total, closed in rows if creditor is not None}
+
+    def _now(self) -> str:
+        return (
+            f'SELECT key, "{self._date}" AS at, bucket, usd, creditor_id FROM before '
+            "WHERE key NOT IN (SELECT key FROM landed) AND key NOT IN (SELECT key FROM gone) "
+            "UNION ALL SELECT key, at, bucket, usd, creditor_id FROM landed"
+        )
+
+    def _one(self, sql: str) -> Any:
+        found = self._run(sql).fetchone()
+        return found[0] if found else None
+
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute(sql)
+
+
+def _measures(resource: str, mode: str | None) -> tuple[str, str]:
+    if resource == "transactions":
+        return stage_sql(mode), "referral_fee_usd"
+    return CASE_BUCKET, "CAST(0 AS DECIMAL(18,4))"
+
+
+def _bounds(column: str, window: Window) -> tuple[list[str], list[Any]]:
+    conditions, values = [], []
+    for bound, sign in ((window.start, ">="), (window.end, "<")):
+        if bound is not None:
+            conditions.append(f"{column} {sign} ?")
+            values.append(bound)
+    return conditions, values
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
