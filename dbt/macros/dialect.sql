@@ -1,26 +1,50 @@
 {# What DuckDB and Postgres say differently: one macro, two bodies. And small arithmetic that both share. #}
 
-{# Exact quotient rounded half away from zero to `scale` places; null where `b` is null or 0. DuckDB divides decimals as
-   doubles, hence whole numbers there. `a` and `b` are decimals of the scales given. #}
-{% macro div(a, b, scale, a_scale=4, b_scale=4) -%}
-    {{ return(adapter.dispatch('div', 'debitura')(a, b, scale, a_scale, b_scale)) }}
+{# Exact quotient of two amounts, rounded half away from zero to `scale` places. Null where `b` is null or 0, and where the
+   quotient has more than 12 digits before the point: it then says nothing, and would fit no column. DuckDB divides
+   decimals as doubles, hence whole numbers of 0.0001 there. #}
+{% macro div(a, b, scale) -%}
+    {{ return(adapter.dispatch('div', 'debitura')(a, b, scale)) }}
 {%- endmacro %}
 
-{% macro duckdb__div(a, b, scale, a_scale, b_scale) -%}
-    {%- set factor = 10 ** (scale + b_scale - a_scale) -%}
-    {%- set num -%} abs(cast(cast({{ a }} as decimal(38, {{ a_scale }})) * {{ 10 ** a_scale }} as hugeint)) * {{ factor }} {%- endset -%}
-    {%- set den -%} abs(cast(cast({{ b }} as decimal(38, {{ b_scale }})) * {{ 10 ** b_scale }} as hugeint)) {%- endset -%}
-    case when {{ b }} <> 0 then
-        cast(
-            cast((2 * {{ num }} + {{ den }}) // (2 * {{ den }}) as decimal(28, 0))
-            * cast({{ '%.*f' | format(scale, 10 ** -scale) }} as decimal({{ scale + 1 }}, {{ scale }}))
-            as decimal(38, {{ scale }})
-        ) * (case when ({{ a }} < 0) <> ({{ b }} < 0) then -1 else 1 end)
-    end
+{% macro duckdb__div(a, b, scale) -%}
+    {{ rounded_quotient(units(a) ~ ' * ' ~ 10 ** scale, units(b), scale) }}
 {%- endmacro %}
 
-{% macro postgres__div(a, b, scale, a_scale, b_scale) -%}
-    round(cast({{ a }} as numeric) / nullif(cast({{ b }} as numeric), 0), {{ scale }})
+{% macro postgres__div(a, b, scale) -%}
+    case when abs({{ a }}) / 1000000000000 < abs({{ b }})
+        then round(cast({{ a }} as numeric) / nullif({{ b }}, 0), {{ scale }}) end
+{%- endmacro %}
+
+{# Exact `a * b / c` of three amounts, to four places; null as in `div`. #}
+{% macro mul_div(a, b, c) -%}
+    {{ return(adapter.dispatch('mul_div', 'debitura')(a, b, c)) }}
+{%- endmacro %}
+
+{% macro duckdb__mul_div(a, b, c) -%}
+    {{ rounded_quotient(units(a) ~ ' * ' ~ units(b), units(c), 4) }}
+{%- endmacro %}
+
+{% macro postgres__mul_div(a, b, c) -%}
+    case when abs(cast({{ a }} as numeric) * {{ b }}) / 1000000000000 < abs({{ c }})
+        then round(cast({{ a }} as numeric) * {{ b }} / nullif({{ c }}, 0), 4) end
+{%- endmacro %}
+
+{# DuckDB only: an amount as a whole number of 0.0001. #}
+{% macro units(amount) -%}
+    cast(cast({{ amount }} as decimal(38, 4)) * 10000 as hugeint)
+{%- endmacro %}
+
+{# DuckDB only: `num / den` of whole numbers, the result read as so many units of 10^-scale. #}
+{% macro rounded_quotient(num, den, scale) -%}
+    cast(
+        try_cast(
+            (2 * abs({{ num }}) + abs({{ den }})) // nullif(2 * abs({{ den }}), 0)
+            * case when ({{ num }} < 0) <> ({{ den }} < 0) then -1 else 1 end
+            as decimal({{ 12 + scale }}, 0)
+        ) * cast('0.{{ '0' * (scale - 1) }}1' as decimal({{ scale }}, {{ scale }}))
+        as decimal({{ 12 + scale }}, {{ scale }})
+    )
 {%- endmacro %}
 
 {# UTC instant as ISO text to the microsecond. #}

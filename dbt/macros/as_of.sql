@@ -1,0 +1,39 @@
+{# `marts.transactions_as_of(ts)` and `marts.cases_as_of(ts)`: the rows as they were known at an instant, from history. A
+   table macro in DuckDB, a function in Postgres; made again whenever the mart is built. Called as post-hooks of the marts. #}
+
+{% macro as_of_body(resource, ts) -%}
+    {%- if resource == 'transactions' -%}
+    select versions.*, stages.revenue_stage, modes.invoicing_trigger_mode
+    from {{ ref('stg_debitura__transactions_history') }} as versions
+    inner join {{ ref('int_invoicing_modes') }} as modes on modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
+    inner join {{ ref('int_revenue_stages') }} as stages
+        on {{ stage_join('stages', 'versions', 'modes.invoicing_trigger_mode') }}
+    {%- else -%}
+    select versions.*
+    from {{ ref('stg_debitura__cases_history') }} as versions
+    {%- endif %}
+    where versions.valid_from <= {{ ts }} and (versions.valid_to is null or versions.valid_to > {{ ts }})
+{%- endmacro %}
+
+{% macro create_as_of(resource) -%}
+    {{ return(adapter.dispatch('create_as_of', 'debitura')(resource)) }}
+{%- endmacro %}
+
+{% macro duckdb__create_as_of(resource) -%}
+    create or replace macro {{ this.schema }}.{{ resource }}_as_of(ts) as table
+    {{ as_of_body(resource, 'cast(ts as timestamptz)') }}
+{%- endmacro %}
+
+{% macro postgres__create_as_of(resource) -%}
+    {%- set source = ref('stg_debitura__' ~ resource ~ '_history') -%}
+    {%- set columns = adapter.get_columns_in_relation(source) if execute else [] -%}
+    drop function if exists {{ this.schema }}.{{ resource }}_as_of(timestamptz);
+    create function {{ this.schema }}.{{ resource }}_as_of(ts timestamptz)
+    returns table (
+        {%- for column in columns %}{{ adapter.quote(column.name) }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor -%}
+        {%- if resource == 'transactions' %}, revenue_stage text, invoicing_trigger_mode text{% endif -%}
+    )
+    language sql stable as $body$
+    {{ as_of_body(resource, '$1') }}
+    $body$
+{%- endmacro %}

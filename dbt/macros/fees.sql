@@ -1,0 +1,46 @@
+{# Fees of a group of transactions, one column per stage: USD, Disputed and Unclassified beside the total, not in it.
+   Called over fct_transactions. #}
+
+{% macro fee_stages() -%}
+    {{ return([
+        ('pending', 'Pending'),
+        ('confirmed_pending_invoice', 'ConfirmedPendingInvoice'),
+        ('awaiting_collection_partner_payment', 'AwaitingCollectionPartnerPayment'),
+        ('ready_to_invoice_debitura', 'ReadyToInvoiceDebitura'),
+        ('awaiting_debitura_payment', 'AwaitingDebituraPayment'),
+        ('paid', 'Paid'),
+    ]) }}
+{%- endmacro %}
+
+{% macro fee_column_names() -%}
+    {%- set names = [] -%}
+    {%- for name, _ in fee_stages() -%}{%- do names.append('fee_' ~ name ~ '_usd') -%}{%- endfor -%}
+    {{ return(names + [
+        'fee_total_usd', 'fee_total_of_which_estimate_usd', 'fee_disputed_usd', 'fee_unclassified_usd'
+    ]) }}
+{%- endmacro %}
+
+{% macro fee_columns() -%}
+    {%- for name, stage in fee_stages() %}
+        {{ money_sum('referral_fee_usd', "revenue_stage = '" ~ stage ~ "'") }} as fee_{{ name }}_usd,
+    {%- endfor %}
+        {{ money_sum('referral_fee_usd', is_expected()) }} as fee_total_usd,
+        {{ money_sum('referral_fee_usd', is_expected() ~ ' and ' ~ is_moving()) }} as fee_total_of_which_estimate_usd,
+        {{ money_sum('referral_fee_usd', "revenue_stage = 'Disputed'") }} as fee_disputed_usd,
+        {{ money_sum('referral_fee_usd', "revenue_stage = 'Unclassified'") }} as fee_unclassified_usd
+{%- endmacro %}
+
+{# Counts towards expected or earned income. #}
+{% macro is_expected() -%}
+    revenue_stage not in ('Disputed', 'Unclassified')
+{%- endmacro %}
+
+{# The amount is an estimate; where the API did not say, it reads as one. #}
+{% macro is_moving() -%}
+    coalesce(is_estimate, true)
+{%- endmacro %}
+
+{# The fee is off its own chain by more than a cent; recomputed as a check, never as an amount. #}
+{% macro fee_is_off() -%}
+    abs(cast(debitura_revenue * cast(fee_pct as decimal(18, 4)) as decimal(38, 8)) * 0.01 - referral_fee) > 0.01
+{%- endmacro %}

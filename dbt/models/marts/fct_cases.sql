@@ -1,0 +1,124 @@
+{{ config(post_hook="{{ create_as_of('cases') }}") }}
+-- depends_on: {{ ref("stg_debitura__cases_history") }}
+
+with clock as (
+    select * from {{ ref('int_clock') }}
+),
+
+cases as (
+    select * from {{ ref('stg_debitura__cases') }} where deleted_at is null
+),
+
+clients as (
+    select creditor_id, is_live, attribution, linked_at from {{ ref('dim_clients') }}
+),
+
+lifecycles as (
+    select seen.lifecycle, documented.lifecycle_group
+    from (select distinct lifecycle from cases) as seen
+    inner join {{ ref('int_lifecycles') }} as documented
+        on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
+),
+
+close_codes as (
+    select seen.close_code, documented.outcome
+    from (select distinct close_code from cases) as seen
+    inner join {{ ref('int_close_codes') }} as documented
+        on documented.code_key = {{ label_key('seen.close_code') }}
+),
+
+fees as (
+    select
+        case_id,
+        count(*) as transaction_count,
+        count(*) filter (where referral_fee_usd > 0 and revenue_stage not in ('Disputed', 'Unclassified'))
+            as earning_transaction_count,
+        min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
+        max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
+        {{ fee_columns() }}
+    from {{ ref('fct_transactions') }}
+    group by case_id
+),
+
+joined as (
+    select
+        cases.*,
+        clock.as_of_day,
+        coalesce(lifecycles.lifecycle_group, 'unknown') as lifecycle_group,
+        close_codes.outcome as code_outcome,
+        case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record,
+        coalesce(clients.attribution, 'unknown') as attribution,
+        clients.linked_at,
+        coalesce(fees.transaction_count, 0) as transaction_count,
+        coalesce(fees.earning_transaction_count, 0) as earning_transaction_count,
+        fees.first_fee_at,
+        fees.last_fee_at,
+        {%- for column in fee_column_names() %}
+        cast(coalesce(fees.{{ column }}, 0) as decimal(38, 4)) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from cases
+    cross join clock
+    left join lifecycles on lifecycles.lifecycle = cases.lifecycle
+    left join close_codes on close_codes.close_code = cases.close_code
+    left join clients on clients.creditor_id = cases.creditor_id
+    left join fees on fees.case_id = cases.case_id
+)
+
+select
+    case_id,
+    reference,
+    creditor_reference,
+    external_tenant_id,
+    creditor_id,
+    company_name,
+    debtor_key,
+    debtor_name,
+    debtor_country,
+    gross_amount,
+    remainder,
+    currency,
+    lifecycle,
+    close_code,
+    engagement_phase,
+    created_at,
+    due_at,
+    collection_started_at,
+    finished_at,
+    needs_info,
+    creditor_responded_at,
+    collection_partner,
+    expected_referral_rate_pct,
+    first_seen_at,
+    changed_at,
+    verified_at,
+    lifecycle_group,
+    lifecycle_group not in ('closed', 'merged') as is_open,
+    case
+        when lifecycle_group = 'merged' then 'merged'
+        when lifecycle_group <> 'closed' then 'open'
+        else coalesce(code_outcome, 'unknown')
+    end as outcome,
+    client_record,
+    attribution,
+    case
+        when lifecycle_group not in ('closed', 'merged')
+            then cast(as_of_day - {{ utc_date('created_at') }} as integer)
+        else {{ days_between('created_at', 'finished_at') }}
+    end as age_days,
+    case when lifecycle_group in ('closed', 'merged') then {{ days_between('created_at', 'finished_at') }} end as days_to_close,
+    cast(cast(gross_amount as decimal(38, 4)) - remainder as decimal(38, 4)) as recovered_amount,
+    cast({{ div('(cast(gross_amount as decimal(38, 4)) - remainder)', 'gross_amount', 6) }} as decimal(18, 6)) as recovered_share,
+    transaction_count,
+    earning_transaction_count,
+    first_fee_at,
+    last_fee_at,
+    {{ fee_column_names() | join(',\n    ') }},
+    case
+        when earning_transaction_count > 0 then 'yes'
+        when lifecycle_group = 'merged' or expected_referral_rate_pct = 0 or client_record = 'archived' then 'no'
+        when client_record = 'unknown' then 'unknown'
+        when {{ utc_date('created_at') }} < {{ utc_date('linked_at') }} then 'no'
+        when attribution = 'attributed' then 'yes'
+        else 'unknown'
+    end as can_earn
+from joined

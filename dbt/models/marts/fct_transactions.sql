@@ -1,0 +1,159 @@
+{{ config(post_hook="{{ create_as_of('transactions') }}") }}
+-- depends_on: {{ ref("int_invoicing_modes") }}
+
+with clock as (
+    select * from {{ ref('int_clock') }}
+),
+
+transactions as (
+    select * from {{ ref('stg_debitura__transactions') }} where deleted_at is null
+),
+
+history as (
+    select transaction_id, valid_from, valid_to, is_recognized, lower(referral_invoicing_status) as referral_status
+    from {{ ref('stg_debitura__transactions_history') }}
+),
+
+-- A row whose only version stands has been as it is since it was first seen; only the others need their versions read.
+reached as (
+    select
+        transaction_id,
+        min(valid_from) filter (where is_recognized) as recognized_at,
+        min(valid_from) filter (where referral_status in ('invoiced', 'paid', 'disputed')) as invoiced_at,
+        min(valid_from) filter (where referral_status = 'paid') as paid_at
+    from history
+    where transaction_id in (select transaction_id from history where valid_to is not null)
+    group by transaction_id
+),
+
+stage_entries as (
+    select transaction_id, max(not_after) as entered_at
+    from {{ ref('fct_stage_changes') }}
+    where to_stage is not null and from_stage is distinct from to_stage
+    group by transaction_id
+),
+
+cases as (
+    select case_id, deleted_at is null as is_live from {{ ref('stg_debitura__cases') }}
+),
+
+clients as (
+    select creditor_id, is_live from {{ ref('dim_clients') }}
+),
+
+joined as (
+    select
+        transactions.*,
+        clock.as_of_day,
+        clock.transactions_first_load_at as first_load_at,
+        stages.revenue_stage,
+        stages.revenue_stage_six,
+        stages.revenue_stage_four,
+        clock.invoicing_trigger_mode,
+        coalesce(transactions.is_estimate, true) as may_move,
+        coalesce(stage_entries.entered_at, transactions.first_seen_at) as stage_seen_at,
+        case when transactions.is_recognized
+            then coalesce(reached.recognized_at, transactions.first_seen_at) end as recognized_at,
+        case when lower(transactions.referral_invoicing_status) in ('invoiced', 'paid', 'disputed')
+            then coalesce(reached.invoiced_at, transactions.first_seen_at) end as invoiced_at,
+        case when lower(transactions.referral_invoicing_status) = 'paid'
+            then coalesce(reached.paid_at, transactions.first_seen_at) end as reached_paid_at,
+        coalesce(
+            {{ div('transactions.referral_fee_usd', 'transactions.referral_fee', 10) }},
+            {{ div('transactions.debitura_revenue_usd', 'transactions.debitura_revenue', 10) }}
+        ) as implied_fx_rate,
+        100 * {{ div('transactions.referral_fee', 'transactions.debitura_revenue', 6) }} as implied_fee_pct,
+        case when cases.is_live then 'live' when not cases.is_live then 'deleted' else 'unknown' end as case_record,
+        case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
+    from transactions
+    cross join clock
+    inner join {{ ref('int_revenue_stages') }} as stages
+        on {{ stage_join('stages', 'transactions', 'clock.invoicing_trigger_mode') }}
+    left join reached on reached.transaction_id = transactions.transaction_id
+    left join stage_entries on stage_entries.transaction_id = transactions.transaction_id
+    left join cases on cases.case_id = transactions.case_id
+    left join clients on clients.creditor_id = transactions.creditor_id
+),
+
+scheduled as (
+    select
+        joined.*,
+        case revenue_stage
+            when 'Pending' then 'The collection partner states that the commission is paid'
+            when 'ConfirmedPendingInvoice' then 'Debitura invoices the collection partner'
+            when 'AwaitingCollectionPartnerPayment' then 'The collection partner pays Debitura'
+            when 'ReadyToInvoiceDebitura' then 'You invoice Debitura'
+            when 'AwaitingDebituraPayment' then 'Debitura pays you'
+            when 'Disputed' then 'You and Debitura settle the dispute'
+        end as next_step,
+        case revenue_stage
+            when 'ConfirmedPendingInvoice' then {{ next_invoice_day(utc_date('stage_seen_at')) }}
+            when 'AwaitingCollectionPartnerPayment'
+                then {{ utc_date('stage_seen_at') }} + {{ var('collection_partner_terms_days') }}
+            when 'AwaitingDebituraPayment'
+                then {{ add_business_days(utc_date('stage_seen_at'), var('debitura_terms_business_days')) }}
+        end as next_due_on
+    from joined
+)
+
+select
+    transaction_id,
+    occurred_at,
+    external_tenant_id,
+    creditor_id,
+    company_name,
+    case_id,
+    case_reference,
+    debtor_key,
+    debtor_name,
+    case_amount,
+    case_currency,
+    payment_amount,
+    payment_currency,
+    paid_at,
+    earnings_currency,
+    debitura_revenue,
+    debitura_revenue_usd,
+    referral_fee_pct,
+    referral_fee,
+    referral_fee_usd,
+    is_estimate,
+    is_recognized,
+    referral_fee_recognized_usd,
+    commission_status,
+    platform_invoicing_status,
+    referral_invoicing_status,
+    first_seen_at,
+    changed_at,
+    verified_at,
+    revenue_stage,
+    revenue_stage_six,
+    revenue_stage_four,
+    invoicing_trigger_mode,
+    not may_move and revenue_stage not in ('Pending', 'Disputed', 'Unclassified') as is_final,
+    stage_seen_at,
+    case when stage_seen_at > first_load_at then stage_seen_at end as stage_since,
+    case when recognized_at > first_load_at then recognized_at end as recognized_seen_at,
+    case when invoiced_at > first_load_at then invoiced_at end as invoiced_seen_at,
+    case when reached_paid_at > first_load_at then reached_paid_at end as paid_seen_at,
+    {{ utc_month('occurred_at') }} as collected_month,
+    cast(as_of_day - {{ utc_date('occurred_at') }} as integer) as age_days,
+    cast(as_of_day - {{ utc_date('stage_seen_at') }} as integer) as days_in_stage,
+    cast(implied_fx_rate as decimal(28, 10)) as implied_fx_rate,
+    cast(implied_fee_pct as decimal(18, 6)) as implied_fee_pct,
+    cast(
+        case
+            when implied_fee_pct <> 0
+                and abs(100 * referral_fee_pct - implied_fee_pct) < abs(referral_fee_pct - implied_fee_pct)
+                then 100 * referral_fee_pct
+            when coalesce(implied_fee_pct, 0) = 0 and referral_fee_pct <= 1 then 100 * referral_fee_pct
+            else referral_fee_pct
+        end as decimal(28, 6)
+    ) as fee_pct,
+    case_record,
+    case when case_record = 'live' then case_id end as matched_case_id,
+    client_record,
+    next_step,
+    next_due_on,
+    coalesce(next_due_on < as_of_day, false) as is_overdue
+from scheduled

@@ -1,0 +1,78 @@
+with clients as (
+    select * from {{ ref('dim_clients') }}
+),
+
+cases as (
+    select
+        coalesce(creditor_id, 'unknown') as creditor_id,
+        max(external_tenant_id) as external_tenant_id,
+        max(company_name) as company_name,
+        count(*) as cases_total,
+        count(*) filter (where is_open) as cases_open,
+        count(*) filter (where not is_open) as cases_closed,
+        count(*) filter (where earning_transaction_count > 0) as cases_earning
+    from {{ ref('fct_cases') }}
+    group by coalesce(creditor_id, 'unknown')
+),
+
+fees as (
+    select
+        coalesce(creditor_id, 'unknown') as creditor_id,
+        max(external_tenant_id) as external_tenant_id,
+        max(company_name) as company_name,
+        count(*) as transactions_total,
+        min(fee_pct) filter (where debitura_revenue <> 0) as rate_min_pct,
+        max(fee_pct) filter (where debitura_revenue <> 0) as rate_max_pct,
+        {{ money_sum('referral_fee_usd') }} as every_fee_usd,
+        {{ money_sum('debitura_revenue_usd') }} as revenue_usd,
+        min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
+        max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
+        {{ fee_columns() }}
+    from {{ ref('fct_transactions') }}
+    group by coalesce(creditor_id, 'unknown')
+),
+
+everyone as (
+    select creditor_id from clients
+    union
+    select creditor_id from cases
+    union
+    select creditor_id from fees
+),
+
+all_fees as (
+    select {{ money_sum('fee_total_usd') }} as fee_total_usd from fees
+)
+
+select
+    everyone.creditor_id,
+    coalesce(clients.external_tenant_id, cases.external_tenant_id, fees.external_tenant_id) as external_tenant_id,
+    coalesce(clients.company_name, cases.company_name, fees.company_name) as company_name,
+    clients.country,
+    case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record,
+    coalesce(clients.attribution, 'unknown') as attribution,
+    coalesce(clients.onboarding_state, 'unknown') as onboarding_state,
+    clients.linked_at,
+    cast(fees.rate_min_pct as decimal(18, 6)) as rate_min_pct,
+    cast({{ div('100 * fees.every_fee_usd', 'fees.revenue_usd', 6) }} as decimal(18, 6)) as rate_weighted_pct,
+    cast(fees.rate_max_pct as decimal(18, 6)) as rate_max_pct,
+    coalesce(cases.cases_total, 0) as cases_total,
+    coalesce(cases.cases_open, 0) as cases_open,
+    coalesce(cases.cases_closed, 0) as cases_closed,
+    coalesce(cases.cases_earning, 0) as cases_earning,
+    coalesce(fees.transactions_total, 0) as transactions_total,
+    {%- for column in fee_column_names() %}
+    cast(coalesce(fees.{{ column }}, 0) as decimal(38, 4)) as {{ column }},
+    {%- endfor %}
+    fees.first_fee_at,
+    fees.last_fee_at,
+    cast({{ div('coalesce(fees.fee_total_usd, 0)', 'all_fees.fee_total_usd', 6) }} as decimal(18, 6)) as share_of_fees,
+    clients.earnings_usd as api_earnings_usd,
+    cast(coalesce(fees.every_fee_usd, 0) - clients.earnings_usd as decimal(38, 4)) as earnings_difference_usd,
+    clients.cases_total as api_cases_total,
+    coalesce(cases.cases_total, 0) - clients.cases_total as cases_difference
+from everyone
+cross join all_fees
+left join clients on clients.creditor_id = everyone.creditor_id
+left join cases on cases.creditor_id = everyone.creditor_id
+left join fees on fees.creditor_id = everyone.creditor_id

@@ -1,0 +1,211 @@
+{#- What a finding is about, and what to do; the text of every row of that kind. -#}
+{%- set advice = {
+    'closed_paid_without_transaction':
+        'Ask Debitura why no payout was recorded for this case, with the case reference; the collection partner may share nothing on it.',
+    'transaction_of_unknown_case': 'Ask Debitura which case the payment belongs to; it may have been merged or deleted.',
+    'transaction_of_unknown_client': 'Ask Debitura which client the payment belongs to, and whether its link still stands.',
+    'transaction_before_link': 'Check the date of the link: payments before it do not earn, so Debitura may take the fee back.',
+    'fee_rate_differs': 'Compare with the rate that was agreed for the case and ask Debitura for the reason.',
+    'zero_fee': 'Ask Debitura why the fee is 0 although there is revenue and a rate.',
+    'stage_overdue': 'Remind whoever has to act: the date that the documents give has passed.',
+    'archived_client_open_cases': 'Ask the client to link again: payments while it is archived do not earn.'
+} %}
+
+with clock as (
+    select * from {{ ref('int_clock') }}
+),
+
+transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+cases as (
+    select * from {{ ref('fct_cases') }}
+),
+
+clients as (
+    select * from {{ ref('dim_clients') }}
+),
+
+-- What an amount in a currency is worth in USD, by the transactions in that currency.
+rates as (
+    select earnings_currency as currency, cast({{ div('sum(debitura_revenue_usd)', 'sum(debitura_revenue)', 8) }} as decimal(20, 8)) as usd_rate
+    from transactions
+    where debitura_revenue > 0 and debitura_revenue_usd > 0
+    group by earnings_currency
+),
+
+-- What share of a payment becomes a fee: the client's own, else everyone's. Fee and payment in one currency only.
+shares as (
+    select creditor_id, {{ money_sum('referral_fee') }} as fee, {{ money_sum('payment_amount') }} as payment, earnings_currency
+    from transactions
+    where earnings_currency = payment_currency and payment_amount > 0 and referral_fee is not null and {{ is_expected() }}
+    group by creditor_id, earnings_currency
+),
+
+usd_shares as (
+    select
+        shares.creditor_id,
+        sum(cast(shares.fee as decimal(18, 4)) * rates.usd_rate) as fee_usd,
+        sum(cast(shares.payment as decimal(18, 4)) * rates.usd_rate) as payment_usd
+    from shares
+    inner join rates on rates.currency = shares.earnings_currency
+    group by shares.creditor_id
+),
+
+client_shares as (
+    select creditor_id, cast({{ div('fee_usd', 'payment_usd', 6) }} as decimal(18, 6)) as fee_share
+    from usd_shares
+),
+
+common_share as (
+    select cast({{ div('sum(fee_usd)', 'sum(payment_usd)', 6) }} as decimal(18, 6)) as fee_share
+    from usd_shares
+),
+
+-- Every case with the fee that its amounts would bring at these rates; null where either is unknown.
+valued_cases as (
+    select
+        cases.*,
+        cast(cast(cases.recovered_amount as decimal(18, 4)) * rates.usd_rate as decimal(38, 6))
+        * coalesce(client_shares.fee_share, common_share.fee_share) as recovered_fee_usd,
+        cast(cases.remainder * rates.usd_rate as decimal(38, 6))
+        * coalesce(client_shares.fee_share, common_share.fee_share) as open_fee_usd
+    from cases
+    cross join common_share
+    left join rates on rates.currency = cases.currency
+    left join client_shares on client_shares.creditor_id = cases.creditor_id
+    where (cases.outcome = 'recovered' and cases.transaction_count = 0) or (cases.is_open and cases.client_record = 'archived')
+),
+
+paid_without_transaction as (
+    select
+        'closed_paid_without_transaction' as finding,
+        case_id as subject,
+        recovered_fee_usd as usd_at_stake,
+        finished_at as since,
+        creditor_id,
+        case_id,
+        cast(null as varchar) as transaction_id,
+        cast(1 as bigint) as row_count,
+        case_id as rests_on,
+        'Closed as ' || close_code || ', recovered ' || coalesce(cast(recovered_amount as varchar), 'an unknown amount')
+        || ' ' || coalesce(currency, '') || ', no transaction' as detail
+    from valued_cases
+    where outcome = 'recovered' and transaction_count = 0 and attribution = 'attributed' and can_earn <> 'no'
+),
+
+of_unknown_case as (
+    select
+        'transaction_of_unknown_case', transaction_id, referral_fee_usd, first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
+        case when case_record = 'deleted' then 'The case is no longer listed' else 'The case was never listed' end
+    from transactions
+    where case_record <> 'live'
+),
+
+of_unknown_client as (
+    select
+        'transaction_of_unknown_client', transaction_id, referral_fee_usd, first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
+        'The client was never listed'
+    from transactions
+    where client_record = 'unknown'
+),
+
+before_link as (
+    select
+        'transaction_before_link', transactions.transaction_id, transactions.referral_fee_usd, transactions.occurred_at,
+        transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
+        'Paid on ' || cast({{ utc_date('transactions.occurred_at') }} as varchar)
+        || ', linked on ' || cast({{ utc_date('clients.linked_at') }} as varchar)
+    from transactions
+    inner join clients on clients.creditor_id = transactions.creditor_id
+    where {{ utc_date('transactions.occurred_at') }} < {{ utc_date('clients.linked_at') }}
+),
+
+-- The difference between the two rates, of Debitura's revenue.
+rate_differs as (
+    select
+        'fee_rate_differs', transactions.transaction_id,
+        cast(transactions.debitura_revenue_usd * abs(cases.expected_referral_rate_pct - cast(transactions.fee_pct as decimal(18, 6))) as decimal(38, 10))
+        * 0.01,
+        transactions.first_seen_at, transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
+        'Rate ' || cast(transactions.fee_pct as varchar) || ' % where the case expects '
+        || cast(cases.expected_referral_rate_pct as varchar) || ' %'
+    from transactions
+    inner join cases on cases.case_id = transactions.case_id
+    where abs(transactions.fee_pct - cases.expected_referral_rate_pct) > 0.01
+        and transactions.debitura_revenue > 0
+),
+
+no_fee as (
+    select
+        'zero_fee', transaction_id, cast(debitura_revenue_usd * cast(fee_pct as decimal(18, 6)) as decimal(38, 10)) * 0.01,
+        first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
+        'Fee 0 on revenue of ' || cast(debitura_revenue as varchar) || ' ' || coalesce(earnings_currency, '')
+        || ' at ' || cast(fee_pct as varchar) || ' %'
+    from transactions
+    where referral_fee = 0 and fee_pct > 0 and debitura_revenue > 0
+),
+
+overdue as (
+    select
+        'stage_overdue', transaction_id, referral_fee_usd, cast(next_due_on as timestamp) at time zone 'UTC',
+        creditor_id, case_id, transaction_id, 1, transaction_id,
+        next_step || ': due by ' || cast(next_due_on as varchar)
+    from transactions
+    where is_overdue
+),
+
+open_of_archived as (
+    select
+        cases.*,
+        clients.deleted_at as archived_at,
+        row_number() over (partition by cases.creditor_id order by cases.open_fee_usd desc nulls last, cases.case_id) as place
+    from valued_cases as cases
+    inner join clients on clients.creditor_id = cases.creditor_id
+    where cases.is_open and cases.client_record = 'archived'
+),
+
+archived_with_open_cases as (
+    select
+        'archived_client_open_cases', creditor_id, sum(open_fee_usd), max(archived_at), creditor_id, cast(null as varchar),
+        cast(null as varchar), count(*), string_agg(case when place <= 20 then case_id end, ',' order by place),
+        'Archived with ' || cast(count(*) as varchar) || ' open cases, '
+        || cast(count(open_fee_usd) as varchar) || ' of them valued'
+    from open_of_archived
+    group by creditor_id
+),
+
+findings as (
+    select * from paid_without_transaction
+    {%- for kind in [
+        'of_unknown_case', 'of_unknown_client', 'before_link', 'rate_differs', 'no_fee', 'overdue', 'archived_with_open_cases'
+    ] %}
+    union all
+    select * from {{ kind }}
+    {%- endfor %}
+)
+
+select
+    findings.finding || ' ' || findings.subject as finding_id,
+    row_number() over (order by findings.usd_at_stake desc nulls last, findings.finding, findings.subject) as priority,
+    findings.finding,
+    cast(findings.usd_at_stake as decimal(38, 4)) as usd_at_stake,
+    findings.since,
+    cast(clock.as_of_day - {{ utc_date('findings.since') }} as integer) as age_days,
+    findings.creditor_id,
+    clients.external_tenant_id,
+    clients.company_name,
+    findings.case_id,
+    findings.transaction_id,
+    findings.row_count,
+    findings.rests_on,
+    findings.detail,
+    case findings.finding
+    {%- for finding, words in advice.items() %}
+        when '{{ finding }}' then '{{ words }}'
+    {%- endfor %}
+    end as what_to_do
+from findings
+cross join clock
+left join clients on clients.creditor_id = findings.creditor_id

@@ -1,0 +1,52 @@
+with cases as (
+    select
+        coalesce(debtor_country, 'unknown') as debtor_country,
+        coalesce(engagement_phase, 'none') as engagement_phase,
+        outcome,
+        coalesce(currency, 'unknown') as currency,
+        gross_amount,
+        remainder,
+        recovered_amount,
+        days_to_close,
+        earning_transaction_count,
+        fee_total_usd,
+        fee_total_of_which_estimate_usd
+    from {{ ref('fct_cases') }}
+),
+
+sums as (
+    select
+        debtor_country,
+        engagement_phase,
+        outcome,
+        currency,
+        count(*) as cases,
+        {{ money_sum('gross_amount') }} as gross_amount,
+        {{ money_sum('remainder') }} as remainder,
+        {{ money_sum('recovered_amount') }} as recovered_amount,
+        {{ money_sum('gross_amount', 'recovered_amount is not null') }} as gross_of_known_recovery,
+        cast(percentile_disc(0.5) within group (order by days_to_close) as integer) as days_to_close_median,
+        max(days_to_close) as days_to_close_max,
+        count(*) filter (where earning_transaction_count > 0) as cases_earning,
+        {{ money_sum('fee_total_usd') }} as fee_total_usd,
+        {{ money_sum('fee_total_of_which_estimate_usd') }} as fee_total_of_which_estimate_usd
+    from cases
+    group by debtor_country, engagement_phase, outcome, currency
+)
+
+select
+    debtor_country,
+    engagement_phase,
+    outcome,
+    currency,
+    cases,
+    gross_amount,
+    remainder,
+    recovered_amount,
+    cast({{ div('recovered_amount', 'gross_of_known_recovery', 6) }} as decimal(18, 6)) as recovered_share,
+    days_to_close_median,
+    days_to_close_max,
+    cases_earning,
+    fee_total_usd,
+    fee_total_of_which_estimate_usd
+from sums

@@ -1,0 +1,195 @@
+-- What the API stated at the latest check of each kind.
+with latest as (
+    select resource, check_name, max(checked_at) as checked_at
+    from {{ source('ops', 'control_totals') }}
+    group by resource, check_name
+),
+
+stated as (
+    select
+        case when totals.scope = 'all' then 'all' else 'client' end as scope,
+        case when totals.scope <> 'all' then totals.scope end as creditor_id,
+        totals.resource,
+        case
+            when totals.scope <> 'all' then totals.check_name
+            when totals.bucket = 'all' then totals.check_name
+            else totals.bucket
+        end as stage,
+        totals.unit,
+        totals.api_value,
+        totals.verdict,
+        totals.detail,
+        totals.checked_at
+    from {{ source('ops', 'control_totals') }} as totals
+    inner join latest
+        on latest.resource = totals.resource
+        and latest.check_name = totals.check_name
+        and latest.checked_at = totals.checked_at
+),
+
+-- Our own figures. Where no document says what a figure of the API counts, each reading that makes sense is a candidate.
+transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+stages as (
+    select listed.revenue_stage, count(transactions.transaction_id) as rows_found, {{ money_sum('transactions.referral_fee_usd') }} as fee_usd
+    from (
+        values ('Pending'), ('ConfirmedPendingInvoice'), ('AwaitingCollectionPartnerPayment'), ('ReadyToInvoiceDebitura'),
+            ('AwaitingDebituraPayment'), ('Paid'), ('Disputed'), ('Unclassified')
+    ) as listed (revenue_stage)
+    left join transactions on transactions.revenue_stage = listed.revenue_stage
+    group by listed.revenue_stage
+),
+
+cases as (
+    select
+        count(*) as total,
+        count(*) filter (where lifecycle_group = 'active') as active,
+        count(*) filter (where lifecycle_group = 'paused') as paused,
+        count(*) filter (where lifecycle_group = 'closed') as closed,
+        count(*) filter (where lifecycle_group = 'merged') as merged,
+        count(*) filter (where lifecycle_group in ('pending', 'unknown')) as pending
+    from {{ ref('fct_cases') }}
+),
+
+clients as (
+    select
+        count(*) as total,
+        count(*) filter (where is_attributed) as attributed,
+        count(*) filter (where onboarding_done) as onboarded,
+        count(*) filter (where not onboarding_done) as pending
+    from {{ ref('dim_clients') }}
+    where is_live
+),
+
+client_cases as (
+    select
+        cases.creditor_id,
+        count(*) as total,
+        count(*) filter (where cases.created_at <= clients.verified_at) as until,
+        count(*) filter (where cases.lifecycle_group = 'closed') as closed,
+        count(*) filter (where cases.lifecycle_group = 'merged') as merged
+    from {{ ref('fct_cases') }} as cases
+    inner join {{ ref('dim_clients') }} as clients on clients.creditor_id = cases.creditor_id
+    group by cases.creditor_id
+),
+
+client_fees as (
+    select
+        creditor_id,
+        {{ money_sum('referral_fee_usd') }} as every_fee,
+        {{ money_sum('referral_fee_usd', "revenue_stage <> 'Disputed'") }} as undisputed,
+        {{ money_sum('referral_fee_usd', 'not ' ~ is_moving()) }} as final,
+        {{ money_sum('referral_fee_recognized_usd') }} as recognized,
+        {{ money_sum('referral_fee_usd', "revenue_stage = 'Paid'") }} as paid
+    from transactions
+    group by creditor_id
+),
+
+live_clients as (
+    select
+        clients.creditor_id,
+        coalesce(client_cases.total, 0) as cases_total,
+        coalesce(client_cases.until, 0) as cases_until,
+        coalesce(client_cases.closed, 0) as cases_closed,
+        coalesce(client_cases.merged, 0) as cases_merged,
+        coalesce(client_fees.every_fee, 0) as every_fee,
+        coalesce(client_fees.undisputed, 0) as undisputed,
+        coalesce(client_fees.final, 0) as final,
+        coalesce(client_fees.recognized, 0) as recognized,
+        coalesce(client_fees.paid, 0) as paid
+    from {{ ref('dim_clients') }} as clients
+    left join client_cases on client_cases.creditor_id = clients.creditor_id
+    left join client_fees on client_fees.creditor_id = clients.creditor_id
+    where clients.is_live
+),
+
+candidates as (
+    select 'all' as scope, cast(null as varchar) as creditor_id, 'transactions' as resource, revenue_stage as stage,
+        'count' as unit, 1 as preference, cast(rows_found as decimal(38, 4)) as figure
+    from stages
+    union all select 'all', null, 'transactions', revenue_stage, 'usd', 1, fee_usd from stages
+    union all select 'all', null, 'transactions', 'rows', 'count', 1, sum(rows_found) from stages
+    union all
+    select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, {{ money_sum('debitura_revenue_usd') }} from transactions
+    {%- for stage, preference, figure in [
+        ('rows', 1, 'total'), ('total', 1, 'total'), ('total', 2, 'total - merged'), ('active', 1, 'active'), ('paused', 1, 'paused'),
+        ('closed', 1, 'closed'), ('closed', 2, 'closed + merged'), ('pending', 1, 'pending'), ('pending', 2, 'pending + merged')
+    ] %}
+    union all select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ figure }} from cases
+    {%- endfor %}
+    {%- for stage, figure in [
+        ('rows', 'total'), ('total', 'total'), ('attributed', 'attributed'), ('onboarding_complete', 'onboarded'), ('onboarding_pending', 'pending')
+    ] %}
+    union all select 'all', null, 'clients', '{{ stage }}', 'count', 1, {{ figure }} from clients
+    {%- endfor %}
+    {%- for stage, unit, preference, figure in [
+        ('cases_total', 'count', 1, 'cases_total'), ('cases_total', 'count', 2, 'cases_until'),
+        ('cases_closed', 'count', 1, 'cases_closed'), ('cases_closed', 'count', 2, 'cases_closed + cases_merged'),
+        ('earnings_usd', 'usd', 1, 'every_fee'), ('earnings_usd', 'usd', 2, 'undisputed'), ('earnings_usd', 'usd', 3, 'final'),
+        ('earnings_usd', 'usd', 4, 'recognized'), ('earnings_usd', 'usd', 5, 'paid')
+    ] %}
+    union all select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, {{ figure }} from live_clients
+    {%- endfor %}
+),
+
+-- The first candidate that meets the API's figure to the cent, else the likeliest.
+ranked as (
+    select
+        candidates.*,
+        stated.api_value,
+        stated.verdict as checked_verdict,
+        stated.checked_at,
+        stated.detail,
+        abs(candidates.figure - stated.api_value) < 0.01 as fits,
+        row_number() over (
+            partition by candidates.scope, candidates.creditor_id, candidates.resource, candidates.stage, candidates.unit
+            order by case when abs(candidates.figure - stated.api_value) < 0.01 then 0 else 1 end, candidates.preference
+        ) as place
+    from candidates
+    left join stated
+        on stated.scope = candidates.scope
+        and coalesce(stated.creditor_id, '') = coalesce(candidates.creditor_id, '')
+        and stated.resource = candidates.resource
+        and stated.stage = candidates.stage
+        and stated.unit = candidates.unit
+),
+
+judged as (
+    select
+        ranked.*,
+        case
+            when stage = 'Unclassified' and figure = 0 then 'equal'
+            when api_value is null then 'unproven'
+            when fits then 'equal'
+            when checked_verdict = 'unproven' then 'unproven'
+            else 'differs'
+        end as verdict
+    from ranked
+    where place = 1
+)
+
+select
+    judged.scope,
+    judged.creditor_id,
+    max(clients.external_tenant_id) as external_tenant_id,
+    max(clients.company_name) as company_name,
+    judged.resource,
+    judged.stage,
+    cast(max(judged.api_value) filter (where judged.unit = 'count') as decimal(38, 4)) as api_count,
+    cast(max(judged.figure) filter (where judged.unit = 'count') as bigint) as warehouse_count,
+    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'count') as decimal(38, 4)) as count_difference,
+    cast(max(judged.api_value) filter (where judged.unit = 'usd') as decimal(38, 4)) as api_usd,
+    cast(max(judged.figure) filter (where judged.unit = 'usd') as decimal(38, 4)) as warehouse_usd,
+    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'usd') as decimal(38, 4)) as usd_difference,
+    case
+        when count(*) filter (where judged.verdict = 'differs') > 0 then 'differs'
+        when count(*) filter (where judged.verdict = 'unproven') > 0 then 'unproven'
+        else 'equal'
+    end as verdict,
+    max(judged.checked_at) as checked_at,
+    max(judged.detail) as detail
+from judged
+left join {{ ref('dim_clients') }} as clients on clients.creditor_id = judged.creditor_id
+group by judged.scope, judged.creditor_id, judged.resource, judged.stage

@@ -1,0 +1,30 @@
+with sums as (
+    select
+        coalesce(creditor_id, 'unknown') as creditor_id,
+        collected_month as month,
+        revenue_stage,
+        coalesce(earnings_currency, 'unknown') as currency,
+        max(external_tenant_id) as external_tenant_id,
+        max(company_name) as company_name,
+        count(*) as transaction_count,
+        {{ money_sum('referral_fee') }} as referral_fee,
+        {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
+        {{ money_sum('referral_fee_usd', is_moving()) }} as of_which_estimate_usd
+    from {{ ref('fct_transactions') }}
+    group by coalesce(creditor_id, 'unknown'), collected_month, revenue_stage, coalesce(earnings_currency, 'unknown')
+)
+
+select
+    sums.creditor_id,
+    coalesce(clients.external_tenant_id, sums.external_tenant_id) as external_tenant_id,
+    coalesce(clients.company_name, sums.company_name) as company_name,
+    sums.month,
+    coalesce({{ month_text('sums.month') }}, 'unknown') as month_label,
+    sums.revenue_stage,
+    sums.currency,
+    sums.transaction_count,
+    sums.referral_fee,
+    sums.referral_fee_usd,
+    sums.of_which_estimate_usd
+from sums
+left join {{ ref('dim_clients') }} as clients on clients.creditor_id = sums.creditor_id

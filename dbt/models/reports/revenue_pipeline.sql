@@ -1,0 +1,50 @@
+with open_transactions as (
+    select
+        revenue_stage,
+        case revenue_stage
+            when 'Pending' then 1
+            when 'ConfirmedPendingInvoice' then 2
+            when 'AwaitingCollectionPartnerPayment' then 3
+            when 'ReadyToInvoiceDebitura' then 4
+            when 'AwaitingDebituraPayment' then 5
+            when 'Disputed' then 7
+            else 8
+        end as stage_order,
+        case
+            when age_days is null then 'unknown'
+            when age_days <= 30 then '000-030'
+            when age_days <= 60 then '031-060'
+            when age_days <= 90 then '061-090'
+            when age_days <= 180 then '091-180'
+            when age_days <= 365 then '181-365'
+            else '366+'
+        end as age_bucket,
+        coalesce(earnings_currency, 'unknown') as currency,
+        referral_fee,
+        referral_fee_usd,
+        {{ is_moving() }} as is_estimate,
+        age_days,
+        next_step,
+        next_due_on,
+        is_overdue
+    from {{ ref('fct_transactions') }}
+    where revenue_stage <> 'Paid'
+)
+
+select
+    revenue_stage,
+    stage_order,
+    age_bucket,
+    currency,
+    count(*) as transaction_count,
+    {{ money_sum('referral_fee') }} as referral_fee,
+    {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
+    {{ money_sum('referral_fee_usd', 'is_estimate') }} as of_which_estimate_usd,
+    {{ is_expected() }} as is_expected_income,
+    max(age_days) as oldest_age_days,
+    max(next_step) as next_step,
+    min(next_due_on) as next_due_on,
+    count(*) filter (where is_overdue) as overdue_count,
+    {{ money_sum('referral_fee_usd', 'is_overdue') }} as overdue_usd
+from open_transactions
+group by revenue_stage, stage_order, age_bucket, currency
