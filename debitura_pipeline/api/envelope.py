@@ -76,6 +76,9 @@ _PLACES: dict[str, tuple[_Place, ...]] = {
     ),
 }
 
+# A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
+_TELLTALES = {"clients": "externalTenantId", "cases": "dateCreated", "transactions": "transactionId"}
+
 _Parts = dict[str, msgspec.Raw]
 _NULL = msgspec.Raw(b"null")
 _parts = msgspec.json.Decoder(_Parts | None)
@@ -124,7 +127,7 @@ def _read(body: bytes, listing: Listing) -> Envelope:
         response_count=held if announced is None else announced,
         total_pages=_whole(paging, "totalpages") or None,
         totals=_totals(bytes(summary_raw), listing),
-        is_canonical=is_canonical and rows is not None and _is_camel(rows),
+        is_canonical=is_canonical and rows is not None and _is_camel(rows, listing),
     )
 
 
@@ -166,9 +169,12 @@ def _folded(raw: msgspec.Raw | bytes) -> _Parts:
     return {name.lower(): value for name, value in (_parts.decode(raw) or {}).items()}
 
 
-def _is_camel(rows: list[msgspec.Raw]) -> bool:
-    """Whether the first row's names begin in lower case; a serialiser spells all rows alike."""
-    return not rows or not any(name[:1].isupper() for name in _parts.decode(rows[0]) or {})
+def _is_camel(rows: list[msgspec.Raw], listing: Listing) -> bool:
+    """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
+    try:
+        return not rows or _TELLTALES[listing.resource] in (_parts.decode(rows[0]) or {})
+    except msgspec.ValidationError:  # not an object: for the reader of rows to judge
+        return False
 
 
 def _whole(parts: _Parts, name: str) -> int | None:
