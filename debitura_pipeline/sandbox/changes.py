@@ -1,0 +1,202 @@
+"""Changes that somebody asks for: a client added, signed, registered or withdrawn; one row inserted, edited, moved, deleted.
+
+Belongs here: one function per kind of change, each decided by its entry alone, so that a journal of entries rebuilds
+the world. Does not: keeping the journal (`journal.py`) or reading requests. No entry needs anything personal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from debitura_pipeline.sandbox import codes, evolve, genesis
+from debitura_pipeline.sandbox.columns import UNIT
+from debitura_pipeline.sandbox.evolve import Event
+from debitura_pipeline.sandbox.listing import DATES
+from debitura_pipeline.sandbox.world import RESOURCES, World
+
+Entry = dict[str, Any]
+
+
+class Unknown(Exception):
+    """The change names something that is not there, or cannot be done to it; the text says what."""
+
+
+def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """Do what an entry says. Returns what to tell the asker, and what webhooks announce. Raises Unknown."""
+    change = _CHANGES.get(str(entry.get("op")))
+    if change is None:
+        raise Unknown(f"op is {entry.get('op')!r}, which is none of {', '.join(sorted(_CHANGES))}")
+    return change(world, entry)
+
+
+def _advance(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    events = evolve.advance(world, int(entry["days"]))
+    return {"day": world.day}, events
+
+
+def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """A new client, signed or not, with a past of cases and transactions (they lie before `at`)."""
+    tenant = entry.get("tenant")
+    if tenant and world.find_tenant(tenant) is not None:
+        raise Unknown(f"tenant {tenant} exists already")
+    rng = np.random.default_rng([world.options.seed, 88, int(entry.get("seed") or len(world.clients))])
+    at, is_signed = int(entry["at"]), bool(entry.get("signed", True))
+    row = int(genesis.add_clients(world, rng, np.array([at]), np.array([is_signed]), [tenant] if tenant else None)[0])
+    if entry.get("attributed") is not None:
+        world.clients["is_attributed"][row] = bool(entry["attributed"])
+    count, payments = int(entry.get("cases") or 0), int(entry.get("transactions") or 0)
+    first_payment = len(world.transactions)
+    if count:
+        created = np.sort(at - (rng.random(count) * 300 * codes.DAY_US).astype(np.int64))
+        rows = genesis.add_cases(world, rng, np.full(count, row), created)
+        if is_signed:
+            genesis.age_cases(world, rng, rows)
+            _pay(world, rng, rows, payments)
+    world.touch(*RESOURCES)
+    facts = {
+        "tenant": world.clients["tenant"][row],
+        "creditorId": world.ids("clients", np.array([row]))[0],
+        "cases": count,
+        "transactions": len(world.transactions) - first_payment,
+    }
+    return facts, [Event("client.linked", row)]
+
+
+def _pay(world: World, rng: genesis.Random, rows: codes.Ints, count: int) -> None:
+    """Payments on these cases alone; where none can have any, one is made able to."""
+    cases = world.cases
+    if count and not (cases["partner"][rows] >= 0).any():
+        cases["lifecycle"][rows[:1]] = codes.ACTIVE
+        cases["started"][rows[:1]] = cases["created"][rows[:1]]
+        genesis.assign(world, rng, rows[:1])
+    able = rows[cases["partner"][rows] >= 0]
+    if not count or not len(able):
+        return
+    chosen = np.sort(rng.choice(able, count))
+    begin = cases["started"][chosen]
+    dates = begin + (rng.random(count) * np.maximum(world.now_us - begin, 0)).astype(np.int64)
+    amounts = np.maximum(cases["gross"][chosen] // (4 * count) // UNIT, 1) * UNIT
+    order = np.argsort(dates, kind="stable")
+    genesis.add_payments(world, rng, chosen[order], dates[order], amounts[order])
+
+
+def _sign(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    row = _client(world, entry)
+    return {"tenant": entry["tenant"]}, evolve.sign(world, row)
+
+
+def _upgrade(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """A new contract version: the client has to sign again."""
+    row = _client(world, entry)
+    world.clients["done"][row], world.clients["is_upgrade"][row] = False, True
+    world.touch("clients")
+    return {"tenant": entry["tenant"]}, []
+
+
+def _archive(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    row = _client(world, entry)
+    world.clients["alive"][row] = False
+    world.touch(*RESOURCES)
+    return {"tenant": entry["tenant"]}, []
+
+
+def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """The link is archived; the cases, all still waiting for a signature, are closed as never started."""
+    row = _client(world, entry)
+    own = np.flatnonzero((world.cases["client"] == row) & world.cases["alive"])
+    if not world.clients["is_attributed"][row] or (world.cases["lifecycle"][own] != codes.SIGNING).any():
+        raise Unknown("the client is past signing, or is not attributed")
+    rng = np.random.default_rng([world.options.seed, 99, row])
+    genesis.close(world, rng, own, np.full(len(own), codes.NEVER_STARTED_INTERNAL), np.full(len(own), int(entry["at"])))
+    world.clients["alive"][row] = False
+    world.touch(*RESOURCES)
+    return {"tenant": entry["tenant"]}, [Event("case.closed", row, case) for case in own.tolist()]
+
+
+def _register(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """A client that the partner registers: unsigned, its cases waiting. What was said of people is not in the entry."""
+    tenant, at, claims = str(entry["tenant"]), int(entry["at"]), entry["claims"]
+    rng = np.random.default_rng([world.options.seed, 66, len(world.clients)])
+    row = int(genesis.add_clients(world, rng, np.array([at]), np.array([False]), [tenant])[0])
+    world.clients["country"][row], world.clients["is_attributed"][row] = int(entry["country"]), True
+    rows = genesis.add_cases(world, rng, np.full(len(claims), row), np.full(len(claims), at)) if claims else []
+    for case, (amount, currency, has_reference) in zip(rows, claims, strict=True):
+        world.cases["gross"][case] = world.cases["remainder"][case] = int(Decimal(amount) * UNIT)
+        world.cases["currency"][case], world.cases["has_reference"][case] = currency, has_reference
+    world.touch(*RESOURCES)
+    return {"row": row}, [Event("client.linked", row), *(Event("case.created", row, int(case)) for case in rows)]
+
+
+def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """The test environment's deletion: the client goes with all its cases and transactions."""
+    row = _client(world, entry)
+    world.clients["alive"][row] = False
+    world.cases["alive"][world.cases["client"] == row] = False
+    world.transactions["alive"][world.client_of("transactions") == row] = False
+    world.touch(*RESOURCES)
+    return {}, []
+
+
+def _kyc(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """KYC data was submitted; a review begins anew."""
+    row = _client(world, entry)
+    world.clients["kyc"][row], world.clients["kyc_review"][row] = 1, 0
+    world.touch("clients")
+    return {}, []
+
+
+def _mode(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """The partner's invoicing mode changes, and with it how history is put into buckets."""
+    world.set_mode(str(entry["mode"]))
+    return {"mode": entry["mode"]}, []
+
+
+def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """One row of a listing: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a like one."""
+    resource, action = str(entry["resource"]), str(entry["action"])
+    if resource not in RESOURCES:
+        raise Unknown(f"resource is {resource!r}, which is none of {', '.join(RESOURCES)}")
+    table = world.table(resource)
+    row = int(entry["row"])
+    if not -len(table) <= row < len(table):
+        raise Unknown(f"there is no row {row} of {resource}")
+    row %= len(table)
+    if action in ("delete", "restore"):
+        table["alive"][row] = action == "restore"
+    elif action == "move":
+        table[DATES[resource]][row] = int(entry["at"])
+    elif action == "set":
+        table[str(entry["column"])][row] = entry["value"]
+    elif action == "insert":
+        like = {name: table[name][row : row + 1].copy() for name in table.names}
+        row = int(table.append(**like | {"alive": True, DATES[resource]: int(entry["at"])})[0])
+    else:
+        raise Unknown(f"action is {action!r}, none of delete, restore, move, set, insert")
+    world.touch(*RESOURCES)
+    return {"row": row, "id": world.ids(resource, np.array([row]))[0]}, []
+
+
+def _client(world: World, entry: Entry) -> int:
+    row = world.find_tenant(str(entry["tenant"]))
+    if row is None:
+        raise Unknown(f"there is no client {entry['tenant']}")
+    return row
+
+
+_CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]] = {
+    "advance": _advance,
+    "add_client": _add_client,
+    "sign": _sign,
+    "upgrade": _upgrade,
+    "archive": _archive,
+    "withdraw": _withdraw,
+    "register": _register,
+    "reset": _reset,
+    "kyc": _kyc,
+    "mode": _mode,
+    "row": _row,
+}

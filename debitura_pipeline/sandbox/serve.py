@@ -1,0 +1,136 @@
+"""`debitura sandbox serve`: options, readiness, and the server's own process.
+
+Belongs here: the command line of the sandbox. Does not: HTTP. Called by `python -m debitura_pipeline.sandbox`, by the
+console command, and by `embedded.py` and the tests, which start it as a process of its own and read its first line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.sandbox import codes
+from debitura_pipeline.sandbox.app import DEFAULT_KEY, AppOptions, Sandbox
+from debitura_pipeline.sandbox.journal import Journal
+from debitura_pipeline.sandbox.server import listen, run
+from debitura_pipeline.sandbox.world import WorldOptions
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Everything that a served sandbox is made from. With a `state_file` that exists, its world options count."""
+
+    world: WorldOptions = WorldOptions()
+    app: AppOptions = AppOptions()
+    port: int = 0
+    state_file: Path | None = None
+    server_file: Path | None = None
+    makes_ahead: bool = True
+    ends_with_stdin: bool = False
+
+
+def main(options: ServeOptions) -> None:
+    """Serve until stopped. Prints one line of JSON (url, key's name in the header, pid) once requests are answered."""
+    listener = listen(options.port)
+    if options.state_file is not None:
+        journal = Journal.open(options.state_file, options.world)
+    else:
+        journal = Journal(options.world)
+    sandbox = Sandbox(journal, options.app)
+    if options.makes_ahead:
+        sandbox.make_ahead()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    facts = {"url": url, "customer_url": f"{url}/customer", "pid": os.getpid(), "day": journal.world.day}
+    if options.server_file is not None:
+        write_private(options.server_file, json.dumps(facts | {"key": options.app.key}))
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+    try:
+        run(sandbox, listener, _stdin_closed() if options.ends_with_stdin else None)
+    finally:
+        if options.server_file is not None:
+            options.server_file.unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text)
+    draft.replace(path)
+
+
+def _stdin_closed() -> threading.Event:
+    """An event that is set when whoever started this process is gone, however it went."""
+    closed = threading.Event()
+
+    def watch() -> None:
+        while os.read(0, 1_024):
+            pass
+        closed.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    return closed
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
+    """Options from the command line."""
+    world, app = WorldOptions(), AppOptions()
+    parser = argparse.ArgumentParser(prog="debitura sandbox serve", description="Serve the simulated API on 127.0.0.1.")
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="0 takes a free one")
+    for name in ("seed", "clients", "cases", "transactions", "years"):
+        add(f"--{name}", type=int, default=getattr(world, name))
+    add("--start", default=world.start, help="first day of the world, e.g. %(default)s")
+    add("--mode", choices=(codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE), default=world.mode)
+    add("--archived-rows-vanish", action="store_true", help="rows of archived clients leave the listings")
+    add("--summary-ignores-dates", action="store_true", help="totals of transactions do not follow the date filter")
+    add("--ties-shuffle", action="store_true", help="rows of the same instant change places from request to request")
+    add("--production", action="store_true", help="test-only operations answer 403")
+    add("--key", default=os.environ.get("DEBITURA_SANDBOX_KEY", DEFAULT_KEY))
+    add("--no-rate-limit", action="store_true")
+    add("--latency-ms", type=float, default=0.0)
+    add("--cache-mib", type=int, default=app.cache_bytes // MIB, help="memory for pages made ahead")
+    add("--refuse-local-webhooks", action="store_true")
+    add("--webhook-delay-scale", type=float, default=1.0)
+    add("--no-make-ahead", action="store_true", help="write rows when first asked for")
+    add(
+        "--state", "--data-dir-state", type=Path, metavar="FILE", help="remember the world here; its options then count"
+    )
+    add("--server-file", type=Path, metavar="FILE", help="write url, pid and key here while serving")
+    add("--ends-with-stdin", action="store_true", help="stop when standard input closes")
+    return from_namespace(parser.parse_args(arguments))
+
+
+def from_namespace(given: argparse.Namespace) -> ServeOptions:
+    """Parsed arguments as options."""
+    values: dict[str, Any] = vars(given)
+    flags = {
+        "archived_rows_remain": not given.archived_rows_vanish,
+        "is_test_environment": not given.production,
+    }
+    world = WorldOptions(
+        **{field.name: flags.get(field.name, values.get(field.name)) for field in fields(WorldOptions)}
+    )
+    app = AppOptions(
+        key=given.key,
+        has_rate_limit=not given.no_rate_limit,
+        latency_ms=given.latency_ms,
+        cache_bytes=given.cache_mib * MIB,
+        accepts_local_webhooks=not given.refuse_local_webhooks,
+        webhook_delay_scale=given.webhook_delay_scale,
+    )
+    return ServeOptions(
+        world, app, given.port, given.state, given.server_file, not given.no_make_ahead, given.ends_with_stdin
+    )

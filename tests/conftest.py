@@ -1,0 +1,33 @@
+"""Fixtures that all rooms share: sandboxes as real servers, stopped at the end whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.sandbox import RunningSandbox, start_sandbox
+
+SMALL = {"clients": 6, "cases": 120, "transactions": 300, "seed": 7, "no_rate_limit": True}
+
+
+@pytest.fixture
+def sandbox_factory() -> Iterator[Callable[..., RunningSandbox]]:
+    """`sandbox_factory(cases=…, transactions=…, clients=…, seed=…, …)` starts a sandbox; small and unlimited unless told."""
+    running: list[RunningSandbox] = []
+
+    def start(**options: object) -> RunningSandbox:
+        running.append(start_sandbox(**{**SMALL, **options}))
+        return running[-1]
+
+    yield start
+    for sandbox in running:
+        sandbox.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[RunningSandbox]:
+    """One small sandbox for tests that only read. Do not move its world; order no faults without clearing them."""
+    sandbox = start_sandbox(**SMALL)
+    yield sandbox
+    sandbox.stop()
