@@ -137,7 +137,7 @@ def _colour(series: Sequence[Series]) -> Any:
 def _amount_axis(side: str) -> Any:
     import altair as alt  # noqa: PLC0415
 
-    look = {"ticks": False, "domain": False, "grid": True, "tickCount": 5, "labelPadding": 8}
+    look: dict[str, Any] = {"ticks": False, "domain": False, "grid": True, "tickCount": 5, "labelPadding": 8}
     label = "datum.value == 0 ? '0' : format(datum.value, '~s')"  # the format alone writes a bare zero as 0k
     return alt.Axis(title=None, labelExpr=label, orient="left" if side == "y" else "bottom", **look)
 

@@ -41,7 +41,7 @@ class Reports:
         import pandas as pd  # noqa: PLC0415 - half a second, and only a report needs it
 
         names = [column.rpartition(" AS ")[2] for column in columns]
-        rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}")  # noqa: S608 - our own names
+        rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}")
         return pd.DataFrame(rows, columns=names, dtype=object)
 
     def records(self, table: str, columns: Sequence[str], tail: str = "") -> list[Any]:

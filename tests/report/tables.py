@@ -84,6 +84,7 @@ def money(dice: random.Random, most: int = 900) -> Decimal:
 def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 14) -> None:
     """A believable partner: every report has rows, amounts have four decimals, one client's name is hostile."""
     dice = random.Random(seed)
+    maker.connection.begin()
     _readings(maker)
     names = [
         HOSTILE,
@@ -96,6 +97,7 @@ def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 1
     _cases(maker, dice)
     _findings(maker, dice, names)
     _controls(maker, dice, names, fees)
+    maker.connection.commit()
 
 
 def _readings(maker: TableMaker) -> None:

@@ -1,0 +1,129 @@
+"""The figures on the page are the warehouse's, to the last decimal, and are called what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from debitura_pipeline.report import ReportFacts
+from debitura_pipeline.report.page import amount, render
+from debitura_pipeline.report.read import Reports
+from debitura_pipeline.report.sections_revenue import stage_sums
+from debitura_pipeline.report.stages import headline
+from debitura_pipeline.report.write import compose
+from debitura_pipeline.settings import Settings
+from tests.report.tables import NOW, TableMaker, tables
+
+FIGURE = re.compile(r'<data value="([^"]*)" data-figure="([^"]*)">([^<]*)</data>')
+STAGES_OF = {
+    "paid_usd": {"Paid"},
+    "ready_usd": {"ReadyToInvoiceDebitura"},
+    "awaited_usd": {"AwaitingDebituraPayment", "AwaitingCollectionPartnerPayment", "ConfirmedPendingInvoice"},
+    "estimated_usd": {"Pending"},
+    "disputed_usd": {"Disputed"},
+    "unclassified_usd": {"Unclassified"},
+}
+STAGES = sorted(set().union(*STAGES_OF.values()))
+MONEY = st.decimals(min_value=Decimal("-99999999.9999"), max_value=Decimal("99999999.9999"), places=4)
+
+
+def add_fee(maker: TableMaker, stage: str, usd: Decimal, estimate: Decimal = Decimal(0)) -> None:
+    maker.insert(
+        "reports.revenue_by_client", creditor_id="c-1", company_name="Klient A/S", month_label="2026-02",
+        revenue_stage=stage, currency="EUR", transaction_count=1, referral_fee=usd, referral_fee_usd=usd,
+        of_which_estimate_usd=estimate,
+    )  # fmt: skip
+
+
+def page_text(maker: TableMaker) -> str:
+    return render(compose(maker, is_simulated=False, written_at=NOW))
+
+
+def test_page_carries_the_figures_that_the_run_reports(filled: tuple[Settings, ReportFacts]) -> None:
+    """Else the asset's metadata and the page would tell two stories."""
+    _, facts = filled
+    on_page = {key: value for value, key, _ in FIGURE.findall(facts.path.read_text())}
+    assert on_page == facts.figures
+    assert list(on_page) == ["paid_usd", "ready_usd", "awaited_usd", "estimated_usd", "disputed_usd"]
+
+
+def test_figures_are_the_exact_sums_of_the_report_table(filled: tuple[Settings, ReportFacts]) -> None:
+    """A float on the way would show in the fourth decimal."""
+    settings, facts = filled
+    assert settings.warehouse.path is not None
+    with tables_read(settings.warehouse.path) as rows:
+        sums = dict(rows("SELECT revenue_stage, sum(referral_fee_usd) FROM reports.revenue_by_client GROUP BY ALL"))
+    for key, text in facts.figures.items():
+        assert Decimal(text) == sum((sums.get(stage, Decimal(0)) for stage in STAGES_OF[key]), Decimal(0))
+        assert re.fullmatch(r"-?\d+\.\d{4}", text)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TableMaker]:
+    with tables(tmp_path_factory.mktemp("empty") / "w.duckdb") as maker:
+        yield maker
+
+
+@given(fees=st.lists(st.tuples(st.sampled_from(STAGES), MONEY), min_size=1, max_size=12))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_any_money_comes_through_unrounded(empty: TableMaker, fees: list[tuple[str, Decimal]]) -> None:
+    """Amounts are exact decimals from the table to the page."""
+    empty.connection.execute("DELETE FROM reports.revenue_by_client")
+    for stage, usd in fees:
+        add_fee(empty, stage, usd)
+    figures = {figure.key: figure.value for figure in headline(stage_sums(Reports(empty)))}
+    for key, stages in STAGES_OF.items():
+        wanted = sum((usd for stage, usd in fees if stage in stages), Decimal(0))
+        assert figures.get(key, Decimal(0)) == wanted
+    assert ("unclassified_usd" in figures) == any(stage == "Unclassified" for stage, _ in fees)
+
+
+def test_estimates_are_called_estimates_wherever_they_are(tmp_path: Path) -> None:
+    """A paid fee whose commission was credited again is an estimate inside a final stage."""
+    with tables(tmp_path / "w.duckdb") as maker:
+        add_fee(maker, "Paid", Decimal("100.0000"), estimate=Decimal("30.5000"))
+        add_fee(maker, "Pending", Decimal("7.0000"), estimate=Decimal("7.0000"))
+        text = page_text(maker)
+    assert "Of which estimate: 30.50." in text
+    assert "An estimate, not earnings" in text
+
+
+def test_disputed_money_is_in_no_total(tmp_path: Path) -> None:
+    """Counted as income, it would be missing later."""
+    with tables(tmp_path / "w.duckdb") as maker:
+        add_fee(maker, "Paid", Decimal("100.0000"))
+        add_fee(maker, "Disputed", Decimal("40.0000"))
+        page = compose(maker, is_simulated=False, written_at=NOW)
+    chart = page.sections[0].chart
+    assert chart is not None and chart.table.total is not None
+    named = dict(zip((column.label for column in chart.table.columns), chart.table.total, strict=True))
+    assert named["Total"] == Decimal("100.0000")
+    assert named["Disputed (not in total)"] == Decimal("40.0000")
+    assert "Disputed" not in dict(chart.legend)
+
+
+def test_amounts_are_rounded_for_the_eye_half_to_even() -> None:
+    assert [amount(Decimal(text)) for text in ("0.0050", "0.0150", "-1234567.8951", "0")] == [
+        "0.00", "0.02", "−1,234,567.90", "0.00",
+    ]  # fmt: skip
+    assert amount(None) == "–"
+
+
+@contextmanager
+def tables_read(path: Path) -> Iterator[Any]:
+    """A second look at the warehouse, past the report's own code."""
+    connection = duckdb.connect(str(path), read_only=True)
+    try:
+        yield lambda sql: connection.execute(sql).fetchall()
+    finally:
+        connection.close()

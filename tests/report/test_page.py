@@ -1,0 +1,120 @@
+"""The page as a file: complete in itself, private, safe to open, whole at every moment, sensible without data."""
+
+from __future__ import annotations
+
+import re
+import stat
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.report import ReportFacts, write_report
+from debitura_pipeline.report import write as write_module
+from debitura_pipeline.settings import Settings
+from tests.report.tables import HOSTILE, NOW, fill, tables
+
+
+def test_page_refers_to_nothing_outside_itself(filled: tuple[Settings, ReportFacts]) -> None:
+    """One address in it, and opening the report tells somebody that it was opened."""
+    text = filled[1].path.read_text()
+    assert re.findall(r"https?:|\bsrc=|@import|url\(|<script|xmlns", text) == []
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+
+
+def test_names_from_the_api_cannot_become_markup(filled: tuple[Settings, ReportFacts]) -> None:
+    """A company may call itself anything."""
+    text = filled[1].path.read_text()
+    assert HOSTILE not in text
+    assert "&lt;script&gt;alert(" in text
+
+
+def test_debtors_are_nowhere_on_the_page(filled: tuple[Settings, ReportFacts]) -> None:
+    """With DEBITURA_PRIVACY=full the warehouse holds their names; the page is passed around."""
+    assert "Skyldner" not in filled[1].path.read_text()
+
+
+def test_file_is_private_and_a_second_writing_changes_no_byte(settings: Settings) -> None:
+    with tables(_warehouse(settings)) as maker:
+        fill(maker, months=3, clients=3)
+    path = write_report(settings, now=lambda: NOW).path
+    before = path.read_bytes()
+    assert write_report(settings, now=lambda: NOW).path.read_bytes() == before
+    assert path == settings.data_dir / "reports" / "partner-report.html"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_failed_writing_leaves_the_old_page_whole(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk in the middle of the file must not cost yesterday's report."""
+    with tables(_warehouse(settings)) as maker:
+        fill(maker, months=2, clients=2)
+    path = write_report(settings, now=lambda: NOW).path
+    before = path.read_bytes()
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write_module.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(settings)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_empty_warehouse_gives_a_page_that_says_so(settings: Settings) -> None:
+    """The first night of a new partner."""
+    with tables(_warehouse(settings)):
+        pass
+    facts = write_report(settings, now=lambda: NOW)
+    text = facts.path.read_text()
+    assert facts.figures == {}
+    assert "No transactions yet" in text
+    assert "Not compared yet" in text
+    assert "No findings" in text
+    assert "<svg" not in text
+
+
+def test_missing_report_leaves_only_its_chapter_out(settings: Settings) -> None:
+    """A report that is built later, or whose model failed, must not take the page down."""
+    with tables(_warehouse(settings)) as maker:
+        fill(maker, months=3, clients=3)
+        for name in ("attribution_gaps", "payout_reconciliation", "revenue_by_month"):
+            maker.connection.execute(f"DROP TABLE reports.{name}")
+    text = write_report(settings, now=lambda: NOW).path.read_text()
+    chapters = re.findall(r'<section id="([a-z]+)"', text)
+    assert chapters == ["figures", "revenue", "clients", "pipeline", "outcomes", "quality"]
+
+
+def test_no_report_schema_at_all_still_gives_a_page(settings: Settings) -> None:
+    """A warehouse that was synced but not yet built by dbt."""
+    with tables(_warehouse(settings)) as maker:
+        maker.connection.execute("DROP SCHEMA reports CASCADE; DROP SCHEMA marts CASCADE")
+    assert "No transactions yet" in write_report(settings).path.read_text()
+
+
+def test_no_warehouse_is_one_clear_line(settings: Settings) -> None:
+    with pytest.raises(WarehouseError, match="There is no warehouse"):
+        write_report(settings)
+
+
+def test_headings_descend_without_a_gap_and_tables_have_headers(filled: tuple[Settings, ReportFacts]) -> None:
+    """Screen readers walk by headings and read cells with their headers."""
+    text = filled[1].path.read_text()
+    levels = [int(level) for level in re.findall(r"<h([1-6])", text)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert '<html lang="en">' in text
+    assert re.findall(r"<th(?![ea])(?! scope=)[^>]*>", text) == []
+    for tag in re.findall(r"<svg[^>]*>", text):
+        assert 'role="img"' in tag
+        title, description = re.search(r'aria-labelledby="([^ ]+) ([^"]+)"', tag).groups()  # type: ignore[union-attr]
+        assert text.count(f'id="{title}"') == text.count(f'id="{description}"') == 1
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def _warehouse(settings: Settings) -> Path:
+    assert settings.warehouse.path is not None
+    return settings.warehouse.path
