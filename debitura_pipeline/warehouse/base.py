@@ -78,6 +78,22 @@ class LandedSync:
 
 
 @dataclass(frozen=True)
+class FailedSync:
+    """A sync that did not reach the merge, for its row in `ops.syncs`."""
+
+    sync_id: str
+    resource: str
+    mode: str
+    at: datetime
+    started_at: datetime
+    finished_at: datetime
+    upper_bound: datetime | None
+    requests: int
+    retries: int
+    rows_read: int
+
+
+@dataclass(frozen=True)
 class MergeCounts:
     """Rows that a merge touched. `returned` were deleted and are back; `unchanged` were shown as they stood."""
 
@@ -104,17 +120,7 @@ class Warehouse(Protocol):
     def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
         """Rebuild `raw` and what `ops` got from landings out of nothing, oldest first, in one transaction."""
 
-    def record_failure(
-        self,
-        sync_id: str,
-        resource: str,
-        mode: str,
-        at: datetime,
-        finished_at: datetime,
-        requests: int,
-        retries: int,
-        message: str,
-    ) -> None:
+    def record_failure(self, sync: FailedSync, message: str) -> None:
         """Write a failed sync's row; a sync that is merged already keeps its own."""
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:

@@ -38,16 +38,15 @@ class DuckDbWarehouse(SqlWarehouse):
         self._failed = False
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"SET temp_directory = {_literal(str(spill))}")
+        connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute("SET preserve_insertion_order = false")
         # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
         connection.execute("SET enable_external_file_cache = false")
         connection.execute("SET threads = 2")
 
-    @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """For what is DuckDB's alone: copying and exporting the file."""
-        return self._connection
+    def execute_outside(self, sql: str) -> None:
+        """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
+        self._run_bare(sql)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -78,7 +77,7 @@ class DuckDbWarehouse(SqlWarehouse):
             self.run(f"CREATE TEMPORARY VIEW incoming AS SELECT {empty} WHERE false")
             return 0
         # A view takes no parameters, so the names stand in it as literals.
-        names = ", ".join(_literal(str(path)) for path in landed.files)
+        names = ", ".join(literal(str(path)) for path in landed.files)
         source = f"read_parquet([{names}], hive_partitioning = false)"
         there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
         columns = ", ".join(
@@ -167,5 +166,6 @@ def _reason(error: duckdb.Error) -> str:
     return f"{name}: {str(error).splitlines()[0][:300]}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as an SQL literal, for where DuckDB takes no parameter."""
     return "'" + text.replace("'", "''") + "'"

@@ -16,7 +16,7 @@ from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.warehouse import merge, records
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement
 from debitura_pipeline.warehouse.tables import Columns, create_statements
 
@@ -90,23 +90,13 @@ class SqlWarehouse(ABC):
             # What was let through when it was merged is not asked again.
             return [self._merge(sync, allow_shrink=True) for sync in ordered]
 
-    def record_failure(
-        self,
-        sync_id: str,
-        resource: str,
-        mode: str,
-        at: datetime,
-        finished_at: datetime,
-        requests: int,
-        retries: int,
-        message: str,
-    ) -> None:
+    def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
-            known = self.rows(*records.known_sync(sync_id))
+            known = self.rows(*records.known_sync(sync.sync_id))
             if known and known[0][0] == "done":
                 return
-            self.run(*records.forget_sync(sync_id))
-            self.run(*records.insert_failed(sync_id, resource, mode, at, finished_at, requests, retries, message))
+            self.run(*records.forget_sync(sync.sync_id))
+            self.run(*records.insert_failed(sync, message))
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
         with self.transaction():

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
-from debitura_pipeline.warehouse.base import Absent, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Absent, FailedSync, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement, quoted
 from debitura_pipeline.warehouse.tables import OPS
 
@@ -167,30 +167,9 @@ def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, in
     )
 
 
-def insert_failed(
-    sync_id: str,
-    resource: str,
-    mode: str,
-    at: datetime,
-    finished_at: datetime,
-    requests: int,
-    retries: int,
-    message: str,
-) -> Statement:
+def insert_failed(sync: FailedSync, message: str) -> Statement:
     """The row of a sync that did not reach the merge."""
-    row = {
-        "sync_id": sync_id,
-        "resource": resource,
-        "mode": mode,
-        "status": "failed",
-        "as_of": at,
-        "started_at": at,
-        "finished_at": finished_at,
-        "requests": requests,
-        "retries": retries,
-        "is_proven": False,
-        "message": message,
-    }
+    row = {**vars(sync), "status": "failed", "as_of": sync.at, "is_proven": False, "message": message}
     return _insert_row("ops.syncs", OPS["syncs"], row)
 
 

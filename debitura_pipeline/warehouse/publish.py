@@ -1,0 +1,115 @@
+"""The copy for analysts and BI tools, and a Parquet file of every mart and report, replaced in one rename each.
+
+Belongs here: copying, exporting, tidying up the published folder. Does not: computing anything. Called by the asset
+`published/warehouse` after a good run. A reader never waits and never meets half a file: it has the old one or the new.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse, literal
+from debitura_pipeline.warehouse.merge import quoted
+from debitura_pipeline.warehouse.open import open_warehouse, private_files
+
+FILE_NAME = "warehouse.duckdb"
+EXPORTED_SCHEMAS = ("marts", "reports")
+DRAFT = ".draft-"
+CHUNK_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published copy, its size, and the Parquet files beside it."""
+
+    path: Path
+    bytes: int
+    parquet: list[Path]
+
+
+def publish(settings: Settings) -> Published:
+    """Publish the warehouse as it stands. Waits for the file like any writer; nobody else writes meanwhile.
+
+    Raises WarehouseBusy when the file stays held, WarehouseError when there is nothing to publish or no room for it.
+    """
+    source = settings.warehouse.path
+    if source is None or not source.exists():
+        raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
+    folder = settings.published_dir
+    with private_files():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_drafts(folder)
+        held: list[int] = []
+        try:
+            with open_warehouse(settings) as warehouse:
+                warehouse.execute_outside("CHECKPOINT")
+                held.append(os.open(source, os.O_RDONLY))
+                target = _copy(held[0], folder / FILE_NAME)
+                exported = _export(warehouse, folder)
+        except OSError as error:
+            raise WarehouseError(f"Publishing into {folder} failed: {error.strerror}. The old files stay.") from error
+        finally:
+            # Closing any handle on a file drops this process's lock on it, hence not before the warehouse is closed.
+            for handle in held:
+                os.close(handle)
+        for stale in set(folder.glob("*.parquet")) - set(exported):
+            stale.unlink()
+        return Published(target, target.stat().st_size, exported)
+
+
+def _copy(source: int, target: Path) -> Path:
+    draft = target.with_name(DRAFT + target.name)
+    with os.fdopen(os.dup(source), "rb", closefd=False) as reader, draft.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
+    return _put(draft, target)
+
+
+def _export(warehouse: DuckDbWarehouse, folder: Path) -> list[Path]:
+    """`<table>.parquet` of each table and view; a name that both schemas hold would be one file, so it is refused."""
+    marks = ", ".join(f"${place}" for place in range(1, len(EXPORTED_SCHEMAS) + 1))
+    tables = warehouse.rows(
+        "SELECT table_schema, table_name FROM information_schema.tables "
+        f"WHERE table_schema IN ({marks}) ORDER BY table_name, table_schema",
+        EXPORTED_SCHEMAS,
+    )
+    names = [name for _, name in tables]
+    if len(set(names)) < len(names):
+        raise WarehouseError(f"Schemas {' and '.join(EXPORTED_SCHEMAS)} hold tables of the same name; rename one.")
+    return [_export_table(warehouse, schema, name, folder) for schema, name in tables]
+
+
+def _export_table(warehouse: DuckDbWarehouse, schema: str, name: str, folder: Path) -> Path:
+    target = folder / f"{name}.parquet"
+    draft = folder / (DRAFT + target.name)
+    warehouse.execute_outside(
+        f"COPY (SELECT * FROM {quoted(schema)}.{quoted(name)}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    return _put(draft, target)
+
+
+def _put(draft: Path, target: Path) -> Path:
+    """Give a finished draft its name: on disk first, then renamed, then the folder's entry on disk too."""
+    draft.chmod(0o600)
+    _sync_to_disk(draft)
+    draft.replace(target)
+    _sync_to_disk(target.parent)
+    return target
+
+
+def _sync_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """What a publishing that was killed has left."""
+    for draft in folder.glob(DRAFT + "*"):
+        draft.unlink()
