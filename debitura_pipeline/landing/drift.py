@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from debitura_pipeline.landing.contract import Table
-from debitura_pipeline.landing.layout import Path
 from debitura_pipeline.landing.findings import Drift
+from debitura_pipeline.landing.layout import Path
 from debitura_pipeline.landing.redact import safe_enum, safe_path
 
 MAX_NEW_VALUES = 50  # per column and window: a column that is no enum any more needs no longer list

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +21,17 @@ from debitura_pipeline.landing.redact import encode, safe_path, scrub
 REMEMBERED = 4_096  # scrubbed values; unknown fields mostly repeat a few
 
 
+def exact(text: str) -> Decimal:
+    """A number's text as Decimal; one with an exponent beyond all reason is infinite, hence out of every range."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
+
+
 def parse(text: str | bytes) -> Any:
     """JSON with every number exact."""
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    return json.loads(text, parse_float=exact, parse_int=exact)
 
 
 def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:

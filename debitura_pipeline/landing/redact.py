@@ -98,7 +98,7 @@ def _scrub(value: Any, is_personal: bool, in_debtor: bool, depth: int) -> Any:
 
 def _safe_number(value: Any) -> Any:
     """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
-    if isinstance(value, Decimal) and len(value.as_tuple().digits) > MAX_CODE:
+    if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
         return WITHHELD
     return value
 

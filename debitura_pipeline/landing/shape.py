@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,9 +26,9 @@ from debitura_pipeline.landing.columns import Builder, last_of_each
 from debitura_pipeline.landing.contract import TABLES, Kind, Table
 from debitura_pipeline.landing.drift import find_drift
 from debitura_pipeline.landing.fast_road import read_fast
+from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.layout import Layout
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.slow_road import read_slow
 from debitura_pipeline.settings import Privacy
 
@@ -46,7 +46,7 @@ class Shaped:
     """
 
     table: Table
-    columns: pa.Table
+    columns: pa.Table = field(repr=False)
     rows: int
     bad: tuple[BadRow, ...]
     drift: tuple[Drift, ...]

@@ -18,11 +18,11 @@ import pyarrow as pa
 from debitura_pipeline.errors import ShapeError
 from debitura_pipeline.landing.columns import Fault, Values, check_values
 from debitura_pipeline.landing.contract import Kind
-from debitura_pipeline.landing.extras import extra_text, parse, unknown_values
+from debitura_pipeline.landing.extras import exact, extra_text, parse, unknown_values
 from debitura_pipeline.landing.fast_road import Reading
+from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.layout import Known, Layout, Leaf, Path, stored_type
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.redact import redact_row
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -121,7 +121,7 @@ def _read_leaf(leaf: Leaf, value: Any, row: _Row) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and value.is_finite():
         return str(value)
     if not isinstance(value, str):
         raise Misfit("is not a text")
@@ -149,7 +149,7 @@ def _bool(value: Any) -> bool:
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = Decimal(value)
+        value = exact(value)
     if not isinstance(value, Decimal):
         raise Misfit("is not a number")
     return value
