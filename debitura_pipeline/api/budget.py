@@ -97,7 +97,8 @@ class Budget:
 
     def _take(self, now: float) -> float | None:
         """Count one request at `now`, or, where there is no room, the instant at which there may be."""
-        if self._file is not None and (self._since_save >= self._ahead or now - self._saved_at >= SAVE_EVERY_S):
+        is_fresh = 0 <= now - self._saved_at < SAVE_EVERY_S  # stale also when the clock was set back
+        if self._file is not None and (self._since_save >= self._ahead or not is_fresh):
             self._save(now, ahead=max(LEAST_AHEAD, 2 * self._since_save))
         ledger = self._ledger
         ledger.roll(now)

@@ -127,17 +127,18 @@ class LedgerFile:
     def _exchange(self, now: float, ahead: int) -> Ledger:
         shared = self._read()
         shared.roll(now)
+        here = int(now * TICKS)  # a clock set back has put the past there too
         tick, count = self._ahead
-        shared.add(tick / TICKS, -count)
+        shared.add(min(tick, here) / TICKS, -count)
         for tick, count in self._sent.items():
-            shared.add(tick / TICKS, count)
+            shared.add(min(tick, here) / TICKS, count)
         shared.tidy()
         shared.roll(now)
         view = msgspec.structs.replace(shared, minute=dict(shared.minute))
         if ahead:
             shared.add(now, ahead)
         self._write(shared)
-        self._sent, self._ahead = {}, (int(now * TICKS), ahead)
+        self._sent, self._ahead = {}, (here, ahead)
         return view
 
     def _read(self) -> Ledger:
