@@ -6,6 +6,7 @@ command line.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ from debitura_pipeline.sandbox.columns import from_us
 from debitura_pipeline.sandbox.documents import ENCODER, truth
 from debitura_pipeline.sandbox.faults import Rule
 from debitura_pipeline.sandbox.http import Request, Response, answer, empty, not_found, problem
-from debitura_pipeline.sandbox.onboarding import personal_strings
+from debitura_pipeline.sandbox.personal import personal_strings
 from debitura_pipeline.sandbox.world import RESOURCES
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def health(sandbox: Sandbox) -> dict[str, Any]:
     """Day, clock and sizes."""
     world = sandbox.world
     return {
+        "pid": os.getpid(),
         "day": world.day,
         "now": from_us(sandbox.clock.now_us()).isoformat(),
         "requests": sandbox.requests,
@@ -54,7 +56,7 @@ def _read(sandbox: Sandbox, name: str) -> Response:
     if name == "log":
         return answer(dict(sandbox.log))
     if name == "personal":
-        return answer(personal_strings(sandbox))
+        return answer(personal_strings(sandbox.world))
     if name == "deliveries":
         return answer(
             [{"event": d.event, "statuses": d.statuses, "isOver": d.is_over} for d in sandbox.webhooks.deliveries]

@@ -123,12 +123,13 @@ def _register(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     rng = np.random.default_rng([world.options.seed, 66, len(world.clients)])
     row = int(genesis.add_clients(world, rng, np.array([at]), np.array([False]), [tenant])[0])
     world.clients["country"][row], world.clients["is_attributed"][row] = int(entry["country"]), True
-    rows = genesis.add_cases(world, rng, np.full(len(claims), row), np.full(len(claims), at)) if claims else []
+    owners, dates = np.full(len(claims), row), np.full(len(claims), at)
+    rows = genesis.add_cases(world, rng, owners, dates).tolist() if claims else []
     for case, (amount, currency, has_reference) in zip(rows, claims, strict=True):
         world.cases["gross"][case] = world.cases["remainder"][case] = int(Decimal(amount) * UNIT)
         world.cases["currency"][case], world.cases["has_reference"][case] = currency, has_reference
     world.touch(*RESOURCES)
-    return {"row": row}, [Event("client.linked", row), *(Event("case.created", row, int(case)) for case in rows)]
+    return {"row": row}, [Event("client.linked", row), *(Event("case.created", row, case) for case in rows)]
 
 
 def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:

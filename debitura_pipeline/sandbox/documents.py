@@ -21,7 +21,7 @@ from debitura_pipeline.sandbox.world import World
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 REFERENCE_STYLES = ("INV-{:07}", "Rechnung {:06}", "FV/{:06}/25", "№ {:05}")
-ASKED = (
+ASKED: tuple[list[dict[str, str | None]], ...] = (
     [
         {
             "resolutionArea": "ProvideDocuments",

@@ -120,7 +120,7 @@ def _amounts(rng: Random, currency: Ints) -> Ints:
     """Claims from some tens to two million, to the cent, some round; yen in whole yen and a hundred times as many."""
     cents = np.clip(np.exp(rng.normal(7.2, 1.5, len(currency))) * 100, 2_500, 200_000_000).astype(np.int64)
     cents = np.where(rng.random(len(currency)) < 0.25, cents // 10_000 * 10_000 + 10_000, cents)
-    return np.where(currency == _YEN, cents * UNIT, cents * (UNIT // 100))
+    return np.asarray(np.where(currency == _YEN, cents * UNIT, cents * (UNIT // 100)))
 
 
 def assign(world: World, rng: Random, rows: Ints) -> None:

@@ -181,23 +181,26 @@ def _text(world: World, resource: str, rows: Ints, wanted: str) -> Flags | None:
     if resource == "transactions" and len(needle) < MIN_SEARCH:
         return None
     cases = world.transactions["case"][rows] if resource == "transactions" else rows
-    if resource == "clients":
-        texts = [
-            (world.company_name(row), office_email(world, row), registration(world, row) or "") for row in rows.tolist()
-        ]
-    else:
-        refs = [text.decode() for text in references(cases, world.salts["cases"]).tolist()]
-        if resource == "transactions":
-            owner_names = [world.company_name(row) for row in range(len(world.clients))]
-            owners = world.cases["client"][cases].tolist()
-            texts = [(ref, owner_names[owner]) for ref, owner in zip(refs, owners, strict=True)]
-        else:
-            heads, tails = world.cases["head"][cases].tolist(), world.cases["tail"][cases].tolist()
-            texts = [
-                (ref, creditor_reference(world, row) or "", names.debtor_name(head, tail) or "")
-                for ref, row, head, tail in zip(refs, cases.tolist(), heads, tails, strict=True)
-            ]
+    texts = _client_texts(world, rows) if resource == "clients" else _case_texts(world, cases, resource)
     return np.array([any(needle in text.casefold() for text in row) for row in texts], dtype=bool)
+
+
+def _client_texts(world: World, rows: Ints) -> list[tuple[str, ...]]:
+    return [
+        (world.company_name(row), office_email(world, row), registration(world, row) or "") for row in rows.tolist()
+    ]
+
+
+def _case_texts(world: World, cases: Ints, resource: str) -> list[tuple[str, ...]]:
+    refs = [text.decode() for text in references(cases, world.salts["cases"]).tolist()]
+    if resource == "transactions":
+        owners = [world.company_name(row) for row in range(len(world.clients))]
+        return [(ref, owners[row]) for ref, row in zip(refs, world.cases["client"][cases].tolist(), strict=True)]
+    heads, tails = world.cases["head"][cases].tolist(), world.cases["tail"][cases].tolist()
+    return [
+        (ref, creditor_reference(world, row) or "", names.debtor_name(head, tail) or "")
+        for ref, row, head, tail in zip(refs, cases.tolist(), heads, tails, strict=True)
+    ]
 
 
 _FILTERS = {

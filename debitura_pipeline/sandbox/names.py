@@ -136,4 +136,4 @@ def _plain(text: str) -> str:
 
 def link_id(salt: int, number: int) -> str:
     """The id in an onboarding link."""
-    return uuids(np.array([number]), salt)[0].decode()
+    return str(uuids(np.array([number]), salt)[0].decode())

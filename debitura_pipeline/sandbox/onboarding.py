@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from debitura_pipeline.sandbox import catalog, codes, names
+from debitura_pipeline.sandbox import codes, names
 from debitura_pipeline.sandbox.changes import Unknown
 from debitura_pipeline.sandbox.customer import TOKEN_LIFE_S, mint
-from debitura_pipeline.sandbox.documents import ASKED, client_document, office_email
+from debitura_pipeline.sandbox.documents import client_document, office_email
 from debitura_pipeline.sandbox.evolve import Event
 from debitura_pipeline.sandbox.http import Request, Response, answer, empty, failure, not_found
 from debitura_pipeline.sandbox.places import COUNTRIES, CURRENCIES
@@ -198,21 +198,3 @@ def token(sandbox: Sandbox, wanted: dict[str, Any]) -> Response:
             "tokenType": "Bearer",
         }
     )
-
-
-def personal_strings(sandbox: Sandbox) -> list[str]:
-    """Every name, address, e-mail address and link of people that the sandbox serves now, and the partner's own id."""
-    world = sandbox.world
-    found = {catalog.partner_id(world), catalog.PARTNER_EMAIL}
-    stats = world.client_stats()
-    for row in range(len(world.clients)):
-        document = client_document(world, row, stats)
-        kyc = document["kycVerification"] or {}
-        found |= {document["client"]["officeEmail"], document["client"]["address"], document["onboardingLinks"]["url"]}
-        found |= {user.email for user in world.users(row)} | {user.name for user in world.users(row)}
-        found |= {kyc.get("directorFullName"), kyc.get("directorHomeAddress"), kyc.get("directorDateOfBirth")}
-    live = np.flatnonzero(world.live("cases"))
-    pairs = np.unique(np.column_stack([world.cases["head"][live], world.cases["tail"][live]]), axis=0)
-    found |= {names.debtor_name(head, tail) for head, tail in pairs.tolist()}
-    found |= {item["description"] for items in ASKED for item in items}
-    return sorted(text for text in found if text)

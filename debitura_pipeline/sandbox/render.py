@@ -207,8 +207,7 @@ def _creditor_references(world: World, rows: Array, table: dict[str, Array]) -> 
         before, after = style.split("{:0")
         width, after = int(after[0]), after[2:]
         pieces.append(pc.binary_join_element_wise(f'"{before}', pc.utf8_lpad(digits, width, "0"), f'{after}"', ""))
-    chosen = pc.choose(pa.array(np.where(table["has_reference"], styles, len(pieces))), *pieces, pa.scalar("null"))
-    return chosen
+    return pc.choose(pa.array(np.where(table["has_reference"], styles, len(pieces))), *pieces, pa.scalar("null"))
 
 
 @dataclass(frozen=True)

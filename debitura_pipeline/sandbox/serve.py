@@ -7,12 +7,14 @@ console command, and by `embedded.py` and the tests, which start it as a process
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,15 @@ from debitura_pipeline.sandbox.server import listen, run
 from debitura_pipeline.sandbox.world import WorldOptions
 
 MIB = 2**20
+OWN_ATTEMPTS, OWN_PAUSE_S = 100, 0.1  # ten seconds: one that is told to stop takes two
 
 
 @dataclass(frozen=True)
 class ServeOptions:
     """Everything that a served sandbox is made from. With a `state_file` that exists, its world options count."""
 
-    world: WorldOptions = WorldOptions()
-    app: AppOptions = AppOptions()
+    world: WorldOptions = field(default_factory=WorldOptions)
+    app: AppOptions = field(default_factory=AppOptions)
     port: int = 0
     state_file: Path | None = None
     server_file: Path | None = None
@@ -40,11 +43,10 @@ class ServeOptions:
 
 def main(options: ServeOptions) -> None:
     """Serve until stopped. Prints one line of JSON (url, key's name in the header, pid) once requests are answered."""
-    listener = listen(options.port)
-    if options.state_file is not None:
-        journal = Journal.open(options.state_file, options.world)
-    else:
-        journal = Journal(options.world)
+    listener, file = listen(options.port), options.state_file
+    if file is not None:
+        _own(file)
+    journal = Journal(options.world) if file is None else Journal.open(file, options.world)
     sandbox = Sandbox(journal, options.app)
     if options.makes_ahead:
         sandbox.make_ahead()
@@ -55,10 +57,23 @@ def main(options: ServeOptions) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
     try:
-        run(sandbox, listener, _stdin_closed() if options.ends_with_stdin else None)
+        run(sandbox, listener, _stdin_closed(options.server_file) if options.ends_with_stdin else None)
     finally:
         if options.server_file is not None:
             options.server_file.unlink(missing_ok=True)
+
+
+def _own(state_file: Path) -> None:
+    """Wait until no other sandbox has this state; it is ours from then on, until this process ends."""
+    state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(state_file.with_name(f"{state_file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    for _ in range(OWN_ATTEMPTS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(OWN_PAUSE_S)
+    raise SystemExit(f"Another sandbox uses {state_file}. Stop it, or choose another --state.")
 
 
 def write_private(path: Path, text: str) -> None:
@@ -71,13 +86,15 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _stdin_closed() -> threading.Event:
+def _stdin_closed(server_file: Path | None) -> threading.Event:
     """An event that is set when whoever started this process is gone, however it went."""
     closed = threading.Event()
 
     def watch() -> None:
         while os.read(0, 1_024):
             pass
+        if server_file is not None:
+            server_file.unlink(missing_ok=True)  # nobody is to attach to a server that is about to stop
         closed.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
@@ -110,19 +127,21 @@ def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
     )
     add("--server-file", type=Path, metavar="FILE", help="write url, pid and key here while serving")
     add("--ends-with-stdin", action="store_true", help="stop when standard input closes")
-    return from_namespace(parser.parse_args(arguments))
+    try:
+        return from_namespace(parser.parse_args(arguments))
+    except ValueError as fault:
+        return parser.error(str(fault))
 
 
 def from_namespace(given: argparse.Namespace) -> ServeOptions:
     """Parsed arguments as options."""
     values: dict[str, Any] = vars(given)
-    flags = {
+    flags: dict[str, Any] = {
         "archived_rows_remain": not given.archived_rows_vanish,
         "is_test_environment": not given.production,
     }
-    world = WorldOptions(
-        **{field.name: flags.get(field.name, values.get(field.name)) for field in fields(WorldOptions)}
-    )
+    chosen: dict[str, Any] = {each.name: flags.get(each.name, values.get(each.name)) for each in fields(WorldOptions)}
+    world = WorldOptions(**chosen)
     app = AppOptions(
         key=given.key,
         has_rate_limit=not given.no_rate_limit,

@@ -6,6 +6,7 @@ Belongs here: HTTP in and out, delivery of webhooks. Does not: what is answered 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import struct
 import threading
@@ -126,6 +127,8 @@ def run(sandbox: Sandbox, listener: socket.socket, stop: threading.Event | None 
     courier.start()
     if stop is not None:
         threading.Thread(target=_await_stop, args=(stop, server), name="stop", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after its own shutdown
     try:
         server.run(sockets=[listener])
     finally:

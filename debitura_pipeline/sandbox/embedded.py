@@ -1,0 +1,172 @@
+"""The sandbox of a data directory: attach to the one that runs there, or start one for as long as it is needed.
+
+Belongs here: the process's life, and moving its world from outside. Does not: serving (`serve.py`). Called by the
+pipeline where no API address is set, and by `debitura sandbox advance` and `add-client`. Under `<data dir>/sandbox` lie
+`state.json` (options and changes; what makes the world the same next time), and, while one runs, `server.json`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.errors import DebituraError
+
+ANSWER_TIMEOUT_S = 5.0
+CHANGE_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 10.0
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class SandboxFailed(DebituraError):
+    """The embedded sandbox could not be started, or refused a change."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A sandbox that answers. `day` is how many days its world has moved since the start."""
+
+    url: str
+    key: str
+    customer_url: str
+    day: int
+
+
+@contextmanager
+def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] = ()) -> Iterator[Embedded]:
+    """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used and left running;
+    else one is started as its own process, and stopped at the end. `arguments`: further options of `serve` for a start
+    (those about the world count only the first time). Raises SandboxFailed."""
+    home = data_dir / "sandbox"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    process: subprocess.Popen[str] | None = None
+    with _alone(home):
+        found = _find(home)
+        if found is None:
+            process, found = _start(home, arguments)
+    try:
+        if advance_days:
+            day = int(change(found, "advance", {"days": advance_days})["day"])
+            found = Embedded(found.url, found.key, found.customer_url, day)
+        yield found
+    finally:
+        if process is not None:
+            _stop(process)
+
+
+def advance(data_dir: Path, days: int) -> int:
+    """Move the world of `data_dir` forward, whether its sandbox runs or not; the day it is then."""
+    with running(data_dir, advance_days=days) as sandbox:
+        return sandbox.day
+
+
+def add_client(
+    data_dir: Path,
+    *,
+    tenant: str | None = None,
+    is_signed: bool = True,
+    cases: int = 12,
+    transactions: int = 20,
+    is_attributed: bool = True,
+) -> dict[str, Any]:
+    """Add a client to the world of `data_dir`; its `tenant`, `creditorId`, and how many `cases` and `transactions`."""
+    wanted = {
+        "tenant": tenant, "signed": is_signed, "cases": cases, "transactions": transactions, "attributed": is_attributed,
+    }  # fmt: skip
+    with running(data_dir) as sandbox:
+        return change(sandbox, "clients", wanted)
+
+
+def sign_client(data_dir: Path, tenant: str) -> None:
+    """Let a client sign what it still has to sign."""
+    with running(data_dir) as sandbox:
+        change(sandbox, "sign", {"tenant": tenant})
+
+
+def change(sandbox: Embedded, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """One call of the admin door. Raises SandboxFailed."""
+    try:
+        return _call(sandbox.url, sandbox.key, what, wanted, CHANGE_TIMEOUT_S)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            why = json.loads(refused.read() or b"{}").get("title", "")
+        raise SandboxFailed(f"The sandbox at {sandbox.url} refused {what}: HTTP {refused.code}. {why}") from None
+    except OSError as fault:
+        raise SandboxFailed(f"The sandbox at {sandbox.url} did not answer to {what}: {fault}.") from None
+
+
+def _call(url: str, key: str, what: str, wanted: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
+    body = None if wanted is None else json.dumps(wanted).encode()
+    headers = {"XApiKey": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/sandbox/{what}", body, headers)  # noqa: S310 (own server on loopback)
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+        return dict(json.loads(answer.read()))
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Only one process at a time looks for a sandbox or starts one."""
+    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _find(home: Path) -> Embedded | None:
+    """The sandbox that `server.json` names, if it answers to its key; a stale file is removed."""
+    file = home / "server.json"
+    try:
+        facts = json.loads(file.read_text())
+        health = _call(facts["url"], facts["key"], "health", None, ANSWER_TIMEOUT_S)
+        if health["pid"] != facts["pid"]:
+            raise ValueError("another process has its port")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError):
+        file.unlink(missing_ok=True)
+        return None
+    return Embedded(facts["url"], facts["key"], facts["customer_url"], int(health["day"]))
+
+
+def _start(home: Path, arguments: Sequence[str]) -> tuple[subprocess.Popen[str], Embedded]:
+    """A sandbox process of our own. It ends by itself when this process does, however that ends."""
+    command = [
+        sys.executable, "-m", "debitura_pipeline.sandbox", "serve", "--ends-with-stdin",
+        "--state", str(home / "state.json"), "--server-file", str(home / "server.json"), *arguments,
+    ]  # fmt: skip
+    path = os.pathsep.join([str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        _stop(process)
+        raise SandboxFailed(f"The embedded sandbox did not start (exit status {process.returncode}); state in {home}.")
+    facts = json.loads(line)
+    key = json.loads((home / "server.json").read_text())["key"]
+    return process, Embedded(facts["url"], key, facts["customer_url"], int(facts["day"]))
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_TIMEOUT_S)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
