@@ -4,8 +4,6 @@ Blocking, so that nothing is built, reported or published after a failure: keys 
 of the transactions. Everything else is shown and lets the run go on. dbt's own tests are checks of the dbt models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 

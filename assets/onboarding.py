@@ -4,8 +4,6 @@ One step, since each decides on the next: a client that has not signed gets a st
 The roster's registration will be an asset before `status`, for clients that the API does not list yet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

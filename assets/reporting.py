@@ -1,7 +1,5 @@
 """The partner report as an asset. The page is made in debitura_pipeline/report/."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.warehouse import dbt_models

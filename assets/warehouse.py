@@ -1,7 +1,5 @@
 """The dbt models as assets, and the published copy of the warehouse. Models live in dbt/; publishing in warehouse/publish.py."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

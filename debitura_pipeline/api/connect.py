@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import PARTNER_KEY, ApiClient, Scheme
+from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.settings import Endpoint, Settings
 
 
@@ -29,17 +29,20 @@ class Tools:
     token: Callable[[], str] = lambda: secrets.token_hex(3)
 
 
-def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, scheme: Scheme = PARTNER_KEY) -> ApiClient:
-    """The client for `endpoint`; its budget is remembered between runs but for the sandbox, which forgets too."""
-    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
-    budget = Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
+def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
+    """The client for `endpoint`, with its budget."""
     return ApiClient(
         endpoint.base_url,
         endpoint.api_key,
-        budget,
+        open_budget(settings, endpoint, tools),
         settings.concurrency,
         clock=tools.now,
         sleep=tools.sleep,
         random=tools.chance,
-        scheme=scheme,
     )
+
+
+def open_budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Budget:
+    """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too."""
+    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
+    return Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)

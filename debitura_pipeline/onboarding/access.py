@@ -7,13 +7,13 @@ anything. The token is in no return value, message, log or table; its claims are
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from debitura_pipeline.api.client import CLIENT_TOKEN
-from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.errors import RefusedError, ShapeError
+from debitura_pipeline.api.access import try_token
+from debitura_pipeline.api.connect import Tools, open_budget, open_client
+from debitura_pipeline.errors import ApiError, RefusedError, ShapeError
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
 MAX_TENANT_LENGTH = 255  # a longer id is answered with 400
@@ -29,12 +29,14 @@ class Access:
     remark: str | None
 
 
-def try_access(settings: Settings, endpoint: Endpoint, tenant: str, tools: Tools | None = None) -> Access:
-    """Mint a token for `tenant`, try it, drop it. Raises RefusedError where the API says no to either."""
-    return asyncio.run(_try(settings, endpoint, tenant, tools or Tools()))
+def try_access(
+    settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
+) -> Access:
+    """Mint a token for `tenant`, try it, drop it. Raises ApiError where either is refused, or the token is another's."""
+    return asyncio.run(_try(settings, endpoint, tenant, creditor_id, tools or Tools()))
 
 
-async def _try(settings: Settings, endpoint: Endpoint, tenant: str, tools: Tools) -> Access:
+async def _try(settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools) -> Access:
     if len(tenant) > MAX_TENANT_LENGTH:
         raise RefusedError(f"No token can be minted for a tenant id of more than {MAX_TENANT_LENGTH} characters.", 400)
     async with open_client(settings, endpoint, tools) as client:
@@ -46,9 +48,17 @@ async def _try(settings: Settings, endpoint: Endpoint, tenant: str, tools: Tools
     if endpoint.customer_url is None:
         remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
         return Access(at, False, expires_in_s, remark)
-    customer_api = replace(endpoint, base_url=endpoint.customer_url, api_key=token)
-    async with open_client(settings, customer_api, tools, CLIENT_TOKEN) as customer:
-        await customer.document("GET", "/me", what="Trying a client's token on the Customer API")
+    budget = open_budget(settings, endpoint, tools)
+    answer = await try_token(
+        endpoint.customer_url, token, budget, clock=tools.now, sleep=tools.sleep, random=tools.chance
+    )
+    if not answer.is_granted:
+        raise RefusedError(
+            f"The Customer API refused the client's token: HTTP {answer.status}. The link may no longer hold.",
+            answer.status,
+        )
+    if answer.creditor_id not in (None, creditor_id):
+        raise ApiError(f"The token of client {creditor_id} opens the account of {answer.creditor_id}; ask Debitura.")
     return Access(at, True, expires_in_s, None)
 
 

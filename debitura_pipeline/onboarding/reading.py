@@ -96,7 +96,7 @@ def read_clients(body: bytes) -> list[Client]:
 def _client(row: Any) -> Client | None:
     fields = _fields(row)
     tenant, creditor_id = fields.get("externaltenantid"), _fields(fields.get("client")).get("id")
-    if not isinstance(tenant, str) or not tenant or not isinstance(creditor_id, str) or not creditor_id:
+    if not _is_text(tenant) or not _is_text(creditor_id) or "@" in creditor_id:
         return None
     kyc = fields.get("kycstatus")
     return Client(
@@ -106,6 +106,11 @@ def _client(row: Any) -> Client | None:
         kyc_status=kyc if isinstance(kyc, str) else None,
         linked_at=_instant(fields.get("datelinked")),
     )
+
+
+def _is_text(value: Any) -> bool:
+    """Text that is not empty and can be written as UTF-8: JSON may hold halves of characters."""
+    return isinstance(value, str) and value != "" and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _instant(value: Any) -> datetime | None:

@@ -21,7 +21,6 @@ def record(settings: Settings, key: str, at: datetime | None, **values: Any) -> 
     at = at or datetime.now(UTC)
     tenant, creditor_id = read_partition_key(key)
     with open_warehouse(settings) as warehouse:
-        warehouse.prepare()
         warehouse.execute(
             "INSERT INTO ops.onboarding (partition_key, external_tenant_id, creditor_id, first_seen_at) "
             "SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM ops.onboarding WHERE partition_key = $1)",

@@ -85,9 +85,9 @@ def check_status(settings: Settings, endpoint: Endpoint, key: str) -> Status:
 
 def check_access(settings: Settings, endpoint: Endpoint, key: str) -> dict[str, Any]:
     """Mint a token for the client, try it on the Customer API, forget it. Raises ApiError when it does not work."""
-    tenant, _ = read_partition_key(key)
+    tenant, creditor_id = read_partition_key(key)
     try:
-        access = try_access(settings, endpoint, tenant)
+        access = try_access(settings, endpoint, tenant, creditor_id)
     except ApiError as error:
         record(settings, key, None, access_ok=False, message=str(error))
         raise

@@ -4,8 +4,6 @@ Here will stand, beside `new_clients`: the roster's clients, which add to what i
 asks for targeted refreshes. Both decide by state, as this one does.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import dagster as dg

@@ -1,0 +1,167 @@
+"""Runs job `nightly` in this process, on the instance in DAGSTER_HOME. The body of `debitura nightly`, less the printing.
+
+Belongs here: starting the run, telling of its steps, gathering the outcome. Does not: what the job does (jobs.py), text
+for people (the command line). The embedded sandbox, where it is used, lives as long as the run, one day later each night.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.extract.read import Progress
+from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
+from debitura_pipeline.orchestration.jobs import NIGHTLY
+from debitura_pipeline.orchestration.resources import active
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.sync import SyncReport
+
+# Dagster would write every event to standard error; what failed is in the result.
+SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# The states of a step, as `on_step` hears them.
+STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
+STATES = {
+    dg.DagsterEventType.STEP_START: STARTED,
+    dg.DagsterEventType.STEP_SUCCESS: DONE,
+    dg.DagsterEventType.STEP_FAILURE: FAILED,
+    dg.DagsterEventType.STEP_SKIPPED: SKIPPED,
+}
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """How one step ended. `error`: one line, where it failed."""
+
+    name: str
+    state: str
+    duration_s: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """An asset check that did not pass. `is_blocking`: what comes after it was not built."""
+
+    asset: str
+    name: str
+    severity: str
+    description: str
+    is_blocking: bool
+
+
+@dataclass(frozen=True)
+class NightlyResult:
+    """The run's outcome. `success`: every step ended well; a check that failed without blocking does not change that."""
+
+    run_id: str
+    success: bool
+    steps: tuple[StepOutcome, ...]
+    reports: tuple[SyncReport, ...]
+    failed_checks: tuple[FailedCheck, ...]
+    checks: int
+    metadata: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, in one line."""
+        return next((step.error or f"step {step.name} failed" for step in self.steps if step.state == FAILED), None)
+
+
+def run_job(
+    settings: Settings,
+    *,
+    advance_days: int = 0,
+    on_step: Callable[[StepOutcome], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> NightlyResult:
+    """Run the job once and wait for it. `on_step` hears of each step's start and end, `on_progress` of pages read.
+
+    Errors inside steps are in the result; what keeps the run from starting is raised.
+    """
+    from debitura_pipeline.definitions import defs  # noqa: PLC0415 - it stands above this floor and takes seconds
+
+    run_id = dg.DagsterRun().run_id
+    heard = _Listener(on_step)
+    with ExitStack() as stack:
+        stack.enter_context(connect(settings, advance_days=advance_days))
+        instance = stack.enter_context(open_instance(settings))
+        end_dead_runs(instance)
+        instance.add_event_listener(run_id, heard)
+        run = stack.enter_context(active(settings, on_progress))
+        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        outcome = defs.resolve_job_def(NIGHTLY).execute_in_process(
+            run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False
+        )
+    return NightlyResult(
+        run_id=run_id,
+        success=outcome.success,
+        steps=tuple(heard.outcomes.values()),
+        reports=tuple(run.reports),
+        failed_checks=tuple(heard.failed_checks),
+        checks=heard.checks,
+        metadata=heard.metadata,
+    )
+
+
+class _Listener:
+    """Turns Dagster's events into outcomes, as they happen."""
+
+    def __init__(self, on_step: Callable[[StepOutcome], None] | None) -> None:
+        self._on_step = on_step
+        self._since: dict[str, float] = {}
+        self.outcomes: dict[str, StepOutcome] = {}
+        self.failed_checks: list[FailedCheck] = []
+        self.checks = 0
+        self.metadata: dict[str, dict[str, object]] = {}
+
+    def __call__(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None:
+            return
+        if event.event_type in STATES and event.step_key:
+            self._step(event.step_key, STATES[event.event_type], event)
+        elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._check(event)
+        elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None:
+            materialization = event.step_materialization_data.materialization
+            self.metadata[event.asset_key.to_user_string()] = {
+                name: value.value for name, value in materialization.metadata.items()
+            }
+
+    def _step(self, name: str, state: str, event: dg.DagsterEvent) -> None:
+        now = time.monotonic()
+        self._since.setdefault(name, now)
+        error = _reason(event) if state == FAILED else None
+        outcome = StepOutcome(name, state, now - self._since[name], error)
+        self.outcomes[name] = outcome
+        if self._on_step:
+            self._on_step(outcome)
+
+    def _check(self, event: dg.DagsterEvent) -> None:
+        self.checks += 1
+        found = event.asset_check_evaluation_data
+        if not found.passed:
+            name, asset = found.check_name, found.asset_key.to_user_string()
+            self.failed_checks.append(
+                FailedCheck(asset, name, found.severity.value, found.description or "", bool(found.blocking))
+            )
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    """The innermost error's own words, in one line: Dagster wraps it in its own."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    text = " ".join((error.message if error else event.message or "").split())
+    return text.removeprefix(f"{_root()}.") or "no reason given"
+
+
+def _root() -> str:
+    return DebituraError.__module__
