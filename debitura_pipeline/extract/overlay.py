@@ -72,7 +72,7 @@ class Overlay:
         columns = f'"{self._key}" AS key, "{self._date}" AS at, {bucket} AS bucket, {usd} AS usd, creditor_id'
         if files:
             names = ", ".join(f"'{_quoted(file)}'" for file in files)
-            latest = f"SELECT {columns}, row_number() OVER (PARTITION BY \"{self._key}\" ORDER BY _seq DESC) AS turn"
+            latest = f'SELECT {columns}, row_number() OVER (PARTITION BY "{self._key}" ORDER BY _seq DESC) AS turn'
             self._run(
                 f"CREATE OR REPLACE TABLE landed AS SELECT * EXCLUDE (turn) "
                 f"FROM ({latest} FROM read_parquet([{names}])) WHERE turn = 1"

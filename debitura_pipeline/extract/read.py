@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from debitura_pipeline.api.client import ApiClient, Page
-from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.api.listings import Listing, Query
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import DAWN, Slice
+from debitura_pipeline.extract.windows import DAWN, Filters, Slice
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
 PAGE_ROWS = 100  # the API's largest page
 MAX_WINDOW_ROWS = 3_000  # 30 pages, some 3 MB: cheap to read again when the list moved, and a month of most partners
+EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
 MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up
 
 
@@ -91,6 +93,11 @@ class Reader:
         """What the API states of a window now; one request."""
         return Totals.of((await self._page(slice_, 1)).envelope)
 
+    async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
+        """What the API states between two instants, both included, without overlap; one request."""
+        page = await self.client.page(Query(self.listing, start, end, filters), 1)
+        return Totals.of(page.envelope)
+
     async def read_whole(self, slice_: Slice) -> VerifiedWindow | None:
         """The window read as one list however long it is, or None where it would not hold still."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -108,7 +115,8 @@ class Reader:
             first = await self._page(slice_, 1)
             self._note_earliest(slice_, first)
             if first.envelope.total_results > MAX_WINDOW_ROWS:
-                parts = slice_.split(self.earliest or self.upper, self.upper)
+                wanted = math.ceil(first.envelope.total_results / (MAX_WINDOW_ROWS * EVENNESS))
+                parts = slice_.split(self.earliest or self.upper, self.upper, wanted)
                 if parts:
                     return [], parts
             shaped, fault = await self._whole(slice_, first)
@@ -176,7 +184,7 @@ class Reader:
 
     def _note_earliest(self, slice_: Slice, first: Page) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""
-        if slice_.start is None and first.envelope.total_results > 0:
+        if slice_.window.start is None and first.envelope.total_results > 0:
             self.earliest = _earliest(first.body, self.listing) or self.earliest
 
     def _tell(self) -> None:

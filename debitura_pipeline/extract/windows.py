@@ -6,7 +6,8 @@ window holds. Used by the planner and the reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an 
 MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
 STATE_FILTERS = {"Statuses", "RevenueStages"}  # their values name states, so they may stand in messages
+LEVELS = ("year", "quarter", "month", "third", "day", "hour")  # from coarse to fine; thirds are those of a month
 THIRDS = (1, 11, 21)  # days on which the thirds of a month begin
 
 Filters = tuple[tuple[str, str], ...]
@@ -34,42 +36,43 @@ class Window:
 
     @property
     def name(self) -> str:
-        """Short name for messages and file names: `all`, `2026-03`, `2026-03-01..11`, `2026-03-07`, `2026-03-07T05`."""
+        """Short name for messages: `all`, `2026`, `2026-03`, `2026-03-01..2026-03-11`, `2026-03-07`, `2026-03-07T05`."""
         if self.start is None:
             return "all" if self.end is None else f"before-{_stamp(self.end)}"
         if self.end is None:
             return f"after-{_stamp(self.start)}"
-        for level, text in (("month", "%Y-%m"), ("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H")):
+        for level, text in (("year", "%Y"), ("month", "%Y-%m"), ("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H")):
             if (self.start, self.end) == _unit(self.start, level):
                 return self.start.strftime(text)
         return f"{_stamp(self.start)}..{_stamp(self.end)}"
 
-    def split(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
+    def split(self, earliest: datetime, upper: datetime, parts: int = 1) -> tuple[Window, ...]:
         """Smaller windows that cover this one, or none where it cannot be split further.
 
-        `earliest` is the first row's instant as far as known, `upper` the sync's upper bound; they part a window
-        without bounds. A month gives thirds, a third days, a day hours.
+        The coarsest calendar unit is taken that gives at least `parts`, or else the next finer one than the window
+        itself. `earliest` is the first row's instant as far as known, `upper` the sync's upper bound; they part a window
+        without bounds, down to months.
         """
         if self.start is None or self.end is None:
-            return self._split_unbounded(earliest, upper)
-        for level in ("month", "third", "day", "hour"):
-            parts = tuple(_cut(self.start, self.end, level))
-            if len(parts) > 1:
-                return parts
-        return ()
+            return self._split_unbounded(earliest, upper, parts)
+        return _coarsest(self.start, self.end, LEVELS, parts)
 
-    def _split_unbounded(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
+    def months(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
+        """This window without bounds, by months: before the first, each one, and what lies beyond the upper bound."""
+        return self._split_unbounded(earliest, upper, sys.maxsize)
+
+    def _split_unbounded(self, earliest: datetime, upper: datetime, parts: int) -> tuple[Window, ...]:
         if self.start is not None:  # after the upper bound: rows dated in the future, read as they come
             return ()
         end = self.end or upper
-        first = min(earliest, end - timedelta(hours=1))
-        begin = _unit(first, "month")[0]
+        begin = _unit(min(earliest, end - timedelta(hours=1)), "month")[0]
         if self.end is not None and begin >= _months_back(self.end, 1):
             begin = _months_back(self.end, MONTHS_BEFORE)
         if begin <= DAWN:
             return ()
         tail = (Window(upper, None),) if self.end is None else ()
-        return (Window(None, begin), *_cut(begin, end, "month"), *tail)
+        cut = _coarsest(begin, end, LEVELS[: LEVELS.index("month") + 1], parts) or (Window(begin, end),)
+        return (Window(None, begin), *cut, *tail)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ class Slice:
         start = self.window.start - OVERLAP if self.window.start is not None else None
         return Query(listing, start, self.window.end, self.filters)
 
-    def split(self, earliest: datetime, upper: datetime) -> tuple[Slice, ...]:
-        return tuple(Slice(part, self.filters) for part in self.window.split(earliest, upper))
+    def split(self, earliest: datetime, upper: datetime, parts: int = 1) -> tuple[Slice, ...]:
+        return tuple(Slice(part, self.filters) for part in self.window.split(earliest, upper, parts))
 
 
 def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:
@@ -101,6 +104,18 @@ def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:
         following = min(_unit(at, level)[1], end)
         yield Window(at, following)
         at = following
+
+
+def _coarsest(start: datetime, end: datetime, levels: Sequence[str], parts: int) -> tuple[Window, ...]:
+    """Cut at the coarsest of `levels` that gives enough parts, else at the finest that cuts at all; none where none does."""
+    best: tuple[Window, ...] = ()
+    for level in levels:
+        cut = tuple(_cut(start, end, level))
+        if len(cut) > 1:
+            best = cut
+            if len(cut) >= parts:
+                break
+    return best
 
 
 def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
@@ -112,6 +127,10 @@ def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
     if level == "day":
         return day, day + timedelta(days=1)
     month = day.replace(day=1)
+    if level in ("year", "quarter"):
+        length = 12 if level == "year" else 3
+        first = month.replace(month=(month.month - 1) // length * length + 1)
+        return first, _months_back(first, -length)
     following = (month + timedelta(days=32)).replace(day=1)
     if level == "month":
         return month, following

@@ -30,7 +30,7 @@ from debitura_pipeline.landing.store import SyncFolder, discard, folders
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import FailedSync, Warehouse
+from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -219,19 +219,16 @@ class _Session:
         try:
             with open_warehouse(self.settings) as warehouse:
                 begin = folder.begin
-                failed = FailedSync(
-                    sync_id=begin["sync_id"],
-                    resource=begin["resource"],
-                    mode=begin["mode"],
-                    at=folder.instant("at"),
-                    started_at=folder.instant("at"),
-                    finished_at=self.now(),
-                    upper_bound=folder.instant("upper_bound"),
-                    requests=self.client.stats.requests - self._requests,
-                    retries=self.client.stats.retries - self._retries,
-                    rows_read=sum(line["rows"] for line in folder.of("window")),
+                warehouse.record_failure(
+                    begin["sync_id"],
+                    begin["resource"],
+                    begin["mode"],
+                    folder.instant("at"),
+                    self.now(),
+                    self.client.stats.requests - self._requests,
+                    self.client.stats.retries - self._retries,
+                    str(error),
                 )
-                warehouse.record_failure(failed, str(error))
         except DebituraError as second:
             log.warning("the failed sync could not be noted: %s", second)
 

@@ -25,7 +25,7 @@ def assert_covers(whole: Window, parts: tuple[Window, ...]) -> None:
 @given(instants)
 def test_everything_is_parted_into_months_with_open_ends(earliest: datetime) -> None:
     whole = Window(None, None)
-    parts = whole.split(earliest, UPPER)
+    parts = whole.months(earliest, UPPER)
     assert_covers(whole, parts)
     assert parts[-1] == Window(UPPER, None)
     assert all(part.end - part.start <= timedelta(days=31) for part in parts[1:-1])
@@ -41,13 +41,25 @@ def test_rows_before_the_presumed_first_are_reached_by_going_back(earliest: date
 
 @given(instants)
 def test_calendar_windows_split_down_to_hours_and_no_further(at: datetime) -> None:
-    month = Window(None, UPPER + timedelta(days=400)).split(at, UPPER)[1]
+    month = Window(None, UPPER + timedelta(days=400)).months(at, UPPER)[1]
     for pieces in (range(3, 4), range(8, 12), range(24, 25)):
         parts = month.split(at, UPPER)
         assert_covers(month, parts)
         assert len(parts) in pieces
         month = parts[0]
     assert month.split(at, UPPER) == ()
+
+
+@given(instants, st.integers(1, 400))
+def test_as_few_parts_are_cut_as_are_enough(earliest: datetime, wanted: int) -> None:
+    """Each part costs a request of its own, and a half-filled last page."""
+    whole = Window(None, None)
+    parts = whole.split(earliest, UPPER, wanted)
+    assert_covers(whole, parts)
+    months = whole.months(earliest, UPPER)
+    assert len(parts) <= len(months)
+    if len(parts) - 2 < wanted:
+        assert parts == months
 
 
 def test_a_month_cut_by_the_upper_bound_is_split_within_its_bounds() -> None:

@@ -1,0 +1,116 @@
+"""The nightly reading of a large partner's cases: all that are open, what closed since, and a count of the closed.
+
+Belongs here: states as buckets, cases read one by one, clients whose own figures disagree. Does not: the walk down
+(`hunt.py`). Used by `sync/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from debitura_pipeline.api.envelope import Total
+from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.extract.hunt import Hunt, expected_cost
+from debitura_pipeline.extract.ledger import Ledger
+from debitura_pipeline.extract.narrow import CLOSED
+from debitura_pipeline.extract.night import DAY, EVERYTHING, Forecast, Night
+from debitura_pipeline.extract.overlay import Missing
+from debitura_pipeline.extract.turn import pages_of
+from debitura_pipeline.extract.windows import Filters, Slice, Window
+
+OPEN_STATES = (
+    "PendingContractSigning",
+    "PendingVerificationInternal",
+    "PendingVerification",
+    "NeedsAdditionalDetails",
+    "Leads",
+    "LeadsQuoteGiven",
+    "Active",
+    "Paused",
+)
+CLOSED_STATES = ("Closed", "Merged")
+OPEN_FILTER: Filters = tuple(("Statuses", state) for state in OPEN_STATES)
+CLOSED_FILTER: Filters = tuple(("Statuses", state) for state in CLOSED_STATES)
+OPEN = "open"
+
+
+@dataclass
+class CasesNight(Night):
+    """`client_stats`: per creditor what its own record says: cases in all, cases closed, its tenant id."""
+
+    client_stats: Mapping[str, tuple[int | None, int | None, str | None]] = field(default_factory=dict)
+
+    async def first_look(self) -> None:
+        """Everything open, everything new, and each case that was open and is so no longer."""
+        new = [Slice(Window(self.last - DAY, None))] if self.last is not None else []
+        await self.take([Slice(EVERYTHING, OPEN_FILTER), *new])
+        await self._settle_one_by_one(self.overlay.missing(EVERYTHING, OPEN))
+
+    async def look_closer(self, number: int) -> list[str]:
+        """Count the closed cases of each month; from the second round on, all cases, whatever their state is called."""
+        ask = self._ask_closed if number == 1 else self._ask_any
+        windows = self.months()
+        stated = await asyncio.gather(*(ask(window) for window in windows))
+        ledger = self.overlay.ledger() if number == 1 else _all_closed(self.overlay)
+        hunt = Hunt(ask, ledger)
+        walks = [hunt.down(window, totals) for window, totals in zip(windows, stated, strict=True)]
+        quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
+        filters = CLOSED_FILTER if number == 1 else ()
+        await self.take([Slice(found.window, filters) for found in quarry])
+        for found in quarry:
+            await self._settle_one_by_one(self.overlay.missing(found.window, CLOSED if number == 1 else None))
+        if number == 1:
+            await self._read_disagreeing_clients()
+        return sorted({found.window.name for found in quarry})
+
+    def agrees(self, closing: Totals, ledger: Ledger) -> bool:
+        return closing.count == self.overlay.count()
+
+    async def forecast(self) -> Forecast:
+        windows = self.months()
+        ledger = self.overlay.ledger()
+        stated = await asyncio.gather(*(self._ask_closed(window) for window in windows))
+        swept = await self.ask(EVERYTHING, OPEN_FILTER)
+        new = await self.ask(Window(self.last - DAY, None)) if self.last is not None else Totals(0, {})
+        was_open = ledger.of(EVERYTHING).get(OPEN, (0, 0))[0]
+        closed_now = sum(totals.count for totals in stated) - ledger.of(EVERYTHING).get(CLOSED, (0, 0))[0]
+        walks = sum(expected_cost(w, _without(t, closed_now), ledger) for w, t in zip(windows, stated, strict=True))
+        return Forecast(
+            (
+                ("totals of windows", float(len(windows) + 1)),
+                ("open cases", swept.count / 100 + len(windows) / 2),
+                ("new cases", float(pages_of(new.count))),
+                ("cases closed since", float(max(0, min(closed_now, was_open)))),
+                ("windows that differ", walks),
+                ("rows whose turn it is", float(self.turn_cost())),
+            )
+        )
+
+    async def _ask_closed(self, window: Window) -> Totals:
+        return _only_count(await self.ask(window, CLOSED_FILTER))
+
+    async def _ask_any(self, window: Window) -> Totals:
+        return _only_count(await self.ask(window))
+
+    async def _settle_one_by_one(self, rows: Sequence[Missing]) -> None:
+        """Read each of these cases by its id; one that the API does not know is gone."""
+        unknown = await self.reader.read_by_id([row.key for row in rows])
+        await self.take([])
+        self.lose([row for row in rows if row.key in unknown])
+
+    async def _read_disagreeing_clients(self) -> None:
+        """A client whose own figures differ from its cases has these read whole."""
+        ours = self.overlay.per_client()
+        tenants = []
+        for creditor, (total, closed, tenant) in self.client_stats.items():
+            counted, counted_closed = ours.get(creditor, (0, 0))
+            differs = total not in (None, counted) or (closed is not None and closed > counted_closed)
+            if differs and tenant is not None:
+                tenants.append(tenant)
+        await self.take([Slice(EVERYTHING, (("ExternalTenantId", tenant),)) for tenant in sorted(set(tenants))])
+
+
+def _only_count(totals: Totals) -> Totals:
+    return Totals(totals.count, {CLOSED: Total(totals.count, None)})

@@ -1,0 +1,114 @@
+"""The nightly reading of a large partner's transactions: each window's totals against ours, then only what differs.
+
+Belongs here: stages as buckets, the estimates, and the way out where the summary does not follow the date filter. Does not:
+the walk down (`hunt.py`). Used by `sync/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from debitura_pipeline.api.envelope import Total
+from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.extract.hunt import Hunt, Quarry, expected_cost
+from debitura_pipeline.extract.ledger import Ledger
+from debitura_pipeline.extract.narrow import BUCKETS, differences, follows_dates
+from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
+from debitura_pipeline.extract.stages import STAGES
+from debitura_pipeline.extract.turn import pages_of
+from debitura_pipeline.extract.windows import Filters, Slice, Window
+
+PENDING, PAID = "Pending", "Paid"
+NO_DATES = (
+    "the API's summary does not follow the date filter, so sums could be compared for all rows together only, "
+    "and counts of paid rows by window"
+)
+
+
+@dataclass
+class TransactionsNight(Night):
+    """`stated`: what the API states of each month, asked once a round."""
+
+    stated: dict[Window, Totals] = field(default_factory=dict)
+    everything: Totals = field(default_factory=lambda: Totals(0, {}))
+
+    async def first_look(self) -> None:
+        await self._ask_months()
+        if self._is_deaf_to_dates():
+            self.unproven.append(NO_DATES)
+            await self.take([Slice(EVERYTHING, of_stage(stage)) for stage in STAGES if stage != PAID])
+
+    async def look_closer(self, number: int) -> list[str]:
+        if number > 1:
+            await self._ask_months()
+        hunt = Hunt(self.ask, self.overlay.ledger())
+        if self._is_deaf_to_dates():
+            hunt = Hunt(self._ask_paid, self.overlay.ledger())
+            stated = dict(zip(self.stated, await asyncio.gather(*map(self._ask_paid, self.stated)), strict=True))
+            walks = [hunt.down(window, totals, {PAID}) for window, totals in stated.items()]
+        else:
+            buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
+            walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
+        quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
+        if number == 1 and not self._is_deaf_to_dates():
+            quarry += self._estimates(hunt.ledger)
+        await self._read_and_settle(quarry)
+        return sorted({found.window.name for found in quarry})
+
+    def agrees(self, closing: Totals, ledger: Ledger) -> bool:
+        """Counts and settled sums equal; rows without a date count among all rows."""
+        return closing.count == self.overlay.count() and not differences(closing, ledger.of(EVERYTHING))
+
+    async def forecast(self) -> Forecast:
+        await self._ask_months()
+        ledger = self.overlay.ledger()
+        walks = sum(
+            expected_cost(window, totals, ledger)
+            for window, totals in self.stated.items()
+            if not self._is_deaf_to_dates()
+        )
+        estimates = sum(pages_of(found.rows) for found in self._estimates(ledger))
+        sweep = sum(pages_of(ledger.of(EVERYTHING).get(stage, (0, 0))[0]) for stage in STAGES if stage != PAID)
+        parts = [("totals of windows", float(len(self.stated) + 1)), ("rows whose turn it is", float(self.turn_cost()))]
+        if self._is_deaf_to_dates():
+            parts += [("unsettled stages", float(sweep)), ("counts of paid rows", float(len(self.stated)))]
+        else:
+            parts += [("estimates", float(estimates)), ("windows that differ", walks)]
+        return Forecast(tuple(parts))
+
+    async def _ask_months(self) -> None:
+        windows = self.months()
+        self.stated = dict(zip(windows, await self.ask_all(windows), strict=True))
+        self.everything = await self.reader.totals(Slice(EVERYTHING))
+
+    def _is_deaf_to_dates(self) -> bool:
+        return not all(follows_dates(totals, self.everything) for totals in self.stated.values())
+
+    def _estimates(self, ledger: Ledger) -> list[Quarry]:
+        """The buckets of estimates of all windows: their USD moves every night, so they are read every night."""
+        found = []
+        for window, totals in self.stated.items():
+            rows = (totals.summary.get(PENDING) or Total(0, None)).count or 0
+            if rows or ledger.of(window).get(PENDING):
+                found.append(Quarry(window, PENDING, rows))
+        return found
+
+    async def _ask_paid(self, window: Window) -> Totals:
+        totals = await self.ask(window, of_stage(PAID))
+        return Totals(totals.count, {PAID: Total(totals.count, None)})
+
+    async def _read_and_settle(self, quarry: Sequence[Quarry]) -> None:
+        """Read the buckets; a row that left one and is found in none has its hour read whole."""
+        await self.take([Slice(found.window, of_stage(found.bucket)) for found in quarry])
+        lost = {row.key: row for found in quarry for row in self.overlay.missing(found.window, found.bucket)}
+        if self._is_deaf_to_dates():
+            sweep = (self.overlay.missing(EVERYTHING, stage) for stage in STAGES if stage != PAID)
+            lost |= {row.key: row for rows in sweep for row in rows}
+        await self.settle_by_hours(list(lost.values()))
+
+
+def of_stage(stage: str) -> Filters:
+    """Filter for one stage; rows that fit no stage can be had only with all others."""
+    return (("RevenueStages", str(STAGES.index(stage))),) if stage in STAGES else ()
