@@ -34,7 +34,8 @@ for _noisy in ("httpx", "httpcore"):
 
 MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
-KEEPALIVE_S = 55.0  # longer than the budget's minute makes a connection idle, shorter than servers keep one (60 s up)
+LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would use up the tries in a blink
+KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
 RETRIED = frozenset({408, 500, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -185,19 +186,15 @@ class ApiClient:
 
     async def _back_off(self, call: _Call, error: TransientApiError, tries: int) -> None:
         """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
-        wait_s = min(FIRST_BACKOFF_S * 2 ** (tries - 1), LONGEST_BACKOFF_S) * self._random()
-        asked_s = error.wait_s if isinstance(error, RateLimited) else None
-        log.warning(
-            "%s: %s Try %d of %d in %.1f s",
-            call.what,
-            error,
-            tries + 1,
-            MAX_TRIES,
-            wait_s if asked_s is None else asked_s,
-        )
+        doubled = 2 ** (tries - 1)
+        wait_s = min(FIRST_BACKOFF_S * doubled, LONGEST_BACKOFF_S) * self._random()
+        told_s = error.wait_s if isinstance(error, RateLimited) else None
+        if told_s is not None:
+            wait_s = max(told_s, LEAST_429_WAIT_S * doubled)
+        log.warning("%s: %s Try %d of %d in %.1f s", call.what, error, tries + 1, MAX_TRIES, wait_s)
         self.stats.retries += 1
-        if asked_s is not None:
-            self._budget.hold(asked_s)  # all wait, not only this one; the wait itself is the budget's
+        if told_s is not None:
+            self._budget.hold(wait_s)  # all wait, not only this one; the wait itself is the budget's
             return
         self.stats.waited_s += wait_s
         await self._sleep(wait_s)

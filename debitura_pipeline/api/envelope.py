@@ -103,7 +103,7 @@ def read_envelope(body: bytes, listing: Listing) -> Envelope:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise TransientApiError(
-            f"A page of {listing.resource} is not whole JSON ({len(body)} bytes)", size=len(body)
+            f"A page of {listing.resource} is not whole JSON ({len(body)} bytes).", size=len(body)
         ) from None
 
 
@@ -111,14 +111,14 @@ def _read(body: bytes, listing: Listing) -> Envelope:
     rows, paging_raw, summary_raw, is_canonical = _split(body, listing)
     paging = _folded(paging_raw)
     if not paging or (total := _whole(paging, "totalresults")) is None:
-        raise ShapeError(f"A page of {listing.resource} has no paging block")
+        raise ShapeError(f"A page of {listing.resource} has no paging block.")
     announced = _whole(paging, "responsecount")
     held = len(rows) if rows is not None else 0
     if announced is None and rows is None:
-        raise ShapeError(f"A page of {listing.resource} holds neither rows nor a count of them")
+        raise ShapeError(f"A page of {listing.resource} holds neither rows nor a count of them.")
     if held < (announced or 0):
         raise ShapeError(
-            f"A page of {listing.resource} announces {announced} rows and holds {held}", announced=announced, held=held
+            f"A page of {listing.resource} announces {announced} rows and holds {held}.", announced=announced, held=held
         )
     return Envelope(
         total_results=total,
@@ -180,7 +180,7 @@ def _is_camel(rows: list[msgspec.Raw], listing: Listing) -> bool:
 def _whole(parts: _Parts, name: str) -> int | None:
     value: int | None = _count.decode(parts.get(name, _NULL))
     if value is not None and value < 0:
-        raise ShapeError(f"The API states a negative {name}")
+        raise ShapeError(f"The API states a negative {name}.")
     return value
 
 
@@ -194,7 +194,7 @@ def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
             usd=_sum.decode(_at(blocks, usd_at)) if usd_at else None,
         )
         if total.usd is not None and not total.usd.is_finite():
-            raise ShapeError(f"The API's total {name} is not a number")
+            raise ShapeError(f"The API's total {name} is not a number.")
         if total != Total(None, None):
             totals[name] = total
     return MappingProxyType(totals)

@@ -28,6 +28,8 @@ def check_address(base_url: str) -> tuple[str, str, str]:
     parts = urlsplit(base_url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ApiError("The API is spoken to over https only, except on this machine")
+    if parts.username is not None or parts.query:
+        raise ApiError("The API's address holds more than a host and a path")
     return parts.scheme, parts.netloc, parts.path.rstrip("/")
 
 

@@ -142,7 +142,7 @@ def test_six_tries_are_made_and_then_the_last_fault_is_told(fault: Answer, kind:
         asyncio.run(run())
     assert type(caught.value) is kind
     assert str(caught.value).startswith("Reading cases (by Query), page 1 failed: ")
-    assert str(caught.value).endswith("Tried 6 times.")
+    assert str(caught.value).endswith(". Tried 6 times.")
     assert len(server.seen) == MAX_TRIES
     assert len(clock.slept) == MAX_TRIES - 1
 
@@ -169,6 +169,13 @@ def test_the_body_says_how_long_to_wait_before_the_header_does() -> None:
         _, _, client = against([answer, GOOD], first_page, clock)
         assert sum(clock.slept) == pytest.approx(expected)
         assert client.stats.waited_s == pytest.approx(expected)
+
+
+def test_an_api_that_says_now_each_time_is_still_given_a_moment() -> None:
+    clock = Clockwork()
+    with pytest.raises(RateLimited):
+        against([reply(429, {"retryAfter": 0})], first_page, clock)
+    assert sum(clock.slept) == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
 
 
 def test_one_429_holds_back_every_request() -> None:
