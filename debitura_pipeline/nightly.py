@@ -1,0 +1,68 @@
+"""`debitura nightly` for people: steps as they end, then what the night brought and where it lies.
+
+Belongs here: the words. Does not: the job (`orchestration/`). Called by `cli.py`.
+"""
+
+from __future__ import annotations
+
+from debitura_pipeline import console
+from debitura_pipeline.orchestration.nightly import DONE, FAILED, NightlyResult, StepOutcome, run_job
+from debitura_pipeline.settings import Settings
+
+SUCCESS, FAILURE = 0, 1
+SHOWN_CHECKS = 12  # failed checks listed one by one; the rest is in the UI
+
+
+def run_nightly(settings: Settings, *, advance: bool) -> int:
+    """Run the job once; exit status. `advance`: the embedded sandbox's world goes a day on, but for its first night."""
+    was_there = (settings.data_dir / "sandbox" / "state.json").exists()
+    days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
+    console.say(f"Nightly run against {_where(settings)}, into {_warehouse(settings)}")
+    with console.shown_progress() as progress:
+        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress)
+    _summarise(settings, result)
+    return SUCCESS if result.success else FAILURE
+
+
+def _tell_step(step: StepOutcome) -> None:
+    if step.state in (DONE, FAILED):
+        mark = "done" if step.state == DONE else "FAILED"
+        console.say(f"{mark:<7}{step.name.replace('__', '/'):<36}{step.duration_s:6.1f} s")
+
+
+def _summarise(settings: Settings, result: NightlyResult) -> None:
+    console.say()
+    if result.reports:
+        console.out.print(console.sync_table(result.reports))
+        requests, rows = (sum(getattr(r, name) for r in result.reports) for name in ("requests", "rows_read"))
+        compared = [total for report in result.reports for total in report.control_totals]
+        verdicts = {
+            word: sum(1 for total in compared if total.verdict == word) for word in ("equal", "unproven", "differs")
+        }
+        told = ", ".join(f"{count} {word}" for word, count in verdicts.items() if count)
+        console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told or 'none compared'}")
+    failed = result.failed_checks
+    console.say(f"{result.checks} checks, {len(failed)} not passed" + (":" if failed else ""))
+    for check in failed[:SHOWN_CHECKS]:
+        blocking = ", blocks publishing" if check.is_blocking else ""
+        console.say(
+            f"  {check.severity.lower():<6}{check.asset} {check.name}{blocking}: {' '.join(check.description.split())}"
+        )
+    if len(failed) > SHOWN_CHECKS:
+        console.say(f"  and {len(failed) - SHOWN_CHECKS} more; `make dev` shows them all")
+    if not result.success:
+        console.complain(f"The night failed: {result.error or 'a blocking check did not pass'}")
+        console.say("What was published before stays as it was.")
+        return
+    console.say(
+        f"\nPublished for analysts: {settings.published_dir / 'warehouse.duckdb'} (and one Parquet file per table)"
+    )
+    console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
+
+
+def _where(settings: Settings) -> str:
+    return settings.api_url or "the embedded sandbox"
+
+
+def _warehouse(settings: Settings) -> str:
+    return str(settings.warehouse.path) if settings.warehouse.path is not None else "Postgres"
