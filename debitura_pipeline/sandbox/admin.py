@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from debitura_pipeline.sandbox.changes import Unknown
+from debitura_pipeline.sandbox.changes import UnknownChangeError
 from debitura_pipeline.sandbox.columns import from_us
 from debitura_pipeline.sandbox.documents import ENCODER, truth
 from debitura_pipeline.sandbox.faults import Rule
@@ -34,7 +34,7 @@ def route(sandbox: Sandbox, request: Request) -> Response:
         if request.method == "DELETE":
             return _clear(sandbox, name)
         return _write(sandbox, name, request)
-    except (Unknown, ValueError, KeyError, TypeError) as fault:
+    except (UnknownChangeError, ValueError, KeyError, TypeError) as fault:
         return problem(400, f"{type(fault).__name__}: {fault}")
 
 

@@ -24,11 +24,11 @@ from debitura_pipeline.sandbox.columns import from_us
 from debitura_pipeline.sandbox.documents import case_document, client_document
 from debitura_pipeline.sandbox.evolve import Event
 from debitura_pipeline.sandbox.faults import Faults
-from debitura_pipeline.sandbox.http import Refused, Request, Response, answer, not_found
+from debitura_pipeline.sandbox.http import RefusedError, Request, Response, answer, not_found
 from debitura_pipeline.sandbox.journal import Journal
 from debitura_pipeline.sandbox.limits import RateLimits
 from debitura_pipeline.sandbox.pages import Pages
-from debitura_pipeline.sandbox.query import BadQuery, read_query
+from debitura_pipeline.sandbox.query import BadQueryError, read_query
 from debitura_pipeline.sandbox.world import RESOURCES, World
 
 DEFAULT_KEY = "sandbox-key"
@@ -83,11 +83,11 @@ class Sandbox:
             if request.path.startswith("/customer/"):
                 return customer.route(self, request)
             return self._public(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return refused.response
 
     def change(self, entry: Entry) -> dict[str, Any]:
-        """Change the world, write it down, and queue what webhooks announce. Raises Unknown."""
+        """Change the world, write it down, and queue what webhooks announce. Raises UnknownChangeError."""
         facts, events = self.journal.do(entry, self.clock.now_us())
         self.clock.move_to(self.world.now_us)
         self.announce(events)
@@ -125,7 +125,7 @@ class Sandbox:
         if resource is not None and request.method == "GET":
             try:
                 ask = read_query(resource, request.query)
-            except BadQuery as bad:
+            except BadQueryError as bad:
                 return answer(bad.body, 400)
             return Response(200, self.pages.page(ask, self.clock.now_us(), self.requests).body())
         parts = request.path.strip("/").split("/")

@@ -21,15 +21,15 @@ from debitura_pipeline.sandbox.world import RESOURCES, World
 Entry = dict[str, Any]
 
 
-class Unknown(Exception):
+class UnknownChangeError(Exception):
     """The change names something that is not there, or cannot be done to it; the text says what."""
 
 
 def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """Do what an entry says. Returns what to tell the asker, and what webhooks announce. Raises Unknown."""
+    """Do what an entry says. Returns what to tell the asker, and what webhooks announce. Raises UnknownChangeError."""
     change = _CHANGES.get(str(entry.get("op")))
     if change is None:
-        raise Unknown(f"op is {entry.get('op')!r}, which is none of {', '.join(sorted(_CHANGES))}")
+        raise UnknownChangeError(f"op is {entry.get('op')!r}, which is none of {', '.join(sorted(_CHANGES))}")
     return change(world, entry)
 
 
@@ -42,7 +42,7 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
     """A new client, signed or not, with a past of cases and transactions (they lie before `at`)."""
     tenant = entry.get("tenant")
     if tenant and world.find_tenant(tenant) is not None:
-        raise Unknown(f"tenant {tenant} exists already")
+        raise UnknownChangeError(f"tenant {tenant} exists already")
     rng = np.random.default_rng([world.options.seed, 88, int(entry.get("seed") or len(world.clients))])
     at, is_signed = int(entry["at"]), bool(entry.get("signed", True))
     row = int(genesis.add_clients(world, rng, np.array([at]), np.array([is_signed]), [tenant] if tenant else None)[0])
@@ -109,7 +109,7 @@ def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     row = _client(world, entry)
     own = np.flatnonzero((world.cases["client"] == row) & world.cases["alive"])
     if not world.clients["is_attributed"][row] or (world.cases["lifecycle"][own] != codes.SIGNING).any():
-        raise Unknown("the client is past signing, or is not attributed")
+        raise UnknownChangeError("the client is past signing, or is not attributed")
     rng = np.random.default_rng([world.options.seed, 99, row])
     genesis.close(world, rng, own, np.full(len(own), codes.NEVER_STARTED_INTERNAL), np.full(len(own), int(entry["at"])))
     world.clients["alive"][row] = False
@@ -160,11 +160,11 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """One row of a listing: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a like one."""
     resource, action = str(entry["resource"]), str(entry["action"])
     if resource not in RESOURCES:
-        raise Unknown(f"resource is {resource!r}, which is none of {', '.join(RESOURCES)}")
+        raise UnknownChangeError(f"resource is {resource!r}, which is none of {', '.join(RESOURCES)}")
     table = world.table(resource)
     row = int(entry["row"])
     if not -len(table) <= row < len(table):
-        raise Unknown(f"there is no row {row} of {resource}")
+        raise UnknownChangeError(f"there is no row {row} of {resource}")
     row %= len(table)
     if action in ("delete", "restore"):
         table["alive"][row] = action == "restore"
@@ -176,7 +176,7 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
         like = {name: table[name][row : row + 1].copy() for name in table.names}
         row = int(table.append(**like | {"alive": True, DATES[resource]: int(entry["at"])})[0])
     else:
-        raise Unknown(f"action is {action!r}, none of delete, restore, move, set, insert")
+        raise UnknownChangeError(f"action is {action!r}, none of delete, restore, move, set, insert")
     world.touch(*RESOURCES)
     return {"row": row, "id": world.ids(resource, np.array([row]))[0]}, []
 
@@ -184,7 +184,7 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 def _client(world: World, entry: Entry) -> int:
     row = world.find_tenant(str(entry["tenant"]))
     if row is None:
-        raise Unknown(f"there is no client {entry['tenant']}")
+        raise UnknownChangeError(f"there is no client {entry['tenant']}")
     return row
 
 

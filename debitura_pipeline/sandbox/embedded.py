@@ -28,7 +28,7 @@ STOP_TIMEOUT_S = 10.0
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-class SandboxFailed(DebituraError):
+class SandboxError(DebituraError):
     """The embedded sandbox could not be started, or refused a change."""
 
 
@@ -46,7 +46,7 @@ class Embedded:
 def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] = ()) -> Iterator[Embedded]:
     """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used and left running;
     else one is started as its own process, and stopped at the end. `arguments`: further options of `serve` for a start
-    (those about the world count only the first time). Raises SandboxFailed."""
+    (those about the world count only the first time). Raises SandboxError."""
     home = data_dir / "sandbox"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     process: subprocess.Popen[str] | None = None
@@ -94,15 +94,15 @@ def sign_client(data_dir: Path, tenant: str) -> None:
 
 
 def change(sandbox: Embedded, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """One call of the admin door. Raises SandboxFailed."""
+    """One call of the admin door. Raises SandboxError."""
     try:
         return _call(sandbox.url, sandbox.key, what, wanted, CHANGE_TIMEOUT_S)
     except urllib.error.HTTPError as refused:
         with refused:
             why = json.loads(refused.read() or b"{}").get("title", "")
-        raise SandboxFailed(f"The sandbox at {sandbox.url} refused {what}: HTTP {refused.code}. {why}") from None
+        raise SandboxError(f"The sandbox at {sandbox.url} refused {what}: HTTP {refused.code}. {why}") from None
     except OSError as fault:
-        raise SandboxFailed(f"The sandbox at {sandbox.url} did not answer to {what}: {fault}.") from None
+        raise SandboxError(f"The sandbox at {sandbox.url} did not answer to {what}: {fault}.") from None
 
 
 def _call(url: str, key: str, what: str, wanted: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _start(home: Path, arguments: Sequence[str]) -> tuple[subprocess.Popen[str],
     line = process.stdout.readline()
     if not line:
         _stop(process)
-        raise SandboxFailed(f"The embedded sandbox did not start (exit status {process.returncode}); state in {home}.")
+        raise SandboxError(f"The embedded sandbox did not start (exit status {process.returncode}); state in {home}.")
     facts = json.loads(line)
     key = json.loads((home / "server.json").read_text())["key"]
     return process, Embedded(facts["url"], key, facts["customer_url"], int(facts["day"]))

@@ -27,13 +27,13 @@ class Request:
     body: bytes = b""
 
     def document(self) -> dict[str, Any]:
-        """The JSON object in the body. Raises Refused (400) where there is none."""
+        """The JSON object in the body. Raises RefusedError (400) where there is none."""
         try:
             value = msgspec.json.decode(self.body)
         except msgspec.DecodeError:
             value = None
         if not isinstance(value, dict):
-            raise Refused(problem(400, "The body is not a JSON object."))
+            raise RefusedError(problem(400, "The body is not a JSON object."))
         return value
 
 
@@ -49,7 +49,7 @@ class Response:
     delay_s: float = 0.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A route gives up with this answer."""
 
     def __init__(self, response: Response) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from debitura_pipeline.sandbox import codes, names
-from debitura_pipeline.sandbox.changes import Unknown
+from debitura_pipeline.sandbox.changes import UnknownChangeError
 from debitura_pipeline.sandbox.customer import TOKEN_LIFE_S, mint
 from debitura_pipeline.sandbox.documents import client_document, office_email
 from debitura_pipeline.sandbox.evolve import Event
@@ -169,7 +169,7 @@ def _repeated(number: int, case: dict[str, Any]) -> dict[str, Any]:
 def _withdraw(sandbox: Sandbox, tenant: str) -> Response:
     try:
         sandbox.change({"op": "withdraw", "tenant": tenant})
-    except Unknown as fault:
+    except UnknownChangeError as fault:
         return failure(409, "Conflict", str(fault))
     return empty(204)
 

@@ -15,7 +15,7 @@ from debitura_pipeline.sandbox.query import Ask
 from debitura_pipeline.sandbox.render import Slab, render
 from debitura_pipeline.sandbox.world import World
 
-SLAB_ROWS = 500
+SLAB_ROWS = 2_000
 ROWS_KEY = {"clients": "clients", "cases": "cases", "transactions": "data"}
 
 

@@ -62,7 +62,7 @@ COUNTRIES = (
              "Sp. z o.o., S.A., Sp.k., Sp.j."),
     _country(9, "GB", "United Kingdom", "GBP", 8, "Leeds, Bristol, Cardiff, Aberdeen, Norwich",
              "Alastair, Siobhán, Gareth, Philippa, Rhys, Imogen, Callum, Beatrix, Desmond, Harriet",
-             'O\'Sullivan-Hart, Featherstone, Blackwood, Cholmondeley, Pemberton, MacAllister, Whitcombe, Ashdown, Thornbury, Kingsley "Kit" Rowe',
+             'O\'Sullivan-Hart, Featherstone, Blackwood, Pemberton, MacAllister, Ashdown, Thornbury, Kingsley "Kit" Rowe',
              "Ltd, PLC, LLP, & Sons Ltd"),
     _country(10, "US", "United States", "USD", 8, "Portland, Baton Rouge, Albuquerque, Duluth, Savannah",
              "Savannah, Tyrone, Maribel, Duane, Kimberly, Hector, Roxanne, Cody, Latisha, Wendell",
@@ -90,8 +90,8 @@ TRADES = ("Byg", "Logistik", "Design", "Retail", "Motors", "Foods", "Textil", "O
 BRANDS = (
     "Nordlys Handel", "Brightwater", "Kobalt Systems", "Fjordline Supply", "Quartz & Pine", "Solvang Energi", "Petite Fabrique",
     "Casa Lumbre", "Vela Marine", "Zephyr Tools", "Ælfheim Print", "Grøn Kurv", "Oakfield Leasing", "Tritonwerk", "Blauwe Reiger",
-    "Źródło Water", "Halcyon Medical", "Miel \"Dorée\"", "Rakuen Trading", "Åben Kontor", "Pixel & Sønner", "Terraform Agri", "Ivory Lane",
-    "Kestrel Freight", "Lagom Living", "Monte Verde", "Ωmega Parts", "Saffron Travel", "Umbra Lighting", "Willowbrook",
+    "Źródło Water", "Halcyon Medical", "Miel \"Dorée\"", "Rakuen Trading", "Åben Kontor", "Pixel & Sønner", "Terraform Agri",
+    "Ivory Lane", "Kestrel Freight", "Lagom Living", "Monte Verde", "Ωmega Parts", "Saffron Travel", "Umbra Lighting", "Willowbrook",
 )  # fmt: skip
 
 

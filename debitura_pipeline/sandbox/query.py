@@ -34,7 +34,7 @@ class Ask:
     page_size: int
 
 
-class BadQuery(Exception):
+class BadQueryError(Exception):
     """The query breaks a rule; `body` is the answer's body."""
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ RULES = {
 
 
 def read_query(resource: str, query: str) -> Ask:
-    """The request that a query string makes of `resource`. Raises BadQuery."""
+    """The request that a query string makes of `resource`. Raises BadQueryError."""
     rules = RULES[resource]
     filters: dict[str, Any] = {}
     sort, page, page_size = "", 1, rules.page_size
@@ -142,10 +142,10 @@ def read_query(resource: str, query: str) -> Ask:
                 key, read = rules.arrays[name]
                 filters[key] = filters.get(key, frozenset()) | {read(text)}
         except (ValueError, KeyError):
-            raise BadQuery(_malformed(spelled)) from None
+            raise BadQueryError(_malformed(spelled)) from None
     for name, value, top in (("Page", page, MAX_INT32), ("PageSize", page_size, MAX_PAGE_SIZE)):
         if not 1 <= value <= top:
-            raise BadQuery(_out_of_range(resource, name, top))
+            raise BadQueryError(_out_of_range(resource, name, top))
     field, is_descending = _read_sort(sort, rules.sorts)
     return Ask(resource, tuple(sorted(filters.items())), field, is_descending, page, page_size)
 

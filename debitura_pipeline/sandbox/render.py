@@ -7,7 +7,9 @@ rows one by one; a test holds the two against each other.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -49,7 +51,7 @@ def render(world: World, resource: str, rows: Array) -> Slab:
         texts = [ENCODER.encode(client_document(world, row, stats)) + b"," for row in rows.tolist()]
         return Slab(b"".join(texts), np.cumsum([0, *map(len, texts)]))
     pieces = _case(world, rows) if resource == "cases" else _transaction(world, rows)
-    joined = pc.binary_join_element_wise(*pieces, "")
+    joined = _join(*pieces)
     buffers = joined.buffers()
     offsets = np.frombuffer(buffers[1], dtype=np.int32, count=len(rows) + 1)
     return Slab(buffers[2].to_pybytes() if buffers[2] else b"", offsets)
@@ -135,9 +137,38 @@ _TRANSACTION_NEEDS = (
 )
 
 
+def strings(texts: Sequence[str]) -> pa.Array:
+    """An Arrow string column. (`pa.array` would import pandas, which doubles the time that a server takes to start.)"""
+    encoded = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(encoded), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )
+
+
+@cache
+def _literal(text: str) -> pa.Scalar:
+    return strings([text])[0]
+
+
+def _join(*pieces: pa.Array | str) -> pa.Array:
+    """Texts put together row by row; a plain string stands in every row."""
+    told = [_literal(piece) if isinstance(piece, str) else piece for piece in pieces]
+    return pc.binary_join_element_wise(*told, _literal(""))
+
+
+def _numbers(values: Array, kind: pa.DataType) -> pa.Array:
+    """Numbers of one machine type as an Arrow column, without a copy."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _booleans(values: Array) -> pa.Array:
+    return _numbers(np.asarray(values, dtype=np.int8), pa.int8()).cast(pa.bool_())
+
+
 def _words(values: Any) -> pa.Array:
     """JSON texts with `null` in front, so that code -1 is null."""
-    return pa.array(["null", *(json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)])
+    return strings(["null", *(json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)])
 
 
 _COUNTRIES = _words(country.name for country in COUNTRIES)
@@ -147,14 +178,14 @@ _CLOSE_CODES = _words(codes.CLOSE_CODES)
 _PHASES = _words(codes.PHASES)
 _PARTNERS = _words(partner.name for partner in PARTNERS)
 _COMMISSION, _PLATFORM, _REFERRAL = _words(codes.COMMISSION), _words(codes.PLATFORM), _words(codes.REFERRAL)
-_ASKED = pa.array(["[]", *(msgspec.json.encode(items).decode() for items in ASKED)])
-_ZONE_MARKS = pa.array(["", 'Z"', '+00:00"', '"'])
-_HEADS = pa.array(["null", *(json.dumps(head)[:-1] for head in names.debtor_tables()[0])])
-_TAILS = pa.array(["", *(json.dumps(tail, ensure_ascii=False)[1:] for tail in names.debtor_tables()[1])])
+_ASKED = strings(["[]", *(msgspec.json.encode(items).decode() for items in ASKED)])
+_ZONE_MARKS = strings(["", 'Z"', '+00:00"', '"'])
+_HEADS = strings(["null", *(json.dumps(head)[:-1] for head in names.debtor_tables()[0])])
+_TAILS = strings(["", *(json.dumps(tail, ensure_ascii=False)[1:] for tail in names.debtor_tables()[1])])
 
 
 def _codes(values: Array, shift: int = 0) -> pa.Array:
-    return pa.array(np.asarray(values, dtype=np.int32) + np.int32(shift))
+    return _numbers(np.asarray(values, dtype=np.int32) + np.int32(shift), pa.int32())
 
 
 def _word(words: pa.Array, values: Array) -> pa.Array:
@@ -170,7 +201,7 @@ def _debtor(heads: Array, tails: Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _flag(values: Array) -> pa.Array:
-    return pa.array(np.asarray(values, dtype=np.bool_)).cast(pa.string())
+    return _booleans(values).cast(pa.string())
 
 
 def _fixed(texts: Array) -> pa.Array:
@@ -181,33 +212,33 @@ def _fixed(texts: Array) -> pa.Array:
 
 def _money(values: Array) -> pa.Array:
     """Amounts of 1/10,000 as decimal text without needless zeros; the mark for "none" becomes null."""
-    halves = np.column_stack([values, np.asarray(values, dtype=np.int64) >> 63])
+    halves = np.column_stack([values, values >> 63])
     decimals = pa.Array.from_buffers(pa.decimal128(18, 4), len(values), [None, pa.py_buffer(halves)])
+    text = pc.ascii_rtrim(pc.ascii_rtrim(decimals.cast(pa.string()), "0"), ".")
     is_null = values == NULL_US
-    if is_null.any():
-        decimals = pc.if_else(pa.array(is_null), pa.scalar(None, decimals.type), decimals)
-    trimmed = pc.ascii_rtrim(pc.ascii_rtrim(decimals.cast(pa.string()), "0"), ".")
-    return pc.fill_null(trimmed, "null")
+    return pc.if_else(_booleans(is_null), _literal("null"), text) if is_null.any() else text
 
 
 def _instant(values: Array, marks: pa.Array) -> pa.Array:
     """Quoted instants with their zone marks; the mark for "none" becomes null."""
     is_null = values == NULL_US
-    stamps = pa.array(np.where(is_null, 0, values)).cast(pa.timestamp("us")).cast(pa.string())
+    stamps = _numbers(np.where(is_null, 0, values), pa.timestamp("us")).cast(pa.string())
     text = pc.ascii_rtrim(pc.ascii_rtrim(pc.binary_replace_slice(stamps, 10, 11, "T"), "0"), ".")
-    quoted = pc.binary_join_element_wise('"', text, marks, "")
-    return pc.if_else(pa.array(is_null), "null", quoted) if is_null.any() else quoted
+    quoted = _join('"', text, marks)
+    return pc.if_else(_booleans(is_null), _literal("null"), quoted) if is_null.any() else quoted
 
 
 def _creditor_references(world: World, rows: Array, table: dict[str, Array]) -> pa.Array:
-    digits = pa.array(rows).cast(pa.string())
+    digits = _numbers(rows, pa.int64()).cast(pa.string())
     styles = world.clients["number"][table["client"]] % len(REFERENCE_STYLES)
     pieces = []
     for style in REFERENCE_STYLES:
         before, after = style.split("{:0")
         width, after = int(after[0]), after[2:]
-        pieces.append(pc.binary_join_element_wise(f'"{before}', pc.utf8_lpad(digits, width, "0"), f'{after}"', ""))
-    return pc.choose(pa.array(np.where(table["has_reference"], styles, len(pieces))), *pieces, pa.scalar("null"))
+        pieces.append(_join(f'"{before}', pc.utf8_lpad(digits, width, "0"), f'{after}"'))
+    return pc.choose(
+        _numbers(np.where(table["has_reference"], styles, len(pieces)), pa.int64()), *pieces, _literal("null")
+    )
 
 
 @dataclass(frozen=True)
@@ -225,7 +256,7 @@ def _clients(world: World) -> _ClientTexts:
         briefs = [client_brief(world, row) for row in rows]
         full = [brief | {"contacts": contacts(world, row)} for row, brief in zip(rows, briefs, strict=True)]
         known = _ClientTexts(
-            len(rows), *(pa.array([ENCODER.encode(d).decode() for d in docs]) for docs in (briefs, full))
+            len(rows), *(strings([ENCODER.encode(d).decode() for d in docs]) for docs in (briefs, full))
         )
         world.kept["client texts"] = known
     return known

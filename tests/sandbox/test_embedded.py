@@ -108,6 +108,6 @@ def test_state_holds_nothing_personal(tmp_path):
 
 def test_refused_change_says_why(tmp_path):
     with embedded.running(tmp_path, arguments=TINY) as sandbox:
-        with pytest.raises(embedded.SandboxFailed, match="there is no client nobody"):
+        with pytest.raises(embedded.SandboxError, match="there is no client nobody"):
             embedded.sign_client(tmp_path, "nobody")
         assert sandbox.day == 0
