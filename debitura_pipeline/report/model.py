@@ -55,13 +55,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings; the first cell of a row is its header. `name` lets a test find it."""
+    """Rows under headings; the first cell of a row is its header. `name` lets a test find it. `folded`: the line under
+    which the table is hidden until the reader asks for it."""
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell | Verdict, ...], ...]
     total: tuple[Cell, ...] | None = None
+    folded: str | None = None
 
     def __post_init__(self) -> None:
         for row in (*self.rows, *((self.total,) if self.total else ())):

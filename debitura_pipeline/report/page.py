@@ -55,6 +55,17 @@ def instant(value: datetime | None) -> str:
     return f"{day(moment)}, {moment:%H:%M} UTC"
 
 
+def titled(name: str) -> str:
+    """`onboarding_pending` -> `Onboarding pending`."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def sentence(text: str) -> str:
+    """Words of a report as a sentence of the page."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def exact(value: Decimal | int) -> str:
     """The machine-readable text of a number: all its decimals, no exponent."""
     return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -1,4 +1,4 @@
-"""Chapters on trust: findings to follow up, the reconciliation with the API, data quality.
+"""Chapters on trust: the reconciliation with the API, data quality.
 
 Belongs here: verdicts in words, tables of checks. Does not: checking anything; the reports did. Called by `write.py`.
 """
@@ -7,86 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.report.model import Column, Finding, Section, Table, Verdict
-from debitura_pipeline.report.page import count, instant
+from debitura_pipeline.report.model import Column, Section, Table, Verdict
+from debitura_pipeline.report.page import count, instant, sentence, titled
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
 
-GAPS, RECONCILED, QUALITY = "reports.attribution_gaps", "reports.payout_reconciliation", "reports.data_quality"
-FINDINGS_SHOWN = 10
+RECONCILED, QUALITY = "reports.payout_reconciliation", "reports.data_quality"
 CLIENTS_SHOWN = 20
 NOT_RECONCILED = Verdict("Not compared yet", "unknown")
 VERDICTS = {
     "equal": Verdict("Equal", "good"), "differs": Verdict("Differs", "bad"), "unproven": Verdict("Not proven", "warn"),
     "ok": Verdict("Fine", "good"), "warn": Verdict("Look at it", "warn"), "fail": Verdict("May be wrong", "bad"),
 }  # fmt: skip
-FINDINGS = {
-    "closed_paid_without_transaction": "Closed as paid, but without a transaction",
-    "transaction_of_unknown_case": "Transaction of an unknown case",
-    "transaction_of_unknown_client": "Transaction of an unknown client",
-    "transaction_before_link": "Transaction before the client was linked",
-    "fee_rate_differs": "Fee rate other than the case promises",
-    "zero_fee": "No fee, although there is a rate",
-    "stage_overdue": "Next step overdue",
-    "archived_client_open_cases": "Archived client with open cases",
-}
-GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "All rows"}
+GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Rows in the listing"}
 
 
 def worded(verdict: str) -> Verdict:
     """A verdict as the page says it; one that is new reads as it came."""
     return VERDICTS.get(verdict, Verdict(verdict, "unknown"))
-
-
-def titled(name: str) -> str:
-    """`onboarding_pending` -> `Onboarding pending`."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
-
-
-def findings(reports: Reports) -> Section | None:
-    """Money that may be missing: kinds with their sums, then the largest findings one by one."""
-    if not reports.has(GAPS):
-        return None
-    kinds = reports.records(
-        GAPS, ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank"),
-        "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding",
-    )  # fmt: skip
-    title = "Money that may be missing"
-    if not kinds:
-        return Section("findings", title, "Every rule holds for every client, case and transaction.",
-                       verdict=Verdict("No findings", "good"))  # fmt: skip
-    rows = tuple((FINDINGS.get(row.finding, titled(row.finding)), row.n, row.usd, row.blank) for row in kinds)
-    columns = (Column("Finding"), Column("Count", "count"), Column("At stake, USD (estimate)", "money"),
-               Column("Amount unknown", "count"))  # fmt: skip
-    table = Table("attribution_gaps", "Findings by kind", columns, rows)
-    lead = (
-        f"{count(sum(row.n for row in kinds))} findings. The amounts are estimates of what may be missing or may be taken "
-        "back, not money owed. One fee can be in two findings, so they are not added up."
-    )
-    return Section("findings", title, lead, findings=_largest(reports), tables=(table,))
-
-
-def _largest(reports: Reports) -> tuple[Finding, ...]:
-    references = reports.has("marts.fct_cases")
-    source = f"{GAPS} AS gaps" + (
-        " LEFT JOIN marts.fct_cases AS cases ON cases.case_id = gaps.case_id" if references else ""
-    )
-    rows = reports.records(
-        source,
-        ("gaps.finding AS finding", "gaps.company_name AS company", "gaps.detail AS detail", "gaps.age_days AS age",
-         "gaps.usd_at_stake AS usd", "gaps.what_to_do AS advice", f"{'cases.reference' if references else 'gaps.case_id'} AS ref"),
-        f"ORDER BY gaps.priority, gaps.finding_id LIMIT {FINDINGS_SHOWN}",
-    )  # fmt: skip
-    return tuple(
-        Finding(FINDINGS.get(row.finding, titled(row.finding)), _where(row), row.advice, row.usd, row.age)
-        for row in rows
-    )
-
-
-def _where(row: Any) -> str:
-    parts = (row.company or "Unknown client", f"case {row.ref}" if row.ref else "")
-    return f"{', '.join(part for part in parts if part)}. {row.detail}"
 
 
 def reconciliation_verdict(reports: Reports) -> Verdict:
@@ -188,13 +126,24 @@ def data_quality(reports: Reports) -> Section | None:
         if open_
         else f"All {count(len(found))} checks hold"
     )
+    tables = (
+        _check_table("data_quality", "Checks that ask for a look", open_),
+        _check_table("data_quality_fine", "Checks that hold", [row for row in found if row.verdict == "ok"]),
+    )
+    lead = "Checks after each run: completeness, contract, consistency, freshness."
+    return Section("quality", "Data quality", lead, verdict=Verdict(said, worst.tone),
+                   tables=tuple(table for table in tables if table.rows))  # fmt: skip
+
+
+def _check_table(name: str, caption: str, checks: list[Any]) -> Table:
+    """Checks with what to do where something is to be done; those that hold are folded away."""
+    is_fine = all(row.verdict == "ok" for row in checks)
     rows = tuple(
-        (titled(row.check_name), worded(row.verdict), row.figure, row.unit, row.since, row.meaning if row.verdict == "ok"
-         else f"{row.meaning} {row.what_to_do}")
-        for row in found
+        (titled(row.check_name), worded(row.verdict), row.figure, row.unit, row.since,
+         sentence(row.meaning) if is_fine else f"{sentence(row.meaning)} {sentence(row.what_to_do)}")
+        for row in checks
     )  # fmt: skip
+    prose = "What is checked" if is_fine else "What is checked, what to do"
     headings = (Column("Check"), Column("Verdict", "verdict"), Column("Figure", "count"), Column("Unit"),
-                Column("Since", "instant"), Column("What is checked, what to do", "prose"))  # fmt: skip
-    table = Table("data_quality", "Checks of the data and of the pipeline", headings, rows)
-    lead = "Checks after each run: completeness, contract, consistency, freshness. What is wrong stands first."
-    return Section("quality", "Data quality", lead, verdict=Verdict(said, worst.tone), tables=(table,))
+                Column("Since", "instant"), Column(prose, "prose"))  # fmt: skip
+    return Table(name, caption, headings, rows, folded=f"{count(len(rows))} checks hold" if is_fine else None)

@@ -69,7 +69,11 @@ def revenue_by_month(reports: Reports) -> Section | None:
         lead += f" {len(months)} months so far; the strongest is {month_words(best)} with {amount(sums[best])} USD."
     chart = _month_chart(frame, months, sizes) if months else None
     bases = _bases(reports)
-    return Section("revenue", "Revenue by month", lead, chart=chart, tables=(bases,) if bases else ())
+    note = (
+        "The API keeps no dates of these steps: a month is known for steps taken since the first reading, not before."
+    )
+    return Section("revenue", "Revenue by month", lead, chart=chart, tables=(bases,) if bases else (),
+                   notes=(note,) if bases else ())  # fmt: skip
 
 
 def _month_chart(frame: pd.DataFrame, months: list[str], sizes: Sizes) -> Chart:

@@ -86,7 +86,7 @@ def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
         return f"{text} Of which estimate: {amount(estimate)}." if estimate else text
 
     parts = [f"{amount(add(key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}" for key in AWAITED if add(key)]
-    awaited = "Not yours to spend yet, payment is on its way" + (f": {', '.join(parts)}." if parts else ".")
+    awaited = "Fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
     figures = [
         Figure("paid_usd", "Earned and paid", add("Paid"), words("Debitura has paid these fees to you.", "Paid"),
                "--stage-paid"),

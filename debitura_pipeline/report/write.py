@@ -16,7 +16,8 @@ from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Page, Section
 from debitura_pipeline.report.page import exact, render
 from debitura_pipeline.report.read import Reports, Rows
-from debitura_pipeline.report.sections_control import data_quality, findings, reconciliation, reconciliation_verdict
+from debitura_pipeline.report.sections_control import data_quality, reconciliation, reconciliation_verdict
+from debitura_pipeline.report.sections_findings import findings
 from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
 from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums, top_clients
 from debitura_pipeline.report.stages import STAGES, headline

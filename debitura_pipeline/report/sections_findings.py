@@ -1,0 +1,76 @@
+"""Chapter on money that may be missing: what `attribution_gaps` found, and what to do about it.
+
+Belongs here: names of findings, choosing the ones to show. Does not: finding anything. Called by `write.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from debitura_pipeline.report.model import Column, Finding, Section, Table, Verdict
+from debitura_pipeline.report.page import count, sentence, titled
+from debitura_pipeline.report.read import Reports
+
+GAPS = "reports.attribution_gaps"
+FINDINGS_SHOWN = 12
+OF_ONE_KIND = 3  # one fault can repeat hundreds of times; the others must not drown in it
+KINDS = {
+    "closed_paid_without_transaction": "Closed as paid, but without a transaction",
+    "transaction_of_unknown_case": "Transaction of an unknown case",
+    "transaction_of_unknown_client": "Transaction of an unknown client",
+    "transaction_before_link": "Transaction before the client was linked",
+    "fee_rate_differs": "Fee rate other than the case promises",
+    "zero_fee": "No fee, although there is a rate",
+    "stage_overdue": "Next step overdue",
+    "archived_client_open_cases": "Archived client with open cases",
+}
+
+
+def findings(reports: Reports) -> Section | None:
+    """Money that may be missing: kinds with their sums, then the largest findings one by one."""
+    if not reports.has(GAPS):
+        return None
+    kinds = reports.records(
+        GAPS, ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank"),
+        "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding",
+    )  # fmt: skip
+    title = "Money that may be missing"
+    if not kinds:
+        return Section("findings", title, "Every rule holds for every client, case and transaction.",
+                       verdict=Verdict("No findings", "good"))  # fmt: skip
+    rows = tuple((_kind(row), row.n, row.usd, row.blank) for row in kinds)
+    columns = (Column("Finding"), Column("Count", "count"), Column("At stake, USD (estimate)", "money"),
+               Column("Amount unknown", "count"))  # fmt: skip
+    table = Table("attribution_gaps", "Findings by kind", columns, rows)
+    lead = (
+        f"{count(sum(row.n for row in kinds))} findings. The amounts are estimates of what may be missing or may be taken "
+        "back, not money owed. One fee can be in two findings, so they are not added up."
+    )
+    return Section("findings", title, lead, findings=_largest(reports), tables=(table,))
+
+
+def _largest(reports: Reports) -> tuple[Finding, ...]:
+    """The largest few of each kind; the case's reference, where it is known, since people know a case by that."""
+    has_cases = reports.has("marts.fct_cases")
+    reference = "(SELECT max(reference) FROM marts.fct_cases WHERE case_id = gaps.case_id)" if has_cases else "case_id"
+    ranked = (
+        f"(SELECT *, {reference} AS ref, row_number() OVER (PARTITION BY finding ORDER BY priority, finding_id) AS place "
+        f"FROM {GAPS} AS gaps) AS ranked"
+    )
+    rows = reports.records(
+        ranked, ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do", "ref"),
+        f"WHERE place <= {OF_ONE_KIND} ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
+    )  # fmt: skip
+    return tuple(
+        Finding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days)
+        for row in rows
+    )  # fmt: skip
+
+
+def _kind(row: Any) -> str:
+    return KINDS.get(row.finding, titled(row.finding))
+
+
+def _where(row: Any) -> str:
+    parts = (row.company_name or "Unknown client", f"case {row.ref}" if row.ref else "")
+    return f"{', '.join(part for part in parts if part)}. {sentence(row.detail)}"
