@@ -24,6 +24,7 @@ from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.settings import PROJECT_ROOT, Endpoint, Settings, load_settings
+from debitura_pipeline.warehouse.open import private_files
 
 HOST = "127.0.0.1"
 LOOK_EVERY_S = 0.5
@@ -40,7 +41,7 @@ def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], No
     """Run until Ctrl-C or SIGTERM; exit status 0 then. Raises DevError when the processes end by themselves."""
     say = say or _say
     obtain_manifest()
-    with open_instance(settings) as instance:
+    with private_files(), open_instance(settings) as instance:
         for run_id in end_dead_runs(instance):
             say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
     port = port or free_port()
@@ -93,6 +94,7 @@ def _dagster(settings: Settings, endpoint: Endpoint, port: int) -> Iterator[subp
         cwd=PROJECT_ROOT,
         env=child_environment(settings, endpoint, os.environ),
         start_new_session=True,
+        umask=0o077,  # logs and event storage are the owner's alone
     )
     try:
         yield child

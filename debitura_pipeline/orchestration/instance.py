@@ -64,7 +64,8 @@ def prepare_home(settings: Settings) -> Path:
     Two processes that open fresh SQLite storage at once break each other, hence the lock around the first opening.
     """
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (settings.data_dir, home):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(home / ".prepare.lock", mode=0o600):
         config = home / "dagster.yaml"
         if not config.exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.warehouse.open import private_files
 
 # Dagster would write every event to standard error; what failed is in the result.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -87,11 +89,12 @@ def run_job(
     """
     from debitura_pipeline.definitions import defs  # noqa: PLC0415 - it stands above this floor and takes seconds
 
-    run_id = dg.DagsterRun().run_id
+    run_id = str(uuid.uuid4())
     heard = _Listener(on_step)
     with ExitStack() as stack:
-        stack.enter_context(connect(settings, advance_days=advance_days))
+        stack.enter_context(private_files())
         instance = stack.enter_context(open_instance(settings))
+        stack.enter_context(connect(settings, advance_days=advance_days))
         end_dead_runs(instance)
         instance.add_event_listener(run_id, heard)
         run = stack.enter_context(active(settings, on_progress))
