@@ -37,11 +37,18 @@ def parse(text: str | bytes) -> Any:
 def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:
     """Slow road: topmost unknown fields of a parsed row, by path as they came."""
     found: dict[Path, Any] = {}
-    for name, value in row.items():
-        child = known.nodes.get(name.lower())
-        if child is None:
-            found[(*known.path, name)] = value
-        elif child.is_object and isinstance(value, dict):
+    if row.keys() <= known.names:
+        inner = [(child, row.get(name)) for name, child in known.objects.items()]
+    else:
+        inner = []
+        for name, value in row.items():
+            child = known.nodes.get(name.lower())
+            if child is None:
+                found[(*known.path, name)] = value
+            else:
+                inner.append((child, value))
+    for child, value in inner:
+        if child.is_object and isinstance(value, dict):
             found.update(unknown_values(child, value))
     return found
 

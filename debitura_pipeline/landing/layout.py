@@ -49,25 +49,38 @@ class Leaf:
 
 
 class Known:
-    """A node of the tree. `spelling` and `nodes` go by lower case; a node without children is a leaf or passed over."""
+    """A node of the tree: a column's leaf, an object with nodes of its own, or neither: a field passed over whole.
+
+    `nodes` and `spelling` go by lower case, `names` and `objects` by the contract's spelling.
+    """
 
     def __init__(self, path: Path = ()) -> None:
         self.path = path
         self.leaf: Leaf | None = None
         self.nodes: dict[str, Known] = {}
         self.spelling: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.objects: dict[str, Known] = {}
 
     def reach(self, path: Path) -> Known:
         """Node at `path`, made where it is missing."""
         node = self
-        for name in path:
+        for depth, name in enumerate(path, start=1):
+            node.names.add(name)
             node.spelling[name.lower()] = name
-            node = node.nodes.setdefault(name.lower(), Known((*node.path, name)))
+            child = node.nodes.setdefault(name.lower(), Known((*node.path, name)))
+            if depth < len(path):
+                node.objects[name] = child
+            node = child
         return node
 
     @property
     def is_object(self) -> bool:
         return bool(self.nodes)
+
+    @property
+    def holds_columns(self) -> bool:
+        return self.leaf is not None or any(child.holds_columns for child in self.nodes.values())
 
 
 class Layout:
@@ -91,7 +104,7 @@ class Layout:
         for name, child in node.nodes.items():
             if child.leaf is not None:
                 fields.append(pa.field(node.spelling[name], _WIRE_TYPES.get(child.leaf.kind, pa.string())))
-            elif any(path[: len(child.path)] == child.path for path in self.leaves):
+            elif child.holds_columns:
                 fields.append(pa.field(node.spelling[name], self._struct(child)))
         return pa.struct(fields)
 

@@ -5,8 +5,8 @@ columns, which the contract decides. Called by both roads.
 
 An unknown text is kept only if it reads like a code: one short ASCII word without blanks (`portal`, `A-12`, a UUID, a
 date). Everything longer, spaced or accented may be a person's name or words about one, and is withheld; so is every
-text inside the debtor, and whatever stands under a name that sounds personal. Numbers and booleans stay unless the
-name speaks against them. A lost remark costs little, a leaked name a lot.
+text inside the debtor, and whatever stands under a name that sounds personal. Booleans stay, and numbers that are not
+as long as a phone number. A lost remark costs little, a leaked name a lot.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from debitura_pipeline.landing.layout import Known, Path
 WITHHELD = "[withheld]"
 MAX_CODE = 40  # letters; a UUID has 36
 MAX_ENUM = 60
+PHONE_DIGITS = range(8, 16)  # a whole number this long may be called
 MAX_DEPTH = 12  # nested deeper than any sane answer: withheld whole
 
 _PERSONAL_NAME = re.compile(
     r"name|mail|phone|mobile|tele|fax|address|street|zip|postal|contact|url|uri$|link|href|website|birth|^dob$|^age$"
     r"|gender|director|owner|iban|swift|^bic$|bank|account|token|secret|passw|apikey|user|person|people|employee|agent"
     r"|assign|manager|signatory|signer|author|creator|createdby|updatedby|^cpr|ssn|passport|nationalid|identity|^ip$"
-    r"|comment|note|message|description|remark|freetext",
+    r"|comment|note|message|description|remark|freetext|by$|handler|officer|operator|recipient|sender|caller|callback"
+    r"|lawyer|attorney|representative|guarantor|spouse|heir$|nick|alias|initials|signature",
 )
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{5,}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ][0-9:.]*(Z|[+-][0-9:]+)?)?", re.ASCII)
-_LINK = re.compile(r"://|www\.|@|\.(com|org|net|io|de|dk|eu|uk)\b", re.IGNORECASE)
+_LINK = re.compile(r"://|www\.|@|[a-z]+\.[a-z]{2,}", re.IGNORECASE)  # also `anna.holm`
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -93,10 +95,18 @@ def _scrub(value: Any, is_personal: bool, in_debtor: bool, depth: int) -> Any:
         return [_scrub(inner, False, in_debtor, depth + 1) for inner in value]
     if isinstance(value, str):
         return value if is_code(value) and not in_debtor else WITHHELD
-    return _safe_number(value)
+    return _unknown_number(value)
 
 
-def _safe_number(value: Any) -> Any:
+def _unknown_number(value: Any) -> Any:
+    if isinstance(value, Decimal) and value.is_finite():
+        _, digits, exponent = value.as_tuple()
+        if exponent == 0 and len(digits) in PHONE_DIGITS:
+            return WITHHELD
+    return _known_number(value)
+
+
+def _known_number(value: Any) -> Any:
     """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
     if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
         return WITHHELD
@@ -126,7 +136,7 @@ def _redact_leaf(kind: Kind, value: Any) -> Any:
     if isinstance(value, dict | list):
         return WITHHELD
     if not isinstance(value, str):
-        return _safe_number(value)
+        return _known_number(value)
     if kind is Kind.TEXT and value.isprintable():
         return value
     if kind is Kind.ID and _CODE.fullmatch(value) and len(value) == 36 and value.count("-") == 4:

@@ -39,9 +39,10 @@ class Misfit(Exception):  # noqa: N818 - it is about a value, and never leaves t
 
 @dataclass
 class _Row:
-    """A row on its way: as it came, its values by path, and what is wrong with it."""
+    """A row on its way: as it came, its values by path, what is new in it, and what is wrong with it."""
 
     source: Any
+    unknown: dict[Path, Any] = field(default_factory=dict)
     values: dict[Path, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -58,11 +59,9 @@ def read_slow(layout: Layout, pages: Sequence[bytes], pseudonyms: Pseudonyms) ->
     good = [row for row in candidates if not row.faults]
     if faults:
         values, _ = check_values(layout, _arrays(layout, good))
-    extras = [unknown_values(layout.known, row.source) for row in good]
-    unknown = {
-        path for row in rows if isinstance(row.source, dict) for path in unknown_values(layout.known, row.source)
-    }
-    reading = Reading(values, [extra_text(extra) for extra in extras], tuple(sorted(unknown)), len(rows))
+    unknown = {path for row in rows for path in row.unknown}
+    extra = [extra_text(row.unknown) for row in good]
+    reading = Reading(values, extra, tuple(sorted(unknown)), len(rows))
     return reading, tuple(_quarantined(layout, row, pseudonyms) for row in rows if row.faults)
 
 
@@ -92,14 +91,15 @@ def _get(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
 def _read_row(layout: Layout, source: Any) -> _Row:
     row = _Row(source)
     if isinstance(source, dict):
-        _read_fields(layout, layout.known, source, row)
+        row.unknown = unknown_values(layout.known, source)
+        _read_fields(layout.known, source, row)
     else:
         row.faults.append("the row is not an object")
     return row
 
 
-def _read_fields(layout: Layout, node: Known, source: dict[str, Any], row: _Row) -> None:
-    spellings = _spellings(source)
+def _read_fields(node: Known, source: dict[str, Any], row: _Row) -> None:
+    spellings = {} if source.keys() <= node.names else _spellings(source)
     for lower, child in node.nodes.items():
         value = _get(source, spellings, node.spelling[lower])
         if value is None:
@@ -107,8 +107,8 @@ def _read_fields(layout: Layout, node: Known, source: dict[str, Any], row: _Row)
         if child.leaf is not None:
             _read_leaf(child.leaf, value, row)
         elif child.is_object and isinstance(value, dict):
-            _read_fields(layout, child, value, row)
-        elif child.is_object and any(path[: len(child.path)] == child.path for path in layout.leaves):
+            _read_fields(child, value, row)
+        elif child.is_object and child.holds_columns:
             row.faults.append(f"{'.'.join(child.path)} is not an object")
 
 
