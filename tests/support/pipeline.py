@@ -1,0 +1,60 @@
+"""The pipeline pointed at a test's sandbox, and what its warehouse then holds.
+
+Belongs here: settings for a test, reading tables back. Does not: assertions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
+from debitura_pipeline.sync import SyncReport, sync
+from debitura_pipeline.warehouse.open import open_warehouse
+from tests.support.sandbox import RunningSandbox
+
+PRIVACY_KEY = "a key for tests only 0123456789"
+
+
+class Pipeline:
+    """Settings on a folder of its own, and the sandbox that they point at."""
+
+    def __init__(self, folder: Path, sandbox: RunningSandbox, **env: str) -> None:
+        self.sandbox = sandbox
+        self.env = {
+            "DEBITURA_API_URL": sandbox.url,
+            "DEBITURA_API_KEY": sandbox.key,
+            "DEBITURA_CUSTOMER_API_URL": sandbox.customer_url,
+            "DEBITURA_DATA_DIR": str(folder),
+            "DEBITURA_PRIVACY_KEY": PRIVACY_KEY,
+            **env,
+        }
+        self.settings: Settings = load_settings(self.env)
+        self.endpoint = Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
+
+    def sync(self, *resources: str, **options: Any) -> list[SyncReport]:
+        chosen = resources or ("clients", "cases", "transactions")
+        return sync(self.settings, self.endpoint, chosen, **options)
+
+    def rows(self, sql: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with open_warehouse(self.settings, read_only=True) as warehouse:
+            return warehouse.rows(sql, params)
+
+    def records(self, resource: str, where: str = "_deleted_at IS NULL") -> dict[str, dict[str, Any]]:
+        """Live rows of `raw.<resource>` by key, the contract's columns."""
+        table = TABLES[resource]
+        names = ", ".join(f'"{name}"' for name in table.names)
+        found = self.rows(f"SELECT {names} FROM raw.{resource} WHERE {where}")
+        records = [dict(zip(table.names, row, strict=True)) for row in found]
+        return {record[table.key]: record for record in records}
+
+    def state(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything in `raw`, ids of syncs and times of verification left out, in a fixed order."""
+        found = {}
+        for resource, table in TABLES.items():
+            columns = ", ".join(f'"{name}"' for name in (*table.names, "_row_hash"))
+            for name, more in ((resource, "_deleted_at IS NULL"), (f"{resource}_history", "_valid_to IS NULL")):
+                sql = f"SELECT {columns}, {more} FROM raw.{name} ORDER BY ALL"
+                found[name] = self.rows(sql)
+        return found
