@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.landing.contract import TABLES
@@ -109,6 +109,7 @@ def _keys(key: bytes, names: list[str | None]) -> list[str | None]:
     return keys
 
 
+@settings(deadline=None)
 @given(
     key=st.binary(min_size=1, max_size=100), name=st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1)
 )
