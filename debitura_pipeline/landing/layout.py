@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from debitura_pipeline.api.listings import LISTINGS
 from debitura_pipeline.landing.contract import PERSONAL_SUBTREES, Kind, Table
 
 Path = tuple[str, ...]
@@ -21,8 +22,6 @@ Path = tuple[str, ...]
 WIRE_NUMBER = pa.decimal128(38, 20)
 MONEY = pa.decimal128(18, 4)
 INSTANT = pa.timestamp("us", tz="UTC")
-
-ROWS_KEYS = {"clients": "clients", "cases": "cases", "transactions": "data"}
 
 # Fields of the contract that are neither stored nor personal: a case read by its id carries a forecast.
 UNSTORED: dict[str, tuple[Path, ...]] = {"cases": (("potentialRevenue",),)}
@@ -88,7 +87,7 @@ class Layout:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.rows_key = ROWS_KEYS[table.resource]
+        self.rows_key = LISTINGS[table.resource].rows_key
         self.known = Known()
         self.leaves: dict[Path, Leaf] = {}
         for column in table.columns:
