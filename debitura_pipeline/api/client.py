@@ -75,7 +75,8 @@ class Page:
 
 @dataclass(slots=True)
 class RequestStats:
-    """What was asked so far. `waited_s` adds up the waits of all requests, which may have waited side by side."""
+    """What was asked so far. `waited_s`: waits for the budget, once however many wait behind one another, and the
+    waits between tries, which may overlap."""
 
     requests: int = 0
     retries: int = 0
@@ -164,6 +165,16 @@ class ApiClient:
         call = _Call(f"{method} {shown(path)}", what, method, self._target(path, params), packed)
         return await self._ask(call, lambda body: parse_document(body, call.name))
 
+    async def body(self, path: str, *, what: str) -> bytes | None:
+        """The bytes of one document, rows untouched; None where the API does not know it (404)."""
+        call = _Call(f"GET {shown(path)}", what, "GET", self._target(path, ()))
+        try:
+            return await self._ask(call, lambda body: _whole_json(body, call.name))
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def _target(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
         query = "?" + urlencode(params, quote_via=quote) if params else ""
         return f"{self._root}{path}{query}".encode("ascii")
@@ -201,7 +212,8 @@ class ApiClient:
 
     async def _send(self, call: _Call, connection: httpx.AsyncHTTPTransport) -> bytes:
         """One try. Raises TransientApiError for whatever may go better next time."""
-        self.stats.waited_s += await self._budget.acquire()
+        waited_s = await self._budget.acquire()  # others change the sum meanwhile: add only afterwards
+        self.stats.waited_s += waited_s
         self.stats.requests += 1
         try:
             async with asyncio.timeout(self._timeouts.whole):
@@ -276,6 +288,11 @@ def _connections(protocol: str, count: int) -> list[httpx.AsyncHTTPTransport]:
     )
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
     return [httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(count)]
+
+
+def _whole_json(body: bytes, name: str) -> bytes:
+    parse_document(body, name)
+    return body
 
 
 def _is_bad_certificate(error: BaseException | None) -> bool:

@@ -449,3 +449,4 @@ def test_the_minute_s_budget_is_kept_over_real_requests() -> None:
     client = asyncio.run(run())
     assert client.stats.requests == 45
     assert sum(clock.slept) == pytest.approx(2 * 61, abs=1)
+    assert client.stats.waited_s == pytest.approx(sum(clock.slept))
