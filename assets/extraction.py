@@ -26,7 +26,7 @@ def listing_of(resource: str) -> dg.AssetsDefinition:
         description=f"GET {PATHS[resource]}: what Debitura shows; nothing here is ours.",
         pool=API_POOL,
     )
-    def listing(debitura: Debitura) -> dg.ObserveResult[None]:
+    def listing(debitura: Debitura) -> dg.ObserveResult:
         with debitura.endpoint() as endpoint:
             return dg.ObserveResult(metadata=listing_metadata(count_listing(debitura.settings, endpoint, resource)))
 

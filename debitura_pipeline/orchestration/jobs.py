@@ -5,7 +5,6 @@ from __future__ import annotations
 import dagster as dg
 
 from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
-from debitura_pipeline.orchestration.partitions import CLIENTS
 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
@@ -23,7 +22,6 @@ nightly = dg.define_asset_job(
 onboarding = dg.define_asset_job(
     ONBOARD,
     selection=dg.AssetSelection.assets(*ONBOARDING.values()),
-    partitions_def=CLIENTS,
     executor_def=dg.in_process_executor,
     description="One client: signed or not, access, and its whole history.",
 )

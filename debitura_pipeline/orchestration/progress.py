@@ -28,10 +28,13 @@ def read_progress(instance: dg.DagsterInstance, now: datetime) -> dict[str, Prog
     keys = set(instance.get_dynamic_partitions(str(CLIENTS.name)))
     done = instance.get_materialized_partitions(ONBOARDING["history"]) & keys
     looks = _last_looks(instance, keys - done)
-    in_flight = {_partition(record) for record in _runs(instance, dg.RunsFilter(ONBOARD, NOT_FINISHED_STATUSES))}
+    in_flight = {
+        _partition(record)
+        for record in _runs(instance, dg.RunsFilter(job_name=ONBOARD, statuses=NOT_FINISHED_STATUSES))
+    }
     failures: dict[str, list[datetime]] = {}
     since = now - FAILURES_COUNTED_OVER
-    for record in _runs(instance, dg.RunsFilter(ONBOARD, FAILED, updated_after=since)):
+    for record in _runs(instance, dg.RunsFilter(job_name=ONBOARD, statuses=FAILED, updated_after=since)):
         failures.setdefault(_partition(record), []).append(_ended_at(record))
     return {
         key: Progress(

@@ -1,0 +1,108 @@
+"""DAGSTER_HOME: made once, by whoever comes first; runs of dead processes do not stay on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from debitura_pipeline.orchestration.instance import (
+    PROCESS_TAG,
+    end_dead_runs,
+    mark_run,
+    open_instance,
+    prepare_home,
+    process_mark,
+)
+from debitura_pipeline.orchestration.pools import POOLS, WAREHOUSE_POOL
+from debitura_pipeline.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+
+
+def test_the_home_is_private_and_telemetry_is_off(settings: Settings) -> None:
+    home = prepare_home(settings)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "dagster.yaml").stat().st_mode) == 0o600
+    with open_instance(settings) as instance:
+        assert not instance.telemetry_enabled
+        assert {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()} == dict.fromkeys(
+            POOLS, 1
+        )
+
+
+def test_a_dagster_yaml_of_the_users_own_is_left_as_it_is(settings: Settings) -> None:
+    settings.dagster_home.mkdir(parents=True)
+    own = settings.dagster_home / "dagster.yaml"
+    own.write_text("telemetry:\n  enabled: false\n# mine\n")
+    prepare_home(settings)
+    assert own.read_text().endswith("# mine\n")
+
+
+def test_processes_that_open_a_fresh_home_at_once_do_not_break_each_other(settings: Settings) -> None:
+    """SQLite tables made twice at once: one of the processes used to die."""
+    code = "from debitura_pipeline.settings import load_settings as l\nfrom debitura_pipeline.orchestration.instance import prepare_home as p\np(l())"
+    env = {**os.environ, "DEBITURA_DATA_DIR": str(settings.data_dir), "DEBITURA_ENVIRONMENT": "sandbox"}
+    env.pop("DAGSTER_HOME", None)
+    started = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+
+
+def a_run(instance: dg.DagsterInstance) -> str:
+    @dg.job
+    def empty() -> None:
+        pass
+
+    return instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED).run_id
+
+
+def test_a_run_whose_process_was_killed_ends_as_failed_and_frees_its_pool(settings: Settings) -> None:
+    """Its slot would otherwise keep every later night waiting for ever."""
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open_instance(settings) as instance:
+        run_id = a_run(instance)
+        mark = process_mark(sleeper.pid)
+        assert mark is not None
+        instance.add_run_tags(run_id, {PROCESS_TAG: mark})
+        instance.event_log_storage.claim_concurrency_slot(WAREHOUSE_POOL, run_id, "step")
+        assert end_dead_runs(instance) == []
+        sleeper.send_signal(signal.SIGKILL)
+        sleeper.wait()
+        assert end_dead_runs(instance) == [run_id]
+        assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+        assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
+        assert end_dead_runs(instance) == []
+
+
+def test_a_run_of_a_living_process_or_of_another_machine_is_left_alone(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        ours, theirs, unmarked = a_run(instance), a_run(instance), a_run(instance)
+        mark_run(instance, ours)
+        instance.add_run_tags(theirs, {PROCESS_TAG: "another-host:1:1"})
+        assert end_dead_runs(instance) == []
+        assert instance.get_run_by_id(unmarked).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+def test_a_process_number_used_again_is_noticed() -> None:
+    mine = process_mark()
+    assert mine is not None
+    assert mine.split(":")[1] == str(os.getpid())
+    time.sleep(0.05)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert process_mark(other.pid) != mine.replace(f":{os.getpid()}:", f":{other.pid}:")
+    finally:
+        other.communicate(b"\n")
+    assert process_mark(other.pid) is None

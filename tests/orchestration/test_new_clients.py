@@ -1,0 +1,202 @@
+"""The sensor over several ticks, on a real sandbox and a real, forgetful instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from debitura_pipeline.definitions import defs
+from debitura_pipeline.onboarding.lifecycle import partition_key
+from debitura_pipeline.orchestration import sensors
+from debitura_pipeline.orchestration.jobs import ONBOARD
+from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.open import open_warehouse
+from tests.orchestration.conftest import Pointed
+from tests.support.sandbox import RunningSandbox
+
+START = datetime.now(UTC)
+
+
+class Ticks:
+    """A daemon by hand: evaluates the sensor, adds what it asks to add, keeps the runs it asks for."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.instance, self.settings = instance, settings
+        self._patch = monkeypatch
+
+    def tick(self, later: timedelta = timedelta()) -> tuple[list[str], str]:
+        """Partition keys of the runs asked for, and the reason where none were; `later`: by this much."""
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: object = None) -> datetime:
+                return datetime.now(UTC) + later
+
+        self._patch.setattr(sensors, "datetime", Clock)
+        with dg.build_sensor_context(instance=self.instance, resources={"debitura": Debitura()}) as context:
+            outcome = sensors.new_clients(context)
+        if isinstance(outcome, dg.SkipReason):
+            return [], str(outcome.skip_message)
+        for request in outcome.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+        message = outcome.skip_reason.skip_message if outcome.skip_reason else ""
+        return [str(request.partition_key) for request in outcome.run_requests or []], str(message)
+
+    def run(self, key: str) -> dg.ExecuteInProcessResult:
+        """Run the onboarding job for one client, as the daemon would."""
+        job = defs.resolve_job_def(ONBOARD)
+        return job.execute_in_process(instance=self.instance, partition_key=key, raise_on_error=False)
+
+    def leave_run(self, key: str, status: dg.DagsterRunStatus) -> None:
+        """A run record as another process would have left it."""
+        job = defs.resolve_job_def(ONBOARD)
+        run = self.instance.create_run_for_job(job, tags={PARTITION_NAME_TAG: key}, status=dg.DagsterRunStatus.STARTED)
+        if status is dg.DagsterRunStatus.FAILURE:
+            self.instance.report_run_failed(run)
+
+
+@pytest.fixture
+def ticks(
+    sandbox_factory: Callable[..., RunningSandbox],
+    point_at: Pointed,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[RunningSandbox, Ticks]:
+    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
+    return sandbox, Ticks(instance, point_at(sandbox), monkeypatch)
+
+
+def add(sandbox: RunningSandbox, tenant: str, **more: object) -> str:
+    added = sandbox.admin("clients", {"tenant": tenant, "cases": 3, "transactions": 4, **more})
+    return partition_key(tenant, added["creditorId"])
+
+
+def states(settings: Settings) -> dict[str, str]:
+    with open_warehouse(settings, read_only=True) as warehouse:
+        return dict(warehouse.rows("SELECT partition_key, state FROM ops.onboarding"))
+
+
+def test_a_new_client_is_found_run_once_and_then_left_alone(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    """The whole way: if this breaks, a partner waits for a client's figures until somebody notices."""
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme/ø 1@x")
+    asked, _ = daemon.tick()
+    assert key == asked[0], "newest first"
+    for wanted in asked:
+        assert daemon.run(wanted).success
+    with open_warehouse(daemon.settings, read_only=True) as warehouse:
+        found = warehouse.rows("SELECT count(*) FROM raw.cases WHERE external_tenant_id = $1", ("acme/ø 1@x",))
+        paid = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE external_tenant_id = $1", ("acme/ø 1@x",))
+    assert (found[0][0], paid[0][0]) == (3, 4)
+    assert states(daemon.settings)[key] == "loaded"
+    again, reason = daemon.tick()
+    assert again == []
+    assert reason == "2 clients are done, 0 wait"
+
+
+def test_an_unsigned_client_waits_and_is_loaded_once_it_has_signed(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "late", signed=False)
+    asked, _ = daemon.tick()
+    assert key in asked
+    outcome = daemon.run(key)
+    assert outcome.success, "not to have signed is no failure"
+    assert [event.asset_key.path[-1] for event in outcome.get_asset_materialization_events()] == ["status"]
+    assert states(daemon.settings)[key] == "waiting_for_signature"
+    assert key not in daemon.tick()[0], "looked at a moment ago"
+    sandbox.admin("sign", {"tenant": "late"})
+    asked, _ = daemon.tick(timedelta(minutes=2))
+    assert key in asked
+    assert daemon.run(key).success
+    assert states(daemon.settings)[key] == "loaded"
+    assert key not in daemon.tick(timedelta(days=2))[0]
+
+
+def test_a_failed_read_is_a_skip_and_not_zero_clients(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme")
+    sandbox.faults({"kind": "status", "status": 403, "path": "/clients", "times": 1})
+    asked, reason = daemon.tick()
+    assert asked == []
+    assert reason.startswith("The clients could not be read, so nothing is decided:")
+    assert "sandbox-key" not in reason
+    assert daemon.instance.get_dynamic_partitions(str(CLIENTS.name)) == []
+    assert key in daemon.tick()[0], "the next tick makes up for it"
+
+
+def test_no_second_run_while_one_is_on(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme")
+    assert key in daemon.tick()[0]
+    daemon.leave_run(key, dg.DagsterRunStatus.STARTED)
+    asked, reason = daemon.tick(timedelta(days=1))
+    assert key not in asked
+    assert asked, "the other client"
+    assert reason == ""
+
+
+def test_a_failed_run_is_tried_again_after_a_pause(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    """A run key, used up by the failure, would have lost the client for good."""
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme")
+    assert key in daemon.tick()[0]
+    daemon.leave_run(key, dg.DagsterRunStatus.FAILURE)
+    assert key not in daemon.tick()[0]
+    assert key in daemon.tick(timedelta(minutes=6))[0]
+
+
+def test_a_tick_that_died_before_its_runs_loses_nobody(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme")
+    first, _ = daemon.tick()
+    second, _ = daemon.tick()
+    assert key in first
+    assert first == second
+
+
+def test_a_tenant_id_used_again_is_onboarded_again(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    """The id alone is no key: the second client under it would never have been loaded."""
+    sandbox, daemon = ticks
+    old = add(sandbox, "acme")
+    for wanted in daemon.tick()[0]:
+        assert daemon.run(wanted).success
+    sandbox.admin("change", {"op": "archive", "tenant": "acme"})
+    new = add(sandbox, "acme")
+    assert new != old
+    assert daemon.tick()[0] == [new]
+    assert daemon.run(new).success
+    assert states(daemon.settings)[new] == "loaded"
+
+
+def test_a_client_withdrawn_before_it_signed_is_closed(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "shy", signed=False)
+    for wanted in daemon.tick()[0]:
+        assert daemon.run(wanted).success
+    sandbox.admin("change", {"op": "archive", "tenant": "shy"})
+    asked, _ = daemon.tick(timedelta(days=2))
+    assert asked == [key], "it is no longer listed, but its partition is not done"
+    assert daemon.run(key).success
+    assert states(daemon.settings)[key] == "gone"
+    assert daemon.tick(timedelta(days=3)) == ([], "2 clients are done, 0 wait")
+
+
+def test_access_that_is_refused_fails_the_run_and_says_why(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    sandbox, daemon = ticks
+    key = add(sandbox, "acme")
+    daemon.tick()
+    sandbox.faults({"kind": "status", "status": 404, "path": "/oauth/token", "times": 1})
+    outcome = daemon.run(key)
+    assert not outcome.success
+    with open_warehouse(daemon.settings, read_only=True) as warehouse:
+        found = warehouse.rows("SELECT state, access_ok, message FROM ops.onboarding WHERE partition_key = $1", (key,))
+    state, access_ok, message = found[0]
+    assert (state, access_ok) == ("signed", False)
+    assert message.startswith("Minting a client's token failed: HTTP 404 on POST /oauth/token")
+    assert key in daemon.tick(timedelta(minutes=6))[0]
