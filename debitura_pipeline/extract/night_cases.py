@@ -53,8 +53,7 @@ class CasesNight(Night):
         ask = self._ask_closed if number == 1 else self._ask_any
         windows = self.months()
         stated = await asyncio.gather(*(ask(window) for window in windows))
-        ledger = self.overlay.ledger() if number == 1 else _all_closed(self.overlay)
-        hunt = Hunt(ask, ledger)
+        hunt = Hunt(ask, self.overlay.ledger(None if number == 1 else CLOSED))
         walks = [hunt.down(window, totals) for window, totals in zip(windows, stated, strict=True)]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
         filters = CLOSED_FILTER if number == 1 else ()
@@ -76,7 +75,9 @@ class CasesNight(Night):
         new = await self.ask(Window(self.last - DAY, None)) if self.last is not None else Totals(0, {})
         was_open = ledger.of(EVERYTHING).get(OPEN, (0, 0))[0]
         closed_now = sum(totals.count for totals in stated) - ledger.of(EVERYTHING).get(CLOSED, (0, 0))[0]
-        walks = sum(expected_cost(w, _without(t, closed_now), ledger) for w, t in zip(windows, stated, strict=True))
+        # More closed ones than ours closed since, and are read one by one; only fewer have to be hunted for.
+        fewer = [(w, t) for w, t in zip(windows, stated, strict=True) if t.count < ledger.of(w).get(CLOSED, (0, 0))[0]]
+        walks = sum(expected_cost(window, totals, ledger) for window, totals in fewer)
         return Forecast(
             (
                 ("totals of windows", float(len(windows) + 1)),
@@ -96,7 +97,8 @@ class CasesNight(Night):
 
     async def _settle_one_by_one(self, rows: Sequence[Missing]) -> None:
         """Read each of these cases by its id; one that the API does not know is gone."""
-        unknown = await self.reader.read_by_id([row.key for row in rows])
+        landed, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
+        self.verified |= {verified.slice: verified for verified in landed}
         await self.take([])
         self.lose([row for row in rows if row.key in unknown])
 

@@ -64,7 +64,19 @@ class Overlay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._connection.close()
+
+    def differs_by(self, other: str) -> bool:
+        """Whether counting by the date `other` would give any row another hour."""
+        return bool(
+            self._one(
+                f"SELECT count(*) FROM before WHERE date_trunc('hour', \"{self._date}\") "
+                f"IS DISTINCT FROM date_trunc('hour', \"{other}\")"
+            )
+        )
 
     def use(self, files: Sequence[Path]) -> None:
         """Lay these landed files over the rows before; of a key in several, the later reading counts."""
@@ -88,10 +100,14 @@ class Overlay:
         if keys:
             self._connection.executemany("INSERT INTO gone VALUES (?)", [[key] for key in keys])
 
-    def ledger(self) -> Ledger:
-        """Counts and sums of the state as it now stands. Rows without a date count in no window."""
+    def ledger(self, as_bucket: str | None = None) -> Ledger:
+        """Counts and sums of the state as it now stands; all rows in one bucket where `as_bucket` names it.
+
+        Rows without a date count in no window.
+        """
+        bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
         rows = self._run(
-            f"SELECT date_trunc('hour', at), bucket, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
+            f"SELECT date_trunc('hour', at), {bucket}, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
             "WHERE at IS NOT NULL GROUP BY ALL"
         ).fetchall()
         return Ledger((at.astimezone(UTC), bucket, count, Decimal(usd)) for at, bucket, count, usd in rows)

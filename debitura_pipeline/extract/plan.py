@@ -1,12 +1,13 @@
 """What a sync reads and what it costs: a pure function of what the warehouse knows.
 
-Belongs here: the choice of plan. Does not: requests. Used by `sync.py`. Two plans so far, both reading everything: `small`,
-where that is cheap and so always right, and `full`, the first one or one asked for.
+Belongs here: the choice of plan. Does not: requests. Used by `sync/`. Two plans read everything: `small`, where that is
+cheap and so always right, and `full`, the first one or one asked for. `nightly` reads what changed and proves the rest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from debitura_pipeline.extract.read import PAGE_ROWS
 from debitura_pipeline.extract.windows import Filters, Slice, Window
@@ -16,9 +17,10 @@ SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the warehouse knows of a resource before the sync: rows that are live now."""
+    """What the warehouse knows of a resource before the sync: rows that are live, how far it was read last."""
 
     live_rows: int
+    last_upper: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,22 @@ class Plan:
     requests: int
 
 
-def plan(known: Knowledge, *, full: bool = False, tenant: str | None = None) -> Plan:
-    """The plan for one resource, or for one tenant's part of it. An empty warehouse is read in full."""
+def plan(
+    resource: str,
+    known: Knowledge,
+    *,
+    full: bool = False,
+    tenant: str | None = None,
+    small_requests: int = SMALL_REQUESTS,
+) -> Plan:
+    """The plan for one resource, or for one tenant's part of it. An empty warehouse is read in full, clients always."""
     filters: Filters = (("ExternalTenantId", tenant),) if tenant is not None else ()
     whole = Slice(Window(None, None), filters)
     requests = max(1, -(-known.live_rows // PAGE_ROWS))
-    is_small = known.live_rows > 0 and requests < SMALL_REQUESTS
-    mode = "client" if tenant is not None else "small" if is_small and not full else "full"
+    if tenant is not None:
+        mode = "client"
+    elif full or known.live_rows == 0:
+        mode = "full"
+    else:
+        mode = "small" if requests < small_requests or resource == "clients" else "nightly"
     return Plan(mode, whole, (whole,), requests)

@@ -13,18 +13,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from debitura_pipeline.api.client import ApiClient, Page
-from debitura_pipeline.api.listings import Listing, Query
+from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import DAWN, Filters, Slice
+from debitura_pipeline.extract.windows import DAWN, Filters, Slice, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
 PAGE_ROWS = 100  # the API's largest page
 MAX_WINDOW_ROWS = 3_000  # 30 pages, some 3 MB: cheap to read again when the list moved, and a month of most partners
 EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
+BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
 MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up
 
 
@@ -104,8 +106,30 @@ class Reader:
             first = await self._page(slice_, 1)
             shaped, _ = await self._whole(slice_, first)
             if shaped is not None:
-                return await self._land(slice_, first, shaped, attempt)
+                return await self._land(slice_, Totals.of(first.envelope), shaped, attempt)
         return None
+
+    async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
+        """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
+        landed: list[VerifiedWindow] = []
+        unknown: set[str] = set()
+        for start in range(0, len(keys), BY_ID_ROWS):
+            chunk = keys[start : start + BY_ID_ROWS]
+            what = f"Reading one of the {self.listing.resource} by its id"
+            bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
+            unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
+            found = [body for body in bodies if body is not None]
+            if found:
+                landed.append(await self._land_rows(found))
+        return landed, unknown
+
+    async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
+        """Rows that came alone, as one page of a listing; the slow road takes them, whatever their spelling."""
+        page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
+        shaped = await self._shape([page], is_canonical=False)
+        totals = Totals(shaped.distinct_keys, {})
+        slice_ = Slice(Window(None, None), (("Id", str(self._next_seq)),))
+        return await self._land(slice_, totals, shaped, 1)
 
     async def _read_or_split(self, slice_: Slice, again: bool) -> tuple[list[VerifiedWindow], tuple[Slice, ...]]:
         if slice_ in self.landed and not again:
@@ -121,7 +145,7 @@ class Reader:
                     return [], parts
             shaped, fault = await self._whole(slice_, first)
             if shaped is not None:
-                return [await self._land(slice_, first, shaped, attempt)], ()
+                return [await self._land(slice_, Totals.of(first.envelope), shaped, attempt)], ()
         parts = slice_.split(self.earliest or self.upper, self.upper)
         if parts:  # smaller windows have a better chance to hold still
             return [], parts
@@ -141,15 +165,16 @@ class Reader:
         if any(Totals.of(page.envelope).version != version for page in pages):
             return None, "its pages state different totals"
         canonical = all(page.envelope.is_canonical for page in pages)
-        shaped = await asyncio.get_running_loop().run_in_executor(
-            self.shaping,
-            lambda: self.shaper.shape(self.listing.resource, [page.body for page in pages], canonical=canonical),
-        )
+        shaped = await self._shape([page.body for page in pages], is_canonical=canonical)
         if shaped.distinct_keys != first.envelope.total_results:
             return None, f"{shaped.distinct_keys} distinct keys for {first.envelope.total_results} rows announced"
         return shaped, ""
 
-    async def _land(self, slice_: Slice, first: Page, shaped: Shaped, attempt: int) -> VerifiedWindow:
+    async def _shape(self, pages: list[bytes], *, is_canonical: bool) -> Shaped:
+        shape = partial(self.shaper.shape, self.listing.resource, pages, canonical=is_canonical)
+        return await asyncio.get_running_loop().run_in_executor(self.shaping, shape)
+
+    async def _land(self, slice_: Slice, totals: Totals, shaped: Shaped, attempt: int) -> VerifiedWindow:
         seq, self._next_seq = self._next_seq, self._next_seq + 1
         file = f"{seq:06d}.parquet" if shaped.good else None
         sha256 = None
@@ -159,7 +184,7 @@ class Reader:
         verified = VerifiedWindow(
             slice_,
             seq,
-            Totals.of(first.envelope),
+            totals,
             shaped.rows,
             shaped.distinct_keys,
             attempt,

@@ -21,16 +21,17 @@ from debitura_pipeline.api.listings import LISTINGS
 from debitura_pipeline.errors import DebituraError, ShrinkRefused
 from debitura_pipeline.extract.control import control_totals, per_client_totals
 from debitura_pipeline.extract.evidence import Totals
-from debitura_pipeline.extract.plan import Knowledge, Plan, plan
-from debitura_pipeline.extract.prove import Proof, prove
+from debitura_pipeline.extract.night import Forecast
+from debitura_pipeline.extract.plan import SMALL_REQUESTS, Knowledge, Plan, plan
 from debitura_pipeline.extract.read import Progress, Reader
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.store import SyncFolder, discard, folders
 from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.land import BEFORE, Ground, Landing, forecast, land, land_nightly, survey
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.base import FailedSync, Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -50,14 +51,16 @@ def sync(
     allow_shrink: bool = False,
     progress: Callable[[Progress], None] | None = None,
     tools: Tools | None = None,
+    small_requests: int = SMALL_REQUESTS,
 ) -> list[SyncReport]:
     """Read, prove and merge `resources`, each whole; one report each, in the order clients, cases, transactions.
 
-    Raises the DebituraError that ended the first resource that failed; those before it stay merged.
+    A resource that takes fewer than `small_requests` is read whole each time. Raises the DebituraError that ended the first resource that failed; those before it stay merged.
     """
 
     async def work(session: _Session) -> list[SyncReport]:
         wanted = [resource for resource in RESOURCES if resource in resources]
+        session.small_requests = small_requests
         return [await session.resource(resource, full=full, allow_shrink=allow_shrink) for resource in wanted]
 
     return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
@@ -115,6 +118,7 @@ class _Session:
     shaping: ThreadPoolExecutor
     progress: Callable[[Progress], None] | None
     partner: tuple[str | None, Decimal | None]
+    small_requests: int = SMALL_REQUESTS
 
     def __post_init__(self) -> None:
         """The API's clock, from its first answer; the machine's where it gave none."""
@@ -134,22 +138,62 @@ class _Session:
     ) -> SyncReport:
         """One resource: plan, read, prove, land, merge, compare totals. A failure leaves its line in `ops.syncs`."""
         self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
-        with open_warehouse(self.settings) as warehouse:
-            warehouse.prepare()
-            chosen = plan(Knowledge(_live_rows(warehouse, resource)), full=full, tenant=tenant)
-            folder = self._folder(warehouse, resource, chosen, tenant)
+        known, chosen, folder, ground = self._prepare(resource, tenant, full)
         try:
             if folder.end is None:
-                await self._land(folder, resource, chosen)
+                reader = self._reader(resource, folder)
+                if ground is not None:
+                    at, days = folder.instant("at"), self.settings.refresh_days
+                    self._close(folder, await land_nightly(reader, ground, known, self.partner[0], at, days))
+                else:
+                    self._close(folder, await land(reader, chosen, self.partner[0]))
             return self._merge(folder, allow_shrink)
         except DebituraError as error:
             self._note_failure(folder, error)
             raise
 
+    async def forecast(self, resource: str) -> tuple[Plan, Forecast | None]:
+        """The plan for one resource and, of a nightly one, what it will cost; nothing is kept."""
+        known, chosen, folder, ground = self._prepare(resource, None, False)
+        try:
+            if ground is None:
+                return chosen, None
+            reader = self._reader(resource, folder)
+            at, days = folder.instant("at"), self.settings.refresh_days
+            return chosen, await forecast(reader, ground, known, self.partner[0], at, days)
+        finally:
+            discard(folder)
+
+    def _prepare(
+        self, resource: str, tenant: str | None, full: bool
+    ) -> tuple[Knowledge, Plan, SyncFolder, Ground | None]:
+        """What the warehouse knows, the plan that follows from it, the folder to land in. The warehouse is shut again."""
+        with open_warehouse(self.settings) as warehouse:
+            warehouse.prepare()
+            known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
+            chosen = plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
+            folder = self._folder(warehouse, resource, chosen, tenant)
+            ground = None
+            if folder.begin["mode"] == "nightly" and folder.end is None:
+                ground = survey(warehouse, resource, self.partner[0], folder.path)
+        return known, chosen, folder, ground
+
+    def _reader(self, resource: str, folder: SyncFolder) -> Reader:
+        return Reader(
+            self.client,
+            self.shaper,
+            self.shaping,
+            folder,
+            LISTINGS[resource],
+            folder.instant("upper_bound"),
+            self.settings.concurrency,
+            self.progress,
+        )
+
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
         """The folder of an interrupted sync of the same kind, or a new one."""
         at = self.now()
-        newest = _newest_merge(warehouse, resource)
+        newest = _newest(warehouse, resource)
         for folder in folders(self.settings.landing_dir, resource):
             if not folder.is_open:
                 continue
@@ -168,27 +212,18 @@ class _Session:
             mode=chosen.mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
         )  # fmt: skip
 
-    async def _land(self, folder: SyncFolder, resource: str, chosen: Plan) -> None:
-        """Read and prove what the plan names; the journal's end line is the certificate."""
-        reader = Reader(
-            self.client,
-            self.shaper,
-            self.shaping,
-            folder,
-            LISTINGS[resource],
-            folder.instant("upper_bound"),
-            self.settings.concurrency,
-            self.progress,
-        )
-        proof: Proof = await prove(reader, chosen.whole, await reader.read(chosen.slices), self.partner[0])
+    def _close(self, folder: SyncFolder, landing: Landing) -> None:
+        """The journal's end line: from now on the folder is a certificate and can be merged."""
         folder.append(
             "end",
-            windows=[window.seq for window in proof.windows],
-            api=proof.totals.as_json(),
+            windows=[window.seq for window in landing.windows],
+            api=landing.totals.as_json(),
+            gone=landing.gone,
+            unproven=landing.unproven,
             finished_at=self.now(),
             requests=self.client.stats.requests - self._requests,
             retries=self.client.stats.retries - self._retries,
-            message=self.message,
+            message="; ".join(filter(None, [self.message, *landing.unproven])) or None,
         )
 
     def _merge(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
@@ -219,16 +254,19 @@ class _Session:
         try:
             with open_warehouse(self.settings) as warehouse:
                 begin = folder.begin
-                warehouse.record_failure(
-                    begin["sync_id"],
-                    begin["resource"],
-                    begin["mode"],
-                    folder.instant("at"),
-                    self.now(),
-                    self.client.stats.requests - self._requests,
-                    self.client.stats.retries - self._retries,
-                    str(error),
+                failed = FailedSync(
+                    sync_id=begin["sync_id"],
+                    resource=begin["resource"],
+                    mode=begin["mode"],
+                    at=folder.instant("at"),
+                    started_at=folder.instant("at"),
+                    finished_at=self.now(),
+                    upper_bound=folder.instant("upper_bound"),
+                    requests=self.client.stats.requests - self._requests,
+                    retries=self.client.stats.retries - self._retries,
+                    rows_read=sum(line["rows"] for line in folder.of("window")),
                 )
+                warehouse.record_failure(failed, str(error))
         except DebituraError as second:
             log.warning("the failed sync could not be noted: %s", second)
 
@@ -237,8 +275,10 @@ def _live_rows(warehouse: Warehouse, resource: str) -> int:
     return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
 
 
-def _newest_merge(warehouse: Warehouse, resource: str) -> datetime | None:
-    found = warehouse.rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,))
+def _newest(warehouse: Warehouse, resource: str, condition: str = "") -> datetime | None:
+    """Upper bound of the last merged sync of a resource."""
+    sql = f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' {condition}"
+    found = warehouse.rows(sql, (resource,))
     return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
 
 
@@ -249,6 +289,7 @@ def _partner_text(partner: tuple[str | None, Decimal | None]) -> list[str | None
 def _drop_superseded(folder: SyncFolder) -> None:
     """Remove files of readings that were done again: the folder then holds each row's last reading only."""
     used = {window.file for window in used_windows(folder)}
+    (folder.path / BEFORE).unlink(missing_ok=True)
     for path in folder.path.glob("*.parquet"):
         if path.name not in used:
             path.unlink()
