@@ -15,8 +15,6 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
-import numpy as np
-
 from debitura_pipeline.sandbox import admin, catalog, customer, onboarding, webhooks
 from debitura_pipeline.sandbox.changes import Entry
 from debitura_pipeline.sandbox.clock import SimulatedClock
@@ -155,10 +153,10 @@ class Sandbox:
             wanted = str(UUID(id_))
         except ValueError:
             return None
-        kept, table = self.world.kept, self.world.table(resource)
-        name = f"ids of {resource}"
-        if len(kept.get(name, ())) != len(table):
-            kept[name] = {text: row for row, text in enumerate(self.world.ids(resource, np.arange(len(table))))}
+        kept, ids = self.world.kept, self.world.all_ids(resource)
+        name = f"rows of {resource}"
+        if len(kept.get(name, ())) != len(ids):
+            kept[name] = {text: row for row, text in enumerate(ids)}
         row: int | None = kept[name].get(wanted)
         return row if row is not None and self.world.live(resource)[row] else None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from debitura_pipeline.sandbox import codes, names
 from debitura_pipeline.sandbox.codes import NULL_US
-from debitura_pipeline.sandbox.columns import UNIT, from_us, references
+from debitura_pipeline.sandbox.columns import UNIT, from_us
 from debitura_pipeline.sandbox.places import COUNTRIES, CURRENCIES, PARTNERS
 from debitura_pipeline.sandbox.world import World
 
@@ -111,7 +111,7 @@ def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict
         "onboardingDone": bool(table["done"][row]),
         "onboardingLinks": {"url": onboarding_url(world, row)},
         "client": {
-            "id": world.ids("clients", np.array([row]))[0],
+            "id": world.all_ids("clients")[row],
             "companyName": world.company_name(row),
             "officeEmail": office_email(world, row),
             "country": place.name,
@@ -153,7 +153,7 @@ def client_brief(world: World, row: int) -> dict[str, Any]:
     """The client as cases and transactions name it."""
     return {
         "externalTenantId": world.clients["tenant"][row],
-        "creditorId": world.ids("clients", np.array([row]))[0],
+        "creditorId": world.all_ids("clients")[row],
         "companyName": world.company_name(row),
     }
 
@@ -167,8 +167,8 @@ def case_document(world: World, row: int) -> dict[str, Any]:
     cases, client = world.cases, int(table["client"])
     partner, rate = int(table["partner"]), int(cases["rate"][row])
     return {
-        "id": world.ids("cases", np.array([row]))[0],
-        "reference": references(np.array([row]), world.salts["cases"])[0].decode(),
+        "id": world.all_ids("cases")[row],
+        "reference": world.all_references()[row],
         "creditorReference": creditor_reference(world, row),
         "client": client_brief(world, client) | {"contacts": contacts(world, client)},
         "debtor": {
@@ -195,20 +195,19 @@ def case_document(world: World, row: int) -> dict[str, Any]:
     }
 
 
-def transaction_document(world: World, row: int) -> dict[str, Any]:
+def transaction_document(world: World, row: int, fee_usd: Decimal, revenue_usd: Decimal) -> dict[str, Any]:
     """One transaction, as TransactionItem."""
     table = world.transactions
-    case, one = int(table["case"][row]), np.array([row])
+    case = int(table["case"][row])
     is_recognized = bool(table["platform"][row] == codes.RECEIVED)
-    fee_usd = money(world.usd(one, "fee")[0])
     currency = CURRENCIES[table["currency"][row]]
     return {
-        "transactionId": world.ids("transactions", one)[0],
+        "transactionId": world.all_ids("transactions")[row],
         "date": instant(table["date"][row], row),
         "client": client_brief(world, int(world.cases["client"][case])),
         "case": {
-            "invoiceId": world.ids("cases", np.array([case]))[0],
-            "caseReference": references(np.array([case]), world.salts["cases"])[0].decode(),
+            "invoiceId": world.all_ids("cases")[case],
+            "caseReference": world.all_references()[case],
             "debtorName": names.debtor_name(int(world.cases["head"][case]), int(world.cases["tail"][case])),
             "originalAmount": money(world.cases["gross"][case]),
             "currency": CURRENCIES[world.cases["currency"][case]],
@@ -221,7 +220,7 @@ def transaction_document(world: World, row: int) -> dict[str, Any]:
         "earnings": {
             "currency": currency,
             "debituraRevenue": money(table["revenue"][row]),
-            "debituraRevenueUsd": money(world.usd(one, "revenue")[0]),
+            "debituraRevenueUsd": revenue_usd,
             "referralFeePercentage": money(table["rate"][row]),
             "referralFeeAmount": money(table["fee"][row]),
             "referralFeeAmountUsd": fee_usd,
@@ -241,10 +240,13 @@ def transaction_document(world: World, row: int) -> dict[str, Any]:
 
 def truth(world: World, resource: str) -> Iterator[dict[str, Any]]:
     """Every live row of `resource`, in no promised order, straight from the columns."""
-    rows = np.flatnonzero(world.live(resource)).tolist()
+    rows = np.flatnonzero(world.live(resource))
     if resource == "clients":
         stats = world.client_stats()
-        yield from (client_document(world, row, stats) for row in rows)
+        yield from (client_document(world, row, stats) for row in rows.tolist())
+    elif resource == "cases":
+        yield from (case_document(world, row) for row in rows.tolist())
     else:
-        write = case_document if resource == "cases" else transaction_document
-        yield from (write(world, row) for row in rows)
+        fees, revenues = world.usd(rows, "fee").tolist(), world.usd(rows, "revenue").tolist()
+        for row, fee, revenue in zip(rows.tolist(), fees, revenues, strict=True):
+            yield transaction_document(world, row, money(fee), money(revenue))

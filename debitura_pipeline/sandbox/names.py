@@ -84,6 +84,7 @@ def _draws(number: int, salt: int, count: int) -> list[int]:
     return [int(value >> np.uint64(8)) for value in mix(np.arange(count) + number * 64, salt)]
 
 
+@cache
 def company_name(number: int, country: int) -> str:
     """A client's name; the number in it keeps names apart once the brands are used up."""
     forms = COUNTRIES[country].forms
@@ -91,11 +92,13 @@ def company_name(number: int, country: int) -> str:
     return f"{BRANDS[number % len(BRANDS)]}{suffix} {forms[_draws(number, 11, 1)[0] % len(forms)]}"
 
 
+@cache
 def mail_domain(number: int) -> str:
     """Domain of a client's addresses, in a top-level domain that cannot exist."""
     return f"{_plain(BRANDS[number % len(BRANDS)])}-{number}.example"
 
 
+@cache
 def people(number: int, country: int) -> tuple[User, ...]:
     """One to three users of a client; the first went through onboarding."""
     draws = _draws(number, 12, 16)
@@ -109,12 +112,14 @@ def people(number: int, country: int) -> tuple[User, ...]:
     return tuple(users)
 
 
+@cache
 def street_address(number: int) -> str:
     """A postal address."""
     draws = _draws(number, 13, 2)
     return f"{STREETS[draws[0] % len(STREETS)]} {draws[1] % 400 + 1}, {number % 9 + 1}. tv."
 
 
+@cache
 def director(number: int, country: int) -> Kyc:
     """What the client's director stated for KYC."""
     draws = _draws(number, 14, 5)

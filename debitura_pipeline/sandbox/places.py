@@ -91,7 +91,8 @@ BRANDS = (
     "Nordlys Handel", "Brightwater", "Kobalt Systems", "Fjordline Supply", "Quartz & Pine", "Solvang Energi", "Petite Fabrique",
     "Casa Lumbre", "Vela Marine", "Zephyr Tools", "Ælfheim Print", "Grøn Kurv", "Oakfield Leasing", "Tritonwerk", "Blauwe Reiger",
     "Źródło Water", "Halcyon Medical", "Miel \"Dorée\"", "Rakuen Trading", "Åben Kontor", "Pixel & Sønner", "Terraform Agri",
-    "Ivory Lane", "Kestrel Freight", "Lagom Living", "Monte Verde", "Ωmega Parts", "Saffron Travel", "Umbra Lighting", "Willowbrook",
+    "Ivory Lane", "Kestrel Freight", "Lagom Living", "Monte Verde", "Ωmega Parts", "Saffron Travel", "Umbra Lighting",
+    "Willowbrook",
 )  # fmt: skip
 
 

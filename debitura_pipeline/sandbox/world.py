@@ -6,7 +6,7 @@ serving it. Pure: no clock, no files, no network. Rows are never removed, only m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from debitura_pipeline.sandbox import codes, names
-from debitura_pipeline.sandbox.codes import DAY_US, NULL_US, Flags, Ints
-from debitura_pipeline.sandbox.columns import Array, Columns, to_us, uuids
+from debitura_pipeline.sandbox.codes import DAY_US, Flags, Ints
+from debitura_pipeline.sandbox.columns import Array, Columns, references, to_us, uuids
 from debitura_pipeline.sandbox.exchange import Exchange
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -135,6 +135,21 @@ class World:
         """UUIDs of rows."""
         return [text.decode() for text in uuids(np.asarray(rows), self.salts[resource]).tolist()]
 
+    def all_ids(self, resource: str) -> list[str]:
+        """UUIDs of all rows, by row number; kept, for those who ask row by row."""
+        return self._all(resource, uuids)
+
+    def all_references(self) -> list[str]:
+        """References of all cases, by row number; kept likewise."""
+        return self._all("cases", references)
+
+    def _all(self, resource: str, write: Callable[[Array, int], Array]) -> list[str]:
+        name, count = f"{write.__name__} of {resource}", len(self.table(resource))
+        if len(self.kept.get(name, ())) != count:
+            self.kept[name] = [text.decode() for text in write(np.arange(count), self.salts[resource]).tolist()]
+        texts: list[str] = self.kept[name]
+        return texts
+
     def find_tenant(self, tenant: str) -> int | None:
         """Row of the active client under this id; None where there is none."""
         for row in range(len(self.clients) - 1, -1, -1):
@@ -180,8 +195,3 @@ class World:
         earned = np.zeros(size, dtype=np.int64)
         np.add.at(earned, self.client_of("transactions", rows), self.usd(rows, "fee"))
         return np.bincount(owners, minlength=size), np.bincount(closed, minlength=size), earned
-
-
-def null_if_absent(values: Iterable[int]) -> list[int | None]:
-    """Instants with None in the place of the mark for "no instant"."""
-    return [None if value == NULL_US else value for value in values]

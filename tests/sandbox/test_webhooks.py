@@ -1,0 +1,143 @@
+"""Webhooks: subscriptions, signatures, real deliveries, attempts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from debitura_pipeline.sandbox.app import AppOptions
+from debitura_pipeline.sandbox.webhooks import DELAYS_S
+from tests.sandbox.local import LocalSandbox, exact
+
+HOOK = {"url": "https://hooks.example/in", "events": ["case.created", "case.updated", "client.linked"]}
+NOW = 1_767_600_000.0
+
+
+def subscribe(sandbox, **changes):
+    return exact(sandbox.call("POST", "/v1/Webhooks", HOOK | changes).body)
+
+
+def test_secret_is_shown_once_and_again_after_rotation():
+    sandbox = LocalSandbox()
+    made = subscribe(sandbox)
+    path = f"/v1/Webhooks/{made['id']}"
+    assert len(base64.b64decode(made["secret"])) == 32
+    assert sandbox.get(path)["secret"] is None
+    assert [hook["secret"] for hook in sandbox.get("/v1/Webhooks")] == [None]
+    rotated = exact(sandbox.call("PUT", path, {"regenerateSecret": True}).body)
+    assert rotated["secret"] not in (None, made["secret"])
+    assert exact(sandbox.call("PUT", path, {"events": ["case.closed"]}).body)["secret"] is None
+    assert sandbox.call("DELETE", path).status == 204
+    assert sandbox.call("GET", path).status == 404
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"url": "http://hooks.example/in"}, {"url": "nonsense"}, {"events": []}, {"events": ["payment.created"]}]
+)
+def test_wrong_subscriptions_are_refused(wrong):
+    assert LocalSandbox().call("POST", "/v1/Webhooks", HOOK | wrong).status == 400
+
+
+def test_local_targets_are_refused_where_the_sandbox_is_strict():
+    strict = LocalSandbox(app=AppOptions(has_rate_limit=False, accepts_local_webhooks=False))
+    assert strict.call("POST", "/v1/Webhooks", HOOK | {"url": "https://127.0.0.1:1/in"}).status == 400
+
+
+def test_a_moving_world_announces_what_was_subscribed_to():
+    sandbox = LocalSandbox(wall=lambda: NOW)
+    secret = subscribe(sandbox)["secret"]
+    sandbox.app.change({"op": "advance", "days": 5})
+    sent = []
+    count = sandbox.app.webhooks.deliver_due(NOW, lambda url, body, headers: sent.append((body, headers)) or 200)
+    assert count == len(sent) > 5
+    names = {headers["X-Debitura-Event"] for _, headers in sent}
+    assert names == {"case.created", "case.updated", "client.linked"}
+    for body, headers in sent:
+        stamp, _, digest = headers["X-Debitura-Signature"].removeprefix("t=").partition(",v1=")
+        assert stamp == headers["X-Debitura-Timestamp"] == str(int(NOW))
+        expected = hmac.new(base64.b64decode(secret), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        assert hmac.compare_digest(digest, expected)
+        envelope = exact(body)
+        assert envelope.keys() == {"id", "specVersion", "event", "timestamp", "data", "links"}
+        assert envelope["data"]["externalTenantId"]
+    assert len({exact(body)["id"] for body, _ in sent}) == len(sent)
+    updated = [exact(body)["data"] for body, headers in sent if headers["X-Debitura-Event"] == "case.updated"]
+    assert all(data["oldLifecycle"] != data["newLifecycle"] for data in updated)
+
+
+def test_eight_failed_attempts_switch_a_subscription_off_until_it_is_switched_on():
+    clock = [NOW]
+    sandbox = LocalSandbox(wall=lambda: clock[0])
+    made = subscribe(sandbox)
+    event = {"eventType": "client.linked", "externalTenantId": "tenant-002"}
+    assert exact(sandbox.call("POST", "/v1/Webhooks/test", event).body)["enqueuedCount"] == 1
+    tried = []
+    for second in range(0, sum(DELAYS_S) + 1, 60):
+        clock[0] = NOW + second
+        tried += [second] * sandbox.app.webhooks.deliver_due(clock[0], lambda *_: 503)
+    assert tried == [sum(DELAYS_S[: n + 1]) for n in range(8)]
+    path = f"/v1/Webhooks/{made['id']}"
+    assert (sandbox.get(path)["isActive"], sandbox.get(path)["disabledReason"]) == (False, "8 attempts failed.")
+    assert exact(sandbox.call("POST", "/v1/Webhooks/test", event).body)["enqueuedCount"] == 0
+    on = exact(sandbox.call("PUT", path, {"isActive": True}).body)
+    assert (on["isActive"], on["disabledReason"]) == (True, None)
+
+
+def test_410_switches_off_at_once():
+    sandbox = LocalSandbox(wall=lambda: NOW)
+    made = subscribe(sandbox)
+    sandbox.call("POST", "/v1/Webhooks/test", {"eventType": "client.linked", "externalTenantId": "tenant-002"})
+    sandbox.app.webhooks.deliver_due(NOW, lambda *_: 410)
+    assert not sandbox.get(f"/v1/Webhooks/{made['id']}")["isActive"]
+
+
+def test_test_events_need_their_subject_and_the_test_environment():
+    sandbox, production = LocalSandbox(), LocalSandbox(is_test_environment=False)
+    case = sandbox.get("/cases")["cases"][0]["id"]
+    for body, status in (
+        ({"eventType": "case.closed", "caseId": case}, 200),
+        ({"eventType": "case.closed"}, 400),
+        ({"eventType": "case.closed", "caseId": "00000000-0000-4000-8000-000000000000"}, 404),
+        ({"eventType": "client.linked", "externalTenantId": "nobody"}, 404),
+        ({"eventType": "cases.replay_failed"}, 400),
+    ):
+        assert sandbox.call("POST", "/v1/Webhooks/test", body).status == status
+    assert production.call("POST", "/v1/Webhooks/test", {"eventType": "case.closed", "caseId": case}).status == 403
+
+
+def test_events_arrive_over_http(sandbox_factory):
+    arrived = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            arrived.append((self.headers["X-Debitura-Event"], self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if len(arrived) == 1 else 204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        sandbox = sandbox_factory(webhook_delay_scale=0.001)
+        url = f"http://127.0.0.1:{server.server_port}/in"
+        assert sandbox.send("POST", "/v1/Webhooks", {"url": url, "events": ["client.linked"]})[0] == 200
+        sandbox.admin("clients", {"tenant": "announced"})
+        deadline = time.monotonic() + 20
+        while len(arrived) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [name for name, _ in arrived] == ["client.linked", "client.linked"]
+        assert arrived[0][1] == arrived[1][1]
+        assert exact(arrived[0][1])["data"]["externalTenantId"] == "announced"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
