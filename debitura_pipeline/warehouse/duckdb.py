@@ -7,26 +7,30 @@ the file (`open.py`), the merge itself. Made by `open.py`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
-from debitura_pipeline.warehouse.base import LandedSync
+from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
 from debitura_pipeline.warehouse.tables import Columns
 
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. The process needs about 150 MiB more.
 MEMORY_LIMIT = "256MiB"
+# For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
+MEMORY_LIMIT_AT_NEED = "1GiB"
 # Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
 # one thread fills whole row groups, which the checkpoint then need not pack again.
 ROWS_FOR_TWO_THREADS = 1_000_000
 ROWS_PER_INSERT = 200
+
+T = TypeVar("T")
 
 
 class DuckDbWarehouse(SqlWarehouse):
@@ -61,6 +65,13 @@ class DuckDbWarehouse(SqlWarehouse):
         except BaseException:
             self._roll_back()
             raise
+
+    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
+        return self._with_memory(lambda: super(DuckDbWarehouse, self).merge(landed, allow_shrink=allow_shrink))
+
+    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
+        syncs = list(landed)
+        return self._with_memory(lambda: super(DuckDbWarehouse, self).replay(syncs))
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
         result = self._run_bare(sql, params)
@@ -102,6 +113,10 @@ class DuckDbWarehouse(SqlWarehouse):
         for name in (*TEMPORARY_TABLES, "merge_repeats"):
             self.run(f"DROP TABLE IF EXISTS temp.main.{name}")
 
+    def export(self, sql: str, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._run_bare(f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet)")
+
     def close(self) -> None:
         self._connection.close()
         shutil.rmtree(self._spill, ignore_errors=True)
@@ -133,6 +148,15 @@ class DuckDbWarehouse(SqlWarehouse):
             f"CREATE TEMPORARY VIEW incoming AS SELECT * FROM landed AS l {latest.format(key) if repeated else ''}"
         )
         return int(total - repeated)
+
+    def _with_memory(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except WarehouseError as error:
+            if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise
+        self._run_bare(f"SET memory_limit = '{MEMORY_LIMIT_AT_NEED}'")
+        return work()
 
     def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         try:

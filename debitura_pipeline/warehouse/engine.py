@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
@@ -54,6 +55,10 @@ class SqlWarehouse(ABC):
     @abstractmethod
     def unstage(self) -> None:
         """Drop `incoming` and the temporary tables, where they are."""
+
+    @abstractmethod
+    def export(self, sql: str, path: Path) -> None:
+        """Write what a query gives into a Parquet file, mode 0600."""
 
     @abstractmethod
     def close(self) -> None:
@@ -140,9 +145,10 @@ class SqlWarehouse(ABC):
         if found:
             ended = self.run(*merge.remove_open_versions(table, at))
             self.run(*merge.remove_momentary_versions(table, at))
+            for sql, params in merge.mark_deleted(table, at):
+                _expect(f"deleted {table.resource}", self.run(sql, params), deleted)
             ended += self.run(*merge.close_versions(table, at))
             _expect(f"open versions of {table.resource}", ended, changed + deleted + followed)
-            _expect(f"deleted {table.resource}", self.run(*merge.mark_deleted(table, at)), deleted)
             outdated = self.run(*merge.remove_outdated(table))
             _expect(f"outdated {table.resource}", outdated, changed + returned + followed)
             rewritten = sum(found.get(name, 0) for name in REWRITTEN)

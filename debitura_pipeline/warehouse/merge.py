@@ -147,21 +147,21 @@ def remove_momentary_versions(table: Table, at: datetime) -> Statement:
     )
 
 
+def mark_deleted(table: Table, at: datetime) -> Iterator[Statement]:
+    """Current rows and their open versions, which are closed thereafter."""
+    key = quoted(table.key)
+    for target, which in ((current(table), "_deleted_at IS NULL"), (history(table), "_valid_to IS NULL")):
+        yield (
+            f"""UPDATE {target} AS t SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
+            WHERE t.{key} = d.key AND d.action = 'deleted' AND t.{which}""",
+            (at,),
+        )
+
+
 def close_versions(table: Table, at: datetime) -> Statement:
     return (
-        f"""UPDATE {history(table)} AS h
-        SET _valid_to = CAST($1 AS TIMESTAMPTZ),
-            _deleted_at = CASE WHEN d.action = 'deleted' THEN CAST($1 AS TIMESTAMPTZ) END
-        FROM merge_delta AS d
+        f"""UPDATE {history(table)} AS h SET _valid_to = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
         WHERE h.{quoted(table.key)} = d.key AND h._valid_to IS NULL AND d.action IN ('changed', 'deleted')""",
-        (at,),
-    )
-
-
-def mark_deleted(table: Table, at: datetime) -> Statement:
-    return (
-        f"""UPDATE {current(table)} AS c SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
-        WHERE c.{quoted(table.key)} = d.key AND d.action = 'deleted'""",
         (at,),
     )
 
