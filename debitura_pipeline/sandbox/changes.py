@@ -19,6 +19,7 @@ from debitura_pipeline.sandbox.listing import DATES
 from debitura_pipeline.sandbox.world import RESOURCES, World
 
 Entry = dict[str, Any]
+MOST_DAYS = 400  # at once; each day of a large world takes half a second
 
 
 class UnknownChangeError(Exception):
@@ -34,7 +35,10 @@ def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 
 def _advance(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    events = evolve.advance(world, int(entry["days"]))
+    days = int(entry["days"])
+    if not 0 <= days <= MOST_DAYS:
+        raise UnknownChangeError(f"days is {days}, outside 0 to {MOST_DAYS}")
+    events = evolve.advance(world, days)
     return {"day": world.day}, events
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from debitura_pipeline.errors import DebituraError
 
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 60.0  # one that moves a large world answers late; a dead one refuses at once
 CHANGE_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +148,12 @@ def _start(home: Path, arguments: Sequence[str]) -> tuple[subprocess.Popen[str],
     ]  # fmt: skip
     path = os.pathsep.join([str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,  # Ctrl-C is for us: the sandbox has to outlive what we still do with it
     )
     assert process.stdout is not None
     line = process.stdout.readline()

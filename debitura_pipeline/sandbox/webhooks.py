@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DELAYS_S = (0, 60, 120, 240, 480, 960, 1_800, 1_800)  # before each of the eight attempts: an hour and a half in all
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_URL = 1_024
+KEPT_DELIVERIES = 10_000  # beyond this, those that are over are forgotten
 Post = Callable[[str, bytes, dict[str, str]], int]  # sends; gives the status, 0 where no answer came
 
 
@@ -102,6 +103,8 @@ class Webhooks:
             wanted = [s for s in self.subscriptions.values() if s.is_active and event.name in s.events]
             if wanted:
                 body = json.dumps(self._envelope(world, event, instant), ensure_ascii=False).encode()
+                if len(self.deliveries) > KEPT_DELIVERIES:
+                    self.deliveries = [delivery for delivery in self.deliveries if not delivery.is_over]
                 self.deliveries += [Delivery(s.id, event.name, body, now_s) for s in wanted]
                 count += len(wanted)
         return count
