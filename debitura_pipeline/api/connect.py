@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
@@ -44,5 +45,6 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
 
 def open_budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Budget:
     """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too."""
-    state = None if endpoint.is_simulated else settings.data_dir / "budget.json"
+    host = urlsplit(endpoint.base_url).hostname or "api"
+    state = None if endpoint.is_simulated else settings.data_dir / f"budget-{host}.json"
     return Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)

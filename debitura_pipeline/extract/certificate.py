@@ -43,7 +43,9 @@ def check(folder: SyncFolder) -> Finding:
     if len(windows) != len(used):
         faults.append(f"{len(used) - len(windows)} windows of the certificate are not in the journal")
     keys = 0
-    if not faults:
+    if not faults and folder.begin["mode"] == "nightly":  # what was not read is proven by totals, not by keys
+        keys = sum(window.distinct for window in windows)
+    elif not faults:
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         files = [folder.path / window.file for window in windows if window.file]
         keys = landed_totals(folder.begin["resource"], files, None)[0] + len(bad)

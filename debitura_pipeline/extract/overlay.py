@@ -34,7 +34,8 @@ def snapshot_sql(resource: str, mode: str | None, dates: Sequence[str]) -> str:
     bucket, usd = _measures(resource, mode)
     columns = ", ".join(f'"{date}"' for date in dates)
     return (
-        f'SELECT "{key}" AS key, {columns}, {bucket} AS bucket, {usd} AS usd, creditor_id, _verified_at '
+        f'SELECT "{key}" AS key, {columns}, {bucket} AS bucket, {usd} AS usd, {_doubtful(resource, mode)} AS is_doubtful, '
+        "creditor_id, _verified_at "
         f"FROM raw.{resource} WHERE _deleted_at IS NULL"
     )
 
@@ -81,7 +82,7 @@ class Overlay:
     def use(self, files: Sequence[Path]) -> None:
         """Lay these landed files over the rows before; of a key in several, the later reading counts."""
         bucket, usd = _measures(self._resource, self._mode)
-        columns = f'"{self._key}" AS key, "{self._date}" AS at, {bucket} AS bucket, {usd} AS usd, creditor_id'
+        columns = f'"{self._key}" AS key, "{self._date}" AS dated, {bucket} AS bucket, {usd} AS usd, creditor_id'
         if files:
             names = ", ".join(f"'{_quoted(file)}'" for file in files)
             latest = f'SELECT {columns}, row_number() OVER (PARTITION BY "{self._key}" ORDER BY _seq DESC) AS turn'
@@ -92,7 +93,7 @@ class Overlay:
         else:
             self._run(
                 "CREATE OR REPLACE TABLE landed "
-                "(key VARCHAR, at TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR)"
+                "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR)"
             )
 
     def drop(self, keys: Sequence[str]) -> None:
@@ -107,8 +108,8 @@ class Overlay:
         """
         bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
         rows = self._run(
-            f"SELECT date_trunc('hour', at), {bucket}, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
-            "WHERE at IS NOT NULL GROUP BY ALL"
+            f"SELECT date_trunc('hour', dated), {bucket}, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
+            "WHERE dated IS NOT NULL GROUP BY ALL"
         ).fetchall()
         return Ledger((at.astimezone(UTC), bucket, count, Decimal(usd)) for at, bucket, count, usd in rows)
 
@@ -120,9 +121,14 @@ class Overlay:
         found = self._one(f'SELECT min("{self._date}") FROM before')
         return found.astimezone(UTC) if found is not None else None
 
-    def missing(self, window: Window, bucket: str | None) -> list[Missing]:
-        """Rows before that lie in `window` (and in `bucket`, where given), are in no landed file and not known gone."""
+    def missing(self, window: Window, bucket: str | None, *, doubtful: bool = False) -> list[Missing]:
+        """Rows before that lie in `window` (and in `bucket`, where given), are in no landed file and not known gone.
+
+        `doubtful`: only those whose coming and going no total shows (`DOUBTFUL` of the nightly reading).
+        """
         conditions, values = _bounds(f'"{self._date}"', window)
+        if doubtful:
+            conditions.append("is_doubtful")
         if bucket is not None:
             conditions.append("bucket = ?")
             values.append(bucket)
@@ -147,9 +153,9 @@ class Overlay:
 
     def _now(self) -> str:
         return (
-            f'SELECT key, "{self._date}" AS at, bucket, usd, creditor_id FROM before '
+            f'SELECT key, "{self._date}" AS dated, bucket, usd, creditor_id FROM before '
             "WHERE key NOT IN (SELECT key FROM landed) AND key NOT IN (SELECT key FROM gone) "
-            "UNION ALL SELECT key, at, bucket, usd, creditor_id FROM landed"
+            "UNION ALL SELECT key, dated, bucket, usd, creditor_id FROM landed"
         )
 
     def _one(self, sql: str) -> Any:
@@ -164,6 +170,13 @@ def _measures(resource: str, mode: str | None) -> tuple[str, str]:
     if resource == "transactions":
         return stage_sql(mode), "referral_fee_usd"
     return CASE_BUCKET, "CAST(0 AS DECIMAL(18,4))"
+
+
+def _doubtful(resource: str, mode: str | None) -> str:
+    """Estimates past the first stage (commission credited, or disputed before it was paid), and rows of no stage."""
+    if resource != "transactions":
+        return "false"
+    return f"((is_estimate AND {stage_sql(mode)} <> 'Pending') OR lower(platform_invoicing_status) = 'invoicecredited')"
 
 
 def _bounds(column: str, window: Window) -> tuple[list[str], list[Any]]:

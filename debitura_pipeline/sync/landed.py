@@ -6,6 +6,7 @@ so that both merge the very same thing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -43,7 +44,7 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         windows=tuple(_record(window, tenant, at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
-        absent=Absent("client", tenant) if tenant is not None else Absent("all"),
+        absent=_absent(begin["mode"], tenant, end.get("gone", ())),
         requests=end["requests"],
         retries=end["retries"],
         rows_read=sum(window.rows for window in windows),
@@ -52,11 +53,18 @@ def landed_from(folder: SyncFolder) -> LandedSync:
     )
 
 
+def _absent(mode: str, tenant: str | None, gone: Sequence[str]) -> Absent:
+    """What the reading says of rows that it does not hold: a nightly one names those that are gone."""
+    if tenant is not None:
+        return Absent("client", tenant)
+    return Absent("keys", keys=tuple(gone)) if mode == "nightly" else Absent("all")
+
+
 def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:
     return WindowRecord(
         from_=window.window.start,
         to=window.window.end,
-        scope=tenant or "all",
+        scope=tenant or ",".join(f"{name}={value}" for name, value in window.slice.filters) or "all",
         api_count=window.totals.count,
         rows_read=window.distinct,
         attempts=window.attempts,

@@ -34,14 +34,17 @@ class WindowRecord:
 
 @dataclass(frozen=True)
 class Absent:
-    """Which live rows are gone when the reading does not show them: every one, those of one tenant, or none."""
+    """Which live rows are gone when the reading does not show them: every one, those of one tenant, these keys, or none."""
 
-    kind: Literal["all", "client", "none"]
+    kind: Literal["all", "client", "keys", "none"]
     tenant: str | None = None
+    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.kind == "client") != (self.tenant is not None):
             raise ValueError(f"A reading of kind {self.kind!r} and tenant {self.tenant!r} makes no sense")
+        if self.keys and self.kind != "keys":
+            raise ValueError(f"A reading of kind {self.kind!r} names no keys")
 
 
 @dataclass(frozen=True)

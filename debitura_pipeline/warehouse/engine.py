@@ -127,6 +127,7 @@ class SqlWarehouse(ABC):
         self.stage_rows("merge_delta", merge.DELTA_COLUMNS, ())
         self.run(*merge.delta(table, landed.sync_id, landed.at))
         if landed.absent.kind != "none":
+            self.stage_rows("merge_gone", merge.GONE_COLUMNS, [(key,) for key in landed.absent.keys])
             self.run(*merge.delta_of_absent(table, landed.absent))
         found = dict(self.rows("SELECT action, count(*) FROM merge_delta GROUP BY action"))
         if not allow_shrink:

@@ -30,7 +30,8 @@ from debitura_pipeline.warehouse.base import Absent
 
 Statement = tuple[str, tuple[object, ...]]
 
-TEMPORARY_TABLES = ("merge_delta", "merge_protected", "merge_bad", "merge_drift", "merge_windows")
+TEMPORARY_TABLES = ("merge_delta", "merge_gone", "merge_protected", "merge_bad", "merge_drift", "merge_windows")
+GONE_COLUMNS = (("key", "VARCHAR"),)
 DELTA_COLUMNS = (
     ("key", "VARCHAR"),
     ("action", "VARCHAR"),
@@ -100,6 +101,8 @@ def delta_of_absent(table: Table, absent: Absent) -> Statement:
     """Live rows in the reading's scope that it does not show. Not asked for where the scope is none."""
     key = quoted(table.key)
     scope, params = _in_scope(absent)
+    if absent.kind == "keys":
+        scope += f" AND EXISTS (SELECT 1 FROM merge_gone AS g WHERE g.key = c.{key})"
     return (
         f"""INSERT INTO merge_delta (key, action)
         SELECT c.{key}, 'deleted' FROM {current(table)} AS c
