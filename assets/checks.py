@@ -4,7 +4,7 @@ Blocking, so that nothing is built, reported or published after a failure: keys 
 of the transactions. Everything else is shown and lets the run go on. dbt's own tests are checks of the dbt models.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -14,7 +14,7 @@ from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.keys import GAPS, RAW, RESOURCES
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.verdicts import Verdict
+from debitura_pipeline.orchestration.verdicts import Rows, Verdict
 
 
 def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
@@ -39,7 +39,7 @@ def checks_of(resource: str) -> dg.AssetChecksDefinition:
     """All checks of one raw table, in one step: the file is opened once."""
     asset = RAW[resource]
     blocking = {"unique_keys", "control_totals"} if resource == "transactions" else {"unique_keys"}
-    questions = {
+    questions: dict[str, Callable[[Rows], Verdict]] = {
         "completeness": lambda rows: verdicts.completeness(resource, rows),
         "control_totals": lambda rows: verdicts.control_totals(resource, rows),
         "unique_keys": lambda rows: verdicts.unique_keys(resource, rows),

@@ -17,14 +17,14 @@ from debitura_pipeline.sync import sync
 PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
 
 
-def listing_of(resource: str) -> dg.AssetsDefinition:
+def listing_of(resource: str) -> dg.SourceAsset:
     """A listing of the API, where the lineage begins; observing it asks for its count, in one request."""
 
     @dg.observable_source_asset(
         key=LISTING[resource],
         group_name="debitura_api",
         description=f"GET {PATHS[resource]}: what Debitura shows; nothing here is ours.",
-        pool=API_POOL,
+        op_tags={"dagster/concurrency_key": API_POOL},  # this decorator takes a pool no other way
     )
     def listing(debitura: Debitura) -> dg.ObserveResult:
         with debitura.endpoint() as endpoint:

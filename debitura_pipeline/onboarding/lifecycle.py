@@ -154,4 +154,4 @@ def signature_pause(waited: timedelta | None) -> timedelta:
 def failure_pause(failures: int) -> timedelta:
     """How long to leave a client alone after its `failures`-th failed run within a day."""
     doublings = min(max(failures, 1) - 1, 10)  # beyond ten the cap below holds anyway
-    return min(FAILURE_PAUSE * 2**doublings, LONGEST_FAILURE_PAUSE)
+    return min(FAILURE_PAUSE * (1 << doublings), LONGEST_FAILURE_PAUSE)

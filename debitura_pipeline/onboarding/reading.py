@@ -95,22 +95,22 @@ def read_clients(body: bytes) -> list[Client]:
 
 def _client(row: Any) -> Client | None:
     fields = _fields(row)
-    tenant, creditor_id = fields.get("externaltenantid"), _fields(fields.get("client")).get("id")
-    if not _is_text(tenant) or not _is_text(creditor_id) or "@" in creditor_id:
+    tenant, creditor_id = _text(fields.get("externaltenantid")), _text(_fields(fields.get("client")).get("id"))
+    if not tenant or not creditor_id or "@" in creditor_id:
         return None
-    kyc = fields.get("kycstatus")
     return Client(
         tenant,
         creditor_id.lower(),
         is_signed=fields.get("onboardingdone") is True,
-        kyc_status=kyc if isinstance(kyc, str) else None,
+        kyc_status=_text(fields.get("kycstatus")),
         linked_at=_instant(fields.get("datelinked")),
     )
 
 
-def _is_text(value: Any) -> bool:
-    """Text that is not empty and can be written as UTF-8: JSON may hold halves of characters."""
-    return isinstance(value, str) and value != "" and not any("\ud800" <= sign <= "\udfff" for sign in value)
+def _text(value: Any) -> str | None:
+    """Text that can be written as UTF-8, else None: JSON may hold halves of characters."""
+    is_whole = isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
+    return value if is_whole else None
 
 
 def _instant(value: Any) -> datetime | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from debitura_pipeline.errors import SettingsError
-from debitura_pipeline.sandbox import embedded
+from debitura_pipeline.sandbox.embedded import running
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
 
@@ -19,7 +19,7 @@ def connect(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
     """The API of `settings`. The embedded sandbox is attached to where one runs on this data directory, else started
     and stopped at the end; `advance_days` moves its world first. Nothing is moved at an API with an address."""
     if settings.api_url is None:
-        with embedded.running(settings.data_dir, advance_days=advance_days) as sandbox:
+        with running(settings.data_dir, advance_days=advance_days) as sandbox:
             yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
         return
     if settings.api_key is None:

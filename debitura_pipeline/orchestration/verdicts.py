@@ -6,7 +6,7 @@ check result), or proving anything: the syncs did that and wrote it to `ops`. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ class Verdict:
 
     passed: bool
     description: str
-    figures: dict[str, int | float | str] = field(default_factory=dict)
+    figures: Mapping[str, int | float | str] = field(default_factory=dict)
     table: str | None = None
     is_warning: bool = False
 

@@ -51,7 +51,8 @@ def test_a_dagster_yaml_of_the_users_own_is_left_as_it_is(settings: Settings) ->
 
 def test_processes_that_open_a_fresh_home_at_once_do_not_break_each_other(settings: Settings) -> None:
     """SQLite tables made twice at once: one of the processes used to die."""
-    code = "from debitura_pipeline.settings import load_settings as l\nfrom debitura_pipeline.orchestration.instance import prepare_home as p\np(l())"
+    room = "debitura_pipeline.orchestration.instance"
+    code = f"from debitura_pipeline.settings import load_settings as load; import {room} as room; room.prepare_home(load())"
     env = {**os.environ, "DEBITURA_DATA_DIR": str(settings.data_dir), "DEBITURA_ENVIRONMENT": "sandbox"}
     env.pop("DAGSTER_HOME", None)
     started = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE) for _ in range(2)]

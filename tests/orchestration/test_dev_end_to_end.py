@@ -1,0 +1,117 @@
+"""The real thing: web server, daemon, code server and sandbox, and a client that is found with no hand stirred."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.onboarding.lifecycle import partition_key
+from debitura_pipeline.orchestration.dev import free_port
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.open import open_warehouse
+from tests.orchestration.conftest import Pointed
+from tests.support.sandbox import ROOT, RunningSandbox
+
+T = TypeVar("T")
+PATIENCE_S = 240  # it takes a minute on an idle machine
+STOP_S = 60
+
+
+@contextmanager
+def dev(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`debitura dev` as a user starts it, in a group of its own; whatever is left of it at the end is killed."""
+    command = [sys.executable, "-m", "debitura_pipeline.orchestration.dev", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(STOP_S)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait(10)
+
+
+def wait_for(what: str, look: Callable[[], T | None], process: subprocess.Popen[bytes], log: Path) -> T:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        found = look()
+        if found:
+            return found
+        assert process.poll() is None, f"it ended by itself:\n{log.read_text()[-4000:]}"
+        time.sleep(1)
+    raise AssertionError(f"no {what} within {PATIENCE_S} s:\n{log.read_text()[-4000:]}")
+
+
+def states(settings: Settings) -> dict[str, str]:
+    try:
+        with open_warehouse(settings, read_only=True) as warehouse:
+            return dict(warehouse.rows("SELECT partition_key, state FROM ops.onboarding"))
+    except WarehouseError:  # not there yet
+        return {}
+
+
+def descendants(pid: int) -> set[int]:
+    """Living processes of the session that `pid` leads or that its children lead."""
+    import psutil
+
+    try:
+        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    except psutil.NoSuchProcess:
+        return set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_running(
+    sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed, tmp_path: Path
+) -> None:
+    """What `make dev` promises; without it every new client waits for somebody to press a button."""
+    import psutil
+
+    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
+    settings, port, log = point_at(sandbox), free_port(), tmp_path / "dev.log"
+
+    def page() -> bytes | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as answer:
+                return bytes(answer.read())
+        except OSError:
+            return None
+
+    with dev(port, log) as process:
+        wait_for("web page", page, process, log)
+        added = sandbox.admin("clients", {"tenant": "acme/ø 1@x", "cases": 3, "transactions": 4})
+        key = partition_key("acme/ø 1@x", added["creditorId"])
+        wait_for("loaded client", lambda: states(settings).get(key) == "loaded", process, log)
+        with open_warehouse(settings, read_only=True) as warehouse:
+            tenant = ("acme/ø 1@x",)
+            (cases,) = warehouse.rows("SELECT count(*) FROM raw.cases WHERE external_tenant_id = $1", tenant)[0]
+            (paid,) = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE external_tenant_id = $1", tenant)[0]
+        assert (cases, paid) == (3, 4)
+        family = descendants(process.pid)
+        assert len(family) > 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_S) == 0
+        assert not [pid for pid in family if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+    told = log.read_text()
+    assert f"http://127.0.0.1:{port}" in told
+    assert sandbox.key not in told
+    for path in settings.dagster_home.rglob("*"):
+        if path.is_file():
+            assert sandbox.key.encode() not in path.read_bytes(), path

@@ -1,0 +1,147 @@
+"""The nightly job as `debitura nightly` runs it: in this process, on a real instance, against a real sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from debitura_pipeline.orchestration import verdicts
+from debitura_pipeline.orchestration.instance import open_instance
+from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, run_job
+from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.settings import Settings, load_settings
+from tests.orchestration.conftest import Pointed
+from tests.support.sandbox import RunningSandbox, start_sandbox
+
+CHAIN = ["raw__clients", "raw__cases", "raw__transactions", "checks_of_transactions", "dbt_build"]
+END = ["reports__partner_report", "published__warehouse"]
+
+
+@dataclass
+class Night:
+    """One run, and what was heard of it while it ran."""
+
+    sandbox: RunningSandbox
+    settings: Settings
+    result: NightlyResult
+    heard: list[StepOutcome]
+    pages: int
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    sandbox = start_sandbox(clients=4, cases=60, transactions=150, seed=11, no_rate_limit=True)
+    env = {
+        "DEBITURA_API_URL": sandbox.url,
+        "DEBITURA_API_KEY": sandbox.key,
+        "DEBITURA_DATA_DIR": str(tmp_path_factory.mktemp("night") / "data"),
+        "DEBITURA_REQUESTS_PER_MINUTE": "1000000",
+    }
+    settings, heard, pages = load_settings(env), list[StepOutcome](), list[int]()
+    result = run_job(settings, on_step=heard.append, on_progress=lambda state: pages.append(state.pages))
+    yield Night(sandbox, settings, result, heard, len(pages))
+    sandbox.stop()
+
+
+def test_the_job_goes_from_the_api_to_the_published_copy_in_order(night: Night) -> None:
+    assert night.result.success, night.result.error
+    done = [outcome.name for outcome in night.heard if outcome.state == "done"]
+    assert [name for name in done if name in CHAIN + END] == CHAIN + END
+    assert {outcome.state for outcome in night.result.steps} == {"done"}
+    assert night.pages > 0, "progress was told"
+
+
+def test_the_result_carries_what_the_closing_summary_says(night: Night) -> None:
+    reports = {report.resource: report for report in night.result.reports}
+    assert list(reports) == ["clients", "cases", "transactions"]
+    assert {name: report.rows_read for name, report in reports.items()} == {
+        name: len(night.sandbox.truth(name)) for name in reports
+    }
+    assert all(report.is_proven for report in reports.values())
+    assert night.result.checks > 20, "dbt's tests among them"
+    metadata = night.result.metadata
+    assert metadata["raw/cases"]["verified_windows"]
+    assert Path(str(metadata["published/warehouse"]["file"])).exists()
+    assert Path(str(metadata["reports/partner_report"]["page"])).exists()
+    assert [check for check in night.result.failed_checks if check.is_blocking] == []
+
+
+def test_the_published_copy_holds_the_reports(night: Night) -> None:
+    with duckdb.connect(str(night.settings.published_dir / "warehouse.duckdb"), read_only=True) as copy:
+        (clients,) = copy.execute("SELECT count(*) FROM marts.dim_clients").fetchone() or (0,)
+    assert clients == len(night.sandbox.truth("clients"))
+
+
+def test_nothing_secret_or_personal_reaches_dagsters_storage(night: Night) -> None:
+    """Event storage is copied, shown in a browser and kept for years."""
+    needles = [night.sandbox.key, *night.sandbox.personal()]
+    wanted = [needle.encode() for needle in needles if len(needle) > 6]
+    files = [path for path in night.settings.dagster_home.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        assert not [needle for needle in wanted if needle in content], path
+
+
+def test_no_pool_slot_and_no_file_handle_outlives_the_run(night: Night) -> None:
+    with open_instance(night.settings) as instance:
+        assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
+    with duckdb.connect(str(night.settings.warehouse.path)) as warehouse:
+        warehouse.execute("SELECT 1")
+
+
+def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = night.settings.published_dir / "warehouse.duckdb"
+    before = published.stat().st_mtime_ns
+    wrong = verdicts.Verdict(False, "the API says 12.00, the warehouse 11.00")
+    monkeypatch.setattr(verdicts, "control_totals", lambda resource, rows: wrong)
+    result = run_job(night.settings)
+    assert not result.success
+    states = {outcome.name: outcome.state for outcome in result.steps}
+    assert states["raw__transactions"] == "done"
+    assert states["checks_of_transactions"] == "failed"
+    assert "done" not in {states.get(name) for name in ["dbt_build", *END]}
+    assert [check.asset for check in result.failed_checks if check.is_blocking] == ["raw/transactions"]
+    assert {check.asset for check in result.failed_checks} == {"raw/clients", "raw/cases", "raw/transactions"}
+    assert published.stat().st_mtime_ns == before
+
+
+def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Night) -> None:
+    night.sandbox.faults({"kind": "status", "status": 401, "times": 0})
+    try:
+        result = run_job(night.settings)
+    finally:
+        night.sandbox.faults()
+    assert not result.success
+    assert result.error is not None
+    assert "DEBITURA_API_KEY" in result.error
+    assert "\n" not in result.error
+    assert night.sandbox.key not in result.error
+
+
+def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
+    sandbox_factory: object, point_at: Pointed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One broken row must not hide a thousand good ones; nor must it go unseen."""
+    from debitura_pipeline.definitions import defs
+    from debitura_pipeline.orchestration.jobs import NIGHTLY
+    from debitura_pipeline.orchestration.keys import RAW
+
+    sandbox = sandbox_factory(clients=2, cases=30, transactions=30)  # type: ignore[operator]
+    settings = point_at(sandbox)
+    sandbox.faults({"kind": "bad_row", "how": "bad_amount", "path": "/cases", "times": 0})
+    with open_instance(settings) as instance:
+        job = defs.resolve_job_def(NIGHTLY)
+        outcome = job.execute_in_process(
+            instance=instance, asset_selection=[RAW["clients"], RAW["cases"]], raise_on_error=False
+        )
+    assert outcome.success
+    failed = {check.check_name for check in outcome.get_asset_check_evaluations() if not check.passed}
+    assert "quarantine_empty" in failed
+    assert "completeness" not in failed
