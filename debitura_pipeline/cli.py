@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from debitura_pipeline.errors import DebituraError, SettingsError
-from debitura_pipeline.settings import load_settings
+from debitura_pipeline.settings import Settings, load_settings
 
 FAILED, BAD_SETTINGS, NOT_PROVEN, INTERRUPTED = 1, 2, 3, 130
 
@@ -155,6 +155,63 @@ def dev(
     from debitura_pipeline.orchestration.dev import run_dev
 
     raise typer.Exit(run_dev(load_settings(), port))
+
+
+@sandbox_app.command(
+    "serve",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)
+def sandbox_serve(context: typer.Context) -> None:
+    """Run the simulated API by itself until Ctrl-C; `--help` lists its options (port, seed, sizes, faults)."""
+    from debitura_pipeline.sandbox.serve import main as serve
+    from debitura_pipeline.sandbox.serve import read_arguments
+
+    serve(read_arguments(context.args))
+
+
+@sandbox_app.command("advance")
+def sandbox_advance(days: Annotated[int, typer.Option(min=1, help="Days to move the world on.")] = 1) -> None:
+    """Move the embedded sandbox's world on, running or not."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sandbox import embedded
+
+    day = embedded.advance(_sandbox_settings().data_dir, days)
+    console.say(f"The sandbox's world is at day {day}.")
+
+
+@sandbox_app.command("add-client")
+def sandbox_add_client(
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="The client still has to sign.")] = False,
+    cases: Annotated[int, typer.Option(min=0, help="Cases that it brings.")] = 12,
+    transactions: Annotated[int, typer.Option(min=0, help="Transactions on these.")] = 20,
+) -> None:
+    """Add a client to the embedded sandbox; with `debitura dev` running, the sensor finds it."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sandbox import embedded
+
+    folder = _sandbox_settings().data_dir
+    client = embedded.add_client(folder, is_signed=not unsigned, cases=cases, transactions=transactions)
+    console.say(f"Added client {client['tenant']}" + (", still to sign." if unsigned else "."))
+
+
+@sandbox_app.command("sign")
+def sandbox_sign(tenant: Annotated[str, typer.Argument(help="The client's external tenant id.")]) -> None:
+    """Let a client of the embedded sandbox sign its contracts."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sandbox import embedded
+
+    embedded.sign_client(_sandbox_settings().data_dir, tenant)
+    console.say(f"{tenant} has signed.")
+
+
+def _sandbox_settings() -> Settings:
+    settings = load_settings()
+    if not settings.uses_embedded_sandbox:
+        raise SettingsError(
+            "DEBITURA_API_URL or DEBITURA_ENVIRONMENT points at an API; this is for the embedded sandbox. "
+            "Example: DEBITURA_ENVIRONMENT=sandbox"
+        )
+    return settings
 
 
 def _resources(only: str | None) -> tuple[str, ...]:
