@@ -7,8 +7,16 @@
     {{ return(adapter.dispatch('div', 'debitura')(a, b, scale)) }}
 {%- endmacro %}
 
+{# The double decides all but the quotients that lie within a thousandth of a tie, or are too long for it: it errs by less
+   than 0.00005 units of the last place there. Whole numbers decide the rest; they take ten times as long. #}
 {% macro duckdb__div(a, b, scale) -%}
-    {{ rounded_quotient(units(a) ~ ' * ' ~ 10 ** scale, units(b), scale) }}
+    {%- set shifted -%} (cast({{ a }} as double) / cast({{ b }} as double) * 1e{{ scale }}) {%- endset -%}
+    case
+        when {{ b }} = 0 then null
+        when abs({{ shifted }}) < 1e11 and abs(abs({{ shifted }}) % 1 - 0.5) > 0.001
+            then {{ shift_right('cast(round(' ~ shifted ~ ') as bigint)', scale) }}
+        else {{ rounded_quotient(units(a) ~ ' * ' ~ 10 ** scale, units(b), scale) }}
+    end
 {%- endmacro %}
 
 {% macro postgres__div(a, b, scale) -%}
@@ -37,12 +45,18 @@
 
 {# DuckDB only: `num / den` of whole numbers, the result read as so many units of 10^-scale. #}
 {% macro rounded_quotient(num, den, scale) -%}
+    {%- set quotient -%}
+    (2 * abs({{ num }}) + abs({{ den }})) // nullif(2 * abs({{ den }}), 0)
+    * case when ({{ num }} < 0) <> ({{ den }} < 0) then -1 else 1 end
+    {%- endset -%}
+    {{ shift_right(quotient, scale) }}
+{%- endmacro %}
+
+{# DuckDB only: a whole number as so many units of 10^-scale; null where it has more than 12 digits before the point. #}
+{% macro shift_right(whole, scale) -%}
     cast(
-        try_cast(
-            (2 * abs({{ num }}) + abs({{ den }})) // nullif(2 * abs({{ den }}), 0)
-            * case when ({{ num }} < 0) <> ({{ den }} < 0) then -1 else 1 end
-            as decimal({{ 12 + scale }}, 0)
-        ) * cast('0.{{ '0' * (scale - 1) }}1' as decimal({{ scale }}, {{ scale }}))
+        try_cast({{ whole }} as decimal({{ 12 + scale }}, 0))
+        * cast('0.{{ '0' * (scale - 1) }}1' as decimal({{ scale }}, {{ scale }}))
         as decimal({{ 12 + scale }}, {{ scale }})
     )
 {%- endmacro %}
@@ -53,11 +67,11 @@
 {%- endmacro %}
 
 {% macro duckdb__iso_text(instant) -%}
-    strftime({{ instant }} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')
+    strftime({{ utc_clock(instant) }}, '%Y-%m-%dT%H:%M:%S.%fZ')
 {%- endmacro %}
 
 {% macro postgres__iso_text(instant) -%}
-    to_char({{ instant }} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    to_char({{ utc_clock(instant) }}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 {%- endmacro %}
 
 {# Text of a date's month, `2026-03`. #}
@@ -65,12 +79,25 @@
     substr(cast({{ day }} as varchar), 1, 7)
 {%- endmacro %}
 
+{# The UTC clock's reading at an instant, without a zone. DuckDB's own `at time zone` costs ten times as much. #}
+{% macro utc_clock(instant) -%}
+    {{ return(adapter.dispatch('utc_clock', 'debitura')(instant)) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_clock(instant) -%}
+    make_timestamp(epoch_us({{ instant }}))
+{%- endmacro %}
+
+{% macro postgres__utc_clock(instant) -%}
+    ({{ instant }} at time zone 'UTC')
+{%- endmacro %}
+
 {% macro utc_date(instant) -%}
-    cast({{ instant }} at time zone 'UTC' as date)
+    cast({{ utc_clock(instant) }} as date)
 {%- endmacro %}
 
 {% macro utc_month(instant) -%}
-    cast(date_trunc('month', {{ instant }} at time zone 'UTC') as date)
+    cast(date_trunc('month', {{ utc_clock(instant) }}) as date)
 {%- endmacro %}
 
 {# Whole UTC days from one instant to another. #}

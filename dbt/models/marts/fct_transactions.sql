@@ -58,10 +58,10 @@ joined as (
             then coalesce(reached.invoiced_at, transactions.first_seen_at) end as invoiced_at,
         case when lower(transactions.referral_invoicing_status) = 'paid'
             then coalesce(reached.paid_at, transactions.first_seen_at) end as reached_paid_at,
-        coalesce(
-            {{ div('transactions.referral_fee_usd', 'transactions.referral_fee', 10) }},
-            {{ div('transactions.debitura_revenue_usd', 'transactions.debitura_revenue', 10) }}
-        ) as implied_fx_rate,
+        {{ div(
+            'case when transactions.referral_fee <> 0 then transactions.referral_fee_usd else transactions.debitura_revenue_usd end',
+            'case when transactions.referral_fee <> 0 then transactions.referral_fee else transactions.debitura_revenue end', 10
+        ) }} as implied_fx_rate,
         100 * {{ div('transactions.referral_fee', 'transactions.debitura_revenue', 6) }} as implied_fee_pct,
         case when cases.is_live then 'live' when not cases.is_live then 'deleted' else 'unknown' end as case_record,
         case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
@@ -75,9 +75,13 @@ joined as (
     left join clients on clients.creditor_id = transactions.creditor_id
 ),
 
+dated as (
+    select joined.*, {{ utc_date('stage_seen_at') }} as stage_seen_day from joined
+),
+
 scheduled as (
     select
-        joined.*,
+        dated.*,
         case revenue_stage
             when 'Pending' then 'The collection partner states that the commission is paid'
             when 'ConfirmedPendingInvoice' then 'Debitura invoices the collection partner'
@@ -87,13 +91,12 @@ scheduled as (
             when 'Disputed' then 'You and Debitura settle the dispute'
         end as next_step,
         case revenue_stage
-            when 'ConfirmedPendingInvoice' then {{ next_invoice_day(utc_date('stage_seen_at')) }}
-            when 'AwaitingCollectionPartnerPayment'
-                then {{ utc_date('stage_seen_at') }} + {{ var('collection_partner_terms_days') }}
+            when 'ConfirmedPendingInvoice' then {{ next_invoice_day('stage_seen_day') }}
+            when 'AwaitingCollectionPartnerPayment' then stage_seen_day + {{ var('collection_partner_terms_days') }}
             when 'AwaitingDebituraPayment'
-                then {{ add_business_days(utc_date('stage_seen_at'), var('debitura_terms_business_days')) }}
+                then {{ add_business_days('stage_seen_day', var('debitura_terms_business_days')) }}
         end as next_due_on
-    from joined
+    from dated
 )
 
 select
@@ -138,7 +141,7 @@ select
     case when reached_paid_at > first_load_at then reached_paid_at end as paid_seen_at,
     {{ utc_month('occurred_at') }} as collected_month,
     cast(as_of_day - {{ utc_date('occurred_at') }} as integer) as age_days,
-    cast(as_of_day - {{ utc_date('stage_seen_at') }} as integer) as days_in_stage,
+    cast(as_of_day - stage_seen_day as integer) as days_in_stage,
     cast(implied_fx_rate as decimal(28, 10)) as implied_fx_rate,
     cast(implied_fee_pct as decimal(18, 6)) as implied_fee_pct,
     cast(
@@ -151,7 +154,6 @@ select
         end as decimal(28, 6)
     ) as fee_pct,
     case_record,
-    case when case_record = 'live' then case_id end as matched_case_id,
     client_record,
     next_step,
     next_due_on,
