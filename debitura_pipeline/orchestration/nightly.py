@@ -7,11 +7,13 @@ for people (the command line). The embedded sandbox, where it is used, lives as 
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import dagster as dg
 
@@ -25,8 +27,12 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.open import private_files
 
+# Loaded by name, as workspace.yaml has it loaded: it stands above this floor.
+DEFINITIONS = "debitura_pipeline.definitions"
 # Dagster would write every event to standard error; what failed is in the result.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DBT_SAYS = "Errors parsed from dbt logs: "  # what comes before names a command and a path
+LONGEST_REASON = 600
 # The states of a step, as `on_step` hears them.
 STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
 STATES = {
@@ -87,8 +93,7 @@ def run_job(
 
     Errors inside steps are in the result; what keeps the run from starting is raised.
     """
-    from debitura_pipeline.definitions import defs  # noqa: PLC0415 - it stands above this floor and takes seconds
-
+    job = import_module(DEFINITIONS).defs.resolve_job_def(NIGHTLY)
     run_id = str(uuid.uuid4())
     heard = _Listener(on_step)
     with ExitStack() as stack:
@@ -98,10 +103,8 @@ def run_job(
         end_dead_runs(instance)
         instance.add_event_listener(run_id, heard)
         run = stack.enter_context(active(settings, on_progress))
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
-        outcome = defs.resolve_job_def(NIGHTLY).execute_in_process(
-            run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False
-        )
+        stack.enter_context(_silence())
+        outcome = job.execute_in_process(run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False)
     return NightlyResult(
         run_id=run_id,
         success=outcome.success,
@@ -111,6 +114,18 @@ def run_job(
         checks=heard.checks,
         metadata=heard.metadata,
     )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Dagster's and dagster-dbt's own lines on standard error, off for a while."""
+    logger = logging.getLogger("dagster")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Listener:
@@ -158,13 +173,13 @@ class _Listener:
 
 
 def _reason(event: dg.DagsterEvent) -> str:
-    """The innermost error's own words, in one line: Dagster wraps it in its own."""
+    """The error's own words in one line, without what Dagster wraps around them."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
     text = " ".join((error.message if error else event.message or "").split())
-    return text.removeprefix(f"{_root()}.") or "no reason given"
-
-
-def _root() -> str:
-    return DebituraError.__module__
+    ours = re.match(rf"{re.escape(DebituraError.__module__)}\.\w+: ", text)
+    if ours:
+        return text[ours.end() :]
+    _, _, dbt = text.partition(DBT_SAYS)
+    return f"dbt: {dbt}"[:LONGEST_REASON] if dbt else text[:LONGEST_REASON] or "no reason given"

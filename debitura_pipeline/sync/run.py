@@ -102,7 +102,7 @@ async def _with_session(
 
 async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
     """The partner's invoicing trigger mode and fee percentage; the rest of `GET /me` is left where it is."""
-    document = await client.document("GET", "/me", what="the partner's own record")
+    document = await client.document("GET", "/me", what="Reading the partner's own record")
     fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
     mode, pct = fields.get("invoicingtriggermode"), fields.get("referralfeepercentage")
     return (mode if isinstance(mode, str) else None), (Decimal(pct) if isinstance(pct, int | Decimal) else None)
