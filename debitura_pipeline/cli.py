@@ -50,13 +50,19 @@ def sync(
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Accept a reading that marks many rows deleted.")
     ] = False,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be read and its cost, and stop.")] = False,
 ) -> None:
     """Extraction alone: read, prove and merge, without reports."""
     from debitura_pipeline import console
     from debitura_pipeline.orchestration.endpoint import connect
+    from debitura_pipeline.sync import foresee
     from debitura_pipeline.sync import sync as run_sync
 
     settings, resources = load_settings(), _resources(only)
+    if only_plan:
+        with connect(settings) as endpoint:
+            console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
+        return
     with connect(settings) as endpoint, console.shown_progress() as progress:
         reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
     console.out.print(console.sync_table(reports))

@@ -18,6 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from debitura_pipeline.extract.night import Forecast
+from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.sync.report import SyncReport
@@ -107,6 +109,19 @@ def sync_table(reports: Sequence[SyncReport]) -> Table:
         figures = [getattr(report, name) for name in names]
         style = VERDICT_STYLES[report.verdict]
         table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), f"[{style}]{report.verdict}[/]")
+    return table
+
+
+def plan_table(foreseen: Sequence[tuple[str, Plan, Forecast]]) -> Table:
+    """What a sync would read and cost, part by part."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("resource", "plan", "what"):
+        table.add_column(name)
+    table.add_column("requests", justify="right")
+    for resource, plan, forecast in foreseen:
+        for what, cost in forecast.parts:
+            table.add_row(resource, plan.mode, what, f"{cost:,.0f}")
+        table.add_row(resource, plan.mode, "[bold]in all[/]", f"[bold]{forecast.requests:,}[/]")
     return table
 
 

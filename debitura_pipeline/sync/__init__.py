@@ -2,13 +2,14 @@
 
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import RESOURCES, sync, sync_client
+from debitura_pipeline.sync.run import RESOURCES, foresee, sync, sync_client
 from debitura_pipeline.sync.upkeep import read_status, reconcile, replay, verify
 
 __all__ = [
     "RESOURCES",
     "SyncReport",
     "Tools",
+    "foresee",
     "read_status",
     "reconcile",
     "replay",

@@ -19,7 +19,7 @@ from debitura_pipeline.extract.night_transactions import TransactionsNight
 from debitura_pipeline.extract.overlay import Overlay, snapshot_sql
 from debitura_pipeline.extract.plan import Knowledge, Plan
 from debitura_pipeline.extract.prove import prove
-from debitura_pipeline.extract.read import Reader
+from debitura_pipeline.extract.read import MAX_WINDOW_ROWS, PAGE_ROWS, Reader
 from debitura_pipeline.warehouse.base import Warehouse
 
 BEFORE = "before.parquet"  # the warehouse's rows when a nightly reading began; removed once it is merged
@@ -81,6 +81,14 @@ async def forecast(
     """What `land_nightly` would cost; asks for totals only."""
     with await _overlay(reader, ground, mode) as overlay:
         return await _night(reader, overlay, ground, known, at, refresh_days).forecast()
+
+
+async def whole_cost(reader: Reader, chosen: Plan) -> Forecast:
+    """What a plan that reads everything costs, by the API's own count: pages, and a page more per window for its rest."""
+    rows = (await reader.totals(chosen.whole)).count
+    pages = max(1, -(-rows // PAGE_ROWS))
+    windows = 0 if rows <= MAX_WINDOW_ROWS else -(-rows // MAX_WINDOW_ROWS)
+    return Forecast((("pages", float(pages)), ("windows and proof", windows * 1.5)))
 
 
 def _night(

@@ -10,33 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.api.listings import LISTINGS
-from debitura_pipeline.errors import DebituraError, ShrinkRefused
-from debitura_pipeline.extract.control import control_totals, per_client_totals
-from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.night import Forecast
-from debitura_pipeline.extract.plan import SMALL_REQUESTS, Knowledge, Plan, plan
-from debitura_pipeline.extract.read import Progress, Reader
-from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
+from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import SyncFolder, discard, folders
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.land import BEFORE, Ground, Landing, forecast, land, land_nightly, survey
-from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import FailedSync, Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.sync.session import Session
 
 RESOURCES = ("clients", "cases", "transactions")
-RESUME_WITHIN = timedelta(days=1)  # an interrupted sync older than this starts afresh
-SKEW_REPORTED = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,17 +40,37 @@ def sync(
     tools: Tools | None = None,
     small_requests: int = SMALL_REQUESTS,
 ) -> list[SyncReport]:
-    """Read, prove and merge `resources`, each whole; one report each, in the order clients, cases, transactions.
+    """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
 
-    A resource that takes fewer than `small_requests` is read whole each time. Raises the DebituraError that ended the first resource that failed; those before it stay merged.
+    A resource that takes fewer than `small_requests` is read whole each time.
+    Raises the DebituraError that ended the first resource that failed; those before it stay merged.
     """
 
-    async def work(session: _Session) -> list[SyncReport]:
+    async def work(session: Session) -> list[SyncReport]:
         wanted = [resource for resource in RESOURCES if resource in resources]
         session.small_requests = small_requests
         return [await session.resource(resource, full=full, allow_shrink=allow_shrink) for resource in wanted]
 
     return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+
+
+def foresee(
+    settings: Settings,
+    endpoint: Endpoint,
+    resources: Sequence[str] = RESOURCES,
+    *,
+    full: bool = False,
+    tools: Tools | None = None,
+    small_requests: int = SMALL_REQUESTS,
+) -> list[tuple[str, Plan, Forecast]]:
+    """What `sync` would read and how many requests that takes; asks for totals, changes nothing."""
+
+    async def work(session: Session) -> list[tuple[str, Plan, Forecast]]:
+        session.small_requests = small_requests
+        wanted = [resource for resource in RESOURCES if resource in resources]
+        return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]
+
+    return asyncio.run(_with_session(settings, endpoint, None, tools or Tools(), work))
 
 
 def sync_client(
@@ -76,7 +83,7 @@ def sync_client(
 ) -> list[SyncReport]:
     """Read, prove and merge the cases and transactions of one tenant, whole. `creditor_id` is for messages only."""
 
-    async def work(session: _Session) -> list[SyncReport]:
+    async def work(session: Session) -> list[SyncReport]:
         log.info("loading the history of client %s", creditor_id)
         return [await session.resource(resource, tenant=tenant) for resource in ("cases", "transactions")]
 
@@ -88,7 +95,7 @@ async def _with_session(
     endpoint: Endpoint,
     progress: Callable[[Progress], None] | None,
     tools: Tools,
-    work: Callable[[_Session], Coroutine[Any, Any, T]],
+    work: Callable[[Session], Coroutine[Any, Any, T]],
 ) -> T:
     """Open client, shaper and their thread, ask who the partner is, do the work, close all."""
     async with open_client(settings, endpoint, tools) as client:
@@ -97,7 +104,7 @@ async def _with_session(
             Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper,
             ThreadPoolExecutor(1, "shape") as shaping,
         ):
-            return await work(_Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+            return await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
 
 
 async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
@@ -106,190 +113,3 @@ async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
     fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
     mode, pct = fields.get("invoicingtriggermode"), fields.get("referralfeepercentage")
     return (mode if isinstance(mode, str) else None), (Decimal(pct) if isinstance(pct, int | Decimal) else None)
-
-
-@dataclass
-class _Session:
-    settings: Settings
-    endpoint: Endpoint
-    tools: Tools
-    client: ApiClient
-    shaper: Shaper
-    shaping: ThreadPoolExecutor
-    progress: Callable[[Progress], None] | None
-    partner: tuple[str | None, Decimal | None]
-    small_requests: int = SMALL_REQUESTS
-
-    def __post_init__(self) -> None:
-        """The API's clock, from its first answer; the machine's where it gave none."""
-        self._at = self.client.server_time or self.tools.now()
-        self._since = self.tools.monotonic()
-        skew = self._at - self.tools.now()
-        self.message = None
-        if abs(skew) > SKEW_REPORTED and not self.endpoint.is_simulated:
-            self.message = f"the API's clock is {skew.total_seconds():.0f} s off this machine's; the API's counts"
-            log.warning("%s", self.message)
-
-    def now(self) -> datetime:
-        return self._at + timedelta(seconds=self.tools.monotonic() - self._since)
-
-    async def resource(
-        self, resource: str, *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
-    ) -> SyncReport:
-        """One resource: plan, read, prove, land, merge, compare totals. A failure leaves its line in `ops.syncs`."""
-        self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
-        known, chosen, folder, ground = self._prepare(resource, tenant, full)
-        try:
-            if folder.end is None:
-                reader = self._reader(resource, folder)
-                if ground is not None:
-                    at, days = folder.instant("at"), self.settings.refresh_days
-                    self._close(folder, await land_nightly(reader, ground, known, self.partner[0], at, days))
-                else:
-                    self._close(folder, await land(reader, chosen, self.partner[0]))
-            return self._merge(folder, allow_shrink)
-        except DebituraError as error:
-            self._note_failure(folder, error)
-            raise
-
-    async def forecast(self, resource: str) -> tuple[Plan, Forecast | None]:
-        """The plan for one resource and, of a nightly one, what it will cost; nothing is kept."""
-        known, chosen, folder, ground = self._prepare(resource, None, False)
-        try:
-            if ground is None:
-                return chosen, None
-            reader = self._reader(resource, folder)
-            at, days = folder.instant("at"), self.settings.refresh_days
-            return chosen, await forecast(reader, ground, known, self.partner[0], at, days)
-        finally:
-            discard(folder)
-
-    def _prepare(
-        self, resource: str, tenant: str | None, full: bool
-    ) -> tuple[Knowledge, Plan, SyncFolder, Ground | None]:
-        """What the warehouse knows, the plan that follows from it, the folder to land in. The warehouse is shut again."""
-        with open_warehouse(self.settings) as warehouse:
-            warehouse.prepare()
-            known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
-            chosen = plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
-            folder = self._folder(warehouse, resource, chosen, tenant)
-            ground = None
-            if folder.begin["mode"] == "nightly" and folder.end is None:
-                ground = survey(warehouse, resource, self.partner[0], folder.path)
-        return known, chosen, folder, ground
-
-    def _reader(self, resource: str, folder: SyncFolder) -> Reader:
-        return Reader(
-            self.client,
-            self.shaper,
-            self.shaping,
-            folder,
-            LISTINGS[resource],
-            folder.instant("upper_bound"),
-            self.settings.concurrency,
-            self.progress,
-        )
-
-    def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
-        """The folder of an interrupted sync of the same kind, or a new one."""
-        at = self.now()
-        newest = _newest(warehouse, resource)
-        for folder in folders(self.settings.landing_dir, resource):
-            if not folder.is_open:
-                continue
-            began = folder.instant("at")
-            same = (
-                folder.begin["tenant"] == tenant and began + RESUME_WITHIN > at and (newest is None or newest <= began)
-            )
-            if same and folder.begin["partner"] == _partner_text(self.partner):
-                log.info("resuming sync %s", folder.begin["sync_id"])
-                return folder
-            if folder.begin["tenant"] == tenant:
-                discard(folder)
-        sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
-        return SyncFolder.create(
-            self.settings.landing_dir, resource, sync_id,
-            mode=chosen.mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
-        )  # fmt: skip
-
-    def _close(self, folder: SyncFolder, landing: Landing) -> None:
-        """The journal's end line: from now on the folder is a certificate and can be merged."""
-        folder.append(
-            "end",
-            windows=[window.seq for window in landing.windows],
-            api=landing.totals.as_json(),
-            gone=landing.gone,
-            unproven=landing.unproven,
-            finished_at=self.now(),
-            requests=self.client.stats.requests - self._requests,
-            retries=self.client.stats.retries - self._retries,
-            message="; ".join(filter(None, [self.message, *landing.unproven])) or None,
-        )
-
-    def _merge(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
-        landed = landed_from(folder)
-        with open_warehouse(self.settings) as warehouse:
-            try:
-                counts = warehouse.merge(landed, allow_shrink=allow_shrink)
-            except ShrinkRefused as error:
-                folder.append("refused", reason=str(error))
-                raise
-            totals = self._compare(warehouse, folder, landed.resource)
-            warehouse.write_control_totals(landed.sync_id, landed.at, totals)
-        folder.append(
-            "merged", at=self.now()
-        )  # last: a crash before it merges the same landing again, which changes nothing
-        _drop_superseded(folder)
-        return SyncReport.of(landed, counts, totals)
-
-    def _compare(self, warehouse: Warehouse, folder: SyncFolder, resource: str) -> list[ControlTotal]:
-        """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
-        if folder.begin["tenant"] is not None or folder.end is None:
-            return []
-        found = control_totals(resource, Totals.from_json(folder.end["api"]), self.partner[0], warehouse.rows)
-        return found + (per_client_totals(warehouse.rows) if resource == "transactions" else [])
-
-    def _note_failure(self, folder: SyncFolder, error: DebituraError) -> None:
-        """Best effort: the error itself is what the caller has to see."""
-        try:
-            with open_warehouse(self.settings) as warehouse:
-                begin = folder.begin
-                failed = FailedSync(
-                    sync_id=begin["sync_id"],
-                    resource=begin["resource"],
-                    mode=begin["mode"],
-                    at=folder.instant("at"),
-                    started_at=folder.instant("at"),
-                    finished_at=self.now(),
-                    upper_bound=folder.instant("upper_bound"),
-                    requests=self.client.stats.requests - self._requests,
-                    retries=self.client.stats.retries - self._retries,
-                    rows_read=sum(line["rows"] for line in folder.of("window")),
-                )
-                warehouse.record_failure(failed, str(error))
-        except DebituraError as second:
-            log.warning("the failed sync could not be noted: %s", second)
-
-
-def _live_rows(warehouse: Warehouse, resource: str) -> int:
-    return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
-
-
-def _newest(warehouse: Warehouse, resource: str, condition: str = "") -> datetime | None:
-    """Upper bound of the last merged sync of a resource."""
-    sql = f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' {condition}"
-    found = warehouse.rows(sql, (resource,))
-    return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
-
-
-def _partner_text(partner: tuple[str | None, Decimal | None]) -> list[str | None]:
-    return [partner[0], None if partner[1] is None else str(partner[1])]
-
-
-def _drop_superseded(folder: SyncFolder) -> None:
-    """Remove files of readings that were done again: the folder then holds each row's last reading only."""
-    used = {window.file for window in used_windows(folder)}
-    (folder.path / BEFORE).unlink(missing_ok=True)
-    for path in folder.path.glob("*.parquet"):
-        if path.name not in used:
-            path.unlink()
