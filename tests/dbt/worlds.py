@@ -104,7 +104,9 @@ class World:
         with self.connect() as connection:
             _insert(connection, table, row)
 
-    def sync(self, at: datetime, status: str = "done", resources: Sequence[str] = ("clients", "cases", "transactions")) -> None:
+    def sync(
+        self, at: datetime, status: str = "done", resources: Sequence[str] = ("clients", "cases", "transactions")
+    ) -> None:
         """A sync record of each resource at that instant."""
         with self.connect() as connection:
             for resource in resources:
@@ -146,20 +148,26 @@ class World:
             }  # fmt: skip
             self.insert("raw.partner_history", row)
 
-    def control(self, resource: str, check: str, bucket: str, unit: str, api: str, verdict: str = "equal", **more: Any) -> None:
+    def control(
+        self, resource: str, check: str, bucket: str, unit: str, api: str, verdict: str = "equal", **more: Any
+    ) -> None:
         row = {
             "sync_id": "test", "checked_at": FIRST_LOAD, "resource": resource, "check_name": check, "scope": "all",
             "bucket": bucket, "unit": unit, "api_value": api, "verdict": verdict, **more,
         }  # fmt: skip
         self.insert("ops.control_totals", row)
 
-    def build(self, *arguments: str, command: str = "build", variables: Mapping[str, Any] | None = None) -> list[Any]:
+    def build(
+        self, *arguments: str, command: str = "build", variables: Mapping[str, Any] | None = None, quiet: bool = True
+    ) -> list[Any]:
         """Run dbt in this process; the results of its nodes. Raises when dbt fails, with the messages of what failed."""
         from dbt.cli.main import dbtRunner
 
-        quiet = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--log-path", str(self.path.parent / "logs"),
-                 "--target-path", str(self.path.parent / "target"), "--no-use-colors", "--quiet"]  # fmt: skip
-        chosen = [command, *quiet, *arguments]
+        chosen = [
+            command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors",
+            "--log-path", str(self.path.parent / "logs"), "--target-path", str(self.path.parent / "target"),
+            *(["--quiet"] if quiet else []), *arguments,
+        ]  # fmt: skip
         if variables:
             chosen += ["--vars", str(dict(variables))]
         with _environment(DEBITURA_DUCKDB_PATH=str(self.path)), warnings.catch_warnings():
@@ -168,7 +176,9 @@ class World:
         if outcome.exception is not None:
             raise outcome.exception
         results = list(outcome.result.results) if hasattr(outcome.result, "results") else []
-        failed = [f"{r.node.unique_id}: {r.status} {r.message}" for r in results if r.status in ("error", "fail", "skipped")]
+        failed = [
+            f"{r.node.unique_id}: {r.status} {r.message}" for r in results if r.status in ("error", "fail", "skipped")
+        ]
         assert outcome.success and not failed, "\n".join(failed)
         return results
 

@@ -1,0 +1,143 @@
+"""The dbt project on DuckDB: it builds on nothing, on a small world and again, and leaves exact, described tables."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.dbt.worlds import PROJECT, STATUSES, World, at_stage, night
+
+MODELS = {
+    "marts": {"dim_clients", "fct_cases", "fct_transactions", "fct_stage_changes", "fct_case_changes"},
+    "reports": {
+        "attribution_by_client", "attribution_gaps", "revenue_by_month", "revenue_by_client", "revenue_pipeline",
+        "payout_reconciliation", "case_outcomes", "data_quality",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The first night of a partner without clients: tables, and not one row."""
+    world = World(tmp_path_factory.mktemp("empty") / "warehouse.duckdb")
+    world.build()
+    return world
+
+
+def test_empty_warehouse_builds_and_reports_nothing(empty: World) -> None:
+    for report in MODELS["reports"] - {"data_quality", "payout_reconciliation"}:
+        assert empty.rows(f"SELECT count(*) FROM reports.{report}") == [(0,)], report
+    assert {row["verdict"] for row in empty.records("reports.payout_reconciliation")} == {"unproven", "equal"}
+    assert {row["verdict"] for row in empty.records("reports.data_quality")} == {"ok", "warn"}
+
+
+def test_schemas_hold_what_the_interface_names(empty: World) -> None:
+    for schema, names in MODELS.items():
+        found = empty.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = ?", [schema])
+        assert {name for (name,) in found} == names
+    schemas = {name for (name,) in empty.rows("SELECT DISTINCT table_schema FROM information_schema.tables")}
+    assert schemas == {"raw", "ops", "staging", "marts", "reports"}
+
+
+def test_no_amount_is_a_float(empty: World) -> None:
+    floats = empty.rows(
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema IN ('marts', 'reports') AND data_type IN ('DOUBLE', 'FLOAT', 'REAL', 'JSON')"
+    )
+    assert floats == []
+
+
+def test_every_mart_and_report_has_grain_contract_and_unit_test() -> None:
+    """A table that nobody described or tested by hand would be published all the same."""
+    tested = set()
+    for layer in MODELS:
+        tests = yaml.safe_load((PROJECT / "models" / layer / "_unit_tests.yml").read_text())["unit_tests"]
+        tested |= {test["model"] for test in tests}
+        described = yaml.safe_load((PROJECT / "models" / layer / f"_{layer}.yml").read_text())["models"]
+        assert {model["name"] for model in described} == MODELS[layer]
+        for model in described:
+            assert model["description"].startswith("One row per ")
+            assert all(column["description"] and column["data_type"] for column in model["columns"])
+    assert tested == MODELS["marts"] | MODELS["reports"]
+    settings = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["models"]["debitura"]
+    assert settings["marts"]["+contract"] == settings["reports"]["+contract"] == {"enforced": True}
+
+
+def test_views_work_in_a_copy_under_another_name(empty: World, tmp_path: Path) -> None:
+    """The published file may be called otherwise; a view that names its database would break there."""
+    copy = World(tmp_path / "other_name.duckdb")
+    copy.path.write_bytes(empty.path.read_bytes())
+    views = copy.rows("SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'VIEW'")
+    assert len(views) > 5
+    for schema, name in views:
+        copy.rows(f"SELECT count(*) FROM {schema}.{name}")
+    assert copy.rows("SELECT count(*) FROM marts.transactions_as_of('2026-03-01 02:00:00+00')") == [(0,)]
+
+
+def test_build_gives_no_warning_or_deprecation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path / "warehouse.duckdb")
+    world.sync(night(0))
+    world.mode((0, "PayWhenPaid"))
+    results = world.build("--no-partial-parse", quiet=False)
+    logging.shutdown()
+    said = capfd.readouterr().out
+    assert "Done. PASS=" in said
+    assert "WARN=0 ERROR=0" in said
+    assert "WARNING" not in said.upper()
+    assert "DEPRECAT" not in said.upper()
+    assert {str(result.status) for result in results} <= {"success", "pass"}
+
+
+def changing_world(path: Path) -> World:
+    world = World(path)
+    world.sync(night(5))
+    world.mode((0, "PayWhenPaid"))
+    world.add("clients", "client-1")
+    world.add("cases", "case-1", (0, {}), (2, {"lifecycle": "Closed", "close_code": "Paid", "remainder": "0"}))
+    for number, stage in enumerate(STATUSES):
+        world.add("transactions", f"t{number}", (0, at_stage("Pending", "30")), (3, at_stage(stage)), last=5)
+    world.add("transactions", "late", (2, at_stage("Pending", "7")), last=5)
+    return world
+
+
+def test_incremental_build_equals_a_full_refresh(tmp_path: Path) -> None:
+    """Changes found night by night must be those that history shows as a whole; else the waterfall would not close."""
+    world = changing_world(tmp_path / "warehouse.duckdb")
+    world.build("--select", "+fct_stage_changes", "+fct_case_changes", command="run")
+    # A later night: an estimate floats, a stage moves, a row goes, a case opens again, the mode changes.
+    with world.connect() as connection:
+        for table in ("raw.transactions", "raw.transactions_history"):
+            current = "" if table == "raw.transactions" else " AND _valid_to IS NULL"
+            connection.execute(f"UPDATE {table} SET referral_fee_usd = 7.77 WHERE transaction_id = 'late'{current}")
+        connection.execute("UPDATE raw.transactions SET _deleted_at = ? WHERE transaction_id = 't0'", [night(6)])
+        connection.execute(
+            "UPDATE raw.transactions_history SET _valid_to = ? WHERE transaction_id = 't0' AND _valid_to IS NULL",
+            [night(6)],
+        )
+        connection.execute("UPDATE raw.cases_history SET _valid_to = ? WHERE _valid_to IS NULL", [night(6)])
+        connection.execute(
+            "INSERT INTO raw.cases_history BY NAME SELECT * REPLACE ('Active' AS lifecycle, NULL AS close_code, "
+            "_valid_to AS _valid_from, NULL AS _valid_to) FROM raw.cases_history WHERE lifecycle = 'Closed'"
+        )
+        connection.execute("UPDATE raw.partner_history SET _valid_to = ?", [night(6)])
+    world.insert("raw.partner_history", {"invoicing_trigger_mode": "ConfirmedPipeline", "_valid_from": night(6)})
+    world.add("transactions", "new", (6, at_stage("Pending", "1")))
+    world.build("--select", "+fct_stage_changes", "+fct_case_changes", command="run")
+    nightly = world.records("marts.fct_stage_changes"), world.records("marts.fct_case_changes")
+    world.build("--select", "+fct_stage_changes", "+fct_case_changes", "--full-refresh", command="run")
+    assert (world.records("marts.fct_stage_changes"), world.records("marts.fct_case_changes")) == nightly
+    kinds = {row["transaction_id"]: row["kind"] for row in nightly[0] if row["not_after"] == night(6)}
+    assert kinds == {"t0": "gone", "t1": "restated", "t2": "restated", "new": "appeared"}
+    assert any(row["is_reopening"] for row in nightly[1])
+
+
+def test_second_build_changes_nothing(tmp_path: Path) -> None:
+    world = changing_world(tmp_path / "warehouse.duckdb")
+    world.build(command="run")
+    tables = [f"{schema}.{name}" for schema, names in MODELS.items() for name in sorted(names)]
+    before = {table: world.records(table) for table in tables}
+    world.build(command="run")
+    assert {table: world.records(table) for table in tables} == before
