@@ -34,7 +34,7 @@ class WindowRecord:
 
 @dataclass(frozen=True)
 class Absent:
-    """Which live rows are gone when the reading does not show them: every one, those of one tenant, these keys, or none."""
+    """Which live rows are gone when the reading does not show them: every one, one tenant's, these keys, or none."""
 
     kind: Literal["all", "client", "keys", "none"]
     tenant: str | None = None

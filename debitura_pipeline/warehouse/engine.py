@@ -173,7 +173,7 @@ class SqlWarehouse(ABC):
 
     def _keep_records(self, landed: LandedSync, counts: MergeCounts) -> None:
         resource, sync_id, at = landed.resource, landed.sync_id, landed.at
-        self._run_all(records.keep_quarantine(resource, sync_id, at, landed.absent))
+        self._run_all(records.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
         self.stage_rows("merge_drift", records.DRIFT_COLUMNS, records.drift_rows(landed))
         self.run(*records.keep_drift(resource, sync_id, at))
         self.stage_rows("merge_windows", records.WINDOW_COLUMNS, records.window_rows(landed))

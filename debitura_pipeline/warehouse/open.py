@@ -6,8 +6,10 @@ writes it; nobody keeps it open longer than a step, since DuckDB lets one proces
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -25,7 +27,9 @@ from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 WAIT_S = 60.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+SPILL = "duckdb-"
 
+_own_spills: set[Path] = set()
 _umask_lock = threading.Lock()
 _umask_users = 0
 _umask_before = 0
@@ -53,16 +57,21 @@ def open_warehouse(
     with private_files():
         for folder in (path.parent, settings.data_dir / "tmp"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
         connection = _connect(path, read_only, wait_s, sleep, clock)
-        spill = Path(tempfile.mkdtemp(prefix="duckdb-", dir=settings.data_dir / "tmp"))
+        spill = Path(tempfile.mkdtemp(prefix=SPILL, dir=settings.data_dir / "tmp"))
+        _own_spills.add(spill)
         warehouse = DuckDbWarehouse(connection, spill)
         try:
             if not read_only:
                 path.chmod(0o600)
+                _remove_left_spills(spill.parent)
                 warehouse.prepare()
             yield warehouse
         finally:
             warehouse.close()
+            _own_spills.discard(spill)
 
 
 @contextmanager
@@ -81,6 +90,21 @@ def private_files() -> Iterator[None]:
             _umask_users -= 1
             if _umask_users == 0:
                 os.umask(_umask_before)
+
+
+def _create(path: Path) -> None:
+    """Make an empty warehouse under another name first: one that was killed half-made could never be opened again."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        duckdb.connect(draft).close()
+        with contextlib.suppress(FileExistsError):  # another process was first: its file stands
+            os.link(draft, path)
+
+
+def _remove_left_spills(folder: Path) -> None:
+    """What killed processes have left. Whoever may write has the file alone, so all but this process's are left ones."""
+    for spill in set(folder.glob(SPILL + "*")) - _own_spills:
+        shutil.rmtree(spill, ignore_errors=True)
 
 
 def _connect(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
 from debitura_pipeline.warehouse.base import Absent, FailedSync, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement, quoted
@@ -55,8 +56,11 @@ def newest_merged(resource: str) -> Statement:
     return "SELECT max(as_of) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,)
 
 
-def keep_quarantine(resource: str, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
-    """Payloads seen again stay open, or open again; new ones enter; a complete reading resolves those not shown."""
+def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
+    """Payloads seen again stay open, or open again; new ones enter. Those not shown are resolved: by a complete
+    reading all of them, by any other one those whose row it read as a good one.
+    """
+    resource = table.resource
     yield (
         """UPDATE ops.quarantine AS q
         SET last_seen_at = CAST($1 AS TIMESTAMPTZ), resolved_at = NULL, sync_id = CAST($2 AS VARCHAR),
@@ -74,13 +78,13 @@ def keep_quarantine(resource: str, sync_id: str, at: datetime, absent: Absent) -
             WHERE q.resource = CAST($3 AS VARCHAR) AND q.payload_sha256 = b.payload_sha256)""",
         (at, sync_id, resource),
     )
-    if absent.kind == "all":
-        yield (
-            """UPDATE ops.quarantine SET resolved_at = CAST($1 AS TIMESTAMPTZ)
-            WHERE resource = $2 AND resolved_at IS NULL
-                AND NOT EXISTS (SELECT 1 FROM merge_bad AS b WHERE b.payload_sha256 = quarantine.payload_sha256)""",
-            (at, resource),
-        )
+    is_past = "true" if absent.kind == "all" else f"q.row_key IN (SELECT i.{quoted(table.key)} FROM incoming AS i)"
+    yield (
+        f"""UPDATE ops.quarantine AS q SET resolved_at = CAST($1 AS TIMESTAMPTZ)
+        WHERE q.resource = $2 AND q.resolved_at IS NULL AND {is_past}
+            AND NOT EXISTS (SELECT 1 FROM merge_bad AS b WHERE b.payload_sha256 = q.payload_sha256)""",
+        (at, resource),
+    )
 
 
 def keep_drift(resource: str, sync_id: str, at: datetime) -> Statement:

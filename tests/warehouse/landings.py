@@ -13,13 +13,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
 
 Row = Mapping[str, Any]
+
+ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "JSON": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(),
+    "DECIMAL(18,4)": pa.decimal128(18, 4),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+}
 
 FIRST_NIGHT = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 
@@ -107,17 +117,11 @@ class Landings:
 
 def write_parquet(table: Table, rows: Sequence[Row], path: Path, seq: int) -> None:
     columns = [*((column.name, column.kind.sql) for column in table.columns), *LANDED_EXTRA]
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        body = ", ".join(f'"{name}" {sql}' for name, sql in columns)
-        connection.execute(f"CREATE TABLE landed ({body})")
-        for row in rows:
-            values = {**row, "_row_hash": row.get("_row_hash", row_hash(table, row)), "_seq": seq}
-            unknown = values.keys() - {name for name, _ in columns}
-            assert not unknown, f"{table.resource} has no column {unknown}"
-            marks = ", ".join("?" * len(columns))
-            connection.execute(f"INSERT INTO landed VALUES ({marks})", [values.get(name) for name, _ in columns])
-        connection.execute(f"COPY landed TO '{path}' (FORMAT parquet)")
+    unknown = {name for row in rows for name in row} - {name for name, _ in columns}
+    assert not unknown, f"{table.resource} has no column {unknown}"
+    filled = [{"_row_hash": row_hash(table, row), **row, "_seq": seq} for row in rows]
+    schema = pa.schema([(name, ARROW_TYPES[sql]) for name, sql in columns])
+    pq.write_table(pa.Table.from_pylist(filled, schema=schema), path)
 
 
 def row_hash(table: Table, row: Row) -> str:

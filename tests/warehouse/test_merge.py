@@ -193,6 +193,18 @@ def test_partial_reading_deletes_nothing(warehouse: SqlWarehouse, landings: Land
     ]
 
 
+def test_keys_that_a_reading_found_gone_are_marked_and_no_others(warehouse: SqlWarehouse, landings: Landings) -> None:
+    warehouse.merge(landings.land("cases", [case("a"), case("b"), case("c"), case("d")]))
+    gone = Absent("keys", keys=("a", "b", "unknown"))
+    reading = landings.land("cases", [case("b"), case("c")], at=night(1), absent=gone)
+    assert warehouse.merge(reading) == MergeCounts(0, 0, 1, 2, 0)
+    assert warehouse.rows("SELECT case_id, _deleted_at FROM raw.cases WHERE _deleted_at IS NOT NULL") == [
+        ("a", night(1))
+    ]
+    assert meta(warehouse, "d")["_verified_at"] == night(0)
+    check_rules(warehouse)
+
+
 def test_row_in_quarantine_is_neither_deleted_nor_verified(warehouse: SqlWarehouse, landings: Landings) -> None:
     warehouse.merge(landings.land("cases", [case("a"), case("b")]))
     bad = BadRow("f" * 64, "a", "grossAmount is not a number", '{"id": "a"}')
