@@ -15,19 +15,20 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.client import DEFAULT_TIMEOUTS, ApiClient, Timeouts
 from debitura_pipeline.settings import Endpoint, Settings
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The world outside: clocks, sleep and chance. Tests pass their own."""
+    """The world outside: clocks, sleep, chance, and how long an answer may take. Tests pass their own."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.SystemRandom().random
     token: Callable[[], str] = lambda: secrets.token_hex(3)
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
 
 
 def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
@@ -40,6 +41,7 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
         clock=tools.now,
         sleep=tools.sleep,
         random=tools.chance,
+        timeouts=tools.timeouts,
     )
 
 

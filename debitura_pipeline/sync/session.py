@@ -35,6 +35,7 @@ from debitura_pipeline.warehouse.open import open_warehouse
 
 RESUME_WITHIN = timedelta(days=1)  # an interrupted sync older than this starts afresh
 SKEW_REPORTED = timedelta(minutes=5)
+CLOCK_JITTER = timedelta(seconds=10)  # two answers' dates may be so far apart, though one came after the other
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Session:
             with open_warehouse(self.settings) as warehouse:
                 warehouse.prepare()
                 known, chosen = self._plan(warehouse, resource, None, full)
-                folder = self._new_folder(Path(scratch), resource, chosen, None)
+                folder = self._new_folder(Path(scratch), resource, chosen, None, self.now())
                 ground = self._survey(warehouse, folder)
             reader = self._reader(resource, folder)
             if ground is None:
@@ -137,7 +138,7 @@ class Session:
                     log.info("resuming sync %s", folder.begin["sync_id"])
                     return folder
                 discard(folder)
-        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant)
+        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant, _after(self.now(), newest))
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, newest: datetime | None) -> bool:
         """Begun within the day, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
@@ -146,8 +147,7 @@ class Session:
         is_enough = folder.begin["mode"] in (chosen.mode, "full")
         return is_recent and is_enough and folder.begin["partner"] == _partner_text(self.partner)
 
-    def _new_folder(self, landing: Path, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
-        at = self.now()
+    def _new_folder(self, landing: Path, resource: str, chosen: Plan, tenant: str | None, at: datetime) -> SyncFolder:
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
         return SyncFolder.create(
             landing, resource, sync_id,
@@ -211,6 +211,14 @@ class Session:
                 warehouse.record_failure(failed, str(error))
         except DebituraError as second:
             log.warning("the failed sync could not be noted: %s", second)
+
+
+def _after(at: datetime, newest: datetime | None) -> datetime:
+    """`at`, or the instant right after the last merged sync where the API's clock, which has whole seconds, and may be
+    another server's this time, lags behind it a little."""
+    if newest is not None and newest - CLOCK_JITTER < at <= newest:
+        return newest + timedelta(microseconds=1)
+    return at
 
 
 def _live_rows(warehouse: Warehouse, resource: str) -> int:
