@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, evolve, genesis
+from debitura_pipeline.sandbox import codes, counted_night, evolve, genesis
 from debitura_pipeline.sandbox.columns import UNIT
 from debitura_pipeline.sandbox.evolve import Event
 from debitura_pipeline.sandbox.listing import DATES
@@ -20,6 +20,7 @@ from debitura_pipeline.sandbox.world import RESOURCES, World
 
 Entry = dict[str, Any]
 MOST_DAYS = 400  # at once; each day of a large world takes half a second
+MOST_SCALE = 5.0
 
 
 class UnknownChangeError(Exception):
@@ -40,6 +41,14 @@ def _advance(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
         raise UnknownChangeError(f"days is {days}, outside 0 to {MOST_DAYS}")
     events = evolve.advance(world, days)
     return {"day": world.day}, events
+
+
+def _night(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """A day with an exact amount of change; `scale` 1 is that of a million cases, 0 a day on which nothing happens."""
+    scale = float(entry.get("scale", 1))
+    if not 0 <= scale <= MOST_SCALE:
+        raise UnknownChangeError(f"scale is {scale}, outside 0 to {MOST_SCALE}")
+    return {"changed": counted_night.pass_night(world, scale), "day": world.day}, []
 
 
 def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
@@ -194,6 +203,7 @@ def _client(world: World, entry: Entry) -> int:
 
 _CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]] = {
     "advance": _advance,
+    "night": _night,
     "add_client": _add_client,
     "sign": _sign,
     "upgrade": _upgrade,

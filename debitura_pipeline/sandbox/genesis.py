@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, names
+from debitura_pipeline.sandbox import codes, names, shares
 from debitura_pipeline.sandbox.codes import DAY_US, NULL_US, Ints
 from debitura_pipeline.sandbox.columns import UNIT, share
 from debitura_pipeline.sandbox.places import COUNTRIES, CURRENCIES, PARTNERS
@@ -37,17 +37,23 @@ def make_world(options: WorldOptions) -> World:
     linked = np.sort(world.start_us - (rng.random(count) ** 1.2 * span).astype(np.int64))
     done = rng.random(count) < 0.9
     done[0] = True
+    if options.open_share is not None:
+        linked = np.sort(shares.link_dates(rng, count, world.start_us, span))
+        done = shares.settle_signatures(done, linked, world.start_us)
     add_clients(world, rng, linked, done)
     world.clients["alive"][5 : 5 + archived] = False
     if options.cases:
-        weights = world.clients["weight"] / world.clients["weight"].sum()
-        owners = rng.choice(count, options.cases, p=weights)
+        weights = world.clients["weight"]
+        if options.open_share is not None:
+            weights = weights * (world.start_us - world.clients["linked"])
+        owners = rng.choice(count, options.cases, p=weights / weights.sum())
         room = world.start_us - world.clients["linked"][owners]
         created = world.clients["linked"][owners] + (rng.random(options.cases) ** 0.9 * room).astype(np.int64)
         order = np.argsort(created, kind="stable")
         add_cases(world, rng, owners[order], created[order])
-        age_cases(world, rng, np.arange(options.cases))
-        add_payments(world, rng, *spread_payments(world, rng, options.transactions))
+        age_cases(world, rng, np.arange(options.cases), options.open_share)
+        payments = spread_payments(world, rng, options.transactions)
+        add_payments(world, rng, *payments, unsettled_share=options.unsettled_share)
     world.touch(*RESOURCES)
     return world
 
@@ -141,13 +147,18 @@ def close(world: World, rng: Random, rows: Ints, close_code: Ints, at: Ints) -> 
     cases["needs_info"][rows] = False
 
 
-def age_cases(world: World, rng: Random, rows: Ints) -> None:
-    """Give new cases the past that fits their age: where in their life they are, with whom, and how they ended."""
+def age_cases(world: World, rng: Random, rows: Ints, open_share: float | None = None) -> None:
+    """Give new cases the past that fits their age: where in their life they are, with whom, and how they ended.
+
+    With `open_share`, cases take as long or short as it needs to have that share of them open.
+    """
     cases, count = world.cases, len(rows)
     created = cases["created"][rows]
     length = (rng.gamma(2.0, 75.0, count) + 8) * DAY_US
-    progress = (world.now_us - created) / length
     is_signed = world.clients["done"][cases["client"][rows]]
+    if open_share is not None:
+        length = shares.fit_lengths(length, world.now_us - created, is_signed, open_share)
+    progress = (world.now_us - created) / length
     steps = np.array([0.02, 0.04, 0.06, 0.09, 0.12])
     lifecycle = np.array([codes.INTERNAL, codes.VERIFYING, codes.NEEDS_INFO, codes.LEADS, codes.QUOTED, codes.ACTIVE])
     state = np.where(is_signed, lifecycle[np.searchsorted(steps, progress)], codes.SIGNING)
@@ -183,8 +194,9 @@ def spread_payments(world: World, rng: Random, count: int) -> tuple[Ints, Ints, 
     if not count or not len(able):
         return (np.empty(0, dtype=np.int64),) * 3
     code = cases["close_code"][able]
+    unfinished = 1.5 if world.options.open_share is None else 0.5  # long-standing partners: each day like the others
     pull = np.select(
-        [code == codes.PAID_IN_FULL, code == codes.PAID_IN_PART, code == codes.NO_CODE], [4.0, 3.0, 1.5], 0.3
+        [code == codes.PAID_IN_FULL, code == codes.PAID_IN_PART, code == codes.NO_CODE], [4.0, 3.0, unfinished], 0.3
     )
     rows = np.sort(rng.choice(able, count, p=pull / pull.sum()))
     begin = cases["started"][rows]
@@ -201,8 +213,20 @@ def spread_payments(world: World, rng: Random, count: int) -> tuple[Ints, Ints, 
     return rows[order], dates[order], amounts[order]
 
 
-def add_payments(world: World, rng: Random, rows: Ints, dates: Ints, amounts: Ints, *, is_new: bool = False) -> Ints:
-    """Book payments on cases `rows`; each makes a transaction. `is_new`: nothing has been invoiced or paid out yet."""
+def add_payments(
+    world: World,
+    rng: Random,
+    rows: Ints,
+    dates: Ints,
+    amounts: Ints,
+    *,
+    is_new: bool = False,
+    unsettled_share: float | None = None,
+) -> Ints:
+    """Book payments on cases `rows`; each makes a transaction. `is_new`: nothing has been invoiced or paid out yet.
+
+    With `unsettled_share`, that share of them has not been paid out to the partner.
+    """
     cases, count = world.cases, len(rows)
     np.subtract.at(cases["remainder"], rows, amounts)
     np.maximum(cases["remainder"], 0, out=cases["remainder"])
@@ -223,6 +247,8 @@ def add_payments(world: World, rng: Random, rows: Ints, dates: Ints, amounts: In
     referral = np.where(age > 150, codes.REFERRAL_PAID, np.where(age > 95, codes.REFERRAL_INVOICED, pending))
     referral = np.where((platform == codes.RECEIVED) & (luck[3] < 0.94), referral, pending)
     referral = np.where((age > 70) & (luck[3] > 0.985), codes.DISPUTED, referral)
+    if unsettled_share is not None and count:
+        commission, platform, referral = shares.statuses(rng, world.now_us - dates, unsettled_share, pending)
     fresh = np.full(count, is_new)
     return world.transactions.append(
         case=rows,

@@ -109,6 +109,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
     add("--port", type=int, default=0, help="0 takes a free one")
     for name in ("seed", "clients", "cases", "transactions", "years"):
         add(f"--{name}", type=int, default=getattr(world, name))
+    add("--open-share", type=float, help="of the cases on the first day, e.g. 0.1; as ages have it if not given")
+    add("--unsettled-share", type=float, help="of the transactions on the first day, e.g. 0.04")
     add("--start", default=world.start, help="first day of the world, e.g. %(default)s")
     add("--mode", choices=(codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE), default=world.mode)
     add("--archived-rows-vanish", action="store_true", help="rows of archived clients leave the listings")

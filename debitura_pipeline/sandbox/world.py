@@ -37,6 +37,8 @@ class WorldOptions:
     summary_ignores_dates: bool = False
     ties_shuffle: bool = False  # rows with the same instant change places from request to request
     is_test_environment: bool = True
+    open_share: float | None = None  # of the cases on day 0; None: as their ages have it
+    unsettled_share: float | None = None  # of the transactions, likewise
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -47,6 +49,9 @@ class WorldOptions:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, outside {low} to {high}")
+        for name in ("open_share", "unsettled_share"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not between 0 and 1")
         if self.mode not in (codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE):
             raise ValueError(f"mode is {self.mode!r}, neither {codes.PAY_WHEN_PAID} nor {codes.CONFIRMED_PIPELINE}")
         if self.transactions and not self.cases:
