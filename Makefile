@@ -3,10 +3,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 LINT := .venv-lint
+LEAGUE := .venv-league
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test dev lint format bench lock clean
+.PHONY: help setup nightly test dev lint format bench league lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -36,13 +37,16 @@ format: $(LINT)/.ready ## put the code in form
 bench: setup $(VENV)/.ready-dev ## the benchmarks of bench/README.md
 	@$(BIN)/python -m bench $(ARGS)
 
+league: setup $(VENV)/.ready-dev $(LEAGUE)/.ready ## the same worlds through this pipeline, dlt and a plain script
+	@$(BIN)/python -m bench.league --peers $(LEAGUE)/bin/python $(ARGS)
+
 lock: ## new locks from requirements*.in (needs uv on the PATH)
-	@for set in requirements requirements-dev requirements-lint; do \
+	@for set in requirements requirements-dev requirements-lint requirements-league; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -62,4 +66,11 @@ $(LINT)/.ready: requirements-lint.txt
 	@echo "Setting up $(LINT) (once)"
 	@test -x $(LINT)/bin/python || $(PYTHON) -m venv $(LINT)
 	@$(LINT)/bin/python $(PIP) --requirement requirements-lint.txt
+	@touch $@
+
+$(LEAGUE)/.ready: requirements-league.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(LEAGUE) (once): what the pipeline is compared with"
+	@test -x $(LEAGUE)/bin/python || $(PYTHON) -m venv $(LEAGUE)
+	@$(LEAGUE)/bin/python $(PIP) --requirement requirements-league.txt
 	@touch $@
