@@ -30,8 +30,8 @@ QUIET = {
     "DBT_VERSION_CHECK": "false",
     "DBT_USE_COLORS": "false",
 }
-# A parse opens nothing; the profile wants a name all the same, and the database in the manifest is called after it.
-PARSE_ENVIRONMENT = {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": "warehouse.duckdb"}
+# A parse opens nothing. The path is the default one, so that the first build of a fresh clone finds its parse usable.
+PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"
 PARSE_SECONDS = 300  # a parse takes three; a busy machine may take ten times that
 LOCK_SECONDS = 600
 
@@ -46,7 +46,11 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         raise WarehouseError(
             "dbt runs on the DuckDB warehouse alone so far; set DEBITURA_WAREHOUSE=duckdb:///... or leave it out."
         )
-    return {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": str(settings.warehouse.path)}
+    return _profile(settings.warehouse.path)
+
+
+def _profile(path: Path) -> dict[str, str]:
+    return {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": str(path), "DEBITURA_DBT_KEEP_OPEN": "True"}
 
 
 def dbt_executable() -> str:
@@ -93,7 +97,7 @@ def _parse(project: Path, target: Path) -> None:
         env = {
             **os.environ,
             **QUIET,
-            **PARSE_ENVIRONMENT,
+            **_profile(PARSED_FOR),
             "DBT_PROJECT_DIR": str(project),
             "DBT_PROFILES_DIR": str(project),
         }
@@ -116,4 +120,7 @@ def _parse(project: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    obtain_manifest()
+    try:
+        obtain_manifest()
+    except ManifestError as fault:
+        sys.exit(str(fault))
