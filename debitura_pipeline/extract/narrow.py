@@ -17,6 +17,7 @@ from debitura_pipeline.extract.ledger import NOTHING, SCALE, Figure
 from debitura_pipeline.extract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.extract.windows import Window
 
+PAGE_ROWS = 100
 LEAF_ROWS = 150  # a bucket this small is read rather than halved: halving on costs a request, reading it one or two
 READ_PER_CHANGE = 1.5  # pages read at the end of one narrowing, on average
 HOUR = timedelta(hours=1)
@@ -35,7 +36,7 @@ class Difference:
 
     @property
     def pages(self) -> int:
-        return max(1, -(-self.stated_rows // 100))
+        return max(1, -(-self.stated_rows // PAGE_ROWS))
 
     @property
     def cost_of_narrowing(self) -> float:

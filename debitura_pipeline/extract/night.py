@@ -17,7 +17,7 @@ from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
 from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.overlay import Missing, Overlay
 from debitura_pipeline.extract.read import Reader
-from debitura_pipeline.extract.turn import cost_of, due_days
+from debitura_pipeline.extract.turn import cost_of, due_days, pages_of
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 
 MAX_ROUNDS = 4  # closing questions; each round looks only where totals still differ
@@ -128,10 +128,11 @@ class Night(ABC):
         for day in {_floor(row.at, DAY) for row in rows}:
             hours = {_floor(row.at, HOUR) for row in rows if _floor(row.at, DAY) == day}
             whole = Window(day, day + DAY)
-            pages = self.overlay.ledger().rows(whole) // 100 + 1
+            pages = pages_of(self.overlay.ledger().rows(whole))
             windows |= {whole} if pages <= len(hours) else {Window(hour, hour + HOUR) for hour in hours}
-        await self.take([Slice(window) for window in windows])
-        for window in windows:
+        ordered = sorted(windows, key=lambda window: window.name)
+        await self.take([Slice(window) for window in ordered])
+        for window in ordered:
             self.lose(self.overlay.missing(window, None))
 
     async def ask(self, window: Window, filters: Filters = ()) -> Totals:

@@ -1,0 +1,32 @@
+"""Play histories: `python -m tests.simulation 4711` one of them, `--seeds 20000` many, two at a time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.simulation.many import play_many
+from tests.simulation.history import History, Options
+from tests.simulation.workshop import Workshop
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("seed", type=int, nargs="*")
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    wanted = parser.parse_args()
+    if wanted.seed:
+        with Workshop() as workshop:
+            for seed in wanted.seed:
+                print(Options.of(seed))
+                print(History(Options.of(seed), workshop).play())
+        return 0
+    result = play_many(wanted.first, wanted.seeds, wanted.processes)
+    print(result.text())
+    return 1 if result.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The way from the pipeline to a simulated world without a socket: what stands in for `ApiClient`, and for its clocks.
+
+Belongs here: the same three ways to ask, with the world free to move before every answer. Does not: choosing moves.
+Answers come in an order that the seed decides, not in the order of asking, as over real connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from datetime import datetime
+from random import Random
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from debitura_pipeline.api.client import Page, RequestStats
+from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.envelope import read_envelope
+from debitura_pipeline.api.listings import Query
+from debitura_pipeline.api.refusal import read_date
+from debitura_pipeline.api.wire import parse_document
+from debitura_pipeline.errors import BudgetSpent, RefusedError
+from debitura_pipeline.sandbox.columns import from_us
+from debitura_pipeline.sandbox.http import Request
+from tests.simulation.world import SimWorld
+
+T = TypeVar("T")
+LONGEST_DETOUR = 3  # turns of the event loop that an answer may take
+
+
+class DirectClient:
+    """`before_answer` may move the world; `ends_at`: the request before which the allowance is spent, if any."""
+
+    def __init__(
+        self, world: SimWorld, page_rows: int, random: Random, before_answer: Callable[[], None], ends_at: int | None
+    ) -> None:
+        self._world, self._page_rows, self._random = world, page_rows, random
+        self._before_answer, self._ends_at = before_answer, ends_at
+        self.stats = RequestStats()
+        self.server_time: datetime | None = None
+        self.asked: list[str] = []
+
+    async def page(self, query: Query, page: int) -> Page:
+        body = await self._ask(query.listing.path, query.params(page, self._page_rows))
+        assert body is not None
+        return Page(body, read_envelope(body, query.listing))
+
+    async def document(
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), body: Mapping[str, Any] | None = None,
+        what: str,
+    ) -> Any:  # fmt: skip
+        assert (method, body) == ("GET", None), what
+        answer = await self._ask(path, params)
+        return parse_document(answer or b"", path)
+
+    async def body(self, path: str, *, what: str) -> bytes | None:
+        return await self._ask(path, (), what)
+
+    async def _ask(self, path: str, params: Sequence[tuple[str, str]], what: str = "") -> bytes | None:
+        for _ in range(self._random.randrange(LONGEST_DETOUR)):
+            await asyncio.sleep(0)
+        self.stats.requests += 1
+        if self.stats.requests == self._ends_at:
+            raise BudgetSpent("The allowance is spent.")
+        self._before_answer()
+        self._world.on_request()
+        query = urlencode(params)
+        self.asked.append(f"{path}?{query}")
+        answer = self._world.app.handle(Request("GET", path, query, {"xapikey": self._world.app.options.key}))
+        self.server_time = self.server_time or read_date(self._world.app.clock.http_date())
+        for _ in range(self._random.randrange(LONGEST_DETOUR)):
+            await asyncio.sleep(0)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise RefusedError(f"{what or path}: {answer.body!r}", answer.status)
+        return answer.body
+
+
+class Here(Executor):
+    """Shapes on the spot instead of in a thread, so that a seed gives the same order of events every time."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **options))
+        except BaseException as error:  # noqa: BLE001 (handed on to whoever waits)
+            done.set_exception(error)
+        return done
+
+
+def tools_of(world: SimWorld) -> Tools:
+    """Clocks that follow the world's, and names that the history's own count makes."""
+    tokens = iter(f"{number:06x}" for number in range(1_000_000))
+    return Tools(
+        now=lambda: from_us(world.app.clock.now_us()),
+        monotonic=lambda: world.seconds,
+        chance=lambda: 0.5,
+        token=lambda: next(tokens),
+    )

@@ -1,0 +1,155 @@
+"""What must hold of the warehouse after a reading, given what the world was while it was read.
+
+Belongs here: the promises, and the one excuse there is. Does not: playing histories.
+
+Promises, for every resource and plan:
+- A row read by this sync (`_verified_at` is its clock) has a value that the row had while it was read. No excuse.
+- A row that was live all the while is live in the warehouse; one that was gone all the while is not.
+- Every other row has a value that it had while the sync read.
+- The certificate holds, and counts what the warehouse then holds and the world held at some moment.
+
+The excuse: what no total shows. A nightly reading asks for counts and sums, and a list's totals are all that tells one
+version of it from the next. A row that breaks the second or third promise is *masked* if in every cell that it touches
+(month and bucket) the API's count and sum equalled the warehouse's at some moment of the reading: a fee-less edit, or a
+row gone and another come in the same cell. Rows that every nightly reading shows whole (open cases, estimates, rows of no
+stage) are never masked. In a reading of everything, nothing is masked unless the world moved meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.landing.contract import TABLES
+from tests.simulation.world import Moments, Row, Rows
+
+CENT = Decimal("0.01")
+ZERO = Decimal(0)
+SETTLED, PENDING, NO_STAGE = "Paid", "Pending", "none"
+CLOSED, OPEN = "closed", "open"
+Cell = tuple[Any, ...]
+
+
+@dataclass
+class Verdict:
+    """What was found wrong with one reading, and what was masked. Each entry: what, key."""
+
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    masked: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a reading could see: `is_nightly`, whether the summary follows dates, the partner's mode."""
+
+    resource: str
+    is_nightly: bool
+    is_deaf: bool
+    mode: str
+
+
+def judge(terms: Terms, moments: Moments, have: Rows, at: datetime) -> Verdict:
+    """Hold the warehouse's live rows against the moments of the reading that ended with them."""
+    verdict = Verdict()
+    had = moments.values()
+    suspects: list[tuple[str, str]] = []
+    for key, row in have.items():
+        values = had.get(key, [None])
+        is_right = plain(terms, row) in values
+        if row["_verified_at"] == at and not is_right:
+            verdict.broken.append(("read and never so", key))
+        elif all(value is None for value in values):
+            suspects.append(("ghost", key))
+        elif not is_right:
+            suspects.append(("stale", key))
+    suspects += [("missing", key) for key, values in had.items() if None not in values and key not in have]
+    excused = _masked(terms, moments, have, {key for _, key in suspects}) if suspects else set()
+    for what, key in suspects:
+        (verdict.masked if key in excused else verdict.broken).append((what, key))
+    return verdict
+
+
+def plain(terms: Terms, row: Row) -> Row:
+    return {name: row[name] for name in TABLES[terms.resource].names}
+
+
+def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[str]:
+    if not terms.is_nightly and not moments.moved:
+        return set()
+    ours = cells(terms, have.values())
+    seen: dict[Cell, list[tuple[int, Decimal]]] = {}
+    for state in moments.states():
+        now = cells(terms, state.values())
+        for cell in now.keys() | ours.keys() | seen.keys():
+            seen.setdefault(cell, []).append(now.get(cell, (0, ZERO)))
+    excused = set()
+    for key in keys:
+        versions = [row for row in (*moments.values().get(key, ()), have.get(key)) if row is not None]
+        if terms.is_nightly and any(all(is_swept(terms, row) for row in part) for part in (versions, versions[-1:])):
+            if not moments.moved or all(is_swept(terms, row) for row in versions):
+                continue
+        touched = {cell for row in versions for cell in cells(terms, [row])}
+        if all(any(_equal(figure, ours.get(cell, (0, ZERO)), cell) for figure in seen.get(cell, ())) for cell in touched):
+            excused.add(key)
+    return excused
+
+
+def is_swept(terms: Terms, row: Row) -> bool:
+    """Rows that every nightly reading shows whole."""
+    bucket = bucket_of(terms, row)
+    if terms.resource == "cases":
+        return bucket == OPEN
+    if terms.resource == "transactions":
+        return bucket in (PENDING, NO_STAGE) or bool(row["is_estimate"]) or (terms.is_deaf and bucket != SETTLED)
+    return True
+
+
+def cells(terms: Terms, rows: Iterable[Row]) -> dict[Cell, tuple[int, Decimal]]:
+    """Count and fee of the buckets that a nightly reading compares."""
+    found: dict[Cell, tuple[int, Decimal]] = {}
+    for row in rows:
+        usd = row.get("referral_fee_usd") or ZERO
+        for cell in _cells_of(terms, row):
+            count, total = found.get(cell, (0, ZERO))
+            found[cell] = (count + 1, total + usd)
+    return found
+
+
+def _cells_of(terms: Terms, row: Row) -> list[Cell]:
+    bucket = bucket_of(terms, row)
+    if terms.resource == "clients":
+        return [("all",)]
+    dated = row["created_at"] if terms.resource == "cases" else row["occurred_at"]
+    month = (dated.year, dated.month)
+    if terms.resource == "cases" or terms.is_deaf:
+        return [("rows", bucket, *month)]
+    return [("fees", bucket, *month)]
+
+
+def _equal(stated: tuple[int, Decimal], ours: tuple[int, Decimal], cell: Cell) -> bool:
+    has_sum = cell[0] == "fees" and cell[1] not in (PENDING, NO_STAGE)
+    return stated[0] == ours[0] and (not has_sum or abs(stated[1] - ours[1]) < CENT)
+
+
+def bucket_of(terms: Terms, row: Row) -> str:
+    """A row's state or stage, by the contract's words; written down here a second time."""
+    if terms.resource == "cases":
+        return CLOSED if row["lifecycle"] in ("Closed", "Merged") else OPEN
+    if terms.resource == "clients":
+        return "all"
+    commission, platform = row["commission_status"], row["platform_invoicing_status"]
+    referral = row["referral_invoicing_status"] or "Pending"
+    final = {"Disputed": "Disputed", "Paid": SETTLED, "Invoiced": "AwaitingDebituraPayment"}.get(referral)
+    if final is not None:
+        return final
+    confirmed = terms.mode == "ConfirmedPipeline" and commission == "Paid"
+    if platform == "PaymentReceived" or (confirmed and platform in ("NotInvoiced", "InvoiceIssued")):
+        return "ReadyToInvoiceDebitura"
+    if platform == "InvoiceIssued":
+        return "AwaitingCollectionPartnerPayment"
+    if platform == "NotInvoiced":
+        return "ConfirmedPendingInvoice" if commission == "Paid" else PENDING
+    return NO_STAGE

@@ -1,0 +1,199 @@
+"""What may happen to a world between two requests, or between two nights; each move chosen by the history's own dice.
+
+Belongs here: kinds of moves and how often each comes. Does not: when (`history.py`). All are entries that the sandbox's
+admin door takes, so that a history can be played against a served world as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from debitura_pipeline.sandbox import codes
+from debitura_pipeline.sandbox.codes import DAY_US
+from tests.simulation.world import SimWorld
+
+CENT = 100  # in 1/10,000
+SPAN_DAYS = 360
+# (commission, platform, referral) of every stage, rows of no stage, and estimates past the first one.
+STATUSES = (
+    (codes.UNPAID, codes.NOT_INVOICED, codes.NO_CODE),
+    (codes.UNPAID, codes.NOT_INVOICED, codes.REFERRAL_PENDING),
+    (codes.CREDITED, codes.NOT_INVOICED, codes.REFERRAL_PENDING),
+    (codes.PAID, codes.NOT_INVOICED, codes.REFERRAL_PENDING),
+    (codes.PAID, codes.ISSUED, codes.NO_CODE),
+    (codes.PAID, codes.RECEIVED, codes.REFERRAL_PENDING),
+    (codes.PAID, codes.RECEIVED, codes.REFERRAL_INVOICED),
+    (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID),
+    (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID),
+    (codes.PAID, codes.RECEIVED, codes.DISPUTED),
+    (codes.UNPAID, codes.NOT_INVOICED, codes.DISPUTED),
+    (codes.CREDITED, codes.RECEIVED, codes.REFERRAL_PAID),
+    (codes.PAID, codes.INVOICE_CREDITED, codes.REFERRAL_PENDING),
+    (codes.CREDITED, codes.INVOICE_CREDITED, codes.NO_CODE),
+)
+
+
+class Mover:
+    """Moves one world by one set of dice."""
+
+    def __init__(self, sim: SimWorld, random: Random) -> None:
+        self._sim, self._random = sim, random
+        kinds: list[tuple[Callable[[], None], int]] = [
+            (self.new_case, 8), (self.like_case, 3), (self.delete_case, 4), (self.restore_case, 3),
+            (self.close_case, 10), (self.reopen_case, 4), (self.step_case, 8), (self.edit_case, 5), (self.redate_case, 2),
+            (self.new_payment, 8), (self.like_payment, 4), (self.delete_payment, 5), (self.restore_payment, 4),
+            (self.stage_payment, 24), (self.edit_payment, 6), (self.one_cent, 6), (self.edit_unseen, 4),
+            (self.redate_payment, 4), (self.archive_client, 1), (self.add_client, 1), (self.change_client, 3),
+            (self.sim_midnight, 1),
+        ]  # fmt: skip
+        self._kinds = [move for move, _ in kinds]
+        self._weights = [weight for _, weight in kinds]
+
+    def move(self) -> None:
+        """One thing happens, or nothing where there is no row that it could happen to."""
+        self._random.choices(self._kinds, self._weights)[0]()
+
+    def payout(self) -> None:
+        """A batch: invoiced payments of one month are paid out at once, as a partner's invoice is settled."""
+        table = self._sim.world.transactions
+        rows = np.flatnonzero(table["alive"] & (table["referral"] == codes.REFERRAL_INVOICED))
+        for row in rows.tolist()[: self._random.randrange(1, 6)]:
+            self._set("transactions", row, referral=codes.REFERRAL_PAID)
+
+    def sim_midnight(self) -> None:
+        self._sim.midnight()
+
+    def new_case(self) -> None:
+        self._insert("cases", self._now(), lifecycle=codes.INTERNAL, close_code=codes.NO_CODE, finished=codes.NULL_US)
+
+    def like_case(self) -> None:
+        """A case that turns up with a date in the past: one that was archived, or moved here."""
+        self._insert("cases", self._past())
+
+    def delete_case(self) -> None:
+        self._act("cases", "delete", is_alive=True)
+
+    def restore_case(self) -> None:
+        self._act("cases", "restore", is_alive=False)
+
+    def close_case(self) -> None:
+        row = self._pick("cases", lambda table: table["lifecycle"] < codes.CLOSED)
+        if row is not None:
+            state = self._random.choice((codes.CLOSED, codes.CLOSED, codes.CLOSED, codes.MERGED))
+            code = codes.NO_CODE if state == codes.MERGED else self._random.randrange(len(codes.CLOSE_CODES))
+            self._set("cases", row, lifecycle=state, close_code=code, finished=self._now())
+
+    def reopen_case(self) -> None:
+        row = self._pick("cases", lambda table: table["lifecycle"] >= codes.CLOSED)
+        if row is not None:
+            self._set("cases", row, lifecycle=codes.ACTIVE, close_code=codes.NO_CODE, finished=codes.NULL_US)
+
+    def step_case(self) -> None:
+        row = self._pick("cases", lambda table: table["lifecycle"] < codes.CLOSED)
+        if row is not None:
+            self._set("cases", row, lifecycle=self._random.randrange(codes.CLOSED))
+
+    def edit_case(self) -> None:
+        row = self._pick("cases")
+        if row is not None:
+            self._set("cases", row, remainder=self._random.randrange(1, 10_000) * CENT)
+
+    def redate_case(self) -> None:
+        self._act("cases", "move", at=self._past())
+
+    def new_payment(self) -> None:
+        commission, platform, referral = STATUSES[0]
+        self._insert("transactions", self._now(), commission=commission, platform=platform, referral=referral)
+
+    def like_payment(self) -> None:
+        self._insert("transactions", self._past(), amount=self._random.randrange(1, 100_000) * CENT)
+
+    def delete_payment(self) -> None:
+        self._act("transactions", "delete", is_alive=True)
+
+    def restore_payment(self) -> None:
+        self._act("transactions", "restore", is_alive=False)
+
+    def stage_payment(self) -> None:
+        row = self._pick("transactions")
+        if row is not None:
+            commission, platform, referral = self._random.choice(STATUSES)
+            self._set("transactions", row, commission=commission, platform=platform, referral=referral)
+
+    def edit_payment(self) -> None:
+        row = self._pick("transactions")
+        if row is not None:
+            amount = self._random.randrange(1, 100_000) * CENT
+            self._set("transactions", row, amount=amount, revenue=amount // 10, fee=amount // 20)
+
+    def one_cent(self) -> None:
+        row = self._pick("transactions")
+        if row is not None:
+            fee = int(self._sim.world.transactions["fee"][row])
+            self._set("transactions", row, fee=max(0, fee + self._random.choice((-CENT, CENT))))
+
+    def edit_unseen(self) -> None:
+        """What neither a count nor a sum of fees shows: only the turn can find it, unless the row is read anyway."""
+        row = self._pick("transactions")
+        if row is not None:
+            self._set("transactions", row, amount=self._random.randrange(1, 100_000) * CENT)
+
+    def redate_payment(self) -> None:
+        self._act("transactions", "move", at=self._past())
+
+    def archive_client(self) -> None:
+        tenant = self._tenant()
+        if tenant is not None:
+            self._sim.change({"op": self._random.choice(("archive", "archive", "reset")), "tenant": tenant})
+
+    def add_client(self) -> None:
+        cases, payments = self._random.randrange(4), self._random.randrange(4)
+        self._sim.change({"op": "add_client", "cases": cases, "transactions": payments if cases else 0})
+
+    def change_client(self) -> None:
+        tenant = self._tenant()
+        if tenant is not None:
+            self._sim.change({"op": self._random.choice(("sign", "upgrade", "kyc")), "tenant": tenant})
+
+    def _insert(self, resource: str, at: int, **columns: Any) -> None:
+        row = self._pick(resource)
+        if row is not None:
+            self._sim.change({"op": "row", "resource": resource, "action": "insert", "row": row, "at": at})
+            self._set(resource, len(self._sim.world.table(resource)) - 1, **columns)
+
+    def _act(self, resource: str, action: str, *, is_alive: bool = True, **more: Any) -> None:
+        row = self._pick(resource, is_alive=is_alive)
+        if row is not None:
+            self._sim.change({"op": "row", "resource": resource, "action": action, "row": row, **more})
+
+    def _set(self, resource: str, row: int, **columns: Any) -> None:
+        """Several columns at once: the first entries change the columns alone, and the last one is what is noted."""
+        *others, last = columns.items() if columns else [("alive", True)]
+        for name, value in others:
+            self._sim.world.table(resource)[name][row] = value
+        self._sim.change(
+            {"op": "row", "resource": resource, "action": "set", "row": row, "column": last[0], "value": last[1]}
+        )
+
+    def _pick(
+        self, resource: str, condition: Callable[[Any], Any] | None = None, *, is_alive: bool = True
+    ) -> int | None:
+        table = self._sim.world.table(resource)
+        mask = table["alive"] == is_alive
+        rows: Sequence[int] = np.flatnonzero(mask & condition(table) if condition is not None else mask).tolist()
+        return self._random.choice(rows) if rows else None
+
+    def _tenant(self) -> str | None:
+        clients = self._sim.world.clients
+        tenants = clients["tenant"][clients["alive"]].tolist()
+        return str(self._random.choice(tenants)) if len(tenants) > 1 else None
+
+    def _now(self) -> int:
+        return self._sim.app.clock.now_us()
+
+    def _past(self) -> int:
+        return self._now() - self._random.randrange(SPAN_DAYS * DAY_US)

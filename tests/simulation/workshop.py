@@ -1,0 +1,153 @@
+"""What thousands of histories share so that each costs tenths of a second: one shaper, one warehouse in memory, no disk waits.
+
+Belongs here: the stand-ins, each with its reason, and putting things back. Does not: histories. Everything that decides
+what is read, proven and merged is the pipeline's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pytest
+
+from debitura_pipeline.extract import narrow, overlay, prove, read, turn
+from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.sync import session, upkeep
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.tables import all_tables
+from tests.simulation.world import KEY
+from tests.support.pipeline import PRIVACY_KEY
+
+MEMORY = Path("/dev/shm")
+HISTORIES_PER_WAREHOUSE = 100  # a table in memory keeps the room of rows that were deleted
+PAGE_MODULES = (read, turn, narrow)  # each has the page's size under this name
+PAGE_ROWS = "PAGE_ROWS"
+
+
+class KeptWarehouse(DuckDbWarehouse):
+    """The same tables and statements, in memory, created once and emptied between histories."""
+
+    def __init__(self, spill: Path) -> None:
+        super().__init__(duckdb.connect(":memory:", config={"threads": 1}), spill)
+        super().prepare()
+
+    def prepare(self) -> None:
+        """The tables are there."""
+
+    def empty(self) -> None:
+        for schema, name, _ in all_tables():
+            self.execute_outside(f"DELETE FROM {schema}.{name}")
+
+
+class Engines:
+    """Stands in for the module `duckdb`: in-memory engines lent again and again. Starting one takes longer than its use."""
+
+    def __init__(self) -> None:
+        self._free: list[duckdb.DuckDBPyConnection] = []
+
+    def connect(self, *_: Any, **__: Any) -> Lent:
+        return Lent(self._free.pop() if self._free else duckdb.connect(":memory:", config={"threads": 1}), self._free)
+
+
+class Lent:
+    """A lent engine; closing it drops what was made in it and gives it back."""
+
+    def __init__(self, own: duckdb.DuckDBPyConnection, free: list[duckdb.DuckDBPyConnection]) -> None:
+        self._own, self._free = own, free
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for kind, name in self._own.execute(MADE).fetchall():
+            self._own.execute(f"DROP {kind} {name}")
+        self._free.append(self._own)
+
+
+MADE = """SELECT 'VIEW', view_name FROM duckdb_views() WHERE NOT internal
+    UNION ALL SELECT 'TABLE', table_name FROM duckdb_tables()"""
+
+
+class Workshop:
+    """Open it once per process; `settle_in` gives the folder and settings of the next history."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
+        self._patch = pytest.MonkeyPatch()
+        self._histories = 0
+        self.shaper = Shaper("pseudonymous", KEY)
+        self.warehouse = KeptWarehouse(self._root / "spill")
+
+    def __enter__(self) -> Self:
+        patch = self._patch
+        for module in (session, upkeep):
+            patch.setattr(module, "open_warehouse", self._open)
+        patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
+        engines = Engines()
+        for module in (overlay, prove):
+            patch.setattr(module, "duckdb", engines)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._patch.undo()
+        self.shaper.close()
+        self.warehouse.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def settle_in(self, refresh_days: int) -> Settings:
+        """An empty warehouse and an empty folder."""
+        shutil.rmtree(self._root / "data", ignore_errors=True)
+        self._histories += 1
+        if self._histories % HISTORIES_PER_WAREHOUSE == 0:
+            self.warehouse.close()
+            self.warehouse = KeptWarehouse(self._root / "spill")
+        self.warehouse.empty()
+        return load_settings(
+            {
+                "DEBITURA_DATA_DIR": str(self._root / "data"),
+                "DEBITURA_PRIVACY_KEY": PRIVACY_KEY,
+                "DEBITURA_REFRESH_DAYS": str(refresh_days),
+            }
+        )
+
+    @contextmanager
+    def sizes(self, page_rows: int, window_rows: int) -> Iterator[None]:
+        """Pages and windows as small as the worlds, so that lists have many pages, windows split and hunts pay."""
+        with pytest.MonkeyPatch.context() as patch:
+            for module in PAGE_MODULES:
+                patch.setattr(module, PAGE_ROWS, page_rows)
+            patch.setattr(read, "MAX_WINDOW_ROWS", window_rows)
+            patch.setattr(narrow, "LEAF_ROWS", page_rows)
+            yield
+
+    def live(self, resource: str) -> dict[str, dict[str, Any]]:
+        """Live rows of `raw.<resource>` by key: the contract's columns and `_verified_at`."""
+        table = TABLES[resource]
+        names = (*table.names, "_verified_at")
+        columns = ", ".join(f'"{name}"' for name in names)
+        found = self.warehouse.rows(f"SELECT {columns} FROM raw.{resource} WHERE _deleted_at IS NULL")
+        return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+
+    @contextmanager
+    def _open(self, settings: Settings, *, read_only: bool = False, **_: Any) -> Iterator[KeptWarehouse]:
+        yield self.warehouse

@@ -1,0 +1,158 @@
+"""A small simulated world in this process, and the truth about it: what every row was at every moment that matters.
+
+Belongs here: the sandbox without a socket, and the record of a reading's moments. Does not: what happens (`moves.py`) or
+what must follow from it (`judge.py`). Rows are worked out by `tests/support/truth.py`, not by the pipeline's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from debitura_pipeline.sandbox import world as sandbox_world
+from debitura_pipeline.sandbox.app import AppOptions, Sandbox
+from debitura_pipeline.sandbox.changes import Entry
+from debitura_pipeline.sandbox.documents import case_document, client_document, money, transaction_document
+from debitura_pipeline.sandbox.exchange import Exchange
+from debitura_pipeline.sandbox.journal import Journal
+from debitura_pipeline.sandbox.world import RESOURCES, World, WorldOptions
+from tests.support.pipeline import PRIVACY_KEY
+from tests.support.truth import EXPECTED, Row
+
+Rows = dict[str, Row]
+KEY = PRIVACY_KEY.encode()
+SECONDS_PER_REQUEST = 0.05
+sandbox_world.Exchange = lru_cache(Exchange)  # type: ignore[misc,assignment]  # ten years of rates: the same for every history
+
+
+@dataclass
+class Moments:
+    """What one resource was during a reading: the rows at its first request, then each change, in order."""
+
+    base: Rows
+    changes: list[dict[str, Row | None]] = field(default_factory=list)
+
+    @property
+    def moved(self) -> bool:
+        return bool(self.changes)
+
+    def states(self) -> Iterator[Rows]:
+        """The rows at every moment."""
+        now = dict(self.base)
+        yield now
+        for change in self.changes:
+            now = {key: row for key, row in (now | change).items() if row is not None}
+            yield now
+
+    def values(self) -> dict[str, list[Row | None]]:
+        """Each key's rows in order of time; None: it was not there."""
+        found: dict[str, list[Row | None]] = {key: [row] for key, row in self.base.items()}
+        for change in self.changes:
+            for key, row in change.items():
+                found.setdefault(key, [None]).append(row)
+        return found
+
+
+class SimWorld:
+    """A sandbox whose clock moves with its requests, and whose rows are kept as `raw` must show them."""
+
+    def __init__(self, options: WorldOptions) -> None:
+        self.seconds = 0.0
+        self.app = Sandbox(
+            Journal(options),
+            AppOptions(has_rate_limit=False),
+            real=lambda: self.seconds,
+            wall=lambda: self.seconds,
+        )
+        self.rows: dict[str, Rows] = {resource: {} for resource in RESOURCES}
+        self._watched: dict[str, Moments] = {}
+        self._begins: str | None = None
+        self.refresh()
+
+    @property
+    def world(self) -> World:
+        return self.app.world
+
+    def watch(self, resource: str) -> None:
+        """A reading of `resource` begins with the next request. Watched already: the reading goes on (it was resumed)."""
+        if resource not in self._watched:
+            self._begins = resource
+
+    def unwatch(self, resource: str) -> Moments:
+        """The reading is over: what the resource was meanwhile."""
+        if self._begins == resource:  # it asked for nothing
+            self.on_request()
+        return self._watched.pop(resource)
+
+    def has_moved(self, resource: str) -> bool:
+        """Whether `resource` changed since its reading began."""
+        return resource in self._watched and self._watched[resource].moved
+
+    def on_request(self) -> None:
+        """Called when a request is about to be answered, whatever has changed right before it."""
+        self.seconds += SECONDS_PER_REQUEST
+        if self._begins is not None:
+            self._watched[self._begins] = Moments(dict(self.rows[self._begins]))
+            self._begins = None
+
+    def change(self, entry: Entry) -> None:
+        """Do what an entry says, and write down what became of which row."""
+        facts = self.app.change(entry)
+        if entry["op"] == "row":
+            self._refresh_row(entry["resource"], facts["row"])
+        else:
+            self.refresh()
+
+    def midnight(self) -> None:
+        """A day begins: the exchange rates move, nothing else does."""
+        self.world.day += 1
+        self.world.touch(*RESOURCES)
+        self.app.clock.move_to(self.world.now_us)
+        self._note("transactions", np.arange(len(self.world.transactions)))
+        self._note("clients", np.arange(len(self.world.clients)))
+
+    def refresh(self) -> None:
+        for resource in RESOURCES:
+            self._note(resource, np.arange(len(self.world.table(resource))))
+
+    def _refresh_row(self, resource: str, row: int) -> None:
+        self._note(resource, np.array([row]))
+        if resource == "cases":
+            self._note("transactions", np.flatnonzero(self.world.transactions["case"] == row))
+        self._note("clients", np.arange(len(self.world.clients)))
+
+    def _note(self, resource: str, rows: Any) -> None:
+        """Work these rows out again, and keep what changed."""
+        known, ids = self.rows[resource], self.world.all_ids(resource)
+        found: dict[str, Row | None] = {}
+        live = self.world.live(resource)[rows]
+        documents = self._documents(resource, rows[live])
+        for row, is_live in zip(rows.tolist(), live.tolist(), strict=True):
+            now = EXPECTED[resource][1](next(documents), KEY) if is_live else None
+            if known.get(ids[row]) != now:
+                found[ids[row]] = now
+        if not found:
+            return
+        for key, now in found.items():
+            if now is None:
+                del known[key]
+            else:
+                known[key] = now
+        if resource in self._watched:
+            self._watched[resource].changes.append(found)
+
+    def _documents(self, resource: str, rows: Any) -> Iterator[Row]:
+        world = self.world
+        if resource == "clients":
+            stats = world.client_stats()
+            yield from (client_document(world, row, stats) for row in rows.tolist())
+        elif resource == "cases":
+            yield from (case_document(world, row) for row in rows.tolist())
+        else:
+            fees, revenues = world.usd(rows, "fee").tolist(), world.usd(rows, "revenue").tolist()
+            for row, fee, revenue in zip(rows.tolist(), fees, revenues, strict=True):
+                yield transaction_document(world, row, money(fee), money(revenue))
