@@ -96,7 +96,7 @@ class SyncFolder:
     def file_intact(self, line: dict[str, Any]) -> bool:
         """The window's file is there with the bytes that were landed."""
         path = self.path / line["file"]
-        return path.exists() and sha256_of(path) == line["sha256"]
+        return path.exists() and sha256_of(path) == str(line["sha256"])
 
 
 def folders(landing: Path, resource: str | None = None) -> Iterator[SyncFolder]:
