@@ -1,0 +1,82 @@
+"""The dbt manifest: built when the project changes, by one process, with dbt's own words when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.orchestration import manifest
+from debitura_pipeline.orchestration.manifest import ManifestError, dbt_environment, fingerprint, obtain_manifest
+from debitura_pipeline.settings import load_settings
+
+PROFILE = """\
+tiny:
+  target: duckdb
+  outputs:
+    duckdb: {type: duckdb, path: "{{ env_var('DEBITURA_DUCKDB_PATH') }}", schema: main}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "dbt"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: tiny\nprofile: tiny\nversion: '1.0'\nmodel-paths: [models]\n")
+    (folder / "profiles.yml").write_text(PROFILE)
+    (folder / "models" / "one.sql").write_text("SELECT 1 AS a")
+    return folder
+
+
+def test_it_is_parsed_once_and_again_only_after_a_change(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = obtain_manifest(project)
+    assert "model.tiny.one" in json.loads(first.read_text())["nodes"]
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "_parse", lambda *_: pytest.fail("parsed without need"))
+        shutil.copytree(first.parent, project / "logs")  # what is no source changes nothing
+        assert obtain_manifest(project) == first
+    (project / "models" / "two.sql").write_text("SELECT 2 AS a")
+    assert "model.tiny.two" in json.loads(obtain_manifest(project).read_text())["nodes"]
+    assert not list(first.parent.glob(".parse-*"))
+
+
+def test_processes_that_ask_at_once_build_it_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Path] = []
+
+    def parse(_project: Path, target: Path) -> None:
+        built.append(target)
+        (target / "manifest.json").write_text("{}")
+
+    monkeypatch.setattr(manifest, "_parse", parse)
+    asking = [threading.Thread(target=obtain_manifest, args=(project,)) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join(30)
+    assert len(built) == 1
+
+
+def test_a_model_that_cannot_be_read_is_named_and_the_next_try_starts_afresh(project: Path) -> None:
+    (project / "models" / "one.sql").write_text("SELECT * FROM {{ ref('nowhere') }}")
+    with pytest.raises(ManifestError, match="nowhere"):
+        obtain_manifest(project)
+    (project / "models" / "one.sql").write_text("SELECT 1 AS a")
+    assert obtain_manifest(project).exists()
+
+
+def test_the_fingerprint_sees_names_and_contents(project: Path) -> None:
+    before = fingerprint(project)
+    (project / "models" / "one.sql").rename(project / "models" / "other.sql")
+    renamed = fingerprint(project)
+    (project / "models" / "other.sql").write_text("SELECT 3 AS a")
+    assert len({before, renamed, fingerprint(project)}) == 3
+
+
+def test_a_warehouse_that_dbt_cannot_build_yet_is_refused_in_words(tmp_path: Path) -> None:
+    settings = load_settings({"DEBITURA_WAREHOUSE": "postgresql://u:p@localhost/d", "DEBITURA_DATA_DIR": str(tmp_path)})
+    with pytest.raises(WarehouseError, match="DuckDB"):
+        dbt_environment(settings)

@@ -1,0 +1,141 @@
+"""What the checks say, asked of a real DuckDB file with rows written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.orchestration import verdicts
+from debitura_pipeline.settings import load_settings
+from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.open import open_warehouse
+
+NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    with open_warehouse(load_settings({"DEBITURA_DATA_DIR": str(tmp_path)})) as opened:
+        yield opened
+
+
+def synced(warehouse: Warehouse, sync_id: str, hours_ago: int = 0, **more: object) -> None:
+    row = {
+        "resource": "cases",
+        "mode": "small",
+        "status": "done",
+        "is_proven": True,
+        "windows": 2,
+        "rows_read": 5,
+        **more,
+    }
+    row |= {"sync_id": sync_id, "started_at": NOW - timedelta(hours=hours_ago)}
+    places = ", ".join(f"${place}" for place in range(1, len(row) + 1))
+    warehouse.execute(f"INSERT INTO ops.syncs ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+
+
+def total(warehouse: Warehouse, verdict: str, at: datetime = NOW, scope: str = "all", resource: str = "cases") -> None:
+    warehouse.execute(
+        "INSERT INTO ops.control_totals (sync_id, checked_at, resource, check_name, scope, bucket, unit, api_value,"
+        " warehouse_value, verdict) VALUES ('s', $1, $2, 'rows', $3, 'all', 'count', 12, 11, $4)",
+        (at, resource, scope, verdict),
+    )
+
+
+def test_completeness_is_of_the_last_sync_whatever_a_single_clients_reading_did(warehouse: Warehouse) -> None:
+    assert verdicts.completeness("cases", warehouse.rows).description == "cases were never read"
+    synced(warehouse, "old", 24, status="failed", message="HTTP 403")
+    assert not verdicts.completeness("cases", warehouse.rows).passed
+    synced(warehouse, "new", 1)
+    assert verdicts.completeness("cases", warehouse.rows).passed
+    synced(warehouse, "one-client", 0, mode="client", status="failed")
+    assert verdicts.completeness("cases", warehouse.rows).figures["sync"] == "new"
+
+
+def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None:
+    synced(warehouse, "s", is_proven=False, message="the summary does not follow the dates")
+    found = verdicts.completeness("cases", warehouse.rows)
+    assert not found.passed
+    assert "the summary does not follow the dates" in found.description
+
+
+def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> None:
+    total(warehouse, "differs", NOW - timedelta(days=1))
+    total(warehouse, "equal")
+    total(warehouse, "unproven")
+    found = verdicts.control_totals("cases", warehouse.rows)
+    assert found.passed
+    assert found.figures == {"equal": 1, "differs": 0, "unproven": 1}
+    total(warehouse, "differs")
+    found = verdicts.control_totals("cases", warehouse.rows)
+    assert not found.passed
+    assert not found.is_warning
+    assert found.table is not None
+    assert "| rows | all | all | count | 12.0000 | 11.0000 | differs |" in found.table
+
+
+def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehouse) -> None:
+    total(warehouse, "equal", resource="clients")
+    total(warehouse, "differs", scope="0b9f4a52", resource="clients")
+    assert verdicts.control_totals("clients", warehouse.rows).passed
+    found = verdicts.client_totals(warehouse.rows)
+    assert (found.passed, found.is_warning) == (False, True)
+
+
+def test_a_key_that_is_there_twice_is_found(warehouse: Warehouse) -> None:
+    assert verdicts.unique_keys("cases", warehouse.rows).passed
+    for table in ("raw.cases", "raw.cases_history"):
+        warehouse.execute(f"INSERT INTO {table} (case_id) VALUES ('a'), ('b')")
+    assert verdicts.unique_keys("cases", warehouse.rows).passed
+    warehouse.execute("INSERT INTO raw.cases_history (case_id, _valid_to) VALUES ('a', $1)", (NOW,))
+    assert verdicts.unique_keys("cases", warehouse.rows).passed, "an older version"
+    warehouse.execute("INSERT INTO raw.cases_history (case_id) VALUES ('a')")
+    found = verdicts.unique_keys("cases", warehouse.rows)
+    assert not found.passed
+    assert found.figures == {"keys_twice": 0, "current_versions_twice": 1}
+
+
+def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(warehouse: Warehouse) -> None:
+    insert = (
+        "INSERT INTO ops.quarantine (resource, payload_sha256, reason, payload, first_seen_at, resolved_at)"
+        " VALUES ('cases', $1, 'no id', $2, $3, $4)"
+    )
+    warehouse.execute(insert, ("x", '{"secret": 1}', NOW, NOW))
+    assert verdicts.quarantine_empty("cases", warehouse.rows).passed
+    warehouse.execute(insert, ("y", '{"secret": 1}', NOW, None))
+    found = verdicts.quarantine_empty("cases", warehouse.rows)
+    assert (found.passed, found.is_warning, found.figures["rows"]) == (False, False, 1)
+    assert found.table is not None
+    assert "no id" in found.table
+    assert "secret" not in found.table
+    assert verdicts.quarantine_empty("clients", warehouse.rows).passed
+
+
+def test_drift_warns_once(warehouse: Warehouse) -> None:
+    synced(warehouse, "one", 24)
+    warehouse.execute(
+        "INSERT INTO ops.schema_drift (resource, kind, field, value, first_seen_at, sync_id)"
+        " VALUES ('cases', 'value', 'lifecycle', 'Pa|used', $1, 'one')",
+        (NOW,),
+    )
+    found = verdicts.schema_drift("cases", warehouse.rows)
+    assert (found.passed, found.is_warning) == (False, True)
+    assert found.table is not None
+    assert "Pa\\|used" in found.table
+    synced(warehouse, "two")
+    assert verdicts.schema_drift("cases", warehouse.rows).passed
+
+
+def test_freshness_allows_a_late_night_and_no_missing_one() -> None:
+    assert not verdicts.freshness("cases", None, NOW).passed
+    assert verdicts.freshness("cases", NOW - timedelta(hours=26), NOW).passed
+    assert not verdicts.freshness("cases", NOW - timedelta(hours=26, minutes=1), NOW).passed
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    text = verdicts.markdown(("a",), [(number,) for number in range(verdicts.SHOWN + 3)])
+    assert text.endswith("3 more in the warehouse.")
+    assert len(text.splitlines()) == verdicts.SHOWN + 4
