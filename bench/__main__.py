@@ -1,6 +1,6 @@
-"""`make bench`: a full load at two sizes, and how fast the sandbox hands out pages. Prints a table for bench/README.md.
+"""`make bench`: the benchmarks of bench/README.md, each printing its table.
 
-`ARGS="--runs 5"` takes more runs, `ARGS="--only load"` or `ARGS="--only pages"` a part.
+`ARGS="--only night"` takes a part, `--runs 5` more runs, `--cases 50000` a smaller world to try things out.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import machine, pages
+from bench import latency, machine, merging, night, pages
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))
 
@@ -19,13 +20,8 @@ SIZES = ((25_000, 75_000), (100_000, 300_000))
 def load_once(address: str) -> machine.Cost:
     """One full load into an empty data directory: extraction to merged, proven `raw` with history."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        env = {
-            "DEBITURA_API_URL": address,
-            "DEBITURA_API_KEY": machine.KEY,
-            "DEBITURA_DATA_DIR": folder,
-            "DEBITURA_REQUESTS_PER_MINUTE": "1000000",
-        }
-        return machine.run([str(Path(sys.executable).with_name("debitura")), "sync", "--full"], env)
+        command = [str(Path(sys.executable).with_name("debitura")), "sync", "--full"]
+        return machine.run(command, machine.settings(address, Path(folder)))
 
 
 def load(runs: int) -> None:
@@ -43,15 +39,24 @@ def load(runs: int) -> None:
 
 
 def main() -> None:
+    parts: dict[str, Callable[[int, int | None], None]] = {
+        "pages": lambda runs, _: pages.measure(runs),
+        "load": lambda runs, _: load(runs),
+        "latency": lambda runs, cases: latency.measure(runs, cases or 100_000),
+        "merge": lambda runs, cases: merging.measure(runs, cases or night.FULL_CASES),
+        "night": lambda runs, cases: night.measure(runs, cases or night.FULL_CASES),
+    }
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--runs", type=int, default=3, help="runs per figure; the median is printed")
-    parser.add_argument("--only", choices=("load", "pages"))
+    parser.add_argument("--runs", type=int, default=3, help="runs per figure, or nights; the median is printed")
+    parser.add_argument("--only", choices=tuple(parts))
+    parser.add_argument("--cases", type=int, help="of latency, merge and night; three transactions to a case")
     options = parser.parse_args()
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine.describe()}, median of {options.runs} runs\n", flush=True)
-    if options.only != "load":
-        pages.measure(options.runs)
-    if options.only != "pages":
-        load(options.runs)
+    for name, measure in parts.items():
+        if options.only in (None, name):
+            now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine.describe()}, {machine.load_now()}"
+            print(f"## {name} ({now}; {options.runs} runs)\n", flush=True)
+            measure(options.runs, options.cases)
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,22 @@ Belongs here: the sandbox as a process, a child's wall time, CPU time and peak m
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 READY_WITHIN_S = 300.0
 KEY = "sandbox-key"
@@ -32,8 +36,8 @@ class Cost:
 
 
 @contextmanager
-def sandbox(*options: str) -> Iterator[str]:
-    """A sandbox of its own process on a free loopback port, without rate limits; yields its address."""
+def sandbox(*options: str, is_limited: bool = False) -> Iterator[str]:
+    """A sandbox of its own process on a free loopback port, without rate limits if not said otherwise; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -44,7 +48,7 @@ def sandbox(*options: str) -> Iterator[str]:
         "serve",
         "--port",
         str(port),
-        "--no-rate-limit",
+        *([] if is_limited else ["--no-rate-limit"]),
         *options,
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -71,15 +75,45 @@ def _wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
 
 def run(command: Sequence[str], env: dict[str, str]) -> Cost:
     """Run `command` to its end and read its cost; ends the benchmark where it fails."""
+    return measure(command, env)[0]
+
+
+def measure(command: Sequence[str], env: dict[str, str]) -> tuple[Cost, Any]:
+    """Run `command` to its end; its cost, and the JSON of its last line of output (None where there is none)."""
     began = time.monotonic()
-    with subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.monotonic() - began
+    with tempfile.TemporaryFile() as output:
+        with subprocess.Popen(command, env={**os.environ, **env}, stdout=output) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.monotonic() - began
+        output.seek(0)
+        lines = output.read().splitlines()
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+    cost = Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+    return cost, json.loads(lines[-1]) if lines and lines[-1].startswith(b"{") else None
+
+
+def settings(address: str, folder: Path, **more: str) -> dict[str, str]:
+    """The environment of a pipeline that talks to the sandbox at `address` and never waits for its own budget."""
+    return {
+        "DEBITURA_API_URL": address,
+        "DEBITURA_API_KEY": KEY,
+        "DEBITURA_DATA_DIR": str(folder),
+        "DEBITURA_REQUESTS_PER_MINUTE": "1000000",
+        **more,
+    }
+
+
+def child(what: str, env: dict[str, str], *options: str) -> tuple[Cost, Any]:
+    """Measure one of the programs of `bench/child.py`."""
+    return measure([sys.executable, "-m", "bench.child", what, *options], env)
+
+
+def load_now() -> str:
+    """How busy the machine is: figures taken while others work mean little."""
+    return f"load {os.getloadavg()[0]:.1f}"
 
 
 def median(costs: Sequence[Cost]) -> Cost:

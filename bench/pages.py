@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-import urllib.request
 
-from bench import machine
+from bench import machine, wire
 
-CONNECTIONS = 8
-PAGES = 3_000
+PAGES, BATCH = 3_000, 500
 PATH = "/reporting/transactions?Page={page}&PageSize=100&Sort=collectionDate%3Aasc"
 
 
@@ -32,26 +30,11 @@ def warm(address: str) -> None:
     """Have both long listings serialised before anything is timed."""
     for path in (PATH, "/cases?Page={page}&PageSize=100&Sort=DateCreated%3Aasc"):
         for page in (1, 2):
-            request = urllib.request.Request(address + path.format(page=page), headers={"XApiKey": machine.KEY})
-            with urllib.request.urlopen(request, timeout=300) as answer:
-                answer.read()
+            wire.ask(address, path.format(page=page))
 
 
 async def _read_all(address: str) -> float:
-    host, port = address.removeprefix("http://").split(":")
-    numbers = iter(range(1, PAGES + 1))
     began = time.monotonic()
-
-    async def worker() -> None:
-        reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
-        for number in numbers:
-            head = f"GET {PATH.format(page=number)} HTTP/1.1\r\nHost: {host}\r\nXApiKey: {machine.KEY}\r\n\r\n"
-            writer.write(head.encode())
-            answer = await reader.readuntil(b"\r\n\r\n")
-            lines = answer.lower().split(b"\r\n")
-            length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length"))
-            await reader.readexactly(length)
-        writer.close()
-
-    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    for first in range(1, PAGES + 1, BATCH):  # in batches, so that the bodies do not pile up
+        await wire.read_all(address, [PATH.format(page=number) for number in range(first, first + BATCH)])
     return PAGES / (time.monotonic() - began)
