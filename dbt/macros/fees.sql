@@ -40,7 +40,11 @@
     coalesce(is_estimate, true)
 {%- endmacro %}
 
-{# The fee is off its own chain by more than a cent; recomputed as a check, never as an amount. #}
+{# The fee is off its own chain by more than a cent; recomputed as a check, never as an amount. A rate beyond 1,000 % is off
+   whatever it gives. #}
 {% macro fee_is_off() -%}
-    abs(cast(debitura_revenue * cast(fee_pct as decimal(18, 4)) as decimal(38, 8)) * 0.01 - referral_fee) > 0.01
+    abs(
+        cast(debitura_revenue * cast(greatest(least(fee_pct, 1000), -1000) as decimal(10, 4)) * 0.01 as decimal(38, 4))
+        - cast(referral_fee as decimal(38, 4))
+    ) > 0.01
 {%- endmacro %}

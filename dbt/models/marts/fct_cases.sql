@@ -54,7 +54,7 @@ joined as (
         fees.first_fee_at,
         fees.last_fee_at,
         {%- for column in fee_column_names() %}
-        cast(coalesce(fees.{{ column }}, 0) as decimal(18, 4)) as {{ column }}{{ ',' if not loop.last }}
+        cast(coalesce(fees.{{ column }}, 0) as decimal(38, 4)) as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from cases
     cross join clock

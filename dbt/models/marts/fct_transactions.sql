@@ -62,7 +62,12 @@ joined as (
             'case when transactions.referral_fee <> 0 then transactions.referral_fee_usd else transactions.debitura_revenue_usd end',
             'case when transactions.referral_fee <> 0 then transactions.referral_fee else transactions.debitura_revenue end', 10
         ) }} as implied_fx_rate,
-        100 * {{ div('transactions.referral_fee', 'transactions.debitura_revenue', 6) }} as implied_fee_pct,
+        cast(
+            cast({{ div('transactions.referral_fee', 'transactions.debitura_revenue', 6) }} as decimal(24, 6)) * 100
+            as decimal(28, 6)
+        ) as implied_fee_pct,
+        cast(transactions.referral_fee_pct as decimal(28, 6)) as pct_as_stated,
+        cast(cast(transactions.referral_fee_pct as decimal(28, 4)) * 100 as decimal(28, 6)) as pct_of_share,
         case when cases.is_live then 'live' when not cases.is_live then 'deleted' else 'unknown' end as case_record,
         case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
     from transactions
@@ -143,14 +148,13 @@ select
     cast(as_of_day - {{ utc_date('occurred_at') }} as integer) as age_days,
     cast(as_of_day - stage_seen_day as integer) as days_in_stage,
     cast(implied_fx_rate as decimal(28, 10)) as implied_fx_rate,
-    cast(implied_fee_pct as decimal(18, 6)) as implied_fee_pct,
+    implied_fee_pct,
     cast(
         case
             when implied_fee_pct <> 0
-                and abs(100 * referral_fee_pct - implied_fee_pct) < abs(referral_fee_pct - implied_fee_pct)
-                then 100 * referral_fee_pct
-            when coalesce(implied_fee_pct, 0) = 0 and referral_fee_pct <= 1 then 100 * referral_fee_pct
-            else referral_fee_pct
+                and abs(pct_of_share - implied_fee_pct) < abs(pct_as_stated - implied_fee_pct) then pct_of_share
+            when coalesce(implied_fee_pct, 0) = 0 and referral_fee_pct <= 1 then pct_of_share
+            else pct_as_stated
         end as decimal(28, 6)
     ) as fee_pct,
     case_record,

@@ -10,6 +10,7 @@
     'stage_overdue': 'Remind whoever has to act: the date that the documents give has passed.',
     'archived_client_open_cases': 'Ask the client to link again: payments while it is archived do not earn.'
 } %}
+{%- set rate_gap = 'abs(transactions.fee_pct - cast(cases.expected_referral_rate_pct as decimal(28, 6)))' %}
 
 with clock as (
     select * from {{ ref('int_clock') }}
@@ -27,17 +28,25 @@ clients as (
     select * from {{ ref('dim_clients') }}
 ),
 
--- What an amount in a currency is worth in USD, by the transactions in that currency.
-rates as (
-    select earnings_currency as currency, cast({{ div('sum(debitura_revenue_usd)', 'sum(debitura_revenue)', 8) }} as decimal(20, 8)) as usd_rate
+-- What an amount in a currency is worth in USD, by the transactions in that currency. A rate beyond a million is an error.
+implied_rates as (
+    select earnings_currency as currency, {{ div('sum(debitura_revenue_usd)', 'sum(debitura_revenue)', 8) }} as usd_rate
     from transactions
     where debitura_revenue > 0 and debitura_revenue_usd > 0
     group by earnings_currency
 ),
 
+rates as (
+    select currency, cast(usd_rate as decimal(20, 8)) as usd_rate from implied_rates where usd_rate < 1000000
+),
+
 -- What share of a payment becomes a fee: the client's own, else everyone's. Fee and payment in one currency only.
 shares as (
-    select creditor_id, {{ money_sum('referral_fee') }} as fee, {{ money_sum('payment_amount') }} as payment, earnings_currency
+    select
+        creditor_id,
+        earnings_currency as currency,
+        {{ money_sum('referral_fee') }} as fee,
+        {{ money_sum('payment_amount') }} as payment
     from transactions
     where earnings_currency = payment_currency and payment_amount > 0 and referral_fee is not null and {{ is_expected() }}
     group by creditor_id, earnings_currency
@@ -46,36 +55,42 @@ shares as (
 usd_shares as (
     select
         shares.creditor_id,
-        sum(cast(shares.fee as decimal(18, 4)) * rates.usd_rate) as fee_usd,
-        sum(cast(shares.payment as decimal(18, 4)) * rates.usd_rate) as payment_usd
+        sum(cast(cast(shares.fee as decimal(24, 4)) * cast(rates.usd_rate as decimal(14, 8)) as decimal(38, 4))) as fee_usd,
+        sum(cast(cast(shares.payment as decimal(24, 4)) * cast(rates.usd_rate as decimal(14, 8)) as decimal(38, 4))) as payment_usd
     from shares
-    inner join rates on rates.currency = shares.earnings_currency
+    inner join rates on rates.currency = shares.currency
     group by shares.creditor_id
 ),
 
 client_shares as (
-    select creditor_id, cast({{ div('fee_usd', 'payment_usd', 6) }} as decimal(18, 6)) as fee_share
-    from usd_shares
+    select creditor_id, {{ div('fee_usd', 'payment_usd', 6) }} as fee_share from usd_shares
 ),
 
 common_share as (
-    select cast({{ div('sum(fee_usd)', 'sum(payment_usd)', 6) }} as decimal(18, 6)) as fee_share
-    from usd_shares
+    select {{ div('sum(fee_usd)', 'sum(payment_usd)', 6) }} as fee_share from usd_shares
 ),
 
--- Every case with the fee that its amounts would bring at these rates; null where either is unknown.
-valued_cases as (
+-- Every case in question with the fee that its amounts would bring at these rates; null where either is unknown, or where
+-- the share is none: less than nothing, or more than the payment.
+rated_cases as (
     select
         cases.*,
-        cast(cast(cases.recovered_amount as decimal(18, 4)) * rates.usd_rate as decimal(38, 6))
-        * coalesce(client_shares.fee_share, common_share.fee_share) as recovered_fee_usd,
-        cast(cases.remainder * rates.usd_rate as decimal(38, 6))
-        * coalesce(client_shares.fee_share, common_share.fee_share) as open_fee_usd
+        cast(rates.usd_rate as decimal(14, 8)) as usd_rate,
+        case when coalesce(client_shares.fee_share, common_share.fee_share) between 0 and 1
+            then cast(coalesce(client_shares.fee_share, common_share.fee_share) as decimal(7, 6)) end as fee_share
     from cases
     cross join common_share
     left join rates on rates.currency = cases.currency
     left join client_shares on client_shares.creditor_id = cases.creditor_id
     where (cases.outcome = 'recovered' and cases.transaction_count = 0) or (cases.is_open and cases.client_record = 'archived')
+),
+
+valued_cases as (
+    select
+        rated_cases.*,
+        cast(cast(recovered_amount as decimal(24, 4)) * usd_rate as decimal(31, 6)) * fee_share as recovered_fee_usd,
+        cast(cast(remainder as decimal(24, 4)) * usd_rate as decimal(31, 6)) * fee_share as open_fee_usd
+    from rated_cases
 ),
 
 paid_without_transaction as (
@@ -122,24 +137,24 @@ before_link as (
     where {{ utc_date('transactions.occurred_at') }} < {{ utc_date('clients.linked_at') }}
 ),
 
--- The difference between the two rates, of Debitura's revenue.
+-- The difference between the two rates, of Debitura's revenue; never more than all of it.
 rate_differs as (
     select
         'fee_rate_differs', transactions.transaction_id,
-        cast(transactions.debitura_revenue_usd * abs(cases.expected_referral_rate_pct - cast(transactions.fee_pct as decimal(18, 6))) as decimal(38, 10))
-        * 0.01,
+        transactions.debitura_revenue_usd
+        * cast(least({{ rate_gap }}, 100) as decimal(9, 6)) * 0.01,
         transactions.first_seen_at, transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
         'Rate ' || cast(transactions.fee_pct as varchar) || ' % where the case expects '
         || cast(cases.expected_referral_rate_pct as varchar) || ' %'
     from transactions
     inner join cases on cases.case_id = transactions.case_id
-    where abs(transactions.fee_pct - cases.expected_referral_rate_pct) > 0.01
+    where {{ rate_gap }} > 0.01
         and transactions.debitura_revenue > 0
 ),
 
 no_fee as (
     select
-        'zero_fee', transaction_id, cast(debitura_revenue_usd * cast(fee_pct as decimal(18, 6)) as decimal(38, 10)) * 0.01,
+        'zero_fee', transaction_id, debitura_revenue_usd * cast(least(fee_pct, 100) as decimal(9, 6)) * 0.01,
         first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
         'Fee 0 on revenue of ' || cast(debitura_revenue as varchar) || ' ' || coalesce(earnings_currency, '')
         || ' at ' || cast(fee_pct as varchar) || ' %'
