@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 SMALL = {"clients": 6, "cases": 120, "transactions": 300, "seed": 7, "no_rate_limit": True}
@@ -31,3 +32,18 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
     sandbox = start_sandbox(**SMALL)
     yield sandbox
     sandbox.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A Postgres of this test session's own. A test that kills it must leave it running."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[Database]:
+    """An empty database on that server, owned by a role that is no superuser."""
+    with postgres_server.database() as database:
+        yield database
