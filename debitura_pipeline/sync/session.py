@@ -25,9 +25,9 @@ from debitura_pipeline.extract.plan import SMALL_REQUESTS, Knowledge, Plan, plan
 from debitura_pipeline.extract.read import Progress, Reader
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import SyncFolder, discard, folders
+from debitura_pipeline.landing.store import JOURNAL, SyncFolder, discard, folders
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.land import BEFORE, Ground, Landing, forecast, land, land_nightly, survey, whole_cost
+from debitura_pipeline.sync.land import Ground, Landing, forecast, land, land_nightly, survey, whole_cost
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.warehouse.base import FailedSync, Warehouse
@@ -237,9 +237,9 @@ def _partner_text(partner: tuple[str | None, Decimal | None]) -> list[str | None
 
 
 def _drop_superseded(folder: SyncFolder) -> None:
-    """Remove files of readings that were done again: the folder then holds each row's last reading only."""
-    used = {window.file for window in used_windows(folder)}
-    (folder.path / BEFORE).unlink(missing_ok=True)
-    for path in folder.path.glob("*.parquet"):
+    """Keep the journal and the files that the certificate rests on. Readings that were done again go, and so does what a
+    process that was killed left half written."""
+    used = {window.file for window in used_windows(folder)} | {JOURNAL}
+    for path in folder.path.iterdir():
         if path.name not in used:
             path.unlink()
