@@ -1,0 +1,214 @@
+"""The commands as processes: exit statuses, one line for an expected failure, output that reads well without a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from debitura_pipeline.landing.store import folders
+from tests.support.command import Said, debitura
+from tests.support.pipeline import Pipeline
+from tests.support.sandbox import start_sandbox
+
+MEANT_FOR_TERMINALS = re.compile(r"\x1b|[█━╸]")
+HELP_CPU_S = 1.5  # importing DuckDB, pandas or Dagster for it would take two to ten seconds
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A data directory after one `debitura sync`, with the API still there."""
+    sandbox = start_sandbox(clients=5, cases=110, transactions=150, seed=7, no_rate_limit=True)
+    pipeline = Pipeline(tmp_path_factory.mktemp("cli") / "data", sandbox)
+    said = debitura("sync", env=pipeline.env)
+    assert said.status == 0, said.err
+    assert said.err == ""
+    assert re.search(r"^cases +full +2 +110 +110 .*equal *$", said.out, re.MULTILINE), said.out
+    yield pipeline
+    sandbox.stop()
+
+
+@pytest.fixture
+def pipeline(synced: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy that a test may spoil."""
+    shutil.copytree(synced.env["DEBITURA_DATA_DIR"], tmp_path / "data")
+    return Pipeline(tmp_path / "data", synced.sandbox)
+
+
+def lines_of(said: Said) -> list[str]:
+    """What was printed, fit for a log: no colours, no bars, nothing folded at 80 columns."""
+    assert not MEANT_FOR_TERMINALS.search(said.out + said.err)
+    assert "Traceback" not in said.out + said.err
+    return said.out.splitlines()
+
+
+def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = debitura("--help", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert said.status == 0
+    commands = set(re.findall(r"^│ ([a-z]+) ", said.out, re.MULTILINE))
+    assert {"nightly", "sync", "replay", "verify", "reconcile", "status", "doctor", "dev", "sandbox"} <= commands
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_CPU_S
+
+
+BAD_SETTINGS = {
+    "DEBITURA_ENVIRONMENT": "prod",
+    "DEBITURA_API_URL": "http://api.example.com",
+    "DEBITURA_WAREHOUSE": "sqlite:///x",
+    "DEBITURA_PRIVACY": "none",
+    "DEBITURA_PRIVACY_KEY": "short",
+    "DEBITURA_REQUESTS_PER_MINUTE": "many",
+    "DEBITURA_CONCURRENCY": "0",
+}
+
+
+@pytest.mark.parametrize("name", BAD_SETTINGS)
+def test_a_bad_setting_is_one_line_and_status_2_and_nothing_was_touched(tmp_path: Path, name: str) -> None:
+    said = debitura("sync", env={"DEBITURA_DATA_DIR": str(tmp_path / "data"), name: BAD_SETTINGS[name]})
+    assert said.status == 2
+    assert said.error_line.startswith(name)
+    assert f"Example: {name}=" in said.error_line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_commands_options_and_resources_are_status_2(synced: Pipeline) -> None:
+    for arguments in (["explode"], ["sync", "--explode"], ["sync", "--only", "invoices"]):
+        said = debitura(*arguments, env=synced.env)
+        assert said.status == 2, arguments
+        assert said.err
+        assert "Traceback" not in said.err
+
+
+def test_an_api_that_is_not_there_is_status_1_and_one_line(pipeline: Pipeline) -> None:
+    quick = "import debitura_pipeline.api.client as c; c.FIRST_BACKOFF_S = 0.001"
+    said = debitura("sync", env={**pipeline.env, "DEBITURA_API_URL": "http://127.0.0.1:9"}, before=quick)
+    assert said.status == 1
+    last = said.err.splitlines()[-1]
+    assert "the connection broke" in last
+    assert "Tried 6 times" in last
+    assert "Traceback" not in said.err
+
+
+def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeline: Pipeline) -> None:
+    said = debitura("verify", env=pipeline.env)
+    assert said.status == 0
+    assert lines_of(said)[-1] == "3 certificates, 3 windows, 265 keys checked; 0 do not hold"
+    landed = next(folders(pipeline.settings.landing_dir, "cases"))
+    file = next(landed.path.glob("*.parquet"))
+    body = bytearray(file.read_bytes())
+    body[len(body) // 2] ^= 1
+    file.write_bytes(body)
+    said = debitura("verify", env=pipeline.env)
+    assert said.status == 3
+    assert said.err == ""
+    found = lines_of(said)
+    assert any(landed.begin["sync_id"] in line and f"{file.name} has changed" in line for line in found)
+    assert found[-1].endswith("1 do not hold")
+    other = next(folders(pipeline.settings.landing_dir, "clients")).begin["sync_id"]
+    assert debitura("verify", "--sync", other, env=pipeline.env).status == 0, "the other certificates still hold"
+    file.unlink()
+    said = debitura("verify", env=pipeline.env)
+    assert said.status == 3
+    assert f"{file.name} is missing" in said.out
+    nobody = debitura("verify", "--sync", "nobody", env=pipeline.env)
+    assert nobody.status == 1
+    assert "nobody" in nobody.error_line
+
+
+def test_reconcile_holds_and_after_a_row_was_changed_is_status_3(pipeline: Pipeline) -> None:
+    said = debitura("reconcile", env=pipeline.env)
+    assert said.status == 0, said.out
+    assert lines_of(said)[-1].endswith("0 differ")
+    with duckdb.connect(str(pipeline.settings.warehouse.path)) as warehouse:
+        warehouse.execute(
+            "UPDATE raw.transactions SET referral_fee_usd = referral_fee_usd + 1 WHERE transaction_id = "
+            "(SELECT min(transaction_id) FROM raw.transactions WHERE referral_invoicing_status = 'Paid')"
+        )
+    said = debitura("reconcile", env=pipeline.env)
+    assert said.status == 3
+    differing = [line for line in lines_of(said) if " differs" in line and " Paid " in line]
+    assert len(differing) == 1
+    assert "1.0000" in differing[0]
+
+
+def test_status_is_readable_and_its_json_parses(synced: Pipeline, tmp_path: Path) -> None:
+    said = debitura("status", env=synced.env)
+    assert said.status == 0
+    assert "No open problems." in lines_of(said)
+    said = debitura("status", "--json", env=synced.env)
+    found = json.loads(said.out)
+    assert {name: facts["live_rows"] for name, facts in found["resources"].items()} == {
+        "clients": 5, "cases": 110, "transactions": 150,
+    }  # fmt: skip
+    assert found["problems"] == []
+    empty = debitura("status", "--json", env={**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert json.loads(empty.out)["problems"] == ["nothing was synced yet"]
+    assert list(tmp_path.iterdir()) == [], "to ask makes nothing"
+
+
+def test_replay_rebuilds_and_needs_no_api(pipeline: Pipeline) -> None:
+    before = pipeline.state()
+    assert pipeline.settings.warehouse.path is not None
+    pipeline.settings.warehouse.path.unlink()
+    said = debitura("replay", env={**pipeline.env, "DEBITURA_API_URL": "http://127.0.0.1:9"})
+    assert said.status == 0, said.err
+    assert lines_of(said) == ["Rebuilt from the landing zone: 5 clients, 110 cases, 150 transactions"]
+    assert pipeline.state() == before
+
+
+def test_commands_that_need_a_warehouse_say_so_where_there_is_none(tmp_path: Path, synced: Pipeline) -> None:
+    said = debitura("reconcile", env={**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert said.status == 1
+    assert "There is no warehouse" in said.error_line
+
+
+def test_a_warehouse_that_is_no_warehouse_is_status_1_and_one_line(pipeline: Pipeline) -> None:
+    path = pipeline.settings.warehouse.path
+    assert path is not None
+    path.write_bytes(b"not a database" * 1_000)
+    said = debitura("replay", env=pipeline.env)
+    assert said.status == 1
+    assert str(path) in said.error_line
+
+
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(pipeline: Pipeline) -> None:
+    said = debitura("doctor", env=pipeline.env)
+    assert said.status == 0, said.out
+    assert all(line.startswith("ok ") for line in lines_of(said))
+    assert "sandbox-key" not in said.out
+    said = debitura("doctor", env={**pipeline.env, "DEBITURA_API_KEY": "wrong", "DEBITURA_CONCURENCY": "4"})
+    assert said.status == 2
+    bad = [line for line in lines_of(said) if line.startswith("BAD")]
+    assert len(bad) == 2
+    assert "DEBITURA_CONCURENCY" in bad[0]
+    assert "HTTP 401" in bad[1]
+
+
+def test_a_sync_that_would_delete_much_is_refused_until_it_is_allowed(pipeline: Pipeline) -> None:
+    rows = [{"op": "row", "resource": "cases", "action": "delete", "row": row} for row in range(30)]
+    try:
+        for change in rows:
+            pipeline.sandbox.admin("change", change)
+        said = debitura("sync", "--only", "cases", env=pipeline.env)
+        assert said.status == 1
+        assert "30 of 110 live rows" in said.error_line
+        assert "--allow-shrink" in said.error_line
+        said = debitura("sync", "--only", "cases", "--allow-shrink", env=pipeline.env)
+        assert said.status == 0
+        assert re.search(r"^cases .* 30 ", said.out, re.MULTILINE)
+    finally:
+        for change in rows:
+            pipeline.sandbox.admin("change", {**change, "action": "restore"})
+
+
+def test_files_are_the_owners_alone(synced: Pipeline) -> None:
+    data = Path(synced.env["DEBITURA_DATA_DIR"])
+    for path in [data, *data.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
