@@ -1,0 +1,131 @@
+"""Arrow batches as the bytes of Postgres's binary COPY, column by column; no row becomes Python objects.
+
+Belongs here: that format, for the types that the warehouse's tables have. Does not: connections, SQL. Called by
+`postgres.py`. A field is its length (-1: null) and its value, most significant byte first; a row is the number of its
+fields and the fields. Lengths and values are made as columns, and Arrow strings the columns together, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+
+# Arrow's type for each SQL type of `tables.py`; what a batch must be cast to before it is encoded.
+ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "JSON": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(),
+    "DECIMAL(18,4)": pa.decimal128(18, 4),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+}
+
+NULL_LENGTH = -1
+MICROS_FROM_1970_TO_2000 = 946_684_800_000_000
+MONEY_SCALE = 4
+MONEY_DIGITS = 5  # in base 10,000: four before the point, which hold 14 decimal digits, and one after it
+NUMERIC_NEGATIVE = 0x4000
+# Postgres's text cannot hold the character NUL; Unicode's sign for "a character was here" takes its place.
+NUL, REPLACEMENT = b"\0", "\N{REPLACEMENT CHARACTER}".encode()
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def encode(batch: pa.RecordBatch) -> memoryview:
+    """The rows of `batch` as COPY takes them, without header and trailer. Columns are of `ARROW_TYPES` or all null."""
+    if batch.num_rows == 0:
+        return memoryview(b"")
+    parts = [pa.scalar(batch.num_columns.to_bytes(2, "big"), pa.large_binary())]
+    for column in batch.columns:
+        lengths, values = _field(column)
+        parts += [_packed(lengths.astype(">i4").view(np.uint8).reshape(-1, 4)), values]
+    rows = pc.binary_join_element_wise(
+        *parts, pa.scalar(b"", pa.large_binary()), null_handling="replace", null_replacement=b""
+    )
+    ends = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
+    return memoryview(rows.buffers()[2])[ends[0] : ends[-1]]
+
+
+def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Each value's length, and the values as binary; what stands where a value is null does not matter."""
+    rows = len(column)
+    if column.null_count == rows:
+        return np.full(rows, NULL_LENGTH, np.int32), pa.nulls(rows, pa.large_binary())
+    if pa.types.is_string(column.type):
+        column = _without_nul(column).cast(pa.large_binary())
+        lengths = pc.fill_null(pc.binary_length(column), NULL_LENGTH).cast(pa.int32())
+        return lengths.to_numpy(), column
+    encoder = _ENCODERS.get(column.type)
+    if encoder is None:
+        raise TypeError(f"binary COPY of {column.type} is not known here")
+    values = encoder(column)
+    if column.null_count == 0:
+        return np.full(rows, values.shape[1], np.int32), _packed(values)
+    is_there = column.is_valid()
+    lengths = np.where(is_there.to_numpy(zero_copy_only=False), values.shape[1], NULL_LENGTH)
+    return lengths.astype(np.int32), _packed(values, is_there)
+
+
+def _packed(values: Bytes, is_there: pa.Array | None = None) -> pa.Array:
+    """A matrix of one value per line as an Arrow column of binary."""
+    rows, width = values.shape
+    offsets = np.arange(rows + 1, dtype=np.int64) * width
+    mask = None if is_there is None else is_there.buffers()[1]
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), rows, [mask, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(values))]
+    )
+
+
+def _without_nul(column: pa.Array) -> pa.Array:
+    data = column.buffers()[2]
+    if data is None or np.frombuffer(data, np.uint8).all():
+        return column
+    return pc.replace_substring(column.cast(pa.binary()), NUL, REPLACEMENT).cast(pa.string())
+
+
+def _numbers(column: pa.Array, per_value: int = 1) -> npt.NDArray[np.int64]:
+    """The column's buffer of 64-bit numbers, nulls and all."""
+    numbers = np.frombuffer(column.buffers()[1], np.int64)
+    return numbers[column.offset * per_value : (column.offset + len(column)) * per_value]
+
+
+def _big_endian(numbers: npt.NDArray[np.int64]) -> Bytes:
+    return numbers.astype(">i8").view(np.uint8).reshape(-1, 8)
+
+
+def _bools(column: pa.Array) -> Bytes:
+    return column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8).reshape(-1, 1)
+
+
+def _instants(column: pa.Array) -> Bytes:
+    return _big_endian(_numbers(column) - MICROS_FROM_1970_TO_2000)
+
+
+def _money(column: pa.Array) -> Bytes:
+    """Number of digits, weight of the first, sign, scale, then the digits. Eighteen decimal digits fit 64 bits, so of
+    Arrow's 128 the lower half is the number; Postgres drops leading zeros by itself."""
+    number = _numbers(column, 2)[::2]
+    fields = np.empty((len(number), 4 + MONEY_DIGITS), ">u2")
+    fields[:, 0] = MONEY_DIGITS
+    fields[:, 1] = MONEY_DIGITS - 2
+    fields[:, 2] = np.where(number < 0, NUMERIC_NEGATIVE, 0)
+    fields[:, 3] = MONEY_SCALE
+    rest = np.abs(number)
+    for place in reversed(range(4, 4 + MONEY_DIGITS)):
+        rest, fields[:, place] = np.divmod(rest, 10_000)
+    return fields.view(np.uint8).reshape(len(number), -1)
+
+
+_ENCODERS: dict[pa.DataType, Callable[[pa.Array], Bytes]] = {
+    pa.bool_(): _bools,
+    pa.int64(): lambda column: _big_endian(_numbers(column)),
+    ARROW_TYPES["DECIMAL(18,4)"]: _money,
+    ARROW_TYPES["TIMESTAMPTZ"]: _instants,
+}
