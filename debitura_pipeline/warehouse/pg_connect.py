@@ -1,0 +1,147 @@
+"""Connecting to Postgres: the URL as it is given, waiting for a server that is coming up, errors without the password.
+
+Belongs here: connections, their session settings, the words for what went wrong. Does not: what is done with them
+(`postgres.py`), who may run (`run_lock.py`). All of libpq's options are honoured, those of TLS above all.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.settings import Secret
+
+WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
+REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
+PAUSE_S = 0.25
+OLDEST_SERVER = 140000
+NAME_BYTES = 63  # Postgres cuts longer application names off
+
+# Used where the URL says nothing of them: a connection that waits for an hour must not be forgotten by what is between.
+DEFAULTS: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+}
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "client_encoding": "UTF8",
+    "search_path": "pg_catalog",  # every name is qualified; what others put into `public` stays out of it
+    # A client that is gone must let go of its locks soon, also where its machine died without a word.
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+}
+
+_COMING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+    "too many clients",
+    "remaining connection slots",
+)
+_SILENT = ("refused", "closed the connection unexpectedly", "reset by peer")
+
+
+def connect(
+    dsn: Secret,
+    purpose: str,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> psycopg.Connection[Any]:
+    """An open connection in UTC that commits each statement. Raises WarehouseError in one line without a password."""
+    options = _options(dsn, purpose)
+    began = clock()
+    while True:
+        fault = ""
+        try:
+            connection = psycopg.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
+            try:
+                _set_up(connection, read_only)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        except psycopg.Error as error:
+            fault = without_password(dsn, _first_line(error))
+        # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
+        waits = wait_s if _is_any(fault, _COMING) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _SILENT) else 0
+        if clock() - began >= waits:
+            kind = WarehouseBusy if waits else WarehouseError
+            raise kind(f"Postgres at {place(dsn)} cannot be reached: {fault}. See DEBITURA_WAREHOUSE.")
+        sleep(PAUSE_S)
+
+
+def place(dsn: Secret) -> str:
+    """Where the URL points, for people: host, port, database; no user, no password."""
+    options = _parsed(dsn)
+    host = options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST") or "the local socket"
+    port = options.get("port") or os.environ.get("PGPORT") or "5432"
+    return f"{host}:{port}, database {options.get('dbname') or options.get('user') or 'of the user'}"
+
+
+def without_password(dsn: Secret, text: str) -> str:
+    """`text` with everything taken out that the URL keeps secret, however it is spelled there."""
+    secrets = {dsn.reveal()}
+    for name in ("password", "sslpassword"):
+        if value := _parsed(dsn).get(name):
+            secrets |= {str(value), quote(str(value), safe=""), quote(str(value))}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def described(error: psycopg.Error) -> str:
+    """An error's kind and first line; of errors that quote a row's value, the kind alone."""
+    state = error.sqlstate or ""
+    if state[:2] in ("22", "23"):
+        return type(error).__name__
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _options(dsn: Secret, purpose: str) -> dict[str, Any]:
+    name = f"debitura {purpose}, {platform.node()}, process {os.getpid()}"
+    return {**DEFAULTS, "application_name": name.encode()[:NAME_BYTES].decode(errors="ignore"), **_parsed(dsn)}
+
+
+def _parsed(dsn: Secret) -> dict[str, Any]:
+    try:
+        return dict(conninfo_to_dict(dsn.reveal()))
+    except psycopg.Error:
+        pass  # what libpq says of it quotes it
+    raise WarehouseError(
+        "DEBITURA_WAREHOUSE is no address that Postgres's library understands. Characters like @ : / % in a password "
+        "are written as %40 %3A %2F %25. Example: postgresql://user:password@host:5432/db?sslmode=verify-full"
+    )
+
+
+def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.parameter_status("server_version")
+        raise psycopg.NotSupportedError(f"it is Postgres {version}, and 14 is the oldest that is supported")
+    settings = {**SESSION, "default_transaction_read_only": "on" if read_only else "off"}
+    calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
+    connection.execute(f"SELECT {calls}".encode())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _is_any(text: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in text for sign in signs)

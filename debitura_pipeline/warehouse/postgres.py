@@ -1,0 +1,207 @@
+"""The warehouse in a Postgres database, 14 or later: the primitives that `engine.py` builds on.
+
+Belongs here: what only Postgres does (binary COPY into temporary tables, its transactions). Does not: connecting
+(`pg_connect.py`), COPY's format (`pgcopy.py`), the merge itself. Made by `open.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg.types.string import TextLoader
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
+from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
+from debitura_pipeline.warehouse.pg_connect import described
+from debitura_pipeline.warehouse.pg_export import export
+from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
+from debitura_pipeline.warehouse.tables import SCHEMAS, Columns, create_statements
+
+BATCH_ROWS = 10_000
+# One writing transaction at a time, as with DuckDB's file. The first number is the project's own.
+LOCKS = 0x64656269
+WRITE_LOCK = 2
+LOCK_WAIT_MS = 60_000
+# For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
+WORK_MEM = "64MB"
+ANALYZED_FROM = 10_000
+
+
+class PostgresWarehouse(SqlWarehouse):
+    """One open connection in UTC, each statement its own transaction unless inside `transaction()`."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._failed = False
+        connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._failed = False
+        self._run_bare("BEGIN")
+        try:
+            self._run_bare(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+            self._run_bare(f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITE_LOCK})")
+            self._run_bare(f"SET LOCAL work_mem = '{WORK_MEM}'")
+            yield
+            # Postgres takes a COMMIT after a failed statement without a word, and writes nothing.
+            if self._failed:
+                raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            self._run_bare("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def prepare(self) -> None:
+        """Only what is missing: a role that owns its schemas may not be allowed to create any."""
+        schemas = {f"CREATE SCHEMA IF NOT EXISTS {name}" for (name,) in self.rows(_EXISTING_SCHEMAS)}
+        found = {(schema, table, column) for schema, table, column in self.rows(_EXISTING_COLUMNS, (list(SCHEMAS),))}
+        missing = [sql for sql in create_statements(found) if sql not in schemas]
+        if missing:
+            with self.transaction():
+                for sql in missing:
+                    self.run(sql)
+
+    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
+        counts = super().merge(landed, allow_shrink=allow_shrink)
+        if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
+            # The dbt build that follows comes sooner than the server's own housekeeping.
+            self._run_bare(f"ANALYZE raw.{quoted(landed.resource)}")
+            self._run_bare(f"ANALYZE raw.{quoted(landed.resource + '_history')}")
+        return counts
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        return max(0, self._run_bare(sql, params).rowcount)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._run_bare(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+    def stage_landed(self, landed: LandedSync) -> int:
+        table = TABLES[landed.resource]
+        columns = (*((column.name, column.kind.sql) for column in table.columns), *LANDED_EXTRA)
+        batches = (batch for path in landed.files for batch in _batches(path))
+        total = self._copy_in("incoming", columns, batches)
+        self.run(f"ANALYZE pg_temp.incoming ({quoted(table.key)}, _seq)")
+        return total - self._remove_repeats(table, landed)
+
+    def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+        values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+        arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
+        self._copy_in(name, columns, [pa.record_batch(arrays, [column for column, _ in columns])])
+
+    def unstage(self) -> None:
+        for name in ("incoming", "merge_repeats", *TEMPORARY_TABLES):
+            self.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
+
+    def export(self, sql: str, path: Path) -> None:
+        try:
+            export(self._connection, sql, path)
+        except psycopg.Error as error:
+            raise self._refusal(error) from None
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _copy_in(self, name: str, columns: Columns, batches: Iterable[pa.RecordBatch]) -> int:
+        """Make temporary table `name` and fill it by COPY; gives the number of rows."""
+        body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
+        self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
+        self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
+        total = 0
+        try:
+            with self._connection.cursor() as cursor:
+                statement = f"COPY pg_temp.{quoted(name)} FROM STDIN (FORMAT binary)"
+                with cursor.copy(statement.encode()) as copy:
+                    copy.write(HEADER)
+                    for batch in batches:
+                        copy.write(encode(_as_declared(batch, columns)))
+                        total += batch.num_rows
+                    copy.write(TRAILER)
+        except psycopg.Error as error:
+            raise self._refusal(error) from None
+        return total
+
+    def _remove_repeats(self, table: Table, landed: LandedSync) -> int:
+        """Of a key that stands in several files the row with the highest `_seq` stays. Gives the number of those removed."""
+        key = quoted(table.key)
+        self.run(
+            f"""CREATE TEMPORARY TABLE merge_repeats AS
+            SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM incoming
+            GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"""
+        )
+        sql = "SELECT coalesce(sum(n - 1), 0), coalesce(bool_or(key IS NULL OR n > files), false) FROM merge_repeats"
+        repeated, is_broken = self.rows(sql)[0]
+        if is_broken:
+            raise WarehouseError(
+                f"A landed file of sync {landed.sync_id} holds {table.resource} without a key or one key twice. "
+                "Nothing was changed; run the sync again with --full.",
+                sync_id=landed.sync_id,
+            )
+        if repeated:
+            self.run(f"DELETE FROM incoming AS i USING merge_repeats AS r WHERE r.key = i.{key} AND r.seq > i._seq")
+        return int(repeated)
+
+    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        try:
+            cursor = psycopg.RawCursor(self._connection)
+            # A statement without parameters goes as it is; the library would look for placeholders in it otherwise.
+            return cursor.execute(sql.encode(), [_plain(value) for value in params] or None)
+        except psycopg.Error as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: psycopg.Error) -> WarehouseError:
+        """What is raised instead of the driver's error, whose details may quote a row."""
+        self._failed = True
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return WarehouseBusy(
+                f"Another writer has the warehouse, for {LOCK_WAIT_MS // 1000} s already. Nothing was written."
+            )
+        if self._connection.broken or self._connection.closed:
+            return WarehouseError(
+                f"The connection to Postgres was lost ({described(error)}). What was not committed is undone; run again."
+            )
+        return WarehouseError(f"The warehouse refused a statement: {described(error)}")
+
+    def _roll_back(self) -> None:
+        try:
+            if not self._connection.closed:
+                self._connection.execute(b"ROLLBACK")
+        except psycopg.Error:
+            # The connection is gone, and the server rolls back by itself.
+            self._failed = True
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        yield from file.iter_batches(BATCH_ROWS)
+
+
+def _as_declared(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The columns that the table has, in its order and types; those that the file has not are null."""
+    found = set(batch.schema.names)
+    arrays = [
+        batch.column(name).cast(ARROW_TYPES[kind]) if name in found else pa.nulls(batch.num_rows, ARROW_TYPES[kind])
+        for name, kind in columns
+    ]
+    return pa.record_batch(arrays, [name for name, _ in columns])
+
+
+def _plain(value: Any) -> Any:
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
+_EXISTING_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace"
+_EXISTING_COLUMNS = """
+    SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
+    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped"""
