@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.machine import KEY
@@ -26,9 +26,23 @@ def ask(address: str, path: str) -> bytes:
 def admin(address: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One call of the sandbox's admin door."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{address}/sandbox/{path}", data, {"XApiKey": KEY})
+    return dict(json.loads(_call(address, path, "GET" if data is None else "POST", data)))
+
+
+def order_faults(address: str, rules: Sequence[Mapping[str, Any]]) -> None:
+    """Things that are to happen while the sandbox is read."""
+    _call(address, "faults", "POST", json.dumps(list(rules)).encode())
+
+
+def clear_faults(address: str) -> None:
+    """Nothing more is to happen."""
+    _call(address, "faults", "DELETE", None)
+
+
+def _call(address: str, path: str, method: str, data: bytes | None) -> bytes:
+    request = urllib.request.Request(f"{address}/sandbox/{path}", data, {"XApiKey": KEY}, method=method)
     with urllib.request.urlopen(request, timeout=300) as answer:
-        return dict(json.loads(answer.read()))
+        return bytes(answer.read())
 
 
 async def read_all(address: str, paths: Sequence[str]) -> list[bytes]:
