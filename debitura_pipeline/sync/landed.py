@@ -44,7 +44,7 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         windows=tuple(_record(window, tenant, at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
-        absent=_absent(begin["mode"], tenant, end.get("gone", ())),
+        absent=_absent(begin["mode"], tenant, end.get("gone", ()), windows),
         requests=end["requests"],
         retries=end["retries"],
         rows_read=sum(window.rows for window in windows),
@@ -53,8 +53,13 @@ def landed_from(folder: SyncFolder) -> LandedSync:
     )
 
 
-def _absent(mode: str, tenant: str | None, gone: Sequence[str]) -> Absent:
-    """What the reading says of rows that it does not hold: a nightly one names those that are gone."""
+def _absent(mode: str, tenant: str | None, gone: Sequence[str], windows: Sequence[VerifiedWindow]) -> Absent:
+    """What the reading says of rows that it does not hold: a nightly one names those that are gone.
+
+    A malformed row without an id could be any of ours: with one among the rows, none is taken for gone.
+    """
+    if any(row.row_key is None for window in windows for row in window.bad):
+        return Absent("none")
     if tenant is not None:
         return Absent("client", tenant)
     return Absent("keys", keys=tuple(gone)) if mode == "nightly" else Absent("all")
