@@ -27,6 +27,7 @@ from debitura_pipeline.settings import PROJECT_ROOT, Endpoint, Settings, load_se
 from debitura_pipeline.warehouse.open import private_files
 
 HOST = "127.0.0.1"
+SUPERSEDED = "ignore:Function `dev_command` is superseded"  # by `dg dev`, which wants a project laid out its own way
 LOOK_EVERY_S = 0.5
 UP_WITHIN_S = 300.0  # it takes a quarter of a minute; a busy machine takes many times that
 # How long the group may take to end after each signal: Dagster lets its steps finish on the first, not on the second.
@@ -75,6 +76,7 @@ def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str
     ours = {
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "PYTHONWARNINGS": ",".join(filter(None, [outer.get("PYTHONWARNINGS"), SUPERSEDED])),
         "DEBITURA_DATA_DIR": str(settings.data_dir),
         "DEBITURA_ENVIRONMENT": settings.environment,
         "DEBITURA_API_URL": endpoint.base_url,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
-from debitura_pipeline.onboarding.lifecycle import Decision, decide
+from debitura_pipeline.onboarding.lifecycle import Decision, Verdict, decide
 from debitura_pipeline.onboarding.reading import read_newest
 from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.jobs import onboarding
@@ -45,10 +45,13 @@ def _result(decision: Decision) -> dg.SensorResult:
     added = [CLIENTS.build_add_request(list(decision.new))] if decision.new else []
     if not decision.run:
         return dg.SensorResult(skip_reason=_summary(decision), dynamic_partitions_requests=added)
-    requests = [
-        dg.RunRequest(partition_key=verdict.key, tags={"debitura/reason": verdict.reason}) for verdict in decision.run
-    ]
+    requests = [dg.RunRequest(partition_key=verdict.key, tags=_tags(verdict, decision)) for verdict in decision.run]
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added)
+
+
+def _tags(verdict: Verdict, decision: Decision) -> dict[str, str]:
+    """Why the run was asked for; and a client never seen before passes those who have waited for some ticks already."""
+    return {"debitura/reason": verdict.reason, "dagster/priority": "1" if verdict.key in decision.new else "0"}
 
 
 def _summary(decision: Decision) -> str:
