@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, 
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.settings import Settings, load_settings
 from tests.orchestration.conftest import Pointed
-from tests.support.sandbox import RunningSandbox, start_sandbox
+from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
 CHAIN = ["raw__clients", "raw__cases", "raw__transactions", "checks_of_transactions", "dbt_build"]
 END = ["reports__partner_report", "published__warehouse"]
@@ -126,14 +128,14 @@ def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Nig
 
 
 def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
-    sandbox_factory: object, point_at: Pointed, monkeypatch: pytest.MonkeyPatch
+    sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed
 ) -> None:
     """One broken row must not hide a thousand good ones; nor must it go unseen."""
     from debitura_pipeline.definitions import defs
     from debitura_pipeline.orchestration.jobs import NIGHTLY
     from debitura_pipeline.orchestration.keys import RAW
 
-    sandbox = sandbox_factory(clients=2, cases=30, transactions=30)  # type: ignore[operator]
+    sandbox = sandbox_factory(clients=2, cases=30, transactions=30)
     settings = point_at(sandbox)
     sandbox.faults({"kind": "bad_row", "how": "bad_amount", "path": "/cases", "times": 0})
     with open_instance(settings) as instance:
@@ -145,3 +147,30 @@ def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
     failed = {check.check_name for check in outcome.get_asset_check_evaluations() if not check.passed}
     assert "quarantine_empty" in failed
     assert "completeness" not in failed
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_neither_stays_on_nor_keeps_the_next_one_waiting(
+    sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed
+) -> None:
+    """The killed run holds the warehouse's only slot: the next night would wait for it until somebody looked."""
+    sandbox = sandbox_factory(clients=2, cases=20, transactions=20)
+    settings = point_at(sandbox)
+    sandbox.faults({"kind": "stall", "path": "/cases", "times": 0, "delay_s": 600})
+    code = (
+        "from debitura_pipeline.orchestration.nightly import run_job\n"
+        "from debitura_pipeline.settings import load_settings\n"
+        "run_job(load_settings(), on_step=lambda step: print(step.name, flush=True))\n"
+    )
+    victim = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert victim.stdout is not None
+    assert any(line.strip() == b"raw__cases" for line in victim.stdout)
+    victim.kill()
+    victim.wait()
+    victim.stdout.close()
+    sandbox.faults()
+    result = run_job(settings)
+    assert result.success, result.error
+    with open_instance(settings) as instance:
+        statuses = [record.dagster_run.status.value for record in instance.get_run_records()]
+    assert sorted(statuses) == ["FAILURE", "SUCCESS"]

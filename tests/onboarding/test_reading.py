@@ -1,0 +1,136 @@
+"""Which clients are read, and how little of them is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.errors import RefusedError, ShapeError, TransientApiError
+from debitura_pipeline.onboarding import reading
+from debitura_pipeline.onboarding.access import try_access
+from debitura_pipeline.onboarding.reading import read_clients, read_newest, read_one
+from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
+from tests.support.sandbox import RunningSandbox
+
+CREDITOR = "0B9F4A52-6F0E-4C1E-8A55-3D1A7C2E9B77"
+
+
+def page(*rows: object, key: str = "clients") -> bytes:
+    return json.dumps({"page": {"totalResults": len(rows)}, key: list(rows)}).encode()
+
+
+def row(tenant: object = "acme", creditor: object = CREDITOR, **more: object) -> dict[str, object]:
+    return {"externalTenantId": tenant, "client": {"id": creditor, "companyName": "A"}, "onboardingDone": True, **more}
+
+
+def settings_for(tmp_path: Path) -> Settings:
+    return load_settings({"DEBITURA_DATA_DIR": str(tmp_path), "DEBITURA_REQUESTS_PER_MINUTE": "1000000"})
+
+
+def endpoint_of(sandbox: RunningSandbox) -> Endpoint:
+    return Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
+
+
+def test_only_ids_and_states_are_taken_from_a_row() -> None:
+    (found,) = read_clients(
+        page(row(dateLinked="2026-01-02T03:04:05", kycStatus="not_required", users=[{"email": "e"}]))
+    )
+    assert (found.tenant, found.creditor_id, found.is_signed) == ("acme", CREDITOR.lower(), True)
+    assert found.linked_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert set(vars(found)) == {"tenant", "creditor_id", "is_signed", "kyc_status", "linked_at"}
+
+
+def test_any_letter_case_is_read() -> None:
+    (found,) = read_clients(
+        page({"ExternalTenantId": "a", "Client": {"Id": CREDITOR}, "OnboardingDone": True}, key="Clients")
+    )
+    assert found.is_signed
+
+
+def test_only_a_plain_true_is_a_signature() -> None:
+    unsigned = [row(onboardingDone=value) for value in (False, None, "true", 1)]
+    assert [client.is_signed for client in read_clients(page(*unsigned))] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        row(None),
+        row(""),
+        row(7),
+        row("\ud800"),
+        row(creditor=None),
+        row(creditor="a@b"),
+        {},
+        None,
+        "x",
+        row() | {"client": 1},
+    ],
+)
+def test_a_row_that_cannot_be_a_client_is_left_out_and_the_rest_is_read(odd: object) -> None:
+    """One odd row must not keep every other client from being onboarded."""
+    assert [client.tenant for client in read_clients(page(odd, row("good")))] == ["good"]
+
+
+def test_rows_that_are_no_list_are_an_error_and_not_zero_clients() -> None:
+    with pytest.raises(ShapeError):
+        read_clients(b'{"clients": {"a": 1}}')
+
+
+def test_reading_stops_at_the_first_page_that_is_all_known(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    """One request a tick, not one per hundred clients."""
+    sandbox = sandbox_factory(clients=230, cases=10, transactions=10)
+    settings, endpoint = settings_for(tmp_path), endpoint_of(sandbox)
+    whole = read_newest(settings, endpoint, lambda _: False)
+    assert len(whole) == len({client.key for client in whole}) == 230
+    linked = [client.linked_at for client in whole if client.linked_at]
+    assert linked == sorted(linked, reverse=True)
+    known = {client.key for client in whole}
+    assert len(read_newest(settings, endpoint, known.__contains__)) == 100
+    known.discard(whole[150].key)
+    assert len(read_newest(settings, endpoint, known.__contains__)) == 100, (
+        "behind the known: its partition remembers it"
+    )
+    known.discard(whole[50].key)
+    assert len(read_newest(settings, endpoint, known.__contains__)) == 200
+    one = read_one(settings, endpoint, whole[150].tenant, whole[150].creditor_id)
+    assert one.client == whole[150]
+    assert read_one(settings, endpoint, whole[150].tenant, CREDITOR.lower()).client is None
+
+
+def test_a_reading_that_never_answers_ends_in_time(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster cuts the tick off otherwise, and calls it an error without a reason."""
+    sandbox = sandbox_factory()
+    sandbox.faults({"kind": "stall", "path": "/clients", "times": 0, "delay_s": 30})
+    monkeypatch.setattr(reading, "READ_WITHIN_S", 0.5)
+    with pytest.raises(TransientApiError, match="took more than"):
+        read_newest(settings_for(tmp_path), endpoint_of(sandbox), lambda _: False)
+
+
+def test_a_token_is_minted_tried_and_in_no_answer(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
+    settings, endpoint = settings_for(tmp_path), endpoint_of(shared_sandbox)
+    signed = next(one for one in read_newest(settings, endpoint, lambda _: False) if one.is_signed)
+    access = try_access(settings, endpoint, signed.tenant, signed.creditor_id)
+    assert access.was_tried
+    assert "eyJ" not in repr(access), "no token"
+    untried = try_access(
+        settings, Endpoint(endpoint.base_url, endpoint.api_key, None, True), signed.tenant, signed.creditor_id
+    )
+    assert not untried.was_tried
+    assert untried.remark is not None
+    assert not any("eyJ" in path.read_text(errors="ignore") for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_token_for_a_client_that_is_not_there_is_refused(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="HTTP 404"):
+        try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), "nobody", CREDITOR.lower())
+    with pytest.raises(RefusedError, match="255"):
+        try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), "x" * 256, CREDITOR.lower())
