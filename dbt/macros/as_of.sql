@@ -3,10 +3,10 @@
 
 {% macro as_of_body(resource, ts) -%}
     {%- if resource == 'transactions' -%}
-    select versions.*, stages.revenue_stage, modes.invoicing_trigger_mode
+    select versions.*, coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage, modes.invoicing_trigger_mode
     from {{ ref('stg_debitura__transactions_history') }} as versions
     inner join {{ ref('int_invoicing_modes') }} as modes on modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
-    inner join {{ ref('int_revenue_stages') }} as stages
+    left join {{ ref('int_revenue_stages') }} as stages
         on {{ stage_join('stages', 'versions', 'modes.invoicing_trigger_mode') }}
     {%- else -%}
     select versions.*

@@ -44,7 +44,8 @@ def test_sums_are_exact(tmp_path: Path, rows: list[tuple[Decimal, Decimal, str, 
     }
     assert found == stages
     collected = world.rows(
-        "SELECT sum(referral_fee_usd), sum(disputed_fee_usd), sum(unclassified_fee_usd) FROM reports.revenue_by_month WHERE basis = 'collected'"
+        "SELECT sum(referral_fee_usd), sum(disputed_fee_usd), sum(unclassified_fee_usd) "
+        "FROM reports.revenue_by_month WHERE basis = 'collected'"
     )
     total = sum(stages.values(), start=Decimal(0))
     disputed = sum((usd for (stage, _), usd in stages.items() if stage == "Disputed"), start=Decimal(0))

@@ -175,7 +175,7 @@ class World:
             outcome = dbtRunner().invoke(chosen)
         if outcome.exception is not None:
             raise outcome.exception
-        results = list(outcome.result.results) if hasattr(outcome.result, "results") else []
+        results = list(getattr(outcome.result, "results", []))
         failed = [
             f"{r.node.unique_id}: {r.status} {r.message}" for r in results if r.status in ("error", "fail", "skipped")
         ]

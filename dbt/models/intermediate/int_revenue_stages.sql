@@ -1,3 +1,6 @@
+-- A table, though it is small: the planner then knows that it is, and does not build its hash table on the transactions.
+{{ config(materialized='table') }}
+
 with seen as (
     select commission_status, platform_invoicing_status, referral_invoicing_status
     from {{ ref('stg_debitura__transactions') }}

@@ -39,7 +39,7 @@ touched as (
 
 lifecycles as (
     select seen.lifecycle, documented.lifecycle_group in ('closed', 'merged') as is_closed
-    from (select distinct lifecycle from history) as seen
+    from (select distinct lifecycle from {{ ref('stg_debitura__cases_history') }}) as seen
     inner join {{ ref('int_lifecycles') }} as documented
         on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
 ),

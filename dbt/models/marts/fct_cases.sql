@@ -15,14 +15,14 @@ clients as (
 
 lifecycles as (
     select seen.lifecycle, documented.lifecycle_group
-    from (select distinct lifecycle from cases) as seen
+    from (select distinct lifecycle from {{ ref('stg_debitura__cases') }}) as seen
     inner join {{ ref('int_lifecycles') }} as documented
         on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
 ),
 
 close_codes as (
     select seen.close_code, documented.outcome
-    from (select distinct close_code from cases) as seen
+    from (select distinct close_code from {{ ref('stg_debitura__cases') }}) as seen
     inner join {{ ref('int_close_codes') }} as documented
         on documented.code_key = {{ label_key('seen.close_code') }}
 ),

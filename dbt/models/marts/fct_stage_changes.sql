@@ -65,13 +65,13 @@ states as (
         history.earnings_currency,
         history.referral_fee_usd,
         coalesce(history.is_estimate, true) as is_estimate,
-        stages.revenue_stage
+        coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage
     from history
     inner join touched on touched.transaction_id = history.transaction_id
     inner join modes
         on modes.valid_from < coalesce(history.valid_to, modes.valid_to)
         and modes.valid_to > history.valid_from
-    inner join {{ ref('int_revenue_stages') }} as stages
+    left join {{ ref('int_revenue_stages') }} as stages
         on {{ stage_join('stages', 'history', 'modes.invoicing_trigger_mode') }}
 ),
 

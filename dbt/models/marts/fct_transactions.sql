@@ -9,20 +9,17 @@ transactions as (
     select * from {{ ref('stg_debitura__transactions') }} where deleted_at is null
 ),
 
-history as (
-    select transaction_id, valid_from, valid_to, is_recognized, lower(referral_invoicing_status) as referral_status
-    from {{ ref('stg_debitura__transactions_history') }}
-),
-
 -- A row whose only version stands has been as it is since it was first seen; only the others need their versions read.
 reached as (
     select
         transaction_id,
         min(valid_from) filter (where is_recognized) as recognized_at,
-        min(valid_from) filter (where referral_status in ('invoiced', 'paid', 'disputed')) as invoiced_at,
-        min(valid_from) filter (where referral_status = 'paid') as paid_at
-    from history
-    where transaction_id in (select transaction_id from history where valid_to is not null)
+        min(valid_from) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')) as invoiced_at,
+        min(valid_from) filter (where lower(referral_invoicing_status) = 'paid') as paid_at
+    from {{ ref('stg_debitura__transactions_history') }}
+    where transaction_id in (
+        select transaction_id from {{ ref('stg_debitura__transactions_history') }} where valid_to is not null
+    )
     group by transaction_id
 ),
 
@@ -46,7 +43,7 @@ joined as (
         transactions.*,
         clock.as_of_day,
         clock.transactions_first_load_at as first_load_at,
-        stages.revenue_stage,
+        coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage,
         stages.revenue_stage_six,
         stages.revenue_stage_four,
         clock.invoicing_trigger_mode,
@@ -72,7 +69,7 @@ joined as (
         case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
     from transactions
     cross join clock
-    inner join {{ ref('int_revenue_stages') }} as stages
+    left join {{ ref('int_revenue_stages') }} as stages
         on {{ stage_join('stages', 'transactions', 'clock.invoicing_trigger_mode') }}
     left join reached on reached.transaction_id = transactions.transaction_id
     left join stage_entries on stage_entries.transaction_id = transactions.transaction_id
