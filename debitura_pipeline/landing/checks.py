@@ -78,8 +78,11 @@ def check_instants(texts: pa.Array) -> Checked:
 
 
 def _plain_instants(texts: pa.Array) -> pa.Array | None:
-    """All at once by Arrow, where every text is naive or ends in Z and has seconds; else None."""
-    plain = pc.if_else(pc.ends_with(texts, pattern="Z"), pc.utf8_slice_codeunits(texts, 0, -1), texts)
+    """All at once by Arrow, where every text is naive, or in UTC and says so, and has seconds; else None."""
+    plain = texts
+    for zone in ("+00:00", "Z"):
+        if pc.any(ends := pc.ends_with(texts, pattern=zone)).as_py():
+            plain = pc.if_else(ends, pc.utf8_slice_codeunits(texts, 0, -len(zone)), plain)
     lengths = pc.min_max(pc.binary_length(plain)).as_py()
     if lengths["min"] is None:
         return pa.nulls(len(texts), INSTANT)
