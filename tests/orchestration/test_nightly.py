@@ -122,8 +122,8 @@ def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Nig
         night.sandbox.faults()
     assert not result.success
     assert result.error is not None
-    assert result.error.endswith("HTTP 401 on GET /me. The key is refused; check DEBITURA_API_KEY. Not retried.")
-    assert "Error:" not in result.error
+    assert result.error.startswith("Reading the partner's own record failed: HTTP 401 on GET /me")
+    assert result.error.endswith("The key is refused; check DEBITURA_API_KEY. Not retried.")
     assert night.sandbox.key not in result.error
 
 
