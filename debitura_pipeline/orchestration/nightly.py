@@ -26,6 +26,7 @@ from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.open import private_files
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 # Loaded by name, as workspace.yaml has it loaded: it stands above this floor.
 DEFINITIONS = "debitura_pipeline.definitions"
@@ -98,6 +99,7 @@ def run_job(
     heard = _Listener(on_step)
     with ExitStack() as stack:
         stack.enter_context(private_files())
+        stack.enter_context(exclusive_run(settings, "nightly"))
         instance = stack.enter_context(open_instance(settings))
         stack.enter_context(connect(settings, advance_days=advance_days))
         end_dead_runs(instance)

@@ -22,6 +22,7 @@ from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
 
@@ -43,7 +44,8 @@ def sync(
     """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
 
     A resource that takes fewer than `small_requests` is read whole each time.
-    Raises the DebituraError that ended the first resource that failed; those before it stay merged.
+    Raises the DebituraError that ended the first resource that failed; those before it stay merged. Raises WarehouseBusy
+    before anything is read where another run has the warehouse (Postgres).
     """
 
     async def work(session: Session) -> list[SyncReport]:
@@ -51,7 +53,8 @@ def sync(
         session.small_requests = small_requests
         return [await session.resource(resource, full=full, allow_shrink=allow_shrink) for resource in wanted]
 
-    return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+    with exclusive_run(settings, "sync"):
+        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
 
 
 def foresee(
@@ -87,7 +90,8 @@ def sync_client(
         log.info("loading the history of client %s", creditor_id)
         return [await session.resource(resource, tenant=tenant) for resource in ("cases", "transactions")]
 
-    return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+    with exclusive_run(settings, "sync of a client"):
+        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
 
 
 async def _with_session(

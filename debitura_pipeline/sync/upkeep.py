@@ -20,11 +20,12 @@ from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from
 from debitura_pipeline.sync.run import RESOURCES, read_partner
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 
 def replay(settings: Settings) -> dict[str, int]:
     """Rebuild `raw` from every merged sync of the landing zone, in one transaction; live rows per resource."""
-    with open_warehouse(settings) as warehouse:
+    with exclusive_run(settings, "replay"), open_warehouse(settings) as warehouse:
         warehouse.prepare()
         warehouse.replay(landed_from(folder) for folder in folders(settings.landing_dir) if folder.is_merged)
         return {

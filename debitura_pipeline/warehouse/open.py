@@ -1,7 +1,8 @@
 """Opening the warehouse that the settings name, for a short while, and waiting where another process has it.
 
-Belongs here: locks, waiting, file modes, folders. Does not: what is done with the warehouse. Called by whoever reads or
-writes it; nobody keeps it open longer than a step, since DuckDB lets one process at a time at the file.
+Belongs here: the choice of the engine, DuckDB's locks and waiting, file modes, folders. Does not: what is done with the
+warehouse, connecting to Postgres (`pg_connect.py`). Called by whoever reads or writes it; nobody keeps it open longer than
+a step, since DuckDB lets one process at a time at the file.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Secret, Settings
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.pg_connect import connect, place
+from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.warehouse.run_lock import ensure_run
 
 # A full merge holds the file for some tens of seconds; a minute lets one pass.
 WAIT_S = 60.0
@@ -43,15 +48,55 @@ def open_warehouse(
     wait_s: float = WAIT_S,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[DuckDbWarehouse]:
+) -> Iterator[SqlWarehouse]:
     """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
 
-    Raises WarehouseBusy when another process holds the file for longer than `wait_s`, WarehouseError when it is
-    missing (reading) or cannot be opened.
+    Raises WarehouseBusy when another process holds the file, or the server stays away, for longer than `wait_s`,
+    WarehouseError when it is missing (reading) or cannot be opened.
     """
+    dsn = settings.warehouse.dsn
+    opened: AbstractContextManager[SqlWarehouse]
+    if dsn is not None:
+        opened = _open_database(dsn, read_only, wait_s, sleep, clock)
+    else:
+        opened = open_file(settings, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
+    with opened as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def _open_database(
+    dsn: Secret, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> Iterator[SqlWarehouse]:
+    if not read_only:
+        ensure_run(dsn)
+    purpose = "reader" if read_only else "writer"
+    warehouse = PostgresWarehouse(connect(dsn, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock))
+    try:
+        if not read_only:
+            warehouse.prepare()
+        elif not warehouse.is_prepared():
+            raise WarehouseError(
+                f"There is no warehouse at {place(dsn)} yet. Run `debitura nightly` or `debitura sync` first."
+            )
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+@contextmanager
+def open_file(
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[DuckDbWarehouse]:
+    """The warehouse in DuckDB's file, for what only a file can do; else use `open_warehouse`."""
     path = settings.warehouse.path
-    if settings.warehouse.engine != "duckdb" or path is None:
-        raise WarehouseError("A Postgres warehouse is not supported yet. Set DEBITURA_WAREHOUSE to a duckdb:/// file.")
+    if path is None:
+        raise WarehouseError("The warehouse is a Postgres database, and this needs a DuckDB file.")
     if read_only and not path.exists():
         raise WarehouseError(f"There is no warehouse at {path} yet. Run `debitura nightly` or `debitura sync` first.")
     with private_files():

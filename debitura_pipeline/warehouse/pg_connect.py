@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -136,6 +137,8 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
     settings = {**SESSION, "default_transaction_read_only": "on" if read_only else "off"}
     calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
     connection.execute(f"SELECT {calls}".encode())
+    with suppress(psycopg.Error):  # not every server's system can tell; without it a client's death is noticed later
+        connection.execute("SET client_connection_check_interval = '2s'")
 
 
 def _first_line(error: BaseException) -> str:

@@ -97,11 +97,13 @@ def _numbers(column: pa.Array, per_value: int = 1) -> npt.NDArray[np.int64]:
 
 
 def _big_endian(numbers: npt.NDArray[np.int64]) -> Bytes:
-    return numbers.astype(">i8").view(np.uint8).reshape(-1, 8)
+    fields: Bytes = numbers.astype(">i8").view(np.uint8).reshape(-1, 8)
+    return fields
 
 
 def _bools(column: pa.Array) -> Bytes:
-    return column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8).reshape(-1, 1)
+    bits: Bytes = column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8).reshape(-1, 1)
+    return bits
 
 
 def _instants(column: pa.Array) -> Bytes:

@@ -71,6 +71,12 @@ class PostgresWarehouse(SqlWarehouse):
                 for sql in missing:
                     self.run(sql)
 
+    def is_prepared(self) -> bool:
+        """Whether a run has made the tables; for readers, who can make none."""
+        return bool(
+            self.rows("SELECT to_regclass('ops.syncs') IS NOT NULL AND to_regclass('raw.cases') IS NOT NULL")[0][0]
+        )
+
     def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
         counts = super().merge(landed, allow_shrink=allow_shrink)
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
@@ -182,8 +188,14 @@ class PostgresWarehouse(SqlWarehouse):
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        yield from file.iter_batches(BATCH_ROWS)
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH_ROWS)
+    except (pa.ArrowException, OSError) as error:
+        raise WarehouseError(
+            f"The landed file {path} cannot be read: {type(error).__name__}. Nothing was changed; run the sync again "
+            "with --full."
+        ) from error
 
 
 def _as_declared(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:

@@ -15,7 +15,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse, literal
 from debitura_pipeline.warehouse.merge import quoted
-from debitura_pipeline.warehouse.open import open_warehouse, private_files
+from debitura_pipeline.warehouse.open import open_file, private_files
 
 FILE_NAME = "warehouse.duckdb"
 EXPORTED_SCHEMAS = ("marts", "reports")
@@ -46,7 +46,7 @@ def publish(settings: Settings) -> Published:
         _remove_drafts(folder)
         held: list[int] = []
         try:
-            with open_warehouse(settings) as warehouse:
+            with open_file(settings) as warehouse:
                 warehouse.execute_outside("CHECKPOINT")
                 held.append(os.open(source, os.O_RDONLY))
                 target = _copy(held[0], folder / FILE_NAME)

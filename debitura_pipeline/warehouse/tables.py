@@ -138,15 +138,18 @@ def create_statements(existing: Container[tuple[str, str, str]] = ()) -> Iterato
     """Statements that create what is missing and leave what is there; one statement each.
 
     `existing`: (schema, table, column) as the warehouse has them. A table from before a column was added gets it.
+    What is there is not asked for, since a role may own a schema and yet not be allowed to create one.
     No table has a primary key: an index of millions of ids costs more memory than a merge may use, and the merge
     itself writes each key once and checks that it did.
     """
     for schema in SCHEMAS:
-        yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
+        if not any((schema, name, columns[0][0]) in existing for _, name, columns in all_tables()):
+            yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
     for schema, name, columns in all_tables():
-        body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
-        yield f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({body})'
-        if (schema, name, columns[0][0]) in existing:
+        if (schema, name, columns[0][0]) not in existing:
+            body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
+            yield f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({body})'
+        else:
             for column, sql_type in columns:
                 if (schema, name, column) not in existing:
                     yield f'ALTER TABLE {schema}."{name}" ADD COLUMN "{column}" {sql_type}'

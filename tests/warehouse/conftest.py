@@ -1,4 +1,4 @@
-"""Each warehouse test runs once per engine; `engine` is where the next engine is added."""
+"""Each warehouse test runs once per engine, but for those of a file's own ways, which say so by `ENGINES`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ from debitura_pipeline.warehouse.open import open_warehouse
 from tests.warehouse.landings import Landings
 
 
-@pytest.fixture(params=["duckdb"])
+@pytest.fixture(params=["duckdb", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def settings(engine: str, tmp_path: Path) -> Settings:
-    return load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+def env(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of a pipeline on that engine: an empty data directory, and for Postgres an empty database."""
+    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    if engine == "postgresql":
+        env["DEBITURA_WAREHOUSE"] = request.getfixturevalue("postgres").url
+    return env
+
+
+@pytest.fixture
+def settings(env: dict[str, str]) -> Settings:
+    return load_settings(env)
 
 
 @pytest.fixture

@@ -37,6 +37,12 @@ READER = """
 """
 
 
+@pytest.fixture
+def engine() -> str:
+    """What is told here is DuckDB's file alone."""
+    return "duckdb"
+
+
 def fill(settings: Settings, mark: int) -> None:
     with open_warehouse(settings) as warehouse, warehouse.transaction():
         for schema, name in (("reports", "a"), ("marts", "b")):

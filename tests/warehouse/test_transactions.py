@@ -92,12 +92,17 @@ def test_landing_from_before_a_column_was_added_merges(
 def test_tables_have_the_types_that_are_declared(warehouse: SqlWarehouse) -> None:
     for schema, name, columns in all_tables():
         found = warehouse.rows(
-            "SELECT column_name, data_type FROM information_schema.columns "
+            "SELECT column_name, lower(data_type), numeric_precision, numeric_scale FROM information_schema.columns "
             "WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position",
             (schema, name),
         )
-        declared = [(column, kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")) for column, kind in columns]
-        assert found == declared
+        assert [(column, _declared(*kind)) for column, *kind in found] == list(columns)
+
+
+def _declared(kind: str, precision: int | None, scale: int | None) -> str:
+    """A type as `tables.py` spells it, from what the engine calls it."""
+    names = {"character varying": "VARCHAR", "timestamp with time zone": "TIMESTAMPTZ"}
+    return f"DECIMAL({precision},{scale})" if kind.startswith(("decimal", "numeric")) else names.get(kind, kind.upper())
 
 
 def test_preparing_twice_changes_nothing(warehouse: SqlWarehouse, landings: Landings) -> None:
