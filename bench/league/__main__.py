@@ -37,6 +37,8 @@ def nights(contestants: Sequence[Contestant], runs: int, cases: int) -> None:
     print("| | rows lost | ghosts | out of date | cents off | requests | wall s | CPU s | peak MiB |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for contestant in contestants:
+        if contestant.options:  # faster or slower ways to read the same, seen in the other parts
+            continue
         options = ("--seed", str(SEED), "--cases", str(cases), "--transactions", str(3 * cases))
         with machine.sandbox(*options) as address, tempfile.TemporaryDirectory(prefix="league-") as name:
             folder = Path(name)

@@ -89,6 +89,14 @@ def line_up(peers: str) -> list[Contestant]:
         Contestant("this pipeline"),
         Contestant("dlt, incremental", "dlt_rest", peers=peers),
         Contestant("dlt, full refresh", "dlt_rest", nightly="full", peers=peers),
+        Contestant("dlt, cut by hand, full refresh", "dlt_rest", nightly="full", options=("--cut", "12"), peers=peers),
         Contestant("plain script, 30 days", "plain", peers=peers),
         Contestant("plain script, everything", "plain", nightly="full", peers=peers),
+        Contestant(
+            "plain script, one at a time, everything",
+            "plain",
+            nightly="full",
+            options=("--in-flight", "1"),
+            peers=peers,
+        ),
     ]

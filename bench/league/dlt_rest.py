@@ -4,17 +4,22 @@ Runs in the peers' environment, imports nothing of the project. The settings and
 (`parallelized`), the API's largest pages, large buffers and files of a size that lets both cores normalise, Parquet for
 the loader, no child tables, telemetry off. `full` replaces the tables; `nightly` merges by primary key from where the
 last run's dates ended, less a lag of 30 days, as its guide to incremental loading has it where rows change later.
+
+`--cut` goes further than the documentation: each long listing as so many resources of one date range each, into one table,
+since a single resource asks for one page after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 LAG_DAYS = 30
 DAY_S = 86_400
+DAWN = datetime(2023, 1, 1, tzinfo=UTC)  # of the world that is read in parts
 SETTINGS = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "WARNING",
@@ -83,11 +88,28 @@ def resource(name: str, mode: str) -> dict[str, Any]:
     return made
 
 
+def ranges(name: str, mode: str, cut: int) -> list[dict[str, Any]]:
+    """A listing as one resource, or as `cut` of them side by side, each reading a range of dates."""
+    if cut < 2 or name == "clients":
+        return [resource(name, mode)]
+    begin, step = DAWN, (datetime.now(UTC) - DAWN) / cut
+    found = []
+    for number in range(cut):
+        part = resource(name, mode) | {"name": f"{name}_{number}", "table_name": name}
+        if number:
+            part["endpoint"]["params"]["FromDate"] = (begin + number * step).isoformat()
+        if number < cut - 1:
+            part["endpoint"]["params"]["ToDate"] = (begin + (number + 1) * step).isoformat()
+        found.append(part)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("url", "key", "database", "state"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--mode", choices=("full", "nightly"), required=True)
+    parser.add_argument("--cut", type=int, default=1)
     options = parser.parse_args()
     os.environ.update(SETTINGS)
     import dlt  # noqa: PLC0415 (only now: it reads its settings when it is imported)
@@ -95,7 +117,7 @@ def main() -> None:
 
     client = {"base_url": options.url, "headers": {"XApiKey": options.key}}
     source = rest_api_source(
-        {"client": client, "resources": [resource(name, options.mode) for name in LISTINGS]},
+        {"client": client, "resources": [r for name in LISTINGS for r in ranges(name, options.mode, options.cut)]},
         name="debitura",
         max_table_nesting=1,
         parallelized=True,
