@@ -37,13 +37,22 @@ WHAT = {
 
 def measure(runs: int) -> None:
     """Print the table of bench/README.md."""
-    print("| transactions | merge | rows | rows a second | CPU s of the pipeline | peak MiB |\n|---|---|---|---|---|---|", flush=True)
+    print(
+        "| transactions | merge | rows | rows a second | CPU s of the pipeline | peak MiB |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     server = PostgresServer(fsync="on")
     try:
         for cases, transactions in SIZES:
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
                 with machine.sandbox("--cases", str(cases), "--transactions", str(transactions)) as address:
-                    command = [str(Path(sys.executable).with_name("debitura")), "sync", "--full", "--only", "transactions"]
+                    command = [
+                        str(Path(sys.executable).with_name("debitura")),
+                        "sync",
+                        "--full",
+                        "--only",
+                        "transactions",
+                    ]
                     machine.run(command, machine.settings(address, Path(folder)))
                 for kind in KINDS:
                     _row(transactions, kind, [merge(server, Path(folder), kind) for _ in range(runs)])

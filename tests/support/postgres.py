@@ -59,7 +59,8 @@ class Database:
 class PostgresServer:
     """One server. `start`, `stop` (orderly), `kill` (SIGKILL, postmaster and all its processes), `restart`; same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        self._options = {**OPTIONS, **options}
         self._user = _other_user() if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=_reachable_folder(self._user)))
         self.passwords = {ADMIN: _password(), OWNER: _password()}
@@ -149,7 +150,7 @@ class PostgresServer:
             self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _starts(self) -> bool:
-        settings = [f"{name}={value}" for name, value in {**OPTIONS, "port": self.port}.items()]
+        settings = [f"{name}={value}" for name, value in {**self._options, "port": self.port}.items()]
         command = [self._bin / "postgres", "-D", self.folder / "data", *(f"--{setting}" for setting in settings)]
         with (self.folder / "log").open("ab") as log:
             self._process = self._popen(command, stdout=log, stderr=log, preexec_fn=_ends_with_parent())
