@@ -24,7 +24,7 @@ from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
 PAGE_ROWS = 100  # the API's largest page
-MAX_WINDOW_ROWS = 3_000  # 30 pages, some 3 MB: cheap to read again when the list moved, and a month of most partners
+MAX_WINDOW_ROWS = 5_000  # 50 pages, some 5 MB: cheap to read again when the list moved, and a month of most partners
 EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
 MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up

@@ -17,8 +17,13 @@ OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an 
 MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
 STATE_FILTERS = {"Statuses", "RevenueStages"}  # their values name states, so they may stand in messages
-LEVELS = ("year", "quarter", "month", "third", "day", "hour")  # from coarse to fine; thirds are those of a month
-THIRDS = (1, 11, 21)  # days on which the thirds of a month begin
+# Days on which parts of a month begin; each kind parts the one before it.
+PARTS_OF_MONTH = {
+    "third": (1, 11, 21),
+    "sixth": (1, 6, 11, 16, 21, 26),
+    "twelfth": (1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28),
+}
+LEVELS = ("year", "quarter", "month", *PARTS_OF_MONTH, "day", "hour")  # from coarse to fine
 
 Filters = tuple[tuple[str, str], ...]
 
@@ -134,8 +139,8 @@ def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
     following = (month + timedelta(days=32)).replace(day=1)
     if level == "month":
         return month, following
-    begin = max(first for first in THIRDS if first <= at.day)
-    later = [first for first in THIRDS if first > at.day]
+    begin = max(first for first in PARTS_OF_MONTH[level] if first <= at.day)
+    later = [first for first in PARTS_OF_MONTH[level] if first > at.day]
     return day.replace(day=begin), day.replace(day=later[0]) if later else following
 
 

@@ -42,7 +42,7 @@ def test_rows_before_the_presumed_first_are_reached_by_going_back(earliest: date
 @given(instants)
 def test_calendar_windows_split_down_to_hours_and_no_further(at: datetime) -> None:
     month = Window(None, UPPER + timedelta(days=400)).months(at, UPPER)[1]
-    for pieces in (range(3, 4), range(8, 12), range(24, 25)):
+    for pieces in (range(3, 4), range(2, 3), range(2, 3), range(2, 4), range(24, 25)):
         parts = month.split(at, UPPER)
         assert_covers(month, parts)
         assert len(parts) in pieces
@@ -64,7 +64,7 @@ def test_as_few_parts_are_cut_as_are_enough(earliest: datetime, wanted: int) -> 
 
 def test_a_month_cut_by_the_upper_bound_is_split_within_its_bounds() -> None:
     cut = Window(datetime(2026, 1, 1, tzinfo=UTC), UPPER)
-    parts = cut.split(UPPER, UPPER)
+    parts = cut.split(UPPER, UPPER, 5)
     assert_covers(cut, parts)
     assert [part.name for part in parts] == [
         "2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2026-01-05..2026-01-05T02:00:00",
@@ -81,10 +81,17 @@ def test_bounds_overlap_so_that_a_dropped_fraction_loses_nothing() -> None:
 def test_names_follow_the_calendar() -> None:
     march = Window(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
     thirds = march.split(UPPER, UPPER)
-    days = thirds[0].split(UPPER, UPPER)
-    hours = days[6].split(UPPER, UPPER)
-    names = [march.name, thirds[0].name, days[6].name, hours[5].name, Window(None, None).name]
-    assert names == ["2025-03", "2025-03-01..2025-03-11", "2025-03-07", "2025-03-07T05", "all"]
+    sixths = thirds[0].split(UPPER, UPPER)
+    twelfths = sixths[1].split(UPPER, UPPER)
+    days = twelfths[0].split(UPPER, UPPER)
+    hours = days[1].split(UPPER, UPPER)
+    names = [
+        window.name for window in (march, thirds[0], sixths[1], twelfths[0], days[1], hours[5], Window(None, None))
+    ]
+    assert names == [
+        "2025-03", "2025-03-01..2025-03-11", "2025-03-06..2025-03-11", "2025-03-06..2025-03-08", "2025-03-07", "2025-03-07T05",
+        "all",
+    ]  # fmt: skip
 
 
 def test_a_window_that_ends_before_it_starts_does_not_exist() -> None:
