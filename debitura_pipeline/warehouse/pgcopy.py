@@ -42,22 +42,30 @@ def encode(batch: pa.RecordBatch) -> memoryview:
     """The rows of `batch` as COPY takes them, without header and trailer. Columns are of `ARROW_TYPES` or all null."""
     if batch.num_rows == 0:
         return memoryview(b"")
-    parts = [pa.scalar(batch.num_columns.to_bytes(2, "big"), pa.large_binary())]
+    parts: list[pa.Array] = []
+    beside = [np.tile(np.frombuffer(batch.num_columns.to_bytes(2, "big"), np.uint8), (batch.num_rows, 1))]
     for column in batch.columns:
         lengths, values = _field(column)
-        parts += [_packed(lengths.astype(">i4").view(np.uint8).reshape(-1, 4)), values]
-    rows = pc.binary_join_element_wise(
-        *parts, pa.scalar(b"", pa.large_binary()), null_handling="replace", null_replacement=b""
-    )
+        beside.append(lengths.astype(">i4").view(np.uint8).reshape(-1, 4))
+        if isinstance(values, np.ndarray):
+            beside.append(values)
+        elif values is not None:
+            parts += [_packed(np.hstack(beside)), values]
+            beside = []
+    if beside:
+        parts.append(_packed(np.hstack(beside)))
+    between = pa.scalar(b"", pa.large_binary())
+    rows = pc.binary_join_element_wise(*parts, between, null_handling="replace", null_replacement=b"")
     ends = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
     return memoryview(rows.buffers()[2])[ends[0] : ends[-1]]
 
 
-def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], pa.Array]:
-    """Each value's length, and the values as binary; what stands where a value is null does not matter."""
+def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], Bytes | pa.Array | None]:
+    """Each value's length, and the values: a matrix where all are as wide, binary where they are not, None where all are
+    null. What stands where a value is null does not matter."""
     rows = len(column)
     if column.null_count == rows:
-        return np.full(rows, NULL_LENGTH, np.int32), pa.nulls(rows, pa.large_binary())
+        return np.full(rows, NULL_LENGTH, np.int32), None
     if pa.types.is_string(column.type):
         column = _without_nul(column).cast(pa.large_binary())
         lengths = pc.fill_null(pc.binary_length(column), NULL_LENGTH).cast(pa.int32())
@@ -67,7 +75,7 @@ def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], pa.Array]:
         raise TypeError(f"binary COPY of {column.type} is not known here")
     values = encoder(column)
     if column.null_count == 0:
-        return np.full(rows, values.shape[1], np.int32), _packed(values)
+        return np.full(rows, values.shape[1], np.int32), values
     is_there = column.is_valid()
     lengths = np.where(is_there.to_numpy(zero_copy_only=False), values.shape[1], NULL_LENGTH)
     return lengths.astype(np.int32), _packed(values, is_there)

@@ -81,8 +81,11 @@ class PostgresWarehouse(SqlWarehouse):
         counts = super().merge(landed, allow_shrink=allow_shrink)
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
             # The dbt build that follows comes sooner than the server's own housekeeping.
+            # A small sample will do until then.
+            self._run_bare("SET default_statistics_target = 10")
             self._run_bare(f"ANALYZE raw.{quoted(landed.resource)}")
             self._run_bare(f"ANALYZE raw.{quoted(landed.resource + '_history')}")
+            self._run_bare("RESET default_statistics_target")
         return counts
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
@@ -95,8 +98,8 @@ class PostgresWarehouse(SqlWarehouse):
     def stage_landed(self, landed: LandedSync) -> int:
         table = TABLES[landed.resource]
         columns = (*((column.name, column.kind.sql) for column in table.columns), *LANDED_EXTRA)
-        batches = (batch for path in landed.files for batch in _batches(path))
-        total = self._copy_in("incoming", columns, batches)
+        batches = (_as_declared(batch, columns) for path in landed.files for batch in _batches(path))
+        total = self._copy_in("incoming", columns, _gathered(batches))
         self.run(f"ANALYZE pg_temp.incoming ({quoted(table.key)}, _seq)")
         return total - self._remove_repeats(table, landed)
 
@@ -130,7 +133,7 @@ class PostgresWarehouse(SqlWarehouse):
                 with cursor.copy(statement.encode()) as copy:
                     copy.write(HEADER)
                     for batch in batches:
-                        copy.write(encode(_as_declared(batch, columns)))
+                        copy.write(encode(batch))
                         total += batch.num_rows
                     copy.write(TRAILER)
         except psycopg.Error as error:
@@ -190,12 +193,24 @@ class PostgresWarehouse(SqlWarehouse):
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            yield from file.iter_batches(BATCH_ROWS)
+            yield from file.iter_batches(BATCH_ROWS, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise WarehouseError(
             f"The landed file {path} cannot be read: {type(error).__name__}. Nothing was changed; run the sync again "
             "with --full."
         ) from error
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in fewer batches: a landed file may be small, and each batch has its price."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= BATCH_ROWS:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
 
 
 def _as_declared(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
