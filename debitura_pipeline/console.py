@@ -145,6 +145,14 @@ def totals_table(totals: Sequence[ControlTotal]) -> Table:
     return table
 
 
+def place_line(place: ControlTotal) -> str:
+    """Where a difference sits, in one sentence that no narrow terminal cuts."""
+    number = "{:,.0f} rows" if place.unit == "count" else "{:,.4f} USD"
+    whose = "all clients" if place.scope == "all" else f"client {place.scope}"
+    stated, ours = number.format(place.api_value), number.format(place.warehouse_value)
+    return f"{place.resource} in {place.bucket} of {whose}, {place.detail}: API {stated}, warehouse {ours}"
+
+
 def status_table(status: dict[str, Any]) -> Table:
     """One line per resource: how fresh, how many, how the last sync went."""
     table = Table(box=None, pad_edge=False, header_style="bold")

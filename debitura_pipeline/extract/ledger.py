@@ -60,6 +60,11 @@ class Ledger:
                 found[bucket] = figure
         return found
 
+    def earliest(self) -> datetime | None:
+        """The first hour that has rows."""
+        hours = [int(running.hours[0]) for running in self._buckets.values() if len(running.hours)]
+        return datetime.fromtimestamp(min(hours) * HOUR_S, UTC) if hours else None
+
     def rows(self, window: Window) -> int:
         return sum(rows for rows, _ in self.of(window).values())
 

@@ -112,6 +112,11 @@ class Night(ABC):
         fresh = [slice_ for slice_ in slices if slice_ not in self.verified]
         for found in (await self.reader.read(fresh), await self.reader.read(again, again=True)):
             self.verified |= {verified.slice: verified for verified in found}
+        if slices:
+            self.lay()
+
+    def lay(self) -> None:
+        """Lay all that was read over what was known."""
         ordered = sorted(self.verified.values(), key=lambda verified: verified.seq)
         self.overlay.use([self.reader.folder.path / verified.file for verified in ordered if verified.file])
 

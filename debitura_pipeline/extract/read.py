@@ -210,7 +210,7 @@ class Reader:
     def _note_earliest(self, slice_: Slice, first: Page) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""
         if slice_.window.start is None and first.envelope.total_results > 0:
-            self.earliest = _earliest(first.body, self.listing) or self.earliest
+            self.earliest = earliest_in(first.body, self.listing) or self.earliest
 
     def _tell(self) -> None:
         if self.progress is not None:
@@ -218,7 +218,7 @@ class Reader:
             self.progress(state)
 
 
-def _earliest(body: bytes, listing: Listing) -> datetime | None:
+def earliest_in(body: bytes, listing: Listing) -> datetime | None:
     """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None without one."""
     document = {name.lower(): value for name, value in json.loads(body).items()}
     found = []

@@ -14,7 +14,9 @@ from debitura_pipeline.api.listings import LISTINGS, Query
 from debitura_pipeline.extract.certificate import Finding, verify_landing
 from debitura_pipeline.extract.control import control_totals, per_client_totals
 from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.extract.locate import Locator
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.store import folders
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from
@@ -40,22 +42,29 @@ def verify(settings: Settings, sync_id: str | None = None) -> list[Finding]:
 
 
 def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None) -> list[ControlTotal]:
-    """The API's totals as they are now beside the warehouse's; four requests, nothing is written."""
-    mode, totals = asyncio.run(_ask_totals(settings, endpoint, tools or Tools()))
-    with open_warehouse(settings, read_only=True) as warehouse:
-        found = [
-            total
-            for resource in RESOURCES
-            for total in control_totals(resource, totals[resource], mode, warehouse.rows)
-        ]
-        return found + per_client_totals(warehouse.rows)
+    """The API's totals as they are now beside the warehouse's; nothing is written.
+
+    Four requests, and where cases or transactions differ, more: each difference is followed to its window and client.
+    """
+    return asyncio.run(_reconcile(settings, endpoint, tools or Tools()))
 
 
-async def _ask_totals(settings: Settings, endpoint: Endpoint, tools: Tools) -> tuple[str | None, dict[str, Totals]]:
+async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> list[ControlTotal]:
     async with open_client(settings, endpoint, tools) as client:
         mode, _ = await read_partner(client)
-        pages = {resource: await client.page(Query(LISTINGS[resource]), 1) for resource in RESOURCES}
-    return mode, {resource: Totals.of(page.envelope) for resource, page in pages.items()}
+        with open_warehouse(settings, read_only=True) as warehouse:
+            found = []
+            upper = client.server_time or tools.now()
+            for resource in RESOURCES:
+                page = await client.page(Query(LISTINGS[resource]), 1)
+                found += control_totals(resource, Totals.of(page.envelope), mode, warehouse.rows)
+            found += per_client_totals(warehouse.rows)
+            differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
+            with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
+                locator = Locator(client, shaper, warehouse.rows, mode, upper)
+                for resource in sorted(differing - {"clients"}):
+                    found += await locator.locate(resource)
+    return found
 
 
 def read_status(settings: Settings) -> dict[str, Any]:

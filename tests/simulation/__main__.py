@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.many import play_many
 from tests.simulation.history import History, Options
+from tests.simulation.many import play_many
 from tests.simulation.workshop import Workshop
 
 
@@ -20,11 +20,11 @@ def main() -> int:
     if wanted.seed:
         with Workshop() as workshop:
             for seed in wanted.seed:
-                print(Options.of(seed))
-                print(History(Options.of(seed), workshop).play())
+                options = Options.of(seed)
+                sys.stdout.write(f"{options}\n{History(options, workshop).play()}\n")
         return 0
     result = play_many(wanted.first, wanted.seeds, wanted.processes)
-    print(result.text())
+    sys.stdout.write(f"{result.text()}\n")
     return 1 if result.failures else 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 from debitura_pipeline.api.client import Page, RequestStats
@@ -40,6 +40,12 @@ class DirectClient:
         self.stats = RequestStats()
         self.server_time: datetime | None = None
         self.asked: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """There is nothing to close."""
 
     async def page(self, query: Query, page: int) -> Page:
         body = await self._ask(query.listing.path, query.params(page, self._page_rows))

@@ -31,6 +31,7 @@ RESOURCES = ("clients", "cases", "transactions")
 ENDPOINT = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, is_simulated=True)
 WORLDS = 12  # different first days; what happens to them is different in every history
 REFRESH_DAYS = 3
+REAL_EVERY = 20  # histories; the others merge into a sketch of the warehouse
 MAX_TRIES = 4  # syncs in one night, where each ends without proof or with its allowance spent
 
 
@@ -93,7 +94,7 @@ class History:
         self.dice = Random(f"history {options.seed}")
         self.sim = SimWorld(options.world)
         self.mover = Mover(self.sim, self.dice)
-        self.settings: Settings = workshop.settle_in(REFRESH_DAYS)
+        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, is_real=options.seed % REAL_EVERY == 0)
         self.tools = tools_of(self.sim)
         self.tally = Tally()
         self.kept: dict[str, Any] = {resource: {} for resource in RESOURCES}

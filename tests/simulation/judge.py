@@ -88,11 +88,12 @@ def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[s
     excused = set()
     for key in keys:
         versions = [row for row in (*moments.values().get(key, ()), have.get(key)) if row is not None]
-        if terms.is_nightly and any(all(is_swept(terms, row) for row in part) for part in (versions, versions[-1:])):
-            if not moments.moved or all(is_swept(terms, row) for row in versions):
-                continue
+        if terms.is_nightly and all(is_swept(terms, row) for row in versions):
+            continue
         touched = {cell for row in versions for cell in cells(terms, [row])}
-        if all(any(_equal(figure, ours.get(cell, (0, ZERO)), cell) for figure in seen.get(cell, ())) for cell in touched):
+        if all(
+            any(_equal(figure, ours.get(cell, (0, ZERO)), cell) for figure in seen.get(cell, ())) for cell in touched
+        ):
             excused.add(key)
     return excused
 

@@ -56,7 +56,9 @@ def play_batch(seeds: range) -> Result:
             except Broken as broken:
                 result.failures.append((seed, str(broken)))
             except Exception:  # noqa: BLE001 (whatever it is, the seed that shows it matters more)
-                text = f"seed {seed}: play it again: .venv/bin/python -m tests.simulation {seed}\n{traceback.format_exc()}"
+                text = (
+                    f"seed {seed}: play it again: .venv/bin/python -m tests.simulation {seed}\n{traceback.format_exc()}"
+                )
                 result.failures.append((seed, text))
     return result
 
@@ -64,7 +66,9 @@ def play_batch(seeds: range) -> Result:
 def play_many(first: int, count: int, processes: int = 2) -> Result:
     """Play the seeds from `first` on, `processes` at a time."""
     began = time.monotonic()
-    batches = [range(at, min(at + SEEDS_PER_BATCH, first + count)) for at in range(first, first + count, SEEDS_PER_BATCH)]
+    batches = [
+        range(at, min(at + SEEDS_PER_BATCH, first + count)) for at in range(first, first + count, SEEDS_PER_BATCH)
+    ]
     result = Result()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
