@@ -44,7 +44,7 @@
    whatever it gives. #}
 {% macro fee_is_off() -%}
     abs(
-        cast(debitura_revenue * cast(greatest(least(fee_pct, 1000), -1000) as decimal(10, 4)) * 0.01 as decimal(38, 4))
+        cast(cast(debitura_revenue as decimal(24, 4)) * cast(greatest(least(fee_pct, 1000), -1000) as decimal(10, 4)) * 0.01 as decimal(38, 4))
         - cast(referral_fee as decimal(38, 4))
     ) > 0.01
 {%- endmacro %}

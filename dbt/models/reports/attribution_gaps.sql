@@ -141,7 +141,7 @@ before_link as (
 rate_differs as (
     select
         'fee_rate_differs', transactions.transaction_id,
-        transactions.debitura_revenue_usd
+        cast(transactions.debitura_revenue_usd as decimal(24, 4))
         * cast(least({{ rate_gap }}, 100) as decimal(9, 6)) * 0.01,
         transactions.first_seen_at, transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
         'Rate ' || cast(transactions.fee_pct as varchar) || ' % where the case expects '
@@ -154,7 +154,8 @@ rate_differs as (
 
 no_fee as (
     select
-        'zero_fee', transaction_id, debitura_revenue_usd * cast(least(fee_pct, 100) as decimal(9, 6)) * 0.01,
+        'zero_fee', transaction_id,
+        cast(debitura_revenue_usd as decimal(24, 4)) * cast(least(fee_pct, 100) as decimal(9, 6)) * 0.01,
         first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
         'Fee 0 on revenue of ' || cast(debitura_revenue as varchar) || ' ' || coalesce(earnings_currency, '')
         || ' at ' || cast(fee_pct as varchar) || ' %'
