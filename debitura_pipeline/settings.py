@@ -108,7 +108,7 @@ class Settings:
         """Key of the debtor pseudonyms: the setting, else the data directory's own, made once with mode 0600."""
         if self.privacy_key is not None:
             return self.privacy_key.reveal().encode()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.data_dir / "privacy.key"
         draft = self.data_dir / f".privacy.{os.getpid()}.key"
         if not path.exists():
@@ -136,7 +136,9 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
     own_url = read.url("DEBITURA_API_URL")
     key = read.text("DEBITURA_API_KEY")
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        raise _wrong("DEBITURA_API_KEY", "holds spaces or characters that a header cannot carry", "the key as Debitura issued it")
+        raise _wrong(
+            "DEBITURA_API_KEY", "holds spaces or characters that a header cannot carry", "the key as Debitura issued it"
+        )
     if key is None and (own_url is not None or environment != "sandbox"):
         why = "an API address is set" if own_url is not None else f"the environment is {environment}"
         raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
@@ -148,7 +150,8 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         environment=environment,
         api_url=own_url or API_HOSTS.get(environment),
         api_key=Secret(key) if key is not None else None,
-        customer_api_url=read.url("DEBITURA_CUSTOMER_API_URL") or CUSTOMER_HOSTS.get(environment) if own_url is None
+        customer_api_url=read.url("DEBITURA_CUSTOMER_API_URL") or CUSTOMER_HOSTS.get(environment)
+        if own_url is None
         else read.url("DEBITURA_CUSTOMER_API_URL"),
         warehouse=_warehouse(read, data_dir, root),
         data_dir=data_dir,

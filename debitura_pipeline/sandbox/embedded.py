@@ -48,7 +48,8 @@ def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] =
     else one is started as its own process, and stopped at the end. `arguments`: further options of `serve` for a start
     (those about the world count only the first time). Raises SandboxError."""
     home = data_dir / "sandbox"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (data_dir, home):  # parents that are made on the way would be open to all
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     process: subprocess.Popen[str] | None = None
     with _alone(home):
         found = _find(home)
