@@ -114,16 +114,25 @@ def described(error: psycopg.Error) -> str:
     return f"{type(error).__name__}: {_first_line(error)}"
 
 
+def lost(error: psycopg.Error) -> WarehouseError:
+    """For a connection that ended in the middle of something."""
+    return WarehouseError(
+        f"The connection to Postgres was lost ({described(error)}). What was not committed is undone; run again."
+    )
+
+
 def _options(dsn: Secret, purpose: str) -> dict[str, Any]:
     name = f"debitura {purpose}, {platform.node()}, process {os.getpid()}"
     return {**DEFAULTS, "application_name": name.encode()[:NAME_BYTES].decode(errors="ignore"), **_parsed(dsn)}
 
 
 def _parsed(dsn: Secret) -> dict[str, Any]:
-    try:
-        return dict(conninfo_to_dict(dsn.reveal()))
-    except psycopg.Error:
-        pass  # what libpq says of it quotes it
+    with suppress(psycopg.Error):  # what libpq says of an address quotes it
+        options = dict(conninfo_to_dict(dsn.reveal()))
+        # A password with @ : / as they are moves its rest into the host, the port or the database, which are shown.
+        shown = "".join(str(options.get(name) or "") for name in ("host", "dbname"))
+        if "@" not in shown and str(options.get("port") or "0").replace(",", "").isdecimal():
+            return options
     raise WarehouseError(
         "DEBITURA_WAREHOUSE is no address that Postgres's library understands. Characters like @ : / % in a password "
         "are written as %40 %3A %2F %25. Example: postgresql://user:password@host:5432/db?sslmode=verify-full"
@@ -138,7 +147,9 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
     calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
     connection.execute(f"SELECT {calls}".encode())
     with suppress(psycopg.Error):  # not every server's system can tell; without it a client's death is noticed later
-        connection.execute("SET client_connection_check_interval = '2s'")
+        connection.execute("SET client_connection_check_interval = '500ms'")
+    if connection.closed:
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,10 +6,10 @@ Belongs here: what only Postgres does (binary COPY into temporary tables, its tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -21,7 +21,7 @@ from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
-from debitura_pipeline.warehouse.pg_connect import described
+from debitura_pipeline.warehouse.pg_connect import described, lost
 from debitura_pipeline.warehouse.pg_export import export
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
 from debitura_pipeline.warehouse.tables import SCHEMAS, Columns, create_statements
@@ -34,6 +34,8 @@ LOCK_WAIT_MS = 60_000
 # For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
 WORK_MEM = "64MB"
 ANALYZED_FROM = 10_000
+
+T = TypeVar("T")
 
 
 class PostgresWarehouse(SqlWarehouse):
@@ -113,10 +115,7 @@ class PostgresWarehouse(SqlWarehouse):
             self.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
 
     def export(self, sql: str, path: Path) -> None:
-        try:
-            export(self._connection, sql, path)
-        except psycopg.Error as error:
-            raise self._refusal(error) from None
+        self._guarded(lambda: export(self._connection, sql, path))
 
     def close(self) -> None:
         self._connection.close()
@@ -126,18 +125,17 @@ class PostgresWarehouse(SqlWarehouse):
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
         self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
+        return self._guarded(lambda: self._copy(name, batches))
+
+    def _copy(self, name: str, batches: Iterable[pa.RecordBatch]) -> int:
         total = 0
-        try:
-            with self._connection.cursor() as cursor:
-                statement = f"COPY pg_temp.{quoted(name)} FROM STDIN (FORMAT binary)"
-                with cursor.copy(statement.encode()) as copy:
-                    copy.write(HEADER)
-                    for batch in batches:
-                        copy.write(encode(batch))
-                        total += batch.num_rows
-                    copy.write(TRAILER)
-        except psycopg.Error as error:
-            raise self._refusal(error) from None
+        statement = f"COPY pg_temp.{quoted(name)} FROM STDIN (FORMAT binary)"
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(HEADER)
+            for batch in batches:
+                copy.write(encode(batch))
+                total += batch.num_rows
+            copy.write(TRAILER)
         return total
 
     def _remove_repeats(self, table: Table, landed: LandedSync) -> int:
@@ -161,24 +159,26 @@ class PostgresWarehouse(SqlWarehouse):
         return int(repeated)
 
     def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        values = [_plain(value) for value in params] or None
+        # The cursor that leaves `$1` to the server, and a statement without parameters as it is.
+        return self._guarded(lambda: psycopg.RawCursor(self._connection).execute(sql.encode(), values))
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
         try:
-            cursor = psycopg.RawCursor(self._connection)
-            # A statement without parameters goes as it is; the library would look for placeholders in it otherwise.
-            return cursor.execute(sql.encode(), [_plain(value) for value in params] or None)
+            return work()
         except psycopg.Error as error:
-            raise self._refusal(error) from None
+            self._failed = True
+            refusal = self._refusal(error)
+        raise refusal
 
     def _refusal(self, error: psycopg.Error) -> WarehouseError:
-        """What is raised instead of the driver's error, whose details may quote a row."""
-        self._failed = True
         if isinstance(error, psycopg.errors.LockNotAvailable):
             return WarehouseBusy(
                 f"Another writer has the warehouse, for {LOCK_WAIT_MS // 1000} s already. Nothing was written."
             )
         if self._connection.broken or self._connection.closed:
-            return WarehouseError(
-                f"The connection to Postgres was lost ({described(error)}). What was not committed is undone; run again."
-            )
+            return lost(error)
         return WarehouseError(f"The warehouse refused a statement: {described(error)}")
 
     def _roll_back(self) -> None:

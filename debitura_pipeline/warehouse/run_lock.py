@@ -18,7 +18,7 @@ import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.pg_connect import connect, place
+from debitura_pipeline.warehouse.pg_connect import connect, lost, place
 from debitura_pipeline.warehouse.postgres import LOCKS
 
 RUN_LOCK = 1
@@ -54,17 +54,25 @@ class RunLock:
     def _taken(self) -> psycopg.Connection[Any]:
         connection = connect(self._dsn, self._purpose, sleep=self._sleep)
         try:
-            for _ in range(int(GRACE_S / PAUSE_S)):
-                found = connection.execute(f"SELECT pg_try_advisory_lock({LOCKS}, {RUN_LOCK})".encode()).fetchone()
-                if found == (True,):
-                    return connection
-                self._sleep(PAUSE_S)
-            busy = self._busy(connection)
+            refusal = self._refusal(connection)
+        except psycopg.Error as error:
+            refusal = lost(error)
         except BaseException:
             connection.close()
             raise
+        if refusal is None:
+            return connection
         connection.close()
-        raise busy
+        raise refusal
+
+    def _refusal(self, connection: psycopg.Connection[Any]) -> WarehouseError | None:
+        """Take the lock: None when it is taken, else who has it."""
+        for _ in range(int(GRACE_S / PAUSE_S)):
+            found = connection.execute(f"SELECT pg_try_advisory_lock({LOCKS}, {RUN_LOCK})".encode()).fetchone()
+            if found == (True,):
+                return None
+            self._sleep(PAUSE_S)
+        return self._busy(connection)
 
     def _busy(self, connection: psycopg.Connection[Any]) -> WarehouseBusy:
         found = connection.execute(_HOLDER.encode()).fetchone()

@@ -1,96 +1,113 @@
-"""SIGKILL at any moment of a merge, then a rerun: the same warehouse as if nothing had happened."""
+"""SIGKILL of the pipeline, or of the database server, at any moment of load and merge; then a rerun: the same warehouse
+as if nothing had happened.
+"""
 
 from __future__ import annotations
 
 import pickle
 import random
-import signal
-import subprocess
-import sys
-import textwrap
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.base import LandedSync
+from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.open import open_warehouse
+from tests.support.postgres import PostgresServer
 from tests.warehouse.landings import Landings
+from tests.warehouse.merger import DONE, KILLED, REFUSED, Nursery, kill
 from tests.warehouse.nights import many_nights
 from tests.warehouse.states import State, check_rules, state
 
-KILLS = 12
+KILLS = 20
+ROWS = 700
 
-MERGER = """
-    import pickle, sys
-    from pathlib import Path
-    from debitura_pipeline.settings import load_settings
-    from debitura_pipeline.warehouse.open import open_warehouse
-    nights = pickle.loads(Path(sys.argv[2]).read_bytes())
-    settings = load_settings({"DEBITURA_DATA_DIR": sys.argv[1]})
-    print("ready", flush=True)
-    for landed in nights:
-        with open_warehouse(settings) as warehouse:
-            newest = warehouse.rows("SELECT count(*) FROM ops.syncs WHERE resource = $1 AND as_of > $2",
-                (landed.resource, landed.at))[0][0]
-            if not newest:
-                warehouse.merge(landed, allow_shrink=True)
-    print("done", flush=True)
-"""
+Env = dict[str, str]
 
 
-def merge_all(folder: Path, nights: Path, kill_after_s: float | None) -> bool:
-    """Merge in a child process, killed after a while; True when it got to the end."""
-    command = [sys.executable, "-c", textwrap.dedent(MERGER), str(folder), str(nights)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None and child.stderr is not None
-        assert child.stdout.readline() == "ready\n", child.stderr.read()
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            child.kill()
-        said, wrong = child.communicate(timeout=60)
-    assert child.returncode in (0, -signal.SIGKILL), wrong
-    return said == "done\n"
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started
 
 
-def state_of(settings: Settings) -> State:
-    with open_warehouse(settings) as warehouse:
+@pytest.fixture
+def nights(landings: Landings, tmp_path: Path) -> Path:
+    path = tmp_path / "nights.pickle"
+    path.write_bytes(pickle.dumps(many_nights(landings, rows=ROWS)))
+    return path
+
+
+@pytest.fixture
+def new_env(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Env]]:
+    """`new_env(name)`: the environment of a pipeline with a warehouse of its own."""
+    opened = []
+
+    def make(name: str) -> Env:
+        env = {"DEBITURA_DATA_DIR": str(tmp_path / name)}
+        if engine == "postgresql":
+            opened.append(request.getfixturevalue("postgres_server").database())
+            env["DEBITURA_WAREHOUSE"] = opened[-1].__enter__().url
+        return env
+
+    yield make
+    for database in opened:
+        database.__exit__(None, None, None)
+
+
+def state_of(env: Mapping[str, str]) -> State:
+    with open_warehouse(load_settings(env)) as warehouse:
         check_rules(warehouse)
         return state(warehouse)
 
 
-@pytest.fixture
-def nights(landings: Landings, tmp_path: Path) -> tuple[list[LandedSync], Path]:
-    found = many_nights(landings, rows=4_000)
-    path = tmp_path / "nights.pickle"
-    path.write_bytes(pickle.dumps(found))
-    return found, path
-
-
 def test_killed_merge_then_rerun_equals_an_undisturbed_run(
-    tmp_path: Path, nights: tuple[list[LandedSync], Path]
+    nursery: Nursery, nights: Path, new_env: Callable[[str], Env]
 ) -> None:
-    quiet = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "quiet")})
-    started = time.monotonic()
-    assert merge_all(quiet.data_dir, nights[1], None)
-    whole_s = time.monotonic() - started
-    expected = state_of(quiet)
-
-    disturbed = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "disturbed")})
-    moments = random.Random(20260301)
-    killed = 0
+    began = time.monotonic()
+    quiet = new_env("quiet")
+    assert nursery.merge(quiet, nights) == (DONE, "")
+    whole_s, expected = time.monotonic() - began, state_of(quiet)
+    disturbed, moments, ends = new_env("disturbed"), random.Random(20260301), []
     for _ in range(KILLS):
-        killed += not merge_all(disturbed.data_dir, nights[1], moments.uniform(0, whole_s / 4))
-        if (disturbed.data_dir / "warehouse.duckdb").exists():
-            with open_warehouse(disturbed) as warehouse:
-                check_rules(warehouse)
-    assert merge_all(disturbed.data_dir, nights[1], None)
-    assert killed > KILLS / 3
+        status, words = nursery.merge(disturbed, nights, moments.uniform(0, whole_s / 4), kill)
+        assert status in (KILLED, DONE), words
+        ends.append(status)
+        with open_warehouse(load_settings(disturbed)) as warehouse:
+            check_rules(warehouse)
+    assert nursery.merge(disturbed, nights) == (DONE, "")
+    assert ends.count(KILLED) > KILLS / 3
     assert state_of(disturbed) == expected
 
 
-def test_what_a_killed_process_has_spilled_is_removed(settings: Settings) -> None:
+@pytest.mark.parametrize("engine", ["postgresql"])
+def test_killed_server_then_rerun_equals_an_undisturbed_run(
+    nursery: Nursery, nights: Path, new_env: Callable[[str], Env], postgres_server: PostgresServer
+) -> None:
+    began = time.monotonic()
+    quiet = new_env("quiet")
+    assert nursery.merge(quiet, nights) == (DONE, "")
+    whole_s, expected = time.monotonic() - began, state_of(quiet)
+    disturbed, moments, ends = new_env("disturbed"), random.Random(20260302), []
+
+    def strike(_: int) -> None:
+        postgres_server.kill()
+        postgres_server.start()
+
+    for _ in range(KILLS):
+        status, words = nursery.merge(disturbed, nights, moments.uniform(0, whole_s / 4), strike)
+        assert status in (REFUSED, DONE), words
+        assert status == DONE or "connection to Postgres was lost" in words, words
+        ends.append(status)
+    assert nursery.merge(disturbed, nights) == (DONE, "")
+    assert ends.count(REFUSED) > KILLS / 3
+    assert state_of(disturbed) == expected
+
+
+@pytest.mark.parametrize("engine", ["duckdb"])
+def test_what_a_killed_process_has_spilled_is_removed(env: Env) -> None:
+    settings = load_settings(env)
     left = settings.data_dir / "tmp" / "duckdb-999999999-x"
     left.mkdir(parents=True)
     (left / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"x")
