@@ -24,6 +24,7 @@ PARTS_OF_MONTH = {
     "twelfth": (1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28),
 }
 LEVELS = ("year", "quarter", "month", *PARTS_OF_MONTH, "day", "hour")  # from coarse to fine
+TOO_FINE = 4  # times as many parts as are wanted: then only those parts that need it are cut that fine
 
 Filters = tuple[tuple[str, str], ...]
 
@@ -112,11 +113,16 @@ def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:
 
 
 def _coarsest(start: datetime, end: datetime, levels: Sequence[str], parts: int) -> tuple[Window, ...]:
-    """Cut at the coarsest of `levels` that gives enough parts, else at the finest that cuts at all; none where none does."""
+    """Cut at the coarsest of `levels` that gives enough parts, else at the finest that cuts at all; none where none does.
+
+    Where 91 days are one too few, 2,184 hours are no better: each is a request and a file.
+    """
     best: tuple[Window, ...] = ()
     for level in levels:
         cut = tuple(_cut(start, end, level))
         if len(cut) > 1:
+            if best and len(cut) > TOO_FINE * parts:
+                break
             best = cut
             if len(cut) >= parts:
                 break

@@ -94,6 +94,13 @@ def test_names_follow_the_calendar() -> None:
     ]  # fmt: skip
 
 
+def test_a_quarter_is_not_cut_into_hours_because_its_days_are_one_too_few() -> None:
+    quarter = Window(datetime(2025, 4, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
+    assert len(quarter.split(UPPER, UPPER, 91)) == 91
+    assert len(quarter.split(UPPER, UPPER, 92)) == 91
+    assert len(quarter.split(UPPER, UPPER, 600)) == 91 * 24
+
+
 def test_a_window_that_ends_before_it_starts_does_not_exist() -> None:
     with pytest.raises(ValueError, match="must end after"):
         Window(UPPER, UPPER)
