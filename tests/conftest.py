@@ -47,3 +47,15 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Database]:
     """An empty database on that server, owned by a role that is no superuser."""
     with postgres_server.database() as database:
         yield database
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """A test that asks for it, or for a fixture that does, runs once per engine."""
+    return str(request.param)
+
+
+@pytest.fixture
+def warehouse_env(engine: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The setting that puts the warehouse on that engine: an empty database, or the default file."""
+    return {"DEBITURA_WAREHOUSE": request.getfixturevalue("postgres").url} if engine == "postgresql" else {}

@@ -12,6 +12,7 @@ from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
 from debitura_pipeline.sync import SyncReport, sync
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.tables import all_tables
 from tests.support.sandbox import RunningSandbox
 
 PRIVACY_KEY = "a key for tests only 0123456789"
@@ -55,6 +56,11 @@ class Pipeline:
         for resource, table in TABLES.items():
             columns = ", ".join(f'"{name}"' for name in (*table.names, "_row_hash"))
             for name, more in ((resource, "_deleted_at IS NULL"), (f"{resource}_history", "_valid_to IS NULL")):
-                sql = f"SELECT {columns}, {more} FROM raw.{name} ORDER BY ALL"
-                found[name] = self.rows(sql)
+                found[name] = sorted(self.rows(f"SELECT {columns}, {more} FROM raw.{name}"), key=repr)
         return found
+
+    def table(self, name: str, *, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of `raw.<name>` in a fixed order, every column but those."""
+        columns = next(columns for schema, table, columns in all_tables() if (schema, table) == ("raw", name))
+        names = ", ".join(f'"{column}"' for column, _ in columns if column not in without)
+        return sorted(self.rows(f"SELECT {names} FROM raw.{name}"), key=repr)

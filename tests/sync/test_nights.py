@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from debitura_pipeline.landing.contract import TABLES
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -13,18 +15,23 @@ from tests.support.truth import expected, version
 NIGHTS = 5
 
 
+@pytest.mark.parametrize(
+    ("engine", "small_requests"),
+    [("duckdb", 200), ("postgresql", 200), ("postgresql", 1)],
+    ids=["duckdb", "postgresql", "postgresql, read as a large partner"],
+)
 def test_five_nights_each_equal_to_the_world_with_every_version_once(
-    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str], small_requests: int
 ) -> None:
     """A wrong or missing value in any column of any night would show here."""
     sandbox = sandbox_factory(clients=12, cases=700, transactions=2_000, seed=11)
-    pipeline = Pipeline(tmp_path / "data", sandbox)
+    pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
     seen: dict[str, dict[str, list[object]]] = {resource: {} for resource in TABLES}
     gone_since: dict[str, set[str]] = {resource: set() for resource in TABLES}
     for night in range(NIGHTS):
         if night:
             sandbox.admin("advance", {"days": 1})
-        reports = pipeline.sync()
+        reports = pipeline.sync(small_requests=small_requests)
         assert [report.verdict for report in reports] == ["equal"] * 3
         for resource in TABLES:
             truth = expected(resource, sandbox.truth(resource), PRIVACY_KEY.encode())
@@ -47,35 +54,35 @@ def test_five_nights_each_equal_to_the_world_with_every_version_once(
 
 
 def test_a_second_run_in_the_same_night_changes_nothing(
-    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:
     """A rerun must not look like news: no row's change time moves, no version is added."""
-    pipeline = Pipeline(tmp_path / "data", sandbox_factory())
+    pipeline = Pipeline(tmp_path / "data", sandbox_factory(), **warehouse_env)
     pipeline.sync()
     tables = [*TABLES, *(f"{resource}_history" for resource in TABLES)]
-    before = {name: pipeline.rows(f"SELECT * EXCLUDE (_verified_at, _sync_id) FROM raw.{name} ORDER BY ALL") for name in tables}
+    before = {name: pipeline.table(name, without=("_verified_at", "_sync_id")) for name in tables}
     reports = pipeline.sync()
-    after = {name: pipeline.rows(f"SELECT * EXCLUDE (_verified_at, _sync_id) FROM raw.{name} ORDER BY ALL") for name in tables}
+    after = {name: pipeline.table(name, without=("_verified_at", "_sync_id")) for name in tables}
     assert after == before
     assert [(r.inserted, r.changed, r.deleted) for r in reports] == [(0, 0, 0)] * 3
     assert [report.mode for report in reports] == ["small"] * 3
 
 
 def test_replay_rebuilds_what_the_nights_built(
-    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:
     """The landing zone is the only thing that cannot be had again; it has to be enough."""
     from debitura_pipeline.sync import replay, verify
 
     sandbox = sandbox_factory()
-    pipeline = Pipeline(tmp_path / "data", sandbox)
+    pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
     for _ in range(3):
         pipeline.sync()
         sandbox.admin("advance", {"days": 1})
     tables = [*TABLES, *(f"{resource}_history" for resource in TABLES), "partner_history"]
-    before = {name: pipeline.rows(f"SELECT * FROM raw.{name} ORDER BY ALL") for name in tables}
+    before = {name: pipeline.table(name) for name in tables}
     replay(pipeline.settings)
-    after = {name: pipeline.rows(f"SELECT * FROM raw.{name} ORDER BY ALL") for name in tables}
+    after = {name: pipeline.table(name) for name in tables}
     assert after == before
     findings = verify(pipeline.settings)
     assert len(findings) == 9

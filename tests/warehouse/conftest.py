@@ -1,4 +1,4 @@
-"""Each warehouse test runs once per engine, but for those of a file's own ways, which say so by `ENGINES`."""
+"""Each warehouse test runs once per engine, but for those of one engine's own ways: they have a fixture `engine` of theirs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from debitura_pipeline.warehouse.open import open_warehouse
 from tests.warehouse.landings import Landings
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
-def engine(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
-def env(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment of a pipeline on that engine: an empty data directory, and for Postgres an empty database."""
-    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
-    if engine == "postgresql":
-        env["DEBITURA_WAREHOUSE"] = request.getfixturevalue("postgres").url
-    return env
+def env(warehouse_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a pipeline: an empty data directory, and for Postgres an empty database."""
+    return {"DEBITURA_DATA_DIR": str(tmp_path / "data"), **warehouse_env}
 
 
 @pytest.fixture
