@@ -118,12 +118,26 @@ of_unknown_case as (
     where case_record <> 'live'
 ),
 
-of_unknown_client as (
+-- One finding per client, not per payment: it is one question to ask. A payment without a client stands alone.
+of_unknown_client_ranked as (
     select
-        'transaction_of_unknown_client', transaction_id, referral_fee_usd, first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
-        'The client was never listed'
+        *,
+        coalesce(creditor_id, transaction_id) as asked_about,
+        row_number() over (
+            partition by coalesce(creditor_id, transaction_id) order by referral_fee_usd desc nulls last, transaction_id
+        ) as place
     from transactions
     where client_record = 'unknown'
+),
+
+of_unknown_client as (
+    select
+        'transaction_of_unknown_client', asked_about, sum(referral_fee_usd), min(first_seen_at), max(creditor_id), cast(null as varchar),
+        cast(null as varchar), count(*), string_agg(case when place <= 20 then transaction_id end, ',' order by place),
+        'The client ' || coalesce(max(company_name) || ' ', '') || 'was never listed; '
+        || cast(count(*) as varchar) || ' payments'
+    from of_unknown_client_ranked
+    group by asked_about
 ),
 
 before_link as (
