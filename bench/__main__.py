@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import latency, machine, merging, night, pages
+from bench import latency, machine, merging, night, pages, postgres
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))
 
@@ -44,6 +44,7 @@ def main() -> None:
         "load": lambda runs, _: load(runs),
         "latency": lambda runs, cases: latency.measure(runs, cases or 100_000),
         "merge": lambda runs, cases: merging.measure(runs, cases or night.FULL_CASES),
+        "postgres": lambda runs, _: postgres.measure(runs),
         "night": lambda runs, cases: night.measure(runs, cases or night.FULL_CASES),
     }
     parser = argparse.ArgumentParser(prog="make bench")

@@ -63,6 +63,15 @@ class PostgresWarehouse(SqlWarehouse):
             self._roll_back()
             raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reading that sees one moment, however many statements it takes; nothing is written."""
+        self._run_bare("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
     def prepare(self) -> None:
         """Only what is missing: a role that owns its schemas may not be allowed to create any."""
         schemas = {f"CREATE SCHEMA IF NOT EXISTS {name}" for (name,) in self.rows(_EXISTING_SCHEMAS)}

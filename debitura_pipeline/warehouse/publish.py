@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse, literal
 from debitura_pipeline.warehouse.merge import quoted
 from debitura_pipeline.warehouse.open import open_file, private_files
+from debitura_pipeline.warehouse.pg_publish import copy_out
 
 FILE_NAME = "warehouse.duckdb"
 EXPORTED_SCHEMAS = ("marts", "reports")
@@ -33,33 +34,52 @@ class Published:
 
 
 def publish(settings: Settings) -> Published:
-    """Publish the warehouse as it stands. Waits for the file like any writer; nobody else writes meanwhile.
+    """Publish the warehouse as it stands. Waits for DuckDB's file like any writer; of Postgres it takes one moment's state.
 
     Raises WarehouseBusy when the file stays held, WarehouseError when there is nothing to publish or no room for it.
     """
-    source = settings.warehouse.path
-    if source is None or not source.exists():
-        raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
     folder = settings.published_dir
+    source = settings.warehouse.path
+    if source is not None and not source.exists():
+        raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
     with private_files():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_drafts(folder)
-        held: list[int] = []
         try:
-            with open_file(settings) as warehouse:
-                warehouse.execute_outside("CHECKPOINT")
-                held.append(os.open(source, os.O_RDONLY))
-                target = _copy(held[0], folder / FILE_NAME)
-                exported = _export(warehouse, folder)
+            if source is not None:
+                target, exported = _from_file(settings, source, folder)
+            else:
+                target, exported = _from_database(settings.warehouse, folder)
         except OSError as error:
             raise WarehouseError(f"Publishing into {folder} failed: {error.strerror}. The old files stay.") from error
-        finally:
-            # Closing any handle on a file drops this process's lock on it, hence not before the warehouse is closed.
-            for handle in held:
-                os.close(handle)
         for stale in set(folder.glob("*.parquet")) - set(exported):
             stale.unlink()
         return Published(target, target.stat().st_size, exported)
+
+
+def _from_file(settings: Settings, source: Path, folder: Path) -> tuple[Path, list[Path]]:
+    held: list[int] = []
+    try:
+        with open_file(settings) as warehouse:
+            warehouse.execute_outside("CHECKPOINT")
+            held.append(os.open(source, os.O_RDONLY))
+            target = _copy(held[0], folder / FILE_NAME)
+            return target, _export(warehouse, folder)
+    finally:
+        # Closing any handle on a file drops this process's lock on it, hence not before the warehouse is closed.
+        for handle in held:
+            os.close(handle)
+
+
+def _from_database(database: WarehouseUrl, folder: Path) -> tuple[Path, list[Path]]:
+    draft = folder / (DRAFT + FILE_NAME)
+    copied = copy_out(database, draft)
+    exported = [one for one in copied if one.schema in EXPORTED_SCHEMAS]
+    _refuse_same_names([one.name for one in exported])
+    target = _put(draft, folder / FILE_NAME)
+    parquet = [_put(one.path, folder / f"{one.name}.parquet") for one in exported]
+    _remove_drafts(folder)
+    return target, sorted(parquet)
 
 
 def _copy(source: int, target: Path) -> Path:
@@ -77,10 +97,13 @@ def _export(warehouse: DuckDbWarehouse, folder: Path) -> list[Path]:
         f"WHERE table_schema IN ({marks}) ORDER BY table_name, table_schema",
         EXPORTED_SCHEMAS,
     )
-    names = [name for _, name in tables]
+    _refuse_same_names([name for _, name in tables])
+    return [_export_table(warehouse, schema, name, folder) for schema, name in tables]
+
+
+def _refuse_same_names(names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise WarehouseError(f"Schemas {' and '.join(EXPORTED_SCHEMAS)} hold tables of the same name; rename one.")
-    return [_export_table(warehouse, schema, name, folder) for schema, name in tables]
 
 
 def _export_table(warehouse: DuckDbWarehouse, schema: str, name: str, folder: Path) -> Path:
