@@ -38,7 +38,7 @@ class Said:
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without settings of the project's, and with `env`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITURA_", "DAGSTER_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", **env}
+    return {**kept, "PYTHONPATH": str(ROOT), **env}
 
 
 def debitura(*arguments: str, env: Mapping[str, str], before: str = "") -> Said:

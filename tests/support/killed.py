@@ -22,7 +22,7 @@ def dying(self, kind, **facts):
             die()
         if left[0] == 0 and "{when}" == "halfway":
             with (self.path / "journal.jsonl").open("ab") as file:
-                file.write(b'{{"line":"window","na')
+                file.write(b'{{"line":"window","na' + b"x" * 200_000)
             die()
     append(self, kind, **facts)
     if left[0] == 0:
