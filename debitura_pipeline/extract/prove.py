@@ -21,6 +21,7 @@ from debitura_pipeline.extract.stages import stage_totals_sql
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.landing.contract import TABLES
 
+ROWS_A_PASS = 500_000  # counted at once: some 100 MB
 MAX_ROUNDS = 3  # closing questions; each round reads again only what moved since the one before
 
 
@@ -92,21 +93,31 @@ async def _moved(reader: Reader, windows: Sequence[VerifiedWindow]) -> list[Slic
 
 
 def landed_totals(resource: str, files: Sequence[Path], mode: str | None) -> tuple[int, dict[str, tuple[int, Decimal]]]:
-    """Distinct keys over landed files, and of transactions count and USD per stage, the later reading winning."""
+    """Distinct keys over landed files, and of transactions count and USD per stage, the later reading winning.
+
+    In several passes where there are many rows, each over a share of the keys, so that memory does not grow with them.
+    """
     if not files:
         return 0, {}
-    key = TABLES[resource].key
-    with duckdb.connect() as connection:
-        connection.execute("SET memory_limit = '256MB'")
-        rows = connection.read_parquet([str(file) for file in files])
-        if resource != "transactions":
-            found = rows.aggregate(f'count(DISTINCT "{key}")').fetchone()
-            return (found[0] if found else 0), {}
-        connection.register("landed", rows)
-        needed = ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status")
-        packed = ", ".join(f"{name} := {name}" for name in needed)
-        latest = f"""(SELECT unnest(arg_max(struct_pack({packed}), _seq)) FROM landed GROUP BY "{key}")"""
-        stages = {
-            stage: (count, usd) for stage, count, usd in connection.execute(stage_totals_sql(latest, mode)).fetchall()
-        }
-        return sum(count for count, _ in stages.values()), stages
+    key, stages, keys = TABLES[resource].key, dict[str, tuple[int, Decimal]](), 0
+    with duckdb.connect(config={"memory_limit": "256MB", "threads": 2}) as connection:
+        landed = connection.read_parquet([str(file) for file in files])
+        connection.register("landed", landed)
+        rows = connection.execute("SELECT count(*) FROM landed").fetchall()[0][0]
+        passes = rows // ROWS_A_PASS + 1
+        for number in range(passes):
+            share = f"""(SELECT * FROM landed WHERE hash("{key}") % {passes} = {number})"""
+            if resource != "transactions":
+                keys += connection.execute(f'SELECT count(DISTINCT "{key}") FROM {share}').fetchall()[0][0]
+                continue
+            latest = f"""(SELECT unnest(arg_max(struct_pack({_PACKED}), _seq)) FROM {share} GROUP BY "{key}")"""
+            for stage, count, usd in connection.execute(stage_totals_sql(latest, mode)).fetchall():
+                before = stages.get(stage, (0, Decimal(0)))
+                stages[stage] = (before[0] + count, before[1] + usd)
+    return keys + sum(count for count, _ in stages.values()), stages
+
+
+_PACKED = ", ".join(
+    f"{name} := {name}"
+    for name in ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status")
+)

@@ -1,0 +1,43 @@
+"""Counting what is landed: the same figures in one pass and in many, a key read twice counting once, as last read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from debitura_pipeline.extract import prove
+
+ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS case_id, CAST(n + 0.25 AS DECIMAL(18,4)) AS referral_fee_usd,
+    'Paid' AS commission_status, 'PaymentReceived' AS platform_invoicing_status,
+    CASE WHEN n % 3 = 0 THEN 'Paid' ELSE 'Invoiced' END AS referral_invoicing_status, CAST({seq} AS BIGINT) AS _seq
+    FROM range({first}, {last}) AS r(n))"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Rows 0 to 69, and of 50 of these a second reading."""
+    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    with duckdb.connect() as connection:
+        for seq, (path, (first, last)) in enumerate(zip(paths, ((0, 70), (70, 120)), strict=True), 1):
+            connection.execute(f"COPY {ROWS.format(seq=seq, first=first, last=last)} TO '{path}'")
+    return paths
+
+
+@pytest.mark.parametrize("rows_a_pass", [1_000, 50, 7])
+def test_totals_are_the_same_in_however_many_passes(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, rows_a_pass: int
+) -> None:
+    monkeypatch.setattr(prove, "ROWS_A_PASS", rows_a_pass)
+    last = [*range(70, 120), *range(50, 70)]  # the numbers of the rows that count
+    paid = [number for number in last if number % 3 == 0]
+    invoiced = [number for number in last if number % 3]
+    keys, stages = prove.landed_totals("transactions", files, None)
+    assert keys == 70
+    assert stages == {
+        "Paid": (len(paid), sum(paid) + Decimal("0.25") * len(paid)),
+        "AwaitingDebituraPayment": (len(invoiced), sum(invoiced) + Decimal("0.25") * len(invoiced)),
+    }
+    assert prove.landed_totals("cases", files, None) == (70, {})
