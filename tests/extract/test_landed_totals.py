@@ -10,7 +10,8 @@ import pytest
 
 from debitura_pipeline.extract import prove
 
-ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS case_id, CAST(n + 0.25 AS DECIMAL(18,4)) AS referral_fee_usd,
+ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS case_id,
+    CAST(n + 0.25 AS DECIMAL(18,4)) AS referral_fee_usd,
     'Paid' AS commission_status, 'PaymentReceived' AS platform_invoicing_status,
     CASE WHEN n % 3 = 0 THEN 'Paid' ELSE 'Invoiced' END AS referral_invoicing_status, CAST({seq} AS BIGINT) AS _seq
     FROM range({first}, {last}) AS r(n))"""
