@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
-from psycopg.types.string import TextLoader
+from psycopg.types.string import StrDumper, TextLoader
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
@@ -45,6 +45,8 @@ class PostgresWarehouse(SqlWarehouse):
         self._connection = connection
         self._failed = False
         connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
+        # A text parameter is text, as in DuckDB; left open, its type is guessed anew at each place that it stands in.
+        connection.adapters.register_dumper(str, StrDumper)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -104,9 +104,10 @@ def exclusive_run(settings: Settings, purpose: str = "run") -> Iterator[None]:
     try:
         yield
     finally:
-        _held.reset(token)
         with suppress(psycopg.Error):
             lock.release()
+        with suppress(ValueError):  # a generator that was given up may be closed in another context, which holds nothing
+            _held.reset(token)
 
 
 def ensure_run(dsn: Secret) -> None:
