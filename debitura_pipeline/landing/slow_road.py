@@ -33,7 +33,7 @@ _LARGEST_COUNT = 2**63 - 1
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Misfit(Exception):  # noqa: N818 - it is about a value, and never leaves this file
+class Misfit(Exception):
     """A value does not fit; the text says how, never what it is."""
 
 
