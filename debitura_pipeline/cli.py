@@ -123,10 +123,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON doc
     """Last syncs, row counts, freshness, open problems."""
     from debitura_pipeline import console
     from debitura_pipeline.sync import read_status
+    from debitura_pipeline.warehouse.open import is_there
 
     settings = load_settings()
-    path = settings.warehouse.path
-    if path is not None and not path.exists():
+    if not is_there(settings):
         empty = {"resources": {}, "quarantined": 0, "drift": 0, "problems": ["nothing was synced yet"]}
         console.say(json.dumps(empty) if as_json else "Nothing was synced yet; `make nightly` runs the main job.")
         return

@@ -12,14 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.run import read_partner
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
 PACKAGES = (
@@ -36,7 +35,7 @@ PACKAGES = (
 KNOWN_VARIABLES = {
     "DEBITURA_ENVIRONMENT", "DEBITURA_API_URL", "DEBITURA_API_KEY", "DEBITURA_CUSTOMER_API_URL", "DEBITURA_WAREHOUSE",
     "DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PRIVACY_KEY", "DEBITURA_REQUESTS_PER_MINUTE",
-    "DEBITURA_CONCURRENCY", "DEBITURA_REFRESH_DAYS", "DEBITURA_ONBOARDING_WRITES",
+    "DEBITURA_CONCURRENCY", "DEBITURA_REFRESH_DAYS", "DEBITURA_ONBOARDING_WRITES", "DEBITURA_DBT_URL",
 }  # fmt: skip
 
 
@@ -97,14 +96,14 @@ def _disk(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
-    path = settings.warehouse.path
-    if path is not None and not path.exists():
-        yield Diagnosis("warehouse", True, f"{path} is not there yet; the first run makes it")
-        return
+    where = described(settings)
     try:
+        if not is_there(settings):
+            yield Diagnosis("warehouse", True, f"{where} holds nothing yet; the first run makes it")
+            return
         with open_warehouse(settings, read_only=True) as warehouse:
             live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
-        yield Diagnosis("warehouse", True, f"{_place(path)}, {live:,} live transactions")
+        yield Diagnosis("warehouse", True, f"{where}, {live:,} live transactions")
     except DebituraError as error:
         yield Diagnosis(
             "warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE."
@@ -124,7 +123,3 @@ def _api(settings: Settings) -> Iterator[Diagnosis]:
 async def _ask(settings: Settings, endpoint: Endpoint) -> tuple[str | None, object]:
     async with open_client(settings, endpoint, Tools()) as client:
         return await read_partner(client)
-
-
-def _place(path: Path | None) -> str:
-    return str(path) if path is not None else "Postgres"

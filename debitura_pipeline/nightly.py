@@ -8,6 +8,7 @@ from __future__ import annotations
 from debitura_pipeline import console
 from debitura_pipeline.orchestration.nightly import DONE, FAILED, NightlyResult, StepOutcome, run_job
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.open import described
 
 SUCCESS, FAILURE = 0, 1
 SHOWN_CHECKS = 12  # failed checks listed one by one; the rest is in the UI
@@ -17,7 +18,7 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     """Run the job once; exit status. `advance`: the embedded sandbox's world goes a day on, but for its first night."""
     was_there = (settings.data_dir / "sandbox" / "state.json").exists()
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
-    console.say(f"Nightly run against {_where(settings)}, into {_warehouse(settings)}")
+    console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
     with console.shown_progress() as progress:
         result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress)
     _summarise(settings, result)
@@ -62,7 +63,3 @@ def _summarise(settings: Settings, result: NightlyResult) -> None:
 
 def _where(settings: Settings) -> str:
     return settings.api_url or "the embedded sandbox"
-
-
-def _warehouse(settings: Settings) -> str:
-    return str(settings.warehouse.path) if settings.warehouse.path is not None else "Postgres"

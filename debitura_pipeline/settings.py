@@ -25,6 +25,7 @@ Privacy = Literal["pseudonymous", "full"]
 
 API_HOSTS = {"test": "https://testreferral-api.debitura.com", "production": "https://referral-api.debitura.com"}
 CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production": "https://customer-api.debitura.com"}
+POSTGRES = ("postgresql://", "postgres://")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PRIVACY_KEY_BYTES = 32
 
@@ -54,11 +55,15 @@ class Secret:
 
 @dataclass(frozen=True)
 class WarehouseUrl:
-    """Where the warehouse is. `engine` is `duckdb` (then `path`) or `postgresql` (then `dsn`, which holds a password)."""
+    """Where the warehouse is. `engine` is `duckdb` (then `path`) or `postgresql` (then `dsn`, which holds a password).
+
+    `dbt_dsn`: the same database for dbt's own role, where it has one.
+    """
 
     engine: Literal["duckdb", "postgresql"]
     path: Path | None = None
     dsn: Secret | None = None
+    dbt_dsn: Secret | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Settings:
     concurrency: int
     refresh_days: int
     dagster_home: Path
+    dagster_postgres: Secret | None = None
 
     @property
     def uses_embedded_sandbox(self) -> bool:
@@ -161,6 +167,7 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         concurrency=read.whole("DEBITURA_CONCURRENCY", 8, 1, 64),
         refresh_days=read.whole("DEBITURA_REFRESH_DAYS", 30, 1, 3650),
         dagster_home=read.path("DAGSTER_HOME", data_dir / "dagster", root),
+        dagster_postgres=read.postgres("DAGSTER_POSTGRES_URL"),
     )
 
 
@@ -176,6 +183,9 @@ def _wrong(name: str, fault: str, example: str) -> SettingsError:
 def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
     name, example = "DEBITURA_WAREHOUSE", "duckdb:///data/warehouse.duckdb or postgresql://user:password@host:5432/db"
     url = read.text(name)
+    dbt_dsn = read.postgres("DEBITURA_DBT_URL")
+    if dbt_dsn is not None and not (url or "").startswith(POSTGRES):
+        raise _wrong("DEBITURA_DBT_URL", "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE")
     if url is None:
         return WarehouseUrl("duckdb", path=data_dir / "warehouse.duckdb")
     if url.startswith("duckdb:///"):
@@ -183,8 +193,8 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
         if not tail or tail.endswith("/"):
             raise _wrong(name, "names no file", example)
         return WarehouseUrl("duckdb", path=(root / tail).resolve())
-    if url.startswith(("postgresql://", "postgres://")):
-        return WarehouseUrl("postgresql", dsn=Secret(url))
+    if url.startswith(POSTGRES):
+        return WarehouseUrl("postgresql", dsn=Secret(url), dbt_dsn=dbt_dsn)
     raise _wrong(name, "is neither a duckdb:/// nor a postgresql:// address", example)
 
 
@@ -228,6 +238,12 @@ class _Reader:
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise _wrong(name, "is http; outside this machine only https is used", example)
         return text.rstrip("/")
+
+    def postgres(self, name: str) -> Secret | None:
+        text = self.text(name)
+        if text is not None and not text.startswith(POSTGRES):
+            raise _wrong(name, "is not a postgresql:// address", "postgresql://user:password@host:5432/db")
+        return Secret(text) if text is not None else None
 
     @staticmethod
     def _converted(name: str, text: str, convert: Callable[[str], T], what: str, example: str) -> T:

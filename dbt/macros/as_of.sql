@@ -1,5 +1,7 @@
 {# `marts.transactions_as_of(ts)` and `marts.cases_as_of(ts)`: the rows as they were known at an instant, from history. A
-   table macro in DuckDB, a function in Postgres; made again whenever the mart is built. Called as post-hooks of the marts. #}
+   table macro in DuckDB, a function in Postgres; made again whenever the mart is built. Called as post-hooks of the marts.
+   Postgres: `begin atomic` holds on to the views themselves, whatever their schema is called later; and who may use the
+   schema may ask, without any right to the history behind it. #}
 
 {% macro as_of_body(resource, ts) -%}
     {%- if resource == 'transactions' -%}
@@ -33,7 +35,8 @@
         {%- for column in columns %}{{ adapter.quote(column.name) }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor -%}
         {%- if resource == 'transactions' %}, revenue_stage text, invoicing_trigger_mode text{% endif -%}
     )
-    language sql stable as $body$
-    {{ as_of_body(resource, '$1') }}
-    $body$
+    language sql stable security definer
+    begin atomic
+    {{ as_of_body(resource, '$1') }};
+    end
 {%- endmacro %}

@@ -1,8 +1,9 @@
-{# Where things stand: schema names as they are, and relations without the database's name, so that views keep working
+{# Where things stand: schema names as they are, with `schema_suffix` where one is asked for, and relations without the
+   database's name, so that views keep working
    in a copy of the file under another name. #}
 
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ (custom_schema_name or target.schema) | trim }}
+    {{ (custom_schema_name or target.schema) | trim ~ var('schema_suffix', '') }}
 {%- endmacro %}
 
 {% macro ref() -%}

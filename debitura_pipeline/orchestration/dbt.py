@@ -6,19 +6,29 @@ Belongs here: asset keys, the environment of the dbt process, its start. Does no
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
 from packaging.version import Version
 
-from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
+from debitura_pipeline.orchestration.manifest import (
+    DBT_PROJECT,
+    QUIET,
+    dbt_environment,
+    dbt_executable,
+    obtain_manifest,
+)
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.release import NEXT, begin_release, complete_release
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RAW_OF_SOURCE = {"partner_history": "clients"}  # written by every sync, so also by the first one
 
@@ -57,16 +67,37 @@ class QuietDbt(DbtCliResource):
 def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any]:
     """`dbt build` of what the run selected, as Dagster events. Raises when a model or a test of severity error fails.
 
-    Unit tests are left to `make test`: their rows are made up, and they say nothing about tonight.
+    Unit tests are left to `make test`: their rows are made up, and they say nothing about tonight. On Postgres all of it
+    is built beside what readers have, tested there, and put in its place at once.
     """
+    dsn = settings.warehouse.dbt_dsn or settings.warehouse.dsn
+    with exclusive_run(settings, "dbt build"):
+        if dsn is None:
+            yield from _run(context, settings, settings.dagster_home / "dbt")
+        elif context.is_subset:  # somebody's choice of models: where they stand, one by one
+            yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
+        else:
+            begin_release(dsn, _incremental())
+            beside = ["--vars", json.dumps({"schema_suffix": NEXT})]
+            yield from _run(context, settings, settings.dagster_home / "dbt-postgres", beside)
+            complete_release(dsn)
+
+
+def _run(
+    context: dg.AssetExecutionContext, settings: Settings, target: Path, more: Sequence[str] = ()
+) -> Iterator[Any]:
     dbt = QuietDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
     with _environment({**QUIET, **dbt_environment(settings)}):
         invocation = dbt.cli(
-            ["build", "--exclude-resource-type", "unit_test"],
-            context=context,
-            target_path=settings.dagster_home / "dbt",
+            ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target
         )
     yield from _silenced(invocation.stream())
+
+
+def _incremental() -> list[tuple[str, str]]:
+    """Schema and name of the models that a build adds to: they start as they are."""
+    nodes = json.loads(obtain_manifest().read_text())["nodes"].values()
+    return [(node["schema"], node["name"]) for node in nodes if node["config"].get("materialized") == "incremental"]
 
 
 def _silenced(events: Iterator[Any]) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Settings
+from debitura_pipeline.warehouse.release import dbt_access
 
 DBT_PROJECT = PROJECT_ROOT / "dbt"
 SOURCE_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
@@ -41,12 +42,13 @@ class ManifestError(DebituraError):
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """What dbt/profiles.yml wants to know of the warehouse."""
-    if settings.warehouse.path is None:
-        raise WarehouseError(
-            "dbt runs on the DuckDB warehouse alone so far; set DEBITURA_WAREHOUSE=duckdb:///... or leave it out."
-        )
-    return _profile(settings.warehouse.path)
+    """What dbt/profiles.yml wants to know of the warehouse. Raises WarehouseError when Postgres cannot be reached."""
+    warehouse = settings.warehouse
+    if warehouse.dsn is not None:
+        return dbt_access(warehouse.dbt_dsn or warehouse.dsn)
+    if warehouse.path is None:
+        raise WarehouseError("The settings name no warehouse; see DEBITURA_WAREHOUSE.")
+    return _profile(warehouse.path)
 
 
 def _profile(path: Path) -> dict[str, str]:

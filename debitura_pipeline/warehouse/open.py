@@ -64,6 +64,24 @@ def open_warehouse(
         yield warehouse
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked."""
+    dsn, path = settings.warehouse.dsn, settings.warehouse.path
+    if dsn is None:
+        return path is not None and path.exists()
+    warehouse = PostgresWarehouse(connect(dsn, "reader", read_only=True))
+    try:
+        return warehouse.is_prepared()
+    finally:
+        warehouse.close()
+
+
+def described(settings: Settings) -> str:
+    """Where the warehouse is, for people: the file, or the server and database without user and password."""
+    dsn = settings.warehouse.dsn
+    return str(settings.warehouse.path) if dsn is None else f"Postgres at {place(dsn)}"
+
+
 @contextmanager
 def _open_database(
     dsn: Secret, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]

@@ -6,13 +6,14 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.orchestration import manifest
 from debitura_pipeline.orchestration.manifest import ManifestError, dbt_environment, fingerprint, obtain_manifest
 from debitura_pipeline.settings import load_settings
+from tests.support.postgres import Database
 
 PROFILE = """\
 tiny:
@@ -76,7 +77,11 @@ def test_the_fingerprint_sees_names_and_contents(project: Path) -> None:
     assert len({before, renamed, fingerprint(project)}) == 3
 
 
-def test_a_warehouse_that_dbt_cannot_build_yet_is_refused_in_words(tmp_path: Path) -> None:
-    settings = load_settings({"DEBITURA_WAREHOUSE": "postgresql://u:p@localhost/d", "DEBITURA_DATA_DIR": str(tmp_path)})
-    with pytest.raises(WarehouseError, match="DuckDB"):
-        dbt_environment(settings)
+def test_dbt_reaches_the_same_postgres_with_the_password_under_a_name_that_it_hides(
+    postgres: Database, tmp_path: Path
+) -> None:
+    url = postgres.url + "?sslmode=prefer"
+    found = dbt_environment(load_settings({"DEBITURA_WAREHOUSE": url, "DEBITURA_DATA_DIR": str(tmp_path)}))
+    password = unquote(urlsplit(url).password or "")
+    assert [name for name, value in found.items() if password in value] == ["DBT_ENV_SECRET_DEBITURA_POSTGRES_PASSWORD"]
+    assert (found["DEBITURA_POSTGRES_DATABASE"], found["PGSSLMODE"]) == (postgres.name, "prefer")

@@ -1,0 +1,114 @@
+"""The nightly job into Postgres: from an empty database to the page and the analysts' files, and what readers see meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import psycopg
+import pytest
+
+from debitura_pipeline.orchestration.nightly import NightlyResult, run_job
+from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.sync import read_status, reconcile, replay, verify
+from tests.support.pipeline import Pipeline
+from tests.support.postgres import Database, PostgresServer
+from tests.support.sandbox import RunningSandbox, start_sandbox
+
+
+@dataclass
+class Night:
+    sandbox: RunningSandbox
+    env: dict[str, str]
+    settings: Settings
+    database: Database
+    result: NightlyResult
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database.url) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+
+@pytest.fixture(scope="module")
+def night(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    sandbox = start_sandbox(clients=4, cases=60, transactions=150, seed=11, no_rate_limit=True)
+    with postgres_server.database() as database:
+        env = {
+            "DEBITURA_API_URL": sandbox.url,
+            "DEBITURA_API_KEY": sandbox.key,
+            "DEBITURA_DATA_DIR": str(tmp_path_factory.mktemp("night") / "data"),
+            "DEBITURA_REQUESTS_PER_MINUTE": "1000000",
+            "DEBITURA_WAREHOUSE": database.url,
+        }
+        settings = load_settings(env)
+        yield Night(sandbox, env, settings, database, run_job(settings))
+    sandbox.stop()
+
+
+def test_the_first_night_into_an_empty_database_ends_with_published_files(night: Night) -> None:
+    assert night.result.success, night.result.error
+    assert night.result.checks > 20
+    clients = len(night.sandbox.truth("clients"))
+    assert night.rows("SELECT count(*) FROM marts.dim_clients") == [(clients,)]
+    folder = night.settings.published_dir
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as copy:
+        assert copy.execute("SELECT count(*) FROM marts.dim_clients").fetchone() == (clients,)
+    tables = night.rows("SELECT table_name FROM information_schema.tables WHERE table_schema IN ('marts', 'reports')")
+    assert {path.stem for path in folder.glob("*.parquet")} == {name for (name,) in tables}
+    assert (night.settings.reports_dir / "partner-report.html").exists()
+
+
+def test_the_password_is_in_no_file_of_the_data_directory(night: Night) -> None:
+    """Dagster's storage, dbt's logs and targets are copied and shown around."""
+    password = urlsplit(night.database.url).password or ""
+    needles = [text.encode() for text in (password, unquote(password))]
+    files = [path for path in night.settings.data_dir.rglob("*") if path.is_file()]
+    assert any("dbt-postgres" in path.parts for path in files)
+    assert [path for path in files if any(needle in path.read_bytes() for needle in needles)] == []
+
+
+def test_the_other_commands_work(night: Night) -> None:
+    pipeline = Pipeline(night.settings.data_dir, night.sandbox, **night.env)
+    assert read_status(night.settings)["problems"] == []
+    assert {total.verdict for total in reconcile(night.settings, pipeline.endpoint)} <= {"equal", "unproven"}
+    assert replay(night.settings)["transactions"] == len(night.sandbox.truth("transactions"))
+    assert not [finding for finding in verify(night.settings) if finding.faults]
+
+
+BOTH = """
+    SELECT r.n, r.usd, m.n, m.usd FROM
+        (SELECT sum(transaction_count) AS n, sum(referral_fee_usd) AS usd FROM reports.revenue_by_client) AS r,
+        (SELECT sum(transactions_total) AS n, sum(fee_total_usd + fee_disputed_usd + fee_unclassified_usd) AS usd
+        FROM reports.attribution_by_client) AS m"""
+
+
+def test_a_reader_sees_one_night_while_others_are_built(night: Night) -> None:
+    """Money of one night beside a count of another looks like a loss, and nobody could find it afterwards."""
+    seen: list[tuple[Any, ...]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        with psycopg.connect(night.database.url, autocommit=True) as connection:
+            while not done.is_set():
+                seen.append(connection.execute(BOTH.encode()).fetchall()[0])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(2):
+            night.sandbox.admin("advance", {"days": 1})
+            result = run_job(night.settings)
+            assert result.success, result.error
+    finally:
+        done.set()
+        reader.join(30)
+    assert [both for both in seen if both[:2] != both[2:]] == []
+    assert len(set(seen)) == 3, "the nights must differ, or this proves nothing"
+    previous = night.rows(
+        "SELECT sum(transaction_count), sum(referral_fee_usd) FROM reports__previous.revenue_by_client"
+    )
+    assert previous[0] == list(dict.fromkeys(seen))[1][:2], "last night's are kept"
