@@ -36,21 +36,25 @@ _IN_MERGE = (
     _DIE
     + """
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
-merge, run, left = DuckDbWarehouse.merge, DuckDbWarehouse.run, [0]
-def merging(self, landed, **options):
-    left[0] = {statement} if landed.resource == "{resource}" else 0
-    counts = merge(self, landed, **options)
-    if left[0]:
-        die()
-    return counts
-def running(self, sql, params=()):
-    touched = run(self, sql, params)
-    if left[0]:
-        left[0] -= 1
-        if left[0] == 0:
+from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+left = [0]
+def deadly(engine, merge, run):
+    def merging(self, landed, **options):
+        left[0] = {statement} if landed.resource == "{resource}" else 0
+        counts = merge(self, landed, **options)
+        if left[0]:
             die()
-    return touched
-DuckDbWarehouse.merge, DuckDbWarehouse.run = merging, running
+        return counts
+    def running(self, sql, params=()):
+        touched = run(self, sql, params)
+        if left[0]:
+            left[0] -= 1
+            if left[0] == 0:
+                die()
+        return touched
+    engine.merge, engine.run = merging, running
+for engine in (DuckDbWarehouse, PostgresWarehouse):
+    deadly(engine, engine.merge, engine.run)
 """
 )
 

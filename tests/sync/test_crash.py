@@ -25,6 +25,7 @@ from tests.support.sandbox import RunningSandbox, start_sandbox
 WINDOW_ROWS = 60
 WINDOWS = SMALL_WINDOWS.format(rows=WINDOW_ROWS)
 AFTER_COMMIT = 10_000
+BOTH = pytest.mark.parametrize("engine", ["duckdb", "postgresql"])
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,18 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
 
 
 @pytest.fixture
-def pipeline(second: Second, tmp_path: Path) -> Pipeline:
+def engine() -> str:
+    """Reading is the same on both engines; what writes the warehouse asks for both."""
+    return "duckdb"
+
+
+@pytest.fixture
+def pipeline(second: Second, tmp_path: Path, warehouse_env: dict[str, str]) -> Pipeline:
     shutil.copytree(second.first_night, tmp_path / "data")
-    return Pipeline(tmp_path / "data", second.sandbox)
+    pipeline = Pipeline(tmp_path / "data", second.sandbox, **warehouse_env)
+    if warehouse_env:
+        replay(pipeline.settings)  # the first night, from its landed files
+    return pipeline
 
 
 def open_folder(pipeline: Pipeline, resource: str = "cases") -> SyncFolder:
@@ -106,6 +116,7 @@ def test_killed_between_reading_and_merging_nothing_is_read_again(
     assert "GET /cases" not in second.sandbox.log()
 
 
+@BOTH
 @pytest.mark.parametrize("statement", [1, 9, AFTER_COMMIT])
 def test_killed_in_the_merge_all_of_it_happens_or_nothing(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, statement: int
@@ -118,6 +129,7 @@ def test_killed_in_the_merge_all_of_it_happens_or_nothing(
     rerun(pipeline, second, monkeypatch)
 
 
+@BOTH
 def test_killed_at_random_moments_again_and_again(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
