@@ -38,8 +38,10 @@ def sandbox() -> Iterator[RunningSandbox]:
     running.stop()
 
 
-@pytest.mark.parametrize("resource", PATHS)
-@pytest.mark.parametrize("largest", [ONE_LIST, SOME_PAGES_EACH, MANY_SMALL])
+@pytest.mark.parametrize(
+    ("resource", "largest"),
+    [("cases", ONE_LIST), ("cases", MANY_SMALL), ("transactions", ONE_LIST), ("transactions", SOME_PAGES_EACH)],
+)
 def test_a_row_that_comes_goes_or_moves_meanwhile_is_neither_lost_nor_kept(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str, largest: int
 ) -> None:
