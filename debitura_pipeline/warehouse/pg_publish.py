@@ -38,7 +38,7 @@ class Copied:
 
 def copy_out(database: WarehouseUrl, draft: Path) -> list[Copied]:
     """Write the DuckDB file `draft`, and beside it `<draft>.<schema>.<table>` of each table and view."""
-    dsn = database.dsn
+    dsn = database.dbt_dsn or database.dsn  # dbt's own role, where there is one, may read all five schemas
     if dsn is None:
         raise ValueError("a copy is taken of a Postgres warehouse only")
     warehouse = PostgresWarehouse(connect(dsn, "publisher", read_only=True))

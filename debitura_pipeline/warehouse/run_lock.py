@@ -106,7 +106,7 @@ def exclusive_run(settings: Settings, purpose: str = "run") -> Iterator[None]:
     finally:
         with suppress(psycopg.Error):
             lock.release()
-        with suppress(ValueError):  # a generator that was given up may be closed in another context, which holds nothing
+        with suppress(ValueError):  # a generator that was given up may be closed in another context: that holds nothing
             _held.reset(token)
 
 

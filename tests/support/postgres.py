@@ -33,6 +33,7 @@ import psycopg
 ADMIN, OWNER = "postgres", "pipeline"
 READY_WITHIN_S = 60.0
 PORTS_TRIED = 5
+PREFIX = "debitura-test-postgres-"
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -62,7 +63,9 @@ class PostgresServer:
     def __init__(self, **options: str) -> None:
         self._options = {**OPTIONS, **options}
         self._user = _other_user() if os.geteuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=_reachable_folder(self._user)))
+        place = _reachable_folder(self._user)
+        _remove_left_ones(place)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
         self.passwords = {ADMIN: _password(), OWNER: _password()}
         self.port = 0
         self._numbers = itertools.count(1)
@@ -216,6 +219,13 @@ def _other_user() -> pwd.struct_passwd:
 def _reachable_folder(user: pwd.struct_passwd | None) -> Path:
     folders = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     return next((folder for folder in folders if user is None or _is_open_to_all(folder)), folders[0])
+
+
+def _remove_left_ones(place: Path) -> None:
+    """Folders of test runs that were killed; the folder's name has the process that made it."""
+    for folder in place.glob(f"{PREFIX}*"):
+        if not psutil.pid_exists(int(folder.name.removeprefix(PREFIX).split("-")[0])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_open_to_all(folder: Path) -> bool:
