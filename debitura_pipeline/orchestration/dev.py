@@ -21,7 +21,7 @@ from types import FrameType
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.endpoint import connect
-from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
+from debitura_pipeline.orchestration.instance import POSTGRES_VARIABLE, dagster_url, end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.settings import PROJECT_ROOT, Endpoint, Settings, load_settings
 from debitura_pipeline.warehouse.open import private_files
@@ -83,6 +83,8 @@ def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str
         "DEBITURA_API_KEY": endpoint.api_key.reveal(),
         "DEBITURA_CUSTOMER_API_URL": endpoint.customer_url or "",
     }
+    if settings.dagster_postgres is not None:
+        ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     return {**outer, **ours}
 
 

@@ -1,7 +1,8 @@
 """Dagster's own instance: its folder, its `dagster.yaml`, its first start, and what a killed process left behind.
 
 Belongs here: DAGSTER_HOME and the run records of processes that no longer live. Does not: jobs and assets. Called by
-`nightly.py`, `dev.py` and the tests. An existing `dagster.yaml` is left as it is.
+`nightly.py`, `dev.py` and the tests. A `dagster.yaml` that somebody has changed is left as it is. With DAGSTER_POSTGRES_URL
+it is `deploy/dagster.yaml`, which names the variable and not the address.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from filelock import FileLock
 
+from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.pools import POOLS
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
 
 # The process that executes a run: `<host>:<pid>:<its start, in ticks since boot>`, so that a pid used again is noticed.
 PROCESS_TAG = "debitura/process"
@@ -58,6 +60,14 @@ IN_PROCESS = {
 }
 
 
+POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+POSTGRES_TEMPLATE = PROJECT_ROOT / "deploy" / "dagster.yaml"
+
+
+class InstanceError(DebituraError):
+    """Dagster's instance cannot be what the settings ask for."""
+
+
 def prepare_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME ready: folder, `dagster.yaml` where absent, tables, pool limits. Safe side by side.
 
@@ -67,10 +77,11 @@ def prepare_home(settings: Settings) -> Path:
     for folder in (settings.data_dir, home):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(home / ".prepare.lock", mode=0o600):
-        config = home / "dagster.yaml"
-        if not config.exists():
-            _write_private(config, TEMPLATE)
-        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance:
+        _write_config(settings, home / "dagster.yaml")
+        with (
+            postgres_environment(settings),
+            dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance,
+        ):
             _limit_pools(instance)
             instance.get_run_records(limit=1)
             instance.schedule_storage.all_instigator_state()  # type: ignore[union-attr]
@@ -81,8 +92,33 @@ def prepare_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance in DAGSTER_HOME, prepared, for runs inside this process."""
     home = prepare_home(settings)
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance:
+    with (
+        postgres_environment(settings),
+        dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance,
+    ):
         yield instance
+
+
+@contextmanager
+def postgres_environment(settings: Settings) -> Iterator[None]:
+    """DAGSTER_POSTGRES_URL where Dagster looks for it: in the environment, also when it was read from `.env`."""
+    if settings.dagster_postgres is None:
+        yield
+        return
+    before = os.environ.get(POSTGRES_VARIABLE)
+    os.environ[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[POSTGRES_VARIABLE]
+        else:
+            os.environ[POSTGRES_VARIABLE] = before
+
+
+def dagster_url(url: Secret) -> str:
+    """The address as Dagster's library wants it spelled."""
+    return "postgresql://" + url.reveal().partition("://")[2]
 
 
 def process_mark(pid: int | None = None) -> str | None:
@@ -123,6 +159,20 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended.append(run.run_id)
     return ended
+
+
+def _write_config(settings: Settings, config: Path) -> None:
+    on_postgres = POSTGRES_TEMPLATE.read_text()
+    wanted = TEMPLATE if settings.dagster_postgres is None else on_postgres
+    found = config.read_text() if config.exists() else None
+    if found in (None, TEMPLATE, on_postgres):
+        if found != wanted:
+            _write_private(config, wanted)
+    elif settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:
+        raise InstanceError(
+            f"{POSTGRES_VARIABLE} is set, and {config}, which was changed by hand, does not use it. Add the part `storage` "
+            "of deploy/dagster.yaml to it, or remove the file."
+        )
 
 
 def _limit_pools(instance: dg.DagsterInstance) -> None:

@@ -9,12 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
+import psycopg
 import pytest
+import yaml
 
 from debitura_pipeline.orchestration.instance import (
+    POSTGRES_TEMPLATE,
     PROCESS_TAG,
+    TEMPLATE,
+    InstanceError,
     end_dead_runs,
     mark_run,
     open_instance,
@@ -23,6 +29,7 @@ from debitura_pipeline.orchestration.instance import (
 )
 from debitura_pipeline.orchestration.pools import POOLS, WAREHOUSE_POOL
 from debitura_pipeline.settings import Settings, load_settings
+from tests.support.postgres import Database
 
 
 @pytest.fixture
@@ -107,3 +114,44 @@ def test_a_process_number_used_again_is_noticed() -> None:
     finally:
         other.communicate(b"\n")
     assert process_mark(other.pid) is None
+
+
+def test_on_postgres_nothing_of_the_instance_is_in_files_and_the_address_is_in_none(
+    postgres: Database, tmp_path: Path
+) -> None:
+    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DAGSTER_POSTGRES_URL": postgres.url})
+    with open_instance(settings) as instance:
+        run = instance.create_run_for_job(one_step)
+        assert {limit.name for limit in instance.event_log_storage.get_pool_limits()} == set(POOLS)
+        assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute(b"SELECT run_id FROM public.runs").fetchall() == [(run.run_id,)]
+    files = [path for path in settings.dagster_home.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix == ".db"]
+    password = (urlsplit(postgres.url).password or "").encode()
+    assert not [path for path in files if password in path.read_bytes()]
+    assert "DAGSTER_POSTGRES_URL" not in os.environ
+
+
+def test_the_deployed_instance_is_the_usual_one_but_for_its_storage() -> None:
+    deployed = yaml.safe_load(POSTGRES_TEMPLATE.read_text())
+    assert deployed.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    assert deployed == yaml.safe_load(TEMPLATE)
+
+
+def test_a_file_changed_by_hand_is_left_and_one_that_leaves_postgres_out_is_named(tmp_path: Path) -> None:
+    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    config = prepare_home(load_settings(env)) / "dagster.yaml"
+    config.write_text(config.read_text() + "# mine\n")
+    with pytest.raises(InstanceError, match="changed by hand"):
+        prepare_home(load_settings({**env, "DAGSTER_POSTGRES_URL": "postgresql://u:p@127.0.0.1:1/d"}))
+    assert config.read_text().endswith("# mine\n")
+
+
+@dg.op
+def nothing() -> None: ...
+
+
+@dg.job
+def one_step() -> None:
+    nothing()
