@@ -56,8 +56,10 @@ class Night(ABC):
     refresh_days: int
     last: datetime | None = None
     verified: dict[Slice, VerifiedWindow] = field(default_factory=dict)
+    asked: set[Slice] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
+    since: int = 0  # the first window of the reading done last
 
     @abstractmethod
     async def first_look(self) -> None:
@@ -108,12 +110,23 @@ class Night(ABC):
 
     async def take(self, slices: Sequence[Slice]) -> None:
         """Read these and lay them over what was known; what was read before of the same slice is replaced."""
-        again = [slice_ for slice_ in slices if slice_ in self.verified]
-        fresh = [slice_ for slice_ in slices if slice_ not in self.verified]
-        for found in (await self.reader.read(fresh), await self.reader.read(again, again=True)):
-            self.verified |= {verified.slice: verified for verified in found}
+        again = [slice_ for slice_ in slices if slice_ in self.asked]
+        fresh = [slice_ for slice_ in slices if slice_ not in self.asked]
+        if again:
+            self.verified = {known: found for known, found in self.verified.items() if not _is_part(known, again)}
+        found = [*await self.reader.read(fresh), *await self.reader.read(again, again=True)]
+        self.verified |= {verified.slice: verified for verified in found}
+        self.asked |= set(slices)
+        self.since = min((verified.seq for verified in found), default=0)
         if slices:
             self.lay()
+
+    async def look_again(self, regions: Sequence[tuple[Window, str | None]]) -> None:
+        """Rows shown earlier tonight in these regions, which the reading just done should have shown, too, and did not:
+        what showed them is read again, so that it does not say of rows that are gone meanwhile that they are there."""
+        outdated = {seq for window, bucket in regions for seq in self.overlay.seen_before(window, bucket, self.since)}
+        slices = [verified.slice for verified in self.verified.values() if verified.seq in outdated]
+        await self.take([slice_ for slice_ in slices if not slice_.is_by_id])
 
     def lay(self) -> None:
         """Lay all that was read over what was known."""
@@ -152,6 +165,18 @@ class Night(ABC):
         """Windows that cover the listing: before the first month, each month, what is left to the bound, and beyond."""
         earliest = self.overlay.earliest() or self.reader.upper
         return list(EVERYTHING.months(earliest, self.reader.upper)) or [EVERYTHING]
+
+
+def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:
+    """Whether one of `wholes`, read again, covers `known`: a slice is kept in parts where it was too long."""
+    return any(
+        known.filters == whole.filters
+        and (
+            whole.window.start is None or (known.window.start is not None and known.window.start >= whole.window.start)
+        )
+        and (whole.window.end is None or (known.window.end is not None and known.window.end <= whole.window.end))
+        for whole in wholes
+    )
 
 
 def _floor(at: datetime, unit: timedelta) -> datetime:

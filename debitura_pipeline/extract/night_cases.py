@@ -58,6 +58,7 @@ class CasesNight(Night):
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
         filters = CLOSED_FILTER if number == 1 else ()
         await self.take([Slice(found.window, filters) for found in quarry])
+        await self.look_again([(found.window, CLOSED if number == 1 else None) for found in quarry])
         for found in quarry:
             await self._settle_one_by_one(self.overlay.missing(found.window, CLOSED if number == 1 else None))
         if number == 1:

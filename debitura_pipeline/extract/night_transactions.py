@@ -67,12 +67,20 @@ class TransactionsNight(Night):
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
         if number == 1 and not self._is_deaf_to_dates():
             quarry += self._estimates(hunt.ledger)
+        if number > 1 and self._is_deaf_to_dates():
+            quarry += await self._sweep_again(hunt.ledger)
         await self._read_and_settle(quarry)
         return sorted({found.window.name for found in quarry})
 
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
-        """Counts and settled sums equal; rows without a date count among all rows."""
-        return closing.count == self.overlay.count() and not differences(closing, ledger.of(EVERYTHING))
+        """Counts and settled sums equal; rows without a date count among all rows.
+
+        Without totals by date nothing finds a paid row whose fee was edited, but its turn: counts alone decide then.
+        """
+        found = differences(closing, ledger.of(EVERYTHING))
+        if self._is_deaf_to_dates():
+            found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
+        return closing.count == self.overlay.count() and not found
 
     async def forecast(self) -> Forecast:
         await self._ask_months()
@@ -108,6 +116,13 @@ class TransactionsNight(Night):
                 found.append(Quarry(window, PENDING, rows))
         return found
 
+    async def _sweep_again(self, ledger: Ledger) -> list[Quarry]:
+        """Stages whose totals moved on after they were swept."""
+        moved = [d for d in differences(self.everything, ledger.of(EVERYTHING)) if d.bucket != PAID]
+        if any(difference.bucket not in STAGES for difference in moved):
+            await self.take([Slice(EVERYTHING, DOUBTFUL[1])])
+        return [Quarry(EVERYTHING, d.bucket, d.stated_rows) for d in moved if d.bucket in STAGES]
+
     async def _ask_paid(self, window: Window) -> Totals:
         totals = await self.ask(window, of_stage(PAID))
         return Totals(totals.count, {PAID: Total(totals.count, None)})
@@ -115,6 +130,7 @@ class TransactionsNight(Night):
     async def _read_and_settle(self, quarry: Sequence[Quarry]) -> None:
         """Read the buckets; a row that left one and is found in none has its hour read whole."""
         await self.take([Slice(found.window, of_stage(found.bucket)) for found in quarry])
+        await self.look_again([(found.window, found.bucket) for found in quarry])
         lost = {row.key: row for found in quarry for row in self.overlay.missing(found.window, found.bucket)}
         if self._is_deaf_to_dates():
             sweep = (self.overlay.missing(EVERYTHING, stage) for stage in STAGES if stage != PAID)

@@ -57,7 +57,7 @@ class Overlay:
         self._run("SET TimeZone = 'UTC'")
         self._run(f"CREATE VIEW before AS SELECT * FROM read_parquet('{_quoted(before)}')")
         self._run("CREATE TABLE gone (key VARCHAR)")
-        self.use(())
+        self._lay_nothing()
 
     def __enter__(self) -> Self:
         return self
@@ -80,21 +80,33 @@ class Overlay:
         )
 
     def use(self, files: Sequence[Path]) -> None:
-        """Lay these landed files over the rows before; of a key in several, the later reading counts."""
+        """Lay these landed files over the rows before; of a key in several, the later reading counts.
+
+        Only files that were not laid already are read, unless one of those is no longer wanted.
+        """
+        if not self._laid <= set(files):
+            self._lay_nothing()
+        new = [file for file in files if file not in self._laid]
+        if not new:
+            return
         bucket, usd = _measures(self._resource, self._mode)
-        columns = f'"{self._key}" AS key, "{self._date}" AS dated, {bucket} AS bucket, {usd} AS usd, creditor_id'
-        if files:
-            names = ", ".join(f"'{_quoted(file)}'" for file in files)
-            latest = f'SELECT {columns}, row_number() OVER (PARTITION BY "{self._key}" ORDER BY _seq DESC) AS turn'
-            self._run(
-                f"CREATE OR REPLACE TABLE landed AS SELECT * EXCLUDE (turn) "
-                f"FROM ({latest} FROM read_parquet([{names}])) WHERE turn = 1"
-            )
-        else:
-            self._run(
-                "CREATE OR REPLACE TABLE landed "
-                "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR)"
-            )
+        columns = (
+            f'"{self._key}" AS key, "{self._date}" AS dated, {bucket} AS bucket, {usd} AS usd, creditor_id, _seq AS seq'
+        )
+        names = ", ".join(f"'{_quoted(file)}'" for file in new)
+        self._run(
+            f"CREATE OR REPLACE TABLE landed AS SELECT * FROM "
+            f"(SELECT * FROM landed UNION ALL SELECT {columns} FROM read_parquet([{names}])) "
+            "QUALIFY row_number() OVER (PARTITION BY key ORDER BY seq DESC) = 1"
+        )
+        self._laid |= set(new)
+
+    def _lay_nothing(self) -> None:
+        self._laid: set[Path] = set()
+        self._run(
+            "CREATE OR REPLACE TABLE landed "
+            "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR, seq BIGINT)"
+        )
 
     def drop(self, keys: Sequence[str]) -> None:
         """These rows are known to be gone."""
@@ -135,6 +147,16 @@ class Overlay:
         where = " AND ".join(["key NOT IN (SELECT key FROM landed)", "key NOT IN (SELECT key FROM gone)", *conditions])
         rows = self._connection.execute(f'SELECT key, "{self._date}" FROM before WHERE {where} ORDER BY 2', values)
         return [Missing(key, at.astimezone(UTC)) for key, at in rows.fetchall() if at is not None]
+
+    def seen_before(self, window: Window, bucket: str | None, seq: int) -> set[int]:
+        """Readings before `seq` that showed rows in `window` (and in `bucket`) which no reading has shown since."""
+        conditions, values = _bounds("dated", window)
+        if bucket is not None:
+            conditions.append("bucket = ?")
+            values.append(bucket)
+        where = " AND ".join(["seq < ?", *conditions])
+        rows = self._connection.execute(f"SELECT DISTINCT seq FROM landed WHERE {where}", [seq, *values]).fetchall()
+        return {found for (found,) in rows}
 
     def days_by_age(self) -> list[tuple[datetime, int, datetime]]:
         """(day, rows, least recent verification) of the rows before, the longest unverified first."""

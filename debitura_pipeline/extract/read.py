@@ -19,7 +19,7 @@ from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import DAWN, Filters, Slice, Window
+from debitura_pipeline.extract.windows import BY_ID, DAWN, Filters, Slice, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
@@ -128,7 +128,7 @@ class Reader:
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
-        slice_ = Slice(Window(None, None), (("Id", str(self._next_seq)),))
+        slice_ = Slice(Window(None, None), ((BY_ID, str(self._next_seq)),))
         return await self._land(slice_, totals, shaped, 1)
 
     async def _read_or_split(self, slice_: Slice, again: bool) -> tuple[list[VerifiedWindow], tuple[Slice, ...]]:

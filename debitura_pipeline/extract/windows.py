@@ -26,6 +26,8 @@ PARTS_OF_MONTH = {
 LEVELS = ("year", "quarter", "month", *PARTS_OF_MONTH, "day", "hour")  # from coarse to fine
 TOO_FINE = 4  # times as many parts as are wanted: then only those parts that need it are cut that fine
 
+BY_ID = "Id"  # no filter of the API: marks rows that were asked for one by one
+
 Filters = tuple[tuple[str, str], ...]
 
 
@@ -94,6 +96,10 @@ class Slice:
         shown = (f"{name}={value}" if name in STATE_FILTERS else name for name, value in self.filters)
         told = ",".join(dict.fromkeys(shown))
         return f"{self.window.name}[{told}]" if told else self.window.name
+
+    @property
+    def is_by_id(self) -> bool:
+        return any(name == BY_ID for name, _ in self.filters)
 
     def query(self, listing: Listing) -> Query:
         """The listing between the window's bounds, a second of the neighbour before included."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.api.listings import LISTINGS
-from debitura_pipeline.errors import DebituraError, ShrinkRefused
+from debitura_pipeline.errors import DebituraError, ShrinkRefused, UnprovenError
 from debitura_pipeline.extract.control import control_totals, per_client_totals
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.night import Forecast
@@ -82,6 +82,8 @@ class Session:
             return self._merge(folder, allow_shrink)
         except DebituraError as error:
             self._note_failure(folder, error)
+            if isinstance(error, UnprovenError) and folder.begin["mode"] == "nightly":
+                discard(folder)  # what it read is out of date: taken up again, it would fail again
             raise
 
     async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, Forecast]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -25,11 +26,12 @@ from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
 from tests.simulation.workshop import Workshop
-from tests.simulation.world import Moments, SimWorld
+from tests.simulation.world import Moments, Rows, SimWorld
 
 RESOURCES = ("clients", "cases", "transactions")
+SYNCED = (RESOURCES, RESOURCES, ("cases",), ("transactions",))  # what a night syncs
 ENDPOINT = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, is_simulated=True)
-WORLDS = 12  # different first days; what happens to them is different in every history
+PROFILES = 20  # different first days; what happens afterwards is different in every history
 REFRESH_DAYS = 3
 REAL_EVERY = 20  # histories; the others merge into a sketch of the warehouse
 MAX_TRIES = 4  # syncs in one night, where each ends without proof or with its allowance spent
@@ -40,42 +42,58 @@ class Broken(AssertionError):
 
 
 @dataclass(frozen=True)
+class Profile:
+    """A world's first day, and how much of it fits a page and a window."""
+
+    world: WorldOptions
+    page_rows: int
+    window_rows: int
+
+    @classmethod
+    def of(cls, number: int) -> Profile:
+        dice = Random(f"profile {number}")
+        world = WorldOptions(
+            seed=number,
+            clients=3,
+            cases=dice.choice((12, 20, 30)),
+            transactions=dice.choice((15, 30, 50)),
+            years=1,
+            mode=codes.CONFIRMED_PIPELINE if number % 3 == 0 else codes.PAY_WHEN_PAID,
+            summary_ignores_dates=number % 5 == 4,
+            ties_shuffle=number % 7 == 3,
+            archived_rows_remain=number % 4 != 2,
+        )
+        return cls(world, page_rows=dice.choice((3, 5, 10, 100)), window_rows=dice.choice((10, 20, 40)))
+
+
+@dataclass(frozen=True)
 class Options:
     """What the seed decides beforehand."""
 
     seed: int
-    world: WorldOptions
+    profile: Profile
     small_requests: int
-    page_rows: int
-    window_rows: int
     unrest: float  # chance of a move before each answer
+    is_restless_from_the_start: bool
     nights: int
     has_quiet_end: bool
 
     @classmethod
     def of(cls, seed: int) -> Options:
         dice = Random(f"options {seed}")
-        world = WorldOptions(
-            seed=dice.randrange(WORLDS),
-            clients=3,
-            cases=dice.choice((12, 20, 30)),
-            transactions=dice.choice((15, 30, 50)),
-            years=1,
-            mode=dice.choice((codes.PAY_WHEN_PAID, codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE)),
-            summary_ignores_dates=dice.random() < 0.2,
-            ties_shuffle=dice.random() < 0.2,
-            archived_rows_remain=dice.random() < 0.8,
-        )
         return cls(
             seed,
-            world,
-            small_requests=dice.choice((1, 1, 1, 200)),
-            page_rows=dice.choice((3, 5, 10, 100)),
-            window_rows=dice.choice((10, 20, 40)),
+            Profile.of(dice.randrange(PROFILES)),
+            small_requests=dice.choice((1, 1, 1, 1, 200)),
             unrest=dice.choice((0.0, 0.01, 0.03, 0.1)),
-            nights=dice.choice((1, 2, 2)),
-            has_quiet_end=dice.random() < 0.25,
+            is_restless_from_the_start=dice.random() < 0.2,
+            nights=dice.choice((1, 1, 2)),
+            has_quiet_end=dice.random() < 0.1,
         )
+
+    @property
+    def is_real(self) -> bool:
+        return self.seed % REAL_EVERY == 0
 
 
 @dataclass
@@ -92,26 +110,44 @@ class History:
     def __init__(self, options: Options, workshop: Workshop) -> None:
         self.options, self.workshop = options, workshop
         self.dice = Random(f"history {options.seed}")
-        self.sim = SimWorld(options.world)
+        self.sim = SimWorld(options.profile.world)
         self.mover = Mover(self.sim, self.dice)
-        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, is_real=options.seed % REAL_EVERY == 0)
+        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, is_real=options.is_real)
         self.tools = tools_of(self.sim)
         self.tally = Tally()
         self.kept: dict[str, Any] = {resource: {} for resource in RESOURCES}
 
     def play(self) -> Tally:
         """The whole history; raises Broken."""
-        with self.workshop.sizes(self.options.page_rows, self.options.window_rows):
-            self.night("first", self.options.unrest)
+        profile = self.options.profile
+        with self.workshop.sizes(profile.page_rows, profile.window_rows):
+            self.first()
             for number in range(self.options.nights):
                 self.daytime()
-                self.night(f"night {number + 1}", self.options.unrest if self.dice.random() < 0.7 else 0.0)
+                unrest = self.options.unrest if self.dice.random() < 0.7 else 0.0
+                self.night(f"night {number + 1}", unrest, self.dice.choice(SYNCED))
             if self.options.has_quiet_end:
                 for number in range(REFRESH_DAYS):
                     self.sim.midnight()
                     self.night(f"quiet night {number + 1}", 0.0)
                 self.expect_the_world()
         return self.tally
+
+    def first(self) -> None:
+        """The first sync, of everything. What it leaves where nothing moves is the same for a profile, and kept."""
+        if self.options.is_restless_from_the_start or self.options.is_real:
+            self.night("first", self.options.unrest)
+            return
+        start = self.workshop.starts.get(self.options.profile)
+        if start is None:
+            self.dice.seed("the same for all")
+            self.night("first", 0.0)
+            start = self.workshop.keep(self.sim.seconds, self.sim.app.requests)
+            self.workshop.starts[self.options.profile] = start
+        self.sim.seconds, self.sim.app.requests = start.seconds, start.requests
+        self.workshop.resume(start)
+        self.dice.seed(f"nights {self.options.seed}")
+        self.kept = {resource: self.workshop.live(resource) for resource in RESOURCES}
 
     def daytime(self) -> None:
         """A day passes: a full one of the sandbox's, or some moves, or next to nothing."""
@@ -128,9 +164,9 @@ class History:
             modes = {codes.PAY_WHEN_PAID: codes.CONFIRMED_PIPELINE, codes.CONFIRMED_PIPELINE: codes.PAY_WHEN_PAID}
             self.sim.change({"op": "mode", "mode": modes[self.sim.world.mode]})
 
-    def night(self, name: str, unrest: float) -> None:
-        """All resources, each tried again where the world would not hold still or the allowance ran out."""
-        for resource in RESOURCES:
+    def night(self, name: str, unrest: float, resources: Sequence[str] = RESOURCES) -> None:
+        """Each resource tried again where the world would not hold still or the allowance ran out."""
+        for resource in resources:
             for _ in range(MAX_TRIES):
                 if self.attempt(name, resource, unrest):
                     break
@@ -167,7 +203,7 @@ class History:
                 self.tally.counts["moves during syncs"] += 1
                 self.mover.move()
 
-        client: Any = DirectClient(self.sim, self.options.page_rows, self.dice, before_answer, ends_at)
+        client: Any = DirectClient(self.sim, self.options.profile.page_rows, self.dice, before_answer, ends_at)
         shaping: Any = Here()
         session = Session(
             self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,
@@ -180,10 +216,13 @@ class History:
         have = self.workshop.live(resource)
         self.kept[resource] = have
         folder = next(f for f in folders(self.settings.landing_dir, resource) if f.begin["sync_id"] == report.sync_id)
-        terms = Terms(resource, report.mode == "nightly", self.options.world.summary_ignores_dates, self.sim.world.mode)
+        terms = Terms(
+            resource, report.mode == "nightly", self.options.profile.world.summary_ignores_dates, self.sim.world.mode
+        )
         verdict = judge(terms, moments, have, folder.instant("at"))
         if verdict.broken:
-            self.fail(name, resource, f"{report.mode}: {verdict.broken[:5]}")
+            told = "; ".join(f"{what} {key}: {told_of(moments, have, key)}" for what, key in verdict.broken[:3])
+            self.fail(name, resource, f"{report.mode}: {len(verdict.broken)} rows: {told}")
         self.tally.counts["masked"] += len(verdict.masked)
         finding = check(folder)
         if finding.faults:
@@ -210,3 +249,15 @@ class History:
             f"seed {self.options.seed}, {name}, {resource}: {what}\n"
             f"play it again: .venv/bin/python -m tests.simulation {self.options.seed}\n{self.options}"
         )
+
+
+def told_of(moments: Moments, have: Rows, key: str) -> str:
+    """What the warehouse has of a row, and what it was, column by column where these differ."""
+    ours = have.get(key)
+    texts = []
+    for row in moments.values().get(key, [None]):
+        if row is None or ours is None:
+            texts.append("gone" if row is None else "there")
+        else:
+            texts.append(str({name: (row[name], ours[name]) for name in row if row[name] != ours[name]}))
+    return f"{' then '.join(texts)} (world, warehouse), warehouse {'has it' if ours else 'lacks it'}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tests.simulation.history import Broken, History, Options
 from tests.simulation.workshop import Workshop
 
-SEEDS_PER_BATCH = 50
+BATCHES_PER_PROCESS = 4  # each keeps what histories share, and makes it anew
 
 
 @dataclass
@@ -66,9 +66,8 @@ def play_batch(seeds: range) -> Result:
 def play_many(first: int, count: int, processes: int = 2) -> Result:
     """Play the seeds from `first` on, `processes` at a time."""
     began = time.monotonic()
-    batches = [
-        range(at, min(at + SEEDS_PER_BATCH, first + count)) for at in range(first, first + count, SEEDS_PER_BATCH)
-    ]
+    size = max(1, -(-count // (processes * BATCHES_PER_PROCESS)))
+    batches = [range(at, min(at + size, first + count)) for at in range(first, first + count, size)]
     result = Result()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:

@@ -17,7 +17,7 @@ from debitura_pipeline.sandbox.codes import DAY_US
 from tests.simulation.world import SimWorld
 
 CENT = 100  # in 1/10,000
-SPAN_DAYS = 360
+SPAN_DAYS = 110
 # (commission, platform, referral) of every stage, rows of no stage, and estimates past the first one.
 STATUSES = (
     (codes.UNPAID, codes.NOT_INVOICED, codes.NO_CODE),

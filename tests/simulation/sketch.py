@@ -7,7 +7,7 @@ of a warehouse is answered by the same SQL as there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import duckdb
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
 
+TABLE_NAMES = (*(f"raw.{resource}" for resource in TABLES), "ops.syncs")
 SYNCS = "resource VARCHAR, mode VARCHAR, status VARCHAR, upper_bound TIMESTAMPTZ"
 
 
@@ -37,6 +38,16 @@ class SketchWarehouse:
             more = "_verified_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ"
             self._own.execute(f"CREATE OR REPLACE TABLE raw.{table.resource} ({columns}, {more})")
         self._own.execute(f"CREATE OR REPLACE TABLE ops.syncs ({SYNCS})")
+
+    def tables(self) -> dict[str, Any]:
+        """All rows, in a form that `fill` takes."""
+        return {name: self._own.execute(f"SELECT * FROM {name}").to_arrow_table() for name in TABLE_NAMES}
+
+    def fill(self, tables: Mapping[str, Any]) -> None:
+        for name, rows in tables.items():
+            self._own.register("kept", rows)
+            self._own.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM kept")
+            self._own.unregister("kept")
 
     def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
         """The newest reading of each key; of the rest, what the reading does not say is gone."""

@@ -10,8 +10,9 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,12 +98,22 @@ MADE = """SELECT 'VIEW', view_name FROM duckdb_views() WHERE NOT internal
     UNION ALL SELECT 'TABLE', table_name FROM duckdb_tables()"""
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a first sync left: the sketch's tables, and the world's clock and count of requests."""
+
+    tables: Mapping[str, Any]
+    seconds: float
+    requests: int
+
+
 class Workshop:
     """Open it once per process; `settle_in` gives the folder and settings of the next history."""
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
         self._patch = pytest.MonkeyPatch()
+        self.starts: dict[Any, Start] = {}
         self.shaper = Shaper("pseudonymous", KEY)
         # The same bytes give the same rows: most windows of a quiet night were shaped the night before.
         self.shaper.shape = _remembered(self.shaper.shape)  # type: ignore[method-assign]
@@ -142,6 +153,12 @@ class Workshop:
                 "DEBITURA_REFRESH_DAYS": str(refresh_days),
             }
         )
+
+    def keep(self, seconds: float, requests: int) -> Start:
+        return Start(self._sketch.tables(), seconds, requests)
+
+    def resume(self, start: Start) -> None:
+        self._sketch.fill(start.tables)
 
     @contextmanager
     def sizes(self, page_rows: int, window_rows: int) -> Iterator[None]:
