@@ -77,7 +77,7 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
         elif context.is_subset:  # somebody's choice of models: where they stand, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
         else:
-            begin_release(dsn, _incremental())
+            begin_release(dsn, incremental_models())
             beside = ["--vars", json.dumps({"schema_suffix": NEXT})]
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres", beside)
             complete_release(dsn)
@@ -94,7 +94,7 @@ def _run(
     yield from _silenced(invocation.stream())
 
 
-def _incremental() -> list[tuple[str, str]]:
+def incremental_models() -> list[tuple[str, str]]:
     """Schema and name of the models that a build adds to: they start as they are."""
     nodes = json.loads(obtain_manifest().read_text())["nodes"].values()
     return [(node["schema"], node["name"]) for node in nodes if node["config"].get("materialized") == "incremental"]

@@ -35,7 +35,7 @@ DROP_MS = 5_000
 def dbt_access(dsn: Secret) -> dict[str, str]:
     """The environment by which dbt reaches the same place: asked of a connection, which knows all defaults.
 
-    The password has a name that dbt neither logs nor stores. Other options, those of TLS above all, go by libpq's names.
+    Options other than who and where, those of TLS above all, go by libpq's own names.
     """
     with connect(dsn, "dbt access") as connection:
         info = connection.info
@@ -54,7 +54,7 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
             "DEBITURA_POSTGRES_PORT": str(info.port),
             "DEBITURA_POSTGRES_USER": info.user,
             "DEBITURA_POSTGRES_DATABASE": info.dbname,
-            "DBT_ENV_SECRET_DEBITURA_POSTGRES_PASSWORD": info.password,
+            "DEBITURA_POSTGRES_PASSWORD": info.password,
         }
 
 
