@@ -19,7 +19,7 @@ from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.warehouse import merge, records
 from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement
-from debitura_pipeline.warehouse.tables import Columns, create_statements
+from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
 # A reading that takes more than this away is refused: both bounds must be passed, so that a small partner
 # whose last cases close is not stopped.
@@ -105,8 +105,9 @@ class SqlWarehouse(ABC):
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
         with self.transaction():
-            for total in totals:
-                self._run_all(records.replace_control_total(sync_id, at, total))
+            self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
+            self._run_all(records.replace_control_totals(sync_id))
+            self.unstage()
 
     def _merge(self, landed: LandedSync, *, allow_shrink: bool) -> MergeCounts:
         table = TABLES[landed.resource]

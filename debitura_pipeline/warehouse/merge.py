@@ -30,7 +30,15 @@ from debitura_pipeline.warehouse.base import Absent
 
 Statement = tuple[str, tuple[object, ...]]
 
-TEMPORARY_TABLES = ("merge_delta", "merge_gone", "merge_protected", "merge_bad", "merge_drift", "merge_windows")
+TEMPORARY_TABLES = (
+    "merge_delta",
+    "merge_gone",
+    "merge_protected",
+    "merge_bad",
+    "merge_drift",
+    "merge_windows",
+    "merge_totals",
+)
 GONE_COLUMNS = (("key", "VARCHAR"),)
 DELTA_COLUMNS = (
     ("key", "VARCHAR"),

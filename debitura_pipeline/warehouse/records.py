@@ -2,7 +2,7 @@
 
 Belongs here: sync records, windows, quarantine, drift, control totals, partner history. Does not: running statements
 (`engine.py`), the rows of `raw` (`merge.py`). Called by `engine.py`. Findings come in staged tables `merge_bad`,
-`merge_drift`, `merge_windows`.
+`merge_drift`, `merge_windows`, `merge_totals`.
 """
 
 from __future__ import annotations
@@ -177,14 +177,28 @@ def insert_failed(sync: FailedSync, message: str) -> Statement:
     return _insert_row("ops.syncs", OPS["syncs"], row)
 
 
-def replace_control_total(sync_id: str, at: datetime, total: ControlTotal) -> Iterator[Statement]:
+def total_rows(sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> list[tuple[object, ...]]:
+    """Rows for `merge_totals`, one per figure, the last one standing."""
+    names = [name for name, _ in OPS["control_totals"]]
+    rows = {
+        (total.resource, total.check_name, total.scope, total.bucket, total.unit): {
+            **vars(total), "sync_id": sync_id, "checked_at": at, "difference": total.difference,
+        }
+        for total in totals
+    }  # fmt: skip
+    return [tuple(row.get(name) for name in names) for row in rows.values()]
+
+
+def replace_control_totals(sync_id: str) -> Iterator[Statement]:
+    """All at once: a partner with a thousand clients has thousands, and statement by statement they fill DuckDB's memory."""
+    same = " AND ".join(f"s.{name} = t.{name}" for name in ("resource", "check_name", "scope", "bucket", "unit"))
     yield (
-        """DELETE FROM ops.control_totals
-        WHERE sync_id = $1 AND resource = $2 AND check_name = $3 AND scope = $4 AND bucket = $5 AND unit = $6""",
-        (sync_id, total.resource, total.check_name, total.scope, total.bucket, total.unit),
+        f"""DELETE FROM ops.control_totals AS t
+        WHERE t.sync_id = $1 AND EXISTS (SELECT 1 FROM merge_totals AS s WHERE {same})""",
+        (sync_id,),
     )
-    row = {**vars(total), "sync_id": sync_id, "checked_at": at, "difference": total.difference}
-    yield _insert_row("ops.control_totals", OPS["control_totals"], row)
+    names = ", ".join(quoted(name) for name, _ in OPS["control_totals"])
+    yield f"INSERT INTO ops.control_totals ({names}) SELECT {names} FROM merge_totals", ()
 
 
 def forget_all() -> Iterator[Statement]:

@@ -145,6 +145,17 @@ def test_control_totals_are_written_once_per_sync(warehouse: SqlWarehouse) -> No
     ]
 
 
+def test_the_control_totals_of_a_thousand_clients_fit_into_memory(warehouse: SqlWarehouse) -> None:
+    """One statement each, they filled DuckDB's memory."""
+    like = ControlTotal("clients", "cases_total", "all", "all", "count", Decimal(7), Decimal(7), "equal", None)
+    totals = [replace(like, scope=f"creditor-{n}", check_name=name) for n in range(1_000) for name in ("a", "b", "c")]
+    warehouse.write_control_totals("s", night(0), totals)
+    changed = [replace(total, warehouse_value=Decimal(6), verdict="differs") for total in totals[:10]]
+    warehouse.write_control_totals("s", night(0), changed)
+    found = warehouse.rows("SELECT verdict, count(*) FROM ops.control_totals GROUP BY verdict")
+    assert dict(found) == {"equal": 2_990, "differs": 10}
+
+
 def test_resources_do_not_mix(warehouse: SqlWarehouse, landings: Landings) -> None:
     warehouse.merge(landings.land("cases", [case("a")], bad=[BAD], windows=[window(None)]))
     before = state(warehouse)
