@@ -28,9 +28,10 @@ def small_limit(cases: int) -> list[str]:
     return [] if cases >= FULL_CASES else ["--small", "1"]
 
 
-def measure(nights: int, cases: int) -> None:
+def measure(nights: int, cases: int, keep: Path | None = None) -> None:
+    """`keep`: work in this folder and leave it there, to look into afterwards."""
     with machine.sandbox(*world(cases)) as address, tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
+        folder = keep or Path(name)
         env = machine.settings(address, folder / "data")
         truth.warm(address)
         cost, found = machine.child("sync", env, "--full")
