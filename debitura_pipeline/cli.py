@@ -142,8 +142,17 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON doc
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    grant_sql: Annotated[
+        bool, typer.Option("--grant-sql", help="Print the SQL for the roles of a Postgres warehouse, and stop.")
+    ] = False,
+) -> None:
     """Settings, API, warehouse and versions; says how to mend each fault."""
+    if grant_sql:
+        from debitura_pipeline.warehouse.roles import GRANT_SQL
+
+        sys.stdout.write(GRANT_SQL)
+        return
     from debitura_pipeline import console
     from debitura_pipeline.doctor import examine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,9 +13,12 @@ import duckdb
 import psycopg
 import pytest
 
+from debitura_pipeline.doctor import examine
 from debitura_pipeline.orchestration.nightly import NightlyResult, run_job
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.sync import read_status, reconcile, replay, verify
+from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE
+from tests.support.command import debitura
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -112,3 +116,62 @@ def test_a_reader_sees_one_night_while_others_are_built(night: Night) -> None:
         "SELECT sum(transaction_count), sum(referral_fee_usd) FROM reports__previous.revenue_by_client"
     )
     assert previous[0] == list(dict.fromkeys(seen))[1][:2], "last night's are kept"
+
+
+def test_the_roles_of_grant_sql_suffice_and_allow_no_more(
+    postgres_server: PostgresServer, postgres: Database, tmp_path: Path
+) -> None:
+    """The pipeline, dbt and an analyst, none a superuser; what an analyst may not read is refused by the server."""
+    printed = debitura("doctor", "--grant-sql", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert printed.status == 0
+    sandbox = start_sandbox(clients=2, cases=20, transactions=40, seed=5, no_rate_limit=True)
+    try:
+        for _ in range(2):  # a second time does no harm
+            postgres_server.admin(printed.out, postgres.name)
+        urls = {}
+        for role in (PIPELINE, DBT, ANALYST):
+            postgres_server.admin(f"ALTER ROLE {role} PASSWORD 'debitura'")
+            urls[role] = f"postgresql://{role}:debitura@127.0.0.1:{postgres_server.port}/{postgres.name}"
+        env = {
+            "DEBITURA_DATA_DIR": str(tmp_path / "data"),
+            "DEBITURA_WAREHOUSE": urls[PIPELINE],
+            "DEBITURA_DBT_URL": urls[DBT],
+        }
+        settings = Pipeline(tmp_path / "data", sandbox, **env).settings
+        for _ in range(2):  # the second night replaces what the first made
+            result = run_job(settings)
+            assert result.success, result.error
+        owners = """SELECT DISTINCT n.nspname, pg_get_userbyid(c.relowner) FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname IN ('raw', 'ops', 'staging', 'marts', 'reports') ORDER BY 1"""
+        assert dict(postgres_server.admin(owners, postgres.name)) == {
+            "marts": DBT, "ops": PIPELINE, "raw": PIPELINE, "reports": DBT, "staging": DBT,
+        }  # fmt: skip
+        with psycopg.connect(urls[ANALYST], autocommit=True) as analyst:
+            for readable in ("reports.revenue_by_month", "marts.fct_cases", "marts.cases_as_of(now())"):
+                analyst.execute(f"SELECT * FROM {readable}".encode())
+            for sql in (
+                "SELECT * FROM raw.cases",
+                "SELECT * FROM ops.syncs",
+                "SELECT * FROM staging.int_clock",
+                "DELETE FROM reports.revenue_by_month",
+                "CREATE TABLE public.mine (a integer)",
+                "CREATE TEMPORARY TABLE mine (a integer)",
+                "CREATE SCHEMA mine",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    analyst.execute(sql.encode())
+    finally:
+        sandbox.stop()
+        for role in (PIPELINE, DBT, ANALYST):
+            postgres_server.admin(f"DROP OWNED BY {role} CASCADE", postgres.name)
+            postgres_server.admin(f"DROP ROLE {role}")
+
+
+def test_an_empty_database_is_well_and_holds_nothing_yet(postgres: Database, tmp_path: Path) -> None:
+    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_WAREHOUSE": postgres.url}
+    status = debitura("status", env=env)
+    assert (status.status, status.out[:23]) == (0, "Nothing was synced yet;")
+    (seen,) = [diagnosis for diagnosis in examine(load_settings(env)) if diagnosis.what == "warehouse"]
+    assert seen.is_well
+    assert seen.seen.endswith("holds nothing yet; the first run makes it")
