@@ -39,7 +39,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ReportFa
     return settings, write_report(settings, now=lambda: NOW)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: the driver keeps an event loop running, and others could start none
 def browser() -> Iterator[Any]:
     """Headless Chromium that is already on the machine; nothing is downloaded."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
