@@ -116,12 +116,8 @@ def test_killed_between_reading_and_merging_nothing_is_read_again(
     assert "GET /cases" not in second.sandbox.log()
 
 
-<<<<<<< Updated upstream
 @BOTH
-@pytest.mark.parametrize("statement", [1, 9, AFTER_COMMIT])
-=======
 @pytest.mark.parametrize("statement", [9, AFTER_COMMIT])
->>>>>>> Stashed changes
 def test_killed_in_the_merge_all_of_it_happens_or_nothing(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, statement: int
 ) -> None:
