@@ -1,0 +1,123 @@
+"""The same world through both engines, ten nights with every kind of change: every table equal, value by value."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.api import client
+from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.orchestration.dbt import incremental_models
+from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
+from debitura_pipeline.warehouse.release import begin_release, complete_release
+from tests.support.pipeline import Pipeline
+from tests.support.postgres import Database
+from tests.support.sandbox import RunningSandbox
+
+NIGHTS = 10
+BUILT_ON = (1, 6, 10)
+# The bytes of a landed file follow the order in which pages came, and requests the number of retries: no two syncs'.
+UNLIKE = {("ops", "windows"): {"file_sha256"}, ("ops", "syncs"): {"requests", "retries"}}
+
+Table = list[tuple[Any, ...]]
+
+
+def tables(pipeline: Pipeline, *schemas: str) -> dict[str, Table]:
+    """Every table and view of these schemas with all columns, rows in a fixed order, instants as UTC text."""
+    names = ", ".join(f"'{schema}'" for schema in schemas)
+    columns: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in pipeline.rows(
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+        f"WHERE table_schema IN ({names}) ORDER BY 1, 2, 3"
+    ):
+        if column not in UNLIKE.get((schema, table), ()):
+            columns.setdefault((schema, table), []).append(column)
+    found = {}
+    for (schema, table), shown in columns.items():
+        listed = ", ".join(f'"{column}"' for column in shown)
+        rows = [tuple(map(plain, row)) for row in pipeline.rows(f'SELECT {listed} FROM {schema}."{table}"')]
+        found[f"{schema}.{table} ({listed})"] = sorted(rows, key=repr)
+    return found
+
+
+def plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def assert_equal(one: dict[str, Table], other: dict[str, Table], night: int) -> None:
+    assert one.keys() == other.keys()
+    for name, rows in one.items():
+        unlike = [(a, b) for a, b in zip(rows, other[name], strict=False) if a != b]
+        assert (len(rows), unlike[:2]) == (len(other[name]), []), f"night {night}, {name}"
+
+
+def build(pipeline: Pipeline, folder: Path) -> None:
+    """dbt as the nightly job runs it, without its tests."""
+    settings, more = pipeline.settings, list[str]()
+    dsn = settings.warehouse.dsn
+    if dsn is not None:
+        begin_release(dsn, incremental_models())
+        more = ["--vars", '{"schema_suffix": "__next"}']
+    subprocess.run(
+        [dbt_executable(), "--quiet", "run", "--target-path", folder, "--log-path", folder, *more],
+        cwd=DBT_PROJECT,
+        env={**os.environ, **QUIET, **dbt_environment(settings)},
+        check=True,
+    )
+    if dsn is not None:
+        complete_release(dsn)
+
+
+def happen(sandbox: RunningSandbox, night: int) -> None:
+    """A night's own changes, and on some nights what happens seldom."""
+    sandbox.admin("advance", {"days": 1})
+    tenants = sorted(row["externalTenantId"] for row in sandbox.truth("clients"))
+    seldom: dict[int, dict[str, Any]] = {
+        4: {"op": "upgrade", "tenant": tenants[0]},
+        6: {"op": "mode", "mode": "ConfirmedPipeline"},
+        8: {"op": "archive", "tenant": tenants[-1]},
+    }
+    if night == 3:
+        sandbox.admin("clients", {"cases": 5, "transactions": 8})
+    if night in seldom:
+        sandbox.admin("change", seldom[night])
+
+
+@pytest.mark.slow
+def test_ten_nights_leave_the_same_in_both_engines(
+    sandbox_factory: Callable[..., RunningSandbox],
+    postgres: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox = sandbox_factory(clients=5, cases=50, transactions=120, seed=23)
+    pipelines = [
+        Pipeline(tmp_path / "duckdb", sandbox),
+        Pipeline(tmp_path / "postgres", sandbox, DEBITURA_WAREHOUSE=postgres.url),
+    ]
+    for night in range(1, NIGHTS + 1):
+        if night > 1:
+            happen(sandbox, night)
+        at = datetime.fromisoformat(sandbox.admin("health")["now"]) + timedelta(seconds=1)
+        # Both read at the same instant, by a clock that stands: else no two `_verified_at` could be equal.
+        monkeypatch.setattr(client, "read_date", lambda _, at=at: at)
+        tools = Tools(now=lambda at=at: at, monotonic=lambda: 0.0, token=lambda: "000000")  # type: ignore[misc]
+        for pipeline in pipelines:
+            assert all(report.is_proven for report in pipeline.sync(tools=tools))
+        assert_equal(*(tables(pipeline, "raw", "ops") for pipeline in pipelines), night)
+        if night in BUILT_ON:
+            for number, pipeline in enumerate(pipelines):
+                build(pipeline, tmp_path / f"dbt-{number}")
+            found = [tables(pipeline, "staging", "marts", "reports") for pipeline in pipelines]
+            assert_equal(*found, night)
+    gone = [count for (count,) in pipelines[1].rows("SELECT count(_deleted_at) FROM raw.transactions")]
+    changes = pipelines[1].rows("SELECT DISTINCT kind FROM marts.fct_stage_changes")
+    assert gone != [0]
+    assert len(changes) >= 4, "a world in which little happens proves little"
+    assert len(found[0]) > 20
