@@ -78,8 +78,8 @@ def test_the_fingerprint_sees_names_and_contents(project: Path) -> None:
 
 
 def test_dbt_reaches_the_same_postgres_with_the_password_in_one_variable(postgres: Database, tmp_path: Path) -> None:
-    url = postgres.url + "?sslmode=prefer"
+    url = postgres.url + "?sslmode=allow"
     found = dbt_environment(load_settings({"DEBITURA_WAREHOUSE": url, "DEBITURA_DATA_DIR": str(tmp_path)}))
     password = unquote(urlsplit(url).password or "")
     assert [name for name, value in found.items() if password in value] == ["DEBITURA_POSTGRES_PASSWORD"]
-    assert (found["DEBITURA_POSTGRES_DATABASE"], found["PGSSLMODE"]) == (postgres.name, "prefer")
+    assert (found["DEBITURA_POSTGRES_DATABASE"], found["PGSSLMODE"]) == (postgres.name, "allow")
