@@ -46,9 +46,8 @@ def _summarise(settings: Settings, result: NightlyResult) -> None:
     console.say(f"{result.checks} checks, {len(failed)} not passed" + (":" if failed else ""))
     for check in failed[:SHOWN_CHECKS]:
         blocking = ", blocks publishing" if check.is_blocking else ""
-        console.say(
-            f"  {check.severity.lower():<6}{check.asset} {check.name}{blocking}: {' '.join(check.description.split())}"
-        )
+        why = " ".join(check.description.split()) or "see reports.data_quality"
+        console.say(f"  {check.severity.lower():<6}{check.asset} {check.name}{blocking}: {why}")
     if len(failed) > SHOWN_CHECKS:
         console.say(f"  and {len(failed) - SHOWN_CHECKS} more; `make dev` shows them all")
     if not result.success:
