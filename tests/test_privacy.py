@@ -67,6 +67,7 @@ def misbehave(sandbox: RunningSandbox) -> None:
     )
 
 
+@pytest.mark.timeout(900)
 def test_nothing_personal_and_no_secret_is_left_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night with every kind of trouble, a client onboarded, a failure: then every byte of it all is searched."""
     data = tmp_path / "data"

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import debitura, environment
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import ROOT, RunningSandbox
 
 
+@pytest.mark.timeout(900)
 def test_a_reader_never_meets_an_error_or_a_half_state_during_runs(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
 ) -> None:

@@ -72,7 +72,7 @@ def _from_file(settings: Settings, source: Path, folder: Path) -> tuple[Path, li
 
 
 def _from_database(database: WarehouseUrl, folder: Path) -> tuple[Path, list[Path]]:
-    draft = folder / (DRAFT + FILE_NAME)
+    draft = _draft(folder / FILE_NAME)
     copied = copy_out(database, draft)
     exported = [one for one in copied if one.schema in EXPORTED_SCHEMAS]
     _refuse_same_names([one.name for one in exported])
@@ -83,7 +83,7 @@ def _from_database(database: WarehouseUrl, folder: Path) -> tuple[Path, list[Pat
 
 
 def _copy(source: int, target: Path) -> Path:
-    draft = target.with_name(DRAFT + target.name)
+    draft = _draft(target)
     with os.fdopen(os.dup(source), "rb", closefd=False) as reader, draft.open("wb") as writer:
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)
     return _put(draft, target)
@@ -108,11 +108,17 @@ def _refuse_same_names(names: list[str]) -> None:
 
 def _export_table(warehouse: DuckDbWarehouse, schema: str, name: str, folder: Path) -> Path:
     target = folder / f"{name}.parquet"
-    draft = folder / (DRAFT + target.name)
+    draft = _draft(target)
     warehouse.execute_outside(
         f"COPY (SELECT * FROM {quoted(schema)}.{quoted(name)}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)"
     )
     return _put(draft, target)
+
+
+def _draft(target: Path) -> Path:
+    """Where a file is written before it gets its name. No tool that reads `*.parquet` may take it for one: globs of
+    Python and DuckDB show hidden files too."""
+    return target.with_name(f"{DRAFT}{target.name}.part")
 
 
 def _put(draft: Path, target: Path) -> Path:
