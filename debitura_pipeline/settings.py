@@ -185,7 +185,9 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
     url = read.text(name)
     dbt_dsn = read.postgres("DEBITURA_DBT_URL")
     if dbt_dsn is not None and not (url or "").startswith(POSTGRES):
-        raise _wrong("DEBITURA_DBT_URL", "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE")
+        raise _wrong(
+            "DEBITURA_DBT_URL", "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE"
+        )
     if url is None:
         return WarehouseUrl("duckdb", path=data_dir / "warehouse.duckdb")
     if url.startswith("duckdb:///"):

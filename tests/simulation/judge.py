@@ -88,7 +88,8 @@ def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[s
     excused = set()
     for key in keys:
         versions = [row for row in (*moments.values().get(key, ()), have.get(key)) if row is not None]
-        if terms.is_nightly and all(is_swept(terms, row) for row in versions):
+        was = [row for row in moments.values().get(key, ()) if row is not None] or versions
+        if terms.is_nightly and all(is_swept(terms, row) for row in was):
             continue
         touched = {cell for row in versions for cell in cells(terms, [row])}
         if all(
