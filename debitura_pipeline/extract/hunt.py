@@ -43,6 +43,9 @@ class Hunt:
                 self.down(parts[0], first, narrowed), self.down(parts[1], less(stated, first), narrowed)
             )
             quarry += both[0] + both[1]
+            # Fractions of a cent here and there: only together do they show, so the whole bucket is read.
+            unseen = narrowed - {part.bucket for part in quarry}
+            quarry += [Quarry(window, d.bucket, d.stated_rows) for d in found if d.bucket in unseen]
         return quarry
 
 

@@ -109,7 +109,8 @@ class Locator:
         """From the first row on, ours or the API's: its lists begin with their oldest row."""
         first = await self.client.page(Query(LISTINGS[resource]), 1)
         known = [at for at in (ledger.earliest(), earliest_in(first.body, LISTINGS[resource])) if at is not None]
-        return EVERYTHING.months(min(known, default=self.upper), self.upper) or (EVERYTHING,)
+        upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our rows are counted by whole hours
+        return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 
     async def _ask(self, resource: str, window: Window, filters: Filters = ()) -> Totals:
         return Totals.of((await self.client.page(query_of(resource, window, filters), 1)).envelope)

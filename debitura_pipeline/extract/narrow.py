@@ -46,14 +46,14 @@ class Difference:
         return changes * (halvings + READ_PER_CHANGE)
 
 
-def differences(stated: Totals, ours: Mapping[str, Figure]) -> list[Difference]:
-    """Buckets whose counts or settled sums differ. A bucket that the API did not state is not judged."""
+def differences(stated: Totals, ours: Mapping[str, Figure], cents: int = 1) -> list[Difference]:
+    """Buckets whose counts differ, or settled sums by so many cents. A bucket that the API did not state is not judged."""
     found = []
     for bucket, total in with_unclassified(stated).summary.items():
         if total.count is None or bucket not in BUCKETS:
             continue
         rows, usd = ours.get(bucket, NOTHING)
-        same_sum = bucket in FLOATING or total.usd is None or abs(total.usd * SCALE - usd) < CENT
+        same_sum = bucket in FLOATING or total.usd is None or abs(total.usd * SCALE - usd) < CENT * cents
         if total.count != rows or not same_sum:
             found.append(Difference(bucket, total.count, total.count - rows))
     return found

@@ -162,9 +162,12 @@ class Night(ABC):
         return list(await asyncio.gather(*(self.ask(window, filters) for window in windows)))
 
     def months(self) -> list[Window]:
-        """Windows that cover the listing: before the first month, each month, what is left to the bound, and beyond."""
-        earliest = self.overlay.earliest() or self.reader.upper
-        return list(EVERYTHING.months(earliest, self.reader.upper)) or [EVERYTHING]
+        """Windows that cover the listing: before the first month, each month, what is left, and from this hour on.
+
+        All begin and end with an hour, as our own counts do.
+        """
+        upper = _floor(self.reader.upper, HOUR)
+        return list(EVERYTHING.months(self.overlay.earliest() or upper, upper)) or [EVERYTHING]
 
 
 def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:

@@ -43,6 +43,7 @@ class TransactionsNight(Night):
 
     stated: dict[Window, Totals] = field(default_factory=dict)
     everything: Totals = field(default_factory=lambda: Totals(0, {}))
+    is_still: bool = False  # the last look found no window that differs
 
     async def first_look(self) -> None:
         """The windows' totals, and the estimates among the settled: neither counts nor sums show these come or go."""
@@ -65,6 +66,7 @@ class TransactionsNight(Night):
             buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
             walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
+        self.is_still = not quarry
         if number == 1 and not self._is_deaf_to_dates():
             quarry += self._estimates(hunt.ledger)
         if number > 1 and self._is_deaf_to_dates():
@@ -77,7 +79,8 @@ class TransactionsNight(Night):
 
         Without totals by date nothing finds a paid row whose fee was edited, but its turn: counts alone decide then.
         """
-        found = differences(closing, ledger.of(EVERYTHING))
+        # Where no window differs, what less than a cent in each adds up to is nothing that another round would find.
+        found = differences(closing, ledger.of(EVERYTHING), cents=len(self.stated) if self.is_still else 1)
         if self._is_deaf_to_dates():
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
         return closing.count == self.overlay.count() and not found

@@ -106,8 +106,11 @@ async def _overlay(reader: Reader, ground: Ground, mode: str | None) -> Overlay:
     for other in DATES[resource][1:]:
         if not first.differs_by(other):
             continue
+        misses = await _misses(reader, first)
+        if not misses:
+            break
         second = Overlay(ground.before, resource, mode, other)
-        if await _misses(reader, second) < await _misses(reader, first):
+        if await _misses(reader, second) < misses:
             first.close()
             return second
         second.close()

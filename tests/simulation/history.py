@@ -17,6 +17,7 @@ from debitura_pipeline.errors import BudgetSpent, UnprovenError
 from debitura_pipeline.extract.certificate import check
 from debitura_pipeline.landing.store import folders
 from debitura_pipeline.sandbox import codes
+from debitura_pipeline.sandbox.changes import Entry
 from debitura_pipeline.sandbox.world import WorldOptions
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.report import SyncReport
@@ -115,6 +116,7 @@ class History:
         self.settings: Settings = workshop.settle_in(REFRESH_DAYS, is_real=options.is_real)
         self.tools = tools_of(self.sim)
         self.tally = Tally()
+        self.ordered: tuple[int, Entry] | None = None
         self.kept: dict[str, Any] = {resource: {} for resource in RESOURCES}
 
     def play(self) -> Tally:
@@ -158,6 +160,9 @@ class History:
             self.sim.midnight()
         for _ in range(self.dice.choice((0, 1, 3, 8))):
             self.mover.move()
+        if self.options.has_quiet_end:  # for the turn to find
+            self.mover.edit_unseen()
+            self.mover.edit_closed()
         if self.dice.random() < 0.2:
             self.mover.payout()
         if self.dice.random() < 0.05:
@@ -197,8 +202,17 @@ class History:
             self.fail(name, resource, "a sync that failed changed the warehouse")
         return False
 
+    def change_before(self, moment: int, entry: Entry, resource: str) -> bool:
+        """A sync of one resource in which one thing happens, before its nth request; whether it had so many."""
+        self.ordered = (moment, entry)
+        self.night(f"change before request {moment}", 0.0, (resource,))
+        return self.ordered is None
+
     async def sync(self, resource: str, unrest: float, ends_at: int | None) -> SyncReport:
         def before_answer() -> None:
+            if self.ordered is not None and client.stats.requests == self.ordered[0]:
+                self.sim.change(self.ordered[1])
+                self.ordered = None
             if unrest and self.dice.random() < unrest:
                 self.tally.counts["moves during syncs"] += 1
                 self.mover.move()

@@ -142,6 +142,12 @@ class Mover:
         if row is not None:
             self._set("transactions", row, amount=self._random.randrange(1, 100_000) * CENT)
 
+    def edit_closed(self) -> None:
+        """The same of a case: it is closed, and stays so."""
+        row = self._pick("cases", lambda table: table["lifecycle"] >= codes.CLOSED)
+        if row is not None:
+            self._set("cases", row, remainder=self._random.randrange(1, 10_000) * CENT)
+
     def redate_payment(self) -> None:
         self._act("transactions", "move", at=self._past())
 

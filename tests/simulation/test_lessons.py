@@ -1,0 +1,128 @@
+"""What histories have taught, one case each: small worlds in which a nightly reading once went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from debitura_pipeline.sandbox import codes
+from debitura_pipeline.sandbox.columns import to_us
+from debitura_pipeline.sandbox.places import CURRENCIES
+from debitura_pipeline.sandbox.world import RESOURCES
+from tests.simulation.history import REFRESH_DAYS, History, Options, Profile
+from tests.simulation.workshop import Workshop
+
+CENT, USD = 100, CURRENCIES.index("USD")
+SETTLED = (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID)
+DECEMBER = to_us(datetime(2025, 12, 2, 1, tzinfo=UTC))
+FIRST_HALF, SECOND_HALF = 24, 40  # rows of the 14th and the 22nd; the first days are those whose turn comes first
+PAGE_ROWS, WINDOW_ROWS = 3, 20
+QUIET = 4_711  # a seed; these tests order every move themselves
+MOST_REQUESTS = 200
+HEARING, DEAF = 16, 9  # profiles whose summary follows dates, and does not
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    with Workshop() as opened, opened.sizes(PAGE_ROWS, WINDOW_ROWS):
+        yield opened
+
+
+def begun(workshop: Workshop, profile: int = HEARING) -> History:
+    """A history after its first sync, in which nothing moves by itself.
+
+    All transactions are in USD, so that rates do not matter, paid, and of one month: two a day, in the order of their rows.
+    """
+    options = replace(
+        Options.of(QUIET),
+        profile=replace(Profile.of(profile), page_rows=PAGE_ROWS),
+        small_requests=1,
+        unrest=0.0,
+        is_restless_from_the_start=True,
+    )
+    history = History(options, workshop)
+    table = history.sim.world.transactions
+    table["currency"][:] = USD
+    table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED
+    table["date"][:] = DECEMBER + np.arange(len(table)) * codes.DAY_US // 2
+    history.sim.world.touch(*RESOURCES)
+    history.sim.refresh()
+    history.night("first", 0.0)
+    history.sim.midnight()
+    history.tally.counts.clear()
+    return history
+
+
+def edit(history: History, row: int, **columns: int) -> None:
+    for column, value in columns.items():
+        history.sim.change(
+            {"op": "row", "resource": "transactions", "action": "set", "row": row, "column": column, "value": value}
+        )
+
+
+def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(workshop: Workshop) -> None:
+    """Each half of a month less than a cent off, the month more: once no window was named and no night could end."""
+    history = begun(workshop)
+    fees = history.sim.world.transactions["fee"]
+    for row in (FIRST_HALF, SECOND_HALF):
+        edit(history, row, fee=int(fees[row]) + CENT * 6 // 10)
+    history.night("after", 0.0)
+    assert history.tally.counts["unproven"] == 0
+
+
+def test_a_row_of_the_very_hour_of_the_sync_is_found(workshop: Workshop) -> None:
+    """Our counts go by hours, so the windows asked for have to; a bound within an hour put rows on either side of it."""
+    history = begun(workshop)
+    history.mover.new_payment()
+    history.sim.seconds += 60
+    history.night("with a row of this hour", 0.0)
+    history.sim.seconds += 60
+    later = {"op": "row", "resource": "transactions", "action": "insert", "row": -1}
+    assert history.change_before(5, later, "transactions")
+    assert history.tally.counts["unproven"] == 0
+    history.expect_the_world()
+
+
+def test_an_edited_paid_row_without_totals_by_date_waits_for_its_turn_and_stops_nothing(workshop: Workshop) -> None:
+    """No request can say where it is; the sync once ended without proof, night after night."""
+    history = begun(workshop, DEAF)
+    edit(history, SECOND_HALF, fee=int(history.sim.world.transactions["fee"][SECOND_HALF]) + CENT)
+    for number in range(REFRESH_DAYS):
+        history.night(f"night {number}", 0.0)
+        history.sim.midnight()
+    history.night("last", 0.0)
+    assert history.tally.counts["unproven"] == 0
+    history.expect_the_world()
+
+
+def test_a_commission_credited_without_any_sum_moving_is_seen_the_same_night(workshop: Workshop) -> None:
+    """The stage stays, the sum stays: only the sweep of estimates beyond the first stage shows it."""
+    history = begun(workshop)
+    edit(history, SECOND_HALF, commission=codes.CREDITED)
+    history.night("after", 0.0)
+    history.expect_the_world()
+
+
+@pytest.mark.parametrize(
+    ("profile", "resource"), [(HEARING, "cases"), (HEARING, "transactions"), (DEAF, "transactions")]
+)
+@pytest.mark.parametrize("action", ["delete", "insert"])
+def test_a_row_that_comes_or_goes_between_any_two_requests_is_right_that_night(
+    workshop: Workshop, profile: int, resource: str, action: str
+) -> None:
+    """Before each request in turn: shown earlier and gone since, or too late for the reading that would have shown it."""
+    for moment in range(1, MOST_REQUESTS, 4):
+        history = begun(workshop, profile)
+        live = np.flatnonzero(history.sim.world.table(resource)["alive"])
+        row = int(live[moment % len(live)])
+        at = {"at": history.sim.app.clock.now_us() - codes.DAY_US} if action == "insert" else {}
+        entry = {"op": "row", "resource": resource, "action": action, "row": row, **at}
+        is_done = history.change_before(moment, entry, resource)
+        assert history.tally.counts["unproven"] == 0, moment
+        if not is_done:
+            return
+    raise AssertionError("the night has more requests than this test looks at")
