@@ -24,18 +24,17 @@ from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.envelope import Envelope, read_envelope
 from debitura_pipeline.api.listings import Query
 from debitura_pipeline.api.refusal import read_date, read_refusal, wait_asked
-from debitura_pipeline.api.wire import check_address, collect, parse_document, shown
+from debitura_pipeline.api.transport import BodyTooLarge, Connection
+from debitura_pipeline.api.wire import check_address, parse_document, shown, too_large, unpack
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
 from debitura_pipeline.settings import Secret
 
 log = logging.getLogger(__name__)
-for _noisy in ("httpx", "httpcore"):
-    logging.getLogger(_noisy).setLevel(logging.WARNING)  # below that they tell of every request and its headers
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
 
 MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would use up the tries in a blink
-KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
 RETRIED = frozenset({408, 500, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -210,7 +209,7 @@ class ApiClient:
         self.stats.waited_s += wait_s
         await self._sleep(wait_s)
 
-    async def _send(self, call: _Call, connection: httpx.AsyncHTTPTransport) -> bytes:
+    async def _send(self, call: _Call, connection: Connection) -> bytes:
         """One try. Raises TransientApiError for whatever may go better next time."""
         waited_s = await self._budget.acquire()  # others change the sum meanwhile: add only afterwards
         self.stats.waited_s += waited_s
@@ -220,6 +219,8 @@ class ApiClient:
                 return await self._exchange(call, connection)
         except (TimeoutError, httpx.TimeoutException):
             raise TransientApiError(f"{call.name} did not answer in time.") from None
+        except BodyTooLarge:
+            raise too_large(call.name) from None
         except (httpx.TransportError, OSError) as error:
             if _is_bad_certificate(error):
                 raise ApiError(
@@ -228,34 +229,17 @@ class ApiClient:
             # The library's own text may quote what the server sent: its class says enough.
             raise TransientApiError(f"{call.name}: the connection broke ({type(error).__name__}).") from None
 
-    async def _exchange(self, call: _Call, connection: httpx.AsyncHTTPTransport) -> bytes:
+    async def _exchange(self, call: _Call, connection: Connection) -> bytes:
         headers = self._headers if call.body is None else self._headers_with_json
         extensions = {**self._extensions, "target": call.target}
         request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
         response = await connection.handle_async_request(request)
-        try:
-            if self.server_time is None:
-                self.server_time = read_date(response.headers.get("Date"))
-            status, found = response.status_code, response.headers
-            body = await self._body(response, call)
-        finally:
-            await response.aclose()
+        status, found = response.status_code, response.headers
+        if self.server_time is None:
+            self.server_time = read_date(found.get("Date"))
         if not 200 <= status < 300:
-            raise self._verdict(call, status, body, found)
-        return body
-
-    @staticmethod
-    async def _body(response: httpx.Response, call: _Call) -> bytes:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        headers = response.headers
-        try:
-            return await collect(
-                response.stream, headers.get("Content-Length"), headers.get("Content-Encoding"), call.name
-            )
-        except (ApiError, httpx.TransportError):
-            if 200 <= response.status_code < 300:
-                raise
-            return b""  # of an error, the status says enough
+            raise self._verdict(call, status, _body_of_error(response, call), found)
+        return _body(response, call)
 
     def _verdict(self, call: _Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
         if status == 429:
@@ -277,17 +261,24 @@ class ApiClient:
         return RefusedError(message, status, codes=codes, fields=fields)
 
 
-def _connections(protocol: str, count: int) -> list[httpx.AsyncHTTPTransport]:
-    """`count` pools of one connection each, without the layers of a full client: no cookies, hooks or redirects.
+def _connections(protocol: str, count: int) -> list[Connection]:
+    # Plain http needs no certificates, and loading them takes longer than a small sync.
+    tls = httpx.create_ssl_context(trust_env=False) if protocol == "https" else None
+    return [Connection(tls) for _ in range(count)]
 
-    One pool of many connections polls all their sockets at each request; this way the pages cost a third less.
-    """
-    # Plain http needs no certificates, and loading them takes longer than a small sync: trust none then.
-    verify = (
-        httpx.create_ssl_context(trust_env=False) if protocol == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
-    return [httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(count)]
+
+def _body(response: httpx.Response, call: _Call) -> bytes:
+    """As it came, then unpacked within bounds; httpx's own reading would unpack without any."""
+    assert isinstance(response.stream, httpx.ByteStream)
+    return unpack(b"".join(response.stream), response.headers.get("Content-Encoding"), call.name)
+
+
+def _body_of_error(response: httpx.Response, call: _Call) -> bytes:
+    """What can be read of it: of an error, the status says enough."""
+    try:
+        return _body(response, call)
+    except ApiError:
+        return b""
 
 
 def _whole_json(body: bytes, name: str) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import AsyncIterable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,29 +32,23 @@ def check_address(base_url: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc, parts.path.rstrip("/")
 
 
-async def collect(stream: AsyncIterable[bytes], announced: str | None, encoding: str | None, name: str) -> bytes:
-    """The whole body of an answer, at most 32 MiB of it, packed or not.
+def unpack(body: bytes, encoding: str | None, name: str) -> bytes:
+    """The body of an answer, at most 32 MiB of it.
 
     Raises ApiError for a larger one, which would be no better next time, and TransientApiError for a broken packing.
     """
-    too_large = ApiError(f"{name} failed: the answer is larger than {MAX_BODY_BYTES // 1024**2} MiB. Not retried.")
-    if announced is not None and announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-        raise too_large
-    parts, size = [], 0
-    async for part in stream:
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise too_large
-        parts.append(part)
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
     if encoding is None or encoding.lower() == "identity":
         return body
     if encoding.lower() != "gzip":
         raise TransientApiError(f"{name} came in a packing that was not asked for.")
     body = _unpacked(body, name)
     if len(body) > MAX_BODY_BYTES:
-        raise too_large
+        raise too_large(name)
     return body
+
+
+def too_large(name: str) -> ApiError:
+    return ApiError(f"{name} failed: the answer is larger than {MAX_BODY_BYTES // 1024**2} MiB. Not retried.")
 
 
 def _unpacked(packed: bytes, name: str) -> bytes:

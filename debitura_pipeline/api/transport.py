@@ -1,0 +1,191 @@
+"""One HTTP/1.1 connection as an httpx transport: asyncio's own sockets, llhttp's parser, whole bodies.
+
+Belongs here: opening, sending, receiving, closing. Does not: retries or what a status means (`client.py`). httpx's own
+transport costs 0.8 ms of CPU a page in layers that serve what is not needed here (pools, HTTP/2, proxies, several event
+loops); a load of 4,000 pages is 3 s shorter this way. Errors are httpx's; none quotes what the server sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import cast
+
+import httptools
+import httpx
+
+from debitura_pipeline.api import wire
+
+KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
+MAX_HEAD_BYTES = 64 * 1024
+FIRST_FINAL_STATUS = 200
+
+
+class BodyTooLarge(httpx.TransportError):
+    """An answer of more than `wire.MAX_BODY_BYTES`."""
+
+
+class Connection(httpx.AsyncBaseTransport):
+    """At most one request at a time. Opened when one comes, again where the server closed it meanwhile.
+
+    `tls` None: in the clear. Timeouts are those of the request's extensions, `connect` and `read`, in seconds.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._link: _Link | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer with its whole body. Of an answer that is an error anyway, a body that breaks off is left out."""
+        timeout = request.extensions["timeout"]
+        link = self._link
+        if link is None or not link.is_usable():
+            await self.aclose()
+            link = self._link = await self._open(request.url, timeout["connect"])
+        try:
+            status, headers, body = await link.ask(_bytes_of(request), timeout["read"])
+        except BaseException:
+            link.abort()
+            raise
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+    async def aclose(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+
+    async def _open(self, url: httpx.URL, timeout_s: float) -> _Link:
+        port = url.port or (443 if self._tls else 80)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, link = await loop.create_connection(
+                    _Link, url.host, port, ssl=self._tls, server_hostname=url.host if self._tls else None
+                )
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        return link
+
+
+def _bytes_of(request: httpx.Request) -> bytes:
+    target: bytes = request.extensions.get("target", request.url.raw_path)
+    head = b"".join(b"%b: %b\r\n" % header for header in request.headers.raw)
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (request.method.encode(), target, head, request.content)
+
+
+_Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+class _Link(asyncio.Protocol):
+    """The open connection. Its `on_` methods are called by the parser."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[_Answer] | None = None
+        self._is_kept = True
+        self._begin(0.0)
+
+    def is_usable(self) -> bool:
+        is_open = self._is_kept and self._transport is not None and not self._transport.is_closing()
+        return is_open and self._loop.time() - self._heard_at < KEEPALIVE_S
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def ask(self, message: bytes, patience_s: float) -> _Answer:
+        """Send a request and wait for its answer; each next piece of it may take `patience_s`."""
+        assert self._transport is not None
+        self._begin(patience_s)
+        self._answer = self._loop.create_future()
+        self._watch()
+        try:
+            self._transport.write(message)
+            return await self._answer
+        finally:
+            self._answer = None
+            self._alarm.cancel()
+
+    def _begin(self, patience_s: float) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._patience_s, self._heard_at = patience_s, self._loop.time()
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._head_size = self._size = 0
+        self._is_in_body = self._has_end = False
+
+    def _watch(self) -> None:
+        """One timer for all pieces: it looks how long ago the last one came, and sets itself again."""
+        left_s = self._heard_at + self._patience_s - self._loop.time()
+        if left_s > 0:
+            self._alarm = self._loop.call_later(left_s, self._watch)
+        else:
+            self._fail(httpx.ReadTimeout("nothing came in time"))
+
+    def _fail(self, error: httpx.TransportError) -> None:
+        self._is_kept = False
+        self._settle(error)
+
+    def _settle(self, error: httpx.TransportError | None = None) -> None:
+        """Hand over the answer; of one that is an error by its status, whatever of its body came does not matter."""
+        if self._answer is None or self._answer.done():
+            return
+        status = self._parser.get_status_code() if self._is_in_body else 0
+        if error is not None and not (status and not 200 <= status < 300):
+            self._answer.set_exception(error)
+            return
+        body = b"" if error is not None else self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._answer.set_result((status, self._headers, body))
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        if self._answer is None or self._answer.done():  # more than was asked for: nothing can be trusted from here on
+            self._is_kept = False
+            self.abort()
+            return
+        self._head_size += 0 if self._is_in_body else len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(httpx.RemoteProtocolError("not HTTP"))
+        if self._head_size > MAX_HEAD_BYTES and not self._is_in_body:
+            self._fail(httpx.RemoteProtocolError("headers without end"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        is_whole = self._is_in_body and not self._has_end and error is None
+        self._is_kept = False
+        self._settle(None if is_whole else httpx.RemoteProtocolError("closed before the end"))
+
+    # What the parser calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        self._has_end = self._has_end or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        self._is_in_body = self._parser.get_status_code() >= FIRST_FINAL_STATUS
+
+    def on_body(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > wire.MAX_BODY_BYTES:
+            self._fail(BodyTooLarge("larger than any page"))
+        else:
+            self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        if not self._is_in_body:  # an answer of the kind 1xx: the one that counts follows
+            self._headers.clear()
+            self._has_end = False
+            return
+        self._is_kept = self._parser.should_keep_alive()
+        self._settle()
