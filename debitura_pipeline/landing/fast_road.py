@@ -36,7 +36,7 @@ class Reading:
 
 def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
     """The window's rows, or None where any of them needs a closer look."""
-    if not pages or not all(map(_is_utf8, pages)):
+    if not pages:
         return None
     try:
         rows = _rows(layout, pages)
@@ -70,6 +70,8 @@ def _rows(layout: Layout, pages: Sequence[bytes]) -> pa.StructArray:
 
 def _value(rows: pa.StructArray, leaf: Leaf) -> pa.Array:
     values = pc.struct_field(rows, list(leaf.path))
+    if values.type == pa.string():
+        values.validate(full=True)  # the reader takes broken UTF-8, and such a column would be refused much later
     if leaf.kind is Kind.MONEY:
         return _money(values)
     return values.cast(pa.int64()) if leaf.kind is Kind.COUNT else values
@@ -87,17 +89,6 @@ def _money(values: pa.Array) -> pa.Array:
         except pa.ArrowInvalid:
             return pc.round(values, MONEY_DECIMALS, round_mode="half_to_even").cast(MONEY)
     return landed
-
-
-def _is_utf8(page: bytes) -> bool:
-    """Arrow's reader does not look, and a column of broken text would be refused much later."""
-    if page.isascii():
-        return True
-    try:
-        page.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _has_nul(values: pa.Array) -> bool:
