@@ -25,6 +25,9 @@ from debitura_pipeline.sync.session import Session
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
+# Transactions before cases: the longest merge then runs beside the second longest reading, and the case of a
+# transaction that came in between is there too.
+READ_IN_ORDER = ("clients", "transactions", "cases")
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,14 +47,15 @@ def sync(
     """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
 
     A resource that takes fewer than `small_requests` is read whole each time.
-    Raises the DebituraError that ended the first resource that failed; those before it stay merged. Raises WarehouseBusy
+    Raises the DebituraError that ended the first resource that failed; those read before it are merged. Raises WarehouseBusy
     before anything is read where another run has the warehouse (Postgres).
     """
 
     async def work(session: Session) -> list[SyncReport]:
-        wanted = [resource for resource in RESOURCES if resource in resources]
+        wanted = [resource for resource in READ_IN_ORDER if resource in resources]
         session.small_requests = small_requests
-        return [await session.resource(resource, full=full, allow_shrink=allow_shrink) for resource in wanted]
+        reports = await session.resources(wanted, full=full, allow_shrink=allow_shrink)
+        return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 
     with exclusive_run(settings, "sync"):
         return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
@@ -88,7 +92,7 @@ def sync_client(
 
     async def work(session: Session) -> list[SyncReport]:
         log.info("loading the history of client %s", creditor_id)
-        return [await session.resource(resource, tenant=tenant) for resource in ("cases", "transactions")]
+        return await session.resources(("cases", "transactions"), tenant=tenant)
 
     with exclusive_run(settings, "sync of a client"):
         return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))

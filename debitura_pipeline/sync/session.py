@@ -5,9 +5,10 @@ Belongs here: the order of steps within a resource. Does not: which resources (`
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,17 @@ CLOCK_JITTER = timedelta(seconds=10)  # two answers' dates may be so far apart, 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One resource about to be read: what the warehouse knows of it, the plan, where it lands, what a night starts from."""
+
+    resource: str
+    known: Knowledge
+    plan: Plan
+    folder: SyncFolder
+    ground: Ground | None
+
+
 @dataclass
 class Session:
     settings: Settings
@@ -68,23 +80,55 @@ class Session:
     async def resource(
         self, resource: str, *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
     ) -> SyncReport:
-        """One resource: plan, read, prove, land, merge, compare totals. A failure leaves its line in `ops.syncs`."""
-        self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
-        known, chosen, folder, ground = self._prepare(resource, tenant, full)
+        return (await self.resources((resource,), tenant=tenant, full=full, allow_shrink=allow_shrink))[0]
+
+    async def resources(
+        self, names: Sequence[str], *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
+    ) -> list[SyncReport]:
+        """One resource after the other: plan, read, prove, land, merge, compare totals. While one is read, the one before
+        it is merged. A failure leaves its line in `ops.syncs`; what was read before it is merged."""
+        reports: list[SyncReport] = []
+        landed: Reading | None = None
+        for name in names:
+            reading = self._prepare(name, tenant, full)
+            if landed is None:
+                await self._read(reading)
+            else:
+                reports.append(await self._read_beside_merge(reading, landed, allow_shrink))
+            landed = reading
+        if landed is not None:
+            reports.append(self._merge(landed, allow_shrink))
+        return reports
+
+    async def _read_beside_merge(self, reading: Reading, landed: Reading, allow_shrink: bool) -> SyncReport:
+        """The report of the merge. Whatever happens, the merge is at its end afterwards: it cannot be called off."""
+        merging = asyncio.create_task(asyncio.to_thread(self._merge, landed, allow_shrink))
         try:
-            if folder.end is None:
-                reader = self._reader(resource, folder)
-                if ground is not None:
-                    at, days = folder.instant("at"), self.settings.refresh_days
-                    self._close(folder, await land_nightly(reader, ground, known, self.partner[0], at, days))
-                else:
-                    self._close(folder, await land(reader, chosen, self.partner[0]))
-            return self._merge(folder, allow_shrink)
+            await self._read(reading, merging)
+        finally:
+            await asyncio.wait([merging])
+        return merging.result()
+
+    async def _read(self, reading: Reading, merging: asyncio.Task[SyncReport] | None = None) -> None:
+        """Land and prove. A failure is noted in the warehouse, once nobody else has it open."""
+        self._requests, self._retries = self.client.stats.requests, self.client.stats.retries
+        try:
+            if reading.folder.end is None:
+                self._close(reading.folder, await self._land(reading))
         except DebituraError as error:
-            self._note_failure(folder, error)
-            if isinstance(error, UnprovenError) and folder.begin["mode"] == "nightly":
-                discard(folder)  # what it read is out of date: taken up again, it would fail again
+            if merging is not None:
+                await asyncio.wait([merging])
+            self._note_failure(reading.folder, error)
+            if isinstance(error, UnprovenError) and reading.folder.begin["mode"] == "nightly":
+                discard(reading.folder)  # what it read is out of date: taken up again, it would fail again
             raise
+
+    async def _land(self, reading: Reading) -> Landing:
+        reader = self._reader(reading.resource, reading.folder)
+        if reading.ground is None:
+            return await land(reader, reading.plan, self.partner[0])
+        at, days = reading.folder.instant("at"), self.settings.refresh_days
+        return await land_nightly(reader, reading.ground, reading.known, self.partner[0], at, days)
 
     async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, Forecast]:
         """The plan for one resource and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
@@ -100,15 +144,13 @@ class Session:
             at, days = folder.instant("at"), self.settings.refresh_days
             return chosen, await forecast(reader, ground, known, self.partner[0], at, days)
 
-    def _prepare(
-        self, resource: str, tenant: str | None, full: bool
-    ) -> tuple[Knowledge, Plan, SyncFolder, Ground | None]:
+    def _prepare(self, resource: str, tenant: str | None, full: bool) -> Reading:
         """What the warehouse knows, the plan that follows from it, the folder to land in. The warehouse is shut again."""
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, tenant, full)
             folder = self._folder(warehouse, resource, chosen, tenant)
-            return known, chosen, folder, self._survey(warehouse, folder)
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
 
     def _plan(self, warehouse: Warehouse, resource: str, tenant: str | None, full: bool) -> tuple[Knowledge, Plan]:
         known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
@@ -170,7 +212,14 @@ class Session:
             message="; ".join(filter(None, [self.message, *landing.unproven])) or None,
         )
 
-    def _merge(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
+    def _merge(self, reading: Reading, allow_shrink: bool) -> SyncReport:
+        try:
+            return self._merge_folder(reading.folder, allow_shrink)
+        except DebituraError as error:
+            self._note_failure(reading.folder, error)
+            raise
+
+    def _merge_folder(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
         landed = landed_from(folder)
         with open_warehouse(self.settings) as warehouse:
             try:
