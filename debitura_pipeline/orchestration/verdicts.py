@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -61,17 +62,22 @@ def client_totals(rows: Rows) -> Verdict:
 
 
 def unique_keys(resource: str, rows: Rows) -> Verdict:
-    """Is each key of `raw` there once, and is each current version in history once?"""
+    """Is each key of `raw` there once, and has no row two versions at one time?"""
     key = TABLES[resource].key
     twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))
-    current = int(
-        _single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}_history WHERE _valid_to IS NULL"))
+    overlapping = int(
+        _single(
+            rows(
+                f"SELECT count(*) FROM raw.{resource}{SUPERSEDED} AS s JOIN raw.{resource} AS c ON c.{key} = s.{key} "
+                "WHERE s._valid_to > c._changed_at OR s._valid_from >= c._changed_at"
+            )
+        )
     )
-    passed = twice == 0 and current == 0
+    passed = twice == 0 and overlapping == 0
     description = (
-        "Every key is there once" if passed else f"{twice} keys twice in raw, {current} current versions twice"
+        "Every key is there once" if passed else f"{twice} keys twice in raw, {overlapping} versions at one time"
     )
-    return Verdict(passed, description, {"keys_twice": twice, "current_versions_twice": current})
+    return Verdict(passed, description, {"keys_twice": twice, "versions_overlapping": overlapping})
 
 
 def quarantine_empty(resource: str, rows: Rows) -> Verdict:

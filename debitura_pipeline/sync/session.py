@@ -97,7 +97,7 @@ class Session:
                 reports.append(await self._read_beside_merge(reading, landed, allow_shrink))
             landed = reading
         if landed is not None:
-            reports.append(self._merge(landed, allow_shrink))
+            reports.append(self._merge(landed, allow_shrink, with_clients="transactions" in names))
         return reports
 
     async def _read_beside_merge(self, reading: Reading, landed: Reading, allow_shrink: bool) -> SyncReport:
@@ -212,14 +212,15 @@ class Session:
             message="; ".join(filter(None, [self.message, *landing.unproven])) or None,
         )
 
-    def _merge(self, reading: Reading, allow_shrink: bool) -> SyncReport:
+    def _merge(self, reading: Reading, allow_shrink: bool, with_clients: bool = False) -> SyncReport:
+        """`with_clients`: all that clients' own records speak of is merged now, so compare these too."""
         try:
-            return self._merge_folder(reading.folder, allow_shrink)
+            return self._merge_folder(reading.folder, allow_shrink, with_clients)
         except DebituraError as error:
             self._note_failure(reading.folder, error)
             raise
 
-    def _merge_folder(self, folder: SyncFolder, allow_shrink: bool) -> SyncReport:
+    def _merge_folder(self, folder: SyncFolder, allow_shrink: bool, with_clients: bool) -> SyncReport:
         landed = landed_from(folder)
         with open_warehouse(self.settings) as warehouse:
             try:
@@ -227,7 +228,7 @@ class Session:
             except ShrinkRefused as error:
                 folder.append("refused", reason=str(error))
                 raise
-            totals = self._compare(warehouse, folder, landed.resource)
+            totals = self._compare(warehouse, folder, with_clients)
             warehouse.write_control_totals(landed.sync_id, landed.at, totals)
         folder.append(
             "merged", at=self.now()
@@ -235,12 +236,13 @@ class Session:
         _drop_superseded(folder)
         return SyncReport.of(landed, counts, totals)
 
-    def _compare(self, warehouse: Warehouse, folder: SyncFolder, resource: str) -> list[ControlTotal]:
+    def _compare(self, warehouse: Warehouse, folder: SyncFolder, with_clients: bool) -> list[ControlTotal]:
         """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
         if folder.begin["tenant"] is not None or folder.end is None:
             return []
-        found = control_totals(resource, Totals.from_json(folder.end["api"]), self.partner[0], warehouse.rows)
-        return found + (per_client_totals(warehouse.rows) if resource == "transactions" else [])
+        stated = Totals.from_json(folder.end["api"])
+        found = control_totals(folder.begin["resource"], stated, self.partner[0], warehouse.rows)
+        return found + (per_client_totals(warehouse.rows) if with_clients else [])
 
     def _note_failure(self, folder: SyncFolder, error: DebituraError) -> None:
         """Best effort: the error itself is what the caller has to see."""

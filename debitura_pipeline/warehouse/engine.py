@@ -26,7 +26,7 @@ from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 SHRINK_SHARE = 0.05
 SHRINK_ROWS = 20
 
-REWRITTEN = ("inserted", "changed", "returned", "followed")
+REPLACED = ("changed", "returned", "followed")
 
 
 class SqlWarehouse(ABC):
@@ -66,8 +66,11 @@ class SqlWarehouse(ABC):
 
     def prepare(self) -> None:
         with self.transaction():
-            found = self.rows("SELECT table_schema, table_name, column_name FROM information_schema.columns")
-            for sql in create_statements({(schema, table, column) for schema, table, column in found}):
+            found = self.rows(
+                "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+                "ORDER BY table_schema, table_name, ordinal_position"
+            )
+            for sql in create_statements([(schema, table, column) for schema, table, column in found]):
                 self.run(sql)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
@@ -88,7 +91,7 @@ class SqlWarehouse(ABC):
         with self.transaction():
             for table in TABLES.values():
                 self.run(f"DELETE FROM {merge.current(table)}")
-                self.run(f"DELETE FROM {merge.history(table)}")
+                self.run(f"DELETE FROM {merge.superseded(table)}")
             self._run_all(records.forget_all())
             for sync_id in {sync.sync_id for sync in ordered}:
                 self.run(*records.forget_sync(sync_id))
@@ -116,7 +119,7 @@ class SqlWarehouse(ABC):
         self.stage_rows("merge_bad", records.BAD_COLUMNS, records.bad_rows(landed.bad))
         self.run(*merge.protected(table))
         if self._value(merge.is_empty(table)):
-            self._run_all(merge.first_load(table, landed.sync_id, landed.at))
+            self.run(*merge.first_load(table, landed.sync_id, landed.at))
             counts = MergeCounts(shown, 0, 0, 0, 0)
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
@@ -139,24 +142,16 @@ class SqlWarehouse(ABC):
         return MergeCounts(inserted, changed, found.get("deleted", 0), unchanged, returned)
 
     def _write_rows(self, table: Table, landed: LandedSync, found: dict[str, int]) -> None:
-        """Write history, then current rows. Each step knows how many rows it must touch: keys stand there once."""
-        at = landed.at
-        changed, deleted, returned, followed = (
-            found.get(name, 0) for name in ("changed", "deleted", "returned", "followed")
-        )
+        """Keep what is superseded, then write current rows. Each step knows how many it must touch: keys stand there once."""
+        at, resource = landed.at, table.resource
         if found:
-            ended = self.run(*merge.remove_open_versions(table, at))
-            self.run(*merge.remove_momentary_versions(table, at))
-            for sql, params in merge.mark_deleted(table, at):
-                _expect(f"deleted {table.resource}", self.run(sql, params), deleted)
-            ended += self.run(*merge.close_versions(table, at))
-            _expect(f"open versions of {table.resource}", ended, changed + deleted + followed)
-            outdated = self.run(*merge.remove_outdated(table))
-            _expect(f"outdated {table.resource}", outdated, changed + returned + followed)
-            rewritten = sum(found.get(name, 0) for name in REWRITTEN)
-            _expect(f"current {table.resource}", self.run(*merge.insert_current(table, at)), rewritten)
-            _expect(f"versions of {table.resource}", self.run(*merge.insert_versions(table, at)), rewritten)
-        self._run_all(merge.verify_seen(table, landed.absent, at))
+            self.run(*merge.supersede(table, at))
+            _expect(f"deleted {resource}", self.run(*merge.mark_deleted(table, at)), found.get("deleted", 0))
+            outdated = sum(found.get(name, 0) for name in REPLACED)
+            _expect(f"outdated {resource}", self.run(*merge.remove_outdated(table)), outdated)
+            written = outdated + found.get("inserted", 0)
+            _expect(f"current {resource}", self.run(*merge.insert_current(table, at)), written)
+        self.run(*merge.verify_seen(table, landed.absent, at))
 
     def _guard_shrink(self, table: Table, landed: LandedSync, gone: int) -> None:
         if gone <= SHRINK_ROWS:

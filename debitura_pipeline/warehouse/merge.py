@@ -7,26 +7,26 @@ A merge meets relation `incoming` (the landed rows, one per key) and works out i
 key. Then rows are deleted and inserted, never updated column by column: an engine that updates in place would hold
 each old value in memory until the commit. Only narrow columns of one instant are updated.
 
-    inserted   key is new: a row, and its first version
-    changed    hash differs: the version is closed, the next one opened
-    returned   was deleted and is back: a new version; the gap to the closed one stays
+    inserted   key is new: a row, which is its first version
+    changed    hash differs: the row as it stood is superseded, the new one takes its place
+    returned   was deleted and is back: a new version; the gap to the superseded one stays
     followed   same hash, but a column that the hash leaves out moved (USD of an estimate, `extra`, the debtor's name):
-               row and open version show it, and neither `_changed_at` nor the number of versions moves
-    deleted    a complete reading no longer shows it: `_deleted_at`, and the version closed
+               the row shows it, and neither `_changed_at` nor the number of versions moves
+    deleted    a complete reading no longer shows it: `_deleted_at`
 
-Rules that follow: of a live row, `_changed_at` is its open version's `_valid_from`; every current row equals its
-newest version, column by column; `_sync_id` is the sync that opened the version; a closed version has `_deleted_at`
-only where the row's deletion closed it. An instant holds one version: what two syncs with the same clock show of a
-row makes one version, the later reading's.
+A row's newest version is the current row itself, valid from `_changed_at` to `_deleted_at`; the older ones stand in
+`raw.<resource>_superseded`, and the view `raw.<resource>_history` shows both. So a version is written once. `_sync_id` is
+the sync that opened it, and a version has `_deleted_at` only where the row's deletion ended it. An instant holds one
+version: what two syncs with the same clock show of a row makes one version, the later reading's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 Statement = tuple[str, tuple[object, ...]]
 
@@ -58,12 +58,12 @@ def current(table: Table) -> str:
     return f"raw.{quoted(table.resource)}"
 
 
-def history(table: Table) -> str:
-    return f"raw.{quoted(table.resource + '_history')}"
+def superseded(table: Table) -> str:
+    return f"raw.{quoted(table.resource + SUPERSEDED)}"
 
 
 def is_empty(table: Table) -> Statement:
-    return f"SELECT NOT EXISTS (SELECT 1 FROM {current(table)} UNION ALL SELECT 1 FROM {history(table)})", ()
+    return f"SELECT NOT EXISTS (SELECT 1 FROM {current(table)} UNION ALL SELECT 1 FROM {superseded(table)})", ()
 
 
 def protected(table: Table) -> Statement:
@@ -126,53 +126,35 @@ def live_in_scope(table: Table, absent: Absent) -> Statement:
     return f"SELECT count(*) FROM {current(table)} AS c WHERE {scope}", params
 
 
-def first_load(table: Table, sync_id: str, at: datetime) -> Iterator[Statement]:
+def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
     """Rows into empty tables: all of `incoming` is new, and needs no comparison."""
-    for target, validity in ((current(table), ""), (history(table), ", _valid_from, _valid_to")):
-        values = ", CAST($1 AS TIMESTAMPTZ), NULL" if validity else ""
-        yield (
-            f"""INSERT INTO {target} ({_columns(table)}{validity})
-            SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
-                CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash{values}
-            FROM incoming AS i""",
-            (at, sync_id),
-        )
-
-
-def remove_open_versions(table: Table, at: datetime) -> Statement:
-    """Open versions that are about to be written again: those that follow, and those as old as this very instant."""
     return (
-        f"""DELETE FROM {history(table)} AS h USING merge_delta AS d
-        WHERE h.{quoted(table.key)} = d.key AND h._valid_to IS NULL
-            AND (d.action = 'followed' OR (d.action = 'changed' AND h._valid_from = CAST($1 AS TIMESTAMPTZ)))""",
+        f"""INSERT INTO {current(table)} ({_columns(table)})
+        SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
+            CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash
+        FROM incoming AS i""",
+        (at, sync_id),
+    )
+
+
+def supersede(table: Table, at: datetime) -> Statement:
+    """Rows that are about to be written anew, kept as versions: until now, or until they were deleted.
+
+    One that was opened at this very instant was never anybody's version: what follows takes its place.
+    """
+    return (
+        f"""INSERT INTO {superseded(table)} ({_columns(table)}, _valid_from, _valid_to)
+        SELECT {_columns(table, "c.")}, c._changed_at, coalesce(c._deleted_at, CAST($1 AS TIMESTAMPTZ))
+        FROM {current(table)} AS c JOIN merge_delta AS d ON d.key = c.{quoted(table.key)}
+        WHERE d.action IN ('changed', 'returned') AND c._changed_at < CAST($1 AS TIMESTAMPTZ)""",
         (at,),
     )
 
 
-def remove_momentary_versions(table: Table, at: datetime) -> Statement:
-    """Versions that were opened and deleted at this very instant, of rows that are back."""
+def mark_deleted(table: Table, at: datetime) -> Statement:
     return (
-        f"""DELETE FROM {history(table)} AS h USING merge_delta AS d
-        WHERE h.{quoted(table.key)} = d.key AND d.action = 'returned' AND h._valid_from = CAST($1 AS TIMESTAMPTZ)""",
-        (at,),
-    )
-
-
-def mark_deleted(table: Table, at: datetime) -> Iterator[Statement]:
-    """Current rows and their open versions, which are closed thereafter."""
-    key = quoted(table.key)
-    for target, which in ((current(table), "_deleted_at IS NULL"), (history(table), "_valid_to IS NULL")):
-        yield (
-            f"""UPDATE {target} AS t SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
-            WHERE t.{key} = d.key AND d.action = 'deleted' AND t.{which}""",
-            (at,),
-        )
-
-
-def close_versions(table: Table, at: datetime) -> Statement:
-    return (
-        f"""UPDATE {history(table)} AS h SET _valid_to = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
-        WHERE h.{quoted(table.key)} = d.key AND h._valid_to IS NULL AND d.action IN ('changed', 'deleted')""",
+        f"""UPDATE {current(table)} AS t SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
+        WHERE t.{quoted(table.key)} = d.key AND d.action = 'deleted' AND t._deleted_at IS NULL""",
         (at,),
     )
 
@@ -186,40 +168,31 @@ def remove_outdated(table: Table) -> Statement:
 
 
 def insert_current(table: Table, at: datetime) -> Statement:
-    return _insert(table, current(table), "", "", at)
-
-
-def insert_versions(table: Table, at: datetime) -> Statement:
-    return _insert(table, history(table), ", _valid_from, _valid_to", ", d.changed_at, NULL", at)
-
-
-def _insert(table: Table, target: str, validity: str, values: str, at: datetime) -> Statement:
     return (
-        f"""INSERT INTO {target} ({_columns(table)}{validity})
+        f"""INSERT INTO {current(table)} ({_columns(table)})
         SELECT {_columns(table, "i.", own=False)}, d.first_seen_at, d.changed_at, CAST($1 AS TIMESTAMPTZ), NULL,
-            d.sync_id, i._row_hash{values}
+            d.sync_id, i._row_hash
         FROM incoming AS i JOIN merge_delta AS d ON d.key = i.{quoted(table.key)}
         WHERE d.action IN ('inserted', 'changed', 'returned', 'followed')""",
         (at,),
     )
 
 
-def verify_seen(table: Table, absent: Absent, at: datetime) -> Iterator[Statement]:
-    """New `_verified_at` for what the reading showed, in current rows and open versions.
+def verify_seen(table: Table, absent: Absent, at: datetime) -> Statement:
+    """New `_verified_at` for the live rows that the reading showed.
 
-    After a complete reading every live row was shown, but for those in quarantine: no need to look each one up.
+    After a complete reading every one was shown, but for those in quarantine: no need to look each one up.
     """
     key = quoted(table.key)
     if absent.kind == "all":
         seen = f"NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = t.{key})"
     else:
         seen = f"EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = t.{key})"
-    for target, is_live in ((current(table), "t._deleted_at IS NULL"), (history(table), "t._valid_to IS NULL")):
-        yield (
-            f"""UPDATE {target} AS t SET _verified_at = CAST($1 AS TIMESTAMPTZ)
-            WHERE {is_live} AND t._verified_at < CAST($1 AS TIMESTAMPTZ) AND {seen}""",
-            (at,),
-        )
+    return (
+        f"""UPDATE {current(table)} AS t SET _verified_at = CAST($1 AS TIMESTAMPTZ)
+        WHERE t._deleted_at IS NULL AND t._verified_at < CAST($1 AS TIMESTAMPTZ) AND {seen}""",
+        (at,),
+    )
 
 
 def _in_scope(absent: Absent) -> tuple[str, tuple[object, ...]]:

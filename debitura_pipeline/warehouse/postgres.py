@@ -24,7 +24,7 @@ from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
 from debitura_pipeline.warehouse.pg_connect import described, lost
 from debitura_pipeline.warehouse.pg_export import export
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
-from debitura_pipeline.warehouse.tables import SCHEMAS, Columns, create_statements
+from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
 
 BATCH_ROWS = 10_000
 # One writing transaction at a time, as with DuckDB's file. The first number is the project's own.
@@ -77,7 +77,7 @@ class PostgresWarehouse(SqlWarehouse):
     def prepare(self) -> None:
         """Only what is missing: a role that owns its schemas may not be allowed to create any."""
         schemas = {f"CREATE SCHEMA IF NOT EXISTS {name}" for (name,) in self.rows(_EXISTING_SCHEMAS)}
-        found = {(schema, table, column) for schema, table, column in self.rows(_EXISTING_COLUMNS, (list(SCHEMAS),))}
+        found = [(schema, table, column) for schema, table, column in self.rows(_EXISTING_COLUMNS, (list(SCHEMAS),))]
         missing = [sql for sql in create_statements(found) if sql not in schemas]
         if missing:
             with self.transaction():
@@ -97,7 +97,7 @@ class PostgresWarehouse(SqlWarehouse):
             # A small sample will do until then.
             self._run_bare("SET default_statistics_target = 10")
             self._run_bare(f"ANALYZE raw.{quoted(landed.resource)}")
-            self._run_bare(f"ANALYZE raw.{quoted(landed.resource + '_history')}")
+            self._run_bare(f"ANALYZE raw.{quoted(landed.resource + SUPERSEDED)}")
             self._run_bare("RESET default_statistics_target")
         return counts
 
@@ -242,4 +242,4 @@ _EXISTING_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace"
 _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped"""
+    WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY n.nspname, c.relname, a.attnum"""

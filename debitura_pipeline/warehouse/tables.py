@@ -1,4 +1,4 @@
-"""The tables of schemas `raw` and `ops`, as SQL that DuckDB and Postgres both take.
+"""The tables and views of schemas `raw` and `ops`, as SQL that DuckDB and Postgres both take.
 
 Belongs here: names, columns, types. Does not: running anything. `raw` follows `landing/contract.py`; `ops` is declared
 here. dbt owns the other schemas.
@@ -6,11 +6,12 @@ here. dbt owns the other schemas.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from debitura_pipeline.landing.contract import META, TABLES, VALIDITY, Table
 
 SCHEMAS = ("raw", "ops")
+SUPERSEDED = "_superseded"  # raw.cases_superseded: versions that are no longer the newest of their row
 
 Columns = tuple[tuple[str, str], ...]
 
@@ -119,8 +120,8 @@ def current_columns(table: Table) -> Columns:
     return (*((column.name, column.kind.sql) for column in table.columns), ("extra", "JSON"), *META)
 
 
-def history_columns(table: Table) -> Columns:
-    """Columns of `raw.<resource>_history`: those of the current table and the version's validity."""
+def version_columns(table: Table) -> Columns:
+    """Columns of a version: those of the current table and its validity."""
     return (*current_columns(table), *VALIDITY)
 
 
@@ -128,28 +129,66 @@ def all_tables() -> Iterator[tuple[str, str, Columns]]:
     """Every table that the pipeline writes: schema, name, columns."""
     for resource, table in TABLES.items():
         yield "raw", resource, current_columns(table)
-        yield "raw", f"{resource}_history", history_columns(table)
+        yield "raw", f"{resource}{SUPERSEDED}", version_columns(table)
     yield "raw", "partner_history", PARTNER_HISTORY
     for name, columns in OPS.items():
         yield "ops", name, columns
 
 
-def create_statements(existing: Container[tuple[str, str, str]] = ()) -> Iterator[str]:
+def create_statements(existing: Collection[tuple[str, str, str]] = ()) -> Iterator[str]:
     """Statements that create what is missing and leave what is there; one statement each.
 
-    `existing`: (schema, table, column) as the warehouse has them. A table from before a column was added gets it.
+    `existing`: (schema, table, column) as the warehouse has them, in order. A table from before a column was added gets it.
     What is there is not asked for, since a role may own a schema and yet not be allowed to create one.
     No table has a primary key: an index of millions of ids costs more memory than a merge may use, and the merge
     itself writes each key once and checks that it did.
     """
+    there = set(existing)
     for schema in SCHEMAS:
-        if not any((schema, name, columns[0][0]) in existing for _, name, columns in all_tables()):
+        if not any((schema, name, columns[0][0]) in there for _, name, columns in all_tables()):
             yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
+    for resource, table in TABLES.items():
+        if ("raw", f"{resource}_history", table.key) in there and (
+            "raw",
+            resource + SUPERSEDED,
+            table.key,
+        ) not in there:
+            yield from _part_history(resource, table.key)
+            existing = [found for found in existing if found[:2] != ("raw", f"{resource}_history")]
+            there |= {("raw", resource + SUPERSEDED, column) for column, _ in version_columns(table)}
     for schema, name, columns in all_tables():
-        if (schema, name, columns[0][0]) not in existing:
+        if (schema, name, columns[0][0]) not in there:
             body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
             yield f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({body})'
         else:
             for column, sql_type in columns:
-                if (schema, name, column) not in existing:
+                if (schema, name, column) not in there:
                     yield f'ALTER TABLE {schema}."{name}" ADD COLUMN "{column}" {sql_type}'
+    for resource, table in TABLES.items():
+        shown = [column for schema, name, column in existing if (schema, name) == ("raw", f"{resource}_history")]
+        missing = [column for column, _ in version_columns(table) if column not in shown]
+        if missing:
+            yield _history_view(resource, [*shown, *missing])
+
+
+def _part_history(resource: str, key: str) -> Iterator[str]:
+    """A history that was a table with every version: those that stand in the current table too go, the others stay."""
+    yield f'ALTER TABLE raw."{resource}_history" RENAME TO "{resource}{SUPERSEDED}"'
+    yield (
+        f'DELETE FROM raw."{resource}{SUPERSEDED}" AS h WHERE EXISTS (SELECT 1 FROM raw."{resource}" AS c '
+        f'WHERE c."{key}" = h."{key}" AND c._changed_at = h._valid_from)'
+    )
+
+
+def _history_view(resource: str, names: Sequence[str]) -> str:
+    """Every version once: the superseded ones, and each row's newest, which is the current row itself.
+
+    New columns come last, as an engine wants that replaces a view others build on.
+    """
+    columns = ", ".join(f'"{name}"' for name in names)
+    of_current = {"_valid_from": '"_changed_at"', "_valid_to": '"_deleted_at"'}
+    current = ", ".join(of_current.get(name, f'"{name}"') for name in names)
+    return (
+        f'CREATE OR REPLACE VIEW raw."{resource}_history" AS SELECT {columns} FROM raw."{resource}{SUPERSEDED}" '
+        f'UNION ALL SELECT {current} FROM raw."{resource}"'
+    )

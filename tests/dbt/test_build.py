@@ -109,18 +109,16 @@ def test_incremental_build_equals_a_full_refresh(tmp_path: Path) -> None:
     world.build("--select", "+fct_stage_changes", "+fct_case_changes", command="run")
     # A later night: an estimate floats, a stage moves, a row goes, a case opens again, the mode changes.
     with world.connect() as connection:
-        for table in ("raw.transactions", "raw.transactions_history"):
-            current = "" if table == "raw.transactions" else " AND _valid_to IS NULL"
-            connection.execute(f"UPDATE {table} SET referral_fee_usd = 7.77 WHERE transaction_id = 'late'{current}")
+        connection.execute("UPDATE raw.transactions SET referral_fee_usd = 7.77 WHERE transaction_id = 'late'")
         connection.execute("UPDATE raw.transactions SET _deleted_at = ? WHERE transaction_id = 't0'", [night(6)])
         connection.execute(
-            "UPDATE raw.transactions_history SET _valid_to = ? WHERE transaction_id = 't0' AND _valid_to IS NULL",
+            "INSERT INTO raw.cases_superseded BY NAME SELECT *, _changed_at AS _valid_from, ? AS _valid_to FROM raw.cases "
+            "WHERE lifecycle = 'Closed'",
             [night(6)],
         )
-        connection.execute("UPDATE raw.cases_history SET _valid_to = ? WHERE _valid_to IS NULL", [night(6)])
         connection.execute(
-            "INSERT INTO raw.cases_history BY NAME SELECT * REPLACE ('Active' AS lifecycle, NULL AS close_code, "
-            "_valid_to AS _valid_from, NULL AS _valid_to) FROM raw.cases_history WHERE lifecycle = 'Closed'"
+            "UPDATE raw.cases SET lifecycle = 'Active', close_code = NULL, _changed_at = ? WHERE lifecycle = 'Closed'",
+            [night(6)],
         )
         connection.execute("UPDATE raw.partner_history SET _valid_to = ?", [night(6)])
     world.insert("raw.partner_history", {"invoicing_trigger_mode": "ConfirmedPipeline", "_valid_from": night(6)})

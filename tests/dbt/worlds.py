@@ -135,7 +135,8 @@ class World:
                     "_deleted_at": night(gone) if is_newest and gone is not None else None,
                 }  # fmt: skip
                 validity = {"_valid_from": night(start), "_valid_to": None if end is None else night(end)}
-                _insert(connection, f"raw.{resource}_history", {**row, **validity})
+                if not is_newest:
+                    _insert(connection, f"raw.{resource}_superseded", {**row, **validity})
             _insert(connection, f"raw.{resource}", row)
 
     def mode(self, *periods: tuple[int, str | None]) -> None:

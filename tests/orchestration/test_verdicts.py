@@ -87,15 +87,17 @@ def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehou
 
 def test_a_key_that_is_there_twice_is_found(warehouse: Warehouse) -> None:
     assert verdicts.unique_keys("cases", warehouse.rows).passed
-    for table in ("raw.cases", "raw.cases_history"):
-        warehouse.execute(f"INSERT INTO {table} (case_id) VALUES ('a'), ('b')")
+    older = "INSERT INTO raw.cases_superseded (case_id, _valid_from, _valid_to) VALUES ('a', $1, $2)"
+    warehouse.execute("INSERT INTO raw.cases (case_id, _changed_at) VALUES ('a', $1), ('b', $1)", (NOW,))
     assert verdicts.unique_keys("cases", warehouse.rows).passed
-    warehouse.execute("INSERT INTO raw.cases_history (case_id, _valid_to) VALUES ('a', $1)", (NOW,))
+    warehouse.execute(older, (NOW - timedelta(days=2), NOW))
     assert verdicts.unique_keys("cases", warehouse.rows).passed, "an older version"
-    warehouse.execute("INSERT INTO raw.cases_history (case_id) VALUES ('a')")
+    warehouse.execute(older, (NOW - timedelta(days=2), NOW + timedelta(seconds=1)))
     found = verdicts.unique_keys("cases", warehouse.rows)
     assert not found.passed
-    assert found.figures == {"keys_twice": 0, "current_versions_twice": 1}
+    assert found.figures == {"keys_twice": 0, "versions_overlapping": 1}
+    warehouse.execute("INSERT INTO raw.cases (case_id, _changed_at) VALUES ('b', $1)", (NOW,))
+    assert verdicts.unique_keys("cases", warehouse.rows).figures["keys_twice"] == 1
 
 
 def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(warehouse: Warehouse) -> None:

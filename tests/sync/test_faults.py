@@ -141,6 +141,6 @@ def test_a_key_refused_halfway_leaves_what_was_merged_and_says_so_in_ops(
     said = debitura("sync", env=pipeline.env)
     assert said.status == 1
     assert "HTTP 401" in said.error_line
-    assert_mirrors(pipeline, "clients")
+    assert_mirrors(pipeline, "clients", "transactions")
     status = dict(pipeline.rows("SELECT resource, status FROM ops.syncs"))
-    assert status == {"clients": "done", "cases": "failed"}
+    assert status == {"clients": "done", "transactions": "done", "cases": "failed"}

@@ -255,11 +255,3 @@ def test_truncated_file_rolls_everything_back(warehouse: SqlWarehouse, landings:
     with pytest.raises(WarehouseError):
         warehouse.merge(landed)
     assert state(warehouse) == before
-
-
-def test_damaged_history_is_noticed(warehouse: SqlWarehouse, landings: Landings) -> None:
-    warehouse.merge(landings.land("cases", [case("a"), case("b")]))
-    warehouse.execute("DELETE FROM raw.cases_history WHERE case_id = 'a'")
-    with pytest.raises(WarehouseError, match="replay"):
-        warehouse.merge(landings.land("cases", [case("a", lifecycle="X"), case("b")], at=night(1)))
-    assert warehouse.rows("SELECT lifecycle FROM raw.cases WHERE case_id = 'a'") == [("Active",)]

@@ -46,7 +46,7 @@ def test_replay_mends_damaged_tables(warehouse: SqlWarehouse, landings: Landings
         warehouse.merge(landed)
     before = state(warehouse)
     warehouse.execute("DELETE FROM raw.cases WHERE case_id < 'c2'")
-    warehouse.execute("UPDATE raw.cases_history SET lifecycle = 'wrong'")
+    warehouse.execute("UPDATE raw.cases_superseded SET lifecycle = 'wrong'")
     warehouse.replay(nights)
     assert state(warehouse) == before
 

@@ -12,7 +12,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.tables import all_tables
+from debitura_pipeline.warehouse.tables import all_tables, version_columns
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.states import state
 
@@ -69,13 +69,34 @@ def test_merge_that_needs_more_memory_gets_it(
 
 def test_columns_added_later_come_to_an_old_warehouse(settings: Settings, landings: Landings) -> None:
     with open_warehouse(settings) as warehouse:
-        warehouse.execute("ALTER TABLE raw.cases DROP COLUMN needs_info")
-        warehouse.execute("ALTER TABLE raw.cases_history DROP COLUMN needs_info")
+        warehouse.execute("DROP VIEW raw.cases_history")
+        for table in ("raw.cases", "raw.cases_superseded"):
+            warehouse.execute(f"ALTER TABLE {table} DROP COLUMN needs_info")
+        names = ", ".join(
+            name for name, _ in version_columns(CASES) if name not in ("needs_info", "_valid_from", "_valid_to")
+        )
+        warehouse.execute(
+            f"CREATE VIEW raw.cases_history AS SELECT {names}, _valid_from, _valid_to FROM raw.cases_superseded"
+        )
         warehouse.execute("ALTER TABLE ops.syncs DROP COLUMN as_of")
     with open_warehouse(settings) as warehouse:
         warehouse.merge(landings.land("cases", [case("a", needs_info=True)]))
         assert warehouse.rows("SELECT needs_info FROM raw.cases") == [(True,)]
         assert warehouse.rows("SELECT needs_info FROM raw.cases_history") == [(True,)]
+
+
+def test_a_history_that_was_a_table_keeps_every_version(settings: Settings, landings: Landings) -> None:
+    with open_warehouse(settings) as warehouse:
+        warehouse.merge(landings.land("cases", [case("a"), case("b"), case("c")]))
+        warehouse.merge(landings.land("cases", [case("a", lifecycle="Closed"), case("b")], at=night(1)))
+        before = state(warehouse)
+        warehouse.execute("CREATE TABLE raw.every_version AS SELECT * FROM raw.cases_history")
+        warehouse.execute("DROP VIEW raw.cases_history")
+        warehouse.execute("DROP TABLE raw.cases_superseded")
+        warehouse.execute("ALTER TABLE raw.every_version RENAME TO cases_history")
+    with open_warehouse(settings) as warehouse:
+        assert state(warehouse) == before
+        assert warehouse.rows("SELECT count(*), count(_valid_to) FROM raw.cases_history") == [(4, 2)]
 
 
 def test_landing_from_before_a_column_was_added_merges(

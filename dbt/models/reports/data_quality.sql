@@ -26,7 +26,7 @@
         'Read message in ops.syncs, mend what it names, and run again.'),
     'duplicate_keys': ('consistency', 'fail', 'rows', 'Rows of raw that share a key with another',
         'Rebuild raw with debitura replay.'),
-    'history_mismatch': ('consistency', 'fail', 'rows', 'Difference between live rows and open versions in history',
+    'history_mismatch': ('consistency', 'fail', 'rows', 'Versions in history that overlap with the newest one of their row',
         'Rebuild raw with debitura replay.'),
     'transactions_of_unknown_case': ('consistency', 'warn', 'transactions', 'Transactions whose case is not listed',
         'See attribution_gaps.'),
@@ -102,11 +102,13 @@ duplicates as (
 ),
 
 versions as (
-    {%- for resource in ['clients', 'cases', 'transactions'] %}
-    select abs(
-        (select count(*) from {{ ref('stg_debitura__' ~ resource) }} where deleted_at is null)
-        - (select count(*) from {{ ref('stg_debitura__' ~ resource ~ '_history') }} where valid_to is null)
-    ) as rows_found
+    {%- for resource, key in [('clients', 'creditor_id'), ('cases', 'case_id'), ('transactions', 'transaction_id')] %}
+    select count(*) as rows_found
+    from {{ ref('stg_debitura__' ~ resource ~ '_history') }} as older
+    inner join {{ ref('stg_debitura__' ~ resource) }} as newest on newest.{{ key }} = older.{{ key }}
+    where older.valid_to is not null
+        and older.valid_from <> newest.changed_at
+        and (older.valid_to > newest.changed_at or older.valid_from > newest.changed_at)
     {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
