@@ -12,7 +12,7 @@ from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
 from debitura_pipeline.sync import SyncReport, sync
 from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.tables import current_columns, version_columns
+from debitura_pipeline.warehouse.tables import all_tables, version_columns
 from tests.support.sandbox import RunningSandbox
 
 PRIVACY_KEY = "a key for tests only 0123456789"
@@ -61,7 +61,7 @@ class Pipeline:
 
     def table(self, name: str, *, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of `raw.<name>` in a fixed order, every column but those."""
-        resource = name.removesuffix("_history")
-        columns = version_columns(TABLES[resource]) if resource != name else current_columns(TABLES[resource])
-        names = ", ".join(f'"{column}"' for column, _ in columns if column not in without)
+        known = {table: columns for schema, table, columns in all_tables() if schema == "raw"}
+        known |= {f"{resource}_history": version_columns(table) for resource, table in TABLES.items()}
+        names = ", ".join(f'"{column}"' for column, _ in known[name] if column not in without)
         return sorted(self.rows(f"SELECT {names} FROM raw.{name}"), key=repr)
