@@ -168,6 +168,10 @@ class _Link(asyncio.Protocol):
 
     # What the parser calls
 
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():  # a second answer to one request
+            self._is_kept = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
         self._has_end = self._has_end or name.lower() in (b"content-length", b"transfer-encoding")
@@ -187,5 +191,5 @@ class _Link(asyncio.Protocol):
             self._headers.clear()
             self._has_end = False
             return
-        self._is_kept = self._parser.should_keep_alive()
+        self._is_kept = self._is_kept and self._parser.should_keep_alive()
         self._settle()

@@ -289,6 +289,70 @@ def test_at_most_so_many_are_in_flight_on_as_many_connections() -> None:
     assert len(server.seen) == 30
 
 
+def chunked(body: bytes) -> bytes:
+    half = len(body) // 2
+    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:half], body[half:]))
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+        % len(BODY)
+        + BODY,
+        chunked(BODY),
+        b"HTTP/1.1 200 OK\r\n\r\n" + BODY,  # its end is that of the connection
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY,
+    ],
+    ids=["after an early one", "in chunks", "to the end of the connection", "of HTTP/1.0"],
+)
+def test_an_answer_is_understood_however_it_is_framed(answer: bytes) -> None:
+    page, _, client = against([raw(answer)], first_page)
+    assert page.body == BODY
+    assert client.stats.retries == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-Filler: %b\r\n" % (b"x" * 1_000) * 200,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n" + BODY,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["headers without end", "half a chunk", "another protocol", "no HTTP"],
+)
+def test_what_is_no_whole_answer_is_tried_again(answer: bytes) -> None:
+    page, server, client = against([raw(answer), GOOD], first_page)
+    assert page.body == BODY
+    assert (client.stats.retries, server.connections) == (1, 2)
+
+
+def test_more_than_was_asked_for_ends_the_connection() -> None:
+    """What follows an answer unasked would be taken for that to the next request."""
+    other = json.dumps(page_of("cases", [])).encode()
+    twice = b"".join(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body for body in (BODY, other))
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        writer.write(twice)
+        await writer.drain()
+        return True
+
+    async def ask(client: ApiClient) -> list[Page]:
+        return [await first_page(client) for _ in range(2)]
+
+    pages, server, _ = against([answer, GOOD], ask)
+    assert [page.body for page in pages] == [BODY, BODY]
+    assert server.connections == 2
+
+
+def test_of_an_error_whose_body_breaks_off_the_status_counts() -> None:
+    broken = raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{")
+    with pytest.raises(RefusedError, match="HTTP 403"):
+        against([broken], first_page)
+
+
 def test_cancelled_requests_give_their_places_back() -> None:
     async def run() -> Page:
         async with FaultServer([stall, stall, GOOD]) as server, client_of(server, Clockwork(), 2) as client:
