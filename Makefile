@@ -7,7 +7,7 @@ LEAGUE := .venv-league
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test dev lint format bench league lock clean
+.PHONY: help setup nightly test simulate dev lint format bench league lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -21,6 +21,10 @@ nightly: setup ## the main job once, a simulated night later each time unless th
 
 test: setup $(VENV)/.ready-dev ## every test, on real parts
 	@$(BIN)/python -m pytest $(ARGS)
+
+SEEDS ?= 20000
+simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20000), two at a time
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.ledger import Ledger
-from debitura_pipeline.extract.narrow import BUCKETS, differences, halves, is_worth_narrowing, less
+from debitura_pipeline.extract.narrow import BUCKETS, CENT, differences, halves, is_worth_narrowing, less
 from debitura_pipeline.extract.windows import Window
 
 
@@ -30,10 +30,11 @@ class Hunt:
 
     ask: Callable[[Window], Awaitable[Totals]]
     ledger: Ledger
+    least: int = CENT
 
     async def down(self, window: Window, stated: Totals, buckets: Collection[str] = BUCKETS) -> list[Quarry]:
         """What to read of `window`, of which the API states `stated`, so that no difference is left in `buckets`."""
-        found = [d for d in differences(stated, self.ledger.of(window)) if d.bucket in buckets]
+        found = [d for d in differences(stated, self.ledger.of(window), self.least) if d.bucket in buckets]
         narrowed = {d.bucket for d in found if is_worth_narrowing(d, window)}
         quarry = [Quarry(window, d.bucket, d.stated_rows) for d in found if d.bucket not in narrowed]
         parts = halves(window)
@@ -49,9 +50,9 @@ class Hunt:
         return quarry
 
 
-def expected_cost(window: Window, stated: Totals, ledger: Ledger) -> float:
+def expected_cost(window: Window, stated: Totals, ledger: Ledger, least: int = CENT) -> float:
     """Requests that hunting and reading this window's differences will take, as far as its totals tell."""
     return sum(
         d.cost_of_narrowing if is_worth_narrowing(d, window) else d.pages
-        for d in differences(stated, ledger.of(window))
+        for d in differences(stated, ledger.of(window), least)
     )

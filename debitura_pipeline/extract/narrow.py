@@ -7,7 +7,7 @@ Looking closer costs one request per halving: the other half is what the whole s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ LEAF_ROWS = 150  # a bucket this small is read rather than halved: halving on co
 READ_PER_CHANGE = 1.5  # pages read at the end of one narrowing, on average
 HOUR = timedelta(hours=1)
 CENT = SCALE // 100
+MOST_EXACT = 0.25
 CLOSED = "closed"  # the bucket of cases that are audited by count
 BUCKETS = {*STAGES, UNCLASSIFIED, CLOSED}
 
@@ -46,17 +47,36 @@ class Difference:
         return changes * (halvings + READ_PER_CHANGE)
 
 
-def differences(stated: Totals, ours: Mapping[str, Figure], cents: int = 1) -> list[Difference]:
-    """Buckets whose counts differ, or settled sums by so many cents. A bucket that the API did not state is not judged."""
+def differences(stated: Totals, ours: Mapping[str, Figure], least: int = CENT) -> list[Difference]:
+    """Buckets whose counts differ, or settled sums by `least` (in units of the ledger) or more.
+
+    A bucket that the API did not state is not judged.
+    """
     found = []
     for bucket, total in with_unclassified(stated).summary.items():
         if total.count is None or bucket not in BUCKETS:
             continue
         rows, usd = ours.get(bucket, NOTHING)
-        same_sum = bucket in FLOATING or total.usd is None or abs(total.usd * SCALE - usd) < CENT * cents
+        same_sum = bucket in FLOATING or total.usd is None or abs(total.usd * SCALE - usd) < least
         if total.count != rows or not same_sum:
             found.append(Difference(bucket, total.count, total.count - rows))
     return found
+
+
+def finest(pairs: Iterable[tuple[Totals, Mapping[str, Figure]]]) -> int:
+    """The least difference between sums that means a change, in units of the ledger.
+
+    A cent, since the API may round what it adds up. Where its sums equal ours to the last digit in a good part of the
+    buckets that have as many rows, it does not: then whatever differs was changed, be it by less than a cent.
+    """
+    alike = exact = 0
+    for stated, ours in pairs:
+        for bucket, total in stated.summary.items():
+            rows, usd = ours.get(bucket, NOTHING)
+            if bucket in STAGES and bucket not in FLOATING and rows and total.count == rows and total.usd is not None:
+                alike += 1
+                exact += total.usd * SCALE == usd
+    return 1 if exact >= MOST_EXACT * alike and exact else CENT
 
 
 def with_unclassified(stated: Totals) -> Totals:

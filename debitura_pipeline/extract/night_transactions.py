@@ -14,7 +14,7 @@ from debitura_pipeline.api.envelope import Total
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.hunt import Hunt, Quarry, expected_cost
 from debitura_pipeline.extract.ledger import Ledger
-from debitura_pipeline.extract.narrow import BUCKETS, differences, follows_dates
+from debitura_pipeline.extract.narrow import BUCKETS, CENT, differences, finest, follows_dates
 from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
 from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.turn import pages_of
@@ -57,16 +57,17 @@ class TransactionsNight(Night):
     async def look_closer(self, number: int) -> list[str]:
         if number > 1:
             await self._ask_months()
-        hunt = Hunt(self.ask, self.overlay.ledger())
+        ledger = self.overlay.ledger()
+        hunt = Hunt(self.ask, ledger, self._least(ledger))
         if self._is_deaf_to_dates():
-            hunt = Hunt(self._ask_paid, self.overlay.ledger())
+            hunt = Hunt(self._ask_paid, ledger)
             stated = dict(zip(self.stated, await asyncio.gather(*map(self._ask_paid, self.stated)), strict=True))
             walks = [hunt.down(window, totals, {PAID}) for window, totals in stated.items()]
         else:
             buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
             walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
-        self.is_still = not quarry
+        self.is_still = not any(differences(totals, ledger.of(window)) for window, totals in self.stated.items())
         if number == 1 and not self._is_deaf_to_dates():
             quarry += self._estimates(hunt.ledger)
         if number > 1 and self._is_deaf_to_dates():
@@ -80,7 +81,8 @@ class TransactionsNight(Night):
         Without totals by date nothing finds a paid row whose fee was edited, but its turn: counts alone decide then.
         """
         # Where no window differs, what less than a cent in each adds up to is nothing that another round would find.
-        found = differences(closing, ledger.of(EVERYTHING), cents=len(self.stated) if self.is_still else 1)
+        least = CENT * (len(self.stated) if self.is_still else 1)
+        found = differences(closing, ledger.of(EVERYTHING), least)
         if self._is_deaf_to_dates():
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
         return closing.count == self.overlay.count() and not found
@@ -89,7 +91,7 @@ class TransactionsNight(Night):
         await self._ask_months()
         ledger = self.overlay.ledger()
         walks = sum(
-            expected_cost(window, totals, ledger)
+            expected_cost(window, totals, ledger, self._least(ledger))
             for window, totals in self.stated.items()
             if not self._is_deaf_to_dates()
         )
@@ -106,6 +108,9 @@ class TransactionsNight(Night):
         windows = self.months()
         self.stated = dict(zip(windows, await self.ask_all(windows), strict=True))
         self.everything = await self.reader.totals(Slice(EVERYTHING))
+
+    def _least(self, ledger: Ledger) -> int:
+        return finest((totals, ledger.of(window)) for window, totals in self.stated.items())
 
     def _is_deaf_to_dates(self) -> bool:
         return not all(follows_dates(totals, self.everything) for totals in self.stated.values())

@@ -22,8 +22,9 @@ from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
 from debitura_pipeline.warehouse.tables import Columns
 
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
-# with the first parameter) and what DuckDB does not count add up to 250 MiB: a merge then stays below 500 MiB.
-MEMORY_LIMIT = "208MiB"
+# with the first parameter) and what DuckDB does not count add up to 250 MiB more.
+MEMORY_LIMIT = "96MiB"
+MEMORY_LIMIT_OF_TWO = "208MiB"
 # For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
 MEMORY_LIMIT_AT_NEED = "1GiB"
 # Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
@@ -41,6 +42,7 @@ class DuckDbWarehouse(SqlWarehouse):
         self._connection = connection
         self._spill = spill
         self._failed = False
+        self._is_at_need = False
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
@@ -130,7 +132,10 @@ class DuckDbWarehouse(SqlWarehouse):
         """
         key = quoted(table.key)
         total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
-        self.run(f"SET threads = {2 if total > ROWS_FOR_TWO_THREADS else 1}")
+        is_large = total > ROWS_FOR_TWO_THREADS
+        self.run(f"SET threads = {2 if is_large else 1}")
+        if is_large and not self._is_at_need:
+            self.run(f"SET memory_limit = '{MEMORY_LIMIT_OF_TWO}'")
         self.run(
             f"""CREATE TEMPORARY TABLE merge_repeats AS
             SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM landed
@@ -157,6 +162,7 @@ class DuckDbWarehouse(SqlWarehouse):
             if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
                 raise
         self._run_bare(f"SET memory_limit = '{MEMORY_LIMIT_AT_NEED}'")
+        self._is_at_need = True
         return work()
 
     def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
