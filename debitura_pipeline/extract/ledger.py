@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from debitura_pipeline.extract.windows import Window
 
@@ -46,6 +47,21 @@ class Ledger:
         for at, bucket, rows, usd in counted:
             by_bucket.setdefault(bucket, []).append((_hour(at), rows, int(usd * SCALE)))
         self._buckets = {bucket: _running(entries) for bucket, entries in by_bucket.items()}
+
+    @classmethod
+    def of_columns(cls, counted: pa.Table) -> Ledger:
+        """From columns `hour` (hours since 1970, ascending within a bucket), `bucket`, `counted`, `usd` (1/10,000), each hour
+        and bucket once. Five years have hundreds of thousands of entries: none becomes a Python object."""
+        ledger = cls(())
+        hours, rows, usd = (counted[name].to_numpy() for name in ("hour", "counted", "usd"))
+        encoded = counted["bucket"].combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        codes = encoded.indices.to_numpy()
+        for code, bucket in enumerate(encoded.dictionary.to_pylist()):
+            here = codes == code
+            ledger._buckets[bucket] = _Running(hours[here], rows[here].cumsum(), usd[here].cumsum())
+        return ledger
 
     def of(self, window: Window) -> Mapping[str, Figure]:
         """Rows and USD per bucket within `window`, its end not included; buckets without rows are left out."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 
-from debitura_pipeline.extract.ledger import Ledger
+from debitura_pipeline.extract.ledger import HOUR_S, SCALE, Ledger
 from debitura_pipeline.extract.stages import stage_sql
 from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.landing.contract import TABLES
@@ -119,11 +118,12 @@ class Overlay:
         Rows without a date count in no window.
         """
         bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
-        rows = self._run(
-            f"SELECT date_trunc('hour', dated), {bucket}, count(*), coalesce(sum(usd), 0) FROM ({self._now()}) "
-            "WHERE dated IS NOT NULL GROUP BY ALL"
-        ).fetchall()
-        return Ledger((at.astimezone(UTC), bucket, count, Decimal(usd)) for at, bucket, count, usd in rows)
+        counted = self._run(
+            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, count(*) AS counted, "
+            f"CAST(coalesce(sum(usd), 0) * {SCALE} AS BIGINT) AS usd FROM ({self._now()}) "
+            "WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
+        )
+        return Ledger.of_columns(counted.to_arrow_table())
 
     def count(self) -> int:
         """Rows of the state as it now stands, those without a date included."""
