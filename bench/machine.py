@@ -35,6 +35,20 @@ class Cost:
     peak_mib: float
 
 
+# Linux counts the memory of the process that starts another one as that one's, up to the moment when it becomes the
+# program. This one may hold gigabytes of a comparison, hence a small one in between.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+began = time.monotonic()
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+with open(sys.argv[1], "w") as file:
+    json.dump([time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / unit], file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 @contextmanager
 def sandbox(*options: str, is_limited: bool = False) -> Iterator[str]:
     """A sandbox of its own process on a free loopback port, without rate limits if not said otherwise; its address."""
@@ -81,18 +95,16 @@ def run(command: Sequence[str], env: dict[str, str]) -> Cost:
 
 def measure(command: Sequence[str], env: dict[str, str]) -> tuple[Cost, Any]:
     """Run `command` to its end; its cost, and the JSON of its last line of output (None where there is none)."""
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as output:
-        with subprocess.Popen(command, env={**os.environ, **env}, stdout=output) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.monotonic() - began
+    with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile() as usage:
+        ended = subprocess.run(
+            [sys.executable, "-S", "-c", LAUNCHER, usage.name, *command],
+            env={**os.environ, **env}, stdout=output, check=False,
+        )  # fmt: skip
         output.seek(0)
         lines = output.read().splitlines()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-    cost = Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+        cost = Cost(*json.load(usage)) if ended.returncode == 0 else None
+    if cost is None:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}")
     return cost, json.loads(lines[-1]) if lines and lines[-1].startswith(b"{") else None
 
 

@@ -143,10 +143,11 @@ class Night(ABC):
     async def settle_by_hours(self, rows: Sequence[Missing]) -> None:
         """Rows that left a bucket and turned up in none: read the hours that they stood in whole, or the day if shorter."""
         windows: set[Window] = set()
+        ledger = self.overlay.ledger() if rows else None
         for day in {_floor(row.at, DAY) for row in rows}:
             hours = {_floor(row.at, HOUR) for row in rows if _floor(row.at, DAY) == day}
             whole = Window(day, day + DAY)
-            pages = pages_of(self.overlay.ledger().rows(whole))
+            pages = pages_of(ledger.rows(whole)) if ledger is not None else 0
             windows |= {whole} if pages <= len(hours) else {Window(hour, hour + HOUR) for hour in hours}
         ordered = sorted(windows, key=lambda window: window.name)
         await self.take([Slice(window) for window in ordered])
