@@ -14,7 +14,6 @@ from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.narrow import BUCKETS, CENT, differences, halves, is_worth_narrowing, less
 from debitura_pipeline.extract.windows import Window
 
-
 # Changes next to each other share halvings and pages: measured over nights of 100,000 to 1,000,000 cases, 0.63 to 0.72
 # of what each would cost alone.
 SHARED = 0.7
