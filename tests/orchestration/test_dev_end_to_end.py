@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
@@ -21,6 +22,7 @@ from debitura_pipeline.orchestration.dev import free_port
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
 from tests.orchestration.conftest import Pointed
+from tests.support.postgres import Database
 from tests.support.sandbox import ROOT, RunningSandbox
 
 T = TypeVar("T")
@@ -75,10 +77,20 @@ def descendants(pid: int) -> set[int]:
         return set()
 
 
+@pytest.fixture(params=["files", "postgres"])
+def instance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database | None:
+    """Where Dagster keeps runs, events and schedules: in its home, or in a database."""
+    if request.param == "files":
+        return None
+    database: Database = request.getfixturevalue("postgres")
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", database.url)
+    return database
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_running(
-    sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed, tmp_path: Path
+    sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed, tmp_path: Path, instance: Database | None
 ) -> None:
     """What `make dev` promises; without it every new client waits for somebody to press a button."""
     import psutil
@@ -112,6 +124,11 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
     told = log.read_text()
     assert f"http://127.0.0.1:{port}" in told
     assert sandbox.key not in told
+    if instance is not None:
+        with psycopg.connect(instance.url) as connection:
+            finished = connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone()
+        assert finished is not None and finished[0] > 0
+        assert not list(settings.dagster_home.rglob("*.db"))
     for path in settings.dagster_home.rglob("*"):
         if path.is_file():
             assert sandbox.key.encode() not in path.read_bytes(), path
