@@ -96,6 +96,9 @@ class Session:
             else:
                 reports.append(await self._read_beside_merge(reading, landed, allow_shrink))
             landed = reading
+            if name == "clients":  # few rows, and what their records say is asked for before cases are read
+                reports.append(self._merge(reading, allow_shrink))
+                landed = None
         if landed is not None:
             reports.append(self._merge(landed, allow_shrink, with_clients="transactions" in names))
         return reports
