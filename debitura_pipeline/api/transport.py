@@ -18,6 +18,7 @@ from debitura_pipeline.api import wire
 
 KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
 MAX_HEAD_BYTES = 64 * 1024
+NEXT_ADDRESS_S = 0.25  # a host's second address is tried when the first one is silent for so long
 FIRST_FINAL_STATUS = 200
 
 
@@ -50,8 +51,9 @@ class Connection(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def aclose(self) -> None:
+        """At once: nothing is under way, and over TLS a polite close may wait longer than the event loop lives."""
         if self._link is not None:
-            self._link.close()
+            self._link.abort()
         self._link = None
 
     async def _open(self, url: httpx.URL, timeout_s: float) -> _Link:
@@ -60,7 +62,12 @@ class Connection(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(timeout_s):
                 _, link = await loop.create_connection(
-                    _Link, url.host, port, ssl=self._tls, server_hostname=url.host if self._tls else None
+                    _Link,
+                    url.host,
+                    port,
+                    ssl=self._tls,
+                    server_hostname=url.host if self._tls else None,
+                    happy_eyeballs_delay=NEXT_ADDRESS_S,
                 )
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
@@ -89,10 +96,6 @@ class _Link(asyncio.Protocol):
     def is_usable(self) -> bool:
         is_open = self._is_kept and self._transport is not None and not self._transport.is_closing()
         return is_open and self._loop.time() - self._heard_at < KEEPALIVE_S
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -173,6 +176,8 @@ class _Link(asyncio.Protocol):
             self._is_kept = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_body:  # a trailer, or the header of an answer that nobody asked for
+            return
         self._headers.append((name, value))
         self._has_end = self._has_end or name.lower() in (b"content-length", b"transfer-encoding")
 

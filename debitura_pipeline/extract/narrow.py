@@ -73,7 +73,9 @@ def finest(pairs: Iterable[tuple[Totals, Mapping[str, Figure]]]) -> int:
     for stated, ours in pairs:
         for bucket, total in stated.summary.items():
             rows, usd = ours.get(bucket, NOTHING)
-            if bucket in STAGES and bucket not in FLOATING and rows and total.count == rows and total.usd is not None:
+            if bucket not in STAGES or bucket in FLOATING or total.usd is None:
+                continue
+            if rows and total.count == rows and usd % CENT:  # whole cents look the same when rounded
                 alike += 1
                 exact += total.usd * SCALE == usd
     return 1 if exact >= MOST_EXACT * alike and exact else CENT

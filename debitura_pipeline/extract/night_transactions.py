@@ -59,15 +59,15 @@ class TransactionsNight(Night):
             await self._ask_months()
         ledger = self.overlay.ledger()
         hunt = Hunt(self.ask, ledger, self._least(ledger))
+        buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
         if self._is_deaf_to_dates():
             hunt = Hunt(self._ask_paid, ledger)
             stated = dict(zip(self.stated, await asyncio.gather(*map(self._ask_paid, self.stated)), strict=True))
             walks = [hunt.down(window, totals, {PAID}) for window, totals in stated.items()]
         else:
-            buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
             walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
-        self.is_still = not any(differences(totals, ledger.of(window)) for window, totals in self.stated.items())
+        self.is_still = not quarry if self._is_deaf_to_dates() else self._holds_to_the_cent(ledger, buckets)
         if number == 1 and not self._is_deaf_to_dates():
             quarry += self._estimates(hunt.ledger)
         if number > 1 and self._is_deaf_to_dates():
@@ -108,6 +108,10 @@ class TransactionsNight(Night):
         windows = self.months()
         self.stated = dict(zip(windows, await self.ask_all(windows), strict=True))
         self.everything = await self.reader.totals(Slice(EVERYTHING))
+
+    def _holds_to_the_cent(self, ledger: Ledger, buckets: set[str]) -> bool:
+        found = (differences(totals, ledger.of(window)) for window, totals in self.stated.items())
+        return not any(difference.bucket in buckets for of_window in found for difference in of_window)
 
     def _least(self, ledger: Ledger) -> int:
         return finest((totals, ledger.of(window)) for window, totals in self.stated.items())

@@ -90,7 +90,12 @@ class Session:
         reports: list[SyncReport] = []
         landed: Reading | None = None
         for name in names:
-            reading = self._prepare(name, tenant, full)
+            try:
+                reading = self._prepare(name, tenant, full)
+            except DebituraError:
+                if landed is not None:
+                    self._merge(landed, allow_shrink)
+                raise
             if landed is None:
                 await self._read(reading)
             else:
@@ -108,9 +113,14 @@ class Session:
         merging = asyncio.create_task(asyncio.to_thread(self._merge, landed, allow_shrink))
         try:
             await self._read(reading, merging)
-        finally:
+        except BaseException:
             await asyncio.wait([merging])
-        return merging.result()
+            if not merging.cancelled() and (error := merging.exception()) is not None:
+                # One error is raised, the other told; not with its traceback, which may quote a row.
+                what = str(error) if isinstance(error, DebituraError) else type(error).__name__
+                log.warning("merging %s failed, too: %s", landed.resource, what)
+            raise
+        return await asyncio.shield(merging)
 
     async def _read(self, reading: Reading, merging: asyncio.Task[SyncReport] | None = None) -> None:
         """Land and prove. A failure is noted in the warehouse, once nobody else has it open."""
@@ -251,7 +261,7 @@ class Session:
         """Best effort: the error itself is what the caller has to see."""
         try:
             with open_warehouse(self.settings) as warehouse:
-                begin = folder.begin
+                begin, end = folder.begin, folder.end or {}
                 failed = FailedSync(
                     sync_id=begin["sync_id"],
                     resource=begin["resource"],
@@ -260,8 +270,8 @@ class Session:
                     started_at=folder.instant("at"),
                     finished_at=self.now(),
                     upper_bound=folder.instant("upper_bound"),
-                    requests=self.client.stats.requests - self._requests,
-                    retries=self.client.stats.retries - self._retries,
+                    requests=end.get("requests", self.client.stats.requests - self._requests),
+                    retries=end.get("retries", self.client.stats.retries - self._retries),
                     rows_read=sum(line["rows"] for line in folder.of("window")),
                 )
                 warehouse.record_failure(failed, str(error))

@@ -6,7 +6,7 @@ here. dbt owns the other schemas.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 
 from debitura_pipeline.landing.contract import META, TABLES, VALIDITY, Table
 
@@ -143,19 +143,24 @@ def create_statements(existing: Collection[tuple[str, str, str]] = ()) -> Iterat
     No table has a primary key: an index of millions of ids costs more memory than a merge may use, and the merge
     itself writes each key once and checks that it did.
     """
-    there = set(existing)
+    old = [resource for resource, table in TABLES.items() if _is_whole_history(resource, table.key, existing)]
+    for resource in old:
+        yield f'ALTER TABLE raw."{resource}_history" RENAME TO "{resource}{SUPERSEDED}"'
+    existing = [_renamed(found, old) for found in existing]
+    yield from _create_tables(set(existing))
+    for resource, table in TABLES.items():
+        shown = [column for schema, name, column in existing if (schema, name) == ("raw", f"{resource}_history")]
+        missing = [column for column, _ in version_columns(table) if column not in shown]
+        if missing:
+            yield _history_view(resource, [*shown, *missing])
+    for resource in old:  # after the columns: DuckDB does not add one to a table that its transaction has written
+        yield _keep_superseded(resource, TABLES[resource].key)
+
+
+def _create_tables(there: Container[tuple[str, str, str]]) -> Iterator[str]:
     for schema in SCHEMAS:
         if not any((schema, name, columns[0][0]) in there for _, name, columns in all_tables()):
             yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
-    for resource, table in TABLES.items():
-        if ("raw", f"{resource}_history", table.key) in there and (
-            "raw",
-            resource + SUPERSEDED,
-            table.key,
-        ) not in there:
-            yield from _part_history(resource, table.key)
-            existing = [found for found in existing if found[:2] != ("raw", f"{resource}_history")]
-            there |= {("raw", resource + SUPERSEDED, column) for column, _ in version_columns(table)}
     for schema, name, columns in all_tables():
         if (schema, name, columns[0][0]) not in there:
             body = ", ".join(f'"{column}" {sql_type}' for column, sql_type in columns)
@@ -164,17 +169,24 @@ def create_statements(existing: Collection[tuple[str, str, str]] = ()) -> Iterat
             for column, sql_type in columns:
                 if (schema, name, column) not in there:
                     yield f'ALTER TABLE {schema}."{name}" ADD COLUMN "{column}" {sql_type}'
-    for resource, table in TABLES.items():
-        shown = [column for schema, name, column in existing if (schema, name) == ("raw", f"{resource}_history")]
-        missing = [column for column, _ in version_columns(table) if column not in shown]
-        if missing:
-            yield _history_view(resource, [*shown, *missing])
 
 
-def _part_history(resource: str, key: str) -> Iterator[str]:
-    """A history that was a table with every version: those that stand in the current table too go, the others stay."""
-    yield f'ALTER TABLE raw."{resource}_history" RENAME TO "{resource}{SUPERSEDED}"'
-    yield (
+def _is_whole_history(resource: str, key: str, existing: Collection[tuple[str, str, str]]) -> bool:
+    """Whether `raw.<resource>_history` is a table with every version, as it once was."""
+    return ("raw", f"{resource}_history", key) in existing and ("raw", resource + SUPERSEDED, key) not in existing
+
+
+def _renamed(found: tuple[str, str, str], old: Sequence[str]) -> tuple[str, str, str]:
+    schema, name, column = found
+    resource = name.removesuffix("_history")
+    return (
+        (schema, resource + SUPERSEDED, column) if schema == "raw" and resource != name and resource in old else found
+    )
+
+
+def _keep_superseded(resource: str, key: str) -> str:
+    """Of a history that was a table with every version: those that stand in the current table too go, the others stay."""
+    return (
         f'DELETE FROM raw."{resource}{SUPERSEDED}" AS h WHERE EXISTS (SELECT 1 FROM raw."{resource}" AS c '
         f'WHERE c."{key}" = h."{key}" AND c._changed_at = h._valid_from)'
     )

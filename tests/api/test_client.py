@@ -347,6 +347,15 @@ def test_more_than_was_asked_for_ends_the_connection() -> None:
     assert server.connections == 2
 
 
+def test_headers_of_a_stray_answer_or_of_a_trailer_are_nobody_s() -> None:
+    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{}"
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    trailer = chunked(BODY).removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
+    for answer in (raw(first + stray), raw(trailer)):
+        page, _, client = against([answer], first_page)
+        assert (page.body, client.stats.retries) == (BODY, 0)
+
+
 def test_of_an_error_whose_body_breaks_off_the_status_counts() -> None:
     broken = raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{")
     with pytest.raises(RefusedError, match="HTTP 403"):
