@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.history import Options
 from tests.simulation.many import Result, play_many
 
-HISTORIES = 500  # three minutes; `make simulate SEEDS=2000` plays for a quarter of an hour
+HISTORIES = 250  # a minute and a half; `make simulate SEEDS=2000` plays for a quarter of an hour
 PROCESSES = 2
 # Shares that are allowed, of syncs; what is measured is printed with `-s` and stands some way below.
 MOST_UNPROVEN, MOST_GIVEN_UP, MOST_MASKED = 0.02, 0.002, 0.02
