@@ -74,8 +74,19 @@ async def batches(
 
 
 def flatten(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Texts as pandas' own: of a column of objects without a value DuckDB would make numbers."""
     frame = pd.json_normalize(rows)
-    return frame.drop(columns=[name for name in PERSONAL if name in frame])
+    frame = frame.drop(columns=[name for name in PERSONAL if name in frame])
+    return frame.astype(dict.fromkeys(frame.select_dtypes(object), "string"))
+
+
+def insert(database: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+    """Rows of one batch; a nested object that no batch before had brings columns of its own."""
+    known = {row[0] for row in database.execute(f"DESCRIBE {name}").fetchall()}
+    for column, kind in database.execute("SELECT column_name, column_type FROM (DESCRIBE frame)").fetchall():
+        if column not in known:
+            database.execute(f'ALTER TABLE {name} ADD COLUMN "{column}" {kind}')
+    database.execute(f"INSERT INTO {name} BY NAME SELECT * FROM frame")
 
 
 async def load(options: argparse.Namespace) -> None:
@@ -101,7 +112,7 @@ async def load(options: argparse.Namespace) -> None:
                     else:
                         if is_nightly:
                             database.execute(f'DELETE FROM {name} WHERE "{key}" IN (SELECT "{key}" FROM frame)')
-                        database.execute(f"INSERT INTO {name} BY NAME SELECT * FROM frame")
+                        insert(database, name, frame)
 
 
 def main() -> None:

@@ -61,8 +61,8 @@ class Profile:
         world = WorldOptions(
             seed=number,
             clients=3,
-            cases=dice.choice((12, 20, 30)),
-            transactions=dice.choice((15, 30, 50)),
+            cases=dice.choice((10, 16, 25)),
+            transactions=dice.choice((12, 25, 40)),
             years=1,
             mode=codes.CONFIRMED_PIPELINE if number % 3 == 0 else codes.PAY_WHEN_PAID,
             summary_ignores_dates=number % 5 == 4,
@@ -92,9 +92,9 @@ class Options:
             Profile.of(dice.randrange(PROFILES)),
             small_requests=dice.choice((1, 1, 1, 1, 200)),
             unrest=dice.choice((0.0, 0.01, 0.03, 0.1)),
-            is_restless_from_the_start=dice.random() < 0.2,
+            is_restless_from_the_start=dice.random() < 0.12,
             nights=dice.choice((1, 1, 1, 1, 2)),
-            has_quiet_end=dice.random() < 0.1,
+            has_quiet_end=dice.random() < 0.05,
         )
 
     @property

@@ -7,15 +7,17 @@ of a warehouse is answered by the same SQL as there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
+from tests.simulation.shelf import landed_at
 
 TABLE_NAMES = (*(f"raw.{resource}" for resource in TABLES), "ops.syncs")
 SYNCS = "resource VARCHAR, mode VARCHAR, status VARCHAR, upper_bound TIMESTAMPTZ"
@@ -39,34 +41,34 @@ class SketchWarehouse:
             self._own.execute(f"CREATE OR REPLACE TABLE raw.{table.resource} ({columns}, {more})")
         self._own.execute(f"CREATE OR REPLACE TABLE ops.syncs ({SYNCS})")
 
-    def tables(self) -> dict[str, Any]:
-        """All rows, in a form that `fill` takes."""
-        return {name: self._own.execute(f"SELECT * FROM {name}").to_arrow_table() for name in TABLE_NAMES}
+    def keep(self, name: str) -> None:
+        """Set all rows aside under `name`."""
+        self._own.execute(f"CREATE SCHEMA {name}")
+        for table in TABLE_NAMES:
+            self._own.execute(f"CREATE TABLE {_kept(name, table)} AS FROM {table}")
 
-    def fill(self, tables: Mapping[str, Any]) -> None:
-        for name, rows in tables.items():
-            self._own.register("kept", rows)
-            self._own.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM kept")
-            self._own.unregister("kept")
+    def resume(self, name: str) -> None:
+        """The rows that were set aside under `name`, and no others."""
+        for table in TABLE_NAMES:
+            self._own.execute(f"DELETE FROM {table}; INSERT INTO {table} FROM {_kept(name, table)}")
 
     def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
         """The newest reading of each key; of the rest, what the reading does not say is gone."""
         assert allow_shrink
         assert not landed.bad
         table, name = TABLES[landed.resource], f"raw.{landed.resource}"
-        columns = ", ".join(f'"{column.name}"' for column in table.columns)
-        self._own.execute(f"CREATE OR REPLACE TEMP TABLE shown AS SELECT {columns}, _verified_at FROM {name} LIMIT 0")
-        if landed.files:
-            files = ", ".join(f"'{path}'" for path in landed.files)
-            latest = f"QUALIFY row_number() OVER (PARTITION BY {table.key} ORDER BY _seq DESC) = 1"
-            self._own.execute(
-                f"INSERT INTO shown SELECT {columns}, ? FROM read_parquet([{files}]) {latest}", [landed.at]
-            )
-        gone, values = "true", []
+        shown = _latest(landed.files, table.key)
+        keys = shown[table.key].to_pylist() if shown is not None else []
         if landed.absent.kind == "keys":
-            gone, values = f"{table.key} IN (SELECT unnest(?))", [list(landed.absent.keys)]
-        self._own.execute(f"DELETE FROM {name} WHERE {gone} OR {table.key} IN (SELECT {table.key} FROM shown)", values)
-        self._own.execute(f"INSERT INTO {name} SELECT *, NULL FROM shown")
+            gone = [*keys, *landed.absent.keys]
+            self._own.execute(f"DELETE FROM {name} WHERE {table.key} IN (SELECT unnest(?))", [gone])
+        else:
+            self._own.execute(f"DELETE FROM {name}")
+        if shown is not None:
+            columns = ", ".join(f'"{column.name}"' for column in table.columns)
+            self._own.register("shown", shown)
+            self._own.execute(f"INSERT INTO {name} SELECT {columns}, ?, NULL FROM shown", [landed.at])
+            self._own.unregister("shown")
         done = [landed.resource, landed.mode, landed.upper_bound]
         self._own.execute("INSERT INTO ops.syncs VALUES (?, ?, 'done', ?)", done)
         return MergeCounts(0, 0, 0, 0, 0)
@@ -85,3 +87,16 @@ class SketchWarehouse:
 
     def close(self) -> None:
         self._own.close()
+
+
+def _latest(files: Sequence[Path], key: str) -> pa.Table | None:
+    """Each key's row of its last reading; files come in the order of their readings."""
+    if not files:
+        return None
+    rows = pa.concat_tables([landed_at(file)[0] for file in files])
+    last = {row_key: place for place, row_key in enumerate(rows[key].to_pylist())}
+    return rows.take(list(last.values()))
+
+
+def _kept(name: str, table: str) -> str:
+    return f"{name}.{table.partition('.')[2]}"

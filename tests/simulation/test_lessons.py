@@ -19,6 +19,7 @@ from tests.simulation.workshop import Workshop
 CENT, USD = 100, CURRENCIES.index("USD")
 SETTLED = (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID)
 DECEMBER = to_us(datetime(2025, 12, 2, 1, tzinfo=UTC))
+TRANSACTIONS = 50
 FIRST_HALF, SECOND_HALF = 24, 40  # rows of the 14th and the 22nd; the first days are those whose turn comes first
 PAGE_ROWS, WINDOW_ROWS = 3, 20
 QUIET = 4_711  # a seed; these tests order every move themselves
@@ -37,9 +38,10 @@ def begun(workshop: Workshop, profile: int = HEARING) -> History:
 
     All transactions are in USD, so that rates do not matter, paid, and of one month: two a day, in the order of their rows.
     """
+    chosen = Profile.of(profile)
     options = replace(
         Options.of(QUIET),
-        profile=replace(Profile.of(profile), page_rows=PAGE_ROWS),
+        profile=replace(chosen, page_rows=PAGE_ROWS, world=replace(chosen.world, transactions=TRANSACTIONS)),
         small_requests=1,
         unrest=0.0,
         is_restless_from_the_start=True,

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +27,17 @@ from debitura_pipeline.landing import row_hash
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.sync import session, upkeep
+from debitura_pipeline.sync import land, session, upkeep
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 from debitura_pipeline.warehouse.tables import all_tables
+from tests.simulation.plain_overlay import PlainOverlay, TwinOverlay
+from tests.simulation.shelf import clear_shelf, shelved
 from tests.simulation.sketch import SketchWarehouse
 from tests.simulation.world import KEY
 from tests.support.pipeline import PRIVACY_KEY
 
 MEMORY = Path("/dev/shm")
-KEPT_SHAPES = 1_000
+KEPT_SHAPES = 4_000
 COMPARED = {name: getattr(session, name) for name in ("control_totals", "per_client_totals")}
 PAGE_MODULES = (read, turn, narrow)  # each has the page's size under this name
 PAGE_ROWS = "PAGE_ROWS"
@@ -114,9 +116,9 @@ def md5_of(_: object, texts: pa.Array) -> pa.Array:
 
 @dataclass(frozen=True)
 class Start:
-    """What a first sync left: the sketch's tables, and the world's clock and count of requests."""
+    """What a first sync left: rows that the sketch keeps under `name`, and the world's clock and count of requests."""
 
-    tables: Mapping[str, Any]
+    name: str
     seconds: float
     requests: int
 
@@ -140,6 +142,7 @@ class Workshop:
             patch.setattr(module, "open_warehouse", self._open)
         patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
         patch.setattr(row_hash, "_md5", md5_of)
+        patch.setattr(Shaped, "write", shelved(Shaped.write))
         engines = Engines()
         for module in (overlay, prove):
             patch.setattr(module, "duckdb", engines)
@@ -157,8 +160,10 @@ class Workshop:
     def settle_in(self, refresh_days: int, *, is_real: bool) -> Settings:
         """An empty warehouse, the real one or the sketch, and an empty folder."""
         shutil.rmtree(self._root / "data", ignore_errors=True)
+        clear_shelf()
         self.warehouse = self._real if is_real else self._sketch
         self.warehouse.empty()
+        self._patch.setattr(land, "Overlay", TwinOverlay if is_real else PlainOverlay)
         for name, own in COMPARED.items():  # the sketch keeps no control totals
             self._patch.setattr(session, name, own if is_real else lambda *_: [])
         return load_settings(
@@ -170,10 +175,12 @@ class Workshop:
         )
 
     def keep(self, seconds: float, requests: int) -> Start:
-        return Start(self._sketch.tables(), seconds, requests)
+        name = f"start_{len(self.starts)}"
+        self._sketch.keep(name)
+        return Start(name, seconds, requests)
 
     def resume(self, start: Start) -> None:
-        self._sketch.fill(start.tables)
+        self._sketch.resume(start.name)
 
     @contextmanager
     def sizes(self, page_rows: int, window_rows: int) -> Iterator[None]:

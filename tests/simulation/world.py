@@ -29,6 +29,8 @@ KEY = PRIVACY_KEY.encode()
 SECONDS_PER_REQUEST = 0.05
 SQUEEZED = 3
 DATED = {"clients": ("linked",), "cases": ("created", "started", "finished"), "transactions": ("date", "paid")}
+# The same options begin with the same rows, none of which is ever changed.
+_FIRST_ROWS: dict[WorldOptions, dict[str, Rows]] = {}
 sandbox_world.Exchange = lru_cache(Exchange)  # type: ignore[misc,assignment]  # ten years of rates: the same for every history
 
 
@@ -85,7 +87,11 @@ class SimWorld:
         self.rows: dict[str, Rows] = {resource: {} for resource in RESOURCES}
         self._watched: dict[str, Moments] = {}
         self._begins: str | None = None
-        self.refresh()
+        if options in _FIRST_ROWS:
+            self.rows = {resource: dict(rows) for resource, rows in _FIRST_ROWS[options].items()}
+        else:
+            self.refresh()
+            _FIRST_ROWS[options] = {resource: dict(rows) for resource, rows in self.rows.items()}
 
     @property
     def world(self) -> World:
