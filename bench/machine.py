@@ -28,7 +28,7 @@ KEY = "sandbox-key"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of a process took. Memory in MiB; Linux reports it in KiB, macOS in bytes."""
+    """What one run of a process took, with those that it started. Memory in MiB; Linux reports it in KiB, macOS in bytes."""
 
     wall_s: float
     cpu_s: float
@@ -36,15 +36,41 @@ class Cost:
 
 
 # Linux counts the memory of the process that starts another one as that one's, up to the moment when it becomes the
-# program. This one may hold gigabytes of a comparison, hence a small one in between.
+# program. This one may hold gigabytes of a comparison, hence a small one in between. Where the program has others work
+# for it, what they hold together counts: each page of memory once, looked up four times a second.
 LAUNCHER = """
-import json, os, subprocess, sys, time
+import glob, json, os, subprocess, sys, threading, time
+
+def family(pid):
+    yield pid
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        with open(path) as file:
+            for child in file.read().split():
+                yield from family(int(child))
+
+def held_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+
+def watch(pid):
+    global together
+    while not ended.wait(0.25):
+        try:
+            pids = list(family(pid))
+            together = max(together, sum(map(held_kib, pids)) if len(pids) > 1 else 0)
+        except (OSError, StopIteration):  # one of them is just coming or going
+            pass
+
+together, ended = 0, threading.Event()
 began = time.monotonic()
 process = subprocess.Popen(sys.argv[2:])
+threading.Thread(target=watch, args=(process.pid,), daemon=True).start()
 _, status, used = os.wait4(process.pid, 0)
+wall = time.monotonic() - began
+ended.set()
 unit = 1024 * 1024 if sys.platform == "darwin" else 1024
 with open(sys.argv[1], "w") as file:
-    json.dump([time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / unit], file)
+    json.dump([wall, used.ru_utime + used.ru_stime, max(used.ru_maxrss / unit, together / 1024)], file)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -89,7 +90,9 @@ def full_load(contestants: Sequence[Contestant], runs: int, cases: int, *latency
 
 
 def _run(contestant: Contestant, address: str, folder: Path, *, is_full: bool) -> machine.Cost:
-    return machine.run(contestant.command(address, folder, is_full=is_full), contestant.environment(address, folder))
+    cost = machine.run(contestant.command(address, folder, is_full=is_full), contestant.environment(address, folder))
+    print(f"{contestant.name}: {cost.wall_s:.1f} s, {cost.cpu_s:.1f} s CPU, {cost.peak_mib:.0f} MiB", file=sys.stderr)
+    return cost
 
 
 def _words(costs: Sequence[machine.Cost]) -> str:

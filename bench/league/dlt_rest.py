@@ -2,7 +2,9 @@
 
 Runs in the peers' environment, imports nothing of the project. The settings and why: resources extracted side by side
 (`parallelized`), the API's largest pages, large buffers and files of a size that lets both cores normalise, Parquet for
-the loader, no child tables, telemetry off. `full` replaces the tables; `nightly` merges by primary key from where the
+the loader, no child tables, types of amounts said beforehand, telemetry off.
+
+`full` replaces the tables; `nightly` merges by primary key from where the
 last run's dates ended, less a lag of 30 days, as its guide to incremental loading has it where rows change later.
 
 `--cut` goes further than the documentation: each long listing as so many resources of one date range each, into one table,
@@ -36,6 +38,22 @@ LISTINGS = {
     "cases": ("cases", "cases", "id", "dateCreated", "FromDate", "DateCreated:asc"),
     "transactions": ("reporting/transactions", "data", "transactionId", "date", "FromDate", "collectionDate:asc"),
 }
+# Said beforehand, or a first amount without a fraction makes a column of integers, and the others go into a second one.
+_EARNED = (
+    "debitura_revenue",
+    "debitura_revenue_usd",
+    "referral_fee_percentage",
+    "referral_fee_amount",
+    "referral_fee_amount_usd",
+)
+AMOUNTS = {
+    "clients": ("case_stats__earnings_usd",),
+    "cases": ("gross_amount", "remainder", "expected_referral_rate_percentage"),
+    "transactions": (
+        "case__original_amount", "payment__amount", *(f"earnings__{name}" for name in _EARNED),
+        "recognition__referral_fee_recognized_usd",
+    ),
+}  # fmt: skip
 PERSONAL = (
     ("client", "contacts"),
     ("users",),
@@ -82,6 +100,7 @@ def resource(name: str, mode: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": name, "endpoint": endpoint, "processing_steps": steps, "parallelized": True,
         "write_disposition": "merge" if is_incremental else "replace",
+        "columns": {column: {"data_type": "double"} for column in AMOUNTS[name]},
     }  # fmt: skip
     if "." not in key:
         made["primary_key"] = key

@@ -74,10 +74,10 @@ async def batches(
 
 
 def flatten(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Texts as pandas' own: of a column of objects without a value DuckDB would make numbers."""
+    """Objects as texts: of a column that has no value in this batch DuckDB would make numbers."""
     frame = pd.json_normalize(rows)
     frame = frame.drop(columns=[name for name in PERSONAL if name in frame])
-    return frame.astype(dict.fromkeys(frame.select_dtypes(object), "string"))
+    return frame.astype({name: "str" for name, kind in frame.dtypes.items() if kind == "object"})
 
 
 def insert(database: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:

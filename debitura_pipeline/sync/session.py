@@ -1,6 +1,7 @@
-"""One sync of one resource: the folder it lands in, its clock, the merge, and what is left behind if it fails.
+"""One sync of one resource after the other: prepared, read, merged beside the next one's reading; the API's clock.
 
-Belongs here: the order of steps within a resource. Does not: which resources (`run.py`), what is read (`land.py`).
+Belongs here: the order of steps, and what becomes of a step that fails. Does not: which resources (`run.py`), what is read
+(`land.py`), the steps themselves (`prepare.py`, `merging.py`).
 """
 
 from __future__ import annotations
@@ -11,45 +12,27 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.api.listings import LISTINGS
-from debitura_pipeline.errors import DebituraError, ShrinkRefused, UnprovenError
-from debitura_pipeline.extract.control import control_totals, per_client_totals
-from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.night import Forecast
-from debitura_pipeline.extract.plan import SMALL_REQUESTS, Knowledge, Plan, plan
+from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.read import Progress, Reader
-from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import JOURNAL, SyncFolder, discard, folders
+from debitura_pipeline.landing.store import SyncFolder, discard
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.land import Ground, Landing, forecast, land, land_nightly, survey, whole_cost
-from debitura_pipeline.sync.landed import landed_from, used_windows
+from debitura_pipeline.sync.land import Landing, forecast, land, land_nightly, whole_cost
+from debitura_pipeline.sync.merging import Merging
+from debitura_pipeline.sync.prepare import Partner, Preparation, Reading
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import FailedSync, Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
 
-RESUME_WITHIN = timedelta(days=1)  # an interrupted sync older than this starts afresh
 SKEW_REPORTED = timedelta(minutes=5)
-CLOCK_JITTER = timedelta(seconds=10)  # two answers' dates may be so far apart, though one came after the other
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One resource about to be read: what the warehouse knows of it, the plan, where it lands, what a night starts from."""
-
-    resource: str
-    known: Knowledge
-    plan: Plan
-    folder: SyncFolder
-    ground: Ground | None
 
 
 @dataclass
@@ -61,7 +44,7 @@ class Session:
     shaper: Shaper
     shaping: ThreadPoolExecutor
     progress: Callable[[Progress], None] | None
-    partner: tuple[str | None, Decimal | None]
+    partner: Partner
     small_requests: int = SMALL_REQUESTS
 
     def __post_init__(self) -> None:
@@ -91,7 +74,7 @@ class Session:
         landed: Reading | None = None
         for name in names:
             try:
-                reading = self._prepare(name, tenant, full)
+                reading = self._preparation.of(name, tenant, full=full)
             except DebituraError:
                 if landed is not None:
                     self._merge(landed, allow_shrink)
@@ -146,33 +129,12 @@ class Session:
     async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, Forecast]:
         """The plan for one resource and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
         with tempfile.TemporaryDirectory(prefix="debitura-plan-") as scratch:
-            with open_warehouse(self.settings) as warehouse:
-                warehouse.prepare()
-                known, chosen = self._plan(warehouse, resource, None, full)
-                folder = self._new_folder(Path(scratch), resource, chosen, None, self.now())
-                ground = self._survey(warehouse, folder)
-            reader = self._reader(resource, folder)
-            if ground is None:
-                return chosen, await whole_cost(reader, chosen)
-            at, days = folder.instant("at"), self.settings.refresh_days
-            return chosen, await forecast(reader, ground, known, self.partner[0], at, days)
-
-    def _prepare(self, resource: str, tenant: str | None, full: bool) -> Reading:
-        """What the warehouse knows, the plan that follows from it, the folder to land in. The warehouse is shut again."""
-        with open_warehouse(self.settings) as warehouse:
-            warehouse.prepare()
-            known, chosen = self._plan(warehouse, resource, tenant, full)
-            folder = self._folder(warehouse, resource, chosen, tenant)
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
-
-    def _plan(self, warehouse: Warehouse, resource: str, tenant: str | None, full: bool) -> tuple[Knowledge, Plan]:
-        known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
-        return known, plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
-
-    def _survey(self, warehouse: Warehouse, folder: SyncFolder) -> Ground | None:
-        if folder.begin["mode"] != "nightly" or folder.end is not None:
-            return None
-        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path)
+            draft = self._preparation.draft(resource, Path(scratch), full=full)
+            reader = self._reader(resource, draft.folder)
+            if draft.ground is None:
+                return draft.plan, await whole_cost(reader, draft.plan)
+            at, days = draft.folder.instant("at"), self.settings.refresh_days
+            return draft.plan, await forecast(reader, draft.ground, draft.known, self.partner[0], at, days)
 
     def _reader(self, resource: str, folder: SyncFolder) -> Reader:
         return Reader(
@@ -185,31 +147,6 @@ class Session:
             self.settings.concurrency,
             self.progress,
         )
-
-    def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
-        """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""
-        newest = _newest(warehouse, resource)
-        for folder in folders(self.settings.landing_dir, resource):
-            if folder.is_open and folder.begin["tenant"] == tenant:
-                if self._can_resume(folder, chosen, newest):
-                    log.info("resuming sync %s", folder.begin["sync_id"])
-                    return folder
-                discard(folder)
-        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant, _after(self.now(), newest))
-
-    def _can_resume(self, folder: SyncFolder, chosen: Plan, newest: datetime | None) -> bool:
-        """Begun within the day, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
-        began = folder.instant("at")
-        is_recent = began + RESUME_WITHIN > self.now() and (newest is None or newest <= began)
-        is_enough = folder.begin["mode"] in (chosen.mode, "full")
-        return is_recent and is_enough and folder.begin["partner"] == _partner_text(self.partner)
-
-    def _new_folder(self, landing: Path, resource: str, chosen: Plan, tenant: str | None, at: datetime) -> SyncFolder:
-        sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
-        return SyncFolder.create(
-            landing, resource, sync_id,
-            mode=chosen.mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
-        )  # fmt: skip
 
     def _close(self, folder: SyncFolder, landing: Landing) -> None:
         """The journal's end line: from now on the folder is a certificate and can be merged."""
@@ -226,86 +163,20 @@ class Session:
         )
 
     def _merge(self, reading: Reading, allow_shrink: bool, with_clients: bool = False) -> SyncReport:
-        """`with_clients`: all that clients' own records speak of is merged now, so compare these too."""
         try:
-            return self._merge_folder(reading.folder, allow_shrink, with_clients)
+            return self._merging.merge(reading.folder, allow_shrink=allow_shrink, with_clients=with_clients)
         except DebituraError as error:
             self._note_failure(reading.folder, error)
             raise
 
-    def _merge_folder(self, folder: SyncFolder, allow_shrink: bool, with_clients: bool) -> SyncReport:
-        landed = landed_from(folder)
-        with open_warehouse(self.settings) as warehouse:
-            try:
-                counts = warehouse.merge(landed, allow_shrink=allow_shrink)
-            except ShrinkRefused as error:
-                folder.append("refused", reason=str(error))
-                raise
-            totals = self._compare(warehouse, folder, with_clients)
-            warehouse.write_control_totals(landed.sync_id, landed.at, totals)
-        folder.append(
-            "merged", at=self.now()
-        )  # last: a crash before it merges the same landing again, which changes nothing
-        _drop_superseded(folder)
-        return SyncReport.of(landed, counts, totals)
-
-    def _compare(self, warehouse: Warehouse, folder: SyncFolder, with_clients: bool) -> list[ControlTotal]:
-        """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
-        if folder.begin["tenant"] is not None or folder.end is None:
-            return []
-        stated = Totals.from_json(folder.end["api"])
-        found = control_totals(folder.begin["resource"], stated, self.partner[0], warehouse.rows)
-        return found + (per_client_totals(warehouse.rows) if with_clients else [])
-
     def _note_failure(self, folder: SyncFolder, error: DebituraError) -> None:
-        """Best effort: the error itself is what the caller has to see."""
-        try:
-            with open_warehouse(self.settings) as warehouse:
-                begin, end = folder.begin, folder.end or {}
-                failed = FailedSync(
-                    sync_id=begin["sync_id"],
-                    resource=begin["resource"],
-                    mode=begin["mode"],
-                    at=folder.instant("at"),
-                    started_at=folder.instant("at"),
-                    finished_at=self.now(),
-                    upper_bound=folder.instant("upper_bound"),
-                    requests=end.get("requests", self.client.stats.requests - self._requests),
-                    retries=end.get("retries", self.client.stats.retries - self._retries),
-                    rows_read=sum(line["rows"] for line in folder.of("window")),
-                )
-                warehouse.record_failure(failed, str(error))
-        except DebituraError as second:
-            log.warning("the failed sync could not be noted: %s", second)
+        stats = self.client.stats
+        self._merging.note_failure(folder, error, stats.requests - self._requests, stats.retries - self._retries)
 
+    @property
+    def _preparation(self) -> Preparation:
+        return Preparation(self.settings, self.tools, self.partner, self.now, self.small_requests)
 
-def _after(at: datetime, newest: datetime | None) -> datetime:
-    """`at`, or the instant right after the last merged sync where the API's clock, which has whole seconds, and may be
-    another server's this time, lags behind it a little."""
-    if newest is not None and newest - CLOCK_JITTER < at <= newest:
-        return newest + timedelta(microseconds=1)
-    return at
-
-
-def _live_rows(warehouse: Warehouse, resource: str) -> int:
-    return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
-
-
-def _newest(warehouse: Warehouse, resource: str, condition: str = "") -> datetime | None:
-    """Upper bound of the last merged sync of a resource."""
-    sql = f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' {condition}"
-    found = warehouse.rows(sql, (resource,))
-    return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
-
-
-def _partner_text(partner: tuple[str | None, Decimal | None]) -> list[str | None]:
-    return [partner[0], None if partner[1] is None else str(partner[1])]
-
-
-def _drop_superseded(folder: SyncFolder) -> None:
-    """Keep the journal and the files that the certificate rests on. Readings that were done again go, and so does what a
-    process that was killed left half written."""
-    used = {window.file for window in used_windows(folder)} | {JOURNAL}
-    for path in folder.path.iterdir():
-        if path.name not in used:
-            path.unlink()
+    @property
+    def _merging(self) -> Merging:
+        return Merging(self.settings, self.partner[0], self.now)

@@ -27,7 +27,7 @@ from debitura_pipeline.landing import row_hash
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.sync import land, session, upkeep
+from debitura_pipeline.sync import land, merging, prepare, upkeep
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 from debitura_pipeline.warehouse.tables import all_tables
 from tests.simulation.plain_overlay import PlainOverlay, TwinOverlay
@@ -38,7 +38,7 @@ from tests.support.pipeline import PRIVACY_KEY
 
 MEMORY = Path("/dev/shm")
 KEPT_SHAPES = 4_000
-COMPARED = {name: getattr(session, name) for name in ("control_totals", "per_client_totals")}
+COMPARED = {name: getattr(merging, name) for name in ("control_totals", "per_client_totals")}
 PAGE_MODULES = (read, turn, narrow)  # each has the page's size under this name
 PAGE_ROWS = "PAGE_ROWS"
 
@@ -138,7 +138,7 @@ class Workshop:
 
     def __enter__(self) -> Self:
         patch = self._patch
-        for module in (session, upkeep):
+        for module in (prepare, merging, upkeep):
             patch.setattr(module, "open_warehouse", self._open)
         patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
         patch.setattr(row_hash, "_md5", md5_of)
@@ -165,7 +165,7 @@ class Workshop:
         self.warehouse.empty()
         self._patch.setattr(land, "Overlay", TwinOverlay if is_real else PlainOverlay)
         for name, own in COMPARED.items():  # the sketch keeps no control totals
-            self._patch.setattr(session, name, own if is_real else lambda *_: [])
+            self._patch.setattr(merging, name, own if is_real else lambda *_: [])
         return load_settings(
             {
                 "DEBITURA_DATA_DIR": str(self._root / "data"),
