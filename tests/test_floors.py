@@ -65,12 +65,12 @@ def test_imports_run_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_libraries_stay_on_their_floors(path: Path) -> None:
-    """Dagster above, httpx in the client and its transport: extraction can be used, tested and understood without either."""
+    """Dagster above, httpx in the exchange and its transport: extraction can be used, tested and understood without either."""
     libraries = {name.split(".")[0] for name in imports_of(path)}
     room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
     if room in FLOORS and FLOORS[room] <= 5:
         assert not {name for name in libraries if name.startswith("dagster")}
-    if path.name not in ("client.py", "transport.py") or room != "api":
+    if path.name not in ("exchange.py", "transport.py") or room != "api":
         assert "httpx" not in libraries
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import DEFAULT_TIMEOUTS, ApiClient, Clock, Scheme, Sleep, Timeouts
+from debitura_pipeline.api.client import ApiClient, Sleep
+from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Clock, Scheme, Timeouts
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.settings import Secret
 

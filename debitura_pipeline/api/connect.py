@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import DEFAULT_TIMEOUTS, ApiClient, Timeouts
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.settings import Endpoint, Settings
 
 
@@ -38,6 +39,7 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
         endpoint.api_key,
         open_budget(settings, endpoint, tools),
         settings.concurrency,
+        most=settings.most_in_flight,
         clock=tools.now,
         sleep=tools.sleep,
         random=tools.chance,

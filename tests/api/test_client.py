@@ -7,22 +7,15 @@ import gzip
 import json
 import logging
 import random
-import shutil
-import ssl
-import subprocess
 import traceback
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.access import Access, try_token
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import MAX_TRIES, ApiClient, Page, Timeouts
-from debitura_pipeline.api.listings import CASES, TRANSACTIONS, Query, path_to
+from debitura_pipeline.api.client import MAX_TRIES, ApiClient
+from debitura_pipeline.api.listings import CASES, TRANSACTIONS, Query
 from debitura_pipeline.errors import (
     ApiError,
     BudgetSpent,
@@ -32,36 +25,10 @@ from debitura_pipeline.errors import (
     TransientApiError,
 )
 from debitura_pipeline.settings import Secret
+from tests.api.asking import BODY, GOOD, KEY, PERSON, against, client_of, first_page
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import Answer, FaultServer, cut_short, ends_early, raw, reply, reset, stall, trickle
 from tests.api.pages import page_of
-
-KEY = "k3y-that-must-not-be-seen"
-PERSON = "Jane Doe"
-T = TypeVar("T")
-BODY = json.dumps(page_of("cases", [{"id": "a", "dateCreated": "2026-03-01T00:00:00Z"}])).encode()
-GOOD = reply(200, BODY)
-QUICK = Timeouts(connect=2, read=0.15, whole=0.6)
-
-
-def client_of(server: FaultServer, clock: Clockwork, concurrency: int = 8, **more: Any) -> ApiClient:
-    budget = Budget(1_000_000, clock=clock.now, sleep=clock.sleep)
-    more = {"timeouts": QUICK, "random": random.Random(1).random, **more}
-    return ApiClient(server.url, Secret(KEY), budget, concurrency, clock=clock.now, sleep=clock.sleep, **more)
-
-
-def against(
-    answers: list[Answer], ask: Callable[[ApiClient], Awaitable[T]], clock: Clockwork | None = None, **more: Any
-) -> tuple[T, FaultServer, ApiClient]:
-    async def run() -> tuple[T, FaultServer, ApiClient]:
-        async with FaultServer(answers) as server, client_of(server, clock or Clockwork(), **more) as client:
-            return await ask(client), server, client
-
-    return asyncio.run(run())
-
-
-async def first_page(client: ApiClient) -> Page:
-    return await client.page(Query(CASES, filters=(("Query", PERSON),)), 1)
 
 
 def test_a_page_arrives_byte_for_byte_with_its_envelope() -> None:
@@ -257,138 +224,6 @@ def test_neither_key_nor_query_nor_record_reaches_a_log_or_an_error(caplog: pyte
     assert caplog.text.count("Reading cases (by Query), page 1") == MAX_TRIES - 1
 
 
-def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("debitura_pipeline.api.wire.MAX_BODY_BYTES", 1000)
-    bomb = gzip.compress(b" " * 100_000)
-    assert len(bomb) < 1000
-    for answer in (
-        reply(200, b" " * 1001),
-        raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b" " * 5000),
-        reply(200, bomb, {"Content-Encoding": "gzip"}),
-    ):
-        with pytest.raises(ApiError, match="larger than") as caught:
-            against([answer], first_page)
-        assert not caught.value.is_retryable
-
-
-def test_a_packed_body_is_unpacked() -> None:
-    page, server, _ = against([reply(200, gzip.compress(BODY), {"Content-Encoding": "gzip"})], first_page)
-    assert page.body == BODY
-    assert server.seen[0].headers["accept-encoding"] == "gzip"
-
-
-def test_at_most_so_many_are_in_flight_on_as_many_connections() -> None:
-    async def run() -> FaultServer:
-        async with FaultServer([GOOD], pause_s=0.01) as server, client_of(server, Clockwork(), 3) as client:
-            await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, 31)))
-            return server
-
-    server = asyncio.run(run())
-    assert server.most_in_flight == 3
-    assert server.connections == 3
-    assert len(server.seen) == 30
-
-
-def chunked(body: bytes) -> bytes:
-    half = len(body) // 2
-    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:half], body[half:]))
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-        % len(BODY)
-        + BODY,
-        chunked(BODY),
-        b"HTTP/1.1 200 OK\r\n\r\n" + BODY,  # its end is that of the connection
-        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY,
-    ],
-    ids=["after an early one", "in chunks", "to the end of the connection", "of HTTP/1.0"],
-)
-def test_an_answer_is_understood_however_it_is_framed(answer: bytes) -> None:
-    page, _, client = against([raw(answer)], first_page)
-    assert page.body == BODY
-    assert client.stats.retries == 0
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\n" + b"X-Filler: %b\r\n" % (b"x" * 1_000) * 200,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n" + BODY,
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-    ],
-    ids=["headers without end", "half a chunk", "another protocol", "no HTTP"],
-)
-def test_what_is_no_whole_answer_is_tried_again(answer: bytes) -> None:
-    page, server, client = against([raw(answer), GOOD], first_page)
-    assert page.body == BODY
-    assert (client.stats.retries, server.connections) == (1, 2)
-
-
-def test_more_than_was_asked_for_ends_the_connection() -> None:
-    """What follows an answer unasked would be taken for that to the next request."""
-    other = json.dumps(page_of("cases", [])).encode()
-    twice = b"".join(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body for body in (BODY, other))
-
-    async def answer(writer: asyncio.StreamWriter) -> bool:
-        writer.write(twice)
-        await writer.drain()
-        return True
-
-    async def ask(client: ApiClient) -> list[Page]:
-        return [await first_page(client) for _ in range(2)]
-
-    pages, server, _ = against([answer, GOOD], ask)
-    assert [page.body for page in pages] == [BODY, BODY]
-    assert server.connections == 2
-
-
-def test_headers_of_a_stray_answer_or_of_a_trailer_are_nobody_s() -> None:
-    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{}"
-    first = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
-    trailer = chunked(BODY).removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
-    for answer in (raw(first + stray), raw(trailer)):
-        page, _, client = against([answer], first_page)
-        assert (page.body, client.stats.retries) == (BODY, 0)
-
-
-def test_of_an_error_whose_body_breaks_off_the_status_counts() -> None:
-    broken = raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{")
-    with pytest.raises(RefusedError, match="HTTP 403"):
-        against([broken], first_page)
-
-
-def test_cancelled_requests_give_their_places_back() -> None:
-    async def run() -> Page:
-        async with FaultServer([stall, stall, GOOD]) as server, client_of(server, Clockwork(), 2) as client:
-            pending = [asyncio.create_task(first_page(client)) for _ in range(10)]
-            while len(server.seen) < 2:
-                await asyncio.sleep(0.01)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            pages = await asyncio.gather(*(first_page(client) for _ in range(5)))
-            return pages[-1]
-
-    assert asyncio.run(run()).body == BODY
-
-
-def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
-    async def ask(client: ApiClient) -> None:
-        await first_page(client)
-        await asyncio.sleep(0.05)
-        await first_page(client)
-
-    closing = raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
-    _, server, client = against([closing, GOOD], ask)
-    assert client.stats.retries == 0
-    assert server.connections == 2
-
-
 def test_the_server_s_clock_is_that_of_its_first_dated_answer() -> None:
     dated = [reply(200, BODY, {"Date": f"Sun, 01 Mar 2026 0{hour}:00:00 GMT"}) for hour in (3, 4)]
 
@@ -399,111 +234,6 @@ def test_the_server_s_clock_is_that_of_its_first_dated_answer() -> None:
 
     _, _, client = against([GOOD, *dated], ask)
     assert client.server_time == datetime(2026, 3, 1, 3, tzinfo=UTC)
-
-
-def test_a_document_keeps_its_decimals_and_is_sent_its_body() -> None:
-    async def ask(client: ApiClient) -> Any:
-        return await client.document("POST", "/oauth/token", body={"externalTenantId": "å"}, what="Minting a token")
-
-    found, server, _ = against([reply(200, b'{"rate": 70.10, "n": 3, "small": 1E-05}')], ask)
-    assert found == {"rate": Decimal("70.10"), "n": 3, "small": Decimal("0.00001")}
-    assert isinstance(found["rate"], Decimal)
-    seen = server.seen[0]
-    assert (seen.method, seen.target) == ("POST", "/oauth/token")
-    assert json.loads(seen.body) == {"externalTenantId": "å"}
-    assert seen.headers["content-type"] == "application/json"
-
-
-def test_a_document_without_a_body_is_none_and_one_that_is_no_json_is_tried_again() -> None:
-    async def ask(client: ApiClient) -> Any:
-        return await client.document("GET", "/me", params=[("a", "b c")], what="Asking who we are")
-
-    assert against([reply(204)], ask)[0] is None
-    found, server, _ = against([reply(200, b"<html>"), reply(200, b"{}")], ask)
-    assert found == {}
-    assert server.seen[0].target == "/me?a=b%20c"
-
-
-def test_an_id_in_a_path_is_not_repeated_in_a_message() -> None:
-    async def ask(client: ApiClient) -> Any:
-        return await client.document("GET", path_to("clients", "jane@example.org"), what="Reading a client")
-
-    with pytest.raises(RefusedError, match="Reading a client failed: HTTP 404 on GET /clients/…") as caught:
-        against([reply(404)], ask)
-    assert "jane" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (
-            reply(200, {"id": "0B9F4A52-6F0E-4C1E-8A55-3D1A7C2E9B77"}),
-            Access(True, 200, "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"),
-        ),
-        (reply(200, []), Access(True, 200, None)),
-        (reply(401), Access(False, 401, None)),
-        (reply(404), Access(False, 404, None)),
-    ],
-)
-def test_a_client_s_token_is_tried_and_its_refusal_is_an_answer(answer: Answer, expected: Access) -> None:
-    async def run() -> FaultServer:
-        clock = Clockwork()
-        async with FaultServer([answer]) as server:
-            budget = Budget.unlimited()
-            found = await try_token(
-                server.url, Secret("t0ken"), budget, clock=clock.now, sleep=clock.sleep, random=random.Random(1).random
-            )
-            assert found == expected
-            return server
-
-    seen = asyncio.run(run()).seen[0]
-    assert (seen.method, seen.target) == ("GET", "/me")
-    assert seen.headers["authorization"] == "Bearer t0ken"
-    assert "xapikey" not in seen.headers
-
-
-@pytest.mark.parametrize(
-    "url", ["http://referral-api.debitura.com", "ftp://localhost", "referral-api.debitura.com", ""]
-)
-def test_the_key_never_travels_in_the_clear(url: str) -> None:
-    clock = Clockwork()
-    with pytest.raises(ApiError, match="https only"):
-        ApiClient(url, Secret(KEY), Budget.unlimited(), 1, clock=clock.now, sleep=clock.sleep, random=random.random)
-
-
-@pytest.mark.parametrize("key", ["two\r\nlines", "", "é"])
-def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
-    clock = Clockwork()
-    with pytest.raises(ApiError, match="cannot carry") as caught:
-        ApiClient(
-            "https://localhost",
-            Secret(key),
-            Budget.unlimited(),
-            1,
-            clock=clock.now,
-            sleep=clock.sleep,
-            random=random.random,
-        )
-    assert not key or key not in str(caught.value)
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert)]
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*made, *subject], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    server = FaultServer([GOOD], tls=context)
-
-    async def run() -> None:
-        async with server, client_of(server, Clockwork()) as client:
-            await first_page(client)
-
-    with pytest.raises(ApiError, match=r"the certificate of 127\.0\.0\.1 could not be verified"):
-        asyncio.run(run())
-    assert server.seen == []
 
 
 def test_the_minute_s_budget_is_kept_over_real_requests() -> None:

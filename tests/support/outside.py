@@ -9,8 +9,8 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-from debitura_pipeline.api.client import Timeouts
 from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.exchange import Timeouts
 
 
 class JumpingClock:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.client import Timeouts
+from debitura_pipeline.api.exchange import Timeouts
 from debitura_pipeline.errors import BudgetSpent, ShapeError, TransientApiError
 from debitura_pipeline.extract import read
 from debitura_pipeline.landing.store import SyncFolder, folders

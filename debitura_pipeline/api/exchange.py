@@ -1,0 +1,164 @@
+"""One try: a request sent, its answer's body or what its failure means. Here and in the transport the project talks HTTP.
+
+Belongs here: headers, addresses, statuses, what a broken connection is called. Does not: trying again or the budget
+(`client.py`), bytes on the wire (`transport.py`). Nothing secret goes out: a request's query travels beside its URL, so that not
+even a library's own message can repeat it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from debitura_pipeline.api.refusal import read_date, read_refusal, wait_asked
+from debitura_pipeline.api.transport import BodyTooLarge, Connection
+from debitura_pipeline.api.wire import check_address, too_large, unpack
+from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
+from debitura_pipeline.settings import Secret
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
+
+RETRIED = frozenset({408, 500, 502, 503, 504})
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. `read`: without a byte arriving; `whole`: for one try in all, so that a trickle ends too."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    whole: float = 120.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a credential travels, and what to say when it is refused."""
+
+    header: str
+    prefix: str
+    refused: str
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+PARTNER_KEY = Scheme("XApiKey", "", "The key is refused; check DEBITURA_API_KEY.")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, ready to be sent over and over. `name` is what messages call it."""
+
+    name: str
+    what: str
+    method: str
+    target: bytes
+    body: bytes | None = None
+
+
+class Exchange:
+    """With one API host under one credential.
+
+    Proxies and certificate stores named in the environment are not used: settings are the only way to steer this.
+    """
+
+    def __init__(self, base_url: str, api_key: Secret, scheme: Scheme, timeouts: Timeouts, clock: Clock) -> None:
+        protocol, host, self._root = check_address(base_url)
+        secret = scheme.prefix + api_key.reveal()
+        if not (secret.isascii() and secret.isprintable() and secret.strip()):
+            raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry")
+        self._url = httpx.URL(f"{protocol}://{host}")
+        headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._headers = httpx.Headers(headers)
+        self._headers_with_json = httpx.Headers({**headers, "Content-Type": "application/json"})
+        self._scheme, self._timeouts, self._clock = scheme, timeouts, clock
+        self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
+        # Plain http needs no certificates, and loading them takes longer than a small sync.
+        self._tls = httpx.create_ssl_context(trust_env=False) if protocol == "https" else None
+        self.server_time: datetime | None = None
+
+    def connection(self) -> Connection:
+        """A connection that is opened when it is first used."""
+        return Connection(self._tls)
+
+    def target(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
+        """Path and query as they stand in a request's first line."""
+        query = "?" + urlencode(params, quote_via=quote) if params else ""
+        return f"{self._root}{path}{query}".encode("ascii")
+
+    async def once(self, call: Call, connection: Connection) -> bytes:
+        """The answer's body. Raises TransientApiError for whatever may go better next time, another ApiError otherwise."""
+        try:
+            async with asyncio.timeout(self._timeouts.whole):
+                return await self._ask(call, connection)
+        except (TimeoutError, httpx.TimeoutException):
+            raise TransientApiError(f"{call.name} did not answer in time.") from None
+        except BodyTooLarge:
+            raise too_large(call.name) from None
+        except (httpx.TransportError, OSError) as error:
+            if _is_bad_certificate(error):
+                raise ApiError(
+                    f"{call.what} failed: the certificate of {self._url.host} could not be verified. Not retried."
+                ) from None
+            # The library's own text may quote what the server sent: its class says enough.
+            raise TransientApiError(f"{call.name}: the connection broke ({type(error).__name__}).") from None
+
+    async def _ask(self, call: Call, connection: Connection) -> bytes:
+        headers = self._headers if call.body is None else self._headers_with_json
+        extensions = {**self._extensions, "target": call.target}
+        request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
+        response = await connection.handle_async_request(request)
+        status, found = response.status_code, response.headers
+        if self.server_time is None:
+            self.server_time = read_date(found.get("Date"))
+        if not 200 <= status < 300:
+            raise self._verdict(call, status, _body_of_error(response, call), found)
+        return _body(response, call)
+
+    def _verdict(self, call: Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
+        if status == 429:
+            now = read_date(headers.get("Date")) or self._clock()
+            return RateLimited(f"HTTP 429 on {call.name}.", wait_asked(body, headers.get("Retry-After"), now))
+        if status in RETRIED or status >= 500:
+            return TransientApiError(f"HTTP {status} on {call.name}.", status=status)
+        codes, fields = read_refusal(body)
+        told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
+        reason = f" ({'; '.join(told)})" if told else ""
+        advice = ""
+        if status == 401:
+            advice = f" {self._scheme.refused}"
+        elif status == 403:
+            advice = " This credential may not do that."
+        elif status < 400:
+            advice = " Redirects are not followed: the key would travel along."
+        message = f"{call.what} failed: HTTP {status} on {call.name}{reason}.{advice} Not retried."
+        return RefusedError(message, status, codes=codes, fields=fields)
+
+
+def _body(response: httpx.Response, call: Call) -> bytes:
+    """As it came, then unpacked within bounds; httpx's own reading would unpack without any."""
+    assert isinstance(response.stream, httpx.ByteStream)
+    return unpack(b"".join(response.stream), response.headers.get("Content-Encoding"), call.name)
+
+
+def _body_of_error(response: httpx.Response, call: Call) -> bytes:
+    """What can be read of it: of an error, the status says enough."""
+    try:
+        return _body(response, call)
+    except ApiError:
+        return b""
+
+
+def _is_bad_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

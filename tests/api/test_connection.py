@@ -1,0 +1,203 @@
+"""The connection itself, against a server that misbehaves: framing, limits, closing, certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import random
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.listings import CASES, Query
+from debitura_pipeline.errors import (
+    ApiError,
+    RefusedError,
+)
+from debitura_pipeline.settings import Secret
+from tests.api.asking import BODY, GOOD, KEY, against, client_of, first_page
+from tests.api.clockwork import Clockwork
+from tests.api.fault_server import FaultServer, raw, reply, stall
+from tests.api.pages import page_of
+
+
+def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("debitura_pipeline.api.wire.MAX_BODY_BYTES", 1000)
+    bomb = gzip.compress(b" " * 100_000)
+    assert len(bomb) < 1000
+    for answer in (
+        reply(200, b" " * 1001),
+        raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b" " * 5000),
+        reply(200, bomb, {"Content-Encoding": "gzip"}),
+    ):
+        with pytest.raises(ApiError, match="larger than") as caught:
+            against([answer], first_page)
+        assert not caught.value.is_retryable
+
+
+def test_a_packed_body_is_unpacked() -> None:
+    page, server, _ = against([reply(200, gzip.compress(BODY), {"Content-Encoding": "gzip"})], first_page)
+    assert page.body == BODY
+    assert server.seen[0].headers["accept-encoding"] == "gzip"
+
+
+def test_at_most_so_many_are_in_flight_on_as_many_connections() -> None:
+    async def run() -> FaultServer:
+        async with FaultServer([GOOD], pause_s=0.01) as server, client_of(server, Clockwork(), 3) as client:
+            await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, 31)))
+            return server
+
+    server = asyncio.run(run())
+    assert server.most_in_flight == 3
+    assert server.connections == 3
+    assert len(server.seen) == 30
+
+
+def chunked(body: bytes) -> bytes:
+    half = len(body) // 2
+    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:half], body[half:]))
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+        % len(BODY)
+        + BODY,
+        chunked(BODY),
+        b"HTTP/1.1 200 OK\r\n\r\n" + BODY,  # its end is that of the connection
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY,
+    ],
+    ids=["after an early one", "in chunks", "to the end of the connection", "of HTTP/1.0"],
+)
+def test_an_answer_is_understood_however_it_is_framed(answer: bytes) -> None:
+    page, _, client = against([raw(answer)], first_page)
+    assert page.body == BODY
+    assert client.stats.retries == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-Filler: %b\r\n" % (b"x" * 1_000) * 200,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n" + BODY,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["headers without end", "half a chunk", "another protocol", "no HTTP"],
+)
+def test_what_is_no_whole_answer_is_tried_again(answer: bytes) -> None:
+    page, server, client = against([raw(answer), GOOD], first_page)
+    assert page.body == BODY
+    assert (client.stats.retries, server.connections) == (1, 2)
+
+
+def test_more_than_was_asked_for_ends_the_connection() -> None:
+    """What follows an answer unasked would be taken for that to the next request."""
+    other = json.dumps(page_of("cases", [])).encode()
+    twice = b"".join(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body for body in (BODY, other))
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        writer.write(twice)
+        await writer.drain()
+        return True
+
+    async def ask(client: ApiClient) -> list[Page]:
+        return [await first_page(client) for _ in range(2)]
+
+    pages, server, _ = against([answer, GOOD], ask)
+    assert [page.body for page in pages] == [BODY, BODY]
+    assert server.connections == 2
+
+
+def test_headers_of_a_stray_answer_or_of_a_trailer_are_nobody_s() -> None:
+    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{}"
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    trailer = chunked(BODY).removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
+    for answer in (raw(first + stray), raw(trailer)):
+        page, _, client = against([answer], first_page)
+        assert (page.body, client.stats.retries) == (BODY, 0)
+
+
+def test_of_an_error_whose_body_breaks_off_the_status_counts() -> None:
+    broken = raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{")
+    with pytest.raises(RefusedError, match="HTTP 403"):
+        against([broken], first_page)
+
+
+def test_cancelled_requests_give_their_places_back() -> None:
+    async def run() -> Page:
+        async with FaultServer([stall, stall, GOOD]) as server, client_of(server, Clockwork(), 2) as client:
+            pending = [asyncio.create_task(first_page(client)) for _ in range(10)]
+            while len(server.seen) < 2:
+                await asyncio.sleep(0.01)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            pages = await asyncio.gather(*(first_page(client) for _ in range(5)))
+            return pages[-1]
+
+    assert asyncio.run(run()).body == BODY
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
+    async def ask(client: ApiClient) -> None:
+        await first_page(client)
+        await asyncio.sleep(0.05)
+        await first_page(client)
+
+    closing = raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+    _, server, client = against([closing, GOOD], ask)
+    assert client.stats.retries == 0
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["http://referral-api.debitura.com", "ftp://localhost", "referral-api.debitura.com", ""]
+)
+def test_the_key_never_travels_in_the_clear(url: str) -> None:
+    clock = Clockwork()
+    with pytest.raises(ApiError, match="https only"):
+        ApiClient(url, Secret(KEY), Budget.unlimited(), 1, clock=clock.now, sleep=clock.sleep, random=random.random)
+
+
+@pytest.mark.parametrize("key", ["two\r\nlines", "", "é"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
+    clock = Clockwork()
+    with pytest.raises(ApiError, match="cannot carry") as caught:
+        ApiClient(
+            "https://localhost",
+            Secret(key),
+            Budget.unlimited(),
+            1,
+            clock=clock.now,
+            sleep=clock.sleep,
+            random=random.random,
+        )
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert)]
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    subprocess.run([*made, *subject], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = FaultServer([GOOD], tls=context)
+
+    async def run() -> None:
+        async with server, client_of(server, Clockwork()) as client:
+            await first_page(client)
+
+    with pytest.raises(ApiError, match=r"the certificate of 127\.0\.0\.1 could not be verified"):
+        asyncio.run(run())
+    assert server.seen == []

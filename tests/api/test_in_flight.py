@@ -1,0 +1,90 @@
+"""Places in flight: as many as latency wants, given back when they only queue, halved when the API struggles."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.in_flight import InFlight
+from debitura_pipeline.api.listings import CASES, Query
+from tests.api.asking import GOOD, client_of
+from tests.api.clockwork import Clockwork
+from tests.api.fault_server import FaultServer, reply
+
+PER_MINUTE = 2_000
+
+
+def after(places: InFlight, latency_s: float, answers: int = 500) -> int:
+    for _ in range(answers):
+        places.answered(latency_s)
+    return places.limit
+
+
+def test_a_quick_api_is_asked_by_eight_at_a_time() -> None:
+    assert after(InFlight(8, 32, PER_MINUTE), 0.05) == 8
+    assert after(InFlight(8, 32, PER_MINUTE), 0.19) == 8
+
+
+@pytest.mark.parametrize(("latency_s", "wanted"), [(0.3, 13), (0.5, 21), (2.0, 32)])
+def test_a_slow_api_is_asked_by_as_many_as_use_up_the_minute(latency_s: float, wanted: int) -> None:
+    """2,000 a minute times the latency, a quarter more, and never above the most."""
+    assert after(InFlight(8, 32, PER_MINUTE), latency_s) == wanted
+
+
+def test_a_number_that_was_set_is_kept() -> None:
+    assert after(InFlight(4, 4, PER_MINUTE), 2.0) == 4
+
+
+def test_places_that_only_queue_are_given_back() -> None:
+    """An API that answers eight in 0.5 s and no more a second, however many ask: latency grows with the places."""
+    places, most = InFlight(8, 32, PER_MINUTE), 0
+    for _ in range(2_000):
+        places.answered(0.5 * max(1.0, places.limit / 8))
+        most = max(most, places.limit)
+    assert most < 20
+    after(places, 3.0)
+    assert places.limit == 8
+
+
+def test_trouble_halves_once_a_round_and_is_forgotten_one_by_one() -> None:
+    places = InFlight(8, 32, PER_MINUTE)
+    for _ in range(8):
+        places.struggled()
+    assert places.limit == 4
+    assert after(places, 0.05, 8) == 5
+    assert after(places, 0.05, 80) == 8
+
+
+def test_trouble_without_end_leaves_one() -> None:
+    places = InFlight(8, 32, PER_MINUTE)
+    for _ in range(20):
+        places.struggled()
+        after(places, 0.05, 8)
+    assert 1 <= places.limit <= 2
+
+
+def test_over_real_connections_the_server_sees_as_many_as_are_wanted() -> None:
+    async def run() -> FaultServer:
+        clock = Clockwork()
+        async with FaultServer([GOOD], pause_s=0.1) as server:
+            budget = Budget(6_000, clock=clock.now, sleep=clock.sleep)
+            async with client_of(server, clock, 8, most=32, budget=budget) as client:
+                await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, 81)))
+            return server
+
+    server = asyncio.run(run())
+    assert 13 <= server.most_in_flight <= 20  # 100 a second for 0.1 s and a little, a quarter more
+
+
+def test_after_errors_the_server_sees_fewer() -> None:
+    async def run() -> FaultServer:
+        server = FaultServer([*[reply(503)] * 4, GOOD], pause_s=0.02)
+        async with server, client_of(server, Clockwork(), 8) as client:
+            await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, 5)))
+            server.most_in_flight = 0
+            await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, 9)))
+        return server
+
+    assert asyncio.run(run()).most_in_flight < 8
