@@ -16,7 +16,8 @@ import statistics
 from types import TracebackType
 
 ROOM = 1.25  # answers do not come evenly
-SAME, QUEUEING = 1.5, 2.0  # times the best latency: up to there nothing queues; from there on it does
+SAME = 1.5  # times the best latency: up to there nothing queues
+STEP = 4  # a quarter of the places more or fewer in a round
 FORGETTING = 1.02  # a round: a best latency of long ago fades
 LEAST_ROUND = 8  # answers whose median is taken as the latency
 
@@ -62,14 +63,15 @@ class InFlight:
 
     def _adapt(self, latency_s: float) -> None:
         self._is_eased = False
-        self._best_s = min(self._best_s * FORGETTING, latency_s)
+        if self.limit <= self._start:  # only then it is the API's own, not that of what queues there
+            self._best_s = min(self._best_s * FORGETTING, latency_s)
         wanted = min(self._most, math.ceil(self._per_s * latency_s * ROOM))
         if self.limit < self._start:
             self._set(self.limit + 1)
-        elif latency_s > QUEUEING * self._best_s:
-            self._set(max(self._start, self.limit // 2))
-        elif latency_s <= SAME * self._best_s and self.limit < wanted:
-            self._set(min(wanted, self.limit + self.limit // 2 + 1))
+        elif latency_s > SAME * self._best_s:
+            self._set(max(self._start, self.limit - self.limit // STEP))
+        elif self.limit < wanted:
+            self._set(min(wanted, self.limit + self.limit // STEP))
 
     def _set(self, limit: int) -> None:
         change, self.limit = limit - self.limit, limit

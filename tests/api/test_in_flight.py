@@ -44,8 +44,14 @@ def test_places_that_only_queue_are_given_back() -> None:
         places.answered(0.5 * max(1.0, places.limit / 8))
         most = max(most, places.limit)
     assert most < 20
-    after(places, 3.0)
-    assert places.limit == 8
+    assert after(places, 3.0, 200) == 8
+
+
+def test_an_api_that_has_become_slower_is_asked_by_more_after_a_while() -> None:
+    places = InFlight(8, 32, PER_MINUTE)
+    assert after(places, 0.1) == 8
+    assert after(places, 0.4, 100) == 8
+    assert after(places, 0.4, 1_000) == 17
 
 
 def test_trouble_halves_once_a_round_and_is_forgotten_one_by_one() -> None:
