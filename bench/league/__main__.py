@@ -38,7 +38,7 @@ def nights(contestants: Sequence[Contestant], runs: int, cases: int) -> None:
     print("| | rows lost | ghosts | out of date | cents off | requests | wall s | CPU s | peak MiB |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for contestant in contestants:
-        if contestant.options:  # faster or slower ways to read the same, seen in the other parts
+        if contestant.options or contestant.env:  # faster or slower ways to read the same, seen in the other parts
             continue
         options = ("--seed", str(SEED), "--cases", str(cases), "--transactions", str(3 * cases))
         with machine.sandbox(*options) as address, tempfile.TemporaryDirectory(prefix="league-") as name:
@@ -68,7 +68,9 @@ def _night(contestant: Contestant, address: str, folder: Path, number: int) -> t
 def full_load(contestants: Sequence[Contestant], runs: int, cases: int, *latency: str) -> None:
     """Everything into an empty database, contestants in turn, so that a busy minute does not fall on one alone."""
     # Once each: the contestants differ only in what they do on later nights.
-    firsts = [each for each in contestants if each.name.endswith(("pipeline", "full refresh", "everything"))]
+    firsts = [
+        each for each in contestants if each.name.endswith(("pipeline", "in flight", "full refresh", "everything"))
+    ]
     costs: dict[str, list[machine.Cost]] = {each.name: [] for each in firsts}
     verdicts: dict[str, Verdict] = {}
     options = ("--seed", str(SEED), "--cases", str(cases), "--transactions", str(3 * cases))
@@ -112,13 +114,16 @@ def main() -> None:
     parser.add_argument("--peers", required=True, help="the peers' own Python")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=tuple(parts))
+    parser.add_argument("--among", default="", help="only contestants whose name has one of these parts, comma between")
     parser.add_argument("--cases", type=int, help="a smaller world, to try things out; three transactions to a case")
     options = parser.parse_args()
     for name, (cases, measure) in parts.items():
         if options.only in (None, name):
             now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine.describe()}, {machine.load_now()}"
             print(f"## {name} ({now}; {options.runs} runs)\n", flush=True)
-            measure(line_up(options.peers), options.runs, options.cases or cases)
+            parts_of_name = options.among.split(",")
+            chosen = [each for each in line_up(options.peers) if any(part in each.name for part in parts_of_name)]
+            measure(chosen, options.runs, options.cases or cases)
             print(flush=True)
 
 

@@ -61,7 +61,7 @@ class Contestant:
         ]  # fmt: skip
 
     def environment(self, address: str, folder: Path) -> dict[str, str]:
-        return machine.settings(address, folder) if self.program is None else dict(self.env)
+        return {**(machine.settings(address, folder) if self.program is None else {}), **self.env}
 
     def database(self, folder: Path) -> Path:
         return folder / ("warehouse.duckdb" if self.program is None else "peer.duckdb")
@@ -87,11 +87,19 @@ def _dlt(path: tuple[str, ...]) -> str:
 def line_up(peers: str) -> list[Contestant]:
     return [
         Contestant("this pipeline"),
+        Contestant("this pipeline, 8 in flight", env={"DEBITURA_CONCURRENCY": "8"}),
         Contestant("dlt, incremental", "dlt_rest", peers=peers),
         Contestant("dlt, full refresh", "dlt_rest", nightly="full", peers=peers),
         Contestant("dlt, cut by hand, full refresh", "dlt_rest", nightly="full", options=("--cut", "12"), peers=peers),
         Contestant("plain script, 30 days", "plain", peers=peers),
         Contestant("plain script, everything", "plain", nightly="full", peers=peers),
+        Contestant(
+            "plain script, one batch, everything",
+            "plain",
+            nightly="full",
+            options=("--batch-pages", "1000000"),
+            peers=peers,
+        ),
         Contestant(
             "plain script, one at a time, everything",
             "plain",

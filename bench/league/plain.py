@@ -1,7 +1,8 @@
 """Peer: what a competent engineer writes in an afternoon with httpx, pandas and DuckDB.
 
 Runs in the peers' environment, imports nothing of the project. Eight requests in flight (`--in-flight`), retries with
-backoff and `Retry-After`, pages flattened by `json_normalize` and inserted batch by batch so that memory stays flat.
+backoff and `Retry-After`, pages flattened by `json_normalize` and inserted batch by batch so that memory stays flat; with a
+large `--batch-pages` each listing is one batch, as most such scripts have it.
 `full` rebuilds the tables; `nightly` reads the last 30 days by creation date and replaces rows by id.
 """
 
@@ -54,7 +55,7 @@ async def get(client: httpx.AsyncClient, gate: asyncio.Semaphore, path: str, par
 
 
 async def batches(
-    client: httpx.AsyncClient, gate: asyncio.Semaphore, name: str, since: str | None
+    client: httpx.AsyncClient, gate: asyncio.Semaphore, name: str, since: str | None, batch_pages: int
 ) -> AsyncIterator[pd.DataFrame]:
     """A listing's rows as data frames of some thousands."""
     path, rows, _, _, from_name, sort = LISTINGS[name]
@@ -62,8 +63,8 @@ async def batches(
     first = await get(client, gate, path, {**params, "Page": 1})
     pages = first["page"]["totalPages"]
     found = list(first[rows])
-    for start in range(2, pages + 1, BATCH_PAGES):
-        numbers = range(start, min(start + BATCH_PAGES, pages + 1))
+    for start in range(2, pages + 1, batch_pages):
+        numbers = range(start, min(start + batch_pages, pages + 1))
         bodies = await asyncio.gather(*(get(client, gate, path, {**params, "Page": number}) for number in numbers))
         for body in bodies:
             found += body[rows]
@@ -104,7 +105,7 @@ async def load(options: argparse.Namespace) -> None:
                     newest = database.execute(f'SELECT max(CAST("{date}" AS TIMESTAMP)) FROM {name}').fetchone()[0]
                     since = (newest - LAG).isoformat() + "Z"
                 is_first = not is_nightly
-                async for frame in batches(client, gate, name, since):
+                async for frame in batches(client, gate, name, since, options.batch_pages):
                     database.register("frame", frame)
                     if is_first:
                         database.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM frame")
@@ -121,6 +122,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--mode", choices=("full", "nightly"), required=True)
     parser.add_argument("--in-flight", type=int, default=8)
+    parser.add_argument("--batch-pages", type=int, default=BATCH_PAGES)
     asyncio.run(load(parser.parse_args()))
 
 
