@@ -144,8 +144,8 @@ class Night(ABC):
         """Rows that left a bucket and turned up in none: read the hours that they stood in whole, or the day if shorter."""
         windows: set[Window] = set()
         ledger = self.overlay.ledger() if rows else None
-        for day in {_floor(row.at, DAY) for row in rows}:
-            hours = {_floor(row.at, HOUR) for row in rows if _floor(row.at, DAY) == day}
+        for day in {floor(row.at, DAY) for row in rows}:
+            hours = {floor(row.at, HOUR) for row in rows if floor(row.at, DAY) == day}
             whole = Window(day, day + DAY)
             pages = pages_of(ledger.rows(whole)) if ledger is not None else 0
             windows |= {whole} if pages <= len(hours) else {Window(hour, hour + HOUR) for hour in hours}
@@ -167,7 +167,7 @@ class Night(ABC):
 
         All begin and end with an hour, as our own counts do.
         """
-        upper = _floor(self.reader.upper, HOUR)
+        upper = floor(self.reader.upper, HOUR)
         return list(EVERYTHING.months(self.overlay.earliest() or upper, upper)) or [EVERYTHING]
 
 
@@ -183,6 +183,6 @@ def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:
     )
 
 
-def _floor(at: datetime, unit: timedelta) -> datetime:
+def floor(at: datetime, unit: timedelta) -> datetime:
     start = at.replace(minute=0, second=0, microsecond=0)
     return start if unit == HOUR else start.replace(hour=0)

@@ -7,6 +7,7 @@ Belongs here: states as buckets, cases read one by one, clients whose own figure
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +16,9 @@ from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.hunt import Hunt, expected_cost
 from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.narrow import CLOSED
-from debitura_pipeline.extract.night import DAY, EVERYTHING, Forecast, Night
+from debitura_pipeline.extract.night import DAY, EVERYTHING, Forecast, Night, floor
 from debitura_pipeline.extract.overlay import Missing
-from debitura_pipeline.extract.turn import pages_of
+from debitura_pipeline.extract.turn import joined, pages_of
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 
 OPEN_STATES = (
@@ -46,6 +47,7 @@ class CasesNight(Night):
         """Everything open, everything new, and each case that was open and is so no longer."""
         new = [Slice(Window(self.last - DAY, None))] if self.last is not None else []
         await self.take([Slice(EVERYTHING, OPEN_FILTER), *new])
+        await self.take(self._where_many_closed(self.overlay.missing(EVERYTHING, OPEN)))
         await self._settle_one_by_one(self.overlay.missing(EVERYTHING, OPEN))
 
     async def look_closer(self, number: int) -> list[str]:
@@ -95,6 +97,22 @@ class CasesNight(Night):
 
     async def _ask_any(self, window: Window) -> Totals:
         return _only_count(await self.ask(window))
+
+    def _where_many_closed(self, rows: Sequence[Missing]) -> list[Slice]:
+        """Clients and days that have more of these cases than pages: a contract that ended, a client that was unlinked."""
+        ours, slices = self.overlay.per_client(), []
+        for creditor, count in Counter(row.creditor for row in rows if row.creditor is not None).items():
+            total, _, tenant = self.client_stats.get(creditor, (None, None, None))
+            if tenant is not None and count > pages_of(max(total or 0, ours.get(creditor, (0, 0))[0])):
+                slices.append(Slice(EVERYTHING, (("ExternalTenantId", tenant),)))
+                rows = [row for row in rows if row.creditor != creditor]
+        per_day = {day: count for day, count in Counter(floor(row.at, DAY) for row in rows).items() if count > 1}
+        if not per_day:
+            return slices
+        ledger = self.overlay.ledger()
+        held = {day: ledger.rows(Window(day, day + DAY)) for day in per_day}
+        many = {Window(day, day + DAY): held[day] for day, count in per_day.items() if count > pages_of(held[day])}
+        return [*slices, *map(Slice, joined(many))]
 
     async def _settle_one_by_one(self, rows: Sequence[Missing]) -> None:
         """Read each of these cases by its id; one that the API does not know is gone."""

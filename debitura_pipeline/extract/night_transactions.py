@@ -17,7 +17,7 @@ from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.narrow import BUCKETS, CENT, differences, finest, follows_dates
 from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
 from debitura_pipeline.extract.stages import STAGES
-from debitura_pipeline.extract.turn import pages_of
+from debitura_pipeline.extract.turn import joined, pages_of
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 
 PENDING, PAID = "Pending", "Paid"
@@ -121,12 +121,12 @@ class TransactionsNight(Night):
 
     def _estimates(self, ledger: Ledger) -> list[Quarry]:
         """The buckets of estimates of all windows: their USD moves every night, so they are read every night."""
-        found = []
+        rows_of = {}
         for window, totals in self.stated.items():
             rows = (totals.summary.get(PENDING) or Total(0, None)).count or 0
             if rows or ledger.of(window).get(PENDING):
-                found.append(Quarry(window, PENDING, rows))
-        return found
+                rows_of[window] = rows
+        return [Quarry(window, PENDING, rows) for window, rows in joined(rows_of).items()]
 
     async def _sweep_again(self, ledger: Ledger) -> list[Quarry]:
         """Stages whose totals moved on after they were swept."""

@@ -45,6 +45,7 @@ class Missing:
 
     key: str
     at: datetime
+    creditor: str | None
 
 
 class Overlay:
@@ -145,8 +146,9 @@ class Overlay:
             conditions.append("bucket = ?")
             values.append(bucket)
         where = " AND ".join(["key NOT IN (SELECT key FROM landed)", "key NOT IN (SELECT key FROM gone)", *conditions])
-        rows = self._connection.execute(f'SELECT key, "{self._date}" FROM before WHERE {where} ORDER BY 2', values)
-        return [Missing(key, at.astimezone(UTC)) for key, at in rows.fetchall() if at is not None]
+        columns = f'key, "{self._date}", creditor_id'
+        rows = self._connection.execute(f"SELECT {columns} FROM before WHERE {where} ORDER BY 2", values).fetchall()
+        return [Missing(key, at.astimezone(UTC), creditor) for key, at, creditor in rows if at is not None]
 
     def seen_before(self, window: Window, bucket: str | None, seq: int) -> set[int]:
         """Readings before `seq` that showed rows in `window` (and in `bucket`) which no reading has shown since."""

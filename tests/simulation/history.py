@@ -122,6 +122,7 @@ class History:
         self.tools = tools_of(self.sim)
         self.tally = Tally()
         self.ordered: tuple[int, Entry] | None = None
+        self.asked: list[str] = []  # by the sync that runs, or the last one
         self.kept: dict[str, Any] = {resource: {} for resource in RESOURCES}
 
     def play(self) -> Tally:
@@ -223,6 +224,7 @@ class History:
                 self.mover.move()
 
         client: Any = DirectClient(self.sim, self.options.profile.page_rows, self.dice, before_answer, ends_at)
+        self.asked = client.asked
         shaping: Any = Here()
         session = Session(
             self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,

@@ -107,7 +107,7 @@ class PlainOverlay:
     def missing(self, window: Window, bucket: str | None, *, doubtful: bool = False) -> list[Missing]:
         doubted = {row["key"] for row in self._rows if row["is_doubtful"]} if doubtful else None
         found = [
-            Missing(row.key, row.dated)
+            Missing(row.key, row.dated, row.creditor)
             for row in self._unseen()
             if row.dated is not None and _lies(row, window, bucket) and (doubted is None or row.key in doubted)
         ]
@@ -173,7 +173,7 @@ def _comparable(answer: Any) -> Any:
     if isinstance(answer, Ledger):
         return answer.earliest(), dict(answer.of(Window(None, None)))
     if isinstance(answer, list) and answer and isinstance(answer[0], Missing):
-        return sorted((row.at, row.key) for row in answer)
+        return sorted((row.at, row.key, row.creditor or "") for row in answer)
     return answer
 
 

@@ -189,6 +189,7 @@ class Workshop:
             for module in PAGE_MODULES:
                 patch.setattr(module, PAGE_ROWS, page_rows)
             patch.setattr(read, "MAX_WINDOW_ROWS", window_rows)
+            patch.setattr(turn, "WINDOW_ROWS", window_rows)
             patch.setattr(narrow, "LEAF_ROWS", page_rows)
             yield
 
