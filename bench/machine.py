@@ -37,29 +37,33 @@ class Cost:
 
 # Linux counts the memory of the process that starts another one as that one's, up to the moment when it becomes the
 # program. This one may hold gigabytes of a comparison, hence a small one in between. Where the program has others work
-# for it, what they hold together counts: each page of memory once, looked up four times a second.
+# for it, what they hold together counts: each page of memory once, looked up twice a second.
 LAUNCHER = """
 import glob, json, os, subprocess, sys, threading, time
 
 def family(pid):
     yield pid
     for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        with open(path) as file:
-            for child in file.read().split():
-                yield from family(int(child))
+        try:
+            with open(path) as file:
+                children = file.read().split()
+        except OSError:
+            continue
+        for child in children:
+            yield from family(int(child))
 
 def held_kib(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
+    except OSError:  # coming or going, or ended and not yet asked how
+        return 0
 
 def watch(pid):
     global together
-    while not ended.wait(0.25):
-        try:
-            pids = list(family(pid))
-            together = max(together, sum(map(held_kib, pids)) if len(pids) > 1 else 0)
-        except (OSError, StopIteration):  # one of them is just coming or going
-            pass
+    while not ended.wait(0.5):
+        pids = list(family(pid))
+        together = max(together, sum(map(held_kib, pids)) if len(pids) > 1 else 0)
 
 together, ended = 0, threading.Event()
 began = time.monotonic()

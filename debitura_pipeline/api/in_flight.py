@@ -18,7 +18,8 @@ from types import TracebackType
 ROOM = 1.25  # answers do not come evenly
 SAME = 1.5  # times the best latency: up to there nothing queues
 STEP = 4  # a quarter of the places more or fewer in a round
-FORGETTING = 1.02  # a round: a best latency of long ago fades
+FORGETTING = 1.1  # a round: a best latency of long ago, or of requests that are cheap, fades
+LEAST_TROUBLES = 2  # in a round
 LEAST_ROUND = 8  # answers whose median is taken as the latency
 
 
@@ -34,7 +35,7 @@ class InFlight:
         self._surplus = 0  # places that are given up as soon as they are free
         self._latencies: list[float] = []
         self._best_s = math.inf
-        self._is_eased = False
+        self._troubles = 0
 
     async def __aenter__(self) -> None:
         await self._places.acquire()
@@ -52,26 +53,32 @@ class InFlight:
         self._latencies.append(latency_s)
         if len(self._latencies) >= max(self.limit, LEAST_ROUND):
             self._adapt(statistics.median(self._latencies))
-            self._latencies.clear()
 
     def struggled(self) -> None:
-        """The API did not answer, or with an error of its own: half the places, once in a round."""
-        if not self._is_eased:
-            self._is_eased = True
-            self._latencies.clear()
+        """The API did not answer, or with an error of its own. Half the places go when so many do in one round: errors that come
+        one by one have nothing to do with how many ask."""
+        self._troubles += 1
+        if self._troubles >= max(LEAST_TROUBLES, self.limit // 2):
+            self._begin_round()
             self._set(max(1, self.limit // 2))
 
     def _adapt(self, latency_s: float) -> None:
-        self._is_eased = False
-        if self.limit <= self._start:  # only then it is the API's own, not that of what queues there
-            self._best_s = min(self._best_s * FORGETTING, latency_s)
-        wanted = min(self._most, math.ceil(self._per_s * latency_s * ROOM))
+        self._begin_round()
+        if self.limit <= self._start:  # only then a latency that grows is the API's own, not that of what queues there
+            self._best_s *= FORGETTING
+        self._best_s = min(self._best_s, latency_s)
+        wanted = max(self._start, min(self._most, math.ceil(self._per_s * latency_s * ROOM)))
+        step = max(1, self.limit // STEP)
         if self.limit < self._start:
             self._set(self.limit + 1)
         elif latency_s > SAME * self._best_s:
-            self._set(max(self._start, self.limit - self.limit // STEP))
-        elif self.limit < wanted:
-            self._set(min(wanted, self.limit + self.limit // STEP))
+            self._set(max(self._start, self.limit - step))
+        else:
+            self._set(min(wanted, self.limit + step) if self.limit < wanted else max(wanted, self.limit - step))
+
+    def _begin_round(self) -> None:
+        self._latencies.clear()
+        self._troubles = 0
 
     def _set(self, limit: int) -> None:
         change, self.limit = limit - self.limit, limit

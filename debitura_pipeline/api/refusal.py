@@ -1,7 +1,7 @@
 """What an answer that is no page says: which error, and how long to wait. Only codes and field names are taken over.
 
 Belongs here: the shapes of error bodies, `retryAfter`, the `Date` header. Does not: deciding what to do about it.
-Called by `client.py`. A body may repeat what was sent, so no value and no sentence of it ever leaves this file.
+Called by `exchange.py`. A body may repeat what was sent, so no value and no sentence of it ever leaves this file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bytes on their way in and out: a bounded body, unpacked, and what of an address may be shown.
 
-Belongs here: what needs no HTTP library. Does not: statuses and retries. Called by `client.py`.
+Belongs here: what needs no HTTP library. Does not: statuses and retries. Called by `client.py` and `exchange.py`.
 """
 
 from __future__ import annotations

@@ -55,8 +55,6 @@ class Ledger:
         ledger = cls(())
         hours, rows, usd = (counted[name].to_numpy() for name in ("hour", "counted", "usd"))
         encoded = counted["bucket"].combine_chunks().dictionary_encode()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
         codes = encoded.indices.to_numpy()
         for code, bucket in enumerate(encoded.dictionary.to_pylist()):
             here = codes == code

@@ -1,7 +1,7 @@
 """The overlay in plain Python: for worlds of fifty rows a hundred times quicker than statements that plan themselves anew.
 
-Belongs here: the same answers from dictionaries, and the twin that asks both and accepts no difference. Does not: what the
-answers are for. Where a history merges into the real warehouse it reads with the twin; all others with the plain one.
+Belongs here: the same answers from dictionaries, for words as the contract spells them, and the twin that asks both and
+accepts no difference. Does not: what the answers are for. Where a history merges into the real warehouse it reads with the twin; all others with the plain one.
 """
 
 from __future__ import annotations
@@ -169,9 +169,14 @@ class TwinOverlay:
 
 
 def _comparable(answer: Any) -> Any:
-    """A ledger by its figures; missing rows whatever the order of those with the same date."""
+    """A ledger hour by hour; missing rows whatever the order of those with the same date."""
     if isinstance(answer, Ledger):
-        return answer.earliest(), dict(answer.of(Window(None, None)))
+        return {
+            bucket: dict(
+                zip(running.hours.tolist(), zip(running.rows.tolist(), running.usd.tolist(), strict=True), strict=True)
+            )
+            for bucket, running in answer._buckets.items()
+        }
     if isinstance(answer, list) and answer and isinstance(answer[0], Missing):
         return sorted((row.at, row.key, row.creditor or "") for row in answer)
     return answer

@@ -1,6 +1,6 @@
 """A warehouse in outline: it keeps the rows that are live, as landed files and names of gone keys make them.
 
-Belongs here: the merge's outcome, in one statement. Does not: history, quarantine, guards, records, control totals; those
+Belongs here: the merge's outcome, by the shortest way. Does not: history, quarantine, guards, records, control totals; those
 have tests of their own (`tests/warehouse`), and one history in twenty runs on the real warehouse. What the extraction asks
 of a warehouse is answered by the same SQL as there.
 """

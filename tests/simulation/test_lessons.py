@@ -47,6 +47,7 @@ def begun(workshop: Workshop, profile: int = HEARING) -> History:
         is_restless_from_the_start=True,
     )
     history = History(options, workshop)
+    workshop.doubt()
     table = history.sim.world.transactions
     table["currency"][:] = USD
     table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED

@@ -174,6 +174,10 @@ class Workshop:
             }
         )
 
+    def doubt(self) -> None:
+        """Until the next history, each answer of the overlay is asked of the real one, too."""
+        self._patch.setattr(land, "Overlay", TwinOverlay)
+
     def keep(self, seconds: float, requests: int) -> Start:
         name = f"start_{len(self.starts)}"
         self._sketch.keep(name)
