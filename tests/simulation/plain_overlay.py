@@ -1,7 +1,8 @@
 """The overlay in plain Python: for worlds of fifty rows a hundred times quicker than statements that plan themselves anew.
 
 Belongs here: the same answers from dictionaries, for words as the contract spells them, and the twin that asks both and
-accepts no difference. Does not: what the answers are for. Where a history merges into the real warehouse it reads with the twin; all others with the plain one.
+accepts no difference. Does not: what the answers are for. Where a history merges into the real warehouse it reads with the
+twin, and so do the lessons; all others with the plain one.
 """
 
 from __future__ import annotations
