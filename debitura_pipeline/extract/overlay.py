@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 
@@ -49,7 +48,7 @@ class Missing:
 
 
 class Overlay:
-    """One resource's rows: `before` as snapshot, then landed files by `use`, then keys known to be gone by `drop`."""
+    """One resource's rows: `before` as snapshot, then landed files by `use`, then keys known to be gone by `drop`. Close it."""
 
     def __init__(self, before: Path, resource: str, mode: str | None, date: str) -> None:
         self._key, self._resource, self._mode, self._date = TABLES[resource].key, resource, mode, date
@@ -58,14 +57,6 @@ class Overlay:
         self._run(f"CREATE VIEW before AS SELECT * FROM read_parquet('{_quoted(before)}')")
         self._run("CREATE TABLE gone (key VARCHAR)")
         self._lay_nothing()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._connection.close()

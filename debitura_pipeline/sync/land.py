@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -69,7 +70,7 @@ async def land_nightly(
     reader: Reader, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
 ) -> Landing:
     """Read what changed since the last sync and prove the rest by the API's totals."""
-    with await _overlay(reader, ground, mode) as overlay:
+    with closing(await _overlay(reader, ground, mode)) as overlay:
         night = _night(reader, overlay, ground, known, at, refresh_days)
         reading = await night.read()
     return Landing(reading.windows, reading.totals, reading.gone, reading.unproven)
@@ -79,7 +80,7 @@ async def forecast(
     reader: Reader, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
 ) -> Forecast:
     """What `land_nightly` would cost; asks for totals only."""
-    with await _overlay(reader, ground, mode) as overlay:
+    with closing(await _overlay(reader, ground, mode)) as overlay:
         return await _night(reader, overlay, ground, known, at, refresh_days).forecast()
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from debitura_pipeline.report import ReportFacts, write_report
 from debitura_pipeline.settings import Settings, load_settings
-from tests.report.tables import NOW, fill, tables
+from tests.report.maker import tables
+from tests.report.tables import NOW, fill
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [

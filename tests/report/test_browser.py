@@ -17,7 +17,8 @@ import pytest
 from debitura_pipeline.report import ReportFacts, write_report
 from debitura_pipeline.settings import Settings
 from tests.report.conftest import make_settings
-from tests.report.tables import HOSTILE, tables
+from tests.report.maker import tables
+from tests.report.tables import HOSTILE
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,8 @@ from debitura_pipeline.report.sections_revenue import stage_sums
 from debitura_pipeline.report.stages import headline
 from debitura_pipeline.report.write import compose
 from debitura_pipeline.settings import Settings
-from tests.report.tables import NOW, TableMaker, tables
+from tests.report.maker import TableMaker, tables
+from tests.report.tables import NOW
 
 FIGURE = re.compile(r'<data value="([^"]*)" data-figure="([^"]*)">([^<]*)</data>')
 STAGES_OF = {

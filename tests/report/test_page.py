@@ -13,7 +13,8 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report import ReportFacts, write_report
 from debitura_pipeline.report import write as write_module
 from debitura_pipeline.settings import Settings
-from tests.report.tables import HOSTILE, NOW, fill, tables
+from tests.report.maker import tables
+from tests.report.tables import HOSTILE, NOW, fill
 
 
 def test_page_refers_to_nothing_outside_itself(filled: tuple[Settings, ReportFacts]) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -54,14 +53,6 @@ class PlainOverlay:
         self._laid: set[Path] = set()
         self._landed: dict[str, Known] = {}
         self._gone: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -147,14 +138,6 @@ class TwinOverlay:
 
     def __init__(self, before: Path, resource: str, mode: str | None, date: str) -> None:
         self._real, self._plain = Overlay(before, resource, mode, date), PlainOverlay(before, resource, mode, date)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._real.close()

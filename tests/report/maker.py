@@ -1,0 +1,48 @@
+"""A DuckDB file with the pipeline's schemas, empty: report tables with exactly the columns that the dbt contracts promise.
+
+The contract is read from dbt's own files, so a renamed column fails here and not on a partner's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from debitura_pipeline.settings import PROJECT_ROOT
+from debitura_pipeline.warehouse.tables import create_statements
+
+
+class TableMaker:
+    """A DuckDB file with the five schemas; `insert` takes column names and refuses unknown ones by itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = duckdb.connect(str(path))
+        self.connection.execute("SET TimeZone = 'UTC'")
+        for statement in create_statements():
+            self.connection.execute(statement)
+        for schema, file in (("marts", "marts/_marts.yml"), ("reports", "reports/_reports.yml")):
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            for model in yaml.safe_load((PROJECT_ROOT / "dbt/models" / file).read_text())["models"]:
+                columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
+                self.connection.execute(f"CREATE TABLE {schema}.{model['name']} ({columns})")
+
+    def insert(self, table: str, **values: Any) -> None:
+        names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" * len(values))
+        self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(values.values()))
+
+    def rows(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, list(params)).fetchall()
+
+
+@contextmanager
+def tables(path: Path) -> Iterator[TableMaker]:
+    maker = TableMaker(path)
+    try:
+        yield maker
+    finally:
+        maker.connection.close()
