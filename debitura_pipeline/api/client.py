@@ -80,6 +80,11 @@ class ApiClient:
         self.stats = RequestStats()
 
     @property
+    def in_flight(self) -> int:
+        """Requests that may be under way at once, as latency calls for now."""
+        return self._places.limit
+
+    @property
     def server_time(self) -> datetime | None:
         """The API's clock at its first dated answer."""
         return self._exchange.server_time

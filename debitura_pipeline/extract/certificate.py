@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.prove import landed_totals
+from debitura_pipeline.extract.landed_rows import LandedRows
 from debitura_pipeline.landing.store import SyncFolder, folders
 
 
@@ -43,12 +43,14 @@ def check(folder: SyncFolder) -> Finding:
     if len(windows) != len(used):
         faults.append(f"{len(used) - len(windows)} windows of the certificate are not in the journal")
     keys = 0
-    if not faults and folder.begin["mode"] == "nightly":  # what was not read is proven by totals, not by keys
+    if (
+        not faults and folder.end.get("mode", folder.begin["mode"]) == "nightly"
+    ):  # what was not read is proven by totals, not by keys
         keys = sum(window.distinct for window in windows)
     elif not faults:
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         files = [folder.path / window.file for window in windows if window.file]
-        keys = landed_totals(folder.begin["resource"], files, None)[0] + len(bad)
+        keys = LandedRows(folder.begin["resource"], files).totals(None)[0] + len(bad)
         if keys != totals.count:
             faults.append(f"{keys} distinct keys landed, the API counted {totals.count}")
     return Finding(folder.begin["sync_id"], folder.begin["resource"], len(windows), keys, totals.count, tuple(faults))

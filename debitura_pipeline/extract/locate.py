@@ -15,12 +15,12 @@ from decimal import Decimal
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.envelope import Total
 from debitura_pipeline.api.listings import LISTINGS, Query
+from debitura_pipeline.extract.answer import earliest_in
 from debitura_pipeline.extract.by_client import STATE_SQL, STATES, ByClient, Place, filter_of, query_of
 from debitura_pipeline.extract.control import Rows
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.narrow import differences, follows_dates, halves, less
-from debitura_pipeline.extract.read import earliest_in
 from debitura_pipeline.extract.stages import stage_sql
 from debitura_pipeline.extract.windows import Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
@@ -108,7 +108,7 @@ class Locator:
     async def _months(self, resource: str, ledger: Ledger) -> Sequence[Window]:
         """From the first row on, ours or the API's: its lists begin with their oldest row."""
         first = await self.client.page(Query(LISTINGS[resource]), 1)
-        known = [at for at in (ledger.earliest(), earliest_in(first.body, LISTINGS[resource])) if at is not None]
+        known = [at for at in (ledger.earliest(), earliest_in(first, LISTINGS[resource])) if at is not None]
         upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our rows are counted by whole hours
         return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 

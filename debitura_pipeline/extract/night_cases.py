@@ -70,8 +70,14 @@ class CasesNight(Night):
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
         return closing.count == self.overlay.count()
 
+    async def estimate(self, full: int) -> Forecast:
+        self.most_windows = max(2, full // 25)
+        return await self._foresee([EVERYTHING])
+
     async def forecast(self) -> Forecast:
-        windows = self.months()
+        return await self._foresee(self.months())
+
+    async def _foresee(self, windows: Sequence[Window]) -> Forecast:
         ledger = self.overlay.ledger()
         stated = await asyncio.gather(*(self._ask_closed(window) for window in windows))
         swept = await self.ask(EVERYTHING, OPEN_FILTER)
@@ -83,8 +89,8 @@ class CasesNight(Night):
         walks = sum(expected_cost(window, totals, ledger) for window, totals in fewer)
         return Forecast(
             (
-                ("totals of windows", float(len(windows) + 1)),
-                ("open cases", swept.count / 100 + len(windows) / 2),
+                ("totals of windows", float(len(self.months()) + 1)),
+                ("open cases", swept.count / 99 + len(self.months()) / 2),
                 ("new cases", float(pages_of(new.count))),
                 ("cases closed since", float(max(0, min(closed_now, was_open)))),
                 ("windows that differ", walks),

@@ -47,7 +47,8 @@ class TransactionsNight(Night):
 
     async def first_look(self) -> None:
         """The windows' totals, and the estimates among the settled: neither counts nor sums show these come or go."""
-        await self._ask_months()
+        if not self.stated:
+            await self._ask_months()
         await self.take([Slice(EVERYTHING, filters) for filters in DOUBTFUL])
         await self.settle_by_hours(self.overlay.missing(EVERYTHING, None, doubtful=True))
         if self._is_deaf_to_dates():
@@ -87,8 +88,13 @@ class TransactionsNight(Night):
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
         return closing.count == self.overlay.count() and not found
 
+    async def estimate(self, full: int) -> Forecast:
+        self.most_windows = max(1, full // 100)
+        return await self.forecast()
+
     async def forecast(self) -> Forecast:
-        await self._ask_months()
+        if not self.stated:
+            await self._ask_months()
         ledger = self.overlay.ledger()
         walks = sum(
             expected_cost(window, totals, ledger, self._least(ledger))

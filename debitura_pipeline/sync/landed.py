@@ -35,7 +35,7 @@ def landed_from(folder: SyncFolder) -> LandedSync:
     return LandedSync(
         sync_id=begin["sync_id"],
         resource=begin["resource"],
-        mode=begin["mode"],
+        mode=mode_of(folder),
         at=at,
         started_at=folder.instant("at"),
         finished_at=datetime.fromisoformat(end["finished_at"]),
@@ -44,7 +44,7 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         windows=tuple(_record(window, tenant, at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
-        absent=_absent(begin["mode"], tenant, end.get("gone", ()), windows),
+        absent=_absent(folder, windows),
         requests=end["requests"],
         retries=end["retries"],
         rows_read=sum(window.rows for window in windows),
@@ -53,16 +53,23 @@ def landed_from(folder: SyncFolder) -> LandedSync:
     )
 
 
-def _absent(mode: str, tenant: str | None, gone: Sequence[str], windows: Sequence[VerifiedWindow]) -> Absent:
+def mode_of(folder: SyncFolder) -> str:
+    """The plan that was followed: a night for which reading everything was no dearer read everything."""
+    return str((folder.end or {}).get("mode", folder.begin["mode"]))
+
+
+def _absent(folder: SyncFolder, windows: Sequence[VerifiedWindow]) -> Absent:
     """What the reading says of rows that it does not hold: a nightly one names those that are gone.
 
     A malformed row without an id could be any of ours: with one among the rows, none is taken for gone.
     """
+    end = folder.end or {}
     if any(row.row_key is None for window in windows for row in window.bad):
         return Absent("none")
-    if tenant is not None:
-        return Absent("client", tenant)
-    return Absent("keys", keys=tuple(gone)) if mode == "nightly" else Absent("all")
+    if mode_of(folder) == "nightly" or not end.get("is_settled", True):
+        return Absent("keys", keys=tuple(end.get("gone", ())))
+    tenant = folder.begin["tenant"]
+    return Absent("client", tenant) if tenant is not None else Absent("all")
 
 
 def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:

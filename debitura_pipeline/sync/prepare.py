@@ -56,7 +56,7 @@ class Preparation:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, tenant, full)
             folder = self._folder(warehouse, resource, chosen, tenant)
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
 
     def draft(self, resource: str, scratch: Path, *, full: bool = False) -> Reading:
         """The same for a forecast, in a folder below `scratch`."""
@@ -64,16 +64,16 @@ class Preparation:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, None, full)
             folder = self._new_folder(scratch, resource, chosen, None, self.now())
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
 
     def _plan(self, warehouse: Warehouse, resource: str, tenant: str | None, full: bool) -> tuple[Knowledge, Plan]:
         known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
         return known, plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
 
-    def _survey(self, warehouse: Warehouse, folder: SyncFolder) -> Ground | None:
-        if folder.begin["mode"] != "nightly" or folder.end is not None:
+    def _survey(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Ground | None:
+        if not known.live_rows or folder.end is not None:
             return None
-        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path)
+        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path, folder.begin["tenant"])
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
         """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""

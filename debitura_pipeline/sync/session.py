@@ -11,7 +11,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -121,20 +121,21 @@ class Session:
 
     async def _land(self, reading: Reading) -> Landing:
         reader = self._reader(reading.resource, reading.folder)
-        if reading.ground is None:
-            return await land(reader, reading.plan, self.partner[0])
+        if reading.ground is None or reading.folder.begin["mode"] != "nightly":
+            return await land(reader, reading.plan, reading.ground, self.partner[0])
         at, days = reading.folder.instant("at"), self.settings.refresh_days
-        return await land_nightly(reader, reading.ground, reading.known, self.partner[0], at, days)
+        return await land_nightly(reader, reading.plan, reading.ground, reading.known, self.partner[0], at, days)
 
     async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, Forecast]:
         """The plan for one resource and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
         with tempfile.TemporaryDirectory(prefix="debitura-plan-") as scratch:
             draft = self._preparation.draft(resource, Path(scratch), full=full)
             reader = self._reader(resource, draft.folder)
-            if draft.ground is None:
+            if draft.ground is None or draft.plan.mode != "nightly":
                 return draft.plan, await whole_cost(reader, draft.plan)
             at, days = draft.folder.instant("at"), self.settings.refresh_days
-            return draft.plan, await forecast(reader, draft.ground, draft.known, self.partner[0], at, days)
+            mode, cost = await forecast(reader, draft.plan, draft.ground, draft.known, self.partner[0], at, days)
+            return replace(draft.plan, mode=mode), cost
 
     def _reader(self, resource: str, folder: SyncFolder) -> Reader:
         return Reader(
@@ -144,7 +145,6 @@ class Session:
             folder,
             LISTINGS[resource],
             folder.instant("upper_bound"),
-            self.settings.concurrency,
             self.progress,
         )
 
@@ -154,7 +154,9 @@ class Session:
             "end",
             windows=[window.seq for window in landing.windows],
             api=landing.totals.as_json(),
+            mode=landing.mode,
             gone=landing.gone,
+            is_settled=landing.is_settled,
             unproven=landing.unproven,
             finished_at=self.now(),
             requests=self.client.stats.requests - self._requests,
