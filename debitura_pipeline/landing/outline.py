@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from debitura_pipeline.api.json_scan import OutlineError, elements, members
+from debitura_pipeline.api.json_scan import OutlineError, members
 from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.api.page_parts import STRICT_ERRORS, Raw, split_page
 from debitura_pipeline.landing.checks import check_ids, check_instants
 from debitura_pipeline.landing.contract import TABLES
 
@@ -39,13 +40,12 @@ class RowMark(NamedTuple):
 def outline(body: bytes, listing: Listing) -> list[RowMark]:
     """One mark per row of a page, in the page's order, whatever the rows hold; dates as in `DATES`.
 
-    A row that is no object, or is no JSON, has a mark without key and dates. Raises OutlineError where the page itself
-    cannot be taken apart, which `read_envelope` has refused before.
+    A row that is no object, or is no JSON, has a mark without key and dates. Raises what `read_envelope` would.
     """
     paths = (_key_path(listing.resource), *DATES[listing.resource])
     columns = _quick(body, listing, paths)
     if columns is None:
-        texts = [[text_at(row, path) for path in paths] for row in _rows(body, listing)]
+        texts = [[text_at(bytes(row), path) for path in paths] for row in split_page(body, listing).rows or ()]
         columns = [list(column) for column in zip(*texts, strict=True)] if texts else [[] for _ in paths]
     keys = check_ids(pa.array(columns[0], pa.string()))[0].to_pylist()
     instants = [_micros(column) for column in columns[1:]]
@@ -71,19 +71,19 @@ def text_at(row: bytes, path: Path) -> str | None:
     return text if text and text.isascii() else None
 
 
-_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
-
-
-def _members(value: bytes) -> Mapping[str, msgspec.Raw | bytes]:
+def _members(value: bytes) -> Mapping[str, Raw]:
+    """Members of an object by their spelling; none of what is no object."""
     try:
         return _raw_members.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except STRICT_ERRORS:
         pass
     try:
         return members(value)
     except OutlineError:
         return {}
+
+
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _key_path(resource: str) -> Path:
@@ -95,7 +95,7 @@ def _quick(body: bytes, listing: Listing, paths: Sequence[Path]) -> list[list[st
     """The texts at `paths`, column by column, or None where the page is not spelt as the contract has it."""
     try:
         page = _decoder(listing.rows_key, tuple(paths)).decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except STRICT_ERRORS:
         return None
     columns = []
     for path in paths:
@@ -125,18 +125,6 @@ def _struct(name: str, paths: Sequence[Path], above: Path) -> Any:
         field = msgspec.field(default=msgspec.UNSET, name=first)
         fields.append(("_".join((*above, first)), inner | msgspec.UnsetType | None, field))
     return msgspec.defstruct(name, fields)
-
-
-def _rows(body: bytes, listing: Listing) -> list[bytes]:
-    try:
-        found: Mapping[str, msgspec.Raw | bytes] = _raw_members.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = members(body)
-    rows = bytes({name.lower(): value for name, value in found.items()}.get(listing.rows_key.lower(), b"null"))
-    try:
-        return [bytes(row) for row in _raw_rows.decode(rows) or ()]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return elements(rows)
 
 
 def _micros(texts: list[str | None]) -> list[int | None]:
