@@ -22,7 +22,7 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Drift:
-    """A field, or a value of an enum, that the contract does not name. `kind` is `field` or `value`."""
+    """What the contract does not foresee. `kind`: `field`, a new one; `value`, of an enum; `empty`, a text "" for null."""
 
     kind: str
     field: str
