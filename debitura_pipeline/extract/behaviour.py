@@ -61,7 +61,7 @@ class Behaviour:
         """Hold an answer against its question, bounds in microseconds. Raises NotHeededError when no date fits any more."""
         fits, faults = {}, []
         for which, unit in self.units.items():
-            found = _unit_of(answer.dates(which), lower, upper, unit)
+            found = _unit_of(answer, which, lower, upper, unit)
             if isinstance(found, int):
                 fits[which] = found
             else:
@@ -84,26 +84,25 @@ class Behaviour:
         return self.floor(at) + self.unit_us
 
 
-def _unit_of(dates: list[int], lower: int | None, upper: int | None, unit: int) -> int | tuple[str, str]:
+def _unit_of(answer: Answer, which: int, lower: int | None, upper: int | None, unit: int) -> int | tuple[str, str]:
     """The unit that explains these dates (ascending, within their bounds), or the parameter that was not heeded and how."""
-    if dates != sorted(dates):
+    if not answer.outline.is_ordered(which):
         return "Sort", "its rows are not in the order of their dates"
-    if dates and upper is not None and dates[-1] > upper + SLACK_US:
-        return (
-            "to",
-            f"it shows a row of {instant_of(dates[-1]):%Y-%m-%d} and was asked for rows up to {instant_of(upper):%Y-%m-%d}",
-        )
-    if not dates or lower is None or dates[0] >= lower:
+    first, last = answer.first(which), answer.last(which)
+    if last is not None and upper is not None and last > upper + SLACK_US:
+        return "to", f"it shows a row of {_day(last)} and was asked for rows up to {_day(upper)}"
+    if first is None or lower is None or first >= lower:
         return unit
     for coarser in UNITS_US:
-        if coarser >= unit and dates[0] >= lower // coarser * coarser:
+        if coarser >= unit and first >= lower // coarser * coarser:
             return coarser
-    if dates[0] >= lower - DAY_US:
+    if first >= lower - DAY_US:
         return DAY_US
-    return (
-        "from",
-        f"it shows a row of {instant_of(dates[0]):%Y-%m-%d} and was asked for rows from {instant_of(lower):%Y-%m-%d} on",
-    )
+    return "from", f"it shows a row of {_day(first)} and was asked for rows from {_day(lower)} on"
+
+
+def _day(micros: int) -> str:
+    return f"{instant_of(micros):%Y-%m-%d}"
 
 
 def micros_of(at: datetime | None) -> int | None:

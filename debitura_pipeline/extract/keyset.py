@@ -73,7 +73,7 @@ class Keyset:
 
     def _following(self, answer: Answer) -> int:
         """Where the next question begins: at the date of the last row, of two dates that the list may go by the earlier one."""
-        lasts = [_date(last.dates, which) for which in self.behaviour.units for last in answer.tail(which, 1)]
+        lasts = [last for which in self.behaviour.units if (last := answer.last(which)) is not None]
         if not lasts:
             raise NotHeededError(
                 self.behaviour.resource, "Sort", f"a page of {answer.rows} rows has none with a key and a date"
@@ -81,9 +81,8 @@ class Keyset:
         return self.behaviour.floor(min(lasts)) - self.behaviour.lead_us
 
     def _expect(self, answer: Answer, following: int) -> None:
-        dates = answer.dates(self.behaviour.date)
-        is_known = len(dates) == answer.rows
-        self._expected = answer.total - sum(at < following for at in dates) if is_known else None
+        shown_again = answer.since(self.behaviour.date, following)
+        self._expected = answer.total - (answer.rows - shown_again)
 
     def _prove(self, lower: int | None, end: int | None, rows: int, method: str = "answer") -> None:
         self.stretches.append(Stretch(_instant(lower), _instant(end), rows, method))
@@ -124,12 +123,12 @@ class Keyset:
         which = self.behaviour.date
         witnesses = last.tail(which, WITNESSES)
         answer = await self._whole(following)
-        if witnesses[-1].key in answer.keys or self._is_stuck(answer, following):
+        if answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
             return following, answer
         self.has_moved = True
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
-        if answer.keys & {witness.key for witness in witnesses} or self._is_stuck(answer, earlier):
+        if any(answer.outline.has(witness.key or "") for witness in witnesses) or self._is_stuck(answer, earlier):
             self.stretches.pop()
             self._prove(before, min(earlier, following), last.rows)
             return earlier, answer
@@ -155,8 +154,8 @@ class Keyset:
 
     async def _read_union(self, lower: int, answer: Answer) -> int:
         """The stretch that holds more rows than a page; returns the bound after it."""
-        last = _date(answer.tail(self.behaviour.date, 1)[0].dates, self.behaviour.date)
-        end = self.behaviour.ceiling(last)
+        last = answer.last(self.behaviour.date)
+        end = self.behaviour.ceiling(lower if last is None else last)
         answers = await self.union(lower, end if self.upper is None else min(end, self.upper))
         self.pages += [found.page for found in answers]
         self._prove(lower, end, len({key for found in answers for key in found.keys}), "union")

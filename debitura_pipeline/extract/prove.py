@@ -132,8 +132,8 @@ class Prover:
 
     def _reaches(self, window: VerifiedWindow, closing: Answer) -> bool:
         """Whether the closing answer's rows may stand in this window."""
-        start, dates = window.window.start, closing.dates(self.reader.behaviour.date)
-        return start is None or not dates or (start - EPOCH) // TICK <= dates[-1] or window.slice.is_by_id
+        start, last = window.window.start, closing.last(self.reader.behaviour.date)
+        return start is None or last is None or (start - EPOCH) // TICK <= last
 
     def _landed(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
         return self.reader.landed_rows([*windows, *self.missed])

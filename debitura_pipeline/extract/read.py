@@ -222,9 +222,7 @@ class Reader:
     def _seed(self, part: Slice, first: Answer) -> Answer | None:
         """The answer, where the part begins before its last row, by whichever date the list may go."""
         start = micros_of(part.window.start)
-        reaches = all(
-            start is None or (dates and start < dates[-1]) for dates in map(first.dates, self.behaviour.units)
-        )
+        reaches = all(start is None or start < (first.last(which) or start) for which in self.behaviour.units)
         return first if reaches else None
 
     def _check_part(self, first: Answer, part: _Part) -> None:
@@ -321,7 +319,7 @@ class Reader:
         """The first row's instant, where a window without lower bound has to be parted."""
         if slice_.window.start is None:
             dawn = micros_of(DAWN) or 0
-            dates = [at for which in self.behaviour.units for at in first.dates(which) if at > dawn]
+            dates = [at for which in self.behaviour.units for at in first.outline.dates(which) if at > dawn]
             self.earliest = instant_of(min(dates)) if dates else self.earliest
 
     def _tell(self) -> None:

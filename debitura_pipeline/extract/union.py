@@ -122,7 +122,7 @@ class UnionReading:
                 return False
             found.answers.append(answer)
             found.keys |= answer.keys
-            unkeyed += answer.rows - len(_keyed(answer))
+            unkeyed += answer.rows - len(answer.keys)
             found.unkeyed = max(found.unkeyed, unkeyed)
             if answer.rows == 0 or number * answer.rows >= answer.total or found.is_whole(count):
                 return True
@@ -141,7 +141,3 @@ def tenants_of(answer: Answer, listing: Listing) -> Iterable[str]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ()
     return [tenant for tenant in found if tenant is not None]
-
-
-def _keyed(answer: Answer) -> list[str]:
-    return [mark.key for mark in answer.marks if mark.key is not None]

@@ -17,7 +17,7 @@ import pyarrow as pa
 from debitura_pipeline.api.json_scan import OutlineError, members
 from debitura_pipeline.api.listings import Listing
 from debitura_pipeline.api.page_parts import STRICT_ERRORS, Raw, split_page
-from debitura_pipeline.landing.checks import check_ids, check_instants
+from debitura_pipeline.landing.checks import check_instants, is_id, micros_of_text
 from debitura_pipeline.landing.contract import TABLES
 
 Path = tuple[str, ...]
@@ -37,19 +37,62 @@ class RowMark(NamedTuple):
     dates: tuple[int | None, ...]
 
 
-def outline(body: bytes, listing: Listing) -> list[RowMark]:
-    """One mark per row of a page, in the page's order, whatever the rows hold; dates as in `DATES`.
+class Outline:
+    """Keys and dates of a page's rows as texts, in the page's order; one is read when it is asked for, which few are."""
 
-    A row that is no object, or is no JSON, has a mark without key and dates. Raises what `read_envelope` would.
+    def __init__(self, keys: Sequence[str | None], dates: Sequence[Sequence[str | None]]) -> None:
+        self._keys, self._dates = keys, dates
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def mark(self, row: int) -> RowMark:
+        text = self._keys[row]
+        key = text.lower() if text is not None and is_id(text) else None
+        return RowMark(
+            key, tuple(None if texts[row] is None else micros_of_text(texts[row] or "") for texts in self._dates)
+        )
+
+    def has(self, key: str) -> bool:
+        """Whether a row has this key, given in lower case."""
+        return any(text is not None and text.lower() == key for text in reversed(self._keys))
+
+    @property
+    def keys(self) -> set[str]:
+        return {text.lower() for text in self._keys if text is not None and is_id(text)}
+
+    def dates(self, which: int) -> list[int]:
+        """The dates of one kind in the rows' order; rows without one are left out."""
+        return [at for at in _micros(list(self._dates[which])) if at is not None]
+
+    def is_ordered(self, which: int) -> bool:
+        """Whether the dates of one kind ascend, rows without one left out."""
+        plain = _comparable([text for text in self._dates[which] if text is not None])
+        if plain is not None and plain == sorted(plain):
+            return True
+        dates = self.dates(which)
+        return dates == sorted(dates)
+
+
+def _comparable(texts: list[str]) -> list[str] | None:
+    """Instants without their zone, so that the texts compare as the instants do; None where one is in another zone than UTC."""
+    plain = [text.removesuffix("Z").removesuffix("+00:00") for text in texts]
+    joined = "".join(plain)
+    has_offset = "+" in joined or joined.count("-") != 2 * len(plain)
+    return None if has_offset or " " in joined else plain
+
+
+def outline(body: bytes, listing: Listing) -> Outline:
+    """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`.
+
+    A row that is no object, or is no JSON, has neither. Raises what `read_envelope` would.
     """
     paths = (_key_path(listing.resource), *DATES[listing.resource])
     columns = _quick(body, listing, paths)
     if columns is None:
         texts = [[text_at(bytes(row), path) for path in paths] for row in split_page(body, listing).rows or ()]
         columns = [list(column) for column in zip(*texts, strict=True)] if texts else [[] for _ in paths]
-    keys = check_ids(pa.array(columns[0], pa.string()))[0].to_pylist()
-    instants = [_micros(column) for column in columns[1:]]
-    return [RowMark(key, dates) for key, dates in zip(keys, zip(*instants, strict=True), strict=True)]
+    return Outline(columns[0], columns[1:])
 
 
 def text_at(row: bytes, path: Path) -> str | None:
@@ -96,6 +139,8 @@ def _quick(body: bytes, listing: Listing, paths: Sequence[Path]) -> list[list[st
     try:
         page = _decoder(listing.rows_key, tuple(paths)).decode(body)
     except STRICT_ERRORS:
+        return None
+    if page.rows is msgspec.UNSET:
         return None
     columns = []
     for path in paths:
