@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import EPOCH, Answer
 from debitura_pipeline.extract.comparison import bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
@@ -63,7 +64,7 @@ class Prover:
 
         Raises UnprovenError or the ApiError that ended the reading.
         """
-        current = list(windows)
+        current, faults = list(windows), list[str | None]()
         for number in range(MAX_ROUNDS):
             found_more = await self._settle(current)
             if number == 0 and not found_more and self._is_one_answer(current):
@@ -72,15 +73,36 @@ class Prover:
             fault = await self._fault(current, closing)
             if fault is None and not found_more:
                 return self._proof(current, closing.totals, ())
-            again = await self._outdated(current, found_more)
+            if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
+                return self._proof([paged], paged.totals, ())
+            faults.append(fault)
+            again = await self._outdated(current)
             if not again:
-                return self._proof(current, closing.totals, (fault,) if fault else ())
+                return await self._accept(current, closing, found_more)
+            self.reader.opening[self.whole] = closing.totals
             current = await self._read_again(current, again)
         await self._settle(current)
         closing = await self.reader.closing(self.whole)
         fault = await self._fault(current, closing)
         notes = (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
         return self._proof(current, closing.totals, notes)
+
+    async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
+        """For a list that stands still and whose rows by date are not all its rows, as those without a date are not."""
+        if fault is None or self.reader.listing.resource not in fault or "counts" not in fault:
+            return None
+        try:
+            return await self.reader.read_by_pages(self.whole, f"{fault}.")
+        except UnprovenError:
+            return None
+
+    async def _accept(self, windows: Sequence[VerifiedWindow], closing: Answer, found_more: bool) -> Proof:
+        """No window differs from what the API states of it now; what differs of the whole is said."""
+        self.reader.opening[self.whole] = closing.totals
+        fault = await self._fault(windows, closing)
+        if fault is None and found_more:
+            fault = "rows are there that no window shows"
+        return self._proof(windows, closing.totals, (fault,) if fault is not None else ())
 
     def _proof(self, windows: Sequence[VerifiedWindow], totals: Totals, unproven: tuple[str, ...]) -> Proof:
         if self.open:
@@ -126,7 +148,8 @@ class Prover:
         first = [window for window in windows if self._reaches(window, closing)]
         if await _in_thread(self._landed(first).lacking, closing.keys - known):
             return f"the list of {resource} shows rows that were not there when they were read past"
-        if any(window.has_moved for window in windows):
+        opening = self.reader.opening.get(self.whole, closing.totals)
+        if any(window.has_moved for window in windows) or opening.version != closing.totals.version:
             return f"{resource} moved while they were read"
         return None
 
@@ -138,7 +161,7 @@ class Prover:
     def _landed(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
         return self.reader.landed_rows([*windows, *self.missed])
 
-    async def _outdated(self, windows: Sequence[VerifiedWindow], found_more: bool) -> list[VerifiedWindow]:
+    async def _outdated(self, windows: Sequence[VerifiedWindow]) -> list[VerifiedWindow]:
         """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
         pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
         if pages <= SMALL_PAGES or len(windows) == 1:

@@ -60,6 +60,7 @@ class Reader:
     """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
 
     `ceiling`: requests after which reading ends with UnprovenError; None: set from the first total that the API states.
+    `opening`: what the API stated of a slice when its reading began.
     """
 
     client: ApiClient
@@ -73,6 +74,7 @@ class Reader:
     earliest: datetime | None = None
     ceiling: int | None = None
     requests: int = 0
+    opening: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
     _next_seq: int = 1
@@ -106,7 +108,7 @@ class Reader:
         except NotHeededError as error:
             if len(slices) != 1 or slices[0].window != Window(None, None):
                 raise
-            return [await self._read_by_pages(slices[0], error)]
+            return [await self.read_by_pages(slices[0], str(error))]
 
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
         """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
@@ -185,6 +187,7 @@ class Reader:
             first = await keyset.ask(keyset.lower, keyset.upper)
             self.behaviour.check(first, keyset.lower, keyset.upper)
             self._check_part(first, part)
+            self.opening[slice_] = first.totals
             self._pages_known += math.ceil(first.total / PAGE_ROWS) - 1
             if parts := self._parts(slice_, first):
                 return [], parts
@@ -237,13 +240,16 @@ class Reader:
                 resource=self.listing.resource,
             )
 
-    async def _read_by_pages(self, slice_: Slice, error: NotHeededError) -> VerifiedWindow:
-        """A list that is not sorted or filtered as asked, read by page numbers until two readings are the same."""
+    async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
+        """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
+
+        Raises UnprovenError where that would take too many requests, or no two readings are the same.
+        """
         first = await self._ask(slice_.query(self.listing))
         pages = math.ceil(first.total / max(1, first.rows))
         if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
             raise UnprovenError(
-                f"{error} Without it {first.total} rows cannot be proven complete: {2 * pages} more requests would be needed. "
+                f"{reason} Without that {first.total} rows cannot be proven complete: {2 * pages} more requests would be needed. "
                 "Nothing of this sync reached the warehouse.",
                 resource=self.listing.resource,
             ) from None
