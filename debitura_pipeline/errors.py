@@ -29,17 +29,20 @@ class ApiError(DebituraError):
 
 
 class TransientApiError(ApiError):
-    """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later."""
+    """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later.
+
+    `wait_s` is what the API asks to wait, in seconds, or None if it did not say.
+    """
 
     is_retryable = True
 
+    def __init__(self, message: str, wait_s: float | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts, **({} if wait_s is None else {"wait_s": wait_s}))
+        self.wait_s = wait_s
+
 
 class RateLimited(TransientApiError):
-    """HTTP 429. `wait_s` is what the API asks for, in seconds, or None if it did not say."""
-
-    def __init__(self, message: str, wait_s: float | None = None, **facts: Any) -> None:
-        super().__init__(message, wait_s=wait_s, **facts)
-        self.wait_s = wait_s
+    """HTTP 429."""
 
 
 class RefusedError(ApiError):

@@ -14,6 +14,7 @@ _BLANK = b" \t\r\n"
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{},:]|[^\s"\[\]{},:]+|"', re.DOTALL)
 _NESTING = re.compile(_STRING + rb'|[\[\]{}]|"', re.DOTALL)
+_SCALAR = re.compile(rb"-?(\d[\w.+-]*|Infinity|NaN)|true|false|null")
 _CLOSER = {ord("{"): ord("}"), ord("["): ord("]")}
 _QUOTE = ord('"')
 
@@ -50,8 +51,9 @@ def elements(text: bytes) -> list[bytes]:
 
 
 def check_one_value(text: bytes) -> None:
-    """Raises OutlineError where the text is not one JSON value by its outline."""
-    if len(elements(b"[" + text + b"]")) != 1:
+    """Raises OutlineError where the text is not one JSON value by its outline; a word that no JSON knows is none."""
+    values = elements(b"[" + text + b"]")
+    if len(values) != 1 or not (values[0][:1] in (b"{", b"[", b'"') or _SCALAR.fullmatch(values[0])):
         raise OutlineError("not one value")
 
 

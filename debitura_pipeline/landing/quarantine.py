@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.api.words import is_label
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.contract import Kind
 from debitura_pipeline.landing.findings import BadRow
@@ -28,7 +29,6 @@ from debitura_pipeline.landing.redact import (
     scrub,
     without_email,
 )
-from debitura_pipeline.landing.words import is_label
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _AMOUNT = re.compile(

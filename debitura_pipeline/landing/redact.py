@@ -19,10 +19,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from debitura_pipeline.api.words import is_label
 from debitura_pipeline.landing.business_key import has_any_byte, holds_email
 from debitura_pipeline.landing.labels import WITHHELD
 from debitura_pipeline.landing.layout import Path
-from debitura_pipeline.landing.words import is_label
 
 MAX_CODE = 40  # letters; a UUID has 36
 PHONE_DIGITS = range(8, 16)  # a whole number this long may be called

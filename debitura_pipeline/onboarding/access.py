@@ -16,6 +16,7 @@ from debitura_pipeline.api.connect import Tools, open_budget, open_client
 from debitura_pipeline.errors import ApiError, RefusedError, ShapeError
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
+LONGEST_LIFE_S = 366 * 86_400  # of a token; what is stated beyond is not repeated
 MAX_TENANT_LENGTH = 255  # a longer id is answered with 400
 
 
@@ -67,4 +68,5 @@ def _token(document: Any) -> tuple[Secret, int | None]:
     token, expires = fields.get("accesstoken"), fields.get("expiresin")
     if not isinstance(token, str) or not token:
         raise ShapeError("Minting a client's token failed: the answer holds no accessToken.")
-    return Secret(token), expires if isinstance(expires, int) else None
+    is_time = isinstance(expires, int) and not isinstance(expires, bool) and 0 <= expires <= LONGEST_LIFE_S
+    return Secret(token), expires if is_time else None

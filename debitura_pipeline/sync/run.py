@@ -18,6 +18,7 @@ from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.extract.night import Forecast
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.read import Progress
+from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
@@ -28,6 +29,8 @@ RESOURCES = ("clients", "cases", "transactions")
 # Transactions before cases: the longest merge then runs beside the second longest reading, and the case of a
 # transaction that came in between is there too.
 READ_IN_ORDER = ("clients", "transactions", "cases")
+
+MOST_PERCENT = 1_000_000  # more is no percentage, and would not fit its column
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -120,4 +123,12 @@ async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
     document = await client.document("GET", "/me", what="Reading the partner's own record")
     fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
     mode, pct = fields.get("invoicingtriggermode"), fields.get("referralfeepercentage")
-    return (mode if isinstance(mode, str) else None), (Decimal(pct) if isinstance(pct, int | Decimal) else None)
+    return (safe_label(mode) if isinstance(mode, str) else None), _percentage(pct)
+
+
+def _percentage(value: Any) -> Decimal | None:
+    """A number that a percentage may be, exact; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    number = Decimal(value)
+    return number if number.is_finite() and number.copy_abs() <= MOST_PERCENT else None

@@ -90,7 +90,8 @@ _WORDS = frozenset(
     another attorney billed billing brand bronze commit eligibility facility gold hibernat liability parked platinum policy pursue
     purge reliability repaid security silver sleep something study thing transferred trigger unverified validity verify uncollect
     pilot legacy preferr referr occurr submitt permitt cancell withh defer visibility priority majority authority
-    paus issu valu black approved resend resent reassign rework reroute suspicious vulnerable hardship bereavement dormant
+    fee usd eur gbp finish revenue zip sort size onboard percentage earn earnings engagement recognition city paus issu
+    valu black approved resend resent reassign rework reroute suspicious vulnerable hardship bereavement dormant
     """.split()  # noqa: SIM905
 )
 _SUFFIXES = ("", "s", "es", "ed", "e", "ing", "ion", "ation", "ment", "ly", "al", "able", "ible", "ied")
