@@ -7,7 +7,7 @@ Belongs here: order of the steps, guards, transactions' bounds. Does not: SQL te
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.store import sha256_of
 from debitura_pipeline.warehouse import merge, records
-from debitura_pipeline.warehouse.base import FailedSync, Judge, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
@@ -53,6 +54,10 @@ class SqlWarehouse(ABC):
         """Make temporary table `name` of a few rows."""
 
     @abstractmethod
+    def check_keys(self, table: Table) -> None:
+        """See to it that no key stands twice in the current rows. Raises WarehouseError where one does."""
+
+    @abstractmethod
     def unstage(self) -> None:
         """Drop `incoming` and the temporary tables, where they are."""
 
@@ -78,25 +83,33 @@ class SqlWarehouse(ABC):
             return self.run(sql, params)
 
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
-        _check_files(landed)
+        check_files(landed)
         with self.transaction():
-            newest = self._value(records.newest_merged(landed.resource))
-            _check_order(landed, newest)
+            for newest in self.rows(*records.newest_merged(landed.resource)):
+                _check_order(landed, *newest)
             return self._merge(landed, judge, allow_shrink=allow_shrink)
 
-    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
-        ordered = sorted(landed, key=lambda sync: sync.at)
-        for sync in ordered:
-            _check_files(sync)
+    def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
+        """In one transaction: until it commits everybody sees the tables as they were."""
+        ordered = in_order(landed)
+        known = self.merged_syncs()
         with self.transaction():
             for table in TABLES.values():
                 self.run(f"DELETE FROM {merge.current(table)}")
                 self.run(f"DELETE FROM {merge.superseded(table)}")
             self._run_all(records.forget_all())
-            for sync_id in {sync.sync_id for sync in ordered}:
-                self.run(*records.forget_sync(sync_id))
-            # What was let through when it was merged is not asked again.
-            return [self._merge(sync, None, allow_shrink=True) for sync in ordered]
+            return [self.merge_again(sync, judge_of, known) for sync in ordered]
+
+    def merge_again(self, landed: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
+        """One sync of a replay, inside a transaction. What was let through when it was merged is not asked again, and the
+        record of one that is `known` stays as it is."""
+        is_known = landed.sync_id in known
+        judge = judge_of(landed) if judge_of is not None and not is_known else None
+        return self._merge(landed, judge, allow_shrink=True, keep_record=is_known)
+
+    def merged_syncs(self) -> set[str]:
+        """Ids of the syncs that `ops.syncs` calls done."""
+        return {sync_id for (sync_id,) in self.rows("SELECT sync_id FROM ops.syncs WHERE status = 'done'")}
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
@@ -115,7 +128,9 @@ class SqlWarehouse(ABC):
         self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
         self._run_all(records.replace_control_totals(sync_id))
 
-    def _merge(self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool) -> MergeCounts:
+    def _merge(
+        self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool, keep_record: bool = False
+    ) -> MergeCounts:
         table = TABLES[landed.resource]
         self.unstage()
         shown = self.stage_landed(landed)
@@ -126,8 +141,10 @@ class SqlWarehouse(ABC):
             counts = MergeCounts(shown, 0, 0, 0, 0)
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
+        self.check_keys(table)
         self._keep_findings(landed)
-        self._keep_sync(landed, counts, judge)
+        if not keep_record:
+            self._keep_sync(landed, counts, judge)
         self.unstage()
         return counts
 
@@ -201,18 +218,49 @@ class SqlWarehouse(ABC):
         return self.rows(*statement)[0][0]
 
 
-def _check_files(landed: LandedSync) -> None:
-    for path in landed.files:
+def in_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
+    """Landings as a replay merges them, by clock. Raises LandingError when any file is not the one that was landed."""
+    ordered = sorted(landed, key=lambda sync: sync.at)
+    for sync in ordered:
+        check_files(sync)
+    return ordered
+
+
+def doubled(table: Table, keys: int) -> WarehouseError:
+    """For a table whose keys are not unique, whatever made them so."""
+    return WarehouseError(
+        f"raw.{table.resource} holds {keys} keys more than once. Nothing was changed; `debitura replay` rebuilds the "
+        "table from the landing zone.",
+        resource=table.resource,
+        keys=keys,
+    )
+
+
+def check_files(landed: LandedSync) -> None:
+    for path, sha256 in zip(landed.files, landed.sha256, strict=True):
         if not path.is_file():
-            raise LandingError(
-                f"Sync {landed.sync_id} of {landed.resource} names a landed file that is not there: {path}. "
-                "Nothing was changed; run the sync again with --full.",
-                sync_id=landed.sync_id,
-            )
+            fault = "is not there"
+        elif sha256_of(path) != sha256:
+            fault = "has changed since it was landed"
+        else:
+            continue
+        raise LandingError(
+            f"Sync {landed.sync_id} of {landed.resource}: its landed file {path} {fault}. Nothing was changed; "
+            "`debitura repair` says what can be done.",
+            sync_id=landed.sync_id,
+        )
 
 
-def _check_order(landed: LandedSync, newest: datetime | None) -> None:
-    if newest is not None and landed.at < newest:
+def _check_order(landed: LandedSync, newest: datetime, newest_id: str, certificate: str | None) -> None:
+    if newest_id == landed.sync_id:
+        return
+    if certificate and landed.previous_sha256 and certificate != landed.previous_sha256:
+        raise WarehouseError(
+            f"Sync {landed.sync_id} read {landed.resource} on top of another sync than the newest one, {newest_id}. "
+            "Nothing was changed; the next sync reads afresh.",
+            sync_id=landed.sync_id,
+        )
+    if landed.at < newest:
         raise WarehouseError(
             f"Sync {landed.sync_id} read {landed.resource} at {landed.at.isoformat()}, and a reading of "
             f"{newest.isoformat()} is merged already. The older one cannot be put on top; `debitura replay` "

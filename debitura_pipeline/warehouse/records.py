@@ -52,8 +52,12 @@ def window_rows(landed: LandedSync) -> list[tuple[object, ...]]:
 
 
 def newest_merged(resource: str) -> Statement:
-    """Clock of the newest sync that was merged, or null."""
-    return "SELECT max(as_of) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,)
+    """Clock, id and certificate of the newest sync that was merged; no row where there is none."""
+    return (
+        """SELECT as_of, sync_id, certificate_sha256 FROM ops.syncs WHERE resource = $1 AND status IN ('done', 'lost')
+        ORDER BY as_of DESC, sync_id DESC LIMIT 1""",
+        (resource,),
+    )
 
 
 def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
@@ -170,6 +174,8 @@ def insert_merged(
             "windows": len(landed.windows),
             "is_proven": verified if judgement is None else judgement.is_proven,
             "message": landed.message if judgement is None else judgement.message,
+            "certificate_sha256": landed.certificate_sha256,
+            "previous_sha256": landed.previous_sha256,
         },
     )
 
