@@ -84,9 +84,12 @@ def verify(
 ) -> None:
     """Check the certificates of past syncs against the landing zone, offline."""
     from debitura_pipeline import console
-    from debitura_pipeline.sync import verify as run_verify
+    from debitura_pipeline.sync import check_certificates
 
-    findings = run_verify(load_settings(), sync_id)
+    verification = check_certificates(load_settings(), sync_id)
+    findings = verification.findings
+    for note in verification.notes:
+        console.say(note)
     if sync_id is not None and not findings:
         raise DebituraError(f"No finished sync {sync_id} in the landing zone; `debitura status` shows the last ones.")
     for finding in findings:
@@ -96,6 +99,25 @@ def verify(
     windows, keys = sum(f.windows for f in findings), sum(f.keys for f in findings)
     console.say(f"{len(findings)} certificates, {windows:,} windows, {keys:,} keys checked; {broken} do not hold")
     raise typer.Exit(NOT_PROVEN if broken else 0)
+
+
+@app.command()
+def repair(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would be done.")] = False,
+) -> None:
+    """A way out of a damaged journal or landing folder: says what it would do, `--yes` does it."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sync import repair as run_repair
+
+    repairs = run_repair(load_settings(), apply=yes)
+    for one in repairs:
+        console.say(one.words)
+    if not repairs:
+        console.say("The landing zone and the warehouse agree; nothing to repair.")
+    elif yes:
+        console.say(f"{len(repairs)} repaired; what was moved away is below {load_settings().data_dir / 'aside'}")
+    else:
+        console.say(f"{len(repairs)} to repair; nothing was touched. `debitura repair --yes` does it.")
 
 
 @app.command()

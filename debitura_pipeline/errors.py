@@ -77,6 +77,10 @@ class WarehouseError(DebituraError):
     """The warehouse refused: locked by another process, unreadable, or a write that was rolled back."""
 
 
+class WarehouseDamaged(WarehouseError):
+    """DuckDB cannot read its file. Moved away, it is rebuilt from the landing zone."""
+
+
 class WarehouseBusy(WarehouseError):
     """Another process has the DuckDB file open; waiting helps."""
 
@@ -84,4 +88,8 @@ class WarehouseBusy(WarehouseError):
 
 
 class LandingError(DebituraError):
-    """The landing zone does not hold what its journal says."""
+    """The landing zone does not hold what its journal says, or could not be written."""
+
+
+class JournalDamaged(LandingError):
+    """A journal that cannot be read as one. `debitura repair` is the way out."""

@@ -11,7 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.errors import LandingError
+from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.evidence import VerifiedWindow
+from debitura_pipeline.landing.journal import JOURNAL, damaged
 from debitura_pipeline.landing.store import SyncFolder
 from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
 
@@ -21,12 +23,18 @@ def used_windows(folder: SyncFolder) -> list[VerifiedWindow]:
     if folder.end is None:
         raise LandingError(f"{folder.path} is not finished; it cannot be merged.")
     used = set(folder.end["windows"])
-    windows = [VerifiedWindow.from_line(line) for line in folder.of("window") if line["seq"] in used]
-    return sorted(windows, key=lambda window: window.seq)
+    return sorted((window for window in read_windows(folder) if window.seq in used), key=lambda window: window.seq)
 
 
 def landed_from(folder: SyncFolder) -> LandedSync:
-    """What the folder holds, ready to merge. Raises LandingError where it is not finished."""
+    """What the folder holds, ready to merge. Raises LandingError where it is not finished, JournalDamaged for odd lines."""
+    try:
+        return _landed(folder)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise damaged(folder.path / JOURNAL, "its lines are not what a sync writes") from None
+
+
+def _landed(folder: SyncFolder) -> LandedSync:
     windows = used_windows(folder)
     begin, end = folder.begin, folder.end or {}
     tenant = begin["tenant"]
@@ -37,10 +45,11 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         resource=begin["resource"],
         mode=mode_of(folder),
         at=at,
-        started_at=folder.instant("at"),
+        started_at=folder.instant("started_at" if "started_at" in begin else "at"),
         finished_at=datetime.fromisoformat(end["finished_at"]),
         upper_bound=folder.instant("upper_bound"),
         files=tuple(folder.path / window.file for window in windows if window.file),
+        sha256=tuple(window.sha256 or "" for window in windows if window.file),
         windows=tuple(_record(window, tenant, at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
@@ -50,6 +59,8 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         rows_read=sum(window.rows for window in windows),
         partner=(mode, Decimal(fee_pct) if fee_pct is not None else None),
         message=end["message"],
+        certificate_sha256=folder.certificate_sha256,
+        previous_sha256=begin.get("previous_sha256"),
     )
 
 

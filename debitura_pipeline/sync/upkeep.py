@@ -1,6 +1,6 @@
-"""What is done beside syncing: rebuild from the landing zone, check certificates, ask the API for its totals, say how it stands.
+"""What is done beside syncing: ask the API for its totals, say how it stands.
 
-Belongs here: the bodies of `debitura replay`, `verify`, `reconcile` and `status`. Does not: printing them.
+Belongs here: the bodies of `debitura reconcile` and `status`. Does not: printing them.
 """
 
 from __future__ import annotations
@@ -11,34 +11,14 @@ from typing import Any
 
 from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import LISTINGS, Query
-from debitura_pipeline.extract.certificate import Finding, verify_landing
 from debitura_pipeline.extract.control import control_totals, per_client_totals
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.locate import Locator
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import folders
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.landed import landed_from
 from debitura_pipeline.sync.run import RESOURCES, read_partner
 from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.run_lock import exclusive_run
-
-
-def replay(settings: Settings) -> dict[str, int]:
-    """Rebuild `raw` from every merged sync of the landing zone, in one transaction; live rows per resource."""
-    with exclusive_run(settings, "replay"), open_warehouse(settings) as warehouse:
-        warehouse.prepare()
-        warehouse.replay(landed_from(folder) for folder in folders(settings.landing_dir) if folder.is_merged)
-        return {
-            resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
-            for resource in RESOURCES
-        }
-
-
-def verify(settings: Settings, sync_id: str | None = None) -> list[Finding]:
-    """The certificates of all finished syncs, or of one, checked against the landed files; no network."""
-    return list(verify_landing(settings.landing_dir, sync_id))
 
 
 def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None) -> list[ControlTotal]:
@@ -94,7 +74,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
 def _resource_status(rows: Any, resource: str) -> dict[str, Any]:
     last = rows(
         "SELECT sync_id, mode, status, started_at, finished_at, requests, message FROM ops.syncs "
-        "WHERE resource = $1 ORDER BY started_at DESC LIMIT 1",
+        "WHERE resource = $1 ORDER BY as_of DESC, started_at DESC LIMIT 1",
         (resource,),
     )
     good = rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,))[0][0]

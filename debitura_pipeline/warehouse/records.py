@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
-from debitura_pipeline.warehouse.base import Absent, FailedSync, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement, quoted
 from debitura_pipeline.warehouse.tables import OPS
 
@@ -52,8 +52,12 @@ def window_rows(landed: LandedSync) -> list[tuple[object, ...]]:
 
 
 def newest_merged(resource: str) -> Statement:
-    """Clock of the newest sync that was merged, or null."""
-    return "SELECT max(as_of) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,)
+    """Clock, id and certificate of the newest sync that was merged; no row where there is none."""
+    return (
+        """SELECT as_of, sync_id, certificate_sha256 FROM ops.syncs WHERE resource = $1 AND status IN ('done', 'lost')
+        ORDER BY as_of DESC, sync_id DESC LIMIT 1""",
+        (resource,),
+    )
 
 
 def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
@@ -141,11 +145,14 @@ def forget_sync(sync_id: str) -> Statement:
     return "DELETE FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
-def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int]) -> Statement:
+def insert_merged(
+    landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int], judgement: Judgement | None
+) -> Statement:
     """The row of a merged sync. `rows_changed` counts those that returned too; `before`: what earlier merges counted.
 
-    A sync is proven when it read windows and each of them is verified.
+    Without a judgement a sync is proven when it read windows and each of them is verified.
     """
+    verified = bool(landed.windows) and all(window.verified_at for window in landed.windows)
     return _insert_row(
         "ops.syncs",
         OPS["syncs"],
@@ -165,8 +172,10 @@ def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, in
             "rows_changed": before[1] + counts.changed + counts.returned,
             "rows_deleted": before[2] + counts.deleted,
             "windows": len(landed.windows),
-            "is_proven": bool(landed.windows) and all(window.verified_at for window in landed.windows),
-            "message": landed.message,
+            "is_proven": verified if judgement is None else judgement.is_proven,
+            "message": landed.message if judgement is None else judgement.message,
+            "certificate_sha256": landed.certificate_sha256,
+            "previous_sha256": landed.previous_sha256,
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.findings import BadRow
+from debitura_pipeline.landing.store import sha256_of
 from debitura_pipeline.warehouse.base import Absent, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from tests.warehouse.landings import Landings, case, night, transaction
@@ -251,7 +253,11 @@ def test_truncated_file_rolls_everything_back(warehouse: SqlWarehouse, landings:
     warehouse.merge(landings.land("cases", [case("a")]))
     before = state(warehouse)
     landed = landings.land("cases", [case("a", lifecycle="X")], [case("b")], at=night(1))
-    landed.files[1].write_bytes(landed.files[1].read_bytes()[:-20])
+    body = landed.files[1].read_bytes()
+    landed.files[1].write_bytes(body[:-20])
+    with pytest.raises(LandingError, match=r"00002\.parquet has changed"):
+        warehouse.merge(landed)
+    landed = replace(landed, sha256=(landed.sha256[0], sha256_of(landed.files[1])))  # landed like that
     with pytest.raises(WarehouseError):
         warehouse.merge(landed)
     assert state(warehouse) == before
