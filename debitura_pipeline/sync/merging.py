@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from debitura_pipeline.errors import DebituraError, ShrinkRefused
-from debitura_pipeline.extract.control import control_totals, per_client_totals
+from debitura_pipeline.extract.client_totals import per_client_totals
+from debitura_pipeline.extract.control import control_totals
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.store import JOURNAL, SyncFolder

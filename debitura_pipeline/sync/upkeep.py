@@ -12,7 +12,8 @@ from typing import Any
 from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import LISTINGS, Query
 from debitura_pipeline.extract.certificate import Finding, verify_landing
-from debitura_pipeline.extract.control import control_totals, per_client_totals
+from debitura_pipeline.extract.client_totals import per_client_totals
+from debitura_pipeline.extract.control import control_totals
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.locate import Locator
 from debitura_pipeline.landing.findings import ControlTotal
