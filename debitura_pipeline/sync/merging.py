@@ -19,7 +19,7 @@ from debitura_pipeline.landing.store import JOURNAL, SyncFolder
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.warehouse.base import FailedSync, Warehouse
+from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
 from debitura_pipeline.warehouse.open import open_warehouse
 
 log = logging.getLogger(__name__)
@@ -37,25 +37,35 @@ class Merging:
         """`with_clients`: all that clients' own records speak of is merged now, so compare these too."""
         landed = landed_from(folder)
         with open_warehouse(self.settings) as warehouse:
+            judged: list[Judgement] = []
+
+            def judge(rows: Rows) -> Judgement:
+                judged.append(self._judgement(landed, folder, with_clients, rows))
+                return judged[-1]
+
             try:
-                counts = warehouse.merge(landed, allow_shrink=allow_shrink)
+                counts = warehouse.merge(landed, judge=judge, allow_shrink=allow_shrink)
             except ShrinkRefused as error:
                 folder.append("refused", reason=str(error))
                 raise
-            totals = self._compare(warehouse, folder, with_clients)
-            warehouse.write_control_totals(landed.sync_id, landed.at, totals)
         # Last: a crash before it merges the same landing again, which changes nothing.
         folder.append("merged", at=self.now())
         _drop_superseded(folder)
-        return SyncReport.of(landed, counts, totals)
+        return SyncReport.of(landed, counts, list(judged[-1].totals))
 
-    def _compare(self, warehouse: Warehouse, folder: SyncFolder, with_clients: bool) -> list[ControlTotal]:
+    def _judgement(self, landed: LandedSync, folder: SyncFolder, with_clients: bool, rows: Rows) -> Judgement:
+        """Asked inside the merge's transaction: totals, and what they make of the sync."""
+        totals = self._compare(folder, with_clients, rows)
+        verified = bool(landed.windows) and all(window.verified_at for window in landed.windows)
+        return Judgement(tuple(totals), verified, landed.message)
+
+    def _compare(self, folder: SyncFolder, with_clients: bool, rows: Rows) -> list[ControlTotal]:
         """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
         if folder.begin["tenant"] is not None or folder.end is None:
             return []
         stated = Totals.from_json(folder.end["api"])
-        found = control_totals(folder.begin["resource"], stated, self.mode, warehouse.rows)
-        return found + (per_client_totals(warehouse.rows) if with_clients else [])
+        found = control_totals(folder.begin["resource"], stated, self.mode, rows)
+        return found + (per_client_totals(rows) if with_clients else [])
 
     def note_failure(self, folder: SyncFolder, error: DebituraError, requests: int, retries: int) -> None:
         """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""

@@ -6,7 +6,7 @@ engines (`duckdb.py`). Used by `sync.py`, onboarding, reports and tests, which k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -107,15 +107,32 @@ class MergeCounts:
     returned: int
 
 
+Rows = Callable[..., list[tuple[Any, ...]]]  # a query and its parameters in, rows out
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a merge comes to: the API's totals beside the warehouse's, whether the sync is proven, what its row says of it."""
+
+    totals: tuple[ControlTotal, ...] = ()
+    is_proven: bool = False
+    message: str | None = None
+
+
+Judge = Callable[[Rows], Judgement]  # asked inside the merge's transaction, once the rows are in
+
+
 class Warehouse(Protocol):
     """Schemas `raw` and `ops`. Parameters in SQL are numbered: `$1`, `$2`. Errors are WarehouseError or below."""
 
     def prepare(self) -> None:
         """Create schemas, tables and columns that are missing; what is there stays."""
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        """Merge one landing, in one transaction: rows, history, windows, findings, sync record.
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        """Merge one landing, in one transaction: rows, history, windows, findings, control totals, sync record.
 
+        `judge` sees the rows as merged; its totals, `is_proven` and message are written in the same transaction. Without
+        one the sync counts as proven when it read windows and each of them is verified.
         Raises ShrinkRefused when too many rows would be marked deleted, LandingError when a file is not there,
         WarehouseError when the landing is older than what was merged. Nothing is written then.
         """

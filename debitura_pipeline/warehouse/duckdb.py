@@ -16,7 +16,7 @@ import duckdb
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
 from debitura_pipeline.warehouse.tables import Columns
@@ -69,8 +69,9 @@ class DuckDbWarehouse(SqlWarehouse):
             self._roll_back()
             raise
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        return self._with_memory(lambda: super(DuckDbWarehouse, self).merge(landed, allow_shrink=allow_shrink))
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        merging = super().merge
+        return self._with_memory(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
 
     def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
         syncs = list(landed)

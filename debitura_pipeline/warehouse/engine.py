@@ -17,7 +17,7 @@ from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.warehouse import merge, records
-from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FailedSync, Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
@@ -77,12 +77,12 @@ class SqlWarehouse(ABC):
         with self.transaction():
             return self.run(sql, params)
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         _check_files(landed)
         with self.transaction():
             newest = self._value(records.newest_merged(landed.resource))
             _check_order(landed, newest)
-            return self._merge(landed, allow_shrink=allow_shrink)
+            return self._merge(landed, judge, allow_shrink=allow_shrink)
 
     def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
         ordered = sorted(landed, key=lambda sync: sync.at)
@@ -96,7 +96,7 @@ class SqlWarehouse(ABC):
             for sync_id in {sync.sync_id for sync in ordered}:
                 self.run(*records.forget_sync(sync_id))
             # What was let through when it was merged is not asked again.
-            return [self._merge(sync, allow_shrink=True) for sync in ordered]
+            return [self._merge(sync, None, allow_shrink=True) for sync in ordered]
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
@@ -108,11 +108,14 @@ class SqlWarehouse(ABC):
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
         with self.transaction():
-            self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
-            self._run_all(records.replace_control_totals(sync_id))
+            self._replace_totals(sync_id, at, totals)
             self.unstage()
 
-    def _merge(self, landed: LandedSync, *, allow_shrink: bool) -> MergeCounts:
+    def _replace_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
+        self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
+        self._run_all(records.replace_control_totals(sync_id))
+
+    def _merge(self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool) -> MergeCounts:
         table = TABLES[landed.resource]
         self.unstage()
         shown = self.stage_landed(landed)
@@ -123,7 +126,8 @@ class SqlWarehouse(ABC):
             counts = MergeCounts(shown, 0, 0, 0, 0)
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
-        self._keep_records(landed, counts)
+        self._keep_findings(landed)
+        self._keep_sync(landed, counts, judge)
         self.unstage()
         return counts
 
@@ -167,7 +171,7 @@ class SqlWarehouse(ABC):
                 gone=gone,
             )
 
-    def _keep_records(self, landed: LandedSync, counts: MergeCounts) -> None:
+    def _keep_findings(self, landed: LandedSync) -> None:
         resource, sync_id, at = landed.resource, landed.sync_id, landed.at
         self._run_all(records.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
         self.stage_rows("merge_drift", records.DRIFT_COLUMNS, records.drift_rows(landed))
@@ -176,11 +180,18 @@ class SqlWarehouse(ABC):
         self._run_all(records.keep_windows(resource, sync_id))
         if landed.partner is not None:
             self._run_all(records.keep_partner(*landed.partner, at))
+
+    def _keep_sync(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
+        """Control totals and the sync's row, in the transaction of its rows: none of them is ever there without the others."""
+        sync_id = landed.sync_id
+        judgement = judge(self.rows) if judge is not None else None
+        if judgement is not None:
+            self._replace_totals(sync_id, landed.at, judgement.totals)
         known = self.rows(*records.known_sync(sync_id))
         # Merging a landing once more touches nothing, and its record keeps what the first time counted.
         inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
         self.run(*records.forget_sync(sync_id))
-        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted)))
+        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted), judgement))
 
     def _run_all(self, statements: Iterable[Statement]) -> None:
         for sql, params in statements:

@@ -18,7 +18,7 @@ from psycopg.types.string import StrDumper, TextLoader
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
 from debitura_pipeline.warehouse.pg_connect import described, lost
@@ -90,8 +90,8 @@ class PostgresWarehouse(SqlWarehouse):
             self.rows("SELECT to_regclass('ops.syncs') IS NOT NULL AND to_regclass('raw.cases') IS NOT NULL")[0][0]
         )
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        counts = super().merge(landed, allow_shrink=allow_shrink)
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        counts = super().merge(landed, judge=judge, allow_shrink=allow_shrink)
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
             # The dbt build that follows comes sooner than the server's own housekeeping.
             # A small sample will do until then.

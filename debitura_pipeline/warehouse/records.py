@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
-from debitura_pipeline.warehouse.base import Absent, FailedSync, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement, quoted
 from debitura_pipeline.warehouse.tables import OPS
 
@@ -141,11 +141,14 @@ def forget_sync(sync_id: str) -> Statement:
     return "DELETE FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
-def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int]) -> Statement:
+def insert_merged(
+    landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int], judgement: Judgement | None
+) -> Statement:
     """The row of a merged sync. `rows_changed` counts those that returned too; `before`: what earlier merges counted.
 
-    A sync is proven when it read windows and each of them is verified.
+    Without a judgement a sync is proven when it read windows and each of them is verified.
     """
+    verified = bool(landed.windows) and all(window.verified_at for window in landed.windows)
     return _insert_row(
         "ops.syncs",
         OPS["syncs"],
@@ -165,8 +168,8 @@ def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, in
             "rows_changed": before[1] + counts.changed + counts.returned,
             "rows_deleted": before[2] + counts.deleted,
             "windows": len(landed.windows),
-            "is_proven": bool(landed.windows) and all(window.verified_at for window in landed.windows),
-            "message": landed.message,
+            "is_proven": verified if judgement is None else judgement.is_proven,
+            "message": landed.message if judgement is None else judgement.message,
         },
     )
 
