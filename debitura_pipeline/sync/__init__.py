@@ -3,7 +3,8 @@
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.run import RESOURCES, foresee, sync, sync_client
-from debitura_pipeline.sync.upkeep import read_status, reconcile, replay, verify
+from debitura_pipeline.sync.status import read_status
+from debitura_pipeline.sync.upkeep import reconcile, replay, verify
 
 __all__ = [
     "RESOURCES",

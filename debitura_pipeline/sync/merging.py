@@ -12,11 +12,12 @@ from datetime import datetime
 
 from debitura_pipeline.errors import DebituraError, ShrinkRefused
 from debitura_pipeline.extract.client_totals import per_client_totals
-from debitura_pipeline.extract.control import control_totals
+from debitura_pipeline.extract.control import control_totals, count_quarantined
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.store import JOURNAL, SyncFolder
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.sync.judging import judge_proof, notes_of
 from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
@@ -51,20 +52,24 @@ class Merging:
         # Last: a crash before it merges the same landing again, which changes nothing.
         folder.append("merged", at=self.now())
         _drop_superseded(folder)
-        return SyncReport.of(landed, counts, list(judged[-1].totals))
+        return SyncReport.of(landed, counts, judged[-1])
 
     def _judgement(self, landed: LandedSync, folder: SyncFolder, with_clients: bool, rows: Rows) -> Judgement:
         """Asked inside the merge's transaction: totals, and what they make of the sync."""
         totals = self._compare(folder, with_clients, rows)
-        verified = bool(landed.windows) and all(window.verified_at for window in landed.windows)
-        return Judgement(tuple(totals), verified, landed.message)
+        quarantined = len(landed.bad) if landed.mode == "client" else count_quarantined(landed.resource, rows)
+        proof = judge_proof(totals, notes_of(folder), quarantined, landed.windows)
+        said = landed.message or ""
+        reasons = [reason for reason in proof.reasons if reason not in said]
+        return Judgement(tuple(totals), proof.is_proven, "; ".join(filter(None, [said, *reasons])) or None)
 
     def _compare(self, folder: SyncFolder, with_clients: bool, rows: Rows) -> list[ControlTotal]:
         """The API's closing totals beside `raw`; of a single client's reading they say nothing about the whole."""
         if folder.begin["tenant"] is not None or folder.end is None:
             return []
         stated = Totals.from_json(folder.end["api"])
-        found = control_totals(folder.begin["resource"], stated, self.mode, rows)
+        known = [window.totals for window in used_windows(folder) if not window.slice.filters]
+        found = control_totals(folder.begin["resource"], stated, self.mode, rows, known)
         return found + (per_client_totals(rows) if with_clients else [])
 
     def note_failure(self, folder: SyncFolder, error: DebituraError, requests: int, retries: int) -> None:
