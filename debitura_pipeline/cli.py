@@ -57,8 +57,10 @@ def sync(
     from debitura_pipeline.orchestration.endpoint import connect
     from debitura_pipeline.sync import foresee
     from debitura_pipeline.sync import sync as run_sync
+    from debitura_pipeline.warehouse.identity import check_identity
 
     settings, resources = load_settings(), _resources(only)
+    check_identity(settings, with_warehouse=False)  # before an embedded sandbox moves in
     if only_plan:
         with connect(settings) as endpoint:
             console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
@@ -105,8 +107,10 @@ def reconcile() -> None:
     from debitura_pipeline import console
     from debitura_pipeline.orchestration.endpoint import connect
     from debitura_pipeline.sync import reconcile as run_reconcile
+    from debitura_pipeline.warehouse.identity import check_identity
 
     settings = load_settings()
+    check_identity(settings, with_warehouse=False)
     with connect(settings) as endpoint:
         totals = run_reconcile(settings, endpoint)
     places = [total for total in totals if total.check_name == "place"]

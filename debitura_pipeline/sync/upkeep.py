@@ -19,20 +19,25 @@ from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.store import folders
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from
-from debitura_pipeline.sync.run import RESOURCES, read_partner
+from debitura_pipeline.sync.run import RESOURCES, read_me
+from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.open import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 
 def replay(settings: Settings) -> dict[str, int]:
     """Rebuild `raw` from every merged sync of the landing zone, in one transaction; live rows per resource."""
-    with exclusive_run(settings, "replay"), open_warehouse(settings) as warehouse:
-        warehouse.prepare()
-        warehouse.replay(landed_from(folder) for folder in folders(settings.landing_dir) if folder.is_merged)
-        return {
-            resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
-            for resource in RESOURCES
-        }
+    with exclusive_run(settings, "replay"):
+        known = check_identity(settings)
+        with open_warehouse(settings) as warehouse:
+            warehouse.prepare()
+            warehouse.replay(landed_from(folder) for folder in folders(settings.landing_dir) if folder.is_merged)
+            counts = {
+                resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
+                for resource in RESOURCES
+            }
+        known.keep()
+        return counts
 
 
 def verify(settings: Settings, sync_id: str | None = None) -> list[Finding]:
@@ -49,8 +54,10 @@ def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None
 
 
 async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> list[ControlTotal]:
+    known = check_identity(settings)
     async with open_client(settings, endpoint, tools) as client:
-        mode, _ = await read_partner(client)
+        (mode, _), partner_id = await read_me(client)
+        known.of_partner(partner_id)
         with open_warehouse(settings, read_only=True) as warehouse:
             found = []
             upper = client.server_time or tools.now()
