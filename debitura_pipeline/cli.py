@@ -1,7 +1,7 @@
 """The console command `debitura`: arguments in, one function called, text and an exit status out.
 
-Belongs here: options, exit statuses, the closing words. Does not: any work. Exit status 0 done, 1 failed, 2 bad settings
-or usage, 3 a proof that does not hold. Heavy imports wait until a command needs them, so `--help` is quick.
+Belongs here: options, exit statuses, the closing words. Does not: any work. Exit status 0 done, 1 failed or contradicted by
+the API's own totals, 2 bad settings or usage, 3 a proof that does not hold. Heavy imports wait until a command needs them.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ def sync(
     from debitura_pipeline.orchestration.endpoint import connect
     from debitura_pipeline.sync import foresee
     from debitura_pipeline.sync import sync as run_sync
+    from debitura_pipeline.warehouse.identity import check_identity
 
     settings, resources = load_settings(), _resources(only)
+    check_identity(settings, with_warehouse=False)  # before an embedded sandbox moves in
     if only_plan:
         with connect(settings) as endpoint:
             console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
@@ -66,6 +68,7 @@ def sync(
     with connect(settings) as endpoint, console.shown_progress() as progress:
         reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
     console.out.print(console.sync_table(reports))
+    raise typer.Exit(0 if console.tell_proof(reports) else FAILED)
 
 
 @app.command()
@@ -126,17 +129,22 @@ def reconcile() -> None:
     from debitura_pipeline import console
     from debitura_pipeline.orchestration.endpoint import connect
     from debitura_pipeline.sync import reconcile as run_reconcile
+    from debitura_pipeline.warehouse.identity import check_identity
 
     settings = load_settings()
+    check_identity(settings, with_warehouse=False)
     with connect(settings) as endpoint:
         totals = run_reconcile(settings, endpoint)
     places = [total for total in totals if total.check_name == "place"]
-    shown = [total for total in totals if total not in places and (total.scope == "all" or total.verdict != "equal")]
+    shown = [total for total in totals if total not in places and (total.scope == "all" or total.verdict == "differs")]
     console.out.print(console.totals_table(shown))
     for place in places:
         console.say(console.place_line(place))
-    differing = sum(1 for total in totals if total.verdict == "differs" and total not in places)
-    console.say(f"{len(totals) - len(places)} totals compared, per client included; {differing} differ")
+    compared = [total for total in totals if total not in places]
+    differing = sum(1 for total in compared if total.verdict == "differs")
+    open_ = sum(1 for total in compared if total.verdict == "unproven")
+    also = f", {open_} could not be compared" if open_ else ""
+    console.say(f"{len(compared)} totals compared, per client included; {differing} differ{also}")
     raise typer.Exit(NOT_PROVEN if differing else 0)
 
 

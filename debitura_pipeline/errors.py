@@ -73,6 +73,10 @@ class ShrinkRefused(DebituraError):
     """A reading would mark too many live rows deleted. `--allow-shrink` lets it through."""
 
 
+class IdentityRefused(DebituraError):
+    """Data directory or warehouse hold the data of another API or partner, or pseudonyms of another privacy key."""
+
+
 class WarehouseError(DebituraError):
     """The warehouse refused: locked by another process, unreadable, or a write that was rolled back."""
 

@@ -29,8 +29,8 @@ CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production":
 POSTGRES = ("postgresql://", "postgres://")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PRIVACY_KEY_BYTES = 32
-LEAST_KEY_LENGTH = 16
-KEY_FILE = "privacy.key"
+PRIVACY_KEY_FILE = "privacy.key"
+LEAST_PRIVACY_KEY = 16  # characters
 MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 a minute at 850 ms an answer
 
 # Host and path alone, of the letters that both may hold as they are.
@@ -118,23 +118,33 @@ class Settings:
     def reports_dir(self) -> Path:
         return self.data_dir / "reports"
 
-    def obtain_privacy_key(self) -> bytes:
-        """Key of the debtor pseudonyms: the setting, else the data directory's own, made once with mode 0600."""
+    def find_privacy_key(self) -> bytes | None:
+        """Key of the debtor pseudonyms: the setting, else the data directory's own; None where neither is there.
+
+        Raises SettingsError where the file holds no usable key.
+        """
         if self.privacy_key is not None:
             return self.privacy_key.reveal().encode()
+        path = self.data_dir / PRIVACY_KEY_FILE
+        return _read_key(path) if path.exists() else None
+
+    def obtain_privacy_key(self) -> bytes:
+        """The same; where there is none, the data directory's own is made, once, with mode 0600."""
+        found = self.find_privacy_key()
+        if found is not None:
+            return found
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.data_dir / KEY_FILE
+        path = self.data_dir / PRIVACY_KEY_FILE
         draft = self.data_dir / f".privacy.{os.getpid()}.key"
-        if not path.exists():
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(PRIVACY_KEY_BYTES))
-            try:
-                os.link(draft, path)  # fails where another process was first: its key then stands
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(PRIVACY_KEY_BYTES))
+        try:
+            os.link(draft, path)  # fails where another process was first: its key then stands
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
         return _read_key(path)
 
 
@@ -144,10 +154,11 @@ def _read_key(path: Path) -> bytes:
         key = path.read_bytes().strip()
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}); it holds the key of the pseudonyms.") from None
-    if len(key) < LEAST_KEY_LENGTH:
+    if len(key) < LEAST_PRIVACY_KEY:
         raise SettingsError(
-            f"{path} holds no key of at least {LEAST_KEY_LENGTH} characters. Put the key back from a backup; without one, "
-            "remove the file: a new key is made then, and every pseudonym changes."
+            f"{path} holds no privacy key of at least {LEAST_PRIVACY_KEY} characters. Put it back from a backup or set "
+            "DEBITURA_PRIVACY_KEY to the old key; without it pseudonyms change. Nothing was changed.",
+            variable="DEBITURA_PRIVACY_KEY",
         )
     return key
 
@@ -172,12 +183,12 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
     data_dir = read.path("DEBITURA_DATA_DIR", root / "data", root)
     privacy_key = read.text("DEBITURA_PRIVACY_KEY")
-    if privacy_key is not None and len(privacy_key) < LEAST_KEY_LENGTH:
+    if privacy_key is not None and len(privacy_key) < LEAST_PRIVACY_KEY:
         raise _wrong(
-            "DEBITURA_PRIVACY_KEY", f"is shorter than {LEAST_KEY_LENGTH} characters", "64 random hexadecimal digits"
+            "DEBITURA_PRIVACY_KEY", f"is shorter than {LEAST_PRIVACY_KEY} characters", "64 random hexadecimal digits"
         )
-    if privacy_key is None and (data_dir / KEY_FILE).exists():
-        _read_key(data_dir / KEY_FILE)
+    if privacy_key is None and (data_dir / PRIVACY_KEY_FILE).exists():
+        _read_key(data_dir / PRIVACY_KEY_FILE)
     return Settings(
         environment=environment,
         api_url=own_url or API_HOSTS.get(environment),

@@ -25,6 +25,7 @@ from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.open import private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -100,6 +101,7 @@ def run_job(
     with ExitStack() as stack:
         stack.enter_context(private_files())
         stack.enter_context(exclusive_run(settings, "nightly"))
+        check_identity(settings)
         instance = stack.enter_context(open_instance(settings))
         stack.enter_context(connect(settings, advance_days=advance_days))
         end_dead_runs(instance)

@@ -6,7 +6,8 @@ from debitura_pipeline.sync.repair import Repair, repair
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.run import RESOURCES, foresee, sync, sync_client
-from debitura_pipeline.sync.upkeep import read_status, reconcile
+from debitura_pipeline.sync.status import read_status
+from debitura_pipeline.sync.upkeep import reconcile
 
 __all__ = [
     "RESOURCES",

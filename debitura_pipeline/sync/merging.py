@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from debitura_pipeline.errors import DebituraError, ShrinkRefused, WarehouseError
-from debitura_pipeline.extract.control import control_totals, per_client_totals
+from debitura_pipeline.extract.client_totals import per_client_totals
+from debitura_pipeline.extract.control import control_totals, count_quarantined
 from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.store import SyncFolder
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import after
-from debitura_pipeline.sync.landed import landed_from
+from debitura_pipeline.sync.judging import judge_proof, notes_of
+from debitura_pipeline.sync.landed import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
@@ -52,7 +55,7 @@ class Merging:
                 raise
         # Last, and only for whoever reads the landing zone: the warehouse knows it already, and the next run goes by that.
         mark_merged(folder, self.now())
-        return SyncReport.of(landed, counts, list(judged[-1].totals))
+        return SyncReport.of(landed, counts, judged[-1])
 
     def note_failure(self, folder: SyncFolder, error: Exception, requests: int, retries: int) -> None:
         """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""
@@ -91,18 +94,23 @@ class Merging:
 
 
 def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgement:
-    """Asked inside the merge's transaction: the API's closing totals beside `raw`, and what they make of the sync.
+    """Asked inside the merge's transaction: the API's closing totals beside `raw`, and what they make of the sync."""
+    totals = _compare(landed, folder, rows)
+    quarantined = len(landed.bad) if landed.mode == "client" else count_quarantined(landed.resource, rows)
+    proof = judge_proof(totals, notes_of(folder), quarantined, landed.windows)
+    said = landed.message or ""
+    reasons = [reason for reason in proof.reasons if reason not in said]
+    return Judgement(tuple(totals), proof.is_proven, "; ".join(filter(None, [said, *reasons])) or None)
 
-    Of a single client's reading the totals say nothing about the whole.
-    """
-    verified = bool(landed.windows) and all(window.verified_at for window in landed.windows)
+
+def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[ControlTotal]:
+    """Of a single client's reading the API's closing totals say nothing about the whole."""
     if folder.begin["tenant"] is not None or folder.end is None:
-        return Judgement((), verified, landed.message)
+        return []
     stated = Totals.from_json(folder.end["api"])
-    totals = control_totals(landed.resource, stated, folder.begin["partner"][0], rows)
-    if folder.end.get("with_clients"):
-        totals += per_client_totals(rows)
-    return Judgement(tuple(totals), verified, landed.message)
+    known = [window.totals for window in used_windows(folder) if not window.slice.filters]
+    found = control_totals(landed.resource, stated, folder.begin["partner"][0], rows, known)
+    return found + (per_client_totals(rows) if folder.end.get("with_clients") else [])
 
 
 def told(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from debitura_pipeline.sync.landed import landed_from
 from debitura_pipeline.sync.merging import judgement_of
 from debitura_pipeline.sync.run import RESOURCES
 from debitura_pipeline.warehouse.base import Judge, LandedSync
+from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.open import is_there, open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -26,6 +27,7 @@ def replay(settings: Settings) -> dict[str, int]:
     Raises LandingError, before anything is touched, where a sync that was merged is not there whole and as it was.
     """
     with exclusive_run(settings, "replay"):
+        known = check_identity(settings)
         zone = read_zone(settings.landing_dir, _recorded(settings))
         merged = zone.merged()
         _refuse_faults(zone, merged, settings.landing_dir)
@@ -33,10 +35,12 @@ def replay(settings: Settings) -> dict[str, int]:
         with open_warehouse(settings) as warehouse:
             by_sync = {folder.begin["sync_id"]: folder for folder in merged}
             warehouse.replay((landed_from(folder) for folder in merged), lambda sync: _judge(sync, by_sync))
-            return {
+            counts = {
                 resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
                 for resource in RESOURCES
             }
+        known.keep()
+        return counts
 
 
 def _recorded(settings: Settings) -> list[Recorded]:

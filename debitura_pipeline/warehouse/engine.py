@@ -22,10 +22,15 @@ from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedS
 from debitura_pipeline.warehouse.merge import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
-# A reading that takes more than this away is refused: both bounds must be passed, so that a small partner
-# whose last cases close is not stopped.
-SHRINK_SHARE = 0.05
+# A reading that takes more rows away is refused (`most_deleted`). Few rows may always go: a client withdraws, a payment is
+# taken back. Of a small partner's rows three quarters may, since one of its few clients can take most with it; of a large
+# one's a twentieth.
+SHRINK_ALWAYS = 3
 SHRINK_ROWS = 20
+SHRINK_SMALL = 0.75
+SHRINK_SHARE = 0.05
+# A list that is empty is refused, too, where more than SHRINK_ALWAYS live rows of other lists belong to its rows.
+BELONGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
 
 REPLACED = ("changed", "returned", "followed")
 
@@ -175,17 +180,19 @@ class SqlWarehouse(ABC):
         self.run(*merge.verify_seen(table, landed.absent, at))
 
     def _guard_shrink(self, table: Table, landed: LandedSync, gone: int) -> None:
-        if gone <= SHRINK_ROWS:
+        live = self._value(merge.live_in_scope(table, landed.absent)) if gone else 0
+        if gone > most_deleted(live):
+            raise _shrink_refused(table.resource, live, gone)
+        if not gone or gone < live or landed.absent.kind == "client":
             return
-        live = self._value(merge.live_in_scope(table, landed.absent))
-        if gone > live * SHRINK_SHARE:
-            raise ShrinkRefused(
-                f"Merging {table.resource} was refused: {gone} of {live} live rows are not in the reading, more than "
-                f"{SHRINK_SHARE:.0%} and more than {SHRINK_ROWS}. Nothing was changed. If they are really gone, "
-                "run again with --allow-shrink.",
-                resource=table.resource,
-                live=live,
-                gone=gone,
+        names = BELONGS[table.resource]
+        others = sum(
+            self._value((f"SELECT count(*) FROM {merge.current(TABLES[name])} WHERE _deleted_at IS NULL", ()))
+            for name in names
+        )
+        if others > SHRINK_ALWAYS:
+            raise _shrink_refused(
+                table.resource, live, gone, f", though {others} live {' and '.join(names)} belong to them"
             )
 
     def _keep_findings(self, landed: LandedSync) -> None:
@@ -216,6 +223,22 @@ class SqlWarehouse(ABC):
 
     def _value(self, statement: Statement) -> Any:
         return self.rows(*statement)[0][0]
+
+
+def most_deleted(live: int) -> int:
+    """How many of `live` rows one reading may mark deleted: 3 of any number, three quarters but no more than 20, and from 400
+    rows on a twentieth."""
+    return max(min(live, SHRINK_ALWAYS), min(SHRINK_ROWS, int(live * SHRINK_SMALL)), int(live * SHRINK_SHARE))
+
+
+def _shrink_refused(resource: str, live: int, gone: int, why: str = "") -> ShrinkRefused:
+    return ShrinkRefused(
+        f"Merging {resource} was refused: {gone} of {live} live rows are not in the reading{why}. Up to "
+        f"{most_deleted(live)} may go at once. Nothing was changed. If they are really gone, run again with --allow-shrink.",
+        resource=resource,
+        live=live,
+        gone=gone,
+    )
 
 
 def in_order(landed: Iterable[LandedSync]) -> list[LandedSync]:

@@ -85,6 +85,12 @@ OPS: dict[str, Columns] = {
         ("first_seen_at", "TIMESTAMPTZ"),
         ("sync_id", "VARCHAR"),
     ),
+    "identity": (  # one row: whose data this warehouse holds
+        ("environment", "VARCHAR"),
+        ("host", "VARCHAR"),  # without a port where it is this machine
+        ("partner", "VARCHAR"),  # keyed hash of the partner's id
+        ("privacy_key", "VARCHAR"),  # fingerprint, not the key
+    ),
     "webhook_events": (
         ("event_id", "VARCHAR"),
         ("event", "VARCHAR"),
