@@ -8,7 +8,7 @@ is told at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -50,9 +50,22 @@ def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience |
 
     Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up.
     """
+    with _holding(_wanted(settings), purpose, patience):
+        yield
+
+
+@contextmanager
+def exclusive_dev(settings: Settings) -> Iterator[None]:
+    """Be the only `debitura dev` of the data directory; runs are not kept out. Raises WarehouseBusy."""
+    with _holding([settings.data_dir.resolve() / DEV_FILE], "dev", None):
+        yield
+
+
+@contextmanager
+def _holding(wanted: Iterable[Path | Secret], purpose: str, patience: Patience | None) -> Iterator[None]:
     with ExitStack() as taken:
         held = dict(_held.get() or {})
-        for what in _wanted(settings):
+        for what in wanted:
             if what not in held or not held[what].is_held:
                 held[what] = lock = _patiently(partial(_taken, what, purpose), patience)
                 taken.callback(lock.release)
@@ -64,19 +77,6 @@ def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience |
                 ValueError
             ):  # closed in another context: the locks there are no longer held, and not believed
                 _held.reset(token)
-
-
-@contextmanager
-def exclusive_dev(settings: Settings) -> Iterator[None]:
-    """Be the only `debitura dev` of the data directory; runs are not kept out. Raises WarehouseBusy."""
-    lock = ProcessLock(settings.data_dir.resolve() / DEV_FILE)
-    holder = lock.take("dev")
-    if holder is not None:
-        raise _refusal(f"`debitura dev` is on already in the data directory {settings.data_dir}", holder)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def run_under_way(settings: Settings) -> Holder | None:
@@ -114,13 +114,17 @@ def _taken(what: Path | Secret, purpose: str) -> Lock:
     holder = lock.take(purpose)
     if holder is None:
         return lock
-    is_directory = what.name == RUN_FILE
-    place = f"the data directory {what.parent}" if is_directory else f"the warehouse {what.with_suffix('')}"
-    raise _refusal(f"Another run has {place}", holder)
+    raise WarehouseBusy(
+        f"{_claimed(what)}: {holder}. Nothing was touched. Wait for it, or end that process.", pid=holder.pid
+    )
 
 
-def _refusal(what: str, holder: Holder) -> WarehouseBusy:
-    return WarehouseBusy(f"{what}: {holder}. Nothing was touched. Wait for it, or end that process.", pid=holder.pid)
+def _claimed(file: Path) -> str:
+    if file.name == RUN_FILE:
+        return f"Another run has the data directory {file.parent}"
+    if file.name == DEV_FILE:
+        return f"Another `debitura dev` has the data directory {file.parent}"
+    return f"Another run has the warehouse {file.with_suffix('')}"
 
 
 def _patiently(take: Callable[[], Lock], patience: Patience | None) -> Lock:
