@@ -7,6 +7,7 @@ at once on the second signal. Nothing is lost by that: every write is one that a
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -21,7 +22,9 @@ from types import FrameType
 
 INTERRUPTED = 130
 MESSAGE = "Interrupted. What is landed stays; the same command goes on from there."
-GRACE_S = 7.0
+GRACE_S = 6.5
+# A KeyboardInterrupt that came up where nothing can be raised (a finalizer) is lost: it is repeated.
+REPEAT_S = 2.5
 CHILDREN_S = 1.0  # between telling children to end and ending them
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,9 +49,11 @@ def caught() -> Iterator[None]:
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True)
     watcher.start()
+    sys.unraisablehook = _unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         signal.set_wakeup_fd(woken)
         os.close(writer)
         watcher.join(1)
@@ -80,23 +85,34 @@ def _as_sigint(_number: int, frame: FrameType | None) -> None:
 
 def _watch(reader: int) -> None:
     """Read the numbers of signals as they come, until the writing end is closed."""
-    ends_at = None
+    ends_at, repeated = float("inf"), 0
     try:
         while True:
-            left_s = None if ends_at is None else max(0.0, ends_at - time.monotonic())
-            if not select.select([reader], [], [], left_s)[0]:
+            left_s = ends_at - time.monotonic()
+            if left_s <= 0:
                 end_now()
-            came = os.read(reader, 64)
-            if not came:
+            if not select.select([reader], [], [], min(left_s, REPEAT_S) if _seen.is_set() else None)[0]:
+                repeated += 1
+                _thread.interrupt_main()
+                continue
+            came = [number for number in os.read(reader, 64) or [None] if number is None or number in SIGNALS]
+            if None in came:
                 return
-            for number in came:
-                if number in SIGNALS and ends_at is not None:
-                    end_now()
-                elif number in SIGNALS:
-                    _seen.set()
-                    ends_at = time.monotonic() + GRACE_S
+            if _seen.is_set() and len(came) > repeated:
+                end_now()
+            elif came and not _seen.is_set():
+                _seen.set()
+                ends_at = time.monotonic() + GRACE_S
+            else:
+                repeated -= len(came)
     finally:
         os.close(reader)
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What fails in finalizers while everything is being torn down says nothing to anybody."""
+    if not _seen.is_set():
+        sys.__unraisablehook__(unraisable)
 
 
 def _send(processes: set[int], number: int) -> set[int]:
