@@ -159,18 +159,24 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
     on = {record.dagster_run.run_id: record for record in records}
     unmarked_since = datetime.now(UTC) - STARTS_WITHIN
+    marks = {run_id: record.dagster_run.tags.get(PROCESS_TAG) for run_id, record in on.items()}
     suspects = {
         run_id
         for run_id, record in on.items()
-        if run_id in claiming
-        or PROCESS_TAG in record.dagster_run.tags
-        or _aware(record.update_timestamp) < unmarked_since
+        if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
+        and not _is_of_living_process(marks[run_id])
     }
     dead = {run_id for run_id in lives_of(instance).dead(suspects) if _fail(instance, run_id)}
     for run_id in dead | (claiming - on.keys()):
         storage.free_concurrency_slots_for_run(run_id)
     lives_of(instance).tidy(set(on))
     return sorted(dead)
+
+
+def _is_of_living_process(mark: str | None) -> bool:
+    """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
+    pid = (mark or "").split(":")[1:2]
+    return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
 
 
 def _fail(instance: dg.DagsterInstance, run_id: str) -> bool:
