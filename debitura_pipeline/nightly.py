@@ -20,7 +20,7 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
     console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
     with console.shown_progress() as progress:
-        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress)
+        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress, on_wait=console.say)
     is_held = _summarise(settings, result)
     return SUCCESS if result.success and is_held else FAILURE
 

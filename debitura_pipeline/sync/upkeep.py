@@ -1,4 +1,5 @@
 """What is done beside syncing: ask the API for its totals. The body of `debitura reconcile`, which prints nothing itself."""
+
 from __future__ import annotations
 
 import asyncio

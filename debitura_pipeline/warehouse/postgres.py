@@ -21,15 +21,13 @@ from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, current, quoted
-from debitura_pipeline.warehouse.pg_connect import described, lost
+from debitura_pipeline.warehouse.pg_connect import LOCKS, described, lost
 from debitura_pipeline.warehouse.pg_export import export
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
 from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
 
 BATCH_ROWS = 10_000
-# One writing transaction at a time, as with DuckDB's file. The first number is the project's own.
-LOCKS = 0x64656269
-WRITE_LOCK = 2
+WRITE_LOCK = 2  # one writing transaction at a time, as with DuckDB's file
 LOCK_WAIT_MS = 60_000
 # For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
 WORK_MEM = "64MB"
