@@ -7,9 +7,11 @@ finding the real key again, for requests (`tenants.py`).
 from __future__ import annotations
 
 import re
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from debitura_pipeline.landing.pseudonym import Pseudonyms
 from debitura_pipeline.settings import Privacy
@@ -19,10 +21,12 @@ _HEX_DIGITS = 32
 _PSEUDONYM = re.compile(rf"{PREFIX}[0-9a-f]{{{_HEX_DIGITS}}}")
 _EMAIL = re.compile(r"[^\s@]+(@|%40)[^\s@]+\.[^\s@]{2,}", re.IGNORECASE)
 # An international number anywhere, or a text that is nothing but a number in groups. Digits alone are invoice numbers.
-_INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)|(?<!\d)00[1-9]\d{9,12}(?!\d)")
+_INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)|(?<!\d)00[1-9][0-9]{9,12}(?!\d)")
 _GROUPED = re.compile(r"(?:tel\W{0,2})?\(?\d{2,4}\)?(?:[ .]\d{2,4}){2,6}", re.IGNORECASE)
 _PHONE_DIGITS = range(8, 16)
-_TELLING_BYTES = np.frombuffer(b"@%+ .0", np.uint8)  # without one of these a text holds neither
+# A text without any of these holds neither.
+_SIGNS = ("@", "%40", "+", " ", ".")
+_TRUNK_PREFIX = "00[1-9][0-9]{9}"
 
 
 def holds_email(text: str) -> bool:
@@ -33,8 +37,7 @@ def holds_contact(text: str) -> bool:
     """Whether an e-mail address or a phone number stands in the text."""
     if holds_email(text) or _INTERNATIONAL.search(text):
         return True
-    digits = sum(letter.isdigit() for letter in text)
-    return _GROUPED.fullmatch(text.strip()) is not None and digits in _PHONE_DIGITS
+    return _GROUPED.fullmatch(text.strip()) is not None and sum(map(str.isdigit, text)) in _PHONE_DIGITS
 
 
 def is_pseudonym(text: str) -> bool:
@@ -57,9 +60,17 @@ class BusinessKeys:
 
     def of(self, texts: pa.Array) -> pa.Array:
         """A column of keys as stored."""
-        if self._is_full or not has_any_byte(texts, _TELLING_BYTES):
+        if self._is_full:
             return texts
-        return pa.array([None if text is None else self.stored(text) for text in texts.to_pylist()], pa.string())
+        masks = [pc.match_substring(texts, sign) for sign in _SIGNS]
+        masks.append(pc.match_substring_regex(texts, _TRUNK_PREFIX))
+        suspects = np.flatnonzero(reduce(pc.or_, masks).fill_null(False))
+        if not suspects.size:
+            return texts
+        values = texts.to_pylist()
+        for row in suspects.tolist():
+            values[row] = self.stored(values[row])
+        return pa.array(values, pa.string())
 
 
 def has_any_byte(texts: pa.Array, wanted: np.ndarray) -> bool:
