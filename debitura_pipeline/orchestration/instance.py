@@ -127,16 +127,22 @@ def dagster_url(url: Secret) -> str:
 
 
 def process_mark(pid: int | None = None) -> str | None:
-    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process."""
+    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process, or only its exit
+    status, which nobody has asked for."""
     pid = os.getpid() if pid is None else pid
+    started = "0"
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat")
-        started = stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else "0"
+        if stat.exists():
+            facts = stat.read_text().rpartition(")")[2].split()
+            if facts[0] in "ZX":
+                return None
+            started = facts[19]
     except ProcessLookupError:
         return None
     except OSError:  # another user's process: it lives, and it is none of ours
-        started = "0"
+        pass
     return f"{socket.gethostname()}:{pid}:{started}"
 
 
