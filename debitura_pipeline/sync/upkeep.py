@@ -18,6 +18,7 @@ from debitura_pipeline.extract.locate import Locator
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.landed import landed_from
 from debitura_pipeline.sync.run import RESOURCES, read_partner
@@ -61,6 +62,7 @@ async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> li
             found += per_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
             with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
+                client.translate = TenantBook(client, shaper.business_keys).query
                 locator = Locator(client, shaper, warehouse.rows, mode, upper)
                 for resource in sorted(differing - {"clients"}):
                     found += await locator.locate(resource)
