@@ -7,12 +7,11 @@ as a whole (`prove.py`). Used by `sync/`. Nothing here trusts the order of rows,
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from debitura_pipeline.api.client import ApiClient, Page
@@ -20,6 +19,7 @@ from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import DebituraError, UnprovenError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import BY_ID, DAWN, Filters, Slice, Window
+from debitura_pipeline.landing.outline import outline
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
@@ -27,6 +27,7 @@ PAGE_ROWS = 100  # the API's largest page
 MAX_WINDOW_ROWS = 5_000  # 50 pages, some 5 MB: cheap to read again when the list moved, and a month of most partners
 EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up
 
 
@@ -220,26 +221,9 @@ class Reader:
 
 def earliest_in(body: bytes, listing: Listing) -> datetime | None:
     """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None without one."""
-    document = {name.lower(): value for name, value in json.loads(body).items()}
-    found = []
-    for row in document.get(listing.rows_key.lower()) or []:
-        fields = {name.lower(): value for name, value in row.items()}
-        texts = [fields.get(name.lower()) for name in ("date", "dateCreated", "dateLinked")]
-        payment = fields.get("payment")
-        if isinstance(payment, dict):
-            texts += [value for name, value in payment.items() if name.lower() == "paymentdate"]
-        found += [instant for instant in map(_parsed, texts) if instant is not None and instant > DAWN]
-    return min(found, default=None)
-
-
-def _parsed(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    micros = [at for mark in outline(body, listing) for at in mark.dates if at is not None]
+    instants = (EPOCH + timedelta(microseconds=at) for at in micros)
+    return min((instant for instant in instants if instant > DAWN), default=None)
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
