@@ -36,6 +36,7 @@ LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would u
 SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows is over then
 
 Sleep = Callable[[float], Awaitable[None]]
+Translate = Callable[[Query], Awaitable[Query]]
 T = TypeVar("T")
 
 
@@ -81,6 +82,7 @@ class ApiClient:
         self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
         self._idle: list[Connection] = []
         self.stats = RequestStats()
+        self.translate: Translate | None = None  # from ids as they are stored to those that the API knows
 
     @property
     def in_flight(self) -> int:
@@ -104,6 +106,8 @@ class ApiClient:
     async def page(self, query: Query, page: int) -> Page:
         """One page of a listing, whole and with a sound envelope, or an ApiError after all tries."""
         listing = query.listing
+        if self.translate is not None:
+            query = await self.translate(query)
         what = f"Reading {query.describe()}, page {page}"
         call = Call(f"GET {listing.path}", what, "GET", self._exchange.target(listing.path, query.params(page)))
         return await self._ask(call, lambda body: Page(body, read_envelope(body, listing)))

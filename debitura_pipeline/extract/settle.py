@@ -16,6 +16,7 @@ from debitura_pipeline.extract.evidence import VerifiedWindow
 from debitura_pipeline.extract.landed_rows import Unseen
 from debitura_pipeline.extract.read import Reader
 from debitura_pipeline.extract.windows import Filters, Slice, Window
+from debitura_pipeline.landing.tenants import UnlistedTenantError
 
 MAX_QUESTIONS = 200  # rows asked for one by one; where more are missing, only whole clients are asked for
 FEW = 20  # rows of one client up to which each is asked for
@@ -102,10 +103,11 @@ class Settlement:
     async def _by_client(self, rows: Sequence[Unseen], settled: Settled) -> None:
         for row in rows:
             tenant = self.tenants.get(row.key)
-            if tenant is None or row.key not in (await self._first(EVERYTHING, _of(tenant))).keys:
-                settled.gone.add(row.key)
-            else:
-                settled.open.add(row.key)
+            try:
+                is_there = tenant is not None and row.key in (await self._first(EVERYTHING, _of(tenant))).keys
+            except UnlistedTenantError:
+                is_there = False
+            (settled.open if is_there else settled.gone).add(row.key)
 
     async def _read_client(self, creditor: str | None, rows: Sequence[Unseen], settled: Settled) -> None:
         """All rows of a client whose total is not what the reading shows of it."""
@@ -122,7 +124,12 @@ class Settlement:
     async def _client_has(self, creditor: str | None) -> int | None:
         """Rows that the API counts for a client now, None where it cannot be asked for."""
         tenant = self.tenants.get(creditor) if creditor is not None else None
-        return (await self._first(EVERYTHING, _of(tenant))).total if tenant is not None else None
+        if tenant is None:
+            return None
+        try:
+            return (await self._first(EVERYTHING, _of(tenant))).total
+        except UnlistedTenantError:
+            return 0
 
     async def _hour(self, window: Window) -> Answer:
         return await self._first(window, ())

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.settings import Privacy
+from debitura_pipeline.settings import Privacy, Settings
 
 PREFIX = "hashed-"
 _HEX_DIGITS = 32
@@ -50,6 +50,11 @@ class BusinessKeys:
 
     def __init__(self, pseudonyms: Pseudonyms, privacy: Privacy) -> None:
         self._pseudonyms, self._is_full = pseudonyms, privacy == "full"
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> BusinessKeys:
+        """The rule that `settings` ask for. Raises SettingsError where there is no usable privacy key."""
+        return cls(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
 
     def stored(self, text: str) -> str:
         """`text`, or the same pseudonym each time where it holds a contact."""

@@ -8,7 +8,7 @@ stands for a column without misfits.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,12 @@ def _plain_instants(texts: pa.Array) -> pa.Array | None:
     except pa.ArrowInvalid:
         return None
     return None if pc.min(instants).value < _YEAR_ONE else instants.cast(INSTANT)
+
+
+def instant_of(text: str) -> datetime | None:
+    """One text as an aware UTC instant, by the same rules; None where it is none."""
+    micros = micros_of_text(text)
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def micros_of_text(text: str) -> int | None:

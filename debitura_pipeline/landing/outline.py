@@ -96,10 +96,13 @@ def outline(body: bytes, listing: Listing) -> Outline:
 
 
 def text_at(row: bytes, path: Path) -> str | None:
-    """The text at `path` of one row, by the contract's spelling or another letter case; None without one.
+    """An id's or instant's text at `path` of one row; None without one, also where it is empty or not ASCII."""
+    text = any_text_at(row, path)
+    return text if text and text.isascii() else None
 
-    Only texts of ASCII, which ids and instants are; an empty one counts as none.
-    """
+
+def any_text_at(row: bytes, path: Path) -> str | None:
+    """The text at `path` of one row, by the contract's spelling or another letter case; None without one."""
     value = row
     for name in path:
         found = _members(value)
@@ -108,10 +111,11 @@ def text_at(row: bytes, path: Path) -> str | None:
             name = name.lower()
         value = bytes(found.get(name, b""))
     try:
-        text = json.loads(value.decode("ascii")) if value[:1] == b'"' else None
+        text = json.loads(value.decode()) if value[:1] == b'"' else None
     except ValueError:
         return None
-    return text if text and text.isascii() else None
+    is_text = isinstance(text, str) and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return text if is_text else None
 
 
 def _members(value: bytes) -> Mapping[str, Raw]:

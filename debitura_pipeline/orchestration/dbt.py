@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cached_property
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -94,6 +94,8 @@ def _run(
         invocation = dbt.cli(
             ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target
         )
+    with suppress(FileNotFoundError):  # not copied where dbt has parsed the models for itself
+        (target / "partial_parse.msgpack").chmod(0o600)  # dagster-dbt copies it with its mode
     invocation.termination_timeout_seconds = STOPPING_S
     with ends_with_us(invocation.process.pid, first="KILL"):
         yield from _silenced(invocation.stream())

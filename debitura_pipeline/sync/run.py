@@ -20,6 +20,7 @@ from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
@@ -93,7 +94,10 @@ def sync_client(
     progress: Callable[[Progress], None] | None = None,
     tools: Tools | None = None,
 ) -> list[SyncReport]:
-    """Read, prove and merge the cases and transactions of one tenant, whole. `creditor_id` is for messages only."""
+    """Read, prove and merge the cases and transactions of one tenant, whole. `creditor_id` is for messages only.
+
+    `tenant`: its id as stored, which may be a pseudonym.
+    """
 
     async def work(session: Session) -> list[SyncReport]:
         log.info("loading the history of client %s", creditor_id)
@@ -126,6 +130,7 @@ async def _with_session(
             Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper,
             ThreadPoolExecutor(1, "shape") as shaping,
         ):
+            client.translate = TenantBook(client, shaper.business_keys).query
             return await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
 
 

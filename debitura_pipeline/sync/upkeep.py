@@ -12,6 +12,7 @@ from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.locate import Locator
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.run import RESOURCES, read_me
 from debitura_pipeline.warehouse.identity import check_identity
@@ -40,6 +41,7 @@ async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> li
             found += per_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
             with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
+                client.translate = TenantBook(client, shaper.business_keys).query
                 locator = Locator(client, shaper, warehouse.rows, mode, upper)
                 for resource in sorted(differing - {"clients"}):
                     found += await locator.locate(resource)

@@ -22,7 +22,7 @@ from debitura_pipeline.warehouse import published
 from debitura_pipeline.warehouse.exports import export_marts, newest_reading
 from debitura_pipeline.warehouse.open import open_file, private_files
 from debitura_pipeline.warehouse.pg_publish import copy_out
-from debitura_pipeline.warehouse.published import REPORTS, WAREHOUSE, Night, current_night
+from debitura_pipeline.warehouse.published import WAREHOUSE, Night, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 CHUNK_BYTES = 8 * 1024 * 1024
