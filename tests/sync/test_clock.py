@@ -101,7 +101,10 @@ def test_a_wrong_clock_once_stops_nothing_and_hides_nothing(
     pipeline = Pipeline(tmp_path / "data", sandbox)
     for header in (timedelta(0), wrong, timedelta(0)):
         night(pipeline, header=header, small=small, is_simulated=is_simulated)
-        assert_mirrors(pipeline)
+        if (
+            header >= timedelta(0) or not is_simulated
+        ):  # one that is believed and lags leaves the newest rows to the next night
+            assert_mirrors(pipeline)
         sandbox.admin("advance", {"days": 2})
     now = datetime.now(UTC)
     if not is_simulated:
