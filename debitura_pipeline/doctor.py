@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.errors import DebituraError, WarehouseError
+from debitura_pipeline.errors import DebituraError, WarehouseDamaged, WarehouseError
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.run import read_me
@@ -110,9 +110,10 @@ def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
             live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
         yield Diagnosis("warehouse", True, f"{where}, {live:,} live transactions")
     except DebituraError as error:
-        yield Diagnosis(
-            "warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE."
-        )
+        cure = "Close the program that has it open, or see DEBITURA_WAREHOUSE."
+        if isinstance(error, WarehouseDamaged):
+            cure = "Move the file away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+        yield Diagnosis("warehouse", False, str(error), cure)
 
 
 def _identity(settings: Settings) -> Iterator[Diagnosis]:

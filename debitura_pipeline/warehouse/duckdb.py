@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
@@ -33,6 +33,10 @@ MEMORY_LIMIT_AT_NEED = "1GiB"
 # one thread fills whole row groups, which the checkpoint then need not pack again.
 ROWS_FOR_TWO_THREADS = 1_000_000
 ROWS_PER_INSERT = 200
+REBUILD = (
+    "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+)
+_DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
 
 T = TypeVar("T")
 
@@ -206,7 +210,10 @@ class DuckDbWarehouse(SqlWarehouse):
             return self._connection.execute(sql, list(params))
         except duckdb.Error as error:
             self._failed = True
-            raise WarehouseError(f"The warehouse refused a statement: {_reason(error)}") from error
+            words = f"The warehouse refused a statement: {_reason(error)}"
+            if any(sign in str(error) for sign in _DAMAGE):
+                raise WarehouseDamaged(f"{words} {REBUILD}") from error
+            raise WarehouseError(words) from error
 
     def _roll_back(self) -> None:
         try:

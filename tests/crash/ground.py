@@ -108,7 +108,7 @@ class Ground:
         return self.pipeline(target, **env)
 
     def _run(self, pipeline: Pipeline) -> None:
-        pipeline.settings.data_dir.mkdir(exist_ok=True)
+        pipeline.settings.data_dir.mkdir(parents=True, exist_ok=True)
         end = self.nursery.run(pipeline.env, "sync")
         assert end.status == 0, end.said
 
