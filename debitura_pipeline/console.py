@@ -107,11 +107,12 @@ def sync_table(reports: Sequence[SyncReport]) -> Table:
     for name in ("plan", "requests", "rows read", "new", "changed", "deleted", "unchanged", "quarantined"):
         table.add_column(name, justify="left" if name == "plan" else "right")
     table.add_column("proof")
+    table.add_column("control totals")
     for report in reports:
         names = ("requests", "rows_read", "inserted", "changed", "deleted", "unchanged", "quarantined")
         figures = [getattr(report, name) for name in names]
-        style = VERDICT_STYLES[report.proof]
-        table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), f"[{style}]{report.proof}[/]")
+        words = [f"[{VERDICT_STYLES[word]}]{word}[/]" for word in (report.proof, report.verdict)]
+        table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), *words)
     return table
 
 
