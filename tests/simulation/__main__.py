@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.history import History, Options
+from tests.simulation.history import History
 from tests.simulation.many import play_many
+from tests.simulation.options import Options
 from tests.simulation.workshop import Workshop
 
 
@@ -23,7 +24,7 @@ def main() -> int:
                 options = Options.of(seed)
                 sys.stdout.write(f"{options}\n{History(options, workshop).play()}\n")
         return 0
-    result = play_many(wanted.first, wanted.seeds, wanted.processes)
+    result = play_many(range(wanted.first, wanted.first + wanted.seeds), wanted.processes)
     sys.stdout.write(f"{result.text()}\n")
     return 1 if result.failures else 0
 
