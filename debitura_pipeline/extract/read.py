@@ -120,6 +120,8 @@ class Reader:
                 while waiting and len(running) < max(1, self.client.in_flight):
                     running.add(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                if failed := [error for task in done if (error := task.exception()) is not None]:
+                    raise failed[0]
                 for task in done:
                     verified, parts = task.result()
                     results += verified

@@ -21,7 +21,8 @@ from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.run import read_partner
 from debitura_pipeline.sync.session import Session
-from debitura_pipeline.sync.upkeep import replay, verify
+from debitura_pipeline.sync.proof import verify
+from debitura_pipeline.sync.replay import replay
 from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.judge import Terms, judge, plain
