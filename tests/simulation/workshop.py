@@ -132,7 +132,9 @@ class Workshop:
 
     def merged(self, resource: str) -> list[tuple[Any, ...]]:
         """(id, mode, clock) of the syncs that the warehouse calls done, the oldest first."""
-        sql = "SELECT sync_id, mode, started_at FROM ops.syncs WHERE resource = ? AND status = 'done' ORDER BY started_at"
+        sql = (
+            "SELECT sync_id, mode, started_at FROM ops.syncs WHERE resource = ? AND status = 'done' ORDER BY started_at"
+        )
         return self.warehouse.rows(sql, (resource,))
 
     @contextmanager
