@@ -38,7 +38,9 @@ class Countdown:
         pg_publish.bounded = self._counted(pg_publish.bounded)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        writes = event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR))
+        writes = event in CHANGES or (
+            event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+        )
         if writes and any(str(arg).startswith(self._folder) for arg in args[:2]):
             self._step()
 

@@ -109,7 +109,7 @@ def test_full_disk_leaves_the_old_night_and_nothing_else(settings: Settings, att
     before = nights(settings.published_dir)
     fill(settings, 2, rows=200_000)
     said = attempt("within", most_bytes)
-    assert said.startswith("Publishing into ") and "Readers keep the night before" in said, said
+    assert said.startswith("Publishing into ") and "Still published: the night" in said, said
     assert marks(settings.published_dir) == {1} and nights(settings.published_dir) == before
     assert not [path for path in settings.published_dir.iterdir() if path.name.startswith(".")]
     publish(settings)
