@@ -258,6 +258,7 @@ def _resources(only: str | None) -> tuple[str, ...]:
 
 def main() -> NoReturn:
     """Entry point: run the command; an expected failure is one line and a status, never a stack trace."""
+    sys.unraisablehook = _unraisable
     with interrupts.caught():
         status = _status_of(lambda: app(standalone_mode=True))
         if status and (status == interrupts.INTERRUPTED or interrupts.was_interrupted()):
@@ -283,6 +284,13 @@ def _status_of(run: Callable[[], object]) -> int:
     except Exception as error:  # noqa: BLE001 - nobody is above
         return _failed(failures.one_line(error, _settings_or_none()) or failures.stack_trace(error))
     return 0
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What fails while something is being torn down: nothing to add where the command says already what is wrong."""
+    error = unraisable.exc_value
+    if error is not None and not interrupts.was_interrupted() and failures.one_line(error, None) is None:
+        _complain(failures.stack_trace(error))
 
 
 def _settings_or_none() -> Settings | None:

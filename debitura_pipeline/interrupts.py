@@ -49,11 +49,9 @@ def caught() -> Iterator[None]:
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True)
     watcher.start()
-    sys.unraisablehook = _unraisable
     try:
         yield
     finally:
-        sys.unraisablehook = sys.__unraisablehook__
         signal.set_wakeup_fd(woken)
         os.close(writer)
         watcher.join(1)
@@ -107,12 +105,6 @@ def _watch(reader: int) -> None:
                 repeated -= len(came)
     finally:
         os.close(reader)
-
-
-def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """What fails in finalizers while everything is being torn down says nothing to anybody."""
-    if not _seen.is_set():
-        sys.__unraisablehook__(unraisable)
 
 
 def _send(processes: set[int], number: int) -> set[int]:
