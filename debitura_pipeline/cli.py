@@ -7,6 +7,10 @@ the data directory to itself: `--help` is quick, and so is being told that anoth
 
 from __future__ import annotations
 
+from debitura_pipeline import interrupts
+
+interrupts.from_start()  # what follows takes a second on a busy machine
+
 import json
 import os
 import sys
@@ -16,7 +20,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from debitura_pipeline import failures, interrupts
+from debitura_pipeline import failures
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run

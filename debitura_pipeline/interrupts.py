@@ -11,7 +11,6 @@ import _thread
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,6 +33,12 @@ _seen = threading.Event()
 def was_interrupted() -> bool:
     """Whether a signal came since `caught()` began. For code that runs where somebody else catches signals."""
     return _seen.is_set()
+
+
+def from_start() -> None:
+    """Until `caught()` does better: a signal while the command's libraries are being loaded ends it with the line."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: end_now())
 
 
 @contextmanager
@@ -139,6 +144,8 @@ def _processes() -> Iterator[tuple[int, int]]:
                 if state != "Z":
                     yield int(path.parent.name), int(parent)
         return
+    import subprocess  # noqa: PLC0415 - for systems without /proc alone
+
     listing = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False)  # noqa: S607
     for line in listing.stdout.splitlines():
         pid, parent = line.split()

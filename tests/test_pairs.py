@@ -41,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     pipeline = Pipeline(tmp_path_factory.mktemp("pairs") / "data", sandbox, DEBITURA_REQUESTS_PER_MINUTE="1000000")
     try:
         pipeline.sync()
-        yield World(sandbox, pipeline, random.Random(5))  # noqa: S311
+        yield World(sandbox, pipeline, random.Random(5))
     finally:
         sandbox.stop()
 
