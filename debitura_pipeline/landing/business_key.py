@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from debitura_pipeline.landing.pseudonym import Pseudonyms
 from debitura_pipeline.settings import Privacy, Settings
@@ -22,7 +23,8 @@ _EMAIL = re.compile(r"[^\s@]+(@|%40)[^\s@]+\.[^\s@]{2,}", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)|(?<!\d)00[1-9]\d{9,12}(?!\d)")
 _GROUPED = re.compile(r"(?:tel\W{0,2})?\(?\d{2,4}\)?(?:[ .]\d{2,4}){2,6}", re.IGNORECASE)
 _PHONE_DIGITS = range(8, 16)
-_TELLING_BYTES = np.frombuffer(b"@%+ .0", np.uint8)  # without one of these a text holds neither
+# What any of these matches has in it, for a whole column at once.
+_SUSPECT = r"@|%40|\+[1-9]|00[1-9][0-9]{9}|[0-9)][ .][0-9]"
 
 
 def holds_email(text: str) -> bool:
@@ -62,12 +64,15 @@ class BusinessKeys:
 
     def of(self, texts: pa.Array) -> pa.Array:
         """A column of keys as stored."""
-        if self._is_full or not has_any_byte(texts, _TELLING_BYTES):
+        if self._is_full or not pc.any(pc.match_substring_regex(texts, _SUSPECT)).as_py():
             return texts
         return pa.array([None if text is None else self.stored(text) for text in texts.to_pylist()], pa.string())
 
 
-def has_any_byte(texts: pa.Array, wanted: np.ndarray) -> bool:
-    """Whether any of these bytes stands in a text column; one pass over its bytes."""
-    data = texts.buffers()[2]
-    return data is not None and bool(np.isin(np.frombuffer(data, np.uint8), wanted).any())
+def may_hold_email(texts: pa.Array) -> bool:
+    """Whether an at sign, plain or escaped, may stand in a text column; a pass or two over its bytes."""
+    buffer = texts.buffers()[2]
+    if buffer is None:
+        return False
+    letters = np.frombuffer(buffer, np.uint8)
+    return bool((letters == ord("@")).any() or (letters == ord("%")).any())
