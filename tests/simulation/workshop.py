@@ -18,7 +18,6 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-import duckdb
 import pytest
 
 from debitura_pipeline.landing.contract import TABLES
