@@ -20,9 +20,9 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
     console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
     with console.shown_progress() as progress:
-        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress)
-    _summarise(settings, result)
-    return SUCCESS if result.success else FAILURE
+        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress, on_wait=console.say)
+    is_held = _summarise(settings, result)
+    return SUCCESS if result.success and is_held else FAILURE
 
 
 def _tell_step(step: StepOutcome) -> None:
@@ -31,17 +31,16 @@ def _tell_step(step: StepOutcome) -> None:
         console.say(f"{mark:<7}{step.name.replace('__', '/'):<36}{step.duration_s:6.1f} s")
 
 
-def _summarise(settings: Settings, result: NightlyResult) -> None:
+def _summarise(settings: Settings, result: NightlyResult) -> bool:
+    """What the night brought; whether no total of the API contradicts it."""
     console.say()
+    is_held = True
     if result.reports:
         console.out.print(console.sync_table(result.reports))
         requests, rows = (sum(getattr(r, name) for r in result.reports) for name in ("requests", "rows_read"))
-        compared = [total for report in result.reports for total in report.control_totals]
-        verdicts = {
-            word: sum(1 for total in compared if total.verdict == word) for word in ("equal", "unproven", "differs")
-        }
-        told = ", ".join(f"{count} {word}" for word, count in verdicts.items() if count)
-        console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told or 'none compared'}")
+        told = console.totals_line([total for report in result.reports for total in report.control_totals])
+        console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told}")
+        is_held = console.tell_proof(result.reports)
     failed = result.failed_checks
     console.say(f"{result.checks} checks, {len(failed)} not passed" + (":" if failed else ""))
     for check in failed[:SHOWN_CHECKS]:
@@ -53,11 +52,12 @@ def _summarise(settings: Settings, result: NightlyResult) -> None:
     if not result.success:
         console.complain(f"The night failed: {result.error or 'a blocking check did not pass'}")
         console.say("What was published before stays as it was.")
-        return
+        return is_held
     console.say(
         f"\nPublished for analysts: {settings.published_dir / 'warehouse.duckdb'} (and one Parquet file per table)"
     )
     console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
+    return is_held
 
 
 def _where(settings: Settings) -> str:

@@ -1,144 +1,108 @@
-"""The copy for analysts and BI tools, and a Parquet file of every mart and report, replaced in one rename each.
+"""What analysts and BI tools read: a copy of the warehouse, one of its marts and reports alone, and a Parquet file of each.
 
-Belongs here: copying, exporting, tidying up the published folder. Does not: computing anything. Called by the asset
-`published/warehouse` after a good run. A reader never waits and never meets half a file: it has the old one or the new.
+Called by the asset `published/warehouse` after a good run. All of it is written beside what readers have and becomes visible
+at once (`published.py`); memory is bounded whatever the size (`exports.py`).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.settings import Settings, WarehouseUrl
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse, literal
-from debitura_pipeline.warehouse.merge import quoted
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse import published
+from debitura_pipeline.warehouse.exports import export_marts, newest_reading
 from debitura_pipeline.warehouse.open import open_file, private_files
 from debitura_pipeline.warehouse.pg_publish import copy_out
+from debitura_pipeline.warehouse.published import WAREHOUSE, Night, current_night
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-FILE_NAME = "warehouse.duckdb"
-EXPORTED_SCHEMAS = ("marts", "reports")
-DRAFT = ".draft-"
 CHUNK_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Published:
-    """The published copy, its size, and the Parquet files beside it."""
+    """The published copy by its documented path, its size, the Parquet files beside it, and the night they belong to."""
 
     path: Path
     bytes: int
     parquet: list[Path]
+    night: Night
 
 
-def publish(settings: Settings) -> Published:
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def publish(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:
     """Publish the warehouse as it stands. Waits for DuckDB's file like any writer; of Postgres it takes one moment's state.
 
-    Raises WarehouseBusy when the file stays held, WarehouseError when there is nothing to publish or no room for it.
+    Raises WarehouseBusy when the file stays held, WarehouseError when there is nothing to publish or it fails: readers
+    then keep the night that they have, and nothing is left behind.
     """
-    folder = settings.published_dir
-    source = settings.warehouse.path
+    source, folder = settings.warehouse.path, settings.published_dir
     if source is not None and not source.exists():
         raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
-    with private_files():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_drafts(folder)
+    with private_files(), exclusive_run(settings, "publish"):
+        night = _guarded(folder, lambda: _release(settings, folder, now))
         try:
-            if source is not None:
-                target, exported = _from_file(settings, source, folder)
-            else:
-                target, exported = _from_database(settings.warehouse, folder)
+            published.remove_old_nights(folder)
         except OSError as error:
-            raise WarehouseError(f"Publishing into {folder} failed: {error.strerror}. The old files stay.") from error
-        for stale in set(folder.glob("*.parquet")) - set(exported):
-            stale.unlink()
-        return Published(target, target.stat().st_size, exported)
+            raise WarehouseError(
+                f"The new night is published, but older ones in {folder / published.NIGHTS} could not be removed: "
+                f"{error.strerror or error}."
+            ) from error
+    parquet = sorted(folder / path.name for path in night.path.glob("*.parquet"))
+    target = folder / WAREHOUSE
+    return Published(target, target.stat().st_size, parquet, night)
 
 
-def _from_file(settings: Settings, source: Path, folder: Path) -> tuple[Path, list[Path]]:
+def _release(settings: Settings, folder: Path, now: Callable[[], datetime]) -> Night:
+    with published.drafted(folder) as draft:
+        if settings.warehouse.path is None:
+            copy_out(settings.warehouse, draft)
+        else:
+            _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
+        export_marts(draft)
+        return published.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
+
+
+def _guarded(folder: Path, work: Callable[[], Night]) -> Night:
+    """What kept a night from being published, and what readers have instead, in one line."""
+    try:
+        return work()
+    except (OSError, duckdb.Error, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:300]
+        raise WarehouseError(f"Publishing into {folder} failed: {reason}. {readers_have(folder)}") from error
+
+
+def readers_have(folder: Path) -> str:
+    """A sentence on what is published now, for when tonight's could not be."""
+    night = current_night(folder)
+    if night is None:
+        return "Nothing is published."
+    as_of = f"as of {night.as_of:%Y-%m-%d %H:%M} UTC, " if night.as_of else ""
+    return f"Readers keep the night before ({as_of}published {night.published_at:%Y-%m-%d %H:%M} UTC)."
+
+
+def _copy_file(settings: Settings, source: Path, target: Path) -> None:
+    """DuckDB's file as it stands after a checkpoint. Nobody else writes to it while the copy is taken."""
     held: list[int] = []
     try:
         with open_file(settings) as warehouse:
             warehouse.execute_outside("CHECKPOINT")
             held.append(os.open(source, os.O_RDONLY))
-            target = _copy(held[0], folder / FILE_NAME)
-            return target, _export(warehouse, folder)
+            with os.fdopen(os.dup(held[0]), "rb") as reader, target.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, CHUNK_BYTES)
     finally:
         # Closing any handle on a file drops this process's lock on it, hence not before the warehouse is closed.
         for handle in held:
             os.close(handle)
-
-
-def _from_database(database: WarehouseUrl, folder: Path) -> tuple[Path, list[Path]]:
-    draft = _draft(folder / FILE_NAME)
-    copied = copy_out(database, draft)
-    exported = [one for one in copied if one.schema in EXPORTED_SCHEMAS]
-    _refuse_same_names([one.name for one in exported])
-    target = _put(draft, folder / FILE_NAME)
-    parquet = [_put(one.path, folder / f"{one.name}.parquet") for one in exported]
-    _remove_drafts(folder)
-    return target, sorted(parquet)
-
-
-def _copy(source: int, target: Path) -> Path:
-    draft = _draft(target)
-    with os.fdopen(os.dup(source), "rb", closefd=False) as reader, draft.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
-    return _put(draft, target)
-
-
-def _export(warehouse: DuckDbWarehouse, folder: Path) -> list[Path]:
-    """`<table>.parquet` of each table and view; a name that both schemas hold would be one file, so it is refused."""
-    marks = ", ".join(f"${place}" for place in range(1, len(EXPORTED_SCHEMAS) + 1))
-    tables = warehouse.rows(
-        "SELECT table_schema, table_name FROM information_schema.tables "
-        f"WHERE table_schema IN ({marks}) ORDER BY table_name, table_schema",
-        EXPORTED_SCHEMAS,
-    )
-    _refuse_same_names([name for _, name in tables])
-    return [_export_table(warehouse, schema, name, folder) for schema, name in tables]
-
-
-def _refuse_same_names(names: list[str]) -> None:
-    if len(set(names)) < len(names):
-        raise WarehouseError(f"Schemas {' and '.join(EXPORTED_SCHEMAS)} hold tables of the same name; rename one.")
-
-
-def _export_table(warehouse: DuckDbWarehouse, schema: str, name: str, folder: Path) -> Path:
-    target = folder / f"{name}.parquet"
-    draft = _draft(target)
-    warehouse.execute_outside(
-        f"COPY (SELECT * FROM {quoted(schema)}.{quoted(name)}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)"
-    )
-    return _put(draft, target)
-
-
-def _draft(target: Path) -> Path:
-    """Where a file is written before it gets its name. No tool that reads `*.parquet` may take it for one: globs of
-    Python and DuckDB show hidden files too."""
-    return target.with_name(f"{DRAFT}{target.name}.part")
-
-
-def _put(draft: Path, target: Path) -> Path:
-    """Give a finished draft its name: on disk first, then renamed, then the folder's entry on disk too."""
-    draft.chmod(0o600)
-    _sync_to_disk(draft)
-    draft.replace(target)
-    _sync_to_disk(target.parent)
-    return target
-
-
-def _sync_to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove_drafts(folder: Path) -> None:
-    """What a publishing that was killed has left."""
-    for draft in folder.glob(DRAFT + "*"):
-        draft.unlink()

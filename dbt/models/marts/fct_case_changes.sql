@@ -38,10 +38,7 @@ touched as (
 ),
 
 lifecycles as (
-    select seen.lifecycle, documented.lifecycle_group in ('closed', 'merged') as is_closed
-    from (select distinct lifecycle from {{ ref('stg_debitura__cases_history') }}) as seen
-    inner join {{ ref('int_lifecycles') }} as documented
-        on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
+    select lifecycle, lifecycle_group in ('closed', 'merged') as is_closed from {{ ref('int_case_lifecycles') }}
 ),
 
 -- Each version beside the one before it and the beginning of the next.

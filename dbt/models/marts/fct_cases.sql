@@ -14,17 +14,11 @@ clients as (
 ),
 
 lifecycles as (
-    select seen.lifecycle, documented.lifecycle_group
-    from (select distinct lifecycle from {{ ref('stg_debitura__cases') }}) as seen
-    inner join {{ ref('int_lifecycles') }} as documented
-        on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
+    select * from {{ ref('int_case_lifecycles') }}
 ),
 
 close_codes as (
-    select seen.close_code, documented.outcome
-    from (select distinct close_code from {{ ref('stg_debitura__cases') }}) as seen
-    inner join {{ ref('int_close_codes') }} as documented
-        on documented.code_key = {{ label_key('seen.close_code') }}
+    select * from {{ ref('int_case_close_codes') }}
 ),
 
 fees as (

@@ -1,0 +1,82 @@
+"""Marts and reports out of a copied warehouse: one DuckDB file of all of them, and a Parquet file of each.
+
+Memory is bounded whatever the number and width of rows: one thread, small row groups, order not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.warehouse.duckdb import literal
+from debitura_pipeline.warehouse.merge import quoted
+from debitura_pipeline.warehouse.published import REPORTS, WAREHOUSE
+
+SCHEMAS = ("marts", "reports")
+# DuckDB names an opened file's database after the file, and a database `reports` with a schema `reports` makes the name
+# ambiguous in queries. So the file has another name, and `reports.duckdb` is a link to it: DuckDB goes by the file's own.
+REPORTS_FILE = "debitura.duckdb"
+# What DuckDB may buffer; with Python, Arrow and what DuckDB does not count, the process stays below 300 MiB.
+MEMORY_LIMIT = "128MiB"
+# Parquet is written a row group at a time, each held whole: of 60 columns, DuckDB's own 122,880 rows take over 100 MiB.
+ROW_GROUP_ROWS = 20_480
+ROW_GROUP_BYTES = "16MiB"
+
+
+def export_marts(folder: Path) -> None:
+    """Write `reports.duckdb` and `<table>.parquet` of each mart and report of `folder/warehouse.duckdb`, views too.
+
+    Raises WarehouseError for a name that both schemas hold, since it would be one file; duckdb.Error when a write fails.
+    """
+    with bounded(folder / REPORTS_FILE) as connection:
+        connection.execute(f"ATTACH {literal(str(folder / WAREHOUSE))} AS whole (READ_ONLY)")
+        tables = connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_catalog = 'whole' "
+            "AND table_schema IN ('marts', 'reports') ORDER BY table_name, table_schema"
+        ).fetchall()
+        if len({name for _, name in tables}) < len(tables):
+            raise WarehouseError(f"Schemas {' and '.join(SCHEMAS)} hold tables of the same name; rename one.")
+        for schema in SCHEMAS:
+            connection.execute(f"CREATE SCHEMA {schema}")
+        for schema, name in tables:
+            table = f"{quoted(schema)}.{quoted(name)}"
+            connection.execute(f"CREATE TABLE {table} AS SELECT * FROM whole.{table}")
+            write_parquet(connection, f"SELECT * FROM whole.{table}", folder / f"{name}.parquet")
+    (folder / REPORTS).symlink_to(REPORTS_FILE)
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    connection.execute(
+        f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
+        f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES '{ROW_GROUP_BYTES}')"
+    )
+
+
+def newest_reading(warehouse: Path) -> datetime | None:
+    """The API's clock when the listing that was read longest ago was last read whole; None if one never was."""
+    with duckdb.connect(warehouse, read_only=True) as connection:
+        found = connection.execute(
+            "SELECT max(epoch_us(as_of)) FROM ops.syncs WHERE status = 'done' AND mode <> 'client' GROUP BY resource"
+        ).fetchall()
+    instants = [microseconds for (microseconds,) in found if microseconds is not None]
+    return datetime.fromtimestamp(min(instants) / 1e6, UTC) if instants else None
+
+
+@contextmanager
+def bounded(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB file to write, with a spill folder of its own that goes with the file's folder."""
+    spill = path.with_name(".spill")
+    config = {"memory_limit": MEMORY_LIMIT, "threads": 1, "temp_directory": str(spill)}
+    with duckdb.connect(path, config=config) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET enable_external_file_cache = false")
+        yield connection
+    if spill.exists():
+        spill.rmdir()

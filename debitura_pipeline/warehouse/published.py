@@ -1,0 +1,189 @@
+"""The published folder: one folder per night, and the links by which readers reach the current one.
+
+`nights/<stamp>/` holds the files of one run. `current` links to the night that readers have, and each documented path
+(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+NIGHTS, CURRENT, DRAFT, FACTS = "nights", "current", ".draft-", "night.json"
+WAREHOUSE, REPORTS = "warehouse.duckdb", "reports.duckdb"
+KEPT = 3  # the night that readers have and the two before it
+STAMP = "%Y%m%dT%H%M%SZ"
+_IS_STAMP = re.compile(r"\d{8}T\d{6}Z")
+
+
+@dataclass(frozen=True)
+class Night:
+    """One published night. `as_of`: the API's clock when its oldest listing was read; None where that is not known."""
+
+    path: Path
+    published_at: datetime
+    as_of: datetime | None
+
+
+def current_night(folder: Path) -> Night | None:
+    """The night that readers have now, None if nothing was ever published."""
+    path = _current(folder)
+    try:
+        facts = json.loads((path / FACTS).read_text()) if path else {}
+        as_of = facts.get("as_of")
+        return path and Night(
+            path, datetime.fromisoformat(facts["published_at"]), datetime.fromisoformat(as_of) if as_of else None
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # unreadable, or edited by hand
+        return path and Night(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
+
+
+@contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A folder to write the next night into; on any error it is removed, and readers keep what they have.
+
+    First removes what killed runs have left, and makes a night of files that an earlier version has published.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / NIGHTS).mkdir(mode=0o700, exist_ok=True)
+    _remove_leftovers(folder)
+    _adopt_plain_files(folder)
+    draft = folder / NIGHTS / f"{DRAFT}night"
+    draft.mkdir(mode=0o700)
+    try:
+        yield draft
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def release(folder: Path, draft: Path, *, as_of: datetime | None, now: datetime) -> Night:
+    """Give readers the night in `draft`, in one rename."""
+    night = _name(folder, draft, as_of, now)
+    shown = {path.name for path in _shown(night.path)}
+    for name in sorted(shown):
+        if not os.path.lexists(folder / name):
+            _link(folder / name, f"{CURRENT}/{name}")
+    _sync_to_disk(folder)
+    _link(folder / CURRENT, f"{NIGHTS}/{night.path.name}")
+    _sync_to_disk(folder)
+    for path in _shown(folder):
+        if path.name not in shown and not (path.is_dir() and not path.is_symlink()):
+            path.unlink()
+    return night
+
+
+def remove_old_nights(folder: Path) -> None:
+    """Keep the last KEPT nights. A reader that has a file of an older one open keeps it open."""
+    for path in _nights(folder)[:-KEPT]:
+        shutil.rmtree(path)
+
+
+def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> Night:
+    """Everything on disk first, then the night's own name, later than that of any night before it."""
+    newest = max((_instant(path.name) for path in _nights(folder)), default=None)
+    named_at = now.astimezone(UTC).replace(microsecond=0)
+    if newest is not None:
+        named_at = max(named_at, newest + timedelta(seconds=1))
+    facts = {"as_of": as_of and as_of.astimezone(UTC).isoformat(), "published_at": now.astimezone(UTC).isoformat()}
+    (draft / FACTS).write_text(json.dumps(facts) + "\n")
+    for path in draft.iterdir():
+        if not path.is_symlink():
+            path.chmod(0o600)
+            _sync_to_disk(path)
+    _sync_to_disk(draft)
+    path = draft.rename(folder / NIGHTS / f"{named_at:{STAMP}}")
+    _sync_to_disk(path.parent)
+    return Night(path, now, as_of)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What killed runs have left: drafts, and a night that was named and never shown, hence newer than the current one."""
+    if (folder / CURRENT).is_dir() and not (folder / CURRENT).is_symlink():
+        shutil.rmtree(folder / CURRENT)  # a copy of this folder that followed the links
+    current = _current(folder)
+    unseen = [path for path in _nights(folder) if current is None or path.name > current.name]
+    for path in (*unseen, *folder.glob(DRAFT + "*"), *(folder / NIGHTS).glob(DRAFT + "*")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _adopt_plain_files(folder: Path) -> None:
+    """Files in place of links become a night of their own, and then links to it: at no moment does a reader see a change."""
+    plain = [path for path in _shown(folder) if path.is_file() and not path.is_symlink()]
+    if not plain:
+        return
+    current = _current(folder)
+    if current is None or not all(_is_same(path, current / path.name) for path in plain):
+        draft = folder / NIGHTS / f"{DRAFT}adopted"
+        draft.mkdir(mode=0o700)
+        for path in _shown(folder):
+            if path.is_file():
+                _link_or_copy(path.resolve(), draft / path.name)
+        changed_at = datetime.fromtimestamp(max(path.stat().st_mtime for path in plain), UTC)
+        night = _name(folder, draft, None, changed_at)
+        _link(folder / CURRENT, f"{NIGHTS}/{night.path.name}")
+    for path in plain:
+        _link(path, f"{CURRENT}/{path.name}")
+    _sync_to_disk(folder)
+
+
+def _shown(folder: Path) -> list[Path]:
+    """The documented paths that are there, link or file."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name in (WAREHOUSE, REPORTS) or (path.suffix == ".parquet" and not path.name.startswith("."))
+    )
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return path.samefile(other)
+    return False
+
+
+def _current(folder: Path) -> Path | None:
+    link = folder / CURRENT
+    return folder / NIGHTS / link.readlink().name if link.is_symlink() and link.exists() else None
+
+
+def _nights(folder: Path) -> list[Path]:
+    """Oldest first."""
+    found: Iterable[Path] = (folder / NIGHTS).iterdir() if (folder / NIGHTS).is_dir() else ()
+    return sorted(path for path in found if _IS_STAMP.fullmatch(path.name))
+
+
+def _instant(stamp: str) -> datetime:
+    return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+
+
+def _link(path: Path, target: str) -> None:
+    """Make `path` a relative link, in one rename whatever was there."""
+    draft = path.with_name(DRAFT + path.name)
+    draft.symlink_to(target)
+    draft.replace(path)
+
+
+def _sync_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
