@@ -57,6 +57,7 @@ class MemoryWarehouse:
 
     @contextmanager
     def connection(self) -> Iterator[DuckDbWarehouse]:
+        self._spill.mkdir(exist_ok=True)
         cursor = self._root.cursor()
         self._open.append(cursor)
         warehouse = Prepared(Watched(cursor, self._deaths), self._spill)  # type: ignore[arg-type]
