@@ -122,9 +122,9 @@ class Keyset:
         """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
         bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
-        witnesses = last.tail(which, WITNESSES)
+        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
         answer = await self._whole(following)
-        if answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
+        if not witnesses or answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
             return following, answer
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
@@ -137,6 +137,11 @@ class Keyset:
         self.stretches.pop()
         self._prove(before, min(earlier, following), last.rows)
         return earlier, answer
+
+    def _is_within(self, mark: RowMark) -> bool:
+        """Whether a row lies in the window by whichever date the list may go; one of a wider answer may lie beyond it."""
+        dates = [mark.dates[which] for which in self.behaviour.units]
+        return self.upper is None or all(at is not None and at <= self.upper for at in dates)
 
     @staticmethod
     def _shows_any(answer: Answer, witnesses: list[RowMark]) -> bool:
