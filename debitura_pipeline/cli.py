@@ -7,6 +7,10 @@ data directory to itself: `--help` is quick, and so is being told that another r
 
 from __future__ import annotations
 
+from debitura_pipeline import interrupts
+
+interrupts.from_start()  # what follows takes a second on a busy machine
+
 import json
 import os
 import sys
@@ -16,7 +20,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from debitura_pipeline import failures, interrupts
+from debitura_pipeline import failures
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
@@ -288,6 +292,7 @@ def _resources(only: str | None) -> tuple[str, ...]:
 
 def main() -> NoReturn:
     """Entry point: run the command; an expected failure is one line and a status, never a stack trace."""
+    sys.unraisablehook = _unraisable
     with interrupts.caught():
         status = _status_of(lambda: app(standalone_mode=True))
         if status and (status == interrupts.INTERRUPTED or interrupts.was_interrupted()):
@@ -313,6 +318,13 @@ def _status_of(run: Callable[[], object]) -> int:
     except Exception as error:  # noqa: BLE001 - nobody is above
         return _failed(failures.one_line(error, _settings_or_none()) or failures.stack_trace(error))
     return 0
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What fails while something is being torn down: nothing to add where the command says already what is wrong."""
+    error = unraisable.exc_value
+    if error is not None and not interrupts.was_interrupted() and failures.one_line(error, None) is None:
+        _complain(failures.stack_trace(error))
 
 
 def _settings_or_none() -> Settings | None:

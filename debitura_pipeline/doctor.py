@@ -21,6 +21,7 @@ from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.run import read_me
 from debitura_pipeline.warehouse.identity import api_name, check_identity
 from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.run_lock import run_under_way
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
 NO_WAIT_S = 1.0  # a warehouse that is busy has a line of its own
@@ -94,6 +95,8 @@ def _disk(settings: Settings) -> Iterator[Diagnosis]:
         f"{settings.data_dir}, {free / 1024**3:.0f} GiB free" + ("" if writable else ", not writable"),
         "Free some space or set DEBITURA_DATA_DIR to a folder that you may write to.",
     )
+    run = run_under_way(settings)
+    yield Diagnosis("run", True, f"under way: {run}" if run else "none is under way")
     key = settings.data_dir / "privacy.key"
     if key.exists():
         mode = key.stat().st_mode & 0o777

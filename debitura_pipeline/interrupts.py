@@ -11,7 +11,6 @@ import _thread
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -36,6 +35,12 @@ def was_interrupted() -> bool:
     return _seen.is_set()
 
 
+def from_start() -> None:
+    """Until `caught()` does better: a signal while the command's libraries are being loaded ends it with the line."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: end_now())
+
+
 @contextmanager
 def caught() -> Iterator[None]:
     """For the length of the block, on the main thread: signals end the process as said above."""
@@ -49,11 +54,9 @@ def caught() -> Iterator[None]:
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True)
     watcher.start()
-    sys.unraisablehook = _unraisable
     try:
         yield
     finally:
-        sys.unraisablehook = sys.__unraisablehook__
         signal.set_wakeup_fd(woken)
         os.close(writer)
         watcher.join(1)
@@ -109,12 +112,6 @@ def _watch(reader: int) -> None:
         os.close(reader)
 
 
-def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """What fails in finalizers while everything is being torn down says nothing to anybody."""
-    if not _seen.is_set():
-        sys.__unraisablehook__(unraisable)
-
-
 def _send(processes: set[int], number: int) -> set[int]:
     """Those that could be sent the signal: they were there."""
     reached = set()
@@ -147,6 +144,8 @@ def _processes() -> Iterator[tuple[int, int]]:
                 if state != "Z":
                     yield int(path.parent.name), int(parent)
         return
+    import subprocess  # noqa: PLC0415 - for systems without /proc alone
+
     listing = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False)  # noqa: S607
     for line in listing.stdout.splitlines():
         pid, parent = line.split()

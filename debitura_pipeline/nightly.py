@@ -9,6 +9,8 @@ from debitura_pipeline import console
 from debitura_pipeline.orchestration.nightly import DONE, FAILED, NightlyResult, StepOutcome, run_job
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import described
+from debitura_pipeline.warehouse.publish import readers_have
+from debitura_pipeline.warehouse.published import WAREHOUSE, Night, current_night
 
 SUCCESS, FAILURE = 0, 1
 SHOWN_CHECKS = 12  # failed checks listed one by one; the rest is in the UI
@@ -18,10 +20,11 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     """Run the job once; exit status. `advance`: the embedded sandbox's world goes a day on, but for its first night."""
     was_there = (settings.data_dir / "sandbox" / "state.json").exists()
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
+    before = current_night(settings.published_dir)
     console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
     with console.shown_progress() as progress:
         result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress, on_wait=console.say)
-    is_held = _summarise(settings, result)
+    is_held = _summarise(settings, result, before)
     return SUCCESS if result.success and is_held else FAILURE
 
 
@@ -31,7 +34,7 @@ def _tell_step(step: StepOutcome) -> None:
         console.say(f"{mark:<7}{step.name.replace('__', '/'):<36}{step.duration_s:6.1f} s")
 
 
-def _summarise(settings: Settings, result: NightlyResult) -> bool:
+def _summarise(settings: Settings, result: NightlyResult, before: Night | None) -> bool:
     """What the night brought; whether no total of the API contradicts it."""
     console.say()
     is_held = True
@@ -44,20 +47,28 @@ def _summarise(settings: Settings, result: NightlyResult) -> bool:
     failed = result.failed_checks
     console.say(f"{result.checks} checks, {len(failed)} not passed" + (":" if failed else ""))
     for check in failed[:SHOWN_CHECKS]:
-        blocking = ", blocks publishing" if check.is_blocking else ""
+        blocking = ", blocks publishing" if check.is_blocking and check.severity == "ERROR" else ""
         why = " ".join(check.description.split()) or "see reports.data_quality"
         console.say(f"  {check.severity.lower():<6}{check.asset} {check.name}{blocking}: {why}")
     if len(failed) > SHOWN_CHECKS:
         console.say(f"  and {len(failed) - SHOWN_CHECKS} more; `make dev` shows them all")
     if not result.success:
         console.complain(f"The night failed: {result.error or 'a blocking check did not pass'}")
-        console.say("What was published before stays as it was.")
+        console.say(_published(settings, before))
         return is_held
-    console.say(
-        f"\nPublished for analysts: {settings.published_dir / 'warehouse.duckdb'} (and one Parquet file per table)"
-    )
+    console.say(f"\n{_published(settings, before)}")
     console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
     return is_held
+
+
+def _published(settings: Settings, before: Night | None) -> str:
+    """What analysts have now, and whether it is tonight's: asked of the folder, whatever became of the run."""
+    night = current_night(settings.published_dir)
+    if night is None or night == before:
+        return readers_have(settings.published_dir)
+    path = settings.published_dir / WAREHOUSE
+    as_of = f", as of {night.as_of:%Y-%m-%d %H:%M} UTC" if night.as_of else ""
+    return f"Published for analysts: {path} (and one Parquet file per table){as_of}"
 
 
 def _where(settings: Settings) -> str:

@@ -114,23 +114,29 @@ class LandedRows:
 
     def unseen(self, before: Path, date: str) -> list[Unseen]:
         """Rows of the snapshot `before` (column `key`) that no file shows."""
-        found: list[Unseen] = []
+        return self._unseen([before], "key", date)
+
+    def unseen_of(self, other: LandedRows, date: str) -> list[Unseen]:
+        """Rows that other files show, as they show them last, and these do not."""
+        return self._unseen(other.files, self.key, date)
+
+    def _unseen(self, files: Sequence[Path], key: str, date: str) -> list[Unseen]:
+        found: dict[str, Unseen] = {}
         with _connected() as connection:
-            connection.register("before", connection.read_parquet(str(before)))
-            passes = _one(connection, "SELECT count(*) FROM before") // ROWS_A_PASS + 1
+            connection.register("others", connection.read_parquet([str(file) for file in files]))
+            passes = _one(connection, "SELECT count(*) FROM others") // ROWS_A_PASS + 1
             self._register(connection)
+            landed = (
+                f'SELECT 1 FROM landed AS l WHERE l."{self.key}" = o."{key}"' if self.files else "SELECT 1 WHERE false"
+            )
             for number in range(passes):
-                landed = (
-                    f'SELECT 1 FROM landed AS l WHERE l."{self.key}" = b.key' if self.files else "SELECT 1 WHERE false"
-                )
                 rows = connection.execute(
-                    f'SELECT key, "{date}", creditor_id FROM before AS b WHERE hash(key) % {passes} = {number} '
+                    f'SELECT o."{key}", o."{date}", o.creditor_id FROM others AS o WHERE hash(o."{key}") % {passes} = {number} '
                     f"AND NOT EXISTS ({landed})"
                 ).fetchall()
-                found += [
-                    Unseen(key, at.astimezone(UTC) if at is not None else None, creditor) for key, at, creditor in rows
-                ]
-        return sorted(found, key=lambda row: row.key)
+                for name, at, creditor in rows:
+                    found[name] = Unseen(name, at.astimezone(UTC) if at is not None else None, creditor)
+        return sorted(found.values(), key=lambda row: row.key)
 
     def _shares(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         if not self.files:

@@ -17,8 +17,8 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import EPOCH, Answer
 from debitura_pipeline.extract.comparison import bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
-from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, LandedRows
-from debitura_pipeline.extract.read import PAGE_ROWS, Reader
+from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, LandedRows, Unseen
+from debitura_pipeline.extract.read import PAGE_ROWS, CeilingError, Reader
 from debitura_pipeline.extract.settle import Settlement, Tenants
 from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.windows import Slice
@@ -58,13 +58,27 @@ class Prover:
     gone: set[str] = field(default_factory=set)
     missed: list[VerifiedWindow] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
+    superseded: list[VerifiedWindow] = field(default_factory=list)
+    current: list[VerifiedWindow] = field(default_factory=list)
 
     async def prove(self, windows: Sequence[VerifiedWindow]) -> Proof:
         """Show that `windows` hold what the API has of `whole`, reading again what moved meanwhile.
 
         Raises UnprovenError or the ApiError that ended the reading.
         """
-        current, faults = list(windows), list[str | None]()
+        self.current = list(windows)
+        try:
+            return await self._prove()
+        except CeilingError as error:
+            if not self.superseded:
+                raise
+            self.gone, self.missed = set(), []
+            self.open = {row.key for row in await self._unseen(self.current)}
+            totals = self.reader.opening[self.whole]
+            return self._proof(self.current, totals, (str(error),))
+
+    async def _prove(self) -> Proof:
+        current, faults = self.current, list[str | None]()
         for number in range(MAX_ROUNDS):
             found_more = await self._settle(current)
             if number == 0 and not found_more and self._is_one_answer(current):
@@ -80,7 +94,7 @@ class Prover:
             if not again:
                 return await self._accept(current, closing, found_more)
             self.reader.opening[self.whole] = closing.totals
-            current = await self._read_again(current, again)
+            self.current = current = await self._read_again(current, again)
         await self._settle(current)
         closing = await self.reader.closing(self.whole)
         fault = await self._fault(current, closing)
@@ -121,18 +135,26 @@ class Prover:
     async def _settle(self, windows: Sequence[VerifiedWindow]) -> bool:
         """Whether known rows that the reading did not show are there after all. Runs after each reading."""
         self.gone, self.missed, self.open = set(), [], set()
-        if self.before is None:
-            return False
-        landed = self.reader.landed_rows(windows)
-        bad = {row.row_key for window in windows for row in window.bad}
-        date = COLUMNS[landed.resource][self.reader.behaviour.date]
-        unseen = [row for row in await _in_thread(landed.unseen, self.before, date) if row.key not in bad]
+        unseen = await self._unseen(windows)
         if not unseen:
             return False
-        held = await _in_thread(landed.per_creditor)
+        held = await _in_thread(self.reader.landed_rows(windows).per_creditor)
         settled = await Settlement(self.reader, self.tenants, held).settle(unseen)
         self.gone, self.missed, self.open = settled.gone, settled.listed, settled.open
         return bool(settled.listed or settled.open)
+
+    async def _unseen(self, windows: Sequence[VerifiedWindow]) -> list[Unseen]:
+        """Rows that the warehouse has, or that an earlier reading of this sync showed, and these windows do not."""
+        landed = self.reader.landed_rows(windows)
+        date = COLUMNS[landed.resource][self.reader.behaviour.date]
+        bad = {row.row_key for window in windows for row in window.bad}
+        found: dict[str, Unseen] = {}
+        if self.before is not None:
+            found |= {row.key: row for row in await _in_thread(landed.unseen, self.before, date)}
+        earlier = self.reader.landed_rows(self.superseded)
+        if earlier.files:
+            found |= {row.key: row for row in await _in_thread(landed.unseen_of, earlier, date)}
+        return [row for key, row in found.items() if key not in bad]
 
     async def _fault(self, windows: Sequence[VerifiedWindow], closing: Answer) -> str | None:
         """What of the closing answer does not fit the rows that were landed, or that they moved; None: nothing."""
@@ -185,6 +207,7 @@ class Prover:
     async def _read_again(
         self, current: Sequence[VerifiedWindow], again: Sequence[VerifiedWindow]
     ) -> list[VerifiedWindow]:
+        self.superseded += [*again, *self.missed]
         outdated = {window.slice for window in again}
         slices = [self.whole] if len(outdated) == len(current) else [window.slice for window in again]
         kept = [window for window in current if window.slice not in outdated] if len(outdated) < len(current) else []

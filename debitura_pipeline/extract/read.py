@@ -35,6 +35,10 @@ TICK = timedelta(microseconds=1)
 SAME_TOTALS = 3  # parts of a window that state the whole window's total: then the total ignores the bounds
 
 
+class CeilingError(UnprovenError):
+    """A reading took more requests than twice its forecast and some to spare."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a sync is: pages read of those known to be needed so far, rows landed."""
@@ -59,7 +63,7 @@ class _Part:
 class Reader:
     """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
 
-    `ceiling`: requests after which reading ends with UnprovenError; None: set from the first total that the API states.
+    `ceiling`: requests after which reading ends with CeilingError; None: set from the first total that the API states.
     `opening`: what the API stated of a slice when its reading began.
     """
 
@@ -120,6 +124,8 @@ class Reader:
                 while waiting and len(running) < max(1, self.client.in_flight):
                     running.add(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                if failed := [error for task in done if (error := task.exception()) is not None]:
+                    raise failed[0]
                 for task in done:
                     verified, parts = task.result()
                     results += verified
@@ -315,7 +321,7 @@ class Reader:
     def _spend(self, requests: int) -> None:
         self.requests += requests
         if self.ceiling is not None and self.requests > self.ceiling:
-            raise UnprovenError(
+            raise CeilingError(
                 f"Reading {self.listing.resource} took more than {self.ceiling} requests, twice what was to be expected and "
                 f"{SPARE_REQUESTS} more: the list grows without end, or its totals are not true. What is landed is kept.",
                 resource=self.listing.resource,

@@ -6,14 +6,17 @@ for people (the command line). The embedded sandbox, where it is used, lives as 
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import TextIO
 
 import dagster as dg
 
@@ -36,6 +39,7 @@ DEFINITIONS = "debitura_pipeline.definitions"
 # Dagster would write every event to standard error; what failed is in the result.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DBT_SAYS = "Errors parsed from dbt logs: "  # what comes before names a command and a path
+STORAGE_FAILS = "Exception while writing logger call"
 LONGEST_REASON = 600
 # The states of a step, as `on_step` hears them.
 STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
@@ -135,9 +139,23 @@ def _silence() -> Iterator[None]:
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(_WithoutDagster(sys.stderr)):
+            yield
     finally:
         logger.setLevel(before)
+
+
+class _WithoutDagster(io.TextIOBase):
+    """Standard error without what Dagster writes there, an event and its SQL, where its storage fails: the error is raised."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith(STORAGE_FAILS) else self._target.write(text)
+
+    def flush(self) -> None:
+        self._target.flush()
 
 
 class _Listener:

@@ -71,7 +71,11 @@ def newest_reading(warehouse: Path) -> datetime | None:
 def bounded(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB file to write, with a spill folder of its own that goes with the file's folder."""
     spill = path.with_name(".spill")
-    config = {"memory_limit": MEMORY_LIMIT, "threads": 1, "temp_directory": str(spill)}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "threads": 1,
+        "temp_directory": str(spill),
+    }
     with duckdb.connect(path, config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET preserve_insertion_order = false")

@@ -7,6 +7,7 @@ and decimals and instants are read from their exact text.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 from psycopg import Column
 
-BLOCK_BYTES = 4 * 1024 * 1024
+# Arrow reads up to 32 blocks ahead, so they are small, and several make a row group of the file.
+BLOCK_BYTES = 1024 * 1024
+BLOCKS_PER_ROW_GROUP = 4
 WIDEST_DECIMAL = (38, 9)  # of a numeric without a declared scale: a sum, for one
 
 _TYPES = {
@@ -62,8 +65,9 @@ def export(connection: psycopg.Connection[Any], sql: str, path: Path) -> None:
         cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv)".encode()) as copy,
         pq.ParquetWriter(path, schema, compression="zstd") as writer,
     ):
-        for batch in _read(iter(copy), schema):
-            writer.write_batch(batch)
+        batches = _read(iter(copy), schema)
+        while held := list(islice(batches, BLOCKS_PER_ROW_GROUP)):
+            writer.write_table(pa.Table.from_batches(held))
 
 
 def _read(blocks: Iterator[Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

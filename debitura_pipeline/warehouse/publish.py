@@ -88,9 +88,9 @@ def readers_have(folder: Path) -> str:
     """A sentence on what is published now, for when tonight's could not be."""
     night = current_night(folder)
     if night is None:
-        return "Nothing is published."
-    as_of = f"as of {night.as_of:%Y-%m-%d %H:%M} UTC, " if night.as_of else ""
-    return f"Readers keep the night before ({as_of}published {night.published_at:%Y-%m-%d %H:%M} UTC)."
+        return "Nothing is published yet."
+    as_of = f" as of {night.as_of:%Y-%m-%d %H:%M} UTC," if night.as_of else ""
+    return f"Still published: the night{as_of} made {night.published_at:%Y-%m-%d %H:%M} UTC."
 
 
 def _copy_file(settings: Settings, source: Path, target: Path) -> None:

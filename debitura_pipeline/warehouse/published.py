@@ -35,14 +35,16 @@ class Night:
 def current_night(folder: Path) -> Night | None:
     """The night that readers have now, None if nothing was ever published."""
     path = _current(folder)
+    if path is None:
+        return None
     try:
-        facts = json.loads((path / FACTS).read_text()) if path else {}
-        as_of = facts.get("as_of")
-        return path and Night(
+        facts = json.loads((path / FACTS).read_text())
+        as_of = facts["as_of"]
+        return Night(
             path, datetime.fromisoformat(facts["published_at"]), datetime.fromisoformat(as_of) if as_of else None
         )
     except (OSError, ValueError, KeyError, TypeError):  # unreadable, or edited by hand
-        return path and Night(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
+        return Night(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from random import Random
 from typing import Any
 
 from debitura_pipeline.errors import BudgetSpent, UnprovenError
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox.changes import Entry
 from debitura_pipeline.settings import Endpoint, Secret, Settings
-from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.sync.proof import verify
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport

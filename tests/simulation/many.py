@@ -50,7 +50,9 @@ class Result:
 
     def text(self) -> str:
         rate = self.histories / self.seconds if self.seconds else 0.0
-        lines = [f"{self.histories} histories, {self.syncs} syncs in {self.seconds:.0f} s ({rate:.1f} histories a second)"]
+        lines = [
+            f"{self.histories} histories, {self.syncs} syncs in {self.seconds:.0f} s ({rate:.1f} histories a second)"
+        ]
         lines += [f"  {name}: {count}" for name, count in sorted(self.counts.items())]
         lines.append(f"{self.refused:.2%} of syncs refused. Why syncs were refused, or ended without proof:")
         lines += [f"  {count} x {reason}" for reason, count in self.reasons.most_common(20)]

@@ -227,7 +227,10 @@ class Mover:
             return
         world = self._sim.world
         client = world.find_tenant(tenant)
-        owned = {name: np.flatnonzero(world.table(name)["alive"] & (world.client_of(name) == client)) for name in RESOURCES[1:]}
+        owned = {
+            name: np.flatnonzero(world.table(name)["alive"] & (world.client_of(name) == client))
+            for name in RESOURCES[1:]
+        }
         self._sim.change({"op": self._random.choice(("archive", "reset")), "tenant": tenant})
         if self._random.random() < BACK and client is not None:
             self._later.append(lambda: self._return(client, owned))

@@ -13,7 +13,12 @@ PROFILES = 40  # different first days; what happens afterwards is different in e
 UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.03, 0.1, 0.1, 0.1, 0.3, 0.6)
 NIGHTLY, READ_ALL = 1, 200  # requests below which everything is read; one nightly plan in two
 RESOURCES = ("clients", "cases", "transactions")
-SYNCED = (RESOURCES, ("cases",), ("transactions",), ("transactions",))  # what a night syncs; the last has most to get wrong
+SYNCED = (
+    RESOURCES,
+    ("cases",),
+    ("transactions",),
+    ("transactions",),
+)  # what a night syncs; the last has most to get wrong
 
 
 @dataclass(frozen=True)

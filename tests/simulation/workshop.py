@@ -22,7 +22,6 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-import duckdb
 import pytest
 
 from debitura_pipeline.landing.contract import TABLES
@@ -80,6 +79,7 @@ class Workshop:
         self.shaper = Shaper("pseudonymous", KEY)
         self.deaths = Deaths(self._root / "data")
         self.engines = Engines()
+        (self._root / "spill").mkdir()
         self._memory = MemoryWarehouse(self._root / "spill", self.deaths)
 
     def __enter__(self) -> Self:

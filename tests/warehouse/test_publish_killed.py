@@ -1,0 +1,116 @@
+"""Publishing that is killed, at every write and at any moment: readers have one whole night, and the next run mends the rest."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.publish import publish
+from tests.support.sandbox import ROOT
+from tests.warehouse.folders import NAMES, fill, marks, nights, shown
+
+FEWEST_WRITES, MOST_WRITES = 18, 100
+RANDOM_KILLS = 8
+
+Try = Callable[[str, float], str]
+
+
+@pytest.fixture
+def attempt(env: dict[str, str]) -> Iterator[Try]:
+    """One try at publishing in a process of its own; its exit status, or what it said."""
+    command = [sys.executable, "-m", "tests.warehouse.publisher"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def one(how: str, number: float) -> str:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(f"{how} {number}\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        yield one
+        process.stdin.close()  # type: ignore[union-attr]
+
+
+def make_plain(folder: Path) -> None:
+    """The layout before there were nights: files in place of links."""
+    for path in folder.iterdir():
+        if path.is_file() and path.is_symlink():
+            content = path.resolve()
+            path.unlink()
+            shutil.copyfile(content, path)
+    (folder / "reports.duckdb").unlink()
+    (folder / "current").unlink()
+    shutil.rmtree(folder / "nights")
+
+
+def after_kill(settings: Settings, before: set[int], mark: int) -> None:
+    """Old or new, whole; then the next run publishes and leaves nothing behind."""
+    folder = settings.published_dir
+    found = marks(folder) if folder.exists() else set()
+    assert found in (before, {mark})
+    if found == {mark}:
+        assert shown(folder) == NAMES
+    publish(settings)
+    assert marks(folder) == {mark} and shown(folder) == NAMES
+    assert all(name[0] == "2" for name in nights(folder)) and len(nights(folder)) <= 3
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("engine", "layout"),
+    [("duckdb", "nights"), ("duckdb", "plain"), ("duckdb", "nothing"), ("postgresql", "nights")],
+)
+def test_killed_at_every_write(settings: Settings, attempt: Try, layout: str) -> None:
+    fill(settings, 0)
+    publish(settings)
+    for mark in range(1, MOST_WRITES):
+        before = {mark - 1}
+        if layout == "plain":
+            make_plain(settings.published_dir)
+        if layout == "nothing":
+            before = set()
+            shutil.rmtree(settings.published_dir, ignore_errors=True)
+        fill(settings, mark)
+        status = attempt("at", mark)
+        if status == "0":
+            assert mark > FEWEST_WRITES, "the writes were not seen"
+            return
+        assert status == str(-signal.SIGKILL)
+        after_kill(settings, before, mark)
+    pytest.fail("never came to an end")
+
+
+def test_killed_at_random_moments(settings: Settings, attempt: Try) -> None:
+    moments = random.Random(20261127)
+    fill(settings, 0, rows=20_000)
+    publish(settings)
+    for mark in range(1, RANDOM_KILLS):
+        fill(settings, mark, rows=20_000)
+        attempt("after", moments.uniform(0.01, 0.25))
+        after_kill(settings, {mark - 1}, mark)
+
+
+@pytest.mark.parametrize("most_bytes", [100, 20_000, 300_000, 800_000])
+def test_full_disk_leaves_the_old_night_and_nothing_else(settings: Settings, attempt: Try, most_bytes: int) -> None:
+    """A limit on the size of files stands for the disk: the write fails in the same places."""
+    fill(settings, 1)
+    publish(settings)
+    before = nights(settings.published_dir)
+    fill(settings, 2, rows=200_000)
+    said = attempt("within", most_bytes)
+    assert said.startswith("Publishing into ") and "Still published: the night" in said, said
+    assert marks(settings.published_dir) == {1} and nights(settings.published_dir) == before
+    assert not [path for path in settings.published_dir.iterdir() if path.name.startswith(".")]
+    publish(settings)
+    assert marks(settings.published_dir) == {2}
