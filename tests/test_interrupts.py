@@ -67,7 +67,10 @@ def test_a_sync_is_interrupted_at_any_moment(
     interrupted(process, number)
 
 
-@BOTH
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "number"), [("duckdb", signal.SIGINT), ("postgresql", signal.SIGTERM)], indirect=["engine"]
+)
 def test_a_nightly_is_interrupted_in_its_steps(
     sandbox_factory: Callable[..., RunningSandbox],
     tmp_path: Path,
