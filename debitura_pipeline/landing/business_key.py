@@ -21,7 +21,8 @@ _HEX_DIGITS = 32
 _PSEUDONYM = re.compile(rf"{PREFIX}[0-9a-f]{{{_HEX_DIGITS}}}")
 _EMAIL = re.compile(r"[^\s@]+(@|%40)[^\s@]+\.[^\s@]{2,}", re.IGNORECASE)
 # An international number anywhere, or a text that is nothing but a number in groups. Digits alone are invoice numbers.
-_INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)|(?<!\d)00[1-9][0-9]{9,12}(?!\d)")
+_INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)")
+_WITH_ZEROS = re.compile(r"(?<!\d)00[1-9][0-9]{9,12}(?!\d)")
 _GROUPED = re.compile(r"(?:tel\W{0,2})?\(?\d{2,4}\)?(?:[ .]\d{2,4}){2,6}", re.IGNORECASE)
 _PHONE_DIGITS = range(8, 16)
 # A text without any of these holds neither.
@@ -29,13 +30,14 @@ _SIGNS = ("@", "%40", "+", " ", ".")
 _TRUNK_PREFIX = "00[1-9][0-9]{9}"
 
 
-def holds_email(text: str) -> bool:
-    return _EMAIL.search(text) is not None
+def holds_plain_contact(text: str) -> bool:
+    """Whether an e-mail address or a number from its `+` on stands in the text, which no name of a company holds."""
+    return _EMAIL.search(text) is not None or _INTERNATIONAL.search(text) is not None
 
 
 def holds_contact(text: str) -> bool:
-    """Whether an e-mail address or a phone number stands in the text."""
-    if holds_email(text) or _INTERNATIONAL.search(text):
+    """Whether an e-mail address or a phone number, however it is written, stands in a key."""
+    if holds_plain_contact(text) or _WITH_ZEROS.search(text):
         return True
     return _GROUPED.fullmatch(text.strip()) is not None and sum(map(str.isdigit, text)) in _PHONE_DIGITS
 
@@ -78,10 +80,10 @@ class BusinessKeys:
         return pa.array(values, pa.string())
 
 
-def may_hold_email(texts: pa.Array) -> bool:
-    """Whether an at sign, plain or escaped, may stand in a text column; a pass or two over its bytes."""
+def may_hold_contact(texts: pa.Array) -> bool:
+    """Whether `@`, plain or escaped, or `+` stands in a text column; a pass or two over its bytes."""
     buffer = texts.buffers()[2]
     if buffer is None:
         return False
     letters = np.frombuffer(buffer, np.uint8)
-    return bool((letters == ord("@")).any() or (letters == ord("%")).any())
+    return any(bool((letters == ord(letter)).any()) for letter in "@%+")

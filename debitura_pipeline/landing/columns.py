@@ -19,7 +19,7 @@ from debitura_pipeline.landing.contract import Kind, Table
 from debitura_pipeline.landing.labels import safe_labels
 from debitura_pipeline.landing.layout import Layout, Path
 from debitura_pipeline.landing.pseudonym import Pseudonyms
-from debitura_pipeline.landing.redact import without_emails
+from debitura_pipeline.landing.redact import without_contacts
 from debitura_pipeline.landing.row_hash import row_hashes
 from debitura_pipeline.settings import Privacy
 
@@ -79,7 +79,7 @@ class Builder:
             return self.business_keys.of(values)
         if kind is Kind.LABEL:
             return safe_labels(values)
-        return without_emails(values) if kind is Kind.TEXT else values
+        return without_contacts(values) if kind is Kind.TEXT else values
 
 
 def last_of_each(table: pa.Table, key: str) -> pa.Table:

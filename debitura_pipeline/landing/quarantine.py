@@ -27,7 +27,7 @@ from debitura_pipeline.landing.redact import (
     may_be_called,
     safe_field,
     scrub,
-    without_email,
+    without_contact,
 )
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -87,7 +87,7 @@ class Quarantine:
     def _text(self, kind: Kind, value: str) -> str:
         if kind is Kind.BUSINESS_KEY:
             return self.business_keys.stored(value)
-        return safe_label(value) if kind is Kind.LABEL else without_email(value)
+        return safe_label(value) if kind is Kind.LABEL else without_contact(value)
 
 
 def _shown(value: Any) -> Any:

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from debitura_pipeline.api.words import is_label
-from debitura_pipeline.landing.business_key import holds_email, may_hold_email
+from debitura_pipeline.landing.business_key import holds_plain_contact, may_hold_contact
 from debitura_pipeline.landing.labels import WITHHELD
 from debitura_pipeline.landing.layout import Path
 
@@ -96,15 +96,15 @@ def safe_path(path: Path) -> str:
     return ".".join(safe_field(name) for name in path)
 
 
-def without_emails(texts: pa.Array) -> pa.Array:
-    """A text column with every text withheld that holds an e-mail address; a company's name is kept otherwise."""
-    if not may_hold_email(texts):
+def without_contacts(texts: pa.Array) -> pa.Array:
+    """A text column with every text withheld that holds an e-mail address or a phone number; a company's name is kept otherwise."""
+    if not may_hold_contact(texts):
         return texts
-    return pa.array([None if text is None else without_email(text) for text in texts.to_pylist()], pa.string())
+    return pa.array([None if text is None else without_contact(text) for text in texts.to_pylist()], pa.string())
 
 
-def without_email(text: str) -> str:
-    return WITHHELD if holds_email(text) else text
+def without_contact(text: str) -> str:
+    return WITHHELD if holds_plain_contact(text) else text
 
 
 def scrub(path: Path, value: Any) -> Any:
