@@ -10,7 +10,7 @@ from debitura_pipeline.sandbox.world import WorldOptions
 
 PROFILES = 40  # different first days; what happens afterwards is different in every history
 # Chance that something moves between two answers, from quiet to very restless; then up to three things move.
-UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.1, 0.1, 0.3, 0.7)
+UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.03, 0.1, 0.1, 0.1, 0.3, 0.6)
 NIGHTLY, READ_ALL = 1, 200  # requests below which everything is read; one nightly plan in two
 RESOURCES = ("clients", "cases", "transactions")
 SYNCED = (
