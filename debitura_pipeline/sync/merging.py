@@ -78,14 +78,18 @@ class Merging:
         except DebituraError as second:
             log.warning("the failed sync could not be noted: %s", second)
 
-    def note_early_failure(self, resource: str, error: Exception) -> None:
-        """The same for a sync that failed before it had a folder. Where the warehouse itself is the fault, it is not asked."""
+    def note_early_failure(self, resource: str, error: Exception, *, is_dated: bool = True) -> None:
+        """The same for a sync that failed before it had a folder. Where the warehouse itself is the fault, it is not asked.
+
+        Not `is_dated`: what the API's clock is could not be found out, so it is put right after the sync before it.
+        """
         if isinstance(error, WarehouseError):
             return
         try:
             with open_warehouse(self.settings) as warehouse:
                 now = self.now()
-                at, _ = after(now, next((as_of for as_of, *_ in warehouse.rows(*newest_merged(resource))), None))
+                newest = next((as_of for as_of, *_ in warehouse.rows(*newest_merged(resource))), None)
+                at, _ = after(now if is_dated or newest is None else newest, newest)
                 sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.token()}"
                 failed = FailedSync(sync_id, resource, "none", at, now, now, None, 0, 0, 0)
                 warehouse.record_failure(failed, told(error))

@@ -10,11 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.night import Forecast
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.read import Progress
@@ -22,9 +25,12 @@ from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.clock import sync_clock
+from debitura_pipeline.sync.merging import Merging
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
 from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.warehouse.open import is_there
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -122,7 +128,12 @@ async def _with_session(
     """
     known = check_identity(settings)
     async with open_client(settings, endpoint, tools) as client:
-        partner, partner_id = await read_me(client)
+        try:
+            partner, partner_id = await read_me(client)
+        except Exception as error:
+            if is_kept:
+                _note_failure_to_start(settings, endpoint, tools, client.server_time, error)
+            raise
         known = known.of_partner(partner_id)
         if is_kept:
             known.keep()
@@ -132,6 +143,18 @@ async def _with_session(
         ):
             client.translate = TenantBook(client, shaper.business_keys).query
             return await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+
+
+def _note_failure_to_start(
+    settings: Settings, endpoint: Endpoint, tools: Tools, stated: datetime | None, error: Exception
+) -> None:
+    """A run whose first question failed is on record under the resource that it would have begun with."""
+    clock = sync_clock(stated, tools.now(), tools.monotonic, is_simulated=endpoint.is_simulated)
+    # A simulated API that gave no answer leaves open what its world's clock is.
+    is_dated = stated is not None or not endpoint.is_simulated
+    with suppress(WarehouseError):  # the error itself is told anyway
+        if is_there(settings):
+            Merging(settings, clock.now, tools.token).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)
 
 
 async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:

@@ -56,6 +56,8 @@ def _problems_of(rows: Rows, resource: str) -> Iterator[str]:
     for attempt in attempts.values():
         if attempt["status"] == "failed":
             yield f"last sync of {resource} failed: {attempt['message']}"
+    if whole["status"] == "lost":
+        yield f"the newest landing of {resource} is lost, which was accepted: run `debitura sync --full`"
     if good["sync_id"] is not None and not good["is_proven"]:
         yield f"{resource} are not proven: {good['message'] or 'the sync is from before proofs were judged'}"
 
@@ -65,7 +67,7 @@ def _last(rows: Rows, resource: str, condition: str = "") -> dict[str, Any]:
     names = (*ATTEMPT, "is_proven")
     found = rows(
         f"SELECT {', '.join(names)} FROM ops.syncs WHERE resource = $1 {condition} "
-        "ORDER BY started_at DESC, finished_at DESC LIMIT 1",
+        "ORDER BY as_of DESC, finished_at DESC LIMIT 1",  # goes up from sync to sync, whatever the clocks did
         (resource,),
     )
     return dict(zip(names, found[0] if found else (None,) * len(names), strict=True))
@@ -80,4 +82,6 @@ _GOOD = "AND mode <> 'client' AND status = 'done'"
 _DIFFERING = """
     SELECT count(*) FROM ops.control_totals
     WHERE verdict = 'differs'
-        AND sync_id IN (SELECT max(sync_id) FROM ops.syncs WHERE status = 'done' AND mode <> 'client' GROUP BY resource)"""
+        AND sync_id IN (SELECT s.sync_id FROM ops.syncs AS s WHERE s.status = 'done' AND s.mode <> 'client'
+            AND s.as_of = (SELECT max(as_of) FROM ops.syncs AS o
+                WHERE o.resource = s.resource AND o.status = 'done' AND o.mode <> 'client'))"""

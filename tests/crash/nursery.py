@@ -61,12 +61,13 @@ class Nursery:
         pid = int(self._process.stdout.readline())
         if after_s is not None:
             time.sleep(after_s)
-            os.kill(pid, signal.SIGKILL)  # its status is not read before, so the number is nobody else's
+            os.kill(pid, signal.SIGKILL)  # its status is not read before the next line, so the number is nobody else's
+        self._process.stdin.write("\n")
         return End(*json.loads(self._process.stdout.readline()))
 
 
 def _serve() -> None:
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         env, arguments, deadly = json.loads(line)
         reading, writing = os.pipe()
         child = os.fork()
@@ -77,6 +78,7 @@ def _serve() -> None:
         _say(str(child))
         with os.fdopen(reading) as told:
             words = told.read()
+        sys.stdin.readline()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         points, said = json.loads(words) if words else (0, "")
         _say(json.dumps([status, points, said]))

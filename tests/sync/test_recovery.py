@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.errors import LandingError, WarehouseError
+from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
 from debitura_pipeline.landing.store import SyncFolder, folders
 from debitura_pipeline.sync import read_status, replay, verify
 from debitura_pipeline.sync.session import Session
@@ -123,3 +123,15 @@ def test_whatever_ends_a_sync_is_on_record_without_a_row_s_words(
     status, message = statuses(pipeline)[-1]
     assert (status, message) == ("failed", "KeyError, which nobody foresaw")
     assert any("last sync of cases failed" in problem for problem in read_status(pipeline.settings)["problems"])
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 401}, {"kind": "status", "status": 403}], ids=str)
+def test_a_run_that_is_refused_at_the_door_is_on_record(pipeline: Pipeline, fault: dict[str, Any]) -> None:
+    pipeline.sync()
+    pipeline.sandbox.faults({**fault, "path": "/me", "times": 0})
+    with pytest.raises(RefusedError):
+        pipeline.sync()
+    assert f"HTTP {fault['status']}" in " ".join(read_status(pipeline.settings)["problems"])
+    pipeline.sandbox.faults()
+    pipeline.sync()
+    assert not [problem for problem in read_status(pipeline.settings)["problems"] if "failed" in problem]
