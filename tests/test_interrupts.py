@@ -57,7 +57,11 @@ def test_a_sync_is_interrupted_at_any_moment(
 ) -> None:
     """Embedded sandbox and imports included; before Python itself is up there is nobody to say the line."""
     del sandbox_factory
-    process = start(["sync"], {"DEBITURA_DATA_DIR": str(tmp_path / "data")}, before="import debitura_pipeline.interrupts as i; i.from_start(); print('up', flush=True)")
+    process = start(
+        ["sync"],
+        {"DEBITURA_DATA_DIR": str(tmp_path / "data")},
+        before="import debitura_pipeline.interrupts as i; i.from_start(); print('up', flush=True)",
+    )
     read_until(process, "up")
     time.sleep(delay_s)
     interrupted(process, number)

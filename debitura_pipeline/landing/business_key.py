@@ -78,7 +78,10 @@ class BusinessKeys:
         return pa.array(values, pa.string())
 
 
-def has_any_byte(texts: pa.Array, wanted: np.ndarray) -> bool:
-    """Whether any of these bytes stands in a text column; one pass over its bytes."""
-    data = texts.buffers()[2]
-    return data is not None and bool(np.isin(np.frombuffer(data, np.uint8), wanted).any())
+def may_hold_email(texts: pa.Array) -> bool:
+    """Whether an at sign, plain or escaped, may stand in a text column; a pass or two over its bytes."""
+    buffer = texts.buffers()[2]
+    if buffer is None:
+        return False
+    letters = np.frombuffer(buffer, np.uint8)
+    return bool((letters == ord("@")).any() or (letters == ord("%")).any())

@@ -16,11 +16,10 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from debitura_pipeline.api.words import is_label
-from debitura_pipeline.landing.business_key import has_any_byte, holds_email
+from debitura_pipeline.landing.business_key import holds_email, may_hold_email
 from debitura_pipeline.landing.labels import WITHHELD
 from debitura_pipeline.landing.layout import Path
 
@@ -99,12 +98,9 @@ def safe_path(path: Path) -> str:
 
 def without_emails(texts: pa.Array) -> pa.Array:
     """A text column with every text withheld that holds an e-mail address; a company's name is kept otherwise."""
-    if not has_any_byte(texts, _AT_SIGNS):
+    if not may_hold_email(texts):
         return texts
     return pa.array([None if text is None else without_email(text) for text in texts.to_pylist()], pa.string())
-
-
-_AT_SIGNS = np.frombuffer(b"@%", np.uint8)
 
 
 def without_email(text: str) -> str:

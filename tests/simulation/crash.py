@@ -20,7 +20,7 @@ WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 HALF_A_LINE = b'{"line":"win'
 
 
-class Died(BaseException):  # noqa: N818 (it is no error: nobody is to handle it)
+class Died(BaseException):
     """The process is gone."""
 
 

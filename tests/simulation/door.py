@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
-from debitura_pipeline.api.client import Page, RequestStats
+from debitura_pipeline.api.client import Page, RequestStats, Translate
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.api.envelope import read_envelope
 from debitura_pipeline.api.listings import Query
@@ -26,7 +26,6 @@ from debitura_pipeline.sandbox.http import Request
 from tests.simulation.world import SimWorld
 
 T = TypeVar("T")
-IN_FLIGHT = 4
 LONGEST_DETOUR = 3  # turns of the event loop that an answer may take
 
 
@@ -34,17 +33,21 @@ class DirectClient:
     """`before_answer` may move the world; `ends_at`: the request before which the allowance is spent, if any."""
 
     def __init__(
-        self, world: SimWorld, page_rows: int, random: Random, before_answer: Callable[[], None], ends_at: int | None
+        self,
+        world: SimWorld,
+        page_rows: int,
+        random: Random,
+        before_answer: Callable[[], None] = lambda: None,
+        ends_at: int | None = None,
+        in_flight: int = 8,
     ) -> None:
         self._world, self._page_rows, self._random = world, page_rows, random
         self._before_answer, self._ends_at = before_answer, ends_at
+        self.in_flight = in_flight
+        self.translate: Translate | None = None
         self.stats = RequestStats()
         self.server_time: datetime | None = None
         self.asked: list[str] = []
-
-    @property
-    def in_flight(self) -> int:
-        return IN_FLIGHT
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,6 +56,8 @@ class DirectClient:
         """There is nothing to close."""
 
     async def page(self, query: Query, page: int) -> Page:
+        if self.translate is not None:
+            query = await self.translate(query)
         listing, front = query.listing, query.from_
         body = await self._ask(
             listing.path,

@@ -17,7 +17,16 @@ import duckdb
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 from tests.simulation.crash import Deaths
 
+# Settings of the whole database, made once with it: threads that start and end with each opening cost more than a merge.
+SHARED = ("SET threads", "SET memory_limit", "SET temp_directory")
 HISTORIES_PER_DATABASE = 40  # deleted rows stay in memory, and are looked through
+
+
+class Prepared(DuckDbWarehouse):
+    """A warehouse whose tables are there already, so that each opening need not look."""
+
+    def prepare(self) -> None:
+        """It was done when the database was made."""
 
 
 class MemoryWarehouse:
@@ -32,6 +41,7 @@ class MemoryWarehouse:
     def _make(self) -> None:
         self._root = duckdb.connect(":memory:", config={"threads": 1})
         self.own = DuckDbWarehouse(self._root, self._spill)
+        self._root.execute("SET threads = 1")
         self.own.prepare()
         self._tables = set(self._names())
 
@@ -47,9 +57,10 @@ class MemoryWarehouse:
 
     @contextmanager
     def connection(self) -> Iterator[DuckDbWarehouse]:
+        self._spill.mkdir(exist_ok=True)
         cursor = self._root.cursor()
         self._open.append(cursor)
-        warehouse = DuckDbWarehouse(Watched(cursor, self._deaths), self._spill)  # type: ignore[arg-type]
+        warehouse = Prepared(Watched(cursor, self._deaths), self._spill)  # type: ignore[arg-type]
         try:
             yield warehouse
         finally:
@@ -75,6 +86,8 @@ class Watched:
         self._own, self._deaths = own, deaths
 
     def execute(self, sql: str, *params: Any) -> duckdb.DuckDBPyConnection:
+        if sql.startswith(SHARED):
+            return self._own
         self._deaths.statement(sql)
         return self._own.execute(sql, *params)
 

@@ -15,20 +15,21 @@ from random import Random
 from typing import Any
 
 from debitura_pipeline.errors import BudgetSpent, UnprovenError
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox.changes import Entry
 from debitura_pipeline.settings import Endpoint, Secret, Settings
+from debitura_pipeline.sync.proof import verify
+from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.run import read_partner
 from debitura_pipeline.sync.session import Session
-from debitura_pipeline.sync.proof import verify
-from debitura_pipeline.sync.replay import replay
 from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
 from tests.simulation.options import NIGHTLY, READ_ALL, RESOURCES, SYNCED, Options
-from tests.simulation.workshop import Workshop
+from tests.simulation.workshop import Merged, Workshop
 from tests.simulation.world import Moments, Rows, SimWorld
 
 ENDPOINT = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, is_simulated=True)
@@ -36,6 +37,7 @@ REFRESH_DAYS = 3
 MAX_TRIES = 4  # syncs in one night, where each ends without proof or with its allowance spent
 MOST_POINTS = 8  # powers of two: the point at which a process dies is chosen evenly among small and large numbers
 A_DAY_AND_MORE_S = 26 * 3600.0
+LATE = "merged by a later run"  # what is said of a sync that was read before the run that merged it
 
 
 class Broken(AssertionError):
@@ -80,6 +82,7 @@ class History:
         self.ordered: tuple[int, Entry] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
         self.kept: dict[str, Rows] = {resource: {} for resource in RESOURCES}
+        self.counted: dict[str, set[int]] = {}  # rows that the world had while a proven sync read
 
     def play(self) -> Tally:
         """The whole history; raises Broken."""
@@ -149,11 +152,16 @@ class History:
                 return self.after_death(name, wanted, known)
             self.workshop.deaths.disarm()
             self._expect_refusal(name, resource, error)
+            new = [sync for sync in self.workshop.merged(resource) if sync not in known]
+            if any(LATE not in sync.message for sync in new):
+                self.fail("changed by a failed sync", name, resource, f"a sync that failed was merged: {new}")
+            if new:
+                self.kept[resource] = self.workshop.live(resource)
         else:
             self.workshop.deaths.disarm()
             self.tally.counts[f"{report.mode} syncs"] += 1
             self.tally.counts["requests"] += report.requests
-            self.judge(name, wanted, report)
+            self.judge(name, wanted, report, len(self.workshop.merged(resource)) - len(known))
             return True
         if self.workshop.live(resource) != self.kept[resource]:
             self.fail("changed by a failed sync", name, resource, "a sync that failed changed the warehouse")
@@ -184,8 +192,12 @@ class History:
         new = [sync for sync in self.workshop.merged(resource) if sync not in known]
         if new:
             self.tally.counts["deaths after the merge"] += 1
-            _, mode, at = new[-1]
-            self._hold(f"{name}, died before {where}", wanted, mode, at, self.sim.unwatch(resource), is_proven=True)
+            last = new[-1]
+            moments = self.sim.unwatch(resource)
+            if LATE in last.message:  # an earlier night's reading, merged before this one's
+                self.kept[resource], new = self.workshop.live(resource), []
+            else:
+                self._hold(f"{name}, died before {where}", wanted, last, moments, is_alone=len(new) == 1)
         elif self.workshop.live(resource) != self.kept[resource]:
             self.fail("changed by a dead process", name, resource, f"died before {where}, and the warehouse changed")
         what_next = self.dice.random()
@@ -226,7 +238,9 @@ class History:
                     self.tally.counts["moves during syncs"] += 1
                     self.mover.move()
 
-        client: Any = DirectClient(self.sim, self.options.profile.page_rows, self.dice, before_answer, ends_at)
+        profile = self.options.profile
+        client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
+        client.translate = TenantBook(client, self.workshop.shaper.business_keys).query
         self.asked = client.asked
         shaping: Any = Here()
         session = Session(
@@ -235,35 +249,31 @@ class History:
         )  # fmt: skip
         return await session.resource(wanted.resource, tenant=wanted.tenant, full=wanted.full, allow_shrink=True)
 
-    def judge(self, name: str, wanted: Wanted, report: SyncReport) -> None:
-        at = next(at for sync_id, _, at in self.workshop.merged(wanted.resource) if sync_id == report.sync_id)
+    def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
+        merged = next(sync for sync in self.workshop.merged(wanted.resource) if sync.sync_id == report.sync_id)
         moments = self.sim.unwatch(wanted.resource)
         if not report.is_proven:
             self.tally.counts["not proven"] += 1
             self.tally.reasons[f"not proven: {told(report.message)}"] += 1
             if not report.message:
                 self.fail("not proven, no reason", name, wanted.resource, "it does not say why")
-        self._hold(name, wanted, report.mode, at, moments, is_proven=report.is_proven)
-        finding = next(iter(verify(self.settings, report.sync_id)))
-        if finding.faults:
-            self.fail("certificate", name, wanted.resource, f"certificate: {finding.faults}")
-        counts = moments.counts(wanted.creditor)
-        if report.is_proven and finding.api_count not in counts:
-            self.fail(
-                "certificate", name, wanted.resource, f"certified {finding.api_count} rows, the world had {counts}"
-            )
+        self._hold(name, wanted, merged, moments, is_alone=merges == 1)
+        if report.is_proven:
+            self.counted[report.sync_id] = moments.counts(wanted.creditor)
 
-    def _hold(self, name: str, wanted: Wanted, mode: str, at: Any, moments: Moments, *, is_proven: bool) -> None:
-        """Hold the warehouse against the moments of the reading that it has just merged."""
-        resource, before = wanted.resource, self.kept[wanted.resource]
-        have = self.kept[resource] = self.workshop.live(resource)
-        verdict = judge(self.terms(resource, mode, wanted.creditor), moments, before, have, at)
+    def _hold(self, name: str, wanted: Wanted, merged: Merged, moments: Moments, *, is_alone: bool) -> None:
+        """Hold the warehouse against the moments of the reading that it has just merged. `is_alone`: no other was merged
+        in the same run."""
+        resource, have = wanted.resource, self.workshop.live(wanted.resource)
+        before = self.kept[resource] if is_alone else have
+        self.kept[resource] = have
+        verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
         if verdict.broken:
             rows = "; ".join(f"{what} {key}: {told_of(moments, have, key)}" for what, key in verdict.broken[:3])
-            kind = "false certificate" if is_proven else "wrong, and not proven"
-            what = f"{mode}: {len(verdict.broken)} rows: {rows}"
-            self.fail(f"{kind}, {mode} {resource}: {verdict.broken[0][0]}", name, resource, what)
+            kind = "false certificate" if merged.is_proven else "wrong, and not proven"
+            what = f"{merged.mode}: {len(verdict.broken)} rows: {rows}\n  message: {merged.message}"
+            self.fail(f"{kind}, {merged.mode} {resource}: {verdict.broken[0][0]}", name, resource, what)
 
     def terms(self, resource: str, mode: str, creditor: str | None = None) -> Terms:
         profile = self.options.profile
@@ -282,10 +292,14 @@ class History:
                 self.fail("quiet end", "quiet end", resource, f"still wrong: {sorted(wrong)[:5]}")
 
     def expect_certificates(self) -> None:
-        """All that is landed still holds."""
+        """All that is landed still holds, and what is called proven counts what the world held at some moment."""
         for finding in verify(self.settings):
             if finding.faults:
                 self.fail("certificate", "the end", finding.resource, f"{finding.sync_id}: {finding.faults}")
+            counts = self.counted.get(finding.sync_id)
+            if counts is not None and finding.api_count not in counts:
+                told = f"{finding.sync_id}: certified {finding.api_count} rows, the world had {sorted(counts)}"
+                self.fail("certificate", "the end", finding.resource, told)
 
     def note(self, text: str) -> None:
         self.tally.trail.append(text)

@@ -10,7 +10,7 @@ from debitura_pipeline.sandbox.world import WorldOptions
 
 PROFILES = 40  # different first days; what happens afterwards is different in every history
 # Chance that something moves between two answers, from quiet to very restless; then up to three things move.
-UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.1, 0.1, 0.3, 0.7)
+UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.03, 0.1, 0.1, 0.1, 0.3, 0.6)
 NIGHTLY, READ_ALL = 1, 200  # requests below which everything is read; one nightly plan in two
 RESOURCES = ("clients", "cases", "transactions")
 SYNCED = (
@@ -28,6 +28,8 @@ class Profile:
     world: WorldOptions
     page_rows: int
     window_rows: int
+    small_pages: int  # up to this many, what moved is read again as a whole
+    in_flight: int  # requests at once
     goes_by_paid: bool  # the list of transactions is filtered and sorted by the payment's date
     has_dateless: bool  # some rows have no date
     has_future: bool  # some rows are dated after now
@@ -50,6 +52,8 @@ class Profile:
             world,
             page_rows=dice.choice((3, 5, 5, 10, 100)),
             window_rows=dice.choice((10, 20, 40)),
+            small_pages=dice.choice((0, 2, 60)),
+            in_flight=dice.choice((1, 2, 8)),
             goes_by_paid=number % 5 == 1,
             has_dateless=number % 10 == 7,
             has_future=number % 10 == 3,

@@ -3,29 +3,33 @@
 Real: planning, reading, windows, the expected state (`Overlay`), proof, shaping, row hashes, landed Parquet files and journals,
 certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
 the warehouse and the overlay's engines are DuckDB databases in memory, made once and emptied between histories; nothing
-waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); pages and windows hold as many rows as suits small worlds.
+waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
+time; one plan is followed where both would do; pages and windows hold as many rows as suits small worlds.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-import duckdb
 import pytest
 
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.sandbox.listing import DATES
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.sync import prepare, run, upkeep  # noqa: F401 (all that is patched is loaded)
+from debitura_pipeline.sync import proof, repair, replay, run, upkeep  # noqa: F401 (all that is patched is loaded)
+from debitura_pipeline.warehouse import identity
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 from tests.simulation.crash import Deaths
 from tests.simulation.engines import Engines, MemoryWarehouse
@@ -34,6 +38,10 @@ from tests.simulation.world import KEY
 from tests.support.pipeline import PRIVACY_KEY
 
 MEMORY = Path("/dev/shm")
+ALWAYS = 1_000  # a nightly plan is followed whatever it costs: a world of forty rows is always cheaper to read whole
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def scales(profile: Profile) -> dict[str, int]:
@@ -46,7 +54,20 @@ def scales(profile: Profile) -> dict[str, int]:
         "LEAF_ROWS": profile.page_rows,
         "MAX_WINDOW_ROWS": profile.window_rows,
         "WINDOW_ROWS": profile.window_rows,
+        "CHAIN_ROWS": max(profile.page_rows, profile.window_rows // 2),
+        "SMALL_PAGES": profile.small_pages,
+        "PAYS": ALWAYS,
     }
+
+
+class Merged(NamedTuple):
+    """A line of `ops.syncs`."""
+
+    sync_id: str
+    mode: str
+    at: datetime
+    is_proven: bool
+    message: str
 
 
 class Workshop:
@@ -62,17 +83,22 @@ class Workshop:
         self._memory = MemoryWarehouse(self._root / "spill", self.deaths)
 
     def __enter__(self) -> Self:
-        for module in modules_with("open_warehouse", "sync"):
+        for module in (*modules_with("open_warehouse", "sync"), identity):
             self._patch.setattr(module, "open_warehouse", self._open)
+        for module in (*modules_with("is_there", "sync"), identity):
+            self._patch.setattr(module, "is_there", lambda _: True)
         for module in modules_with("duckdb", "extract"):
             self._patch.setattr(module, "duckdb", self.engines)
         self._patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
+        self._patch.setattr(asyncio, "to_thread", here)
+        logging.disable()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._patch.undo()
+        logging.disable(logging.NOTSET)
         self.shaper.close()
         self._memory.close()
         self.engines.close()
@@ -130,12 +156,11 @@ class Workshop:
         names = [name for resource in TABLES for name in (resource, f"{resource}_history")]
         return {name: sorted(self.warehouse.rows(f"SELECT * FROM raw.{name}"), key=repr) for name in names}
 
-    def merged(self, resource: str) -> list[tuple[Any, ...]]:
-        """(id, mode, clock) of the syncs that the warehouse calls done, the oldest first."""
-        sql = (
-            "SELECT sync_id, mode, started_at FROM ops.syncs WHERE resource = ? AND status = 'done' ORDER BY started_at"
-        )
-        return self.warehouse.rows(sql, (resource,))
+    def merged(self, resource: str) -> list[Merged]:
+        """The syncs that the warehouse calls done, the oldest first."""
+        columns = "sync_id, mode, as_of, is_proven, coalesce(message, '')"
+        sql = f"SELECT {columns} FROM ops.syncs WHERE resource = ? AND status = 'done' ORDER BY as_of"
+        return [Merged(*row) for row in self.warehouse.rows(sql, (resource,))]
 
     @contextmanager
     def _open(self, settings: Settings, *, read_only: bool = False, **_: Any) -> Iterator[DuckDbWarehouse]:
@@ -147,3 +172,9 @@ def modules_with(name: str, package: str) -> list[ModuleType]:
     """Loaded modules of one of the pipeline's packages that hold `name`."""
     prefix = f"debitura_pipeline.{package}."
     return [module for key, module in sorted(sys.modules.items()) if key.startswith(prefix) and hasattr(module, name)]
+
+
+async def here(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Stands in for `asyncio.to_thread`."""
+    await asyncio.sleep(0)
+    return work(*args, **options)
