@@ -26,7 +26,6 @@ from debitura_pipeline.sandbox.http import Request
 from tests.simulation.world import SimWorld
 
 T = TypeVar("T")
-IN_FLIGHT = 4
 LONGEST_DETOUR = 3  # turns of the event loop that an answer may take
 
 
@@ -49,10 +48,6 @@ class DirectClient:
         self.stats = RequestStats()
         self.server_time: datetime | None = None
         self.asked: list[str] = []
-
-    @property
-    def in_flight(self) -> int:
-        return IN_FLIGHT
 
     async def __aenter__(self) -> Self:
         return self

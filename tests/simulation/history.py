@@ -147,7 +147,7 @@ class History:
             self.workshop.deaths.arm(self.dice.randrange(1, 2 ** self.dice.randrange(1, MOST_POINTS + 1) + 1))
         try:
             report = asyncio.run(self.sync(wanted, unrest, ends_at))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again where it is none that is expected)
             if self.workshop.deaths.is_dead:
                 return self.after_death(name, wanted, known)
             self.workshop.deaths.disarm()

@@ -79,7 +79,6 @@ class Workshop:
         self.shaper = Shaper("pseudonymous", KEY)
         self.deaths = Deaths(self._root / "data")
         self.engines = Engines()
-        (self._root / "spill").mkdir()
         self._memory = MemoryWarehouse(self._root / "spill", self.deaths)
 
     def __enter__(self) -> Self:
