@@ -9,8 +9,8 @@ import multiprocessing
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -18,7 +18,7 @@ from tests.simulation.history import Broken, History
 from tests.simulation.options import Options
 from tests.simulation.workshop import Workshop
 
-BATCHES_PER_PROCESS = 8  # so that no process is idle for long at the end
+MOST_PER_BATCH = 20  # histories: more, and one process is idle for long at the end
 SEEDS_PER_DAY = 1_000_000  # the first seed of a day is its number times this
 PLANS = ("full", "small", "nightly", "client")
 
@@ -90,15 +90,16 @@ def play_batch(seeds: Sequence[int]) -> Result:
     return result
 
 
-def play_many(seeds: Sequence[int], processes: int = 2) -> Result:
-    """Play these seeds, `processes` at a time."""
+def play_many(seeds: Sequence[int], processes: int = 2, tell: Callable[[Result], None] = lambda _: None) -> Result:
+    """Play these seeds, `processes` at a time; `tell` hears of each batch that is done."""
     began = time.monotonic()
-    size = max(1, -(-len(seeds) // (processes * BATCHES_PER_PROCESS)))
+    size = max(1, min(MOST_PER_BATCH, -(-len(seeds) // processes)))
     batches = [seeds[at : at + size] for at in range(0, len(seeds), size)]
     result = Result()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for part in pool.map(play_batch, batches):
-            result.add(part)
-    result.seconds = time.monotonic() - began
+        for part in as_completed([pool.submit(play_batch, batch) for batch in batches]):
+            result.add(part.result())
+            result.seconds = time.monotonic() - began
+            tell(part.result())
     return result
