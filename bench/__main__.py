@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import latency, machine, merging, night, pages, postgres
+from bench import latency, machine, merging, night, pages, postgres, publishing
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))
 
@@ -45,12 +45,13 @@ def main() -> None:
         "latency": lambda runs, cases: latency.measure(runs, cases or 100_000),
         "merge": lambda runs, cases: merging.measure(runs, cases or night.FULL_CASES),
         "postgres": lambda runs, _: postgres.measure(runs),
+        "publish": publishing.measure,
         "night": lambda runs, cases: night.measure(runs, cases or night.FULL_CASES, options.keep),
     }
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--runs", type=int, default=3, help="runs per figure, or nights; the median is printed")
     parser.add_argument("--only", choices=tuple(parts))
-    parser.add_argument("--cases", type=int, help="of latency, merge and night; three transactions to a case")
+    parser.add_argument("--cases", type=int, help="of latency, merge, publish and night; three transactions to a case")
     parser.add_argument("--keep", type=Path, help="of night: work in this folder and leave it there")
     options = parser.parse_args()
     for name, measure in parts.items():

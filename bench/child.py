@@ -1,7 +1,7 @@
-"""What is measured, as a process of its own: a sync, its forecast, a replay, or shaping. Prints one line of JSON.
+"""What is measured, as a process of its own: a sync, its forecast, a replay, shaping, or publishing. Prints one line of JSON.
 
 Belongs here: calling the pipeline as the command line does, and counting requests by what they were for. Does not: measuring
-the process (`machine.py`). `python -m bench.child sync|plan|replay|shape`, settings from the environment.
+the process (`machine.py`). `python -m bench.child sync|plan|replay|shape|publish`, settings from the environment.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from debitura_pipeline.landing.shape import Shaper
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import foresee, replay, sync
+from debitura_pipeline.warehouse.publish import publish
 
 # Which step of the nightly reading asks; the innermost one counts.
 STEPS: tuple[tuple[type, str, str], ...] = (
@@ -121,16 +122,27 @@ def run_shape(options: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows, "seconds": time.monotonic() - began}
 
 
+def run_publish(options: argparse.Namespace) -> dict[str, Any]:
+    """The warehouse that the settings name, as it stands, to the published folder."""
+    began = time.monotonic()
+    published = publish(load_settings())
+    return {"bytes": published.bytes, "seconds": time.monotonic() - began}
+
+
+RUNS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "sync": run_sync, "plan": run_plan, "replay": run_replay, "shape": run_shape, "publish": run_publish,
+}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("sync", "plan", "replay", "shape"))
+    parser.add_argument("what", choices=tuple(RUNS))
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--small", type=int, default=200, help="requests below which a listing is read whole")
     parser.add_argument("--pages", help="folder of pages to shape")
     parser.add_argument("--resource", choices=tuple(LISTINGS), default="transactions")
     options = parser.parse_args()
-    run = {"sync": run_sync, "plan": run_plan, "replay": run_replay, "shape": run_shape}[options.what]
-    print(json.dumps(run(options)))
+    print(json.dumps(RUNS[options.what](options)))
 
 
 if __name__ == "__main__":

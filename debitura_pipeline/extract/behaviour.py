@@ -18,7 +18,7 @@ DAY_US = 86_400 * SECOND_US
 UNITS_US = (1, SECOND_US, 60 * SECOND_US, 3_600 * SECOND_US, DAY_US)  # to which an API may round a bound down
 # How much earlier than the last row the next question begins: for bounds that are exclusive, or in another time zone.
 LEADS_US = (0, SECOND_US, DAY_US)
-SLACK_US = DAY_US  # rows beyond the upper bound: a bound that covers its whole day, or another time zone
+SLACK_US = DAY_US  # rows beyond a bound: one that covers its whole day, or another time zone
 
 
 class NotHeededError(UnprovenError):
@@ -72,9 +72,22 @@ class Behaviour:
             raise NotHeededError(self.resource, names.get(parameter, parameter), seen)
         self.units = fits
 
+    def check_bounds(self, answer: Answer, lower: int, upper: int) -> None:
+        """The same for an answer in another order than that of its dates. Raises NotHeededError."""
+        for which in self.units:
+            dates = answer.outline.dates(which)
+            if not dates or (min(dates) >= lower - SLACK_US and max(dates) <= upper + SLACK_US):
+                return
+        seen = f"it shows rows from {_day(min(dates))} to {_day(max(dates))} and was asked for those of {_day(lower)}"
+        raise NotHeededError(self.resource, f"{self.from_name} and {self.to_name}", seen)
+
     def accept_page_rows(self, rows: int) -> None:
         """The listing shows at most so many rows a page, whatever page size it is asked for."""
         self.page_rows, self.has_smaller_pages = rows, True
+
+    def lengthen_lead(self) -> None:
+        """Begin the next questions earlier: rows at the bound itself were left out."""
+        self.lead = min(self.lead + 1, len(LEADS_US) - 1)
 
     def floor(self, at: int) -> int:
         return at // self.unit_us * self.unit_us

@@ -15,6 +15,7 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.behaviour import LEADS_US, Behaviour, NotHeededError, instant_of
 from debitura_pipeline.extract.evidence import Stretch
+from debitura_pipeline.landing.outline import RowMark
 
 MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements
 WITNESSES = 6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
@@ -118,21 +119,33 @@ class Keyset:
         )
 
     async def _follow(self, before: int | None, last: Answer, following: int) -> tuple[int | None, Answer]:
-        """The next answer and its lower bound. A row that the last answer ended with must be there again; if it is not, it
-        was deleted or its date moved, and one of those before it must be."""
+        """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
+        bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
-        witnesses = last.tail(which, WITNESSES)
+        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
         answer = await self._whole(following)
-        if answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
+        if not witnesses or answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
             return following, answer
-        self.has_moved = True
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
-        if any(answer.outline.has(witness.key or "") for witness in witnesses) or self._is_stuck(answer, earlier):
-            self.stretches.pop()
-            self._prove(before, min(earlier, following), last.rows)
-            return earlier, answer
-        return await self._restart(before)
+        if answer.outline.has_mark(witnesses[-1]):  # it is where it was: the bound leaves out what it names
+            self.behaviour.lengthen_lead()
+        else:
+            self.has_moved = True
+            if not (self._shows_any(answer, witnesses) or self._is_stuck(answer, earlier)):
+                return await self._restart(before)
+        self.stretches.pop()
+        self._prove(before, min(earlier, following), last.rows)
+        return earlier, answer
+
+    def _is_within(self, mark: RowMark) -> bool:
+        """Whether a row lies in the window by whichever date the list may go; one of a wider answer may lie beyond it."""
+        dates = [mark.dates[which] for which in self.behaviour.units]
+        return self.upper is None or all(at is not None and at <= self.upper for at in dates)
+
+    @staticmethod
+    def _shows_any(answer: Answer, witnesses: list[RowMark]) -> bool:
+        return any(answer.outline.has(witness.key or "") for witness in witnesses)
 
     async def _restart(self, before: int | None) -> tuple[int | None, Answer]:
         """The question before once more, its answer in the place of the last one, and the next bound taken further back."""
@@ -142,7 +155,7 @@ class Keyset:
                 self.behaviour.from_name,
                 "rows that it showed are not there when asked from their dates on",
             )
-        self.behaviour.lead = max(self.behaviour.lead, min(self._restarts, len(LEADS_US) - 1))
+        self.behaviour.lengthen_lead()
         self._restarts += 1
         self.stretches.pop()
         self.pages.pop()

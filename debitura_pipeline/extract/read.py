@@ -211,7 +211,9 @@ class Reader:
         async def union(lower: int, upper: int) -> list[Answer]:
             async def page(listing: Listing, cut: Filters, number: int) -> Answer:
                 query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
-                return await self._ask(query, number)
+                answer = await self._ask(query, number)
+                self.behaviour.check_bounds(answer, lower, upper)
+                return answer
 
             return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
 

@@ -18,6 +18,7 @@ from debitura_pipeline.extract.windows import Filters
 from debitura_pipeline.landing.outline import text_at
 
 MAX_ROUNDS = 4
+MAX_PAGES = 100  # of one reading
 # Sorts by what differs from row to row come first: their pages overlap least.
 SORTS = {
     "clients": ("name", "dateCreated"),
@@ -90,6 +91,12 @@ class UnionReading:
         """One reading in as many ways as it takes, None where it is not whole or the count moved."""
         found = _Round()
         first = await self.ask(replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:asc"), (), 1)
+        if first.total > MAX_PAGES * max(first.rows, 1):
+            raise UnprovenError(
+                f"The list of {self.listing.resource} holds {first.total} rows that only page numbers tell apart, too many to be "
+                "proven complete. Nothing of this sync reached the warehouse.",
+                resource=self.listing.resource,
+            )
         for listing, filters in self._ways(found):
             is_first = not found.answers
             if not await self._read_way(listing, filters, found, first.total, first if is_first else None):

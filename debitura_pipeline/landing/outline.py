@@ -57,6 +57,11 @@ class Outline:
         """Whether a row has this key, given in lower case."""
         return any(text is not None and text.lower() == key for text in reversed(self._keys))
 
+    def has_mark(self, mark: RowMark) -> bool:
+        """Whether the row is there with the same dates."""
+        rows = (row for row, text in enumerate(self._keys) if text is not None and text.lower() == mark.key)
+        return any(self.mark(row) == mark for row in rows)
+
     @property
     def keys(self) -> set[str]:
         return {text.lower() for text in self._keys if text is not None and is_id(text)}

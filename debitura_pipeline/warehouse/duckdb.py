@@ -53,6 +53,7 @@ class DuckDbWarehouse(SqlWarehouse):
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn in the middle of our own lines
         # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
         connection.execute("SET enable_external_file_cache = false")
         connection.execute("SET threads = 2")

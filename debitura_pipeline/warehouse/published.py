@@ -177,8 +177,9 @@ def _instant(stamp: str) -> datetime:
 
 
 def _link(path: Path, target: str) -> None:
-    """Make `path` a relative link, in one rename whatever was there."""
-    draft = path.with_name(DRAFT + path.name)
+    """Make `path` a relative link, in one rename whatever was there. Globs show hidden files too, so none of them may take
+    the draft for a table."""
+    draft = path.with_name(f"{DRAFT}{path.name}.part")
     draft.symlink_to(target)
     draft.replace(path)
 

@@ -25,7 +25,7 @@ from debitura_pipeline.landing.shape import Shaper
 from tests.landing.mutations import pages
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS
 
-PAGES = int(os.environ.get("FUZZ_PAGES", "200"))
+PAGES = int(os.environ.get("FUZZ_PAGES", "300"))
 SEED = int(os.environ.get("FUZZ_SEED", datetime.now(UTC).strftime("%Y%m%d")))
 DATES = {"clients": ["linked_at"], "cases": ["created_at"], "transactions": ["occurred_at", "paid_at"]}
 

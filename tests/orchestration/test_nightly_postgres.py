@@ -66,6 +66,16 @@ def test_the_first_night_into_an_empty_database_ends_with_published_files(night:
     assert (night.settings.reports_dir / "partner-report.html").exists()
 
 
+def test_the_published_copy_answers_as_of_an_instant_as_the_server_does(night: Night) -> None:
+    with duckdb.connect(str(night.settings.published_dir / "warehouse.duckdb"), read_only=True) as copy:
+        copy.execute("SET TimeZone = 'UTC'")
+        for resource, key in (("transactions", "transaction_id, revenue_stage"), ("cases", "case_id, lifecycle")):
+            for instant, some in (("9990-01-01", True), ("0001-01-01", False)):
+                sql = f"SELECT {key} FROM marts.{resource}_as_of('{instant} 00:00:00+00') ORDER BY 1"
+                found = copy.execute(sql).fetchall()
+                assert found == night.rows(sql) and bool(found) is some
+
+
 def test_the_password_is_in_no_file_of_the_data_directory(night: Night) -> None:
     """Dagster's storage, dbt's logs and targets are copied and shown around."""
     password = urlsplit(night.database.url).password or ""

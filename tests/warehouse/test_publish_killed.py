@@ -74,8 +74,9 @@ def after_kill(settings: Settings, before: set[int], mark: int) -> None:
 def test_killed_at_every_write(settings: Settings, attempt: Try, layout: str) -> None:
     fill(settings, 0)
     publish(settings)
-    for mark in range(1, MOST_WRITES):
-        before = {mark - 1}
+    # What Postgres does differently ends with its copy, so every third write is enough there.
+    for mark in range(1, MOST_WRITES, 1 if settings.warehouse.dsn is None else 3):
+        before = marks(settings.published_dir)
         if layout == "plain":
             make_plain(settings.published_dir)
         if layout == "nothing":
