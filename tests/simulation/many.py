@@ -48,13 +48,20 @@ class Result:
         """Share of syncs that ended with nothing, because what was read could not be proven."""
         return self.counts["unproven"] / max(1, self.syncs + self.counts["unproven"])
 
+    @property
+    def wrong(self) -> float:
+        """Share of syncs whose rows are not right, and that say that they are not proven."""
+        return self.counts["wrong, and said so"] / max(1, self.syncs)
+
     def text(self) -> str:
         rate = self.histories / self.seconds if self.seconds else 0.0
         lines = [
             f"{self.histories} histories, {self.syncs} syncs in {self.seconds:.0f} s ({rate:.1f} histories a second)"
         ]
         lines += [f"  {name}: {count}" for name, count in sorted(self.counts.items())]
-        lines.append(f"{self.refused:.2%} of syncs refused. Why syncs were refused, or ended without proof:")
+        lines.append(
+            f"{self.refused:.2%} of syncs refused, {self.wrong:.2%} wrong and said so. Why they were, or ended without proof:"
+        )
         lines += [f"  {count} x {reason}" for reason, count in self.reasons.most_common(20)]
         lines += [f"FAILED {text}" for _, _, text in sorted(self.failures)[:20]]
         for kind, count in Counter(kind for _, kind, _ in self.failures).most_common():
