@@ -41,13 +41,14 @@ class Verdict:
 @dataclass(frozen=True)
 class Terms:
     """What a reading could see: the plan, whether the summary follows dates, the partner's mode, by which date the list
-    goes, and the client if it was one's alone."""
+    goes, whether a nightly plan compares months or the whole, and the client if it was one's alone."""
 
     resource: str
     plan: str = "full"
     is_deaf: bool = False
     mode: str = "PayWhenPaid"
     dated: str = ""
+    has_months: bool = True
     creditor: str | None = None
 
     @property
@@ -141,7 +142,7 @@ def _cells_of(terms: Terms, row: Row) -> list[Cell]:
     if terms.resource == "clients":
         return [("all",)]
     dated = row[terms.dated or ("created_at" if terms.resource == "cases" else "occurred_at")]
-    month = (dated.year, dated.month) if dated is not None else (0, 0)
+    month = (dated.year, dated.month) if dated is not None and terms.has_months else (0, 0)
     if terms.resource == "cases" or terms.is_deaf:
         return [("rows", bucket, *month)]
     return [("fees", bucket, *month)]

@@ -9,8 +9,8 @@ import multiprocessing
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -18,7 +18,7 @@ from tests.simulation.history import Broken, History
 from tests.simulation.options import Options
 from tests.simulation.workshop import Workshop
 
-BATCHES_PER_PROCESS = 8  # so that no process is idle for long at the end
+MOST_PER_BATCH = 20  # histories: more, and one process is idle for long at the end
 SEEDS_PER_DAY = 1_000_000  # the first seed of a day is its number times this
 PLANS = ("full", "small", "nightly", "client")
 
@@ -48,13 +48,20 @@ class Result:
         """Share of syncs that ended with nothing, because what was read could not be proven."""
         return self.counts["unproven"] / max(1, self.syncs + self.counts["unproven"])
 
+    @property
+    def wrong(self) -> float:
+        """Share of syncs whose rows are not right, and that say that they are not proven."""
+        return self.counts["wrong, and said so"] / max(1, self.syncs)
+
     def text(self) -> str:
         rate = self.histories / self.seconds if self.seconds else 0.0
         lines = [
             f"{self.histories} histories, {self.syncs} syncs in {self.seconds:.0f} s ({rate:.1f} histories a second)"
         ]
         lines += [f"  {name}: {count}" for name, count in sorted(self.counts.items())]
-        lines.append(f"{self.refused:.2%} of syncs refused. Why syncs were refused, or ended without proof:")
+        lines.append(
+            f"{self.refused:.2%} of syncs refused, {self.wrong:.2%} wrong and said so. Why they were, or ended without proof:"
+        )
         lines += [f"  {count} x {reason}" for reason, count in self.reasons.most_common(20)]
         lines += [f"FAILED {text}" for _, _, text in sorted(self.failures)[:20]]
         for kind, count in Counter(kind for _, kind, _ in self.failures).most_common():
@@ -90,15 +97,16 @@ def play_batch(seeds: Sequence[int]) -> Result:
     return result
 
 
-def play_many(seeds: Sequence[int], processes: int = 2) -> Result:
-    """Play these seeds, `processes` at a time."""
+def play_many(seeds: Sequence[int], processes: int = 2, tell: Callable[[Result], None] = lambda _: None) -> Result:
+    """Play these seeds, `processes` at a time; `tell` hears of each batch that is done."""
     began = time.monotonic()
-    size = max(1, -(-len(seeds) // (processes * BATCHES_PER_PROCESS)))
+    size = max(1, min(MOST_PER_BATCH, -(-len(seeds) // processes)))
     batches = [seeds[at : at + size] for at in range(0, len(seeds), size)]
     result = Result()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for part in pool.map(play_batch, batches):
-            result.add(part)
-    result.seconds = time.monotonic() - began
+        for part in as_completed([pool.submit(play_batch, batch) for batch in batches]):
+            result.add(part.result())
+            result.seconds = time.monotonic() - began
+            tell(part.result())
     return result

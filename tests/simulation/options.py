@@ -30,6 +30,7 @@ class Profile:
     window_rows: int
     small_pages: int  # up to this many, what moved is read again as a whole
     in_flight: int  # requests at once
+    has_months: bool  # a nightly plan compares month by month, not the list as a whole
     goes_by_paid: bool  # the list of transactions is filtered and sorted by the payment's date
     has_dateless: bool  # some rows have no date
     has_future: bool  # some rows are dated after now
@@ -54,6 +55,7 @@ class Profile:
             window_rows=dice.choice((10, 20, 40)),
             small_pages=dice.choice((0, 2, 60)),
             in_flight=dice.choice((1, 2, 8)),
+            has_months=number % 3 != 1,
             goes_by_paid=number % 5 == 1,
             has_dateless=number % 10 == 7,
             has_future=number % 10 == 3,

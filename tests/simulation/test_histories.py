@@ -42,7 +42,7 @@ def test_few_syncs_are_refused_and_little_is_hidden(result: Result) -> None:
     """A sync that gave up at every move would keep every promise, too."""
     shares = {name: result.counts[name] / result.syncs for name in ("nights given up", "masked")}
     print(result.text(), shares)  # noqa: T201 (the figures are the point of a run with -s)
-    assert result.refused <= MOST_REFUSED, result.text()
+    assert result.refused + result.wrong <= MOST_REFUSED, result.text()
     assert shares["nights given up"] < MOST_GIVEN_UP
     assert shares["masked"] < MOST_MASKED
 

@@ -30,7 +30,9 @@ HEARING, DEAF = 16, 9  # profiles whose summary follows dates, and does not
 
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Workshop]:
-    sizes = replace(Profile.of(HEARING), page_rows=PAGE_ROWS, window_rows=WINDOW_ROWS, small_pages=2, goes_by_paid=False)
+    sizes = replace(
+        Profile.of(HEARING), page_rows=PAGE_ROWS, window_rows=WINDOW_ROWS, small_pages=2, goes_by_paid=False
+    )
     with Workshop() as opened, opened.sizes(sizes):
         yield opened
 

@@ -183,6 +183,9 @@ class SimWorld:
             self._note(resource, np.arange(len(self.table(resource))))
 
     def _refresh_row(self, resource: str, row: int) -> None:
+        if resource == "clients":  # its rows may go and come with it
+            self.refresh()
+            return
         self._note(resource, np.array([row]))
         if resource == "cases":
             self._note("transactions", np.flatnonzero(self.world.transactions["case"] == row))
