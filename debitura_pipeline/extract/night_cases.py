@@ -72,7 +72,6 @@ class CasesNight(Night):
         return closing.count == self.overlay.count()
 
     async def estimate(self, full: int) -> Forecast:
-        self.most_windows = max(2, full // 25)
         return await self._foresee([EVERYTHING])
 
     async def forecast(self) -> Forecast:

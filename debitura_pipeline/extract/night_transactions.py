@@ -7,6 +7,7 @@ the walk down (`hunt.py`). Used by `sync/`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -91,8 +92,16 @@ class TransactionsNight(Night):
         return closing.count == self.overlay.count() and not found
 
     async def estimate(self, full: int) -> Forecast:
+        months = len(self.months())
         self.most_windows = max(1, full // 100)
-        return await self.forecast()
+        try:
+            found = await self.forecast()
+        finally:
+            self.most_windows = sys.maxsize
+        if len(self.stated) == months:
+            return found
+        self.stated = {}  # fewer windows than months do for a forecast, and hide too much from the night itself
+        return Forecast((*found.parts, ("totals of months", float(months))))
 
     async def forecast(self) -> Forecast:
         if not self.stated:

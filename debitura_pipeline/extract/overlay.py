@@ -107,17 +107,19 @@ class Overlay:
             self._connection.executemany("INSERT INTO gone VALUES (?)", [[key] for key in keys])
 
     def ledger(self, as_bucket: str | None = None) -> Ledger:
-        """Counts and sums of the state as it now stands; all rows in one bucket where `as_bucket` names it.
-
-        Rows without a date count in no window.
-        """
+        """Counts and sums of the state as it now stands; all rows in one bucket where `as_bucket` names it."""
         bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
+        figures = f"count(*) AS counted, CAST(coalesce(sum(usd), 0) * {SCALE} AS BIGINT) AS usd"
         counted = self._run(
-            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, count(*) AS counted, "
-            f"CAST(coalesce(sum(usd), 0) * {SCALE} AS BIGINT) AS usd FROM ({self._now()}) "
-            "WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
+            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, {figures} "
+            f"FROM ({self._now()}) WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
         )
-        return Ledger.of_columns(counted.to_arrow_table())
+        ledger = Ledger.of_columns(counted.to_arrow_table())
+        undated = self._run(
+            f"SELECT {bucket} AS bucket, {figures} FROM ({self._now()}) WHERE dated IS NULL GROUP BY 1"
+        ).fetchall()
+        ledger.undated = {name: (rows, usd) for name, rows, usd in undated}
+        return ledger
 
     def count(self) -> int:
         """Rows of the state as it now stands, those without a date included."""

@@ -17,7 +17,7 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import EPOCH, Answer
 from debitura_pipeline.extract.comparison import bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
-from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, LandedRows, Unseen
+from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
 from debitura_pipeline.extract.read import PAGE_ROWS, CeilingError, Reader
 from debitura_pipeline.extract.settle import Settlement, Tenants
 from debitura_pipeline.extract.stages import STAGES
@@ -73,33 +73,40 @@ class Prover:
             if not self.superseded:
                 raise
             self.gone, self.missed = set(), []
-            self.open = {row.key for row in await self._unseen(self.current)}
+            self.open = {row.key for row in await self._unseen()}
             totals = self.reader.opening[self.whole]
-            return self._proof(self.current, totals, (str(error),))
+            return self._proof(totals, (str(error),))
 
     async def _prove(self) -> Proof:
-        current, faults = self.current, list[str | None]()
+        faults: list[str] = []
         for number in range(MAX_ROUNDS):
-            found_more = await self._settle(current)
-            if number == 0 and not found_more and self._is_one_answer(current):
-                return self._proof(current, current[0].totals, ())
-            closing = await self.reader.closing(self.whole)
-            fault = await self._fault(current, closing)
-            if fault is None and not found_more:
-                return self._proof(current, closing.totals, ())
+            self.gone, self.missed, self.open = set(), [], set()
+            totals, fault = await self._closing(is_first=number == 0)
+            if fault is None and not await self._settle():
+                return self._proof(totals, ())
+            fault = fault or "rows are there that no window shows"
             if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
-                return self._proof([paged], paged.totals, ())
+                self.current, self.missed = [paged], []
+                return self._proof(paged.totals, ())
             faults.append(fault)
-            again = await self._outdated(current)
+            again = await self._outdated()
             if not again:
-                return await self._accept(current, closing, found_more)
-            self.reader.opening[self.whole] = closing.totals
-            self.current = current = await self._read_again(current, again)
-        await self._settle(current)
+                await self._settle()
+                return self._proof(totals, (fault,))
+            self.reader.opening[self.whole] = totals
+            await self._read_again(again)
+        await self._settle()
+        totals, fault = await self._closing()
+        return self._proof(
+            totals, (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
+        )
+
+    async def _closing(self, *, is_first: bool = False) -> tuple[Totals, str | None]:
+        """The API's totals now, and what of them does not fit; of a list read in one answer those of that answer."""
+        if is_first and self._is_one_answer():
+            return self.current[0].totals, None
         closing = await self.reader.closing(self.whole)
-        fault = await self._fault(current, closing)
-        notes = (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
-        return self._proof(current, closing.totals, notes)
+        return closing.totals, await self._fault(closing)
 
     async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
         """For a list that stands still and whose rows by date are not all its rows, as those without a date are not."""
@@ -110,44 +117,34 @@ class Prover:
         except UnprovenError:
             return None
 
-    async def _accept(self, windows: Sequence[VerifiedWindow], closing: Answer, found_more: bool) -> Proof:
-        """No window differs from what the API states of it now; what differs of the whole is said."""
-        self.reader.opening[self.whole] = closing.totals
-        fault = await self._fault(windows, closing)
-        if fault is None and found_more:
-            fault = "rows are there that no window shows"
-        return self._proof(windows, closing.totals, (fault,) if fault is not None else ())
-
-    def _proof(self, windows: Sequence[VerifiedWindow], totals: Totals, unproven: tuple[str, ...]) -> Proof:
+    def _proof(self, totals: Totals, unproven: tuple[str, ...]) -> Proof:
         if self.open:
             unproven = (
                 *unproven,
                 f"of {len(self.open)} rows that were not shown it is not known whether they are gone",
             )
-        return Proof((*windows, *self.missed), totals, tuple(sorted(self.gone)), unproven, not self.open)
+        return Proof((*self.current, *self.missed), totals, tuple(sorted(self.gone)), unproven, not self.open)
 
-    def _is_one_answer(self, windows: Sequence[VerifiedWindow]) -> bool:
+    def _is_one_answer(self) -> bool:
         """Read in one answer, that was whole at one moment."""
-        if len(windows) != 1 or len(windows[0].stretches) != 1 or windows[0].has_moved:
-            return False
-        return windows[0].stretches[0].method == "answer" and not self.missed
+        stretches = [stretch for window in self.current for stretch in window.stretches]
+        return len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
 
-    async def _settle(self, windows: Sequence[VerifiedWindow]) -> bool:
-        """Whether known rows that the reading did not show are there after all. Runs after each reading."""
-        self.gone, self.missed, self.open = set(), [], set()
-        unseen = await self._unseen(windows)
+    async def _settle(self) -> bool:
+        """Whether known rows that the reading did not show are there after all."""
+        unseen = await self._unseen()
         if not unseen:
             return False
-        held = await _in_thread(self.reader.landed_rows(windows).per_creditor)
+        held = await _in_thread(self.reader.landed_rows(self.current).per_creditor)
         settled = await Settlement(self.reader, self.tenants, held).settle(unseen)
         self.gone, self.missed, self.open = settled.gone, settled.listed, settled.open
         return bool(settled.listed or settled.open)
 
-    async def _unseen(self, windows: Sequence[VerifiedWindow]) -> list[Unseen]:
-        """Rows that the warehouse has, or that an earlier reading of this sync showed, and these windows do not."""
-        landed = self.reader.landed_rows(windows)
+    async def _unseen(self) -> list[Unseen]:
+        """Rows that the warehouse has, or that an earlier reading of this sync showed, and the last one did not."""
+        landed = self.reader.landed_rows(self.current)
         date = COLUMNS[landed.resource][self.reader.behaviour.date]
-        bad = {row.row_key for window in windows for row in window.bad}
+        bad = {row.row_key for window in self.current for row in window.bad}
         found: dict[str, Unseen] = {}
         if self.before is not None:
             found |= {row.key: row for row in await _in_thread(landed.unseen, self.before, date)}
@@ -156,10 +153,11 @@ class Prover:
             found |= {row.key: row for row in await _in_thread(landed.unseen_of, earlier, date)}
         return [row for key, row in found.items() if key not in bad]
 
-    async def _fault(self, windows: Sequence[VerifiedWindow], closing: Answer) -> str | None:
+    async def _fault(self, closing: Answer) -> str | None:
         """What of the closing answer does not fit the rows that were landed, or that they moved; None: nothing."""
-        keys, stages = await _in_thread(self._landed(windows).totals, self.mode)
-        bad = {row.row_key or row.payload_sha256 for window in (*windows, *self.missed) for row in window.bad}
+        windows = [*self.current, *self.missed]
+        keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.mode)
+        bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         keys += len(bad)
         resource = self.reader.listing.resource
         if keys != closing.total:
@@ -168,7 +166,7 @@ class Prover:
             return f"the API's totals of {', '.join(differing)} are not those of the rows that were read"
         known = {row.row_key for window in windows for row in window.bad}
         first = [window for window in windows if self._reaches(window, closing)]
-        if await _in_thread(self._landed(first).lacking, closing.keys - known):
+        if await _in_thread(self.reader.landed_rows(first).lacking, closing.keys - known):
             return f"the list of {resource} shows rows that were not there when they were read past"
         opening = self.reader.opening.get(self.whole, closing.totals)
         if any(window.has_moved for window in windows) or opening.version != closing.totals.version:
@@ -180,17 +178,17 @@ class Prover:
         start, last = window.window.start, closing.last(self.reader.behaviour.date)
         return start is None or last is None or (start - EPOCH) // TICK <= last
 
-    def _landed(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
-        return self.reader.landed_rows([*windows, *self.missed])
-
-    async def _outdated(self, windows: Sequence[VerifiedWindow]) -> list[VerifiedWindow]:
+    async def _outdated(self) -> list[VerifiedWindow]:
         """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
+        windows = self.current
         pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
         if pages <= SMALL_PAGES or len(windows) == 1:
             return list(windows)
         plain = [window for window in windows if not window.slice.filters or window.slice.filters == self.whole.filters]
         date = COLUMNS[self.reader.listing.resource][self.reader.behaviour.date]
-        ours = await _in_thread(self._landed(windows).by_window, [window.window for window in plain], date, self.mode)
+        ours = await _in_thread(
+            self.reader.landed_rows(windows).by_window, [window.window for window in plain], date, self.mode
+        )
         asked = [
             self.reader.exact_totals(w.window.start, w.window.end - TICK if w.window.end else None, w.slice.filters)
             for w in plain
@@ -204,14 +202,13 @@ class Prover:
             or _differing(totals, figures, is_judged=self.reader.listing.resource == "transactions")
         ]
 
-    async def _read_again(
-        self, current: Sequence[VerifiedWindow], again: Sequence[VerifiedWindow]
-    ) -> list[VerifiedWindow]:
-        self.superseded += [*again, *self.missed]
+    async def _read_again(self, again: Sequence[VerifiedWindow]) -> None:
+        """Replace these windows by readings of now; all of them by one reading of the whole."""
+        self.superseded += again
         outdated = {window.slice for window in again}
-        slices = [self.whole] if len(outdated) == len(current) else [window.slice for window in again]
-        kept = [window for window in current if window.slice not in outdated] if len(outdated) < len(current) else []
-        return [*kept, *await self.reader.read(slices, again=True)]
+        kept = [window for window in self.current if window.slice not in outdated]
+        slices = [window.slice for window in again] if kept else [self.whole]
+        self.current = [*kept, *await self.reader.read(slices, again=True)]
 
 
 def _differing(totals: Totals, ours: Figures, *, is_judged: bool) -> list[str]:
