@@ -7,7 +7,7 @@ LEAGUE := .venv-league
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test simulate dev lint format bench league lock clean
+.PHONY: help setup nightly test simulate fuzz crash dev lint format bench league lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -25,6 +25,13 @@ test: setup $(VENV)/.ready-dev ## every test, on real parts
 SEEDS ?= 20000
 simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20000), two at a time
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+PAGES ?= 5000
+fuzz: setup $(VENV)/.ready-dev ## spoilt pages down both roads (PAGES=5000 of each listing)
+	@FUZZ_PAGES=$(PAGES) $(BIN)/python -m pytest -n auto tests/landing/test_fuzz.py $(ARGS)
+
+crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev

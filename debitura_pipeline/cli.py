@@ -1,23 +1,31 @@
 """The console command `debitura`: arguments in, one function called, text and an exit status out.
 
-Belongs here: options, exit statuses, the closing words. Does not: any work. Exit status 0 done, 1 failed, 2 bad settings
-or usage, 3 a proof that does not hold. Heavy imports wait until a command needs them, so `--help` is quick.
+Options, exit statuses, the closing words. Exit status 0 done, 1 failed or contradicted by the API's own totals, 2 bad settings
+or usage, 3 a proof that does not hold, 130 interrupted. Heavy imports wait until a command needs them, and until it has the
+data directory to itself: `--help` is quick, and so is being told that another run is on.
 """
 
 from __future__ import annotations
+
+from debitura_pipeline import interrupts
+
+interrupts.from_start()  # what follows takes a second on a busy machine
 
 import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Annotated, NoReturn
 
 import typer
 
+from debitura_pipeline import failures
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 
-FAILED, BAD_SETTINGS, NOT_PROVEN, INTERRUPTED = 1, 2, 3, 130
+FAILED, BAD_SETTINGS, NOT_PROVEN = 1, 2, 3
 
 app = typer.Typer(
     help="Cases and referral revenue of a Debitura partner's clients: extracted with proof, reported with care.",
@@ -36,9 +44,11 @@ def nightly(
     ] = False,
 ) -> None:
     """Run the main job once: extract, prove, merge, dbt, report, publish."""
-    from debitura_pipeline.nightly import run_nightly
+    settings = load_settings()
+    with exclusive_run(settings, "nightly"):
+        from debitura_pipeline.nightly import run_nightly
 
-    raise typer.Exit(run_nightly(load_settings(), advance=not same_night))
+        raise typer.Exit(run_nightly(settings, advance=not same_night))
 
 
 @app.command()
@@ -53,28 +63,35 @@ def sync(
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be read and its cost, and stop.")] = False,
 ) -> None:
     """Extraction alone: read, prove and merge, without reports."""
-    from debitura_pipeline import console
-    from debitura_pipeline.orchestration.endpoint import connect
-    from debitura_pipeline.sync import foresee
-    from debitura_pipeline.sync import sync as run_sync
+    settings = load_settings()
+    with nullcontext() if only_plan else exclusive_run(settings, "sync"):
+        from debitura_pipeline import console
+        from debitura_pipeline.orchestration.endpoint import connect
+        from debitura_pipeline.sync import foresee
+        from debitura_pipeline.sync import sync as run_sync
+        from debitura_pipeline.warehouse.identity import check_identity
 
-    settings, resources = load_settings(), _resources(only)
-    if only_plan:
-        with connect(settings) as endpoint:
-            console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
-        return
-    with connect(settings) as endpoint, console.shown_progress() as progress:
-        reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
-    console.out.print(console.sync_table(reports))
+        resources = _resources(only)
+        check_identity(settings, with_warehouse=False)  # before an embedded sandbox moves in
+        if only_plan:
+            with connect(settings) as endpoint:
+                console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
+            return
+        with connect(settings) as endpoint, console.shown_progress() as progress:
+            reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
+        console.out.print(console.sync_table(reports))
+        raise typer.Exit(0 if console.tell_proof(reports) else FAILED)
 
 
 @app.command()
 def replay() -> None:
     """Rebuild `raw` from the landing zone, without the API."""
-    from debitura_pipeline import console
-    from debitura_pipeline.sync import replay as run_replay
+    settings = load_settings()
+    with exclusive_run(settings, "replay"):
+        from debitura_pipeline import console
+        from debitura_pipeline.sync import replay as run_replay
 
-    rows = run_replay(load_settings())
+        rows = run_replay(settings)
     console.say("Rebuilt from the landing zone: " + ", ".join(f"{count:,} {name}" for name, count in rows.items()))
 
 
@@ -84,9 +101,12 @@ def verify(
 ) -> None:
     """Check the certificates of past syncs against the landing zone, offline."""
     from debitura_pipeline import console
-    from debitura_pipeline.sync import verify as run_verify
+    from debitura_pipeline.sync import check_certificates
 
-    findings = run_verify(load_settings(), sync_id)
+    verification = check_certificates(load_settings(), sync_id)
+    findings = verification.findings
+    for note in verification.notes:
+        console.say(note)
     if sync_id is not None and not findings:
         raise DebituraError(f"No finished sync {sync_id} in the landing zone; `debitura status` shows the last ones.")
     for finding in findings:
@@ -99,22 +119,46 @@ def verify(
 
 
 @app.command()
+def repair(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would be done.")] = False,
+) -> None:
+    """A way out of a damaged journal or landing folder: says what it would do, `--yes` does it."""
+    from debitura_pipeline import console
+    from debitura_pipeline.sync import repair as run_repair
+
+    repairs = run_repair(load_settings(), apply=yes)
+    for one in repairs:
+        console.say(one.words)
+    if not repairs:
+        console.say("The landing zone and the warehouse agree; nothing to repair.")
+    elif yes:
+        console.say(f"{len(repairs)} repaired; what was moved away is below {load_settings().data_dir / 'aside'}")
+    else:
+        console.say(f"{len(repairs)} to repair; nothing was touched. `debitura repair --yes` does it.")
+
+
+@app.command()
 def reconcile() -> None:
     """Ask the API for its own totals and compare; nothing is changed."""
     from debitura_pipeline import console
     from debitura_pipeline.orchestration.endpoint import connect
     from debitura_pipeline.sync import reconcile as run_reconcile
+    from debitura_pipeline.warehouse.identity import check_identity
 
     settings = load_settings()
+    check_identity(settings, with_warehouse=False)
     with connect(settings) as endpoint:
         totals = run_reconcile(settings, endpoint)
     places = [total for total in totals if total.check_name == "place"]
-    shown = [total for total in totals if total not in places and (total.scope == "all" or total.verdict != "equal")]
+    shown = [total for total in totals if total not in places and (total.scope == "all" or total.verdict == "differs")]
     console.out.print(console.totals_table(shown))
     for place in places:
         console.say(console.place_line(place))
-    differing = sum(1 for total in totals if total.verdict == "differs" and total not in places)
-    console.say(f"{len(totals) - len(places)} totals compared, per client included; {differing} differ")
+    compared = [total for total in totals if total not in places]
+    differing = sum(1 for total in compared if total.verdict == "differs")
+    open_ = sum(1 for total in compared if total.verdict == "unproven")
+    also = f", {open_} could not be compared" if open_ else ""
+    console.say(f"{len(compared)} totals compared, per client included; {differing} differ{also}")
     raise typer.Exit(NOT_PROVEN if differing else 0)
 
 
@@ -170,9 +214,11 @@ def dev(
     port: Annotated[int | None, typer.Option(help="Port of the web interface; a free one if not given.")] = None,
 ) -> None:
     """Dagster's UI, daemon, schedule and sensors, on the same settings; the sandbox too where it is used."""
-    from debitura_pipeline.orchestration.dev import run_dev
+    settings = load_settings()
+    with exclusive_dev(settings):
+        from debitura_pipeline.orchestration.dev import run_dev
 
-    raise typer.Exit(run_dev(load_settings(), port))
+        raise typer.Exit(run_dev(settings, port))
 
 
 @sandbox_app.command(
@@ -246,26 +292,54 @@ def _resources(only: str | None) -> tuple[str, ...]:
 
 def main() -> NoReturn:
     """Entry point: run the command; an expected failure is one line and a status, never a stack trace."""
-    sys.exit(_status_of(lambda: app(standalone_mode=True)))
+    sys.unraisablehook = _unraisable
+    with interrupts.caught():
+        status = _status_of(lambda: app(standalone_mode=True))
+        if status and (status == interrupts.INTERRUPTED or interrupts.was_interrupted()):
+            interrupts.end_now()
+    sys.exit(status)
 
 
 def _status_of(run: Callable[[], object]) -> int:
     try:
         run()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else FAILED
     except SettingsError as error:
         _complain(str(error))
         return BAD_SETTINGS
     except DebituraError as error:
-        _complain(str(error))
-        return FAILED
+        return _failed(str(error))
     except KeyboardInterrupt:
-        _complain("Interrupted. What is landed stays; the same command goes on from there.")
-        return INTERRUPTED
+        return interrupts.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except Exception as error:  # noqa: BLE001 - nobody is above
+        return _failed(failures.one_line(error, _settings_or_none()) or failures.stack_trace(error))
     return 0
 
 
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What fails while something is being torn down: nothing to add where the command says already what is wrong."""
+    error = unraisable.exc_value
+    if error is not None and not interrupts.was_interrupted() and failures.one_line(error, None) is None:
+        _complain(failures.stack_trace(error))
+
+
+def _settings_or_none() -> Settings | None:
+    try:
+        return load_settings()
+    except Exception:  # noqa: BLE001 - only asked for words
+        return None
+
+
+def _failed(text: str) -> int:
+    """Say why, but not beside the line of an interruption, which is then the reason."""
+    if not interrupts.was_interrupted():
+        _complain(text)
+    return FAILED
+
+
 def _complain(text: str) -> None:
-    sys.stderr.write(" ".join(text.split()) + "\n")
+    sys.stderr.write((text if text.startswith("Traceback") else " ".join(text.split())) + "\n")

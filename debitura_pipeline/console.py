@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +28,9 @@ from debitura_pipeline.sync.report import SyncReport
 LINE_EVERY_S = 10.0  # without a terminal: often enough to see life, seldom enough for a log
 PLAIN_WIDTH = 160  # without a terminal nothing is known of the reader's width; tables must not be folded
 
-VERDICT_STYLES = {"equal": "green", "unproven": "yellow", "differs": "bold red"}
+VERDICT_STYLES = {
+    "equal": "green", "unproven": "yellow", "differs": "bold red", "proven": "green", "contradicted": "bold red",
+}  # fmt: skip
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -103,13 +106,35 @@ def sync_table(reports: Sequence[SyncReport]) -> Table:
     table.add_column("resource")
     for name in ("plan", "requests", "rows read", "new", "changed", "deleted", "unchanged", "quarantined"):
         table.add_column(name, justify="left" if name == "plan" else "right")
+    table.add_column("proof")
     table.add_column("control totals")
     for report in reports:
         names = ("requests", "rows_read", "inserted", "changed", "deleted", "unchanged", "quarantined")
         figures = [getattr(report, name) for name in names]
-        style = VERDICT_STYLES[report.verdict]
-        table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), f"[{style}]{report.verdict}[/]")
+        words = [f"[{VERDICT_STYLES[word]}]{word}[/]" for word in (report.proof, report.verdict)]
+        table.add_row(report.resource, report.mode, *(f"{n:,}" for n in figures), *words)
     return table
+
+
+def tell_proof(reports: Sequence[SyncReport]) -> bool:
+    """What is not proven and why, a line a resource; whether no total of a whole listing contradicts what was merged."""
+    for report in reports:
+        if report.is_contradicted:
+            say(
+                f"proof contradicted: {report.resource}: {report.message}. The rows are merged; `debitura reconcile` says where."
+            )
+        elif not report.is_proven:
+            say(f"not proven: {report.resource}: {report.message}")
+    return not any(report.is_contradicted for report in reports)
+
+
+def totals_line(totals: Sequence[ControlTotal]) -> str:
+    """How many totals have which verdict. Sums that exchange rates move are told apart: they speak against nothing."""
+    floating = sum(1 for total in totals if total.is_floating)
+    words = [total.verdict for total in totals if not total.is_floating]
+    told = [f"{words.count(word)} {word}" for word in ("equal", "unproven", "differs") if word in words]
+    told += [f"{floating} of estimates, whose USD moves with exchange rates"] if floating else []
+    return ", ".join(told) or "none compared"
 
 
 def plan_table(foreseen: Sequence[tuple[str, Plan, Forecast]]) -> Table:
@@ -135,33 +160,47 @@ def totals_table(totals: Sequence[ControlTotal]) -> Table:
     table.add_column("verdict")
     table.add_column("detail")
     for total in totals:
-        number = "{:,.0f}" if total.unit == "count" else "{:,.4f}"
         values = (total.api_value, total.warehouse_value, total.difference)
         style = VERDICT_STYLES[total.verdict]
         table.add_row(
             total.resource, total.check_name, total.scope, total.bucket, total.unit,
-            *(number.format(value) for value in values), f"[{style}]{total.verdict}[/]", escape(total.detail or ""),
+            *(_number(value, total.unit) for value in values), f"[{style}]{total.verdict}[/]", escape(total.detail or ""),
         )  # fmt: skip
     return table
 
 
 def place_line(place: ControlTotal) -> str:
     """Where a difference sits, in one sentence that no narrow terminal cuts."""
-    number = "{:,.0f} rows" if place.unit == "count" else "{:,.4f} USD"
+    what = "rows" if place.unit == "count" else "USD"
     whose = "all clients" if place.scope == "all" else f"client {place.scope}"
-    stated, ours = number.format(place.api_value), number.format(place.warehouse_value)
-    return f"{place.resource} in {place.bucket} of {whose}, {place.detail}: API {stated}, warehouse {ours}"
+    stated, ours = _number(place.api_value, place.unit), _number(place.warehouse_value, place.unit)
+    return (
+        f"{place.resource} in {place.bucket} of {whose}, {place.detail}: API {stated} {what}, warehouse {ours} {what}"
+    )
+
+
+def _number(value: Decimal | None, unit: str) -> str:
+    if value is None:
+        return "not stated"
+    return f"{value:,.0f}" if unit == "count" else f"{value:,.4f}"
 
 
 def status_table(status: dict[str, Any]) -> Table:
     """One line per resource: how fresh, how many, how the last sync went."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("resource", "as of", "last sync", "plan", "status"):
+    for name in ("resource", "as of", "last sync", "plan", "status", "proof"):
         table.add_column(name)
     for name in ("requests", "live rows", "deleted rows"):
         table.add_column(name, justify="right")
     for resource, facts in status["resources"].items():
-        texts = (facts["as_of"] or "never", facts["sync_id"] or "none", facts["mode"] or "", facts["status"] or "")
+        proof = {None: "", True: "proven", False: "not proven"}[facts["is_proven"]]
+        texts = (
+            facts["as_of"] or "never",
+            facts["sync_id"] or "none",
+            facts["mode"] or "",
+            facts["status"] or "",
+            proof,
+        )
         table.add_row(
             resource, *texts, *(f"{facts[name] or 0:,}" for name in ("requests", "live_rows", "deleted_rows"))
         )

@@ -10,17 +10,21 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
 from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.errors import DebituraError, WarehouseDamaged, WarehouseError
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.run import read_partner
+from debitura_pipeline.sync.run import read_me
+from debitura_pipeline.warehouse.identity import api_name, check_identity
 from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.run_lock import run_under_way
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
+NO_WAIT_S = 1.0  # a warehouse that is busy has a line of its own
 PACKAGES = (
     "dagster",
     "dagster-dbt",
@@ -51,7 +55,9 @@ class Diagnosis:
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
     """All checks, the cheap ones first; each yields as soon as it is known."""
-    checks: tuple[Callable[[Settings], Iterator[Diagnosis]], ...] = (_versions, _variables, _disk, _warehouse, _api)
+    checks: tuple[Callable[[Settings], Iterator[Diagnosis]], ...] = (
+        _versions, _variables, _disk, _warehouse, _identity, _api,
+    )  # fmt: skip
     for check in checks:
         yield from check(settings)
 
@@ -89,6 +95,8 @@ def _disk(settings: Settings) -> Iterator[Diagnosis]:
         f"{settings.data_dir}, {free / 1024**3:.0f} GiB free" + ("" if writable else ", not writable"),
         "Free some space or set DEBITURA_DATA_DIR to a folder that you may write to.",
     )
+    run = run_under_way(settings)
+    yield Diagnosis("run", True, f"under way: {run}" if run else "none is under way")
     key = settings.data_dir / "privacy.key"
     if key.exists():
         mode = key.stat().st_mode & 0o777
@@ -105,21 +113,43 @@ def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
             live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
         yield Diagnosis("warehouse", True, f"{where}, {live:,} live transactions")
     except DebituraError as error:
-        yield Diagnosis(
-            "warehouse", False, str(error), "Close the program that has it open, or see DEBITURA_WAREHOUSE."
-        )
+        cure = "Close the program that has it open, or see DEBITURA_WAREHOUSE."
+        if isinstance(error, WarehouseDamaged):
+            cure = "Move the file away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+        yield Diagnosis("warehouse", False, str(error), cure)
+
+
+def _identity(settings: Settings) -> Iterator[Diagnosis]:
+    """Whose data this is, as far as it can be told without the API."""
+    try:
+        known = check_identity(settings, wait_s=NO_WAIT_S)
+    except WarehouseError:  # which has a line of its own
+        return
+    except DebituraError as error:
+        yield Diagnosis("identity", False, str(error), "Without it no run reads or changes anything.")
+        return
+    holds = f"data of {api_name(settings)}" if any(known.places()) else "nothing is kept yet; the first run decides"
+    yield Diagnosis("identity", True, holds)
 
 
 def _api(settings: Settings) -> Iterator[Diagnosis]:
     where = settings.api_url or "embedded sandbox"
     try:
+        check_identity(settings, with_warehouse=False)
+    except DebituraError:  # which has a line of its own; a sandbox must not move in
+        return
+    try:
         with connect(settings) as endpoint:
-            mode, _ = asyncio.run(_ask(settings, endpoint))
+            mode = asyncio.run(_ask(settings, endpoint))
         yield Diagnosis("API", True, f"{where} answers; invoicing trigger mode {mode or 'not stated'}")
     except DebituraError as error:
         yield Diagnosis("API", False, str(error), "Check DEBITURA_ENVIRONMENT, DEBITURA_API_KEY and the network.")
 
 
-async def _ask(settings: Settings, endpoint: Endpoint) -> tuple[str | None, object]:
+async def _ask(settings: Settings, endpoint: Endpoint) -> str | None:
+    """The partner's mode. Raises IdentityRefused where the data directory or the warehouse belong to another partner."""
     async with open_client(settings, endpoint, Tools()) as client:
-        return await read_partner(client)
+        (mode, _), partner_id = await read_me(client)
+    with suppress(WarehouseError):  # which has a line of its own
+        check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
+    return mode

@@ -29,17 +29,20 @@ class ApiError(DebituraError):
 
 
 class TransientApiError(ApiError):
-    """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later."""
+    """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later.
+
+    `wait_s` is what the API asks to wait, in seconds, or None if it did not say.
+    """
 
     is_retryable = True
 
+    def __init__(self, message: str, wait_s: float | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts, **({} if wait_s is None else {"wait_s": wait_s}))
+        self.wait_s = wait_s
+
 
 class RateLimited(TransientApiError):
-    """HTTP 429. `wait_s` is what the API asks for, in seconds, or None if it did not say."""
-
-    def __init__(self, message: str, wait_s: float | None = None, **facts: Any) -> None:
-        super().__init__(message, wait_s=wait_s, **facts)
-        self.wait_s = wait_s
+    """HTTP 429."""
 
 
 class RefusedError(ApiError):
@@ -70,8 +73,16 @@ class ShrinkRefused(DebituraError):
     """A reading would mark too many live rows deleted. `--allow-shrink` lets it through."""
 
 
+class IdentityRefused(DebituraError):
+    """Data directory or warehouse hold the data of another API or partner, or pseudonyms of another privacy key."""
+
+
 class WarehouseError(DebituraError):
     """The warehouse refused: locked by another process, unreadable, or a write that was rolled back."""
+
+
+class WarehouseDamaged(WarehouseError):
+    """DuckDB cannot read its file. Moved away, it is rebuilt from the landing zone."""
 
 
 class WarehouseBusy(WarehouseError):
@@ -81,4 +92,8 @@ class WarehouseBusy(WarehouseError):
 
 
 class LandingError(DebituraError):
-    """The landing zone does not hold what its journal says."""
+    """The landing zone does not hold what its journal says, or could not be written."""
+
+
+class JournalDamaged(LandingError):
+    """A journal that cannot be read as one. `debitura repair` is the way out."""

@@ -23,9 +23,9 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     before = current_night(settings.published_dir)
     console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
     with console.shown_progress() as progress:
-        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress)
-    _summarise(settings, result, before)
-    return SUCCESS if result.success else FAILURE
+        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress, on_wait=console.say)
+    is_held = _summarise(settings, result, before)
+    return SUCCESS if result.success and is_held else FAILURE
 
 
 def _tell_step(step: StepOutcome) -> None:
@@ -34,21 +34,20 @@ def _tell_step(step: StepOutcome) -> None:
         console.say(f"{mark:<7}{step.name.replace('__', '/'):<36}{step.duration_s:6.1f} s")
 
 
-def _summarise(settings: Settings, result: NightlyResult, before: Night | None) -> None:
+def _summarise(settings: Settings, result: NightlyResult, before: Night | None) -> bool:
+    """What the night brought; whether no total of the API contradicts it."""
     console.say()
+    is_held = True
     if result.reports:
         console.out.print(console.sync_table(result.reports))
         requests, rows = (sum(getattr(r, name) for r in result.reports) for name in ("requests", "rows_read"))
-        compared = [total for report in result.reports for total in report.control_totals]
-        verdicts = {
-            word: sum(1 for total in compared if total.verdict == word) for word in ("equal", "unproven", "differs")
-        }
-        told = ", ".join(f"{count} {word}" for word, count in verdicts.items() if count)
-        console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told or 'none compared'}")
+        told = console.totals_line([total for report in result.reports for total in report.control_totals])
+        console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told}")
+        is_held = console.tell_proof(result.reports)
     failed = result.failed_checks
     console.say(f"{result.checks} checks, {len(failed)} not passed" + (":" if failed else ""))
     for check in failed[:SHOWN_CHECKS]:
-        blocking = ", blocks publishing" if check.is_blocking else ""
+        blocking = ", blocks publishing" if check.is_blocking and check.severity == "ERROR" else ""
         why = " ".join(check.description.split()) or "see reports.data_quality"
         console.say(f"  {check.severity.lower():<6}{check.asset} {check.name}{blocking}: {why}")
     if len(failed) > SHOWN_CHECKS:
@@ -56,9 +55,10 @@ def _summarise(settings: Settings, result: NightlyResult, before: Night | None) 
     if not result.success:
         console.complain(f"The night failed: {result.error or 'a blocking check did not pass'}")
         console.say(_published(settings, before))
-        return
+        return is_held
     console.say(f"\n{_published(settings, before)}")
     console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
+    return is_held
 
 
 def _published(settings: Settings, before: Night | None) -> str:

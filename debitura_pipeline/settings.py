@@ -7,6 +7,7 @@ command line, the Dagster resources and the tests, once each.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,12 @@ CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production":
 POSTGRES = ("postgresql://", "postgres://")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PRIVACY_KEY_BYTES = 32
+PRIVACY_KEY_FILE = "privacy.key"
+LEAST_PRIVACY_KEY = 16  # characters
 MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 a minute at 850 ms an answer
+
+# Host and path alone, of the letters that both may hold as they are.
+_PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d*)?(/[A-Za-z0-9_.~%/-]*)?", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -112,24 +118,49 @@ class Settings:
     def reports_dir(self) -> Path:
         return self.data_dir / "reports"
 
-    def obtain_privacy_key(self) -> bytes:
-        """Key of the debtor pseudonyms: the setting, else the data directory's own, made once with mode 0600."""
+    def find_privacy_key(self) -> bytes | None:
+        """Key of the debtor pseudonyms: the setting, else the data directory's own; None where neither is there.
+
+        Raises SettingsError where the file holds no usable key.
+        """
         if self.privacy_key is not None:
             return self.privacy_key.reveal().encode()
+        path = self.data_dir / PRIVACY_KEY_FILE
+        return _read_key(path) if path.exists() else None
+
+    def obtain_privacy_key(self) -> bytes:
+        """The same; where there is none, the data directory's own is made, once, with mode 0600."""
+        found = self.find_privacy_key()
+        if found is not None:
+            return found
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.data_dir / "privacy.key"
+        path = self.data_dir / PRIVACY_KEY_FILE
         draft = self.data_dir / f".privacy.{os.getpid()}.key"
-        if not path.exists():
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(PRIVACY_KEY_BYTES))
-            try:
-                os.link(draft, path)  # fails where another process was first: its key then stands
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return path.read_text().strip().encode()
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(PRIVACY_KEY_BYTES))
+        try:
+            os.link(draft, path)  # fails where another process was first: its key then stands
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return _read_key(path)
+
+
+def _read_key(path: Path) -> bytes:
+    """The key in a file. Raises SettingsError where the file cannot be read or holds none that is long enough."""
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); it holds the key of the pseudonyms.") from None
+    if len(key) < LEAST_PRIVACY_KEY:
+        raise SettingsError(
+            f"{path} holds no privacy key of at least {LEAST_PRIVACY_KEY} characters. Put it back from a backup or set "
+            "DEBITURA_PRIVACY_KEY to the old key; without it pseudonyms change. Nothing was changed.",
+            variable="DEBITURA_PRIVACY_KEY",
+        )
+    return key
 
 
 def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROOT) -> Settings:
@@ -152,8 +183,12 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
     data_dir = read.path("DEBITURA_DATA_DIR", root / "data", root)
     privacy_key = read.text("DEBITURA_PRIVACY_KEY")
-    if privacy_key is not None and len(privacy_key) < 16:
-        raise _wrong("DEBITURA_PRIVACY_KEY", "is shorter than 16 characters", "64 random hexadecimal digits")
+    if privacy_key is not None and len(privacy_key) < LEAST_PRIVACY_KEY:
+        raise _wrong(
+            "DEBITURA_PRIVACY_KEY", f"is shorter than {LEAST_PRIVACY_KEY} characters", "64 random hexadecimal digits"
+        )
+    if privacy_key is None and (data_dir / PRIVACY_KEY_FILE).exists():
+        _read_key(data_dir / PRIVACY_KEY_FILE)
     return Settings(
         environment=environment,
         api_url=own_url or API_HOSTS.get(environment),
@@ -238,7 +273,9 @@ class _Reader:
             return None
         example = API_HOSTS["test"]
         parts = self._converted(name, text, urlsplit, "URL", example)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        port = self._converted(name, text, lambda _: parts.port, "URL: its port is no number from 1 to 65535", example)
+        is_plain = _PLAIN_URL.fullmatch(text) is not None and port != 0 and parts.username is None
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
             raise _wrong(name, "is not a plain http(s) address", example)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise _wrong(name, "is http; outside this machine only https is used", example)

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "errors": 0,
+    "interrupts": 0,
     "settings": 1,
+    "failures": 2,
     "api": 2,
     "landing": 3,
     "extract": 4,

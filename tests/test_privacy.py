@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.support import leaks
 from tests.support.command import Said, debitura, environment
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import ROOT, RunningSandbox
+from tests.support.spoiling_proxy import spoiling
 
 API_KEY, PRIVACY_KEY = "a-key-that-must-not-be-seen-7712", "pseudonyms are made with this 5519"
 LISTS = ("/clients", "/cases", "/reporting/transactions")
@@ -108,9 +110,63 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(tmp_path: Path, monkeyp
     quarantined = [line for line in said[4].out.splitlines() if "rows in quarantine" in line]
     assert quarantined, "there were bad rows, and they were looked at too"
     for path in [data, *data.rglob("*")]:
-        if path.name == "partial_parse.msgpack":  # a copy of dbt's own parse of the models, with its mode
-            continue
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+PLANTED = {
+    b'"lifecycle"': b'"Zeldaone Holm"',
+    b'"closeCode"': b'"Zeldatwo"',
+    b'"currentEngagementPhase"': b'"by zeldathree"',
+    b'"creditorReference"': b'"Invoice zeldafour@firma.example"',
+    b'"kycStatus"': b'"ZeldaFive"',
+    b'"commissionPaymentStatus"': b'"Zelda-Six"',
+    b'"collectionPartner"': b'"zeldaseven@firma.example"',
+}
+ADDED = (
+    b'{"consultant":"Zeldaeight","caseLead":"Zelda-Nine","worker":"ZeldaTen","team":[{"lead":"Zeldaeleven"}],"statusCode":'
+    b'"ZELDATWELVE",'
+    b'"ZeldaThirteen":1,"byLead":{"Zelda Fourteen":2,"zelda.fifteen":3},"geo":{"lat":55.676098,"lng":12.568337},'
+    b'"cpr":"010203-9876",'
+    b'"home":{"latitude":55.676098},"callMe":4570123456,'
+)
+
+
+def plant(row: bytes) -> bytes:
+    """A person in every field that is no person's."""
+    for name, value in PLANTED.items():
+        row = re.sub(name + rb': ?("[^"]*"|null)', name + b":" + value, row)
+    return ADDED + row.lstrip()[1:]
+
+
+@pytest.mark.timeout(300)
+def test_a_person_in_a_field_that_is_no_persons_stays_out(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    """Labels, keys, new fields and their names: whoever fills them in may write a person there."""
+    sandbox = sandbox_factory()
+    sandbox.admin("clients", {"tenant": "zeldasixteen@firma.example", "cases": 3, "transactions": 3})
+    keys = [row["id"] for row in sandbox.truth("cases")][:30] + [
+        row["transactionId"] for row in sandbox.truth("transactions")
+    ][:30]
+    keys += [row["client"]["id"] for row in sandbox.truth("clients")][:4]
+    spoils = dict.fromkeys(keys, plant) | {
+        keys[0]: lambda row: plant(row).replace(b'"grossAmount":', b'"grossAmount":"Zeldaseventeen","a":')
+    }
+    with spoiling(sandbox.url, spoils) as url:
+        pipeline = Pipeline(tmp_path / "data", sandbox, DEBITURA_API_URL=url)
+        said = [debitura(command, env=pipeline.env) for command in ("sync", "status", "verify", "reconcile")]
+    assert [one.status for one in said[:3]] == [0, 0, 0], said[0].err
+    printed = "".join(one.out + one.err for one in said).lower()
+    assert "zelda" not in printed
+    assert (
+        leaks.find(tmp_path / "data", ["zelda", "firma.example", "55.676", "12.568", "010203-9876", "4570123456"]) == {}
+    )
+    assert ("value", "lifecycle", "[withheld]") in pipeline.rows("SELECT kind, field, value FROM ops.schema_drift")
+    stored = pipeline.rows(
+        "SELECT count(*) FROM raw.cases WHERE creditor_reference LIKE 'hashed-%' AND lifecycle = '[withheld]'"
+    )
+    assert stored == [(29,)]
+    assert pipeline.rows("SELECT count(*) FROM raw.clients WHERE external_tenant_id LIKE 'hashed-%'") == [(1,)]
 
 
 def minted(sandbox: RunningSandbox, tenant: str) -> str:

@@ -6,6 +6,7 @@ partner's own API. Called by onboarding and `doctor`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Clock, Scheme, Time
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.settings import Secret
 
+_ID = re.compile(r"[0-9A-Fa-f-]{1,36}")
 CLIENT_TOKEN = Scheme("Authorization", "Bearer ", "The client's token is refused.")
 
 
@@ -64,4 +66,6 @@ async def try_token(
         except RefusedError as refusal:
             return Access(False, refusal.status, None)
     found = creditor.get("id") if isinstance(creditor, dict) else None
-    return Access(True, 200, found.lower() if isinstance(found, str) else None)
+    if not isinstance(found, str):
+        return Access(True, 200, None)
+    return Access(True, 200, found.lower() if _ID.fullmatch(found) else "[withheld]")

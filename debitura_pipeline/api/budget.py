@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from debitura_pipeline.api.ledger import DAY_S, HOUR_S, Ledger, LedgerFile
+from debitura_pipeline.api.refusal import MOST_ASKED_S
 from debitura_pipeline.errors import BudgetSpent
 
 API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
@@ -77,11 +78,11 @@ class Budget:
         return waited
 
     def hold(self, wait_s: float) -> None:
-        """Let nobody ask for `wait_s` seconds: the API said 429, and would say so to the others too.
+        """Let nobody ask for `wait_s` seconds, at most a year: what the API said to one, it would say to the others too.
 
         Raises BudgetSpent where that is more than five minutes.
         """
-        until = self._now() + wait_s
+        until = self._now() + min(wait_s, MOST_ASKED_S)
         self._held_until = max(self._held_until, until)
         if wait_s > LONGEST_WAIT_S:
             raise self._spent(until)

@@ -10,29 +10,33 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
-from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.budget import LONGEST_WAIT_S, Budget
 from debitura_pipeline.api.envelope import Envelope, read_envelope
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
 from debitura_pipeline.api.in_flight import InFlight
 from debitura_pipeline.api.listings import Query
 from debitura_pipeline.api.transport import Connection
-from debitura_pipeline.api.wire import parse_document, shown
-from debitura_pipeline.errors import RateLimited, RefusedError, TransientApiError
+from debitura_pipeline.api.wire import check_whole, parse_document, shown
+from debitura_pipeline.errors import RateLimited, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.settings import Secret
 
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
+MAX_SHAPE_TRIES = 2  # an answer of another shape than the contract's is mostly the same the next time
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 60.0
 LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would use up the tries in a blink
+SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows is over then
 
 Sleep = Callable[[float], Awaitable[None]]
+Translate = Callable[[Query], Awaitable[Query]]
 T = TypeVar("T")
 
 
@@ -74,14 +78,20 @@ class ApiClient:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock)
-        self._budget, self._sleep, self._random = budget, sleep, random
+        self._budget, self._clock, self._sleep, self._random = budget, clock, sleep, random
         self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
         self._idle: list[Connection] = []
         self.stats = RequestStats()
+        self.translate: Translate | None = None  # from ids as they are stored to those that the API knows
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that may be under way at once, as latency calls for now."""
+        return self._places.limit
 
     @property
     def server_time(self) -> datetime | None:
-        """The API's clock at its first dated answer."""
+        """The API's clock by the median of its dated answers; None while there was none."""
         return self._exchange.server_time
 
     async def __aenter__(self) -> Self:
@@ -96,6 +106,8 @@ class ApiClient:
     async def page(self, query: Query, page: int) -> Page:
         """One page of a listing, whole and with a sound envelope, or an ApiError after all tries."""
         listing = query.listing
+        if self.translate is not None:
+            query = await self.translate(query)
         what = f"Reading {query.describe()}, page {page}"
         call = Call(f"GET {listing.path}", what, "GET", self._exchange.target(listing.path, query.params(page)))
         return await self._ask(call, lambda body: Page(body, read_envelope(body, listing)))
@@ -122,7 +134,7 @@ class ApiClient:
         """The bytes of one document, rows untouched; None where the API does not know it (404)."""
         call = Call(f"GET {shown(path)}", what, "GET", self._exchange.target(path, ()))
         try:
-            return await self._ask(call, lambda body: _whole_json(body, call.name))
+            return await self._ask(call, lambda body: check_whole(body, call.name))
         except RefusedError as error:
             if error.status == 404:
                 return None
@@ -135,31 +147,50 @@ class ApiClient:
                 self._idle.pop() if self._idle else self._exchange.connection()
             )  # the one used last is the warmest
             try:
-                for tries in range(1, MAX_TRIES):
-                    try:
-                        return read(await self._send(call, connection))
-                    except TransientApiError as error:
-                        await self._back_off(call, error, tries)
-                return read(await self._send(call, connection))
-            except TransientApiError as error:
-                raise type(error)(f"{call.what} failed: {error} Tried {MAX_TRIES} times.", **error.facts) from None
+                return await self._persist(call, read, connection)
             finally:
                 self._idle.append(connection)
+
+    async def _persist(self, call: Call, read: Callable[[bytes], T], connection: Connection) -> T:
+        misshapen = 0
+        for tries in count(1):
+            try:
+                return read(await self._send(call, connection))
+            except TransientApiError as error:
+                misshapen += isinstance(error, ShapeError)
+                if tries == MAX_TRIES or misshapen == MAX_SHAPE_TRIES:
+                    raise type(error)(f"{call.what} failed: {error} Tried {tries} times.", **error.facts) from None
+                await self._back_off(call, error, tries)
+        raise AssertionError("unreachable")
 
     async def _back_off(self, call: Call, error: TransientApiError, tries: int) -> None:
         """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
         doubled = 2 ** (tries - 1)
-        wait_s = min(FIRST_BACKOFF_S * doubled, LONGEST_BACKOFF_S) * self._random()
-        told_s = error.wait_s if isinstance(error, RateLimited) else None
-        if told_s is not None:
-            wait_s = max(told_s, LEAST_429_WAIT_S * doubled)
+        drawn_s = min(FIRST_BACKOFF_S * doubled, LONGEST_BACKOFF_S) * self._random()
+        is_limited = isinstance(error, RateLimited)
+        if is_limited and error.wait_s is None:
+            wait_s = SILENT_429_WAIT_S + drawn_s
+        elif is_limited:
+            wait_s = max(error.wait_s or 0.0, LEAST_429_WAIT_S * doubled)
+        else:
+            wait_s = max(error.wait_s or 0.0, drawn_s)
+        if wait_s > LONGEST_WAIT_S and not is_limited:
+            raise self._closed(call, error, wait_s) from None
         log.warning("%s: %s Try %d of %d in %.1f s", call.what, error, tries + 1, MAX_TRIES, wait_s)
         self.stats.retries += 1
-        if told_s is not None:
+        if is_limited or error.wait_s:
             self._budget.hold(wait_s)  # all wait, not only this one; the wait itself is the budget's
             return
         self.stats.waited_s += wait_s
         await self._sleep(wait_s)
+
+    def _closed(self, call: Call, error: TransientApiError, wait_s: float) -> TransientApiError:
+        at = self._clock() + timedelta(seconds=wait_s)
+        return TransientApiError(
+            f"{call.what} failed: {error} The API asks to come back at {at:%Y-%m-%d %H:%M:%S} UTC. "
+            "What is landed is kept: start again then.",
+            **error.facts,
+        )
 
     async def _send(self, call: Call, connection: Connection) -> bytes:
         """One try, when the budget allows it. Raises TransientApiError for whatever may go better next time."""
@@ -176,8 +207,3 @@ class ApiClient:
             raise
         self._places.answered(asyncio.get_running_loop().time() - began)
         return body
-
-
-def _whole_json(body: bytes, name: str) -> bytes:
-    parse_document(body, name)
-    return body

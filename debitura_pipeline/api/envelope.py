@@ -1,23 +1,24 @@
 """What surrounds the rows of a page: the paging block and the control totals. Rows are skipped, not read.
 
-Belongs here: every spelling in which the API may wrap a page (`page` or `pageData`, any letter case, parts missing).
-Does not: rows. Called by `client.py` for each page, so it has to be fast: one pass over the bytes finds the parts.
+Belongs here: counts and sums, whatever the letter case, parts missing. Does not: rows, and cutting a page into its parts
+(`page_parts.py`). Called by `client.py` for each page, so it has to be fast.
 Source: the API's contract, PageData, ClientsSummary, CasesSummary, TransactionsSummary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 
+from debitura_pipeline.api.json_scan import OutlineError
 from debitura_pipeline.api.listings import Listing
-from debitura_pipeline.errors import ShapeError, TransientApiError
+from debitura_pipeline.api.page_parts import NULL, STRICT_ERRORS, PageParts, Raw, folded, split_page
+from debitura_pipeline.errors import ShapeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +80,29 @@ _PLACES: dict[str, tuple[_Place, ...]] = {
 # A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
 _TELLTALES = {"clients": "externalTenantId", "cases": "dateCreated", "transactions": "transactionId"}
 
-_Parts = dict[str, msgspec.Raw]
-_NULL = msgspec.Raw(b"null")
-_parts = msgspec.json.Decoder(_Parts | None)
-_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
+LARGEST = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
+
 _count = msgspec.json.Decoder(int | None)
 _sum = msgspec.json.Decoder(Decimal | None)
+_first_row = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 def read_envelope(body: bytes, listing: Listing) -> Envelope:
     """Read paging block and control totals of one page of `listing`, rows untouched. Sums are exact Decimal USD.
 
-    Raises TransientApiError where the body is not whole JSON, and ShapeError where it lacks the paging block or
-    announces rows that it does not hold: an absent list is never taken for an empty page.
+    A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
+    paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
     """
+    parts = split_page(body, listing)
     try:
-        if not body.isascii():
-            body.decode()  # the decoder steps over text without looking at it
-        return _read(body, listing)
-    except msgspec.ValidationError:
-        raise ShapeError(
-            f"A page of {listing.resource} is JSON, but not of the shape that the contract gives"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise TransientApiError(
-            f"A page of {listing.resource} is not whole JSON ({len(body)} bytes).", size=len(body)
-        ) from None
+        return _read(parts, listing)
+    except (*STRICT_ERRORS, OutlineError):
+        raise ShapeError(f"A page of {listing.resource} states counts or sums that are no numbers.") from None
 
 
-def _read(body: bytes, listing: Listing) -> Envelope:
-    rows, paging_raw, summary_raw, is_canonical = _split(body, listing)
-    paging = _folded(paging_raw)
+def _read(parts: PageParts, listing: Listing) -> Envelope:
+    rows = parts.rows
+    paging = folded(parts.paging)
     if not paging or (total := _whole(paging, "totalresults")) is None:
         raise ShapeError(f"A page of {listing.resource} has no paging block.")
     announced = _whole(paging, "responsecount")
@@ -126,83 +119,46 @@ def _read(body: bytes, listing: Listing) -> Envelope:
         current_page=_whole(paging, "currentpage") or 0,
         response_count=held if announced is None else announced,
         total_pages=_whole(paging, "totalpages") or None,
-        totals=_totals(bytes(summary_raw), listing),
-        is_canonical=is_canonical and rows is not None and _is_camel(rows, listing),
+        totals=_totals(bytes(parts.summary), listing),
+        is_canonical=parts.is_usual and rows is not None and _is_camel(rows, listing),
     )
 
 
-def _split(body: bytes, listing: Listing) -> tuple[list[msgspec.Raw] | None, msgspec.Raw, msgspec.Raw, bool]:
-    """Rows, paging block, summary, and whether the keys are spelt as the contract has them."""
-    try:
-        usual = _usual(listing.rows_key).decode(body)
-    except msgspec.ValidationError:
-        usual = None
-    paging = next((part for part in (usual.page, usual.page_data) if part != _NULL), None) if usual else None
-    if usual is not None and paging is not None and usual.rows is not None and usual.summary != _NULL:
-        return usual.rows, paging, usual.summary, True
-    parts = _folded(body)
-    rows = _rows.decode(parts.get(listing.rows_key.lower(), _NULL))
-    places = (parts.get(name, _NULL) for name in ("page", "pagedata"))
-    paging = next((part for part in places if part != _NULL), _NULL)
-    is_usual = usual is not None and usual.rows is not None and (usual.page != _NULL or usual.page_data != _NULL)
-    return rows, paging, parts.get("summary", _NULL), is_usual
-
-
-@cache
-def _usual(rows_key: str) -> msgspec.json.Decoder[Any]:
-    """Decoder of a page in the usual spelling, rows cut apart but not read."""
-    struct = msgspec.defstruct(
-        f"Page_{rows_key}",
-        [
-            ("rows", list[msgspec.Raw] | None, None),
-            ("page", msgspec.Raw, _NULL),
-            ("page_data", msgspec.Raw, _NULL),
-            ("summary", msgspec.Raw, _NULL),
-        ],
-        rename={"rows": rows_key, "page_data": "pageData"},
-    )
-    return msgspec.json.Decoder(struct)
-
-
-def _folded(raw: msgspec.Raw | bytes) -> _Parts:
-    """The members of a JSON object by their names in lower case; null is an empty object."""
-    return {name.lower(): value for name, value in (_parts.decode(raw) or {}).items()}
-
-
-def _is_camel(rows: list[msgspec.Raw], listing: Listing) -> bool:
+def _is_camel(rows: Sequence[Raw], listing: Listing) -> bool:
     """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
     try:
-        return not rows or _TELLTALES[listing.resource] in (_parts.decode(rows[0]) or {})
+        return not rows or _TELLTALES[listing.resource] in (_first_row.decode(rows[0]) or {})
     except msgspec.ValidationError:  # not an object: for the reader of rows to judge
         return False
 
 
-def _whole(parts: _Parts, name: str) -> int | None:
-    value: int | None = _count.decode(parts.get(name, _NULL))
-    if value is not None and value < 0:
-        raise ShapeError(f"The API states a negative {name}.")
+def _whole(parts: dict[str, Raw], name: str) -> int | None:
+    value: int | None = _count.decode(parts.get(name, NULL))
+    if value is not None and not 0 <= value < LARGEST:
+        raise ShapeError(f"The API states a {name} that cannot be true.")
     return value
 
 
 @lru_cache(maxsize=64)  # the pages of one window carry the same summary, byte for byte
 def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
-    blocks = {"": _folded(summary)}
+    blocks = {"": folded(summary)}
     totals = {}
     for name, count_at, usd_at in _PLACES[listing.resource]:
         total = Total(
             count=_count.decode(_at(blocks, count_at)) if count_at else None,
             usd=_sum.decode(_at(blocks, usd_at)) if usd_at else None,
         )
-        if total.usd is not None and not total.usd.is_finite():
-            raise ShapeError(f"The API's total {name} is not a number.")
+        is_sum = total.usd is None or (total.usd.is_finite() and total.usd.copy_abs() < LARGEST)
+        if not is_sum or not 0 <= (total.count or 0) < LARGEST:
+            raise ShapeError(f"The API states a total {name} that cannot be true.")
         if total != Total(None, None):
             totals[name] = total
     return MappingProxyType(totals)
 
 
-def _at(blocks: dict[str, _Parts], place: str) -> msgspec.Raw:
+def _at(blocks: dict[str, dict[str, Raw]], place: str) -> Raw:
     """The value at `place`, null where it is missing; blocks below the first level are opened once."""
     block, _, name = place.rpartition(".")
     if block not in blocks:
-        blocks[block] = _folded(blocks[""].get(block, _NULL))
-    return blocks[block].get(name, _NULL)
+        blocks[block] = folded(blocks[""].get(block, NULL))
+    return blocks[block].get(name, NULL)

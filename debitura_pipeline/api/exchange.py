@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from statistics import median_low
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -25,6 +27,7 @@ from debitura_pipeline.settings import Secret
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
 
+MOST_DATES = 501  # of the last answers; one wrong clock among several servers does not shift their median
 RETRIED = frozenset({408, 500, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -73,7 +76,7 @@ class Exchange:
         protocol, host, self._root = check_address(base_url)
         secret = scheme.prefix + api_key.reveal()
         if not (secret.isascii() and secret.isprintable() and secret.strip()):
-            raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry")
+            raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry.")
         self._url = httpx.URL(f"{protocol}://{host}")
         headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._headers = httpx.Headers(headers)
@@ -82,7 +85,15 @@ class Exchange:
         self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
         # Plain http needs no certificates, and loading them takes longer than a small sync.
         self._tls = httpx.create_ssl_context(trust_env=False) if protocol == "https" else None
-        self.server_time: datetime | None = None
+        self._ahead: deque[timedelta] = deque(maxlen=MOST_DATES)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """This machine's clock, put right by how far the answers' `Date` was ahead of it, taken as the median."""
+        try:
+            return self._clock() + median_low(self._ahead) if self._ahead else None
+        except OverflowError:
+            return None
 
     def connection(self) -> Connection:
         """A connection that is opened when it is first used."""
@@ -116,18 +127,19 @@ class Exchange:
         request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
         response = await connection.handle_async_request(request)
         status, found = response.status_code, response.headers
-        if self.server_time is None:
-            self.server_time = read_date(found.get("Date"))
+        if (at := read_date(found.get("Date"))) is not None:
+            self._ahead.append(at - self._clock())
         if not 200 <= status < 300:
             raise self._verdict(call, status, _body_of_error(response, call), found)
         return _body(response, call)
 
     def _verdict(self, call: Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
+        clocks = [at for at in (read_date(headers.get("Date")), self._clock()) if at is not None]
         if status == 429:
-            now = read_date(headers.get("Date")) or self._clock()
-            return RateLimited(f"HTTP 429 on {call.name}.", wait_asked(body, headers.get("Retry-After"), now))
+            return RateLimited(f"HTTP 429 on {call.name}.", wait_asked(body, headers.get("Retry-After"), clocks))
         if status in RETRIED or status >= 500:
-            return TransientApiError(f"HTTP {status} on {call.name}.", status=status)
+            wait_s = wait_asked(b"", headers.get("Retry-After"), clocks)
+            return TransientApiError(f"HTTP {status} on {call.name}.", wait_s, status=status)
         codes, fields = read_refusal(body)
         told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
         reason = f" ({'; '.join(told)})" if told else ""

@@ -5,16 +5,19 @@ Belongs here: what needs no HTTP library. Does not: statuses and retries. Called
 
 from __future__ import annotations
 
+import codecs
 import json
 import zlib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
+from debitura_pipeline.api.json_scan import OutlineError, check_one_value
 from debitura_pipeline.errors import ApiError, ShapeError, TransientApiError
 from debitura_pipeline.settings import LOOPBACK
 
 MAX_BODY_BYTES = 32 * 1024 * 1024  # a page of 100 rows is about 90 kB; more than this is no page
+MAX_INT_DIGITS = 100  # more are no count of anything, and Python refuses to print thousands of them
 _GZIP = 16 + zlib.MAX_WBITS
 # The words of the API's own paths. Any other segment is an id, which a partner may have made from an e-mail address.
 _WORDS = frozenset(
@@ -26,25 +29,25 @@ def check_address(base_url: str) -> tuple[str, str, str]:
     """Scheme, host with port, and path of an API's address. Outside this machine it must be https."""
     parts = urlsplit(base_url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise ApiError("The API is spoken to over https only, except on this machine")
+        raise ApiError("The API is spoken to over https only, except on this machine.")
     if parts.username is not None or parts.query:
-        raise ApiError("The API's address holds more than a host and a path")
+        raise ApiError("The API's address holds more than a host and a path.")
     return parts.scheme, parts.netloc, parts.path.rstrip("/")
 
 
 def unpack(body: bytes, encoding: str | None, name: str) -> bytes:
-    """The body of an answer, at most 32 MiB of it.
+    """The body of an answer without its packing and byte order mark, at most 32 MiB of it.
 
     Raises ApiError for a larger one, which would be no better next time, and TransientApiError for a broken packing.
     """
-    if encoding is None or encoding.lower() == "identity":
-        return body
-    if encoding.lower() != "gzip":
+    packing = (encoding or "").strip().lower()
+    if packing in ("gzip", "x-gzip"):
+        body = _unpacked(body, name)
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large(name)
+    elif packing not in ("", "identity"):
         raise TransientApiError(f"{name} came in a packing that was not asked for.")
-    body = _unpacked(body, name)
-    if len(body) > MAX_BODY_BYTES:
-        raise too_large(name)
-    return body
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def too_large(name: str) -> ApiError:
@@ -52,27 +55,58 @@ def too_large(name: str) -> ApiError:
 
 
 def _unpacked(packed: bytes, name: str) -> bytes:
-    """Never more than one byte over the limit, however much a small body would swell to."""
-    unpacker = zlib.decompressobj(_GZIP)
-    try:
-        body = unpacker.decompress(packed, MAX_BODY_BYTES + 1)
-    except zlib.error:
-        raise TransientApiError(f"{name}: the body is packed wrongly.") from None
-    if not unpacker.eof and len(body) <= MAX_BODY_BYTES:
-        raise TransientApiError(f"{name}: the body was cut off.")
-    return body
+    """All members of a gzip body; never more than one byte over the limit, however much a small one would swell to."""
+    parts, room = [], MAX_BODY_BYTES + 1
+    while packed and room > 0:
+        unpacker = zlib.decompressobj(_GZIP)
+        try:
+            parts.append(unpacker.decompress(packed, room))
+        except zlib.error:
+            raise TransientApiError(f"{name}: the body is packed wrongly.") from None
+        room -= len(parts[-1])
+        if not unpacker.eof and room > 0:
+            raise TransientApiError(f"{name}: the body was cut off.")
+        packed = unpacker.unused_data.lstrip(b"\0")  # a member may be padded
+    return b"".join(parts)
 
 
 def parse_document(body: bytes, name: str) -> Any:
-    """JSON as Python values, numbers with a fraction or an exponent as Decimal; None where there is no body."""
-    if not body:
-        return None
+    """JSON as Python values, numbers with a fraction or an exponent as Decimal; None where there is no body.
+
+    Bytes that are no UTF-8 come as lone surrogates, `NaN` as a Decimal, a whole number of thousands of digits too.
+    """
     try:
-        return json.loads(body, parse_float=Decimal)
+        return parse_loosely(body) if body else None
     except ValueError:
         raise TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).") from None
     except RecursionError:
         raise ShapeError(f"{name} brought JSON nested beyond reason.") from None
+
+
+def parse_loosely(body: bytes) -> Any:
+    """JSON as Python values, whatever they are. Raises ValueError, or RecursionError where it nests too deep."""
+    text = body.decode("utf-8", "surrogateescape")
+    return json.loads(text, parse_float=_decimal, parse_int=_whole, parse_constant=Decimal, strict=False)
+
+
+def _whole(text: str) -> int | Decimal:
+    return int(text) if len(text) <= MAX_INT_DIGITS else Decimal(text)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all reason
+        return Decimal("Infinity")
+
+
+def check_whole(body: bytes, name: str) -> bytes:
+    """The body, which is one JSON value by its outline; what stands in it is looked at later. Raises TransientApiError."""
+    try:
+        check_one_value(body)
+    except OutlineError:
+        raise TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).") from None
+    return body
 
 
 def shown(path: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import LISTINGS, PAGE_SIZE, Query
-from debitura_pipeline.extract.control import CENT, ZERO, Rows
+from debitura_pipeline.extract.control import ZERO, Rows
 from debitura_pipeline.extract.stages import STAGES, stage_sql
 from debitura_pipeline.extract.windows import Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
@@ -71,7 +71,7 @@ class ByClient:
             own_count, own_usd = ours.get(creditor, (0, ZERO))
             if count != own_count:
                 found.append(_total(resource, creditor, place, "count", Decimal(count), Decimal(own_count)))
-            if resource == "transactions" and place.bucket != FLOATING_STAGE and abs(usd - own_usd) >= CENT:
+            if resource == "transactions" and place.bucket != FLOATING_STAGE and usd != own_usd:
                 found.append(_total(resource, creditor, place, "usd", usd, own_usd))
         return found
 

@@ -1,7 +1,6 @@
-"""What a verified window rests on: the API's totals, the rows read, the file landed. Also a line of the journal.
+"""What a verified window rests on: the stretches that its answers showed whole, the API's totals, the rows, the landed file.
 
-Belongs here: the record and its two forms, object and journal line. Does not: getting it (`read.py`). Used by the reader,
-the proof and the merge.
+The record in its two forms: object and line of the journal.
 """
 
 from __future__ import annotations
@@ -54,8 +53,34 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rows from `start` up to `end` (aware UTC, None: without bound), all shown by one answer of `rows` rows.
+
+    `method`: `answer`; `union`, where one instant holds more rows than a page and several readings were put together;
+    `pages`, where the list was read by page numbers until two readings in a row were the same.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    rows: int
+    method: str = "answer"
+
+    def as_json(self) -> list[Any]:
+        return [self.start, self.end, self.rows, self.method]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Stretch:
+        start, end, rows, method = data
+        return cls(_instant(start), _instant(end), rows, method)
+
+
+@dataclass(frozen=True)
 class VerifiedWindow:
-    """A slice whose pages agreed and whose distinct keys were as many as the API counts. `file` is None if it is empty."""
+    """A slice, every stretch of which one answer showed whole. `file` is None if it is empty.
+
+    `totals`: the API's at the first answer. `attempts`: how often the window was read. `has_moved`: its answers' totals do
+    not fit together, so that rows came or went while it was read.
+    """
 
     slice: Slice
     seq: int
@@ -67,6 +92,8 @@ class VerifiedWindow:
     sha256: str | None
     bad: tuple[BadRow, ...] = ()
     drift: tuple[Drift, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    has_moved: bool = False
 
     @property
     def window(self) -> Window:
@@ -87,6 +114,8 @@ class VerifiedWindow:
             "sha256": self.sha256,
             "bad": [vars(row) for row in self.bad],
             "drift": [vars(item) for item in self.drift],
+            "stretches": [stretch.as_json() for stretch in self.stretches],
+            "has_moved": self.has_moved,
         }
 
     @classmethod
@@ -105,6 +134,8 @@ class VerifiedWindow:
             line["sha256"],
             tuple(BadRow(**row) for row in line["bad"]),
             tuple(Drift(**item) for item in line["drift"]),
+            tuple(Stretch.from_json(data) for data in line.get("stretches", ())),
+            line.get("has_moved", False),
         )
 
 

@@ -47,6 +47,7 @@ class Ledger:
         for at, bucket, rows, usd in counted:
             by_bucket.setdefault(bucket, []).append((_hour(at), rows, int(usd * SCALE)))
         self._buckets = {bucket: _running(entries) for bucket, entries in by_bucket.items()}
+        self.undated: dict[str, Figure] = {}  # rows without a date: in no window but that of all rows
 
     @classmethod
     def of_columns(cls, counted: pa.Table) -> Ledger:
@@ -63,13 +64,14 @@ class Ledger:
 
     def of(self, window: Window) -> Mapping[str, Figure]:
         """Rows and USD per bucket within `window`, its end not included; buckets without rows are left out."""
+        undated = self.undated if window.start is None and window.end is None else {}
         start = _hour(window.start) if window.start is not None else None
         end = _hour(window.end) if window.end is not None else None
-        found = {}
+        found = dict(undated)
         for bucket, running in self._buckets.items():
             before = running.until(start) if start is not None else NOTHING
-            until = running.until(end)
-            figure = (until[0] - before[0], until[1] - before[1])
+            until, more = running.until(end), undated.get(bucket, NOTHING)
+            figure = (until[0] - before[0] + more[0], until[1] - before[1] + more[1])
             if figure[0]:
                 found[bucket] = figure
         return found

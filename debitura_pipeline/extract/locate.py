@@ -15,12 +15,13 @@ from decimal import Decimal
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.envelope import Total
 from debitura_pipeline.api.listings import LISTINGS, Query
+from debitura_pipeline.extract.answer import earliest_in
 from debitura_pipeline.extract.by_client import STATE_SQL, STATES, ByClient, Place, filter_of, query_of
+from debitura_pipeline.extract.comparison import STEP
 from debitura_pipeline.extract.control import Rows
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.ledger import Ledger
-from debitura_pipeline.extract.narrow import differences, follows_dates, halves, less
-from debitura_pipeline.extract.read import earliest_in
+from debitura_pipeline.extract.narrow import differences, follows_dates, halves, less, step_of
 from debitura_pipeline.extract.stages import stage_sql
 from debitura_pipeline.extract.windows import Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
@@ -53,13 +54,14 @@ class Locator:
     async def _transactions(self) -> tuple[str, list[Place]]:
         date, ledger, stated = await self._dated("transactions", ("occurred_at", "paid_at"), stage_sql(self.mode))
         everything = await self._ask("transactions", EVERYTHING)
+        step = step_of((*stated.values(), everything))
         if not all(follows_dates(totals, everything) for totals in stated.values()):
-            return date, [Place(EVERYTHING, d.bucket) for d in differences(everything, ledger.of(EVERYTHING))]
+            return date, [Place(EVERYTHING, d.bucket) for d in differences(everything, ledger.of(EVERYTHING), step)]
 
         def ask(window: Window) -> Awaitable[Totals]:
             return self._ask("transactions", window)
 
-        walks = [self._walk(ask, ledger, window, totals) for window, totals in stated.items()]
+        walks = [self._walk(ask, ledger, window, totals, step) for window, totals in stated.items()]
         return date, [place for walk in await asyncio.gather(*walks) for place in walk]
 
     async def _cases(self) -> tuple[str, list[Place]]:
@@ -77,7 +79,7 @@ class Locator:
             if (await ask(EVERYTHING)).count == ledger.rows(EVERYTHING):
                 continue
             for window in windows:
-                found = await self._walk(ask, ledger, window, await ask(window))
+                found = await self._walk(ask, ledger, window, await ask(window), STEP)
                 places += [Place(place.window, bucket) for place in found]
         return "created_at", places
 
@@ -108,7 +110,7 @@ class Locator:
     async def _months(self, resource: str, ledger: Ledger) -> Sequence[Window]:
         """From the first row on, ours or the API's: its lists begin with their oldest row."""
         first = await self.client.page(Query(LISTINGS[resource]), 1)
-        known = [at for at in (ledger.earliest(), earliest_in(first.body, LISTINGS[resource])) if at is not None]
+        known = [at for at in (ledger.earliest(), earliest_in(first, LISTINGS[resource])) if at is not None]
         upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our rows are counted by whole hours
         return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 
@@ -116,17 +118,23 @@ class Locator:
         return Totals.of((await self.client.page(query_of(resource, window, filters), 1)).envelope)
 
     async def _walk(
-        self, ask: Callable[[Window], Awaitable[Totals]], ledger: Ledger, window: Window, stated: Totals
+        self,
+        ask: Callable[[Window], Awaitable[Totals]],
+        ledger: Ledger,
+        window: Window,
+        stated: Totals,
+        step: Decimal,
+        roundings: int = 1,
     ) -> list[Place]:
         """The smallest windows in which a bucket differs: an hour, or where only the sum of small differences shows, more."""
-        buckets = {found.bucket for found in differences(stated, ledger.of(window))}
+        buckets = {found.bucket for found in differences(stated, ledger.of(window), step, roundings)}
         parts = halves(window)
         if not buckets or parts is None or self.requests_left <= 0:
             return [Place(window, bucket) for bucket in sorted(buckets)]
         self.requests_left -= 1
         first = await ask(parts[0])
-        found = await self._walk(ask, ledger, parts[0], first)
-        found += await self._walk(ask, ledger, parts[1], less(stated, first))
+        found = await self._walk(ask, ledger, parts[0], first, step)
+        found += await self._walk(ask, ledger, parts[1], less(stated, first), step, roundings + 1)
         named = {place.bucket for place in found}
         return found + [Place(window, bucket) for bucket in sorted(buckets - named)]
 

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from debitura_pipeline.api.envelope import Total
-from debitura_pipeline.extract.evidence import FLOATING, Totals
+from debitura_pipeline.extract.comparison import bucket_differs, stated_step
+from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.ledger import NOTHING, SCALE, Figure
 from debitura_pipeline.extract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.extract.windows import Window
@@ -21,8 +23,6 @@ PAGE_ROWS = 100
 LEAF_ROWS = 150  # a bucket this small is read rather than halved: halving on costs a request, reading it one or two
 READ_PER_CHANGE = 1.5  # pages read at the end of one narrowing, on average
 HOUR = timedelta(hours=1)
-CENT = SCALE // 100
-MOST_EXACT = 0.25
 CLOSED = "closed"  # the bucket of cases that are audited by count
 BUCKETS = {*STAGES, UNCLASSIFIED, CLOSED}
 
@@ -47,38 +47,23 @@ class Difference:
         return changes * (halvings + READ_PER_CHANGE)
 
 
-def differences(stated: Totals, ours: Mapping[str, Figure], least: int = CENT) -> list[Difference]:
-    """Buckets whose counts differ, or settled sums by `least` (in units of the ledger) or more.
-
-    A bucket that the API did not state is not judged.
+def differences(stated: Totals, ours: Mapping[str, Figure], step: Decimal, roundings: int = 1) -> list[Difference]:
+    """Buckets whose counts differ, or whose settled sums do; `step` is the last digit that the API states, `roundings`
+    of how many answers `stated` was computed. A bucket that the API did not state is not judged.
     """
     found = []
     for bucket, total in with_unclassified(stated).summary.items():
         if total.count is None or bucket not in BUCKETS:
             continue
         rows, usd = ours.get(bucket, NOTHING)
-        same_sum = bucket in FLOATING or total.usd is None or abs(total.usd * SCALE - usd) < least
-        if total.count != rows or not same_sum:
+        if bucket_differs(bucket, total, rows, Decimal(usd) / SCALE, step, roundings):
             found.append(Difference(bucket, total.count, total.count - rows))
     return found
 
 
-def finest(pairs: Iterable[tuple[Totals, Mapping[str, Figure]]]) -> int:
-    """The least difference between sums that means a change, in units of the ledger.
-
-    A cent, since the API may round what it adds up. Where its sums equal ours to the last digit in a good part of the
-    buckets that have as many rows, it does not: then whatever differs was changed, be it by less than a cent.
-    """
-    alike = exact = 0
-    for stated, ours in pairs:
-        for bucket, total in stated.summary.items():
-            rows, usd = ours.get(bucket, NOTHING)
-            if bucket not in STAGES or bucket in FLOATING or total.usd is None:
-                continue
-            if rows and total.count == rows and usd % CENT:  # whole cents look the same when rounded
-                alike += 1
-                exact += total.usd * SCALE == usd
-    return 1 if exact >= MOST_EXACT * alike and exact else CENT
+def step_of(answers: Iterable[Totals]) -> Decimal:
+    """The last digit of the fees that the API adds up, told by all sums of all these answers."""
+    return stated_step(total.usd for stated in answers for name, total in stated.summary.items() if name in STAGES)
 
 
 def with_unclassified(stated: Totals) -> Totals:

@@ -7,6 +7,7 @@ Does not: which buckets there are and how they are asked for (`night_cases.py`, 
 from __future__ import annotations
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,9 @@ class Night(ABC):
     gone: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     since: int = 0  # the first window of the reading done last
+    most_windows: int = (
+        sys.maxsize
+    )  # whose totals are asked for: each is a request, and coarser ones take more halvings
 
     @abstractmethod
     async def first_look(self) -> None:
@@ -72,6 +76,10 @@ class Night(ABC):
     @abstractmethod
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
         """Our state has what the API states of everything."""
+
+    @abstractmethod
+    async def estimate(self, full: int) -> Forecast:
+        """What the night will cost, for at most 2 % of the `full` requests that reading everything takes."""
 
     @abstractmethod
     async def forecast(self) -> Forecast:
@@ -163,12 +171,15 @@ class Night(ABC):
         return list(await asyncio.gather(*(self.ask(window, filters) for window in windows)))
 
     def months(self) -> list[Window]:
-        """Windows that cover the listing: before the first month, each month, what is left, and from this hour on.
-
-        All begin and end with an hour, as our own counts do.
-        """
+        """Windows that cover the listing: before the first month, each month or a longer unit, what is left, and from this
+        hour on. All begin and end with an hour, as our own counts do."""
         upper = floor(self.reader.upper, HOUR)
-        return list(EVERYTHING.months(self.overlay.earliest() or upper, upper)) or [EVERYTHING]
+        earliest = self.overlay.earliest() or upper
+        cut, parts = EVERYTHING.months(earliest, upper), self.most_windows
+        while len(cut) > self.most_windows and parts > 1:
+            parts //= 2
+            cut = EVERYTHING.split(earliest, upper, parts)
+        return list(cut) if 0 < len(cut) <= self.most_windows else [EVERYTHING]
 
 
 def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.envelope import Total
+from debitura_pipeline.extract.comparison import STEP
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.hunt import Hunt, expected_cost
 from debitura_pipeline.extract.ledger import Ledger
@@ -55,7 +56,7 @@ class CasesNight(Night):
         ask = self._ask_closed if number == 1 else self._ask_any
         windows = self.months()
         stated = await asyncio.gather(*(ask(window) for window in windows))
-        hunt = Hunt(ask, self.overlay.ledger(None if number == 1 else CLOSED))
+        hunt = Hunt(ask, self.overlay.ledger(None if number == 1 else CLOSED), STEP)
         walks = [hunt.down(window, totals) for window, totals in zip(windows, stated, strict=True)]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
         filters = CLOSED_FILTER if number == 1 else ()
@@ -70,8 +71,13 @@ class CasesNight(Night):
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
         return closing.count == self.overlay.count()
 
+    async def estimate(self, full: int) -> Forecast:
+        return await self._foresee([EVERYTHING])
+
     async def forecast(self) -> Forecast:
-        windows = self.months()
+        return await self._foresee(self.months())
+
+    async def _foresee(self, windows: Sequence[Window]) -> Forecast:
         ledger = self.overlay.ledger()
         stated = await asyncio.gather(*(self._ask_closed(window) for window in windows))
         swept = await self.ask(EVERYTHING, OPEN_FILTER)
@@ -80,11 +86,11 @@ class CasesNight(Night):
         closed_now = sum(totals.count for totals in stated) - ledger.of(EVERYTHING).get(CLOSED, (0, 0))[0]
         # More closed ones than ours closed since, and are read one by one; only fewer have to be hunted for.
         fewer = [(w, t) for w, t in zip(windows, stated, strict=True) if t.count < ledger.of(w).get(CLOSED, (0, 0))[0]]
-        walks = sum(expected_cost(window, totals, ledger) for window, totals in fewer)
+        walks = sum(expected_cost(window, totals, ledger, STEP) for window, totals in fewer)
         return Forecast(
             (
-                ("totals of windows", float(len(windows) + 1)),
-                ("open cases", swept.count / 100 + len(windows) / 2),
+                ("totals of windows", float(len(self.months()) + 1)),
+                ("open cases", swept.count / 99 + len(self.months()) / 2),
                 ("new cases", float(pages_of(new.count))),
                 ("cases closed since", float(max(0, min(closed_now, was_open)))),
                 ("windows that differ", walks),

@@ -7,14 +7,16 @@ the walk down (`hunt.py`). Used by `sync/`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from debitura_pipeline.api.envelope import Total
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.hunt import Hunt, Quarry, expected_cost
 from debitura_pipeline.extract.ledger import Ledger
-from debitura_pipeline.extract.narrow import BUCKETS, CENT, differences, finest, follows_dates
+from debitura_pipeline.extract.narrow import BUCKETS, differences, follows_dates, step_of
 from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
 from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.turn import joined, pages_of
@@ -47,7 +49,8 @@ class TransactionsNight(Night):
 
     async def first_look(self) -> None:
         """The windows' totals, and the estimates among the settled: neither counts nor sums show these come or go."""
-        await self._ask_months()
+        if not self.stated:
+            await self._ask_months()
         await self.take([Slice(EVERYTHING, filters) for filters in DOUBTFUL])
         await self.settle_by_hours(self.overlay.missing(EVERYTHING, None, doubtful=True))
         if self._is_deaf_to_dates():
@@ -58,16 +61,16 @@ class TransactionsNight(Night):
         if number > 1:
             await self._ask_months()
         ledger = self.overlay.ledger()
-        hunt = Hunt(self.ask, ledger, self._least(ledger))
+        hunt = Hunt(self.ask, ledger, self._step())
         buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
         if self._is_deaf_to_dates():
-            hunt = Hunt(self._ask_paid, ledger)
+            hunt = Hunt(self._ask_paid, ledger, self._step())
             stated = dict(zip(self.stated, await asyncio.gather(*map(self._ask_paid, self.stated)), strict=True))
             walks = [hunt.down(window, totals, {PAID}) for window, totals in stated.items()]
         else:
             walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
         quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
-        self.is_still = not quarry if self._is_deaf_to_dates() else self._holds_to_the_cent(ledger, buckets)
+        self.is_still = not quarry if self._is_deaf_to_dates() else self._holds(ledger, buckets)
         if number == 1 and not self._is_deaf_to_dates():
             quarry += self._estimates(hunt.ledger)
         if number > 1 and self._is_deaf_to_dates():
@@ -80,18 +83,32 @@ class TransactionsNight(Night):
 
         Without totals by date nothing finds a paid row whose fee was edited, but its turn: counts alone decide then.
         """
-        # Where no window differs, what less than a cent in each adds up to is nothing that another round would find.
-        least = CENT * (len(self.stated) if self.is_still else 1)
-        found = differences(closing, ledger.of(EVERYTHING), least)
+        # Where no window differs, what the rounding of each window's sum hides is nothing that another round would find;
+        # the control totals say so then.
+        roundings = len(self.stated) + 1 if self.is_still else 1
+        found = differences(closing, ledger.of(EVERYTHING), self._step(closing), roundings)
         if self._is_deaf_to_dates():
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
         return closing.count == self.overlay.count() and not found
 
+    async def estimate(self, full: int) -> Forecast:
+        months = len(self.months())
+        self.most_windows = max(1, full // 100)
+        try:
+            found = await self.forecast()
+        finally:
+            self.most_windows = sys.maxsize
+        if len(self.stated) == months:
+            return found
+        self.stated = {}  # fewer windows than months do for a forecast, and hide too much from the night itself
+        return Forecast((*found.parts, ("totals of months", float(months))))
+
     async def forecast(self) -> Forecast:
-        await self._ask_months()
+        if not self.stated:
+            await self._ask_months()
         ledger = self.overlay.ledger()
         walks = sum(
-            expected_cost(window, totals, ledger, self._least(ledger))
+            expected_cost(window, totals, ledger, self._step())
             for window, totals in self.stated.items()
             if not self._is_deaf_to_dates()
         )
@@ -109,12 +126,12 @@ class TransactionsNight(Night):
         self.stated = dict(zip(windows, await self.ask_all(windows), strict=True))
         self.everything = await self.reader.totals(Slice(EVERYTHING))
 
-    def _holds_to_the_cent(self, ledger: Ledger, buckets: set[str]) -> bool:
-        found = (differences(totals, ledger.of(window)) for window, totals in self.stated.items())
+    def _holds(self, ledger: Ledger, buckets: set[str]) -> bool:
+        found = (differences(totals, ledger.of(window), self._step()) for window, totals in self.stated.items())
         return not any(difference.bucket in buckets for of_window in found for difference in of_window)
 
-    def _least(self, ledger: Ledger) -> int:
-        return finest((totals, ledger.of(window)) for window, totals in self.stated.items())
+    def _step(self, *more: Totals) -> Decimal:
+        return step_of((*self.stated.values(), self.everything, *more))
 
     def _is_deaf_to_dates(self) -> bool:
         return not all(follows_dates(totals, self.everything) for totals in self.stated.values())
@@ -130,7 +147,7 @@ class TransactionsNight(Night):
 
     async def _sweep_again(self, ledger: Ledger) -> list[Quarry]:
         """Stages whose totals moved on after they were swept."""
-        moved = [d for d in differences(self.everything, ledger.of(EVERYTHING)) if d.bucket != PAID]
+        moved = [d for d in differences(self.everything, ledger.of(EVERYTHING), self._step()) if d.bucket != PAID]
         if any(difference.bucket not in STAGES for difference in moved):
             await self.take([Slice(EVERYTHING, DOUBTFUL[1])])
         return [Quarry(EVERYTHING, d.bucket, d.stated_rows) for d in moved if d.bucket in STAGES]

@@ -26,8 +26,9 @@ MEMORY_LIMIT = "256MB"
 CASE_BUCKET = "CASE WHEN lower(lifecycle) = 'closed' OR lower(lifecycle) LIKE 'merged%' THEN 'closed' ELSE 'open' END"
 
 
-def snapshot_sql(resource: str, mode: str | None, dates: Sequence[str]) -> str:
-    """Query over `raw` for the file of rows before: key, each date column, bucket, fee in USD, last verified."""
+def snapshot_sql(resource: str, mode: str | None, dates: Sequence[str], tenant: str | None = None) -> str:
+    """Query over `raw` for the file of rows before: key, each date column, bucket, fee in USD, last verified; of one tenant
+    where it is named."""
     key = TABLES[resource].key
     bucket, usd = _measures(resource, mode)
     columns = ", ".join(f'"{date}"' for date in dates)
@@ -35,6 +36,7 @@ def snapshot_sql(resource: str, mode: str | None, dates: Sequence[str]) -> str:
         f'SELECT "{key}" AS key, {columns}, {bucket} AS bucket, {usd} AS usd, {_doubtful(resource, mode)} AS is_doubtful, '
         "creditor_id, _verified_at "
         f"FROM raw.{resource} WHERE _deleted_at IS NULL"
+        + (f" AND external_tenant_id = {_text(tenant)}" if tenant else "")
     )
 
 
@@ -105,17 +107,19 @@ class Overlay:
             self._connection.executemany("INSERT INTO gone VALUES (?)", [[key] for key in keys])
 
     def ledger(self, as_bucket: str | None = None) -> Ledger:
-        """Counts and sums of the state as it now stands; all rows in one bucket where `as_bucket` names it.
-
-        Rows without a date count in no window.
-        """
+        """Counts and sums of the state as it now stands; all rows in one bucket where `as_bucket` names it."""
         bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
+        figures = f"count(*) AS counted, CAST(coalesce(sum(usd), 0) * {SCALE} AS BIGINT) AS usd"
         counted = self._run(
-            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, count(*) AS counted, "
-            f"CAST(coalesce(sum(usd), 0) * {SCALE} AS BIGINT) AS usd FROM ({self._now()}) "
-            "WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
+            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, {figures} "
+            f"FROM ({self._now()}) WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
         )
-        return Ledger.of_columns(counted.to_arrow_table())
+        ledger = Ledger.of_columns(counted.to_arrow_table())
+        undated = self._run(
+            f"SELECT {bucket} AS bucket, {figures} FROM ({self._now()}) WHERE dated IS NULL GROUP BY 1"
+        ).fetchall()
+        ledger.undated = {name: (rows, usd) for name, rows, usd in undated}
+        return ledger
 
     def count(self) -> int:
         """Rows of the state as it now stands, those without a date included."""
@@ -184,7 +188,12 @@ class Overlay:
 def _measures(resource: str, mode: str | None) -> tuple[str, str]:
     if resource == "transactions":
         return stage_sql(mode), "referral_fee_usd"
-    return CASE_BUCKET, "CAST(0 AS DECIMAL(18,4))"
+    return CASE_BUCKET if resource == "cases" else "'all'", "CAST(0 AS DECIMAL(18,4))"
+
+
+def _text(value: str) -> str:
+    """A text as an SQL literal: what is exported takes no parameters."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _doubtful(resource: str, mode: str | None) -> str:

@@ -1,123 +1,224 @@
-"""Proves a listing as a whole: the windows' distinct keys are what the API counts when nothing is filtered.
+"""Proves the reading of a whole listing: known rows that it did not show are settled, and the API's totals asked once more.
 
-Belongs here: the closing question, finding the windows that moved since they were read, reading these again. Does not:
-reading one window (`read.py`). Used by `sync.py` after all windows are landed.
+Keyset reading shows every row that keeps its date. A row whose date is edited meanwhile can slip from a stretch not yet
+read into one that was, so windows whose rows moved, or whose totals are no longer what was landed, are read again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-
-import duckdb
+from typing import ParamSpec, TypeVar
 
 from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract.answer import EPOCH, Answer
+from debitura_pipeline.extract.comparison import bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
-from debitura_pipeline.extract.read import Reader
-from debitura_pipeline.extract.stages import stage_totals_sql
+from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
+from debitura_pipeline.extract.read import PAGE_ROWS, CeilingError, Reader
+from debitura_pipeline.extract.settle import Settlement, Tenants
+from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.windows import Slice
-from debitura_pipeline.landing.contract import TABLES
 
-ROWS_A_PASS = 500_000  # counted at once: some 100 MB
-MAX_ROUNDS = 3  # closing questions; each round reads again only what moved since the one before
+MAX_ROUNDS = 5  # each reads again only what moved since the round before
+SMALL_PAGES = 60  # a reading this short is repeated as a whole: asking window by window where it moved costs as much
+TICK = timedelta(microseconds=1)
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The windows that make up the reading, and the API's totals at its close."""
+    """The windows that make up the reading, the API's totals at its close, keys that are gone, and what is not proven.
+
+    `is_settled`: of every known row that was not shown it is known whether it is gone.
+    """
 
     windows: tuple[VerifiedWindow, ...]
     totals: Totals
+    gone: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+    is_settled: bool = True
 
 
-async def prove(reader: Reader, whole: Slice, windows: Sequence[VerifiedWindow], mode: str | None) -> Proof:
-    """Show that `windows` hold what the API counts of `whole`, a slice without dates, reading again what moved meanwhile.
+@dataclass
+class Prover:
+    """`whole`: a slice without dates. `before`: the warehouse's live rows in a file, None on a first load. `mode`: the
+    partner's invoicing trigger. `tenants`: tenant id by creditor."""
 
-    Raises UnprovenError when counts still differ after the last resort, one reading without any date.
-    """
-    current = {verified.slice: verified for verified in windows}
-    if whole in current:  # read as one window: its own pages are the closing question
-        return Proof((current[whole],), current[whole].totals)
-    for _ in range(MAX_ROUNDS):
-        closing = await reader.totals(whole)
-        holds, is_counted = _compare(reader, list(current.values()), closing, mode)
-        if holds:
-            return Proof(tuple(current.values()), closing)
-        moved = await _moved(reader, list(current.values()))
-        if not moved:
-            if is_counted:  # every row is there; the sums' difference is the control totals' to judge
-                return Proof(tuple(current.values()), closing)
-            break
-        for slice_ in moved:
-            del current[slice_]
-        current |= {verified.slice: verified for verified in await reader.read(moved, again=True)}
-    return await _whole(reader, whole)
+    reader: Reader
+    whole: Slice
+    mode: str | None
+    before: Path | None = None
+    tenants: Tenants = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    missed: list[VerifiedWindow] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+    superseded: list[VerifiedWindow] = field(default_factory=list)
+    current: list[VerifiedWindow] = field(default_factory=list)
 
+    async def prove(self, windows: Sequence[VerifiedWindow]) -> Proof:
+        """Show that `windows` hold what the API has of `whole`, reading again what moved meanwhile.
 
-async def _whole(reader: Reader, whole: Slice) -> Proof:
-    """The last resort: one reading without dates, for an API whose date filter hides rows."""
-    seen = await reader.read_whole(whole)
-    if seen is None:
-        raise UnprovenError(
-            f"{reader.listing.resource}: the windows' rows are not as many as the API counts in all, and the list would "
-            "not hold still for one reading. Nothing of this sync reached the warehouse; run it again later.",
-            resource=reader.listing.resource,
+        Raises UnprovenError or the ApiError that ended the reading.
+        """
+        self.current = list(windows)
+        try:
+            return await self._prove()
+        except CeilingError as error:
+            if not self.superseded:
+                raise
+            self.gone, self.missed = set(), []
+            self.open = {row.key for row in await self._unseen()}
+            totals = self.reader.opening[self.whole]
+            return self._proof(totals, (str(error),))
+
+    async def _prove(self) -> Proof:
+        faults: list[str] = []
+        for number in range(MAX_ROUNDS):
+            self.gone, self.missed, self.open = set(), [], set()
+            totals, fault = await self._closing(is_first=number == 0)
+            if fault is None and not await self._settle():
+                return self._proof(totals, ())
+            fault = fault or "rows are there that no window shows"
+            if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
+                self.current, self.missed = [paged], []
+                return self._proof(paged.totals, ())
+            faults.append(fault)
+            again = await self._outdated()
+            if not again:
+                await self._settle()
+                return self._proof(totals, (fault,))
+            self.reader.opening[self.whole] = totals
+            await self._read_again(again)
+        await self._settle()
+        totals, fault = await self._closing()
+        return self._proof(
+            totals, (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
         )
-    return Proof((seen,), seen.totals)
+
+    async def _closing(self, *, is_first: bool = False) -> tuple[Totals, str | None]:
+        """The API's totals now, and what of them does not fit; of a list read in one answer those of that answer."""
+        if is_first and self._is_one_answer():
+            return self.current[0].totals, None
+        closing = await self.reader.closing(self.whole)
+        return closing.totals, await self._fault(closing)
+
+    async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
+        """For a list that stands still and whose rows by date are not all its rows, as those without a date are not."""
+        if fault is None or self.reader.listing.resource not in fault or "counts" not in fault:
+            return None
+        try:
+            return await self.reader.read_by_pages(self.whole, f"{fault}.")
+        except UnprovenError:
+            return None
+
+    def _proof(self, totals: Totals, unproven: tuple[str, ...]) -> Proof:
+        if self.open:
+            unproven = (
+                *unproven,
+                f"of {len(self.open)} rows that were not shown it is not known whether they are gone",
+            )
+        return Proof((*self.current, *self.missed), totals, tuple(sorted(self.gone)), unproven, not self.open)
+
+    def _is_one_answer(self) -> bool:
+        """Read in one answer, that was whole at one moment."""
+        stretches = [stretch for window in self.current for stretch in window.stretches]
+        return len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
+
+    async def _settle(self) -> bool:
+        """Whether known rows that the reading did not show are there after all."""
+        unseen = await self._unseen()
+        if not unseen:
+            return False
+        held = await _in_thread(self.reader.landed_rows(self.current).per_creditor)
+        settled = await Settlement(self.reader, self.tenants, held).settle(unseen)
+        self.gone, self.missed, self.open = settled.gone, settled.listed, settled.open
+        return bool(settled.listed or settled.open)
+
+    async def _unseen(self) -> list[Unseen]:
+        """Rows that the warehouse has, or that an earlier reading of this sync showed, and the last one did not."""
+        landed = self.reader.landed_rows(self.current)
+        date = COLUMNS[landed.resource][self.reader.behaviour.date]
+        bad = {row.row_key for window in self.current for row in window.bad}
+        found: dict[str, Unseen] = {}
+        if self.before is not None:
+            found |= {row.key: row for row in await _in_thread(landed.unseen, self.before, date)}
+        earlier = self.reader.landed_rows(self.superseded)
+        if earlier.files:
+            found |= {row.key: row for row in await _in_thread(landed.unseen_of, earlier, date)}
+        return [row for key, row in found.items() if key not in bad]
+
+    async def _fault(self, closing: Answer) -> str | None:
+        """What of the closing answer does not fit the rows that were landed, or that they moved; None: nothing."""
+        windows = [*self.current, *self.missed]
+        keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.mode)
+        bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
+        keys += len(bad)
+        resource = self.reader.listing.resource
+        if keys != closing.total:
+            return f"the API counts {closing.total} {resource}, and {keys} were read"
+        if differing := _differing(closing.totals, stages, is_judged=resource == "transactions" and not bad):
+            return f"the API's totals of {', '.join(differing)} are not those of the rows that were read"
+        known = {row.row_key for window in windows for row in window.bad}
+        first = [window for window in windows if self._reaches(window, closing)]
+        if await _in_thread(self.reader.landed_rows(first).lacking, closing.keys - known):
+            return f"the list of {resource} shows rows that were not there when they were read past"
+        opening = self.reader.opening.get(self.whole, closing.totals)
+        if any(window.has_moved for window in windows) or opening.version != closing.totals.version:
+            return f"{resource} moved while they were read"
+        return None
+
+    def _reaches(self, window: VerifiedWindow, closing: Answer) -> bool:
+        """Whether the closing answer's rows may stand in this window."""
+        start, last = window.window.start, closing.last(self.reader.behaviour.date)
+        return start is None or last is None or (start - EPOCH) // TICK <= last
+
+    async def _outdated(self) -> list[VerifiedWindow]:
+        """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
+        windows = self.current
+        pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
+        if pages <= SMALL_PAGES or len(windows) == 1:
+            return list(windows)
+        plain = [window for window in windows if not window.slice.filters or window.slice.filters == self.whole.filters]
+        date = COLUMNS[self.reader.listing.resource][self.reader.behaviour.date]
+        ours = await _in_thread(
+            self.reader.landed_rows(windows).by_window, [window.window for window in plain], date, self.mode
+        )
+        asked = [
+            self.reader.exact_totals(w.window.start, w.window.end - TICK if w.window.end else None, w.slice.filters)
+            for w in plain
+        ]
+        now = await asyncio.gather(*asked)
+        return [
+            window
+            for window, totals, figures in zip(plain, now, ours, strict=True)
+            if window.has_moved
+            or totals.count != sum(count for count, _ in figures.values())
+            or _differing(totals, figures, is_judged=self.reader.listing.resource == "transactions")
+        ]
+
+    async def _read_again(self, again: Sequence[VerifiedWindow]) -> None:
+        """Replace these windows by readings of now; all of them by one reading of the whole."""
+        self.superseded += again
+        outdated = {window.slice for window in again}
+        kept = [window for window in self.current if window.slice not in outdated]
+        slices = [window.slice for window in again] if kept else [self.whole]
+        self.current = [*kept, *await self.reader.read(slices, again=True)]
 
 
-def _compare(reader: Reader, windows: Sequence[VerifiedWindow], closing: Totals, mode: str | None) -> tuple[bool, bool]:
-    """Whether rows and settled sums equal the closing totals, and whether the rows alone do."""
-    files = [reader.folder.path / verified.file for verified in windows if verified.file]
-    bad = {row.row_key or row.payload_sha256 for verified in windows for row in verified.bad}
-    keys, sums = landed_totals(reader.listing.resource, files, mode)
-    is_counted = keys + len(bad) == closing.count
-    if bad or reader.listing.resource != "transactions":
-        return is_counted, is_counted
-    stated = {name: total for name, total in closing.summary.items() if name not in FLOATING}
-    holds = all(
-        (total.count is None or total.count == sums.get(name, (0, Decimal(0)))[0])
-        and (total.usd is None or abs(total.usd - sums.get(name, (0, Decimal(0)))[1]) < Decimal("0.01"))
-        for name, total in stated.items()
-    )
-    return is_counted and holds, is_counted
+def _differing(totals: Totals, ours: Figures, *, is_judged: bool) -> list[str]:
+    """Stages of which the API states another count or settled sum."""
+    if not is_judged:
+        return []
+    stated = {stage: total for stage, total in totals.summary.items() if stage in STAGES}
+    step = stated_step(total.usd for stage, total in stated.items() if stage not in FLOATING)
+    return [stage for stage, total in stated.items() if bucket_differs(stage, total, *ours.get(stage, (0, ZERO)), step)]
 
 
-async def _moved(reader: Reader, windows: Sequence[VerifiedWindow]) -> list[Slice]:
-    """Windows whose totals are no longer what they were when they were read; one request each."""
-    now = await asyncio.gather(*(reader.totals(verified.slice) for verified in windows))
-    return [v.slice for v, totals in zip(windows, now, strict=True) if totals.version != v.totals.version]
-
-
-def landed_totals(resource: str, files: Sequence[Path], mode: str | None) -> tuple[int, dict[str, tuple[int, Decimal]]]:
-    """Distinct keys over landed files, and of transactions count and USD per stage, the later reading winning.
-
-    In several passes where there are many rows, each over a share of the keys, so that memory does not grow with them.
-    """
-    if not files:
-        return 0, {}
-    key, stages, keys = TABLES[resource].key, dict[str, tuple[int, Decimal]](), 0
-    with duckdb.connect(config={"memory_limit": "256MB", "threads": 2}) as connection:
-        landed = connection.read_parquet([str(file) for file in files])
-        connection.register("landed", landed)
-        rows = connection.execute("SELECT count(*) FROM landed").fetchall()[0][0]
-        passes = rows // ROWS_A_PASS + 1
-        for number in range(passes):
-            share = f"""(SELECT * FROM landed WHERE hash("{key}") % {passes} = {number})"""
-            if resource != "transactions":
-                keys += connection.execute(f'SELECT count(DISTINCT "{key}") FROM {share}').fetchall()[0][0]
-                continue
-            latest = f"""(SELECT unnest(arg_max(struct_pack({_PACKED}), _seq)) FROM {share} GROUP BY "{key}")"""
-            for stage, count, usd in connection.execute(stage_totals_sql(latest, mode)).fetchall():
-                before = stages.get(stage, (0, Decimal(0)))
-                stages[stage] = (before[0] + count, before[1] + usd)
-    return keys + sum(count for count, _ in stages.values()), stages
-
-
-_PACKED = ", ".join(
-    f"{name} := {name}"
-    for name in ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status")
-)
+async def _in_thread(count: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    return await asyncio.to_thread(count, *args, **options)

@@ -1,33 +1,42 @@
-"""Reads slices of a listing and verifies each: every page of one version, as many distinct keys as the API counts.
-
-Belongs here: reading, splitting, trying again, landing. Does not: choosing what to read (`plan.py`), proving the listing
-as a whole (`prove.py`). Used by `sync/`. Nothing here trusts the order of rows, page numbers or the end of a list.
-"""
+"""Reads slices of a listing by keyset, several side by side, and lands each as one file of the sync's folder."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import Listing, Query, path_to
-from debitura_pipeline.errors import DebituraError, UnprovenError
-from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
+from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
+from debitura_pipeline.extract.evidence import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.keyset import Keyset
+from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
+from debitura_pipeline.extract.union import UnionReading
 from debitura_pipeline.extract.windows import BY_ID, DAWN, Filters, Slice, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
 PAGE_ROWS = 100  # the API's largest page
-MAX_WINDOW_ROWS = 5_000  # 50 pages, some 5 MB: cheap to read again when the list moved, and a month of most partners
+MAX_WINDOW_ROWS = 5_000  # some 50 pages, 5 MB: what one window holds in memory
+CHAIN_ROWS = 2_500  # a window is parted down to this while places in flight are idle: each part costs half a page
 EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
-MAX_ATTEMPTS = 5  # readings of one window that keeps moving before it is split, or given up
+SPARE_REQUESTS = 200  # above twice the forecast: the ceiling of a sync
+MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
+TICK = timedelta(microseconds=1)
+SAME_TOTALS = 3  # parts of a window that state the whole window's total: then the total ignores the bounds
+
+
+class CeilingError(UnprovenError):
+    """A reading took more requests than twice its forecast and some to spare."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,22 @@ class Progress:
     windows: int
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A slice to be read. `seed`: an answer that began before it; `whole`: rows that the API states of what it is part of."""
+
+    slice: Slice
+    seed: Answer | None = None
+    whole: int | None = None
+
+
 @dataclass
 class Reader:
-    """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection."""
+    """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
+
+    `ceiling`: requests after which reading ends with CeilingError; None: set from the first total that the API states.
+    `opening`: what the API stated of a slice when its reading began.
+    """
 
     client: ApiClient
     shaper: Shaper
@@ -51,63 +73,81 @@ class Reader:
     folder: SyncFolder
     listing: Listing
     upper: datetime
-    concurrency: int
     progress: Callable[[Progress], None] | None = None
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
     earliest: datetime | None = None
-    _pages: int = 0
+    ceiling: int | None = None
+    requests: int = 0
+    opening: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
     _next_seq: int = 1
+    _same_totals: int = 0
 
     def __post_init__(self) -> None:
         """Take up what an interrupted sync has landed already, file by file checked."""
+        listing = self.listing
+        self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
+        self._readings: dict[Slice, int] = {}
         for line in self.folder.of("window"):
             self._next_seq = max(self._next_seq, line["seq"] + 1)
             if line["file"] is None or self.folder.file_intact(line):
                 verified = VerifiedWindow.from_line(line)
                 self.landed[verified.slice] = verified
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noticed of the API that slows the reading down and does no harm to it."""
+        if not self.behaviour.has_smaller_pages:
+            return ()
+        return (f"the API shows {self.behaviour.page_rows} rows a page, {PAGE_ROWS} were asked for",)
+
     async def read(self, slices: Sequence[Slice], *, again: bool = False) -> list[VerifiedWindow]:
         """Verified windows that cover `slices`, several read side by side; `again` reads even what is landed.
 
-        Raises UnprovenError naming the window that would not hold still, or the ApiError that ended the reading.
+        Raises UnprovenError naming what cannot be proven, or the ApiError that ended the reading.
         """
-        open_windows = asyncio.Semaphore(self.concurrency)
-        results: list[VerifiedWindow] = []
-
-        async def one(slice_: Slice) -> None:
-            async with open_windows:
-                verified, parts = await self._read_or_split(slice_, again)
-            results.extend(verified)
-            for part in parts:
-                group.create_task(one(part))
-
         try:
-            async with asyncio.TaskGroup() as group:
-                for slice_ in slices:
-                    group.create_task(one(slice_))
-        except BaseExceptionGroup as problems:
-            raise _first(problems) from None
+            return await self._read(slices, again)
+        except NotHeededError as error:
+            if len(slices) != 1 or slices[0].window != Window(None, None):
+                raise
+            return [await self.read_by_pages(slices[0], str(error))]
+
+    async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
+        """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
+        waiting = deque(_Part(slice_) for slice_ in slices)
+        running: set[asyncio.Task[tuple[list[VerifiedWindow], list[_Part]]]] = set()
+        results: list[VerifiedWindow] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < max(1, self.client.in_flight):
+                    running.add(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                if failed := [error for task in done if (error := task.exception()) is not None]:
+                    raise failed[0]
+                for task in done:
+                    verified, parts = task.result()
+                    results += verified
+                    waiting.extendleft(reversed(parts))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         return sorted(results, key=lambda verified: verified.seq)
 
     async def totals(self, slice_: Slice) -> Totals:
         """What the API states of a window now; one request."""
-        return Totals.of((await self._page(slice_, 1)).envelope)
+        return (await self.closing(slice_)).totals
+
+    async def closing(self, slice_: Slice) -> Answer:
+        """The first page of a slice as it is now, with its totals; one request."""
+        query = slice_.query(self.listing)
+        return await self._ask(query)
 
     async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
         """What the API states between two instants, both included, without overlap; one request."""
-        page = await self.client.page(Query(self.listing, start, end, filters), 1)
-        return Totals.of(page.envelope)
-
-    async def read_whole(self, slice_: Slice) -> VerifiedWindow | None:
-        """The window read as one list however long it is, or None where it would not hold still."""
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            first = await self._page(slice_, 1)
-            shaped, _ = await self._whole(slice_, first)
-            if shaped is not None:
-                return await self._land(slice_, Totals.of(first.envelope), shaped, attempt)
-        return None
+        return (await self._ask(Query(self.listing, start, end, filters))).totals
 
     async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
         """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
@@ -116,6 +156,7 @@ class Reader:
         for start in range(0, len(keys), BY_ID_ROWS):
             chunk = keys[start : start + BY_ID_ROWS]
             what = f"Reading one of the {self.listing.resource} by its id"
+            self._spend(len(chunk))
             bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
             unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
             found = [body for body in bodies if body is not None]
@@ -123,133 +164,183 @@ class Reader:
                 landed.append(await self._land_rows(found))
         return landed, unknown
 
+    async def listed_now(self, window: VerifiedWindow, keys: set[str]) -> set[str]:
+        """Those of `keys`, rows read by id, that the list shows at the dates that they have now."""
+        table = self.landed_rows([window])
+        dates = table.dates(keys, COLUMNS[self.listing.resource][self.behaviour.date])
+        answers = await asyncio.gather(*(self._ask(Query(self.listing, at, at + TICK)) for at in sorted(set(dates))))
+        return keys & {key for answer in answers for key in answer.keys}
+
+    def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
+        """The rows of these windows, for counting."""
+        return LandedRows(self.listing.resource, [self.folder.path / one.file for one in windows if one.file])
+
     async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
-        """Rows that came alone, as one page of a listing; the slow road takes them, whatever their spelling."""
+        """Rows that came alone, as one page of a listing; the row path takes them, whatever their spelling."""
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
         slice_ = Slice(Window(None, None), ((BY_ID, str(self._next_seq)),))
-        return await self._land(slice_, totals, shaped, 1)
+        return await self._land(slice_, totals, shaped)
 
-    async def _read_or_split(self, slice_: Slice, again: bool) -> tuple[list[VerifiedWindow], tuple[Slice, ...]]:
+    async def _read_or_split(self, part: _Part, again: bool) -> tuple[list[VerifiedWindow], list[_Part]]:
+        slice_ = part.slice
         if slice_ in self.landed and not again:
-            return [self.landed[slice_]], ()
-        fault = ""
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            first = await self._page(slice_, 1)
-            self._note_earliest(slice_, first)
-            if first.envelope.total_results > MAX_WINDOW_ROWS:
-                wanted = math.ceil(first.envelope.total_results / (MAX_WINDOW_ROWS * EVENNESS))
-                parts = slice_.split(self.earliest or self.upper, self.upper, wanted)
-                if parts:
-                    return [], parts
-            shaped, fault = await self._whole(slice_, first)
-            if shaped is not None:
-                return [await self._land(slice_, Totals.of(first.envelope), shaped, attempt)], ()
-        parts = slice_.split(self.earliest or self.upper, self.upper)
-        if parts:  # smaller windows have a better chance to hold still
-            return [], parts
-        raise UnprovenError(
-            f"Reading {self.listing.resource} of {slice_.name} failed: {fault} in each of {MAX_ATTEMPTS} readings. "
-            "Nothing of this sync reached the warehouse; run it again when the API is quieter.",
-            resource=self.listing.resource,
-            window=slice_.name,
+            return [self.landed[slice_]], []
+        keyset = self._keyset(slice_)
+        first = part.seed
+        if first is None:
+            first = await keyset.ask(keyset.lower, keyset.upper)
+            self.behaviour.check(first, keyset.lower, keyset.upper)
+            self._check_part(first, part)
+            self.opening[slice_] = first.totals
+            self._pages_known += math.ceil(first.total / PAGE_ROWS) - 1
+            if parts := self._parts(slice_, first):
+                return [], parts
+            if first.total != first.rows and first.rows < self.behaviour.page_rows:
+                first = None  # it contradicts itself: asked again
+        await keyset.read(first, is_wider=part.seed is not None)
+        return [await self._land_window(slice_, keyset)], []
+
+    def _keyset(self, slice_: Slice) -> Keyset:
+        query = slice_.query(self.listing)
+
+        async def ask(lower: int | None, upper: int | None) -> Answer:
+            return await self._ask(Query(self.listing, _instant(lower), _instant(upper), slice_.filters))
+
+        async def union(lower: int, upper: int) -> list[Answer]:
+            async def page(listing: Listing, cut: Filters, number: int) -> Answer:
+                query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
+                answer = await self._ask(query, number)
+                self.behaviour.check_bounds(answer, lower, upper)
+                return answer
+
+            return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+
+        return Keyset(self.behaviour, ask, union, micros_of(query.from_), micros_of(query.to))
+
+    def _parts(self, slice_: Slice, first: Answer) -> list[_Part]:
+        """The slice cut by the calendar where it is long, the answer that told so given to the parts that it reaches."""
+        pages = first.total / PAGE_ROWS
+        wanted = math.ceil(first.total / (MAX_WINDOW_ROWS * EVENNESS)) if first.total > MAX_WINDOW_ROWS else 1
+        wanted = max(wanted, min(self.client.in_flight, int(first.total / CHAIN_ROWS)))
+        if wanted < 2 or first.rows < self.behaviour.page_rows or pages <= 1:
+            return []
+        self._note_earliest(slice_, first)
+        cut = slice_.split(self.earliest or self.upper, self.upper, wanted)
+        return [_Part(part, self._seed(part, first), first.total) for part in cut]
+
+    def _seed(self, part: Slice, first: Answer) -> Answer | None:
+        """The answer, where the part begins before its last row, by whichever date the list may go."""
+        start = micros_of(part.window.start)
+        reaches = all(start is None or start < (first.last(which) or start) for which in self.behaviour.units)
+        return first if reaches else None
+
+    def _check_part(self, first: Answer, part: _Part) -> None:
+        """A part without the first rows of the whole cannot have as many rows. Raises UnprovenError when several do."""
+        if part.whole is None or first.total < part.whole or part.slice.window.start is None:
+            return
+        self._same_totals += 1
+        if self._same_totals >= SAME_TOTALS:
+            raise UnprovenError(
+                f"The list of {self.listing.resource} states {first.total} rows for each part of it: its total does not heed "
+                f"{self.listing.from_param} and {self.listing.to_param}. Nothing of this sync reached the warehouse.",
+                resource=self.listing.resource,
+            )
+
+    async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
+        """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
+
+        Raises UnprovenError where that would take too many requests, or no two readings are the same.
+        """
+        first = await self._ask(slice_.query(self.listing))
+        pages = math.ceil(first.total / max(1, first.rows))
+        if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
+            raise UnprovenError(
+                f"{reason} Without that {first.total} rows cannot be proven complete: {2 * pages} more requests would be needed. "
+                "Nothing of this sync reached the warehouse.",
+                resource=self.listing.resource,
+            ) from None
+
+        async def page(listing: Listing, cut: Filters, number: int) -> Answer:
+            return await self._ask(Query(listing, filters=(*slice_.filters, *cut)), number)
+
+        answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+        shaped = await self._shape_pages([answer.page for answer in answers])
+        stretch = Stretch(None, None, shaped.rows, "pages")
+        return await self._land(slice_, answers[-1].totals, shaped, (stretch,))
+
+    async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
+        shaped = await self._shape_pages(keyset.pages)
+        summary = Totals.of(keyset.pages[0].envelope).summary
+        counted = keyset.counted if keyset.counted is not None else shaped.distinct_keys
+        return await self._land(
+            slice_, Totals(counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
         )
 
-    async def _whole(self, slice_: Slice, first: Page) -> tuple[Shaped | None, str]:
-        """All pages as one shaped window, or None and what does not agree."""
-        count = -(-first.envelope.total_results // PAGE_ROWS)
-        self._pages_known += max(count - 1, 0)
-        pages = [first, *await asyncio.gather(*(self._page(slice_, number) for number in range(2, count + 1)))]
-        version = Totals.of(first.envelope).version
-        if any(Totals.of(page.envelope).version != version for page in pages):
-            return None, "its pages state different totals"
+    async def _shape_pages(self, pages: Sequence[Page]) -> Shaped:
         canonical = all(page.envelope.is_canonical for page in pages)
-        shaped = await self._shape([page.body for page in pages], is_canonical=canonical)
-        if shaped.distinct_keys != first.envelope.total_results:
-            return None, f"{shaped.distinct_keys} distinct keys for {first.envelope.total_results} rows announced"
-        return shaped, ""
+        return await self._shape([page.body for page in pages], is_canonical=canonical)
 
     async def _shape(self, pages: list[bytes], *, is_canonical: bool) -> Shaped:
         shape = partial(self.shaper.shape, self.listing.resource, pages, canonical=is_canonical)
         return await asyncio.get_running_loop().run_in_executor(self.shaping, shape)
 
-    async def _land(self, slice_: Slice, totals: Totals, shaped: Shaped, attempt: int) -> VerifiedWindow:
+    async def _land(
+        self,
+        slice_: Slice,
+        totals: Totals,
+        shaped: Shaped,
+        stretches: tuple[Stretch, ...] = (),
+        *,
+        has_moved: bool = False,
+    ) -> VerifiedWindow:
         seq, self._next_seq = self._next_seq, self._next_seq + 1
         file = f"{seq:06d}.parquet" if shaped.good else None
         sha256 = None
         if file is not None:
             path = self.folder.path / file
             sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
+        self._readings[slice_] = attempts = self._readings.get(slice_, 0) + 1
         verified = VerifiedWindow(
-            slice_,
-            seq,
-            totals,
-            shaped.rows,
-            shaped.distinct_keys,
-            attempt,
-            file,
-            sha256,
-            shaped.bad,
-            shaped.drift,
-        )
+            slice_, seq, totals, shaped.rows, shaped.distinct_keys, attempts, file, sha256, shaped.bad, shaped.drift,
+            stretches, has_moved,
+        )  # fmt: skip
         self.folder.append("window", **verified.as_line())
         self.landed[slice_] = verified
         self._rows += shaped.rows
         self._tell()
         return verified
 
-    async def _page(self, slice_: Slice, number: int) -> Page:
-        if number == 1:
-            self._pages_known += 1
-        page = await self.client.page(slice_.query(self.listing), number)
-        self._pages += 1
+    async def _ask(self, query: Query, number: int = 1) -> Answer:
+        self._spend(1)
+        answer = Answer.of(await self.client.page(query, number), query.listing)
+        if self.ceiling is None and query.from_ is None:
+            self.ceiling = 2 * math.ceil(answer.total / max(1, min(answer.rows, PAGE_ROWS))) + SPARE_REQUESTS
         self._tell()
-        return page
+        return answer
 
-    def _note_earliest(self, slice_: Slice, first: Page) -> None:
+    def _spend(self, requests: int) -> None:
+        self.requests += requests
+        if self.ceiling is not None and self.requests > self.ceiling:
+            raise CeilingError(
+                f"Reading {self.listing.resource} took more than {self.ceiling} requests, twice what was to be expected and "
+                f"{SPARE_REQUESTS} more: the list grows without end, or its totals are not true. What is landed is kept.",
+                resource=self.listing.resource,
+            )
+
+    def _note_earliest(self, slice_: Slice, first: Answer) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""
-        if slice_.window.start is None and first.envelope.total_results > 0:
-            self.earliest = earliest_in(first.body, self.listing) or self.earliest
+        if slice_.window.start is None:
+            dawn = micros_of(DAWN) or 0
+            dates = [at for which in self.behaviour.units for at in first.outline.dates(which) if at > dawn]
+            self.earliest = instant_of(min(dates)) if dates else self.earliest
 
     def _tell(self) -> None:
         if self.progress is not None:
-            state = Progress(self.listing.resource, self._pages, self._pages_known, self._rows, len(self.landed))
-            self.progress(state)
+            known = max(self._pages_known, self.requests)
+            self.progress(Progress(self.listing.resource, self.requests, known, self._rows, len(self.landed)))
 
 
-def earliest_in(body: bytes, listing: Listing) -> datetime | None:
-    """Earliest believable instant among a page's rows by the listing's own dates, aware UTC; None without one."""
-    document = {name.lower(): value for name, value in json.loads(body).items()}
-    found = []
-    for row in document.get(listing.rows_key.lower()) or []:
-        fields = {name.lower(): value for name, value in row.items()}
-        texts = [fields.get(name.lower()) for name in ("date", "dateCreated", "dateLinked")]
-        payment = fields.get("payment")
-        if isinstance(payment, dict):
-            texts += [value for name, value in payment.items() if name.lower() == "paymentdate"]
-        found += [instant for instant in map(_parsed, texts) if instant is not None and instant > DAWN]
-    return min(found, default=None)
-
-
-def _parsed(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to show of several that happened at once: one raised on purpose before any other."""
-    flat: list[BaseException] = []
-    stack: list[BaseException] = [problems]
-    while stack:
-        problem = stack.pop()
-        if isinstance(problem, BaseExceptionGroup):
-            stack.extend(problem.exceptions)
-        else:
-            flat.append(problem)
-    return next((problem for problem in flat if isinstance(problem, DebituraError)), flat[0])
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else instant_of(micros)

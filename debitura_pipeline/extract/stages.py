@@ -53,6 +53,15 @@ def stage_totals_sql(relation: str, mode: str | None) -> str:
         GROUP BY stage"""
 
 
+def estimates_sql(relation: str, mode: str | None) -> str:
+    """One row: estimates, estimates in a stage other than the first, Debitura's revenue in USD, over `relation`."""
+    return f"""
+        SELECT count(CASE WHEN is_estimate THEN 1 END),
+            count(CASE WHEN is_estimate AND stage <> '{STAGES[0]}' THEN 1 END),
+            coalesce(sum(debitura_revenue_usd), 0)
+        FROM (SELECT {stage_sql(mode)} AS stage, is_estimate, debitura_revenue_usd FROM {relation}) AS staged"""
+
+
 def lifecycle_totals_sql(relation: str) -> str:
     """One row: total, active, paused, closed, merged over `relation`, which has the columns of `raw.cases`."""
     return f"""

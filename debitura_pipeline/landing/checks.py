@@ -8,7 +8,7 @@ stands for a column without misfits.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,11 @@ def check_ids(texts: pa.Array) -> Checked:
     return pa.array(kept, pa.string()), None if all(fits) else ~np.array(fits)
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is a UUID, in whatever letter case."""
+    return _UUID_TEXT.fullmatch(text) is not None
+
+
 def _are_plain_uuids(texts: pa.Array) -> bool:
     """Whether all are lower-case UUIDs, seen from the bytes of the column at once."""
     if len(texts) == 0:
@@ -72,7 +77,7 @@ def check_instants(texts: pa.Array) -> Checked:
     if instants is not None:
         return instants, None
     values = texts.to_pylist()
-    parsed = [None if value is None else _micros(value) for value in values]
+    parsed = [None if value is None else micros_of_text(value) for value in values]
     wrong = np.array([value is not None and micros is None for value, micros in zip(values, parsed, strict=True)])
     return pa.array(parsed, pa.int64()).cast(INSTANT), wrong if wrong.any() else None
 
@@ -100,7 +105,13 @@ def _plain_instants(texts: pa.Array) -> pa.Array | None:
     return None if pc.min(instants).value < _YEAR_ONE else instants.cast(INSTANT)
 
 
-def _micros(text: str) -> int | None:
+def instant_of(text: str) -> datetime | None:
+    """One text as an aware UTC instant, by the same rules; None where it is none."""
+    micros = micros_of_text(text)
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+
+
+def micros_of_text(text: str) -> int | None:
     """Microseconds since 1970 of one text, or None where it is no instant of the years 1 to 9999."""
     match = _INSTANT_TEXT.fullmatch(text)
     if match is None:

@@ -13,10 +13,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.checks import Mask, check_ids, check_instants
 from debitura_pipeline.landing.contract import Kind, Table
+from debitura_pipeline.landing.labels import safe_labels
 from debitura_pipeline.landing.layout import Layout, Path
 from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.redact import without_contacts
 from debitura_pipeline.landing.row_hash import row_hashes
 from debitura_pipeline.settings import Privacy
 
@@ -56,6 +59,7 @@ class Builder:
 
     db: duckdb.DuckDBPyConnection
     pseudonyms: Pseudonyms
+    business_keys: BusinessKeys
     privacy: Privacy
 
     def build(self, table: Table, values: Mapping[Path, pa.Array], extra: Sequence[str | None] | None) -> pa.Table:
@@ -71,7 +75,11 @@ class Builder:
             return self.pseudonyms.of(values)
         if kind is Kind.DEBTOR_NAME and self.privacy != "full":
             return pa.nulls(len(values), pa.string())
-        return values
+        if kind is Kind.BUSINESS_KEY:
+            return self.business_keys.of(values)
+        if kind is Kind.LABEL:
+            return safe_labels(values)
+        return without_contacts(values) if kind is Kind.TEXT else values
 
 
 def last_of_each(table: pa.Table, key: str) -> pa.Table:

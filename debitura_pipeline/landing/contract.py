@@ -16,6 +16,8 @@ class Kind(Enum):
 
     ID = "id"  # lower-case UUID text
     TEXT = "text"
+    LABEL = "label"  # a value of an enumeration that may grow
+    BUSINESS_KEY = "business key"  # the partner's own: kept, unless it holds an e-mail address or a phone number
     BOOL = "bool"
     COUNT = "count"
     MONEY = "money"  # amounts and percentages
@@ -35,6 +37,9 @@ _SQL_TYPES = {
     Kind.MONEY: "DECIMAL(18,4)",
     Kind.INSTANT: "TIMESTAMPTZ",
 }
+
+
+TEXTS = frozenset({Kind.TEXT, Kind.LABEL, Kind.BUSINESS_KEY})
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ CLIENTS = Table(
     "creditor_id",
     _columns(
         ("creditor_id", Kind.ID, "client.id"),
-        ("external_tenant_id", Kind.TEXT, "externalTenantId"),
+        ("external_tenant_id", Kind.BUSINESS_KEY, "externalTenantId"),
         ("company_name", Kind.TEXT, "client.companyName"),
         ("country", Kind.TEXT, "client.country"),
         ("city", Kind.TEXT, "client.city"),
@@ -91,7 +96,7 @@ CLIENTS = Table(
         ("is_attributed", Kind.BOOL, "isAttributedClient"),
         ("onboarding_done", Kind.BOOL, "onboardingDone"),
         ("linked_at", Kind.INSTANT, "dateLinked"),
-        ("kyc_status", Kind.TEXT, "kycStatus"),
+        ("kyc_status", Kind.LABEL, "kycStatus"),
         ("cases_total", Kind.COUNT, "caseStats.casesTotal"),
         ("cases_closed", Kind.COUNT, "caseStats.casesClosed"),
         ("earnings_usd", Kind.MONEY, "caseStats.earningsUsd"),
@@ -104,8 +109,8 @@ CASES = Table(
     _columns(
         ("case_id", Kind.ID, "id"),
         ("reference", Kind.TEXT, "reference"),
-        ("creditor_reference", Kind.TEXT, "creditorReference"),
-        ("external_tenant_id", Kind.TEXT, "client.externalTenantId"),
+        ("creditor_reference", Kind.BUSINESS_KEY, "creditorReference"),
+        ("external_tenant_id", Kind.BUSINESS_KEY, "client.externalTenantId"),
         ("creditor_id", Kind.ID, "client.creditorId"),
         ("company_name", Kind.TEXT, "client.companyName"),
         ("debtor_key", Kind.DEBTOR_KEY, "debtor.name"),
@@ -114,9 +119,9 @@ CASES = Table(
         ("gross_amount", Kind.MONEY, "grossAmount"),
         ("remainder", Kind.MONEY, "remainder"),
         ("currency", Kind.TEXT, "currency"),
-        ("lifecycle", Kind.TEXT, "lifecycle"),
-        ("close_code", Kind.TEXT, "closeCode"),
-        ("engagement_phase", Kind.TEXT, "currentEngagementPhase"),
+        ("lifecycle", Kind.LABEL, "lifecycle"),
+        ("close_code", Kind.LABEL, "closeCode"),
+        ("engagement_phase", Kind.LABEL, "currentEngagementPhase"),
         ("created_at", Kind.INSTANT, "dateCreated"),
         ("due_at", Kind.INSTANT, "dueDate"),
         ("collection_started_at", Kind.INSTANT, "dateCollectionStarted"),
@@ -134,7 +139,7 @@ TRANSACTIONS = Table(
     _columns(
         ("transaction_id", Kind.ID, "transactionId"),
         ("occurred_at", Kind.INSTANT, "date"),
-        ("external_tenant_id", Kind.TEXT, "client.externalTenantId"),
+        ("external_tenant_id", Kind.BUSINESS_KEY, "client.externalTenantId"),
         ("creditor_id", Kind.ID, "client.creditorId"),
         ("company_name", Kind.TEXT, "client.companyName"),
         ("case_id", Kind.ID, "case.invoiceId"),
@@ -155,9 +160,9 @@ TRANSACTIONS = Table(
         ("is_estimate", Kind.BOOL, "earnings.isEstimate"),
         ("is_recognized", Kind.BOOL, "recognition.isRecognized"),
         ("referral_fee_recognized_usd", Kind.MONEY, "recognition.referralFeeRecognizedUsd"),
-        ("commission_status", Kind.TEXT, "status.commissionPaymentStatus"),
-        ("platform_invoicing_status", Kind.TEXT, "status.platformInvoicingStatus"),
-        ("referral_invoicing_status", Kind.TEXT, "status.referralInvoicingStatus"),
+        ("commission_status", Kind.LABEL, "status.commissionPaymentStatus"),
+        ("platform_invoicing_status", Kind.LABEL, "status.platformInvoicingStatus"),
+        ("referral_invoicing_status", Kind.LABEL, "status.referralInvoicingStatus"),
     ),
     estimate_flag="is_estimate",
     floating=("debitura_revenue_usd", "referral_fee_usd", "referral_fee_recognized_usd"),

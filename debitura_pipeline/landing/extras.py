@@ -30,8 +30,8 @@ def exact(text: str) -> Decimal:
 
 
 def parse(text: str | bytes) -> Any:
-    """JSON with every number exact."""
-    return json.loads(text, parse_float=exact, parse_int=exact)
+    """JSON with every number exact, `NaN` and `Infinity` too. Raises ValueError."""
+    return json.loads(text, parse_float=exact, parse_int=exact, parse_constant=Decimal)
 
 
 def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:

@@ -17,7 +17,7 @@ import pyarrow.json as pj
 from debitura_pipeline.landing.columns import Values, check_values
 from debitura_pipeline.landing.contract import Kind
 from debitura_pipeline.landing.extras import extra_of_pages
-from debitura_pipeline.landing.layout import MONEY, Layout, Leaf, Path, newcomers
+from debitura_pipeline.landing.layout import MONEY, Layout, Leaf, Path, nests_too_deep, newcomers
 from debitura_pipeline.landing.row_hash import has_control_letters
 
 MONEY_DECIMALS = 4
@@ -26,12 +26,16 @@ PROBE = 32  # rows
 
 @dataclass(frozen=True)
 class Reading:
-    """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields."""
+    """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields.
+
+    `empty`: fields of the contract that hold an empty text where null is meant.
+    """
 
     values: Values
     extra: list[str | None] | None
     unknown: tuple[Path, ...]
     rows: int
+    empty: tuple[Path, ...] = ()
 
 
 def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
@@ -41,7 +45,7 @@ def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
     try:
         rows = _rows(layout, pages)
         new = newcomers(layout, rows.type)
-        if new.is_respelled:
+        if new.is_respelled or nests_too_deep(rows.type):
             return None
         raw = {path: _value(rows, leaf) for path, leaf in layout.leaves.items()}
         values, faults = check_values(layout, raw)

@@ -22,7 +22,7 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Drift:
-    """A field, or a value of an enum, that the contract does not name. `kind` is `field` or `value`."""
+    """What the contract does not foresee. `kind`: `field`, a new one; `value`, of an enum; `empty`, a text "" for null."""
 
     kind: str
     field: str
@@ -31,19 +31,24 @@ class Drift:
 
 @dataclass(frozen=True)
 class ControlTotal:
-    """The API's figure beside ours. `unit` is `count` or `usd`; `verdict` is `equal`, `differs` or `unproven`."""
+    """The API's figure beside ours. `unit` is `count` or `usd`; `verdict` is `equal`, `differs` or `unproven`.
+
+    `api_value` is None where the API did not state it. `is_floating`: unproven only because it holds estimates, whose USD
+    moves with exchange rates from one answer to the next.
+    """
 
     resource: str
     check_name: str
     scope: str  # 'all', or a creditor_id
     bucket: str
     unit: str
-    api_value: Decimal
+    api_value: Decimal | None
     warehouse_value: Decimal
     verdict: str
     detail: str | None = None
+    is_floating: bool = False
 
     @property
-    def difference(self) -> Decimal:
+    def difference(self) -> Decimal | None:
         """Ours less the API's."""
-        return self.warehouse_value - self.api_value
+        return None if self.api_value is None else self.warehouse_value - self.api_value

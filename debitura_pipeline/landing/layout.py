@@ -21,6 +21,7 @@ Path = tuple[str, ...]
 # down the slow road. 18 digits stay before the point, and landing takes 14.
 WIRE_NUMBER = pa.decimal128(38, 20)
 MONEY = pa.decimal128(18, 4)
+MAX_NESTING = 64  # levels of a row, itself the first; the contract has four, and recursion ends in hundreds
 INSTANT = pa.timestamp("us", tz="UTC")
 
 # Fields of the contract that are neither stored nor personal: a case read by its id carries a forecast.
@@ -106,6 +107,17 @@ class Layout:
             elif child.holds_columns:
                 fields.append(pa.field(node.spelling[name], self._struct(child)))
         return pa.struct(fields)
+
+
+def nests_too_deep(rows: pa.DataType) -> bool:
+    """Whether any row of an inferred schema nests deeper than MAX_NESTING."""
+    found = [(rows, 1)]
+    while found:
+        kind, level = found.pop()
+        if kind.num_fields and level > MAX_NESTING:
+            return True
+        found += [(kind.field(index).type, level + 1) for index in range(kind.num_fields)]
+    return False
 
 
 @dataclass(frozen=True)

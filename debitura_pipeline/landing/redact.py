@@ -1,12 +1,12 @@
 """What may be kept of a value that the contract does not vouch for: the rules that hold personal data back.
 
-Belongs here: judging names and texts, scrubbing unknown values, redacting a row for quarantine. Does not: known good
-columns, which the contract decides. Called by both roads.
+Belongs here: judging names and texts, scrubbing unknown values. Does not: known good columns, which the contract decides,
+and bad rows (`quarantine.py`). Called by both roads.
 
-An unknown text is kept only if it reads like a code: one short ASCII word without blanks (`portal`, `A-12`, a UUID, a
-date). Everything longer, spaced or accented may be a person's name or words about one, and is withheld; so is every
-text inside the debtor, and whatever stands under a name that sounds personal. Booleans stay, and numbers that are not
-as long as a phone number. A lost remark costs little, a leaked name a lot.
+Of an unknown field's texts are kept: numbers, dates, UUIDs, labels of ordinary words (`words.py`), and short codes where
+the field's name says that it holds a code. Any other word may be a person's name and is withheld; so is every text inside
+the debtor, and whatever stands under a name that sounds personal. Booleans stay, and numbers that are not as long as a
+phone number. A lost remark costs little, a leaked name a lot.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
-from debitura_pipeline.landing.contract import Kind
-from debitura_pipeline.landing.layout import Known, Path
+from debitura_pipeline.api.words import is_label
+from debitura_pipeline.landing.business_key import holds_plain_contact, may_hold_contact
+from debitura_pipeline.landing.labels import WITHHELD
+from debitura_pipeline.landing.layout import Path
 
-WITHHELD = "[withheld]"
 MAX_CODE = 40  # letters; a UUID has 36
-MAX_ENUM = 60
 PHONE_DIGITS = range(8, 16)  # a whole number this long may be called
 MAX_DEPTH = 12  # nested deeper than any sane answer: withheld whole
 
@@ -31,13 +32,24 @@ _PERSONAL_NAME = re.compile(
     r"|gender|director|owner|iban|swift|^bic$|bank|account|token|secret|passw|apikey|user|person|people|employee|agent"
     r"|assign|manager|signatory|signer|author|creator|createdby|updatedby|^cpr|ssn|passport|nationalid|identity|^ip$"
     r"|comment|note|message|description|remark|freetext|by$|handler|officer|operator|recipient|sender|caller|callback"
-    r"|lawyer|attorney|representative|guarantor|spouse|heir$|nick|alias|initials|signature",
+    r"|lawyer|attorney|representative|guarantor|spouse|heir$|nick|alias|initials|signature|consultant|worker|colleague"
+    r"|geo|^lat$|^lng$|^lon$|^long$|latitude|longitude|coord|location|position|gps|salary|income|wage|socialsec",
 )
-_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*", re.ASCII)
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{5,}")
+_CODE_NAME = re.compile(
+    r"(^|[a-z0-9_])(code|status|state|type|kind|id|uuid|guid|currency|country|language|locale|version|tier|level|category"
+    r"|class|mode|ref|reference|iso|unit|stage|phase|priority|zone|region|format|flag|plan|bucket|scheme)s?$",
+    re.IGNORECASE,
+)
+# A field is spelt as a serialiser spells all of them, in camelCase or snake_case. A name in another form is data.
+_FIELD = re.compile(r"(?!.*\d{5})[a-z_][A-Za-z0-9_]{0,39}", re.ASCII)
+_UUID = re.compile(r"\{?[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\}?", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,7}([.,]\d{1,20})?([eE][+-]?\d{1,6})?%?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ][0-9:.]*(Z|[+-][0-9:]+)?)?", re.ASCII)
-_LINK = re.compile(r"://|www\.|@|[a-z]+\.[a-z]{2,}", re.IGNORECASE)  # also `anna.holm`
+_CODE = re.compile(
+    r"(?=[A-Za-z0-9])(?!.*(?:[a-z]{3}|[A-Z]{5}|[A-Z][a-z]{2}))[A-Za-z0-9_.:+/-]*\d[A-Za-z0-9_.:+/-]*", re.ASCII
+)
+_SHORT_CODE = re.compile(r"[A-Z]{1,3}([-_.][A-Z]{1,3})?|[a-z]{2}([-_][A-Z]{2})?", re.ASCII)
+_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{5,}")
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -51,17 +63,29 @@ def is_personal_name(field: str) -> bool:
     return _PERSONAL_NAME.search(re.sub(r"[_\-. ]", "", field.lower())) is not None
 
 
+def is_figure(text: str) -> bool:
+    """A number, an ISO date or instant, or a UUID: no person is called so."""
+    return any(kind.fullmatch(text) for kind in (_NUMBER, _DATE, _UUID))
+
+
 def is_code(text: str) -> bool:
-    """One short word that cannot be a person's name with surname, an address, an e-mail, a link or a phone number."""
-    if len(text) > MAX_CODE or _CODE.fullmatch(text) is None or _LINK.search(text):
+    """A short code such as `EUR`, `A-12`, `K7TRW2`: no three small letters in a row, and no phone number."""
+    if len(text) > MAX_CODE or _PHONE.fullmatch(text):
         return False
-    return _DATE.fullmatch(text) is not None or _PHONE.fullmatch(text) is None
+    return _CODE.fullmatch(text) is not None or _SHORT_CODE.fullmatch(text) is not None
 
 
-def safe_enum(text: str) -> str:
-    """An enum's value as it may be reported: labels have blanks, so they are judged less strictly than codes."""
-    looks_personal = _LINK.search(text) or _PHONE.fullmatch(text.strip()) or not text.isprintable()
-    return WITHHELD if looks_personal or len(text) > MAX_ENUM else text
+def may_be_called(number: Decimal) -> bool:
+    """A whole number as long as a phone number or a person's national number."""
+    _, digits, exponent = number.as_tuple()
+    return exponent == 0 and len(digits) in PHONE_DIGITS
+
+
+def known_number(value: Any) -> Any:
+    """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
+    if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
+        return WITHHELD
+    return value
 
 
 def safe_field(name: str) -> str:
@@ -72,73 +96,46 @@ def safe_path(path: Path) -> str:
     return ".".join(safe_field(name) for name in path)
 
 
+def without_contacts(texts: pa.Array) -> pa.Array:
+    """A text column with every text withheld that holds an e-mail address or a phone number; a company's name is kept otherwise."""
+    if not may_hold_contact(texts):
+        return texts
+    return pa.array([None if text is None else without_contact(text) for text in texts.to_pylist()], pa.string())
+
+
+def without_contact(text: str) -> str:
+    return WITHHELD if holds_plain_contact(text) else text
+
+
 def scrub(path: Path, value: Any) -> Any:
     """What may be kept of an unknown field's value. Shape: the same, with texts and personal parts withheld."""
-    return _scrub(value, any(is_personal_name(name) for name in path), any(_is_debtors(name) for name in path), 0)
+    is_personal = any(is_personal_name(name) for name in path)
+    return _scrub(path[-1], value, is_personal, any(_is_debtors(name) for name in path), 0)
 
 
 def _is_debtors(name: str) -> bool:
     return "debtor" in name.lower()
 
 
-def _scrub(value: Any, is_personal: bool, in_debtor: bool, depth: int) -> Any:
-    if value is None or isinstance(value, bool) or value == {} or value == []:
+def _scrub(field: str, value: Any, is_personal: bool, in_debtor: bool, depth: int) -> Any:
+    if value is None or isinstance(value, bool) or value in ({}, [], ""):
         return value
     if is_personal or depth > MAX_DEPTH:
         return WITHHELD
     if isinstance(value, dict):
         return {
-            safe_field(name): _scrub(inner, is_personal_name(name), in_debtor or _is_debtors(name), depth + 1)
+            safe_field(name): _scrub(name, inner, is_personal_name(name), in_debtor or _is_debtors(name), depth + 1)
             for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [_scrub(inner, False, in_debtor, depth + 1) for inner in value]
+        return [_scrub(field, inner, False, in_debtor, depth + 1) for inner in value]
     if isinstance(value, str):
-        return value if is_code(value) and not in_debtor else WITHHELD
-    return _unknown_number(value)
+        return value if not in_debtor and _may_stay(field, value) else WITHHELD
+    return (
+        WITHHELD if isinstance(value, Decimal) and value.is_finite() and may_be_called(value) else known_number(value)
+    )
 
 
-def _unknown_number(value: Any) -> Any:
-    if isinstance(value, Decimal) and value.is_finite():
-        _, digits, exponent = value.as_tuple()
-        if exponent == 0 and len(digits) in PHONE_DIGITS:
-            return WITHHELD
-    return _known_number(value)
-
-
-def _known_number(value: Any) -> Any:
-    """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
-    if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
-        return WITHHELD
-    return value
-
-
-def redact_row(known: Known, row: Any) -> str:
-    """A bad row as quarantine keeps it: contract's columns if they fit or cannot be personal, the rest scrubbed."""
-    return encode(_redact(known, row) if isinstance(row, dict) else WITHHELD)
-
-
-def _redact(node: Known, row: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in row.items():
-        child = node.nodes.get(name.lower())
-        if child is None:
-            kept[safe_field(name)] = scrub((*node.path, name), value)
-        elif child.is_object and isinstance(value, dict):
-            kept[node.spelling[name.lower()]] = _redact(child, value)
-        elif child.leaf is not None and child.leaf.kind not in (Kind.DEBTOR_NAME, Kind.DEBTOR_KEY):
-            kept[node.spelling[name.lower()]] = _redact_leaf(child.leaf.kind, value)
-    return kept
-
-
-def _redact_leaf(kind: Kind, value: Any) -> Any:
-    """A column's value: texts of text columns stay as `raw` would hold them, other texts only if they are dates."""
-    if isinstance(value, dict | list):
-        return WITHHELD
-    if not isinstance(value, str):
-        return _known_number(value)
-    if kind is Kind.TEXT and value.isprintable():
-        return value
-    if kind is Kind.ID and _CODE.fullmatch(value) and len(value) == 36 and value.count("-") == 4:
-        return value
-    return value if kind is Kind.INSTANT and _DATE.fullmatch(value) else WITHHELD
+def _may_stay(field: str, text: str) -> bool:
+    is_word = is_figure(text) or is_label(text) or (len(text) == 1 and text.isascii() and text.isprintable())
+    return is_word or (_CODE_NAME.search(field) is not None and is_code(text))

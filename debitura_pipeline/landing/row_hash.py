@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_pipeline.landing.contract import Kind, Table
+from debitura_pipeline.landing.contract import TEXTS, Kind, Table
 
 ESCAPE, NULL, SEPARATOR = "\x1d", "\x1e", "\x1f"
 FIRST_PRINTABLE = 0x20
@@ -49,7 +49,7 @@ def _text(kind: Kind, values: pa.Array) -> pa.Array:
         return values.cast(pa.int64()).cast(pa.string())
     if values.type != pa.string():
         return values.cast(pa.string())
-    if kind is not Kind.TEXT or not has_control_letters(values):
+    if kind not in TEXTS or not has_control_letters(values):
         return values
     for letter, escaped in _ESCAPES:
         values = pc.replace_substring(values, letter, escaped)

@@ -22,13 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.columns import Builder, last_of_each
-from debitura_pipeline.landing.contract import TABLES, Kind, Table
+from debitura_pipeline.landing.contract import TABLES, TEXTS, Table
 from debitura_pipeline.landing.drift import find_drift
 from debitura_pipeline.landing.fast_road import read_fast
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.layout import Layout
 from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.quarantine import Quarantine
 from debitura_pipeline.landing.slow_road import read_slow
 from debitura_pipeline.settings import Privacy
 
@@ -70,7 +72,7 @@ class Shaped:
         """
         landed = self.columns.append_column("_seq", pa.array(np.full(self.good, seq, np.int64)))
         body = pa.BufferOutputStream()
-        texts = [column.name for column in self.table.columns if column.kind is Kind.TEXT]
+        texts = [column.name for column in self.table.columns if column.kind in TEXTS]
         pq.write_table(
             landed,
             body,
@@ -107,8 +109,10 @@ class Shaper:
             raise ValueError("the privacy key is empty: pseudonyms made with it could be guessed")
         self._db = duckdb.connect(":memory:", config={"threads": 1})
         self._db.execute("SET TimeZone = 'UTC'")
-        self._pseudonyms = Pseudonyms(privacy_key)
-        self._builder = Builder(self._db, self._pseudonyms, privacy)
+        pseudonyms = Pseudonyms(privacy_key)
+        self.business_keys = BusinessKeys(pseudonyms, privacy)
+        self._quarantine = Quarantine(pseudonyms, self.business_keys)
+        self._builder = Builder(self._db, pseudonyms, self.business_keys, privacy)
         self._layouts = {resource: Layout(table) for resource, table in TABLES.items()}
 
     def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> Shaped:
@@ -120,9 +124,9 @@ class Shaper:
         bad: tuple[BadRow, ...] = ()
         reading = read_fast(layout, pages) if canonical else None
         if reading is None:
-            reading, bad = read_slow(layout, pages, self._pseudonyms)
+            reading, bad = read_slow(layout, pages, self._quarantine)
         built = self._builder.build(layout.table, reading.values, reading.extra)
-        drift = find_drift(layout.table, built, reading.unknown)
+        drift = find_drift(layout.table, built, reading.unknown, reading.empty)
         return Shaped(layout.table, last_of_each(built, layout.table.key), reading.rows, bad, drift)
 
     def close(self) -> None:

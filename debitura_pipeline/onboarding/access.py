@@ -14,8 +14,11 @@ from typing import Any
 from debitura_pipeline.api.access import try_token
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
 from debitura_pipeline.errors import ApiError, RefusedError, ShapeError
+from debitura_pipeline.landing.business_key import BusinessKeys
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
+LONGEST_LIFE_S = 366 * 86_400  # of a token; what is stated beyond is not repeated
 MAX_TENANT_LENGTH = 255  # a longer id is answered with 400
 
 
@@ -32,14 +35,15 @@ class Access:
 def try_access(
     settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
 ) -> Access:
-    """Mint a token for `tenant`, try it, drop it. Raises ApiError where either is refused, or the token is another's."""
+    """Mint a token for `tenant` (as stored), try it, drop it. Raises ApiError where one is refused or the token another's."""
     return asyncio.run(_try(settings, endpoint, tenant, creditor_id, tools or Tools()))
 
 
 async def _try(settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools) -> Access:
-    if len(tenant) > MAX_TENANT_LENGTH:
-        raise RefusedError(f"No token can be minted for a tenant id of more than {MAX_TENANT_LENGTH} characters.", 400)
     async with open_client(settings, endpoint, tools) as client:
+        tenant = await TenantBook(client, BusinessKeys.of_settings(settings)).real(tenant)
+        if len(tenant) > MAX_TENANT_LENGTH:
+            raise RefusedError(f"No token can be minted for a tenant id of over {MAX_TENANT_LENGTH} characters.", 400)
         document = await client.document(
             "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Minting a client's token"
         )
@@ -67,4 +71,5 @@ def _token(document: Any) -> tuple[Secret, int | None]:
     token, expires = fields.get("accesstoken"), fields.get("expiresin")
     if not isinstance(token, str) or not token:
         raise ShapeError("Minting a client's token failed: the answer holds no accessToken.")
-    return Secret(token), expires if isinstance(expires, int) else None
+    is_time = isinstance(expires, int) and not isinstance(expires, bool) and 0 <= expires <= LONGEST_LIFE_S
+    return Secret(token), expires if is_time else None

@@ -7,17 +7,22 @@ client (lifecycle.py). Names, users, addresses and links are left in the answer.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import CLIENTS, PAGE_SIZE, Query
-from debitura_pipeline.errors import ShapeError, TransientApiError
+from debitura_pipeline.api.page_parts import split_page
+from debitura_pipeline.api.wire import parse_loosely
+from debitura_pipeline.errors import TransientApiError
+from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
+from debitura_pipeline.landing.checks import instant_of
+from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.onboarding.lifecycle import Client
 from debitura_pipeline.settings import Endpoint, Settings
 
@@ -25,6 +30,8 @@ NEWEST_FIRST = replace(CLIENTS, sort="dateCreated:desc")
 MAX_PAGES = 200  # 20,000 clients; a first tick may read them all, later ones stop at the first page that is all known
 # Dagster cuts a sensor's tick off after a minute. What is not read by then has its turn when the newer ones are done.
 READ_WITHIN_S = 40.0
+
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,13 +54,15 @@ def read_newest(
     also when nothing at all comes within READ_WITHIN_S.
     """
 
+    keys = BusinessKeys.of_settings(settings)
+
     async def work(client: ApiClient) -> list[Client]:
         found: list[Client] = []
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 for page in range(1, MAX_PAGES + 1):
                     answer = await client.page(Query(NEWEST_FIRST), page)
-                    clients = read_clients(answer.body)
+                    clients = read_clients(answer.body, keys.stored)
                     found += clients
                     is_last = page * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count
                     if is_last or (clients and all(is_known(one.key) for one in clients)):
@@ -69,41 +78,65 @@ def read_newest(
 def read_one(
     settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
 ) -> Found:
-    """The client record `creditor_id` of `tenant`. Another record under the same tenant id is not it."""
-    tools = tools or Tools()
+    """The client record `creditor_id` of `tenant`, as stored. Another record under the same tenant id is not it."""
+    tools, keys = tools or Tools(), BusinessKeys.of_settings(settings)
 
     async def work(client: ApiClient) -> Found:
+        if is_pseudonym(tenant):  # its own id is looked up in the listing, and there the record stands
+            return await _in_listing(client, keys, tenant, creditor_id, tools)
         answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", tenant),)), 1)
-        ours = [one for one in read_clients(answer.body) if (one.tenant, one.creditor_id) == (tenant, creditor_id)]
+        ours = [
+            one
+            for one in read_clients(answer.body, keys.stored)
+            if (one.tenant, one.creditor_id) == (tenant, creditor_id)
+        ]
         return Found(ours[0] if ours else None, client.server_time or tools.now())
 
     return _with_client(settings, endpoint, tools, work)
 
 
-def read_clients(body: bytes) -> list[Client]:
-    """The clients on one page; any letter case. A row without tenant id or creditor id cannot be onboarded: it is left out."""
-    rows = _fields(json.loads(body)).get("clients")
-    if rows is None:
-        return []
-    if not isinstance(rows, list):
-        raise ShapeError("Reading clients failed: `clients` is not a list. The API may have changed.")
-    found = [client for client in map(_client, rows) if client is not None]
+async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, creditor_id: str, tools: Tools) -> Found:
+    for page in range(1, MAX_PAGES + 1):
+        answer = await client.page(Query(CLIENTS), page)
+        for one in read_clients(answer.body, keys.stored):
+            if (one.tenant, one.creditor_id) == (tenant, creditor_id):
+                return Found(one, client.server_time or tools.now())
+        if page * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count:
+            break
+    return Found(None, client.server_time or tools.now())
+
+
+def read_clients(body: bytes, stored: Callable[[str], str] = str) -> list[Client]:
+    """The clients on one page; any letter case. A row without tenant id or creditor id cannot be onboarded: it is left out.
+
+    `stored`: what is kept of a tenant id (`BusinessKeys.stored`).
+    """
+    rows = split_page(body, CLIENTS).rows or ()
+    found = [client for client in (_client(_parsed(bytes(row)), stored) for row in rows) if client is not None]
     if len(found) < len(rows):
         log.warning("%d clients have no tenant id or no creditor id and are not onboarded", len(rows) - len(found))
     return found
 
 
-def _client(row: Any) -> Client | None:
+def _parsed(row: bytes) -> Any:
+    try:
+        return parse_loosely(row)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _client(row: Any, stored: Callable[[str], str]) -> Client | None:
     fields = _fields(row)
     tenant, creditor_id = _text(fields.get("externaltenantid")), _text(_fields(fields.get("client")).get("id"))
-    if not tenant or not creditor_id or "@" in creditor_id:
+    if not tenant or not creditor_id or _ID.fullmatch(creditor_id) is None:
         return None
+    kyc_status, linked = _text(fields.get("kycstatus")), _text(fields.get("datelinked"))
     return Client(
-        tenant,
+        stored(tenant),
         creditor_id.lower(),
         is_signed=fields.get("onboardingdone") is True,
-        kyc_status=_text(fields.get("kycstatus")),
-        linked_at=_instant(fields.get("datelinked")),
+        kyc_status=safe_label(kyc_status) if kyc_status else None,
+        linked_at=instant_of(linked) if linked else None,
     )
 
 
@@ -111,15 +144,6 @@ def _text(value: Any) -> str | None:
     """Text that can be written as UTF-8, else None: JSON may hold halves of characters."""
     is_whole = isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
     return value if is_whole else None
-
-
-def _instant(value: Any) -> datetime | None:
-    """An instant, one without a zone being UTC; None where there is none to be read."""
-    try:
-        at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _fields(value: Any) -> dict[str, Any]:

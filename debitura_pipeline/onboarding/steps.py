@@ -17,6 +17,7 @@ from debitura_pipeline.onboarding.lifecycle import GONE, LOADED, SIGNED, WAITING
 from debitura_pipeline.onboarding.reading import read_one
 from debitura_pipeline.onboarding.record import record
 from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.warehouse.identity import check_identity
 
 
 class Loaded(Protocol):
@@ -64,6 +65,7 @@ class Status:
 
 def check_status(settings: Settings, endpoint: Endpoint, key: str) -> Status:
     """Ask the API whether the client has signed, and write it down."""
+    check_identity(settings)
     tenant, creditor_id = read_partition_key(key)
     found = read_one(settings, endpoint, tenant, creditor_id)
     client = found.client

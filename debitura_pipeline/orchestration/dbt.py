@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cached_property
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -19,6 +19,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
 from packaging.version import Version
 
+from debitura_pipeline.orchestration.children import ends_with_us
 from debitura_pipeline.orchestration.manifest import (
     DBT_PROJECT,
     QUIET,
@@ -29,6 +30,8 @@ from debitura_pipeline.orchestration.manifest import (
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.release import NEXT, begin_release, complete_release
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+STOPPING_S = 4.0  # for dbt to call its statements off, once it was told to end
 
 RAW_OF_SOURCE = {"partner_history": "clients"}  # written by every sync, so also by the first one
 
@@ -91,7 +94,11 @@ def _run(
         invocation = dbt.cli(
             ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target
         )
-    yield from _silenced(invocation.stream())
+    with suppress(FileNotFoundError):  # not copied where dbt has parsed the models for itself
+        (target / "partial_parse.msgpack").chmod(0o600)  # dagster-dbt copies it with its mode
+    invocation.termination_timeout_seconds = STOPPING_S
+    with ends_with_us(invocation.process.pid, first="KILL"):
+        yield from _silenced(invocation.stream())
 
 
 def incremental_models() -> list[tuple[str, str]]:

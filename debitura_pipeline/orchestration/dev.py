@@ -20,18 +20,22 @@ from contextlib import contextmanager
 from types import FrameType
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.interrupts import INTERRUPTED
+from debitura_pipeline.orchestration.children import ends_with_us
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import POSTGRES_VARIABLE, dagster_url, end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.settings import PROJECT_ROOT, Endpoint, Settings, load_settings
 from debitura_pipeline.warehouse.open import private_files
+from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
 HOST = "127.0.0.1"
 SUPERSEDED = "ignore:Function `dev_command` is superseded"  # by `dg dev`, which wants a project laid out its own way
 LOOK_EVERY_S = 0.5
 UP_WITHIN_S = 300.0  # it takes a quarter of a minute; a busy machine takes many times that
-# How long the group may take to end after each signal: Dagster lets its steps finish on the first, not on the second.
-STOPPING = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
+# How long the group may take to end after each signal, less than interrupts.GRACE_S in all: Dagster's processes end on the
+# first, and its steps with them; what is in the middle of a long statement ends on the last, and loses nothing.
+STOPPING = ((signal.SIGINT, 3.5), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 
 
 class DevError(DebituraError):
@@ -39,13 +43,17 @@ class DevError(DebituraError):
 
 
 def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], None] | None = None) -> int:
-    """Run until Ctrl-C or SIGTERM; exit status 0 then. Raises DevError when the processes end by themselves."""
-    say = say or _say
+    """Run until Ctrl-C or SIGTERM; exit status 130 then. Raises WarehouseBusy where another one is on in the data directory,
+    DevError when the processes end by themselves."""
+    with exclusive_dev(settings):
+        return _run_dev(settings, port or free_port(), say or _say)
+
+
+def _run_dev(settings: Settings, port: int, say: Callable[[str], None]) -> int:
     obtain_manifest()
     with private_files(), open_instance(settings) as instance:
         for run_id in end_dead_runs(instance):
             say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
-    port = port or free_port()
     with _stop_signals() as stopped, connect(settings) as endpoint, _dagster(settings, endpoint, port) as child:
         say(
             "Starting Dagster; this takes a quarter of a minute."
@@ -58,7 +66,7 @@ def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], No
                 raise DevError(f"Dagster ended by itself with status {child.returncode}; its messages are above.")
             time.sleep(LOOK_EVERY_S)
         say("Stopping.")
-    return 0
+    return INTERRUPTED
 
 
 def free_port() -> int:
@@ -101,7 +109,8 @@ def _dagster(settings: Settings, endpoint: Endpoint, port: int) -> Iterator[subp
         umask=0o077,  # logs and event storage are the owner's alone
     )
     try:
-        yield child
+        with ends_with_us(child.pid, is_group=True):
+            yield child
     finally:
         stop_group(child)
 

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -19,11 +20,15 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from filelock import FileLock
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.liveness import lives_of
 from debitura_pipeline.orchestration.pools import POOLS
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
 
-# The process that executes a run: `<host>:<pid>:<its start, in ticks since boot>`, so that a pid used again is noticed.
+# The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
+# by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
 PROCESS_TAG = "debitura/process"
+# From a run's start to its process's first word; the daemon gives up on one after five minutes.
+STARTS_WITHIN = timedelta(minutes=10)
 
 TEMPLATE = """\
 # Dagster's instance for the pipeline. Written once; yours to change. Storage is SQLite beside this file.
@@ -122,43 +127,74 @@ def dagster_url(url: Secret) -> str:
 
 
 def process_mark(pid: int | None = None) -> str | None:
-    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process."""
+    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process, or only its exit
+    status, which nobody has asked for."""
     pid = os.getpid() if pid is None else pid
+    started = "0"
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat")
-        started = stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else "0"
+        if stat.exists():
+            facts = stat.read_text().rpartition(")")[2].split()
+            if facts[0] in "ZX":
+                return None
+            started = facts[19]
     except ProcessLookupError:
         return None
     except OSError:  # another user's process: it lives, and it is none of ours
-        started = "0"
+        pass
     return f"{socket.gethostname()}:{pid}:{started}"
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Write down which process executes a run. Called once per run, before its first step."""
+    """This process executes the run: held as long as it lives, and written down for people. Called before its first step."""
+    lives_of(instance).hold(run_id)
     mark = process_mark()
     if mark is not None and instance.has_run(run_id):
         instance.add_run_tags(run_id, {PROCESS_TAG: mark})
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed whose process on this machine is gone, and free their pool slots; returns their ids.
+    """Mark runs as failed that no living process executes, and free pool slots that no such run has; returns their ids.
 
     A killed process cannot say that it ended: its run would stay on, and its slot taken, for ever.
     """
-    ended = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
-        run = record.dagster_run
-        mark = run.tags.get(PROCESS_TAG, "")
-        host, _, process = mark.partition(":")
-        if host != socket.gethostname():
-            continue  # another machine's, or not marked yet: then it holds no slot either
-        if process_mark(int(process.partition(":")[0])) != mark:
-            instance.report_run_failed(run, "The process of this run is gone: it was killed, or the machine restarted.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            ended.append(run.run_id)
-    return ended
+    storage = instance.event_log_storage
+    claiming = set(storage.get_concurrency_run_ids())  # before the runs: one that ends meanwhile is then seen as ended
+    claiming |= {slot.run_id for info in storage.get_concurrency_infos(POOLS).values() for slot in info.claimed_slots}
+    records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
+    on = {record.dagster_run.run_id: record for record in records}
+    unmarked_since = datetime.now(UTC) - STARTS_WITHIN
+    marks = {run_id: record.dagster_run.tags.get(PROCESS_TAG) for run_id, record in on.items()}
+    suspects = {
+        run_id
+        for run_id, record in on.items()
+        if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
+        and not _is_of_living_process(marks[run_id])
+    }
+    dead = {run_id for run_id in lives_of(instance).dead(suspects) if _fail(instance, run_id)}
+    for run_id in dead | (claiming - on.keys()):
+        storage.free_concurrency_slots_for_run(run_id)
+    lives_of(instance).tidy(set(on))
+    return sorted(dead)
+
+
+def _is_of_living_process(mark: str | None) -> bool:
+    """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
+    pid = (mark or "").split(":")[1:2]
+    return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
+
+
+def _fail(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
+    instance.report_run_failed(run, "The process of this run is gone: it was killed, or the machine restarted.")
+    return True
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _write_config(settings: Settings, config: Path) -> None:

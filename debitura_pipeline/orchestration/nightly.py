@@ -6,25 +6,31 @@ for people (the command line). The embedded sandbox, where it is used, lives as 
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import TextIO
 
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.extract.read import Progress
+from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
+from debitura_pipeline.orchestration.liveness import lives_of
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.open import private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -33,6 +39,7 @@ DEFINITIONS = "debitura_pipeline.definitions"
 # Dagster would write every event to standard error; what failed is in the result.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DBT_SAYS = "Errors parsed from dbt logs: "  # what comes before names a command and a path
+STORAGE_FAILS = "Exception while writing logger call"
 LONGEST_REASON = 600
 # The states of a step, as `on_step` hears them.
 STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
@@ -89,24 +96,31 @@ def run_job(
     advance_days: int = 0,
     on_step: Callable[[StepOutcome], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> NightlyResult:
-    """Run the job once and wait for it. `on_step` hears of each step's start and end, `on_progress` of pages read.
+    """Run the job once and wait for it. `on_step` hears of each step's start and end, `on_progress` of pages read, `on_wait`
+    for whom a step waits.
 
-    Errors inside steps are in the result; what keeps the run from starting is raised.
+    Errors inside steps are in the result; what keeps the run from starting is raised: WarehouseBusy where another run is on.
     """
     job = import_module(DEFINITIONS).defs.resolve_job_def(NIGHTLY)
     run_id = str(uuid.uuid4())
     heard = _Listener(on_step)
     with ExitStack() as stack:
-        stack.enter_context(private_files())
         stack.enter_context(exclusive_run(settings, "nightly"))
+        stack.enter_context(private_files())
+        check_identity(settings)
         instance = stack.enter_context(open_instance(settings))
         stack.enter_context(connect(settings, advance_days=advance_days))
         end_dead_runs(instance)
+        lives_of(instance).hold(run_id)
+        stack.callback(lives_of(instance).let_go, run_id)
         instance.add_event_listener(run_id, heard)
-        run = stack.enter_context(active(settings, on_progress))
+        run = stack.enter_context(active(settings, on_progress, on_wait))
         stack.enter_context(_silence())
         outcome = job.execute_in_process(run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False)
+    if was_interrupted() and not outcome.success:  # Dagster catches the signal, and calls it a failure
+        raise KeyboardInterrupt
     return NightlyResult(
         run_id=run_id,
         success=outcome.success,
@@ -125,9 +139,23 @@ def _silence() -> Iterator[None]:
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(_WithoutDagster(sys.stderr)):
+            yield
     finally:
         logger.setLevel(before)
+
+
+class _WithoutDagster(io.TextIOBase):
+    """Standard error without what Dagster writes there, an event and its SQL, where its storage fails: the error is raised."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith(STORAGE_FAILS) else self._target.write(text)
+
+    def flush(self) -> None:
+        self._target.flush()
 
 
 class _Listener:

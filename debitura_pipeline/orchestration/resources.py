@@ -1,13 +1,14 @@
-"""The one resource that assets and checks share: checked settings, the API, the warehouse.
+"""The one resource that assets and checks share: checked settings, the API, the warehouse, and the right to write.
 
-Belongs here: how a step gets at them. Does not: what it does with them. Nothing of it is Dagster configuration, so no
-key can reach a run's config, the UI or the event log. Whatever is opened is closed before the step ends.
+Belongs here: how a step gets at them. Does not: what it does with them. Nothing of it is Dagster configuration, so no key can
+reach a run's config, the UI or the event log. Whatever is opened is closed before the step ends. A run that writes has data
+directory and warehouse to itself from its first step to its last; where another run has them, it waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,18 +18,26 @@ import dagster as dg
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import mark_run
+from debitura_pipeline.orchestration.jobs import FRESHNESS
+from debitura_pipeline.orchestration.keys import LISTING
+from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.run_lock import Patience, exclusive_run
+
+# For a run that nobody watches: longer than a night takes, short enough that the morning's check sees a failure.
+PATIENCE_S = 3 * 3600.0
 
 
 @dataclass
 class Active:
-    """A run inside this process: its settings, who wants to know of progress, and the sync reports as they come."""
+    """A run inside this process: its settings, who wants to know of progress and of waiting, the sync reports as they come."""
 
     settings: Settings
     progress: Callable[[Progress], None] | None = None
+    tell: Callable[[str], None] | None = None
     reports: list[SyncReport] = field(default_factory=list)
 
 
@@ -37,9 +46,13 @@ _ACTIVE: ContextVar[Active | None] = ContextVar("debitura_active", default=None)
 
 
 @contextmanager
-def active(settings: Settings, progress: Callable[[Progress], None] | None = None) -> Iterator[Active]:
+def active(
+    settings: Settings,
+    progress: Callable[[Progress], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Active]:
     """Let runs of this process use `settings` (else: the environment), report progress and keep their sync reports."""
-    chosen = Active(settings, progress)
+    chosen = Active(settings, progress, tell)
     token = _ACTIVE.set(chosen)
     try:
         yield chosen
@@ -50,9 +63,21 @@ def active(settings: Settings, progress: Callable[[Progress], None] | None = Non
 class Debitura(dg.ConfigurableResource[Any]):
     """Settings, API and warehouse of one run."""
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        if context.instance is not None and context.run is not None:
-            mark_run(context.instance, context.run.run_id)
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Debitura]:
+        instance, run = context.instance, context.run
+        if instance is None or run is None:  # a sensor's tick
+            yield self
+            return
+        mark_run(instance, run.run_id)
+        chosen = _ACTIVE.get()
+        tell = (chosen and chosen.tell) or (context.log.info if context.log else _to_nobody)
+        with ExitStack() as stack:
+            if _writes(run):
+                purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
+                stack.enter_context(exclusive_run(self.settings, purpose, Patience(PATIENCE_S, tell)))
+            stack.enter_context(watched_pools(instance, run.run_id, tell))
+            yield self
 
     @property
     def settings(self) -> Settings:
@@ -76,3 +101,16 @@ class Debitura(dg.ConfigurableResource[Any]):
     def warehouse(self) -> AbstractContextManager[Warehouse]:
         """Read-only, for checks."""
         return open_warehouse(self.settings, read_only=True)
+
+
+def _writes(run: dg.DagsterRun) -> bool:
+    """Whether any step of the run writes: all do but checks, and the observation of the API's listings."""
+    if run.job_name == FRESHNESS:
+        return False
+    if run.asset_selection is None and run.asset_check_selection is None:
+        return True
+    return bool(set(run.asset_selection or ()) - set(LISTING.values()))
+
+
+def _to_nobody(_: str) -> None:
+    """For whom there is no log."""

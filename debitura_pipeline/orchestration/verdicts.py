@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from debitura_pipeline.extract.control import FLOATS
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
@@ -32,7 +33,8 @@ class Verdict:
 
 
 def completeness(resource: str, rows: Rows) -> Verdict:
-    """Was the last sync of the resource done, and every window of it verified?"""
+    """Was the last sync of the resource done, and is it proven? A warning where nothing speaks against it but not all could be
+    compared."""
     found = rows(
         "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "
         f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
@@ -44,12 +46,15 @@ def completeness(resource: str, rows: Rows) -> Verdict:
     if status != "done":
         return Verdict(False, f"The last sync did not finish: {message}", figures)
     if not is_proven:
-        return Verdict(False, f"The last sync could not be proven complete: {message}", figures)
+        contradicted = _single(rows(_CONTRADICTED.format(resource=resource, sync_id=sync_id)))
+        said = "is contradicted by the API's totals" if contradicted else "could not be proven complete"
+        return Verdict(False, f"The last sync {said}: {message}", figures, is_warning=not contradicted)
     return Verdict(True, f"Every window was verified: {windows} windows, {rows_read} rows", figures)
 
 
 def control_totals(resource: str, rows: Rows) -> Verdict:
-    """Do the API's own totals, written down by the last sync, equal ours? Unproven ones are shown and do not fail."""
+    """Do the API's own totals, written down by the last sync, equal ours? One that could not be compared warns; sums of
+    estimates, which exchange rates move, are shown and speak against nothing."""
     return _totals(
         rows(_LAST_TOTALS.format(resource=resource, scope="scope = 'all'")), f"The API's totals of {resource}"
     )
@@ -138,16 +143,19 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
-    verdicts = [row[-1] for row in found]
-    figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
     if not found:
         return Verdict(True, f"{what}: none were given")
-    open_ones = [row for row in found if row[-1] != "equal"]
-    head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict")
-    table = markdown(head, open_ones or found)
+    verdicts = [verdict for *_, verdict, _ in found]
+    figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
+    floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == FLOATS)
+    head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict", "detail")
+    table = markdown(head, [row for row in found if row[-2] != "equal"] or found)
     if figures["differs"]:
         return Verdict(False, f"{what}: {figures['differs']} of {len(found)} differ from the warehouse", figures, table)
-    return Verdict(True, f"{what}: {figures['equal']} equal, {figures['unproven']} cannot be proven", figures, table)
+    text = f"{what}: {figures['equal']} equal" + (f", {floating} move with exchange rates" if floating else "")
+    if missing := figures["unproven"] - floating:
+        return Verdict(False, f"{text}, {missing} could not be compared", figures, table, is_warning=True)
+    return Verdict(True, text, figures, table)
 
 
 def _cell(value: Any) -> str:
@@ -162,8 +170,12 @@ _LAST_SYNC = (
     "SELECT sync_id FROM ops.syncs WHERE resource = '{resource}' AND mode <> 'client' AND status = 'done' "
     "ORDER BY started_at DESC LIMIT 1"
 )
+_CONTRADICTED = (
+    "SELECT count(*) FROM ops.control_totals WHERE resource = '{resource}' AND sync_id = '{sync_id}' "
+    "AND scope = 'all' AND verdict = 'differs'"
+)
 _LAST_TOTALS = """
-    SELECT check_name, scope, bucket, unit, api_value, warehouse_value, verdict
+    SELECT check_name, scope, bucket, unit, api_value, warehouse_value, verdict, detail
     FROM ops.control_totals
     WHERE resource = '{resource}' AND {scope} AND checked_at = (
         SELECT max(checked_at) FROM ops.control_totals WHERE resource = '{resource}' AND {scope}

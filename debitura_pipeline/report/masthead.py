@@ -6,6 +6,7 @@ Belongs here: facts about the readings, from `ops` and `raw.partner_history`. Do
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from debitura_pipeline.report.model import Masthead, Verdict
@@ -19,29 +20,54 @@ MODES = {
 RESOURCES = ("clients", "cases", "transactions")
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """The newest good reading of a resource as a whole, and when the newest proven one began (None: never)."""
+
+    started_at: datetime
+    is_proven: bool
+    message: str | None
+    proven_at: datetime | None
+
+
 def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Verdict) -> Masthead:
     """What a reader should know before the first figure. `verdict` is the reconciliation's."""
     readings = _last_readings(reports)
-    complete = [readings[name] for name in RESOURCES if name in readings]
     facts: list[tuple[str, str | Verdict]] = [("Reconciliation with the API", verdict)]
     if readings:
-        facts.append(("Read completely, and proven", _freshness(readings)))
+        facts.append(("Proof", _proof(readings, is_contradicted=verdict.tone == "bad")))
+        proven = {name: found.proven_at for name, found in readings.items() if found.proven_at is not None}
+        facts.append(("Read completely, and proven", _freshness(proven) if proven else "never"))
     facts.append(("In the warehouse", _sizes(reports)))
     facts.append(("Partner mode", _mode(reports)))
-    return Masthead(
-        as_of=min(complete) if len(complete) == len(RESOURCES) else None, is_simulated=is_simulated, facts=tuple(facts)
-    )
+    as_of = min(found.started_at for found in readings.values()) if len(readings) == len(RESOURCES) else None
+    return Masthead(as_of=as_of, is_simulated=is_simulated, facts=tuple(facts))
 
 
-def _last_readings(reports: Reports) -> dict[str, datetime]:
-    """Start of the newest proven reading of each resource as a whole; a single client's reading says nothing here."""
+def _last_readings(reports: Reports) -> dict[str, _Reading]:
+    """Of each resource that was read as a whole; a single client's reading says nothing here."""
     if not reports.has("ops.syncs"):
         return {}
+    good = "WHERE status = 'done' AND coalesce(mode, '') <> 'client'"
     rows = reports.records(
-        "ops.syncs", ("resource", "max(started_at) AS started_at"),
-        "WHERE status = 'done' AND is_proven AND mode <> 'client' GROUP BY resource",
-    )  # fmt: skip
-    return {row.resource: row.started_at for row in rows}
+        "ops.syncs", ("resource", "started_at", "is_proven", "message"), f"{good} ORDER BY started_at, finished_at"
+    )
+    found: dict[str, _Reading] = {}
+    for row in rows:
+        before = found[row.resource].proven_at if row.resource in found else None
+        at = row.started_at if row.is_proven else before
+        found[row.resource] = _Reading(row.started_at, bool(row.is_proven), row.message, at)
+    return found
+
+
+def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Verdict:
+    """Whether the figures on the page are proven, and if not, whose and why."""
+    missing = [name for name in RESOURCES if name not in readings]
+    open_ = [f"{name}: {found.message or 'no reason given'}" for name, found in readings.items() if not found.is_proven]
+    open_ += [f"{name}: never read" for name in missing]
+    if not open_:
+        return Verdict("Proven", "good")
+    return Verdict(f"Not proven. {'. '.join(open_)}", "bad" if is_contradicted else "warn")
 
 
 def _freshness(readings: Mapping[str, datetime]) -> str:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ZERO = Decimal("0.0000")
+# Letters that turn the direction of what follows, so that a company's name could rearrange a figure; and those that XML
+# does not know, at which the chart library ends the process.
+_TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_NO_XML = (*(code for code in range(0x20) if chr(code) not in "\t\n\r"), *range(0x7F, 0xA0), 0xFEFF, 0xFFFE, 0xFFFF)
+UNSEEN = dict.fromkeys((*_TURNING, *_NO_XML))
 
 
 class Rows(Protocol):
@@ -42,11 +47,15 @@ class Reports:
 
         names = [column.rpartition(" AS ")[2] for column in columns]
         rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}")
-        return pd.DataFrame(rows, columns=names, dtype=object)
+        return pd.DataFrame([tuple(map(_shown, row)) for row in rows], columns=names, dtype=object)
 
     def records(self, table: str, columns: Sequence[str], tail: str = "") -> list[Any]:
         """The same rows as named tuples, for where no frame is needed."""
         return list(self.frame(table, columns, tail).itertuples(index=False, name="Row"))
+
+
+def _shown(value: Any) -> Any:
+    return value.translate(UNSEEN) if isinstance(value, str) else value
 
 
 def total(values: Iterable[Decimal | None]) -> Decimal:

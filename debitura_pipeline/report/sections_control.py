@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.extract.control import FLOATS
 from debitura_pipeline.report.model import Column, Section, Table, Verdict
 from debitura_pipeline.report.page import count, instant, sentence, titled
 from debitura_pipeline.report.read import Reports
@@ -36,8 +37,11 @@ def reconciliation_verdict(reports: Reports) -> Verdict:
     at = instant(max(row.at for row in rows if row.at))
     if differing:
         return Verdict(f"{count(differing)} figures differ, {at}", "bad")
-    if any(row.verdict == "unproven" and row.scope == "all" for row in rows):
-        return Verdict(f"Equal where the API can prove it, {at}", "good")
+    open_ = [row for row in rows if row.verdict == "unproven" and row.scope == "all"]
+    if missing := sum(row.n for row in open_ if row.detail != FLOATS):
+        return Verdict(f"Equal as far as compared, {count(missing)} figures could not be, {at}", "warn")
+    if open_:
+        return Verdict(f"Equal but for exchange rates, {at}", "good")
     return Verdict(f"Equal, {at}", "good")
 
 
@@ -60,8 +64,8 @@ def reconciliation(reports: Reports) -> Section | None:
 def _compared(reports: Reports) -> list[Any]:
     if not reports.has(RECONCILED):
         return []
-    columns = ("scope", "verdict", "count(*) AS n", "max(checked_at) AS at")
-    return reports.records(RECONCILED, columns, "GROUP BY scope, verdict")
+    columns = ("scope", "verdict", "detail", "count(*) AS n", "max(checked_at) AS at")
+    return reports.records(RECONCILED, columns, "GROUP BY scope, verdict, detail")
 
 
 def _stage_table(reports: Reports) -> Table:

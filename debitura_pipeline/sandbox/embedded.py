@@ -2,7 +2,8 @@
 
 Belongs here: the process's life, and moving its world from outside. Does not: serving (`serve.py`). Called by the
 pipeline where no API address is set, and by `debitura sandbox advance` and `add-client`. Under `<data dir>/sandbox` lie
-`state.json` (options and changes; what makes the world the same next time), and, while one runs, `server.json`.
+`state.json` (options and changes; what makes the world the same next time), `users` (locked by each user), and, while one
+runs, `server.json`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -44,25 +46,23 @@ class Embedded:
 
 @contextmanager
 def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] = ()) -> Iterator[Embedded]:
-    """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used and left running;
-    else one is started as its own process, and stopped at the end. `arguments`: further options of `serve` for a start
-    (those about the world count only the first time). Raises SandboxError."""
+    """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used, else one is started as its
+    own process; it ends with its last user, whoever started it. `arguments`: further options of `serve` for a start (those
+    about the world count only the first time). Raises SandboxError."""
     home = data_dir / "sandbox"
     for folder in (data_dir, home):  # parents that are made on the way would be open to all
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    process: subprocess.Popen[str] | None = None
-    with _alone(home):
-        found = _find(home)
-        if found is None:
-            process, found = _start(home, arguments)
+    user = os.open(home / "users", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        fcntl.flock(user, fcntl.LOCK_SH)  # waits for one that is ending, as its last user has gone
+        with _alone(home):
+            found = _find(home) or _start(home, arguments)
         if advance_days:
             day = int(change(found, "advance", {"days": advance_days})["day"])
             found = Embedded(found.url, found.key, found.customer_url, day)
         yield found
     finally:
-        if process is not None:
-            _stop(process)
+        _leave(home, user)
 
 
 def advance(data_dir: Path, days: int) -> int:
@@ -141,38 +141,59 @@ def _find(home: Path) -> Embedded | None:
     return Embedded(facts["url"], facts["key"], facts["customer_url"], int(health["day"]))
 
 
-def _start(home: Path, arguments: Sequence[str]) -> tuple[subprocess.Popen[str], Embedded]:
-    """A sandbox process of our own. It ends by itself when this process does, however that ends."""
+def _start(home: Path, arguments: Sequence[str]) -> Embedded:
+    """A sandbox process. It ends by itself when nobody uses it any more, however they went."""
     command = [
-        sys.executable, "-m", "debitura_pipeline.sandbox", "serve", "--ends-with-stdin",
+        sys.executable, "-m", "debitura_pipeline.sandbox", "serve", "--ends-with-users", str(home / "users"),
         "--state", str(home / "state.json"), "--server-file", str(home / "server.json"), *arguments,
     ]  # fmt: skip
     path = os.pathsep.join([str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
         command,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,  # Ctrl-C is for us: the sandbox has to outlive what we still do with it
     )
+    _started.append(process)
     assert process.stdout is not None
-    line = process.stdout.readline()
+    with process.stdout:
+        line = process.stdout.readline()
     if not line:
-        _stop(process)
+        process.kill()
+        process.wait()
         raise SandboxError(f"The embedded sandbox did not start (exit status {process.returncode}); state in {home}.")
     facts = json.loads(line)
     key = json.loads((home / "server.json").read_text())["key"]
-    return process, Embedded(facts["url"], key, facts["customer_url"], int(facts["day"]))
+    return Embedded(facts["url"], key, facts["customer_url"], int(facts["day"]))
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+def _leave(home: Path, user: int) -> None:
+    """Use it no longer; the last user waits until it has ended."""
+    os.close(user)
+    give_up_at = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < give_up_at and _is_ending(home):
+        time.sleep(0.02)
+    _started[:] = [process for process in _started if process.poll() is None]
+
+
+def _is_ending(home: Path) -> bool:
+    """Whether the sandbox is there and used by nobody. It has its state locked until it is gone, and ends alone."""
+    has_users = not _is_free(home / "users", fcntl.LOCK_EX) and _is_free(home / "users", fcntl.LOCK_SH)
+    return not has_users and not _is_free(home / "state.json.lock", fcntl.LOCK_EX)
+
+
+def _is_free(file: Path, kind: int) -> bool:
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+# Those of this process, kept for their exit status: a process that nobody asks for it stays as a zombie.
+_started: list[subprocess.Popen[str]] = []

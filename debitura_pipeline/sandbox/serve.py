@@ -25,6 +25,7 @@ from debitura_pipeline.sandbox.server import listen, run
 from debitura_pipeline.sandbox.world import WorldOptions
 
 MIB = 2**20
+USERS_PAUSE_S = 0.2
 OWN_ATTEMPTS, OWN_PAUSE_S = 100, 0.1  # ten seconds: one that is told to stop takes two
 
 
@@ -39,6 +40,7 @@ class ServeOptions:
     server_file: Path | None = None
     makes_ahead: bool = True
     ends_with_stdin: bool = False
+    ends_with_users: Path | None = None
 
 
 def main(options: ServeOptions) -> None:
@@ -57,7 +59,7 @@ def main(options: ServeOptions) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
     try:
-        run(sandbox, listener, _stdin_closed(options.server_file) if options.ends_with_stdin else None)
+        run(sandbox, listener, _end(options))
     finally:
         if options.server_file is not None:
             options.server_file.unlink(missing_ok=True)
@@ -86,19 +88,36 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _stdin_closed(server_file: Path | None) -> threading.Event:
-    """An event that is set when whoever started this process is gone, however it went."""
+def _end(options: ServeOptions) -> threading.Event | None:
+    """An event that is set when those for whom this process serves are gone, however they went."""
+    users, server_file = options.ends_with_users, options.server_file
+    if users is None and not options.ends_with_stdin:
+        return None
     closed = threading.Event()
 
     def watch() -> None:
-        while os.read(0, 1_024):
-            pass
+        if users is not None:
+            _await_no_user(users)
+        else:
+            while os.read(0, 1_024):
+                pass
         if server_file is not None:
             server_file.unlink(missing_ok=True)  # nobody is to attach to a server that is about to stop
         closed.set()
 
-    threading.Thread(target=watch, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name="users", daemon=True).start()
     return closed
+
+
+def _await_no_user(users: Path) -> None:
+    """Each user shares a lock on the file. It is ours when all are gone, and stays so: whoever comes now waits for our end."""
+    handle = os.open(users, os.O_RDWR | os.O_CREAT, 0o600)
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(USERS_PAUSE_S)
 
 
 def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
@@ -128,6 +147,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
         "--state", "--data-dir-state", type=Path, metavar="FILE", help="remember the world here; its options then count"
     )
     add("--server-file", type=Path, metavar="FILE", help="write url, pid and key here while serving")
+    add("--ends-with-users", type=Path, metavar="FILE", help="stop when nobody has a shared lock on this file")
     add("--ends-with-stdin", action="store_true", help="stop when standard input closes")
     try:
         return from_namespace(parser.parse_args(arguments))
@@ -153,5 +173,12 @@ def from_namespace(given: argparse.Namespace) -> ServeOptions:
         webhook_delay_scale=given.webhook_delay_scale,
     )
     return ServeOptions(
-        world, app, given.port, given.state, given.server_file, not given.no_make_ahead, given.ends_with_stdin
+        world,
+        app,
+        given.port,
+        given.state,
+        given.server_file,
+        not given.no_make_ahead,
+        given.ends_with_stdin,
+        given.ends_with_users,
     )

@@ -11,7 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.errors import LandingError
+from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.evidence import VerifiedWindow
+from debitura_pipeline.landing.journal import JOURNAL, damaged
 from debitura_pipeline.landing.store import SyncFolder
 from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
 
@@ -21,12 +23,18 @@ def used_windows(folder: SyncFolder) -> list[VerifiedWindow]:
     if folder.end is None:
         raise LandingError(f"{folder.path} is not finished; it cannot be merged.")
     used = set(folder.end["windows"])
-    windows = [VerifiedWindow.from_line(line) for line in folder.of("window") if line["seq"] in used]
-    return sorted(windows, key=lambda window: window.seq)
+    return sorted((window for window in read_windows(folder) if window.seq in used), key=lambda window: window.seq)
 
 
 def landed_from(folder: SyncFolder) -> LandedSync:
-    """What the folder holds, ready to merge. Raises LandingError where it is not finished."""
+    """What the folder holds, ready to merge. Raises LandingError where it is not finished, JournalDamaged for odd lines."""
+    try:
+        return _landed(folder)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise damaged(folder.path / JOURNAL, "its lines are not what a sync writes") from None
+
+
+def _landed(folder: SyncFolder) -> LandedSync:
     windows = used_windows(folder)
     begin, end = folder.begin, folder.end or {}
     tenant = begin["tenant"]
@@ -35,34 +43,44 @@ def landed_from(folder: SyncFolder) -> LandedSync:
     return LandedSync(
         sync_id=begin["sync_id"],
         resource=begin["resource"],
-        mode=begin["mode"],
+        mode=mode_of(folder),
         at=at,
-        started_at=folder.instant("at"),
+        started_at=folder.instant("started_at" if "started_at" in begin else "at"),
         finished_at=datetime.fromisoformat(end["finished_at"]),
         upper_bound=folder.instant("upper_bound"),
         files=tuple(folder.path / window.file for window in windows if window.file),
+        sha256=tuple(window.sha256 or "" for window in windows if window.file),
         windows=tuple(_record(window, tenant, at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
-        absent=_absent(begin["mode"], tenant, end.get("gone", ()), windows),
+        absent=_absent(folder, windows),
         requests=end["requests"],
         retries=end["retries"],
         rows_read=sum(window.rows for window in windows),
         partner=(mode, Decimal(fee_pct) if fee_pct is not None else None),
         message=end["message"],
+        certificate_sha256=folder.certificate_sha256,
+        previous_sha256=begin.get("previous_sha256"),
     )
 
 
-def _absent(mode: str, tenant: str | None, gone: Sequence[str], windows: Sequence[VerifiedWindow]) -> Absent:
+def mode_of(folder: SyncFolder) -> str:
+    """The plan that was followed: a night for which reading everything was no dearer read everything."""
+    return str((folder.end or {}).get("mode", folder.begin["mode"]))
+
+
+def _absent(folder: SyncFolder, windows: Sequence[VerifiedWindow]) -> Absent:
     """What the reading says of rows that it does not hold: a nightly one names those that are gone.
 
     A malformed row without an id could be any of ours: with one among the rows, none is taken for gone.
     """
+    end = folder.end or {}
     if any(row.row_key is None for window in windows for row in window.bad):
         return Absent("none")
-    if tenant is not None:
-        return Absent("client", tenant)
-    return Absent("keys", keys=tuple(gone)) if mode == "nightly" else Absent("all")
+    if mode_of(folder) == "nightly" or not end.get("is_settled", True):
+        return Absent("keys", keys=tuple(end.get("gone", ())))
+    tenant = folder.begin["tenant"]
+    return Absent("client", tenant) if tenant is not None else Absent("all")
 
 
 def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:

@@ -7,24 +7,30 @@ The warehouse is open only while this looks; nobody waits for it while the API i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.plan import Knowledge, Plan, plan
-from debitura_pipeline.landing.store import SyncFolder, discard, folders
+from debitura_pipeline.landing.store import SyncFolder, discard, folders, unmerged
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after
 from debitura_pipeline.sync.land import Ground, survey
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.records import newest_merged
 
-RESUME_WITHIN = timedelta(days=1)  # an interrupted sync older than this starts afresh
-CLOCK_JITTER = timedelta(seconds=10)  # two answers' dates may be so far apart, though one came after the other
+# The same night's reading is taken up again, tomorrow's is another one: a schedule is never punctual to the second.
+RESUME_WITHIN = timedelta(hours=20)
+# A reading that was finished is a night's whole answer; only a rerun right after it may take it for its own.
+FINISHED_STANDS = timedelta(hours=1)
 
 Partner = tuple[str | None, Decimal | None]  # invoicing trigger mode, fee percentage
+Head = tuple[datetime, str | None]  # clock and certificate of the newest merged sync
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +44,15 @@ class Reading:
     plan: Plan
     folder: SyncFolder
     ground: Ground | None
+    is_taken_up: bool = False  # an interrupted run had read all of it
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """`now`: the API's clock."""
-
     settings: Settings
     tools: Tools
     partner: Partner
-    now: Callable[[], datetime]
+    clock: SyncClock
     small_requests: int
 
     def of(self, resource: str, tenant: str | None = None, *, full: bool = False) -> Reading:
@@ -56,68 +61,104 @@ class Preparation:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, tenant, full)
             folder = self._folder(warehouse, resource, chosen, tenant)
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
+            is_taken_up = folder.end is not None
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder), is_taken_up)
 
     def draft(self, resource: str, scratch: Path, *, full: bool = False) -> Reading:
         """The same for a forecast, in a folder below `scratch`."""
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, None, full)
-            folder = self._new_folder(scratch, resource, chosen, None, self.now())
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, folder))
+            folder = self._new_folder(scratch, resource, chosen, None, None)
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
 
     def _plan(self, warehouse: Warehouse, resource: str, tenant: str | None, full: bool) -> tuple[Knowledge, Plan]:
-        known = Knowledge(_live_rows(warehouse, resource), _newest(warehouse, resource, "AND mode <> 'client'"))
+        known = Knowledge(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
         return known, plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
 
-    def _survey(self, warehouse: Warehouse, folder: SyncFolder) -> Ground | None:
-        if folder.begin["mode"] != "nightly" or folder.end is not None:
+    def _survey(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Ground | None:
+        if not known.live_rows or folder.end is not None:
             return None
-        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path)
+        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path, folder.begin["tenant"])
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
         """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""
-        newest = _newest(warehouse, resource)
-        for folder in folders(self.settings.landing_dir, resource):
-            if folder.is_open and folder.begin["tenant"] == tenant:
-                if self._can_resume(folder, chosen, newest):
-                    log.info("resuming sync %s", folder.begin["sync_id"])
-                    return folder
+        head = head_of(warehouse, self.settings.landing_dir, resource)
+        for folder in unmerged(self.settings.landing_dir, resource):
+            if not folder.is_open:
+                continue
+            if folder.begin["tenant"] == tenant and self._can_resume(folder, chosen, head):
+                log.info("resuming sync %s", folder.begin["sync_id"])
+                return folder
+            if folder.begin["tenant"] == tenant or not follows(folder, head):
                 discard(folder)
-        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant, _after(self.now(), newest))
+        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant, head)
 
-    def _can_resume(self, folder: SyncFolder, chosen: Plan, newest: datetime | None) -> bool:
-        """Begun within the day, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
-        began = folder.instant("at")
-        is_recent = began + RESUME_WITHIN > self.now() and (newest is None or newest <= began)
+    def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
+        """Begun lately, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
+        read_windows(folder)  # or it is damaged, and says so
         is_enough = folder.begin["mode"] in (chosen.mode, "full")
-        return is_recent and is_enough and folder.begin["partner"] == _partner_text(self.partner)
+        is_same = folder.begin["partner"] == _partner_text(self.partner)
+        within = RESUME_WITHIN if folder.end is None else FINISHED_STANDS
+        return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
 
-    def _new_folder(self, landing: Path, resource: str, chosen: Plan, tenant: str | None, at: datetime) -> SyncFolder:
+    def _new_folder(
+        self, landing: Path, resource: str, chosen: Plan, tenant: str | None, head: Head | None
+    ) -> SyncFolder:
+        now = self.clock.now()
+        at, note = after(now, head[0] if head else None)
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
-        return SyncFolder.create(
-            landing, resource, sync_id,
-            mode=chosen.mode, at=at, upper_bound=at, tenant=tenant, partner=_partner_text(self.partner),
-        )  # fmt: skip
+        facts: dict[str, Any] = {
+            "mode": chosen.mode,
+            "at": at,
+            "started_at": now,
+            "upper_bound": min(at, now),
+            "read_until": self.clock.latest(),
+            "tenant": tenant,
+            "partner": _partner_text(self.partner),
+            "previous_sha256": head[1] if head else None,
+            "note": note,
+        }
+        return SyncFolder.create(landing, resource, sync_id, **facts)
 
 
-def _after(at: datetime, newest: datetime | None) -> datetime:
-    """`at`, or the instant right after the last merged sync where the API's clock, which has whole seconds, and may be
-    another server's this time, lags behind it a little."""
-    if newest is not None and newest - CLOCK_JITTER < at <= newest:
-        return newest + timedelta(microseconds=1)
-    return at
+def is_recent(folder: SyncFolder, now: datetime, within: timedelta) -> bool:
+    """Begun no longer ago than that, and not in the future either, where a wrong clock may have put it."""
+    began = folder.instant("started_at" if "started_at" in folder.begin else "at")
+    return -SKEW_REPORTED < now - began < within
+
+
+def follows(folder: SyncFolder, head: Head | None) -> bool:
+    """The reading was made on top of the newest merged sync: it can still be merged."""
+    if head is None:
+        return True
+    at, certificate = head
+    previous = folder.begin.get("previous_sha256")
+    return folder.instant("at") > at and (certificate is None or previous in (None, certificate))
+
+
+def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
+    """The newest merged sync: as the warehouse knows it, or, where that knows none, as the landing zone does."""
+    found = warehouse.rows(*newest_merged(resource))
+    if found:
+        as_of, _, certificate = found[0]
+        return as_of.astimezone(UTC), certificate
+    merged = [folder for folder in folders(landing, resource) if folder.is_merged]
+    return (merged[-1].instant("at"), merged[-1].certificate_sha256) if merged else None
 
 
 def _live_rows(warehouse: Warehouse, resource: str) -> int:
     return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
 
 
-def _newest(warehouse: Warehouse, resource: str, condition: str = "") -> datetime | None:
-    """Upper bound of the last merged sync of a resource."""
-    sql = f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' {condition}"
-    found = warehouse.rows(sql, (resource,))
-    return found[0][0].astimezone(UTC) if found and found[0][0] is not None else None
+def _last_upper(warehouse: Warehouse, resource: str, now: datetime) -> datetime | None:
+    """How far the resource was read last. A bound that lies ahead of now came from a wrong clock and bounds nothing."""
+    sql = (
+        "SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' AND mode <> 'client' "
+        "AND upper_bound <= CAST($2 AS TIMESTAMPTZ)"
+    )
+    found = warehouse.rows(sql, (resource, now))[0][0]
+    return found.astimezone(UTC) if found is not None else None
 
 
 def _partner_text(partner: Partner) -> list[str | None]:

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
+from debitura_pipeline.sync.judging import differing
+from debitura_pipeline.warehouse.base import Judgement, LandedSync, MergeCounts
 
 
 @dataclass(frozen=True)
 class SyncReport:
-    """One resource's sync, done. `is_proven`: as many distinct rows as the API counts, and its totals hold."""
+    """One resource's sync, merged. `is_proven`: nothing that should be compared differs or could not be compared; what did or
+    could not is in `message`."""
 
     sync_id: str
     resource: str
@@ -35,7 +37,7 @@ class SyncReport:
     control_totals: tuple[ControlTotal, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, landed: LandedSync, counts: MergeCounts, totals: list[ControlTotal]) -> SyncReport:
+    def of(cls, landed: LandedSync, counts: MergeCounts, judgement: Judgement) -> SyncReport:
         return cls(
             sync_id=landed.sync_id,
             resource=landed.resource,
@@ -53,15 +55,25 @@ class SyncReport:
             windows=len(landed.windows),
             quarantined=len({row.payload_sha256 for row in landed.bad}),
             drift=len(set(landed.drift)),
-            is_proven=True,
-            message=landed.message,
-            control_totals=tuple(totals),
+            is_proven=judgement.is_proven,
+            message=judgement.message,
+            control_totals=judgement.totals,
         )
 
     @property
+    def is_contradicted(self) -> bool:
+        """A total of the whole listing differs from what was merged."""
+        return bool(differing(self.control_totals))
+
+    @property
+    def proof(self) -> str:
+        """Of the sync as a whole: proven, unproven or contradicted."""
+        return "contradicted" if self.is_contradicted else "proven" if self.is_proven else "unproven"
+
+    @property
     def verdict(self) -> str:
-        """Of the control totals together: equal, unproven or differs, the worst counting."""
-        verdicts = {total.verdict for total in self.control_totals}
+        """Of the control totals that the API stated: equal, unproven or differs, the worst counting."""
+        verdicts = {total.verdict for total in self.control_totals if total.api_value is not None}
         return next((word for word in ("differs", "unproven", "equal") if word in verdicts), "unproven")
 
     def facts(self) -> dict[str, Any]:
@@ -70,5 +82,6 @@ class SyncReport:
         del facts["control_totals"]
         return facts | {
             "control_totals": self.verdict,
+            "proof": self.proof,
             "duration_s": (self.finished_at - self.started_at).total_seconds(),
         }

@@ -6,7 +6,7 @@ engines (`duckdb.py`). Used by `sync.py`, onboarding, reports and tests, which k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -51,7 +51,8 @@ class Absent:
 class LandedSync:
     """One resource as one sync landed it. `at` is the sync's clock: every instant that the merge writes.
 
-    `files` stand in reading order; a key that several of them hold counts as the one with the highest `_seq`.
+    `files` stand in reading order, `sha256` beside them; a key that several of them hold counts as the one with the
+    highest `_seq`. `certificate_sha256` is the hash of what was proven, `previous_sha256` that of the one before.
     `partner` is (invoicing trigger mode, referral fee percentage), where the sync asked for it.
     """
 
@@ -63,6 +64,7 @@ class LandedSync:
     finished_at: datetime
     upper_bound: datetime | None
     files: tuple[Path, ...]
+    sha256: tuple[str, ...]
     windows: tuple[WindowRecord, ...]
     bad: tuple[BadRow, ...]
     drift: tuple[Drift, ...]
@@ -72,8 +74,12 @@ class LandedSync:
     rows_read: int
     partner: tuple[str | None, Decimal | None] | None = None
     message: str | None = None
+    certificate_sha256: str | None = None
+    previous_sha256: str | None = None
 
     def __post_init__(self) -> None:
+        if len(self.files) != len(self.sha256):
+            raise ValueError(f"{len(self.files)} landed files and {len(self.sha256)} hashes make no sense")
         if self.resource not in TABLES:
             raise ValueError(f"{self.resource!r} is none of {', '.join(TABLES)}")
         if self.at.utcoffset() is None:
@@ -107,21 +113,44 @@ class MergeCounts:
     returned: int
 
 
+Rows = Callable[..., list[tuple[Any, ...]]]  # a query and its parameters in, rows out
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a merge comes to: the API's totals beside the warehouse's, whether the sync is proven, what its row says of it."""
+
+    totals: tuple[ControlTotal, ...] = ()
+    is_proven: bool = False
+    message: str | None = None
+
+
+Judge = Callable[[Rows], Judgement]  # asked inside the merge's transaction, once the rows are in
+JudgeOf = Callable[[LandedSync], Judge]
+
+
 class Warehouse(Protocol):
     """Schemas `raw` and `ops`. Parameters in SQL are numbered: `$1`, `$2`. Errors are WarehouseError or below."""
 
     def prepare(self) -> None:
         """Create schemas, tables and columns that are missing; what is there stays."""
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        """Merge one landing, in one transaction: rows, history, windows, findings, sync record.
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        """Merge one landing, in one transaction: rows, history, windows, findings, control totals, sync record.
 
-        Raises ShrinkRefused when too many rows would be marked deleted, LandingError when a file is not there,
-        WarehouseError when the landing is older than what was merged. Nothing is written then.
+        `judge` sees the rows as merged; its totals, `is_proven` and message are written in the same transaction. Without
+        one the sync counts as proven when it read windows and each of them is verified.
+        Raises ShrinkRefused when too many rows would be marked deleted, LandingError when a file is not there or is not
+        the one that was landed, WarehouseError when the landing is older than what was merged or was read on top of
+        something else, or when a key would stand there twice. Nothing is written then.
         """
 
-    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
-        """Rebuild `raw` and what `ops` got from landings out of nothing, oldest first, in one transaction."""
+    def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
+        """Rebuild `raw` and what `ops` got from landings out of nothing, oldest first; all of it or nothing.
+
+        Rows of `ops.syncs` and control totals that are there stay; those that are not are made by `judge_of(sync)`.
+        Raises LandingError, before anything is touched, when a file is not there or not the one that was landed.
+        """
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         """Write a failed sync's row; a sync that is merged already keeps its own."""

@@ -7,18 +7,20 @@ the file (`open.py`), the merge itself. Made by `open.py`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import duckdb
 
-from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
-from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
+from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
+from debitura_pipeline.warehouse.exchange import exchange
+from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.tables import Columns
 
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
@@ -31,6 +33,10 @@ MEMORY_LIMIT_AT_NEED = "1GiB"
 # one thread fills whole row groups, which the checkpoint then need not pack again.
 ROWS_FOR_TWO_THREADS = 1_000_000
 ROWS_PER_INSERT = 200
+REBUILD = (
+    "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+)
+_DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
 
 T = TypeVar("T")
 
@@ -56,6 +62,12 @@ class DuckDbWarehouse(SqlWarehouse):
         """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
         self._run_bare(sql)
 
+    def execute_all(self, statements: Iterable[str]) -> None:
+        """Run statements in one transaction."""
+        with self.transaction():
+            for sql in statements:
+                self.run(sql)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._failed = False
@@ -70,12 +82,30 @@ class DuckDbWarehouse(SqlWarehouse):
             self._roll_back()
             raise
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        return self._with_memory(lambda: super(DuckDbWarehouse, self).merge(landed, allow_shrink=allow_shrink))
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        merging = super().merge
+        return self._with_memory(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
 
-    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
-        syncs = list(landed)
-        return self._with_memory(lambda: super(DuckDbWarehouse, self).replay(syncs))
+    def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
+        """Built in a file beside, sync by sync, then exchanged in one transaction: memory does not grow with the nights, and
+        what hangs on the tables (dbt's views, other schemas) stays."""
+        ordered, known = in_order(landed), self.merged_syncs()
+        with TemporaryDirectory(prefix="replay-", dir=self._spill) as folder:
+            path = Path(folder) / "warehouse.duckdb"
+            with closing(DuckDbWarehouse(duckdb.connect(path), Path(folder) / "spill")) as beside:
+                beside.prepare()
+                counts = [beside.rebuild(sync, judge_of, known) for sync in ordered]
+            exchange(self, path)
+        return counts
+
+    def rebuild(self, sync: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
+        """One sync of a replay, in a transaction of its own."""
+
+        def work() -> MergeCounts:
+            with self.transaction():
+                return self.merge_again(sync, judge_of, known)
+
+        return self._with_memory(work)
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
         result = self._run_bare(sql, params)
@@ -110,6 +140,16 @@ class DuckDbWarehouse(SqlWarehouse):
             part = rows[start : start + ROWS_PER_INSERT]
             values = ", ".join([marks] * len(part))
             self.run(f"INSERT INTO {quoted(name)} VALUES {values}", [value for row in part for value in row])
+
+    def check_keys(self, table: Table) -> None:
+        """By hashes first: they take a fraction of the keys' memory. An index would not fit it."""
+        key, rows = quoted(table.key), current(table)
+        twice = f"SELECT hash({key}) FROM {rows} GROUP BY 1 HAVING count(*) > 1"
+        suspects = f"SELECT {key} FROM {rows} WHERE hash({key}) IN ({twice}) GROUP BY 1 HAVING count(*) > 1"
+        (doubles,) = self.rows(f"SELECT count(*) FROM ({suspects})")[0]
+        (missing,) = self.rows(f"SELECT count(*) - count({key}) FROM {rows}")[0]
+        if doubles or missing:
+            raise doubled(table, doubles + missing)
 
     def unstage(self) -> None:
         for view in ("incoming", "landed"):
@@ -171,7 +211,10 @@ class DuckDbWarehouse(SqlWarehouse):
             return self._connection.execute(sql, list(params))
         except duckdb.Error as error:
             self._failed = True
-            raise WarehouseError(f"The warehouse refused a statement: {_reason(error)}") from error
+            words = f"The warehouse refused a statement: {_reason(error)}"
+            if any(sign in str(error) for sign in _DAMAGE):
+                raise WarehouseDamaged(f"{words} {REBUILD}") from error
+            raise WarehouseError(words) from error
 
     def _roll_back(self) -> None:
         try:

@@ -7,7 +7,7 @@ Belongs here: order of the steps, guards, transactions' bounds. Does not: SQL te
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +16,21 @@ from typing import Any
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.store import sha256_of
 from debitura_pipeline.warehouse import merge, records
-from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
-# A reading that takes more than this away is refused: both bounds must be passed, so that a small partner
-# whose last cases close is not stopped.
-SHRINK_SHARE = 0.05
+# A reading that takes more rows away is refused (`most_deleted`). Few rows may always go: a client withdraws, a payment is
+# taken back. Of a small partner's rows three quarters may, since one of its few clients can take most with it; of a large
+# one's a twentieth.
+SHRINK_ALWAYS = 3
 SHRINK_ROWS = 20
+SHRINK_SMALL = 0.75
+SHRINK_SHARE = 0.05
+# A list that is empty is refused, too, where more than SHRINK_ALWAYS live rows of other lists belong to its rows.
+BELONGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
 
 REPLACED = ("changed", "returned", "followed")
 
@@ -53,6 +59,10 @@ class SqlWarehouse(ABC):
         """Make temporary table `name` of a few rows."""
 
     @abstractmethod
+    def check_keys(self, table: Table) -> None:
+        """See to it that no key stands twice in the current rows. Raises WarehouseError where one does."""
+
+    @abstractmethod
     def unstage(self) -> None:
         """Drop `incoming` and the temporary tables, where they are."""
 
@@ -77,26 +87,34 @@ class SqlWarehouse(ABC):
         with self.transaction():
             return self.run(sql, params)
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        _check_files(landed)
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        check_files(landed)
         with self.transaction():
-            newest = self._value(records.newest_merged(landed.resource))
-            _check_order(landed, newest)
-            return self._merge(landed, allow_shrink=allow_shrink)
+            for newest in self.rows(*records.newest_merged(landed.resource)):
+                _check_order(landed, *newest)
+            return self._merge(landed, judge, allow_shrink=allow_shrink)
 
-    def replay(self, landed: Iterable[LandedSync]) -> list[MergeCounts]:
-        ordered = sorted(landed, key=lambda sync: sync.at)
-        for sync in ordered:
-            _check_files(sync)
+    def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
+        """In one transaction: until it commits everybody sees the tables as they were."""
+        ordered = in_order(landed)
+        known = self.merged_syncs()
         with self.transaction():
             for table in TABLES.values():
                 self.run(f"DELETE FROM {merge.current(table)}")
                 self.run(f"DELETE FROM {merge.superseded(table)}")
             self._run_all(records.forget_all())
-            for sync_id in {sync.sync_id for sync in ordered}:
-                self.run(*records.forget_sync(sync_id))
-            # What was let through when it was merged is not asked again.
-            return [self._merge(sync, allow_shrink=True) for sync in ordered]
+            return [self.merge_again(sync, judge_of, known) for sync in ordered]
+
+    def merge_again(self, landed: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
+        """One sync of a replay, inside a transaction. What was let through when it was merged is not asked again, and the
+        record of one that is `known` stays as it is."""
+        is_known = landed.sync_id in known
+        judge = judge_of(landed) if judge_of is not None and not is_known else None
+        return self._merge(landed, judge, allow_shrink=True, keep_record=is_known)
+
+    def merged_syncs(self) -> set[str]:
+        """Ids of the syncs that `ops.syncs` calls done."""
+        return {sync_id for (sync_id,) in self.rows("SELECT sync_id FROM ops.syncs WHERE status = 'done'")}
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
@@ -108,11 +126,16 @@ class SqlWarehouse(ABC):
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
         with self.transaction():
-            self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
-            self._run_all(records.replace_control_totals(sync_id))
+            self._replace_totals(sync_id, at, totals)
             self.unstage()
 
-    def _merge(self, landed: LandedSync, *, allow_shrink: bool) -> MergeCounts:
+    def _replace_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
+        self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
+        self._run_all(records.replace_control_totals(sync_id))
+
+    def _merge(
+        self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool, keep_record: bool = False
+    ) -> MergeCounts:
         table = TABLES[landed.resource]
         self.unstage()
         shown = self.stage_landed(landed)
@@ -123,7 +146,10 @@ class SqlWarehouse(ABC):
             counts = MergeCounts(shown, 0, 0, 0, 0)
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
-        self._keep_records(landed, counts)
+        self.check_keys(table)
+        self._keep_findings(landed)
+        if not keep_record:
+            self._keep_sync(landed, counts, judge)
         self.unstage()
         return counts
 
@@ -154,20 +180,22 @@ class SqlWarehouse(ABC):
         self.run(*merge.verify_seen(table, landed.absent, at))
 
     def _guard_shrink(self, table: Table, landed: LandedSync, gone: int) -> None:
-        if gone <= SHRINK_ROWS:
+        live = self._value(merge.live_in_scope(table, landed.absent)) if gone else 0
+        if gone > most_deleted(live):
+            raise _shrink_refused(table.resource, live, gone)
+        if not gone or gone < live or landed.absent.kind == "client":
             return
-        live = self._value(merge.live_in_scope(table, landed.absent))
-        if gone > live * SHRINK_SHARE:
-            raise ShrinkRefused(
-                f"Merging {table.resource} was refused: {gone} of {live} live rows are not in the reading, more than "
-                f"{SHRINK_SHARE:.0%} and more than {SHRINK_ROWS}. Nothing was changed. If they are really gone, "
-                "run again with --allow-shrink.",
-                resource=table.resource,
-                live=live,
-                gone=gone,
+        names = BELONGS[table.resource]
+        others = sum(
+            self._value((f"SELECT count(*) FROM {merge.current(TABLES[name])} WHERE _deleted_at IS NULL", ()))
+            for name in names
+        )
+        if others > SHRINK_ALWAYS:
+            raise _shrink_refused(
+                table.resource, live, gone, f", though {others} live {' and '.join(names)} belong to them"
             )
 
-    def _keep_records(self, landed: LandedSync, counts: MergeCounts) -> None:
+    def _keep_findings(self, landed: LandedSync) -> None:
         resource, sync_id, at = landed.resource, landed.sync_id, landed.at
         self._run_all(records.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
         self.stage_rows("merge_drift", records.DRIFT_COLUMNS, records.drift_rows(landed))
@@ -176,11 +204,18 @@ class SqlWarehouse(ABC):
         self._run_all(records.keep_windows(resource, sync_id))
         if landed.partner is not None:
             self._run_all(records.keep_partner(*landed.partner, at))
+
+    def _keep_sync(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
+        """Control totals and the sync's row, in the transaction of its rows: none of them is ever there without the others."""
+        sync_id = landed.sync_id
+        judgement = judge(self.rows) if judge is not None else None
+        if judgement is not None:
+            self._replace_totals(sync_id, landed.at, judgement.totals)
         known = self.rows(*records.known_sync(sync_id))
         # Merging a landing once more touches nothing, and its record keeps what the first time counted.
         inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
         self.run(*records.forget_sync(sync_id))
-        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted)))
+        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted), judgement))
 
     def _run_all(self, statements: Iterable[Statement]) -> None:
         for sql, params in statements:
@@ -190,18 +225,65 @@ class SqlWarehouse(ABC):
         return self.rows(*statement)[0][0]
 
 
-def _check_files(landed: LandedSync) -> None:
-    for path in landed.files:
+def most_deleted(live: int) -> int:
+    """How many of `live` rows one reading may mark deleted: 3 of any number, three quarters but no more than 20, and from 400
+    rows on a twentieth."""
+    return max(min(live, SHRINK_ALWAYS), min(SHRINK_ROWS, int(live * SHRINK_SMALL)), int(live * SHRINK_SHARE))
+
+
+def _shrink_refused(resource: str, live: int, gone: int, why: str = "") -> ShrinkRefused:
+    return ShrinkRefused(
+        f"Merging {resource} was refused: {gone} of {live} live rows are not in the reading{why}. Up to "
+        f"{most_deleted(live)} may go at once. Nothing was changed. If they are really gone, run again with --allow-shrink.",
+        resource=resource,
+        live=live,
+        gone=gone,
+    )
+
+
+def in_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
+    """Landings as a replay merges them, by clock. Raises LandingError when any file is not the one that was landed."""
+    ordered = sorted(landed, key=lambda sync: sync.at)
+    for sync in ordered:
+        check_files(sync)
+    return ordered
+
+
+def doubled(table: Table, keys: int) -> WarehouseError:
+    """For a table whose keys are not unique, whatever made them so."""
+    return WarehouseError(
+        f"raw.{table.resource} holds {keys} keys more than once. Nothing was changed; `debitura replay` rebuilds the "
+        "table from the landing zone.",
+        resource=table.resource,
+        keys=keys,
+    )
+
+
+def check_files(landed: LandedSync) -> None:
+    for path, sha256 in zip(landed.files, landed.sha256, strict=True):
         if not path.is_file():
-            raise LandingError(
-                f"Sync {landed.sync_id} of {landed.resource} names a landed file that is not there: {path}. "
-                "Nothing was changed; run the sync again with --full.",
-                sync_id=landed.sync_id,
-            )
+            fault = "is not there"
+        elif sha256_of(path) != sha256:
+            fault = "has changed since it was landed"
+        else:
+            continue
+        raise LandingError(
+            f"Sync {landed.sync_id} of {landed.resource}: its landed file {path} {fault}. Nothing was changed; "
+            "`debitura repair` says what can be done.",
+            sync_id=landed.sync_id,
+        )
 
 
-def _check_order(landed: LandedSync, newest: datetime | None) -> None:
-    if newest is not None and landed.at < newest:
+def _check_order(landed: LandedSync, newest: datetime, newest_id: str, certificate: str | None) -> None:
+    if newest_id == landed.sync_id:
+        return
+    if certificate and landed.previous_sha256 and certificate != landed.previous_sha256:
+        raise WarehouseError(
+            f"Sync {landed.sync_id} read {landed.resource} on top of another sync than the newest one, {newest_id}. "
+            "Nothing was changed; the next sync reads afresh.",
+            sync_id=landed.sync_id,
+        )
+    if landed.at < newest:
         raise WarehouseError(
             f"Sync {landed.sync_id} read {landed.resource} at {landed.at.isoformat()}, and a reading of "
             f"{newest.isoformat()} is merged already. The older one cannot be put on top; `debitura replay` "

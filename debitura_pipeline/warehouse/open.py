@@ -20,9 +20,9 @@ from pathlib import Path
 
 import duckdb
 
-from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb import REBUILD, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.pg_connect import connect, place
 from debitura_pipeline.warehouse.postgres import PostgresWarehouse
@@ -121,6 +121,7 @@ def open_file(
         for folder in (path.parent, settings.data_dir / "tmp"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
+            _set_orphan_aside(path)
             _create(path)
         connection = _connect(path, read_only, wait_s, sleep, clock)
         spill = Path(tempfile.mkdtemp(prefix=SPILL, dir=settings.data_dir / "tmp"))
@@ -179,9 +180,7 @@ def _connect(
             return duckdb.connect(path, read_only=read_only)
         except duckdb.Error as error:
             if not _is_held(error):
-                raise WarehouseError(
-                    f"{path} cannot be opened: {type(error).__name__}. {_first_line(error)}"
-                ) from error
+                raise _unusable(path, error) from error
             if clock() >= give_up_at:
                 raise _busy(path, error, wait_s) from error
         sleep(pause)
@@ -192,6 +191,21 @@ def _is_held(error: Exception) -> bool:
     """Locked by another process, or open in this one under other settings."""
     text = str(error)
     return "Could not set lock" in text or "different configuration" in text
+
+
+def _unusable(path: Path, error: Exception) -> WarehouseError:
+    """Of a file that this process may read and DuckDB cannot, the cure is known."""
+    words = f"{path} cannot be opened: {type(error).__name__}. {_first_line(error)}"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return WarehouseError(words)
+    return WarehouseDamaged(f"{words} {REBUILD}")
+
+
+def _set_orphan_aside(path: Path) -> None:
+    """The log of a warehouse whose file was moved away: DuckDB would play it into the new one."""
+    log = path.with_name(path.name + ".wal")
+    if log.exists():
+        log.replace(path.with_name(path.name + ".wal.orphaned"))
 
 
 def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:

@@ -25,6 +25,7 @@ REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes abo
 PAUSE_S = 0.25
 OLDEST_SERVER = 140000
 NAME_BYTES = 63  # Postgres cuts longer application names off
+LOCKS = 0x64656269  # the first number of all advisory locks: the project's own
 
 # Used where the URL says nothing of them: a connection that waits for an hour must not be forgotten by what is between.
 DEFAULTS: Mapping[str, Any] = {

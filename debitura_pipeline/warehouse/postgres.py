@@ -18,18 +18,16 @@ from psycopg.types.string import StrDumper, TextLoader
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
-from debitura_pipeline.warehouse.base import LandedSync, MergeCounts
-from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, quoted
-from debitura_pipeline.warehouse.pg_connect import described, lost
+from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
+from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, current, quoted
+from debitura_pipeline.warehouse.pg_connect import LOCKS, described, lost
 from debitura_pipeline.warehouse.pg_export import export
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
 from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
 
 BATCH_ROWS = 10_000
-# One writing transaction at a time, as with DuckDB's file. The first number is the project's own.
-LOCKS = 0x64656269
-WRITE_LOCK = 2
+WRITE_LOCK = 2  # one writing transaction at a time, as with DuckDB's file
 LOCK_WAIT_MS = 60_000
 # For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
 WORK_MEM = "64MB"
@@ -90,8 +88,8 @@ class PostgresWarehouse(SqlWarehouse):
             self.rows("SELECT to_regclass('ops.syncs') IS NOT NULL AND to_regclass('raw.cases') IS NOT NULL")[0][0]
         )
 
-    def merge(self, landed: LandedSync, *, allow_shrink: bool = False) -> MergeCounts:
-        counts = super().merge(landed, allow_shrink=allow_shrink)
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        counts = super().merge(landed, judge=judge, allow_shrink=allow_shrink)
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
             # The dbt build that follows comes sooner than the server's own housekeeping.
             # A small sample will do until then.
@@ -120,6 +118,17 @@ class PostgresWarehouse(SqlWarehouse):
         values = zip(*rows, strict=True) if rows else ([] for _ in columns)
         arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
         self._copy_in(name, columns, [pa.record_batch(arrays, [column for column, _ in columns])])
+
+    def check_keys(self, table: Table) -> None:
+        """A primary key does it; a table from before there was one gets it now, with its first merged rows in it."""
+        if self.rows(_PRIMARY_KEY, (current(table),)):
+            return
+        key = quoted(table.key)
+        twice = f"SELECT 1 FROM {current(table)} GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"
+        (doubles,) = self.rows(f"SELECT count(*) FROM ({twice}) AS found")[0]
+        if doubles:
+            raise doubled(table, doubles)
+        self.run(f"ALTER TABLE {current(table)} ADD PRIMARY KEY ({key})")
 
     def unstage(self) -> None:
         for name in ("incoming", "merge_repeats", *TEMPORARY_TABLES):
@@ -238,6 +247,7 @@ def _plain(value: Any) -> Any:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
+_PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1) AND indisprimary"
 _EXISTING_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace"
 _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a

@@ -14,9 +14,12 @@ from decimal import Decimal
 
 from debitura_pipeline.landing.contract import Table
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
-from debitura_pipeline.warehouse.base import Absent, FailedSync, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge import Statement, quoted
 from debitura_pipeline.warehouse.tables import OPS
+
+NOT_JUDGED = "the API's totals were not compared"
+FITS = Decimal(10) ** 14  # DECIMAL(18,4) holds what is less
 
 BAD_COLUMNS = (("payload_sha256", "VARCHAR"), ("row_key", "VARCHAR"), ("reason", "VARCHAR"), ("payload", "VARCHAR"))
 DRIFT_COLUMNS = (("kind", "VARCHAR"), ("field", "VARCHAR"), ("value", "VARCHAR"))
@@ -52,8 +55,12 @@ def window_rows(landed: LandedSync) -> list[tuple[object, ...]]:
 
 
 def newest_merged(resource: str) -> Statement:
-    """Clock of the newest sync that was merged, or null."""
-    return "SELECT max(as_of) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,)
+    """Clock, id and certificate of the newest sync that was merged; no row where there is none."""
+    return (
+        """SELECT as_of, sync_id, certificate_sha256 FROM ops.syncs WHERE resource = $1 AND status IN ('done', 'lost')
+        ORDER BY as_of DESC, sync_id DESC LIMIT 1""",
+        (resource,),
+    )
 
 
 def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
@@ -141,11 +148,14 @@ def forget_sync(sync_id: str) -> Statement:
     return "DELETE FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
-def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int]) -> Statement:
+def insert_merged(
+    landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int], judgement: Judgement | None
+) -> Statement:
     """The row of a merged sync. `rows_changed` counts those that returned too; `before`: what earlier merges counted.
 
-    A sync is proven when it read windows and each of them is verified.
+    Without a judgement nothing was compared, so nothing is proven.
     """
+    judged = judgement or Judgement((), False, "; ".join(filter(None, [landed.message, NOT_JUDGED])))
     return _insert_row(
         "ops.syncs",
         OPS["syncs"],
@@ -165,8 +175,10 @@ def insert_merged(landed: LandedSync, counts: MergeCounts, before: tuple[int, in
             "rows_changed": before[1] + counts.changed + counts.returned,
             "rows_deleted": before[2] + counts.deleted,
             "windows": len(landed.windows),
-            "is_proven": bool(landed.windows) and all(window.verified_at for window in landed.windows),
-            "message": landed.message,
+            "is_proven": judged.is_proven,
+            "message": judged.message,
+            "certificate_sha256": landed.certificate_sha256,
+            "previous_sha256": landed.previous_sha256,
         },
     )
 
@@ -182,11 +194,21 @@ def total_rows(sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> li
     names = [name for name, _ in OPS["control_totals"]]
     rows = {
         (total.resource, total.check_name, total.scope, total.bucket, total.unit): {
-            **vars(total), "sync_id": sync_id, "checked_at": at, "difference": total.difference,
+            **vars(total), **_figures(total), "sync_id": sync_id, "checked_at": at,
         }
         for total in totals
     }  # fmt: skip
     return [tuple(row.get(name) for name in names) for row in rows.values()]
+
+
+def _figures(total: ControlTotal) -> dict[str, object]:
+    """A total's numbers. One that the columns cannot hold is null and stands in the detail: no figure stops a merge."""
+    figures = {"api_value": total.api_value, "warehouse_value": total.warehouse_value, "difference": total.difference}
+    fitting = {name: value if value is None or abs(value) < FITS else None for name, value in figures.items()}
+    if fitting == figures:
+        return dict(figures)
+    said = f"API {total.api_value}, warehouse {total.warehouse_value}: too large for these columns"
+    return {**fitting, "detail": "; ".join(filter(None, [total.detail, said]))}
 
 
 def replace_control_totals(sync_id: str) -> Iterator[Statement]:

@@ -1,120 +1,145 @@
-"""One run at a time on a Postgres warehouse, whatever machine it is started on: an advisory lock for as long as it takes.
+"""One run at a time, on a data directory, on a DuckDB file and on a Postgres database: `exclusive_run` around all that writes.
 
-Belongs here: that lock and the words for whom it waits for. Does not: transactions (`postgres.py` lets one write at a time)
-or DuckDB, whose file is on one machine and locked by its engine. Taken by whoever runs a sync, a replay, a build or a
-night; what such a run starts in its own context is part of it and takes nothing more.
+Belongs here: which locks a run takes, in which order, and waiting for them. Does not: the locks (`process_lock.py`,
+`pg_run_lock.py`). What a run starts in its own context is part of it and takes nothing more. Imports little: who comes second
+is told at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from datetime import UTC
-from typing import Any
-
-import psycopg
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.pg_connect import connect, lost, place
-from debitura_pipeline.warehouse.postgres import LOCKS
+from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
 
-RUN_LOCK = 1
-# A run that was just killed: its server session ends as soon as the server has noticed.
-GRACE_S = 3.0
-PAUSE_S = 0.1
+if TYPE_CHECKING:
+    from debitura_pipeline.warehouse.pg_run_lock import PostgresRunLock
 
-_HOLDER = f"""
-    SELECT a.pid, a.application_name, a.usename, a.client_addr, a.backend_start
-    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
-    JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
-    WHERE l.locktype = 'advisory' AND l.classid = {LOCKS} AND l.objid = {RUN_LOCK} AND l.objsubid = 2 AND l.granted"""
+Lock: TypeAlias = "ProcessLock | PostgresRunLock"
+
+RUN_FILE, DEV_FILE = "run.lock", "dev.lock"
+LOOK_EVERY_S = 0.5
+TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
 
 
-class RunLock:
-    """The lock, held by a connection that does nothing else; it goes with the connection, so with the process."""
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for another run, in seconds, and who is told for whom: soon, then once a minute."""
 
-    def __init__(self, dsn: Secret, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._dsn, self._purpose, self._sleep = dsn, purpose, sleep
-        self._connection = self._taken()
-
-    def ensure(self) -> None:
-        """Hold it still, or again: a server that was restarted has forgotten it. Raises WarehouseBusy when another has it."""
-        try:
-            self._connection.execute("SELECT 1")
-        except psycopg.Error:
-            self._connection.close()
-            self._connection = self._taken()
-
-    def release(self) -> None:
-        self._connection.close()
-
-    def _taken(self) -> psycopg.Connection[Any]:
-        connection = connect(self._dsn, self._purpose, sleep=self._sleep)
-        try:
-            refusal = self._refusal(connection)
-        except psycopg.Error as error:
-            refusal = lost(error)
-        except BaseException:
-            connection.close()
-            raise
-        if refusal is None:
-            return connection
-        connection.close()
-        raise refusal
-
-    def _refusal(self, connection: psycopg.Connection[Any]) -> WarehouseError | None:
-        """Take the lock: None when it is taken, else who has it."""
-        for _ in range(int(GRACE_S / PAUSE_S)):
-            found = connection.execute(f"SELECT pg_try_advisory_lock({LOCKS}, {RUN_LOCK})".encode()).fetchone()
-            if found == (True,):
-                return None
-            self._sleep(PAUSE_S)
-        return self._busy(connection)
-
-    def _busy(self, connection: psycopg.Connection[Any]) -> WarehouseBusy:
-        found = connection.execute(_HOLDER.encode()).fetchone()
-        if found is None:
-            return WarehouseBusy("Another run had the warehouse until just now. Nothing was touched; run again.")
-        session, name, user, address, since = found
-        when = since.astimezone(UTC).isoformat(timespec="seconds") if since is not None else "a time not shown"
-        return WarehouseBusy(
-            f"Another run has the warehouse at {place(self._dsn)}: {name or 'a program without a name'} (user {user}, from "
-            f"{address or 'the server itself'}), since {when}. Nothing was touched. Wait for it; if it hangs, end its "
-            f"session with SELECT pg_terminate_backend({session}).",
-            session=session,
-        )
+    wait_s: float
+    tell: Callable[[str], None]
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
-_held: ContextVar[tuple[Secret, RunLock] | None] = ContextVar("debitura_run_lock", default=None)
+# By what is locked: a file's path, or the address of a database.
+_held: ContextVar[Mapping[Path | Secret, Lock] | None] = ContextVar("debitura_run_locks", default=None)
 
 
 @contextmanager
-def exclusive_run(settings: Settings, purpose: str = "run") -> Iterator[None]:
-    """Have the warehouse's writing to oneself. Raises WarehouseBusy, which says who has it, without touching anything."""
-    dsn = settings.warehouse.dsn
-    held = _held.get()
-    if dsn is None or (held is not None and held[0] == dsn):
+def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience | None = None) -> Iterator[None]:
+    """Have the writing to oneself: the data directory, and the warehouse that other data directories may share.
+
+    Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up.
+    """
+    with _holding(_wanted(settings), purpose, patience):
         yield
-        return
-    lock = RunLock(dsn, purpose)
-    token = _held.set((dsn, lock))
-    try:
+
+
+@contextmanager
+def exclusive_dev(settings: Settings) -> Iterator[None]:
+    """Be the only `debitura dev` of the data directory; runs are not kept out. Raises WarehouseBusy."""
+    with _holding([settings.data_dir.resolve() / DEV_FILE], "dev", None):
         yield
-    finally:
-        with suppress(psycopg.Error):
-            lock.release()
-        with suppress(ValueError):  # a generator that was given up may be closed in another context: that holds nothing
-            _held.reset(token)
+
+
+@contextmanager
+def _holding(wanted: Iterable[Path | Secret], purpose: str, patience: Patience | None) -> Iterator[None]:
+    with ExitStack() as taken:
+        held = dict(_held.get() or {})
+        for what in wanted:
+            if what not in held or not held[what].is_held:
+                held[what] = lock = _patiently(partial(_taken, what, purpose), patience)
+                taken.callback(lock.release)
+        token = _held.set(held)
+        try:
+            yield
+        finally:
+            with suppress(
+                ValueError
+            ):  # closed in another context: the locks there are no longer held, and not believed
+                _held.reset(token)
+
+
+def run_under_way(settings: Settings) -> Holder | None:
+    """Who has the data directory at the moment, for people."""
+    return ProcessLock(settings.data_dir.resolve() / RUN_FILE).holder()
 
 
 def ensure_run(dsn: Secret) -> None:
-    """Inside `exclusive_run`: make sure that the lock is still held before anything is written."""
-    held = _held.get()
-    if held is not None and held[0] == dsn:
+    """Inside `exclusive_run` on Postgres: make sure that the lock is still held before anything is written."""
+    lock = (_held.get() or {}).get(dsn)
+    if lock is not None and not isinstance(lock, ProcessLock) and lock.is_held:
         try:
-            held[1].ensure()
+            lock.ensure()
         except WarehouseBusy as busy:
             raise WarehouseError(f"The connection that kept other runs out was lost, and meanwhile: {busy}") from None
+
+
+def _wanted(settings: Settings) -> Iterator[Path | Secret]:
+    """In an order that all share, so that no two can wait for each other."""
+    yield settings.data_dir.resolve() / RUN_FILE
+    path, dsn = settings.warehouse.path, settings.warehouse.dsn
+    if path is not None:
+        real = path.resolve()
+        yield real.with_name(f"{real.name}.lock")
+    if dsn is not None:
+        yield dsn
+
+
+def _taken(what: Path | Secret, purpose: str) -> Lock:
+    if isinstance(what, Secret):
+        from debitura_pipeline.warehouse.pg_run_lock import PostgresRunLock  # noqa: PLC0415 - takes a while to load
+
+        return PostgresRunLock(what, purpose)
+    lock = ProcessLock(what)
+    holder = lock.take(purpose)
+    if holder is None:
+        return lock
+    raise WarehouseBusy(
+        f"{_claimed(what)}: {holder}. Nothing was touched. Wait for it, or end that process.", pid=holder.pid
+    )
+
+
+def _claimed(file: Path) -> str:
+    if file.name == RUN_FILE:
+        return f"Another run has the data directory {file.parent}"
+    if file.name == DEV_FILE:
+        return f"Another `debitura dev` has the data directory {file.parent}"
+    return f"Another run has the warehouse {file.with_suffix('')}"
+
+
+def _patiently(take: Callable[[], Lock], patience: Patience | None) -> Lock:
+    if patience is None:
+        return take()
+    began = patience.clock()
+    tell_at = began + TOLD_AFTER_S
+    while True:
+        try:
+            return take()
+        except WarehouseBusy as busy:
+            now = patience.clock()
+            if now - began >= patience.wait_s:
+                raise WarehouseBusy(f"Waited {patience.wait_s / 60:.0f} minutes. {busy}", **busy.facts) from None
+            if now >= tell_at:
+                patience.tell(f"Waiting for another run to end, for {now - began:.0f} s so far. {busy}")
+                tell_at = now + TOLD_EVERY_S
+        patience.sleep(LOOK_EVERY_S)

@@ -20,7 +20,7 @@ OPS: dict[str, Columns] = {
         ("sync_id", "VARCHAR"),
         ("resource", "VARCHAR"),
         ("mode", "VARCHAR"),  # small, full, nightly, client: which plan was used
-        ("status", "VARCHAR"),  # done, failed
+        ("status", "VARCHAR"),  # done, failed, lost (its landing cannot be recovered, and that was accepted)
         ("as_of", "TIMESTAMPTZ"),  # the sync's clock: every instant that its merge wrote
         ("started_at", "TIMESTAMPTZ"),
         ("finished_at", "TIMESTAMPTZ"),
@@ -34,6 +34,11 @@ OPS: dict[str, Columns] = {
         ("windows", "BIGINT"),
         ("is_proven", "BOOLEAN"),
         ("message", "VARCHAR"),
+        (
+            "certificate_sha256",
+            "VARCHAR",
+        ),  # of the journal up to its `end`; null: synced before certificates were chained
+        ("previous_sha256", "VARCHAR"),  # the certificate before it, of the same resource; null: the first one
     ),
     "windows": (
         ("resource", "VARCHAR"),
@@ -79,6 +84,12 @@ OPS: dict[str, Columns] = {
         ("value", "VARCHAR"),
         ("first_seen_at", "TIMESTAMPTZ"),
         ("sync_id", "VARCHAR"),
+    ),
+    "identity": (  # one row: whose data this warehouse holds
+        ("environment", "VARCHAR"),
+        ("host", "VARCHAR"),  # without a port where it is this machine
+        ("partner", "VARCHAR"),  # keyed hash of the partner's id
+        ("privacy_key", "VARCHAR"),  # fingerprint, not the key
     ),
     "webhook_events": (
         ("event_id", "VARCHAR"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.budget import LEAST_WAIT_S, Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.listings import CASES, TRANSACTIONS, Query
 from debitura_pipeline.errors import (
@@ -93,7 +93,6 @@ def test_a_fault_is_survived_by_trying_again(fault: Answer) -> None:
         (reset, TransientApiError, "the connection broke"),
         (stall, TransientApiError, "did not answer in time"),
         (reply(200, b"<html></html>"), TransientApiError, "not whole JSON"),
-        (reply(200, {}), ShapeError, "no paging block"),
         (reply(429, b""), RateLimited, "HTTP 429"),
     ],
 )
@@ -111,7 +110,35 @@ def test_six_tries_are_made_and_then_the_last_fault_is_told(fault: Answer, kind:
     assert str(caught.value).startswith("Reading cases (by Query), page 1 failed: ")
     assert str(caught.value).endswith(". Tried 6 times.")
     assert len(server.seen) == MAX_TRIES
-    assert len(clock.slept) == MAX_TRIES - 1
+    assert len([wait_s for wait_s in clock.slept if wait_s > LEAST_WAIT_S]) == MAX_TRIES - 1
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({}, "has no paging block."),
+        (
+            {"cases": [], "page": {"totalResults": "two", "responseCount": 0}},
+            "states counts or sums that are no numbers.",
+        ),
+        ({"cases": {}, "page": {"totalResults": 0, "responseCount": 0}}, "not of the shape that the contract gives."),
+        ({"cases": [], "page": {"totalResults": 5, "responseCount": 5}}, "announces 5 rows and holds 0."),
+    ],
+)
+def test_another_shape_is_asked_for_once_more_and_told_in_whole_sentences(body: Any, says: str) -> None:
+    """It will be the same the sixth time, half a minute later, for each of the three lists."""
+    clock = Clockwork()
+    server = FaultServer([reply(200, body)])
+
+    async def run() -> None:
+        async with server, client_of(server, clock) as client:
+            await first_page(client)
+
+    with pytest.raises(ShapeError) as caught:
+        asyncio.run(run())
+    assert str(caught.value).endswith(f"{says} Tried 2 times.")
+    assert len(server.seen) == 2
+    assert sum(clock.slept) <= 1
 
 
 def test_waits_between_tries_double_at_random_up_to_half_a_minute_in_all() -> None:
@@ -224,16 +251,26 @@ def test_neither_key_nor_query_nor_record_reaches_a_log_or_an_error(caplog: pyte
     assert caplog.text.count("Reading cases (by Query), page 1") == MAX_TRIES - 1
 
 
-def test_the_server_s_clock_is_that_of_its_first_dated_answer() -> None:
-    dated = [reply(200, BODY, {"Date": f"Sun, 01 Mar 2026 0{hour}:00:00 GMT"}) for hour in (3, 4)]
+def test_the_server_s_clock_is_the_median_of_its_dates_beside_ours() -> None:
+    """One answer of a machine with a wrong clock must not date a whole sync."""
+    hours = [reply(200, BODY, {"Date": f"Sun, 01 Mar 2026 {hour}:00:00 GMT"}) for hour in (14, 15, 15)]
+    wrong = [reply(200, BODY, {"Date": "Fri, 23 Nov 2046 12:00:00 GMT"})]
+    clock = Clockwork()
+    told = []
 
     async def ask(client: ApiClient) -> None:
         assert client.server_time is None
-        for _ in range(3):
+        for _ in range(5):
             await first_page(client)
+            told.append(client.server_time)
+        clock.advance(60)
+        told.append(client.server_time)
 
-    _, _, client = against([GOOD, *dated], ask)
-    assert client.server_time == datetime(2026, 3, 1, 3, tzinfo=UTC)
+    against([GOOD, *wrong, *hours], ask, clock)
+    assert told[0] is None
+    assert told[2:] == [
+        datetime(2026, 3, 1, hour, minute, tzinfo=UTC) for hour, minute in ((14, 0), (15, 0), (15, 0), (15, 1))
+    ]
 
 
 def test_the_minute_s_budget_is_kept_over_real_requests() -> None:

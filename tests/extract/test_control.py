@@ -71,9 +71,21 @@ def verdicts(totals: Totals, rows: Any) -> dict[tuple[str, str], str]:
     return {(total.bucket, total.unit): total.verdict for total in found}
 
 
-def test_a_cent_is_a_difference_and_less_is_rounding(rows: Any) -> None:
-    assert verdicts(stated("10.2549", "3.10"), rows)["Paid", "usd"] == "equal"
+def test_where_the_api_rounds_to_cents_half_a_cent_is_equal(rows: Any) -> None:
+    rows("UPDATE raw.transactions SET referral_fee_usd = 10.2549 WHERE transaction_id = 'a' RETURNING 1")
+    assert verdicts(stated("10.25", "3.10"), rows)["Paid", "usd"] == "equal"
     assert verdicts(stated("10.26", "3.10"), rows)["Paid", "usd"] == "differs"
+
+
+def test_where_any_sum_shows_fractions_of_a_cent_all_are_compared_exactly(rows: Any) -> None:
+    """`reconcile` once let 0.0051 USD pass that a night would have read again."""
+    assert verdicts(stated("10.2501", "3.10"), rows)["Paid", "usd"] == "differs"
+    assert verdicts(stated("10.25", "3.1001"), rows)["Paid", "usd"] == "equal"
+    rows("UPDATE raw.transactions SET referral_fee_usd = 10.2549 WHERE transaction_id = 'a' RETURNING 1")
+    assert verdicts(stated("10.25", "3.1001"), rows)["Paid", "usd"] == "differs"
+    month = stated("0.0051", "0")
+    found = control_totals("transactions", stated("10.25", "3.10"), None, rows, [month])
+    assert {t.verdict for t in found if (t.bucket, t.unit) == ("Paid", "usd")} == {"differs"}, "a month shows fractions"
 
 
 def test_an_estimates_usd_proves_nothing_by_differing_but_its_count_does(rows: Any) -> None:
@@ -82,9 +94,44 @@ def test_an_estimates_usd_proves_nothing_by_differing_but_its_count_does(rows: A
     assert found["Pending", "count"] == "equal"
 
 
-def test_a_stage_that_the_api_does_not_state_is_not_taken_for_zero(rows: Any) -> None:
-    totals = Totals(2, {"Paid": Total(1, Decimal("10.25"))})
-    assert set(verdicts(totals, rows)) == {("all", "count"), ("Paid", "count"), ("Paid", "usd")}
+def test_revenue_moves_only_with_the_estimates(rows: Any) -> None:
+    """Of a row without a fee nothing else shows that its revenue was edited."""
+
+    def revenue(pending: str, stated_revenue: str) -> tuple[str, bool]:
+        totals = stated("10.25", pending)
+        totals = Totals(2, {**totals.summary, "debitura_revenue": Total(None, Decimal(stated_revenue))})
+        found = control_totals("transactions", totals, None, rows)
+        return next((t.verdict, t.is_floating) for t in found if t.check_name == "debitura_revenue")
+
+    assert revenue("3.10", "13.35") == ("equal", False)
+    assert revenue("3.10", "13.36") == ("differs", False)
+    assert revenue("3.11", "13.36") == ("unproven", True)
+    rows("UPDATE raw.transactions SET is_estimate = true WHERE transaction_id = 'a' RETURNING 1")
+    assert revenue("3.10", "13.36") == ("unproven", True), "an estimate among the paid ones"
+
+
+def test_a_total_that_the_api_does_not_state_is_there_and_unproven(rows: Any) -> None:
+    """Nothing vanishes from the list of totals: without a summary a third of them once did, and the rest was called equal."""
+    whole = set(verdicts(stated("10.25", "3.10"), rows))
+    assert len(whole) == 2 * len(STAGES) + 2, "each stage by count and sum, all rows, Debitura's revenue"
+    found = verdicts(Totals(2, {}), rows)
+    assert set(found) == whole
+    assert {place for place, verdict in found.items() if verdict != "unproven"} == {("all", "count")}
+    for resource, expected in (("cases", 6), ("clients", 5)):
+        totals = control_totals(resource, Totals(0, {}), None, rows)
+        assert len(totals) == expected
+        assert [t.verdict for t in totals] == ["equal", *["unproven"] * (expected - 1)]
+        assert all(t.api_value is None and t.difference is None for t in totals[1:])
+
+
+def test_rows_that_fit_no_stage_are_counted_and_their_sum_is_unproven(rows: Any) -> None:
+    rows(
+        "UPDATE raw.transactions SET platform_invoicing_status = 'InvoiceCredited' WHERE transaction_id = 'b' RETURNING 1"
+    )
+    totals = stated("10.25", "0")
+    totals = Totals(2, {**totals.summary, "Pending": Total(0, Decimal(0))})
+    found = verdicts(totals, rows)
+    assert (found[UNCLASSIFIED, "count"], found[UNCLASSIFIED, "usd"]) == ("equal", "unproven")
 
 
 def test_a_row_in_quarantine_explains_one_missing_row_and_no_more(rows: Any) -> None:

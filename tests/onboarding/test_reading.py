@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.errors import RefusedError, ShapeError, TransientApiError
+from debitura_pipeline.errors import ApiError, RefusedError, ShapeError, TransientApiError
+from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.onboarding import reading
 from debitura_pipeline.onboarding.access import try_access
 from debitura_pipeline.onboarding.reading import read_clients, read_newest, read_one
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
+from debitura_pipeline.sync.run import sync_client
+from tests.support import leaks
+from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
 CREDITOR = "0B9F4A52-6F0E-4C1E-8A55-3D1A7C2E9B77"
@@ -74,6 +78,48 @@ def test_only_a_plain_true_is_a_signature() -> None:
 def test_a_row_that_cannot_be_a_client_is_left_out_and_the_rest_is_read(odd: object) -> None:
     """One odd row must not keep every other client from being onboarded."""
     assert [client.tenant for client in read_clients(page(odd, row("good")))] == ["good"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"null",
+        b"NaN",
+        b'{"a":}',
+        b'"\xff"',
+        b"9" * 5_000,
+        b"[" * 9_000 + b"]" * 9_000,
+        b'{"externalTenantId":"\\ud800"}',
+    ],
+    ids=lambda odd: repr(odd[:12]),
+)
+def test_a_row_that_json_cannot_hold_is_left_out_too(odd: bytes) -> None:
+    body = page("ODD", row("good", linked=1, dateLinked="0001-01-01T00:00:00+01:00", kycStatus="Zelda"))
+    (client,) = read_clients(body.replace(b'"ODD"', odd))
+    assert (client.tenant, client.linked_at, client.kyc_status) == ("good", None, "[withheld]")
+
+
+def test_a_tenant_id_that_is_an_email_address_is_asked_with_and_never_kept(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    """The partition key, the tables and the journal hold a pseudonym; the API hears the id that it knows."""
+    sandbox = sandbox_factory(clients=3)
+    address = "zelda.holm@firma.example"
+    sandbox.admin("clients", {"tenant": address, "cases": 4, "transactions": 5})
+    pipeline = Pipeline(tmp_path, sandbox)
+    (client,) = (
+        one for one in read_newest(pipeline.settings, pipeline.endpoint, lambda _: False) if is_pseudonym(one.tenant)
+    )
+    assert address not in client.key
+    assert read_one(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id).client == client
+    assert try_access(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id).was_tried
+    with pytest.raises(ApiError, match="lists no client"):
+        try_access(pipeline.settings, pipeline.endpoint, "hashed-" + "0" * 32, client.creditor_id)
+    reports = sync_client(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id)
+    assert {report.resource: report.rows_read for report in reports} == {"cases": 4, "transactions": 5}
+    assert pipeline.rows("SELECT DISTINCT external_tenant_id FROM raw.cases") == [(client.tenant,)]
+    pipeline.sync()
+    assert leaks.find(tmp_path, [address, "zelda.holm"]) == {}
 
 
 def test_rows_that_are_no_list_are_an_error_and_not_zero_clients() -> None:

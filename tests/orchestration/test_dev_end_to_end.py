@@ -13,21 +13,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import dagster as dg
 import psycopg
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.onboarding.lifecycle import partition_key
 from debitura_pipeline.orchestration.dev import free_port
+from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.orchestration.conftest import Pointed
+from tests.support.command import debitura
 from tests.support.postgres import Database
 from tests.support.sandbox import ROOT, RunningSandbox
 
 T = TypeVar("T")
 PATIENCE_S = 240  # it takes a minute on an idle machine
-STOP_S = 60
+STOP_S = 10
 
 
 @contextmanager
@@ -65,6 +70,18 @@ def states(settings: Settings) -> dict[str, str]:
             return dict(warehouse.rows("SELECT partition_key, state FROM ops.onboarding"))
     except WarehouseError:  # not there yet
         return {}
+
+
+def says_for_whom_it_waits(settings: Settings) -> bool:
+    """Whether a run of the daemon's has said in its log that it waits for ours."""
+    with open_instance(settings) as instance:
+        for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            told = [entry.user_message for entry in instance.all_logs(record.dagster_run.run_id)]
+            if any(
+                "Waiting for another run" in line and f"a run by hand, process {os.getpid()}" in line for line in told
+            ):
+                return True
+    return False
 
 
 def descendants(pid: int) -> set[int]:
@@ -107,6 +124,11 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
 
     with dev(port, log) as process:
         wait_for("web page", page, process, log)
+        second = debitura("dev", env={**os.environ, "DEBITURA_DATA_DIR": str(settings.data_dir)})
+        assert second.status == 1
+        assert f"has the data directory {settings.data_dir}: dev, process {process.pid} on host" in second.error_line
+        with exclusive_run(settings, "a run by hand"):
+            wait_for("run that waits", lambda: says_for_whom_it_waits(settings), process, log)
         added = sandbox.admin("clients", {"tenant": "acme/ø 1@x", "cases": 3, "transactions": 4})
         key = partition_key("acme/ø 1@x", added["creditorId"])
         wait_for("loaded client", lambda: states(settings).get(key) == "loaded", process, log)
@@ -118,7 +140,7 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
         family = descendants(process.pid)
         assert len(family) > 2
         process.send_signal(signal.SIGINT)
-        assert process.wait(STOP_S) == 0
+        assert process.wait(STOP_S) == INTERRUPTED
         assert not [pid for pid in family if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
     told = log.read_text()

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +30,9 @@ from debitura_pipeline.orchestration.instance import (
 )
 from debitura_pipeline.orchestration.pools import POOLS, WAREHOUSE_POOL
 from debitura_pipeline.settings import Settings, load_settings
+from tests.support.command import environment
 from tests.support.postgres import Database
+from tests.support.sandbox import ROOT
 
 
 @pytest.fixture
@@ -94,13 +97,81 @@ def test_a_run_whose_process_was_killed_ends_as_failed_and_frees_its_pool(settin
         assert end_dead_runs(instance) == []
 
 
-def test_a_run_of_a_living_process_or_of_another_machine_is_left_alone(settings: Settings) -> None:
+def test_a_run_of_a_living_process_is_left_alone(settings: Settings) -> None:
     with open_instance(settings) as instance:
-        ours, theirs, unmarked = a_run(instance), a_run(instance), a_run(instance)
+        ours, unmarked = a_run(instance), a_run(instance)
         mark_run(instance, ours)
-        instance.add_run_tags(theirs, {PROCESS_TAG: "another-host:1:1"})
         assert end_dead_runs(instance) == []
         assert instance.get_run_by_id(unmarked).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+@pytest.fixture(params=["files", "postgres"])
+def storage(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """Where Dagster keeps runs and events: in its home, or in a database that machines may share."""
+    if request.param == "files":
+        return settings
+    database: Database = request.getfixturevalue("postgres")
+    return load_settings({"DEBITURA_DATA_DIR": str(settings.data_dir), "DAGSTER_POSTGRES_URL": database.url})
+
+
+EXECUTING = """
+    import sys
+    import dagster as dg
+    from debitura_pipeline.orchestration import instance as room
+    from debitura_pipeline.settings import load_settings
+    room.socket.gethostname = lambda: sys.argv[1]
+    with room.open_instance(load_settings()) as instance:
+        @dg.job
+        def empty(): pass
+        run = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED)
+        room.mark_run(instance, run.run_id)
+        instance.event_log_storage.claim_concurrency_slot("warehouse", run.run_id, "step")
+        print(run.run_id, flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_run_on_a_host_of_another_name_is_on_while_its_process_lives_and_no_longer(storage: Settings) -> None:
+    """A container's next start has another host name: the slot of the killed one kept every later night waiting for ever."""
+    values = {"DEBITURA_DATA_DIR": str(storage.data_dir)}
+    if storage.dagster_postgres is not None:
+        values["DAGSTER_POSTGRES_URL"] = storage.dagster_postgres.reveal()
+    command = [sys.executable, "-c", textwrap.dedent(EXECUTING), "another-host"]
+    other = subprocess.Popen(
+        command, env=environment(values), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    with other, open_instance(storage) as instance:
+        assert other.stdout is not None
+        run_id = other.stdout.readline().strip()
+        tags = instance.get_run_by_id(run_id).tags  # type: ignore[union-attr]
+        assert tags[PROCESS_TAG].startswith("another-host:")
+        assert end_dead_runs(instance) == []
+        other.kill()
+        other.wait()
+        assert end_dead_runs(instance) == [run_id]
+        assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
+
+
+def test_a_run_marked_by_a_host_that_holds_nothing_is_over(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        marked, unmarked, queued = a_run(instance), a_run(instance), a_run(instance)
+        instance.add_run_tags(marked, {PROCESS_TAG: "another-host:1:1"})
+        storage = instance.event_log_storage
+        assert storage.claim_concurrency_slot(WAREHOUSE_POOL, unmarked, "step").is_claimed
+        assert not storage.claim_concurrency_slot(WAREHOUSE_POOL, queued, "step").is_claimed
+        assert end_dead_runs(instance) == sorted([marked, unmarked, queued])
+        assert storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
+        assert not storage.get_concurrency_run_ids()
+
+
+def test_a_slot_of_a_run_that_has_ended_is_freed(settings: Settings) -> None:
+    """Killed between its last event and the freeing, a run is over, and its slot taken."""
+    with open_instance(settings) as instance:
+        run_id = a_run(instance)
+        instance.event_log_storage.claim_concurrency_slot(WAREHOUSE_POOL, run_id, "step")
+        instance.report_run_failed(instance.get_run_by_id(run_id))  # type: ignore[arg-type]
+        assert end_dead_runs(instance) == []
+        assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
 
 
 def test_a_process_number_used_again_is_noticed() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from debitura_pipeline.extract.control import FLOATS, SILENT
 from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.base import Warehouse
@@ -37,11 +38,18 @@ def synced(warehouse: Warehouse, sync_id: str, hours_ago: int = 0, **more: objec
     warehouse.execute(f"INSERT INTO ops.syncs ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
 
 
-def total(warehouse: Warehouse, verdict: str, at: datetime = NOW, scope: str = "all", resource: str = "cases") -> None:
+def total(
+    warehouse: Warehouse,
+    verdict: str,
+    at: datetime = NOW,
+    scope: str = "all",
+    resource: str = "cases",
+    detail: str | None = None,
+) -> None:
     warehouse.execute(
         "INSERT INTO ops.control_totals (sync_id, checked_at, resource, check_name, scope, bucket, unit, api_value,"
-        " warehouse_value, verdict) VALUES ('s', $1, $2, 'rows', $3, 'all', 'count', 12, 11, $4)",
-        (at, resource, scope, verdict),
+        " warehouse_value, verdict, detail) VALUES ('s', $1, $2, 'rows', $3, 'all', 'count', 12, 11, $4, $5)",
+        (at, resource, scope, verdict, detail),
     )
 
 
@@ -58,23 +66,32 @@ def test_completeness_is_of_the_last_sync_whatever_a_single_clients_reading_did(
 def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None:
     synced(warehouse, "s", is_proven=False, message="the summary does not follow the dates")
     found = verdicts.completeness("cases", warehouse.rows)
-    assert not found.passed
+    assert (found.passed, found.is_warning) == (False, True)
     assert "the summary does not follow the dates" in found.description
+    total(warehouse, "differs", scope="one client")
+    assert verdicts.completeness("cases", warehouse.rows).is_warning
+    total(warehouse, "differs")
+    assert not verdicts.completeness("cases", warehouse.rows).is_warning, "contradicted, not just unproven"
 
 
 def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> None:
     total(warehouse, "differs", NOW - timedelta(days=1))
     total(warehouse, "equal")
-    total(warehouse, "unproven")
+    total(warehouse, "unproven", detail=FLOATS)
     found = verdicts.control_totals("cases", warehouse.rows)
     assert found.passed
     assert found.figures == {"equal": 1, "differs": 0, "unproven": 1}
+    assert found.description.endswith("1 equal, 1 move with exchange rates")
+    total(warehouse, "unproven", detail=SILENT)
+    found = verdicts.control_totals("cases", warehouse.rows)
+    assert (found.passed, found.is_warning) == (False, True), "it may go on, and says so"
+    assert found.description.endswith("1 could not be compared")
     total(warehouse, "differs")
     found = verdicts.control_totals("cases", warehouse.rows)
     assert not found.passed
     assert not found.is_warning
     assert found.table is not None
-    assert "| rows | all | all | count | 12.0000 | 11.0000 | differs |" in found.table
+    assert "| rows | all | all | count | 12.0000 | 11.0000 | differs |  |" in found.table
 
 
 def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehouse) -> None:

@@ -31,6 +31,18 @@ def test_names_from_the_api_cannot_become_markup(filled: tuple[Settings, ReportF
     assert "&lt;script&gt;alert(" in text
 
 
+def test_names_from_the_api_turn_no_direction_and_end_no_process(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Holm\\u202e00.12` would show 21.00 where 00.12 stands; at a control letter the chart library aborts."""
+    monkeypatch.setattr("tests.report.tables.HOSTILE", "Holm\u202e\u2066\u200f\x07\x1b\ufffe\uffff A/S")
+    with tables(_warehouse(settings)) as maker:
+        fill(maker, months=3, clients=3)
+    text = write_report(settings, now=lambda: NOW).path.read_text()
+    assert "Holm A/S" in text
+    assert not set(text) & set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\x07")
+
+
 def test_debtors_are_nowhere_on_the_page(filled: tuple[Settings, ReportFacts]) -> None:
     """With DEBITURA_PRIVACY=full the warehouse holds their names; the page is passed around."""
     assert "Skyldner" not in filled[1].path.read_text()

@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.history import History, Options
-from tests.simulation.many import play_many
+from tests.simulation.history import History
+from tests.simulation.many import Result, play_many
+from tests.simulation.options import Options
 from tests.simulation.workshop import Workshop
+
+
+def tell(part: Result) -> None:
+    """Failures as they come: thousands of histories take hours."""
+    for _, _, text in part.failures:
+        sys.stderr.write(f"FAILED {text}\n")
 
 
 def main() -> int:
@@ -23,7 +30,7 @@ def main() -> int:
                 options = Options.of(seed)
                 sys.stdout.write(f"{options}\n{History(options, workshop).play()}\n")
         return 0
-    result = play_many(wanted.first, wanted.seeds, wanted.processes)
+    result = play_many(range(wanted.first, wanted.first + wanted.seeds), wanted.processes, tell)
     sys.stdout.write(f"{result.text()}\n")
     return 1 if result.failures else 0
 

@@ -1,7 +1,7 @@
 """The way from the pipeline to a simulated world without a socket: what stands in for `ApiClient`, and for its clocks.
 
-Belongs here: the same three ways to ask, with the world free to move before every answer. Does not: choosing moves.
-Answers come in an order that the seed decides, not in the order of asking, as over real connections.
+The same ways to ask, with the world free to move before every answer. Answers come in an order that the seed decides, not
+in the order of asking, as over real connections.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from random import Random
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
-from debitura_pipeline.api.client import Page, RequestStats
+from debitura_pipeline.api.client import Page, RequestStats, Translate
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.api.envelope import read_envelope
 from debitura_pipeline.api.listings import Query
 from debitura_pipeline.api.refusal import read_date
 from debitura_pipeline.api.wire import parse_document
 from debitura_pipeline.errors import BudgetSpent, RefusedError
-from debitura_pipeline.sandbox.columns import from_us
+from debitura_pipeline.sandbox.columns import from_us, to_us
 from debitura_pipeline.sandbox.http import Request
 from tests.simulation.world import SimWorld
 
@@ -33,10 +33,18 @@ class DirectClient:
     """`before_answer` may move the world; `ends_at`: the request before which the allowance is spent, if any."""
 
     def __init__(
-        self, world: SimWorld, page_rows: int, random: Random, before_answer: Callable[[], None], ends_at: int | None
+        self,
+        world: SimWorld,
+        page_rows: int,
+        random: Random,
+        before_answer: Callable[[], None] = lambda: None,
+        ends_at: int | None = None,
+        in_flight: int = 8,
     ) -> None:
         self._world, self._page_rows, self._random = world, page_rows, random
         self._before_answer, self._ends_at = before_answer, ends_at
+        self.in_flight = in_flight
+        self.translate: Translate | None = None
         self.stats = RequestStats()
         self.server_time: datetime | None = None
         self.asked: list[str] = []
@@ -48,9 +56,16 @@ class DirectClient:
         """There is nothing to close."""
 
     async def page(self, query: Query, page: int) -> Page:
-        body = await self._ask(query.listing.path, query.params(page, self._page_rows))
+        if self.translate is not None:
+            query = await self.translate(query)
+        listing, front = query.listing, query.from_
+        body = await self._ask(
+            listing.path,
+            query.params(page, self._page_rows),
+            seen=(listing.resource, None if front is None else to_us(front)),
+        )
         assert body is not None
-        return Page(body, read_envelope(body, query.listing))
+        return Page(body, read_envelope(body, listing))
 
     async def document(
         self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), body: Mapping[str, Any] | None = None,
@@ -63,14 +78,20 @@ class DirectClient:
     async def body(self, path: str, *, what: str) -> bytes | None:
         return await self._ask(path, (), what)
 
-    async def _ask(self, path: str, params: Sequence[tuple[str, str]], what: str = "") -> bytes | None:
+    async def _ask(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        what: str = "",
+        seen: tuple[str | None, int | None] = (None, None),
+    ) -> bytes | None:
         for _ in range(self._random.randrange(LONGEST_DETOUR)):
             await asyncio.sleep(0)
         self.stats.requests += 1
         if self.stats.requests == self._ends_at:
             raise BudgetSpent("The allowance is spent.")
         self._before_answer()
-        self._world.on_request()
+        self._world.on_request(*seen)
         query = urlencode(params)
         self.asked.append(f"{path}?{query}")
         answer = self._world.app.handle(Request("GET", path, query, {"xapikey": self._world.app.options.key}))

@@ -1,12 +1,13 @@
 """One seeded history: a small world, a first sync, some nights, quiet ones at the end; the judge after every sync.
 
-Belongs here: what a seed decides, and the order of events. Does not: moves (`moves.py`), promises (`judge.py`). The same
+The order of events. Moves are in `moves.py`, promises in `judge.py`, what is real and what is not in `workshop.py`. The same
 seed plays the same history, request by request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,100 +15,58 @@ from random import Random
 from typing import Any
 
 from debitura_pipeline.errors import BudgetSpent, UnprovenError
-from debitura_pipeline.extract.certificate import check
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox.changes import Entry
-from debitura_pipeline.sandbox.world import WorldOptions
 from debitura_pipeline.settings import Endpoint, Secret, Settings
+from debitura_pipeline.sync.proof import verify
+from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.run import read_partner
 from debitura_pipeline.sync.session import Session
+from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
-from tests.simulation.workshop import Workshop
+from tests.simulation.options import NIGHTLY, READ_ALL, RESOURCES, SYNCED, Options
+from tests.simulation.workshop import Merged, Workshop
 from tests.simulation.world import Moments, Rows, SimWorld
 
-RESOURCES = ("clients", "cases", "transactions")
-SYNCED = (
-    RESOURCES,
-    ("cases",),
-    ("transactions",),
-    ("transactions",),
-)  # what a night syncs; the last has most to get wrong
 ENDPOINT = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, is_simulated=True)
-PROFILES = 20  # different first days; what happens afterwards is different in every history
 REFRESH_DAYS = 3
-REAL_EVERY = 20  # histories; the others merge into a sketch of the warehouse
 MAX_TRIES = 4  # syncs in one night, where each ends without proof or with its allowance spent
+MOST_POINTS = 8  # powers of two: the point at which a process dies is chosen evenly among small and large numbers
+A_DAY_AND_MORE_S = 26 * 3600.0
+UNCLASSIFIED = "fit none of the API's stages"
+LATE = "merged by a later run"  # what is said of a sync that was read before the run that merged it
 
 
 class Broken(AssertionError):
-    """A promise was not kept; the text says which, in which history, and how to play it again."""
+    """A promise was not kept; the text says which, in which history, and how to play it again. `kind`: for counting."""
 
-
-@dataclass(frozen=True)
-class Profile:
-    """A world's first day, and how much of it fits a page and a window."""
-
-    world: WorldOptions
-    page_rows: int
-    window_rows: int
-
-    @classmethod
-    def of(cls, number: int) -> Profile:
-        dice = Random(f"profile {number}")
-        world = WorldOptions(
-            seed=number,
-            clients=3,
-            cases=dice.choice((10, 16, 25)),
-            transactions=dice.choice((12, 25, 40)),
-            years=1,
-            mode=codes.CONFIRMED_PIPELINE if number % 3 == 0 else codes.PAY_WHEN_PAID,
-            summary_ignores_dates=number % 5 == 4,
-            ties_shuffle=number % 7 == 3,
-            archived_rows_remain=number % 4 != 2,
-        )
-        return cls(world, page_rows=dice.choice((3, 5, 10, 100)), window_rows=dice.choice((10, 20, 40)))
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the seed decides beforehand."""
-
-    seed: int
-    profile: Profile
-    small_requests: int
-    unrest: float  # chance of a move before each answer
-    is_restless_from_the_start: bool
-    nights: int
-    has_quiet_end: bool
-
-    @classmethod
-    def of(cls, seed: int) -> Options:
-        dice = Random(f"options {seed}")
-        return cls(
-            seed,
-            Profile.of(dice.randrange(PROFILES)),
-            small_requests=dice.choice((1, 1, 1, 1, 200)),
-            unrest=dice.choice((0.0, 0.01, 0.03, 0.1)),
-            is_restless_from_the_start=dice.random() < 0.12,
-            nights=dice.choice((1, 1, 1, 1, 2)),
-            has_quiet_end=dice.random() < 0.05,
-        )
-
-    @property
-    def is_real(self) -> bool:
-        return self.seed % REAL_EVERY == 0
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass
 class Tally:
-    """What a history was made of: syncs, moves, unproven ones, masked rows."""
+    """What a history was made of: syncs, moves, unproven ones, masked rows; why syncs were refused or not proven."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     trail: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one sync is asked for: the resource, and how much of it; of one client, where `tenant` is given."""
+
+    resource: str
+    small_requests: int = NIGHTLY
+    full: bool = False
+    tenant: str | None = None
+    creditor: str | None = None
 
 
 class History:
@@ -117,45 +76,33 @@ class History:
         self.options, self.workshop = options, workshop
         self.dice = Random(f"history {options.seed}")
         self.sim = SimWorld(options.profile.world)
-        self.mover = Mover(self.sim, self.dice)
-        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, is_real=options.is_real)
+        self.mover = Mover(self.sim, self.dice, options.profile)
+        self.settings: Settings = workshop.settle_in(REFRESH_DAYS)
         self.tools = tools_of(self.sim)
         self.tally = Tally()
         self.ordered: tuple[int, Entry] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
-        self.kept: dict[str, Any] = {resource: {} for resource in RESOURCES}
+        self.kept: dict[str, Rows] = {resource: {} for resource in RESOURCES}
+        self.counted: dict[str, set[int]] = {}  # rows that the world had while a proven sync read
 
     def play(self) -> Tally:
         """The whole history; raises Broken."""
-        profile = self.options.profile
-        with self.workshop.sizes(profile.page_rows, profile.window_rows):
-            self.first()
+        with self.workshop.sizes(self.options.profile):
+            self.night("first", self.options.unrest if self.options.is_restless_from_the_start else 0.0)
             for number in range(self.options.nights):
                 self.daytime()
-                unrest = self.options.unrest if self.dice.random() < 0.7 else 0.0
+                unrest = self.options.unrest if self.dice.random() < 0.8 else 0.0
                 self.night(f"night {number + 1}", unrest, self.dice.choice(SYNCED))
+            if self.dice.random() < 0.1:
+                self.replay("at the end")
             if self.options.has_quiet_end:
                 for number in range(REFRESH_DAYS):
                     self.sim.midnight()
-                    self.night(f"quiet night {number + 1}", 0.0)
+                    for resource in RESOURCES:
+                        self.sync_until_done(f"quiet night {number + 1}", Wanted(resource), 0.0)
                 self.expect_the_world()
+            self.expect_certificates()
         return self.tally
-
-    def first(self) -> None:
-        """The first sync, of everything. What it leaves where nothing moves is the same for a profile, and kept."""
-        if self.options.is_restless_from_the_start or self.options.is_real:
-            self.night("first", self.options.unrest)
-            return
-        start = self.workshop.starts.get(self.options.profile)
-        if start is None:
-            self.dice.seed("the same for all")
-            self.night("first", 0.0)
-            start = self.workshop.keep(self.sim.seconds, self.sim.app.requests)
-            self.workshop.starts[self.options.profile] = start
-        self.sim.seconds, self.sim.app.requests = start.seconds, start.requests
-        self.workshop.resume(start)
-        self.dice.seed(f"nights {self.options.seed}")
-        self.kept = {resource: self.workshop.live(resource) for resource in RESOURCES}
 
     def daytime(self) -> None:
         """A day passes: a full one of the sandbox's, or some moves, or next to nothing."""
@@ -176,100 +123,215 @@ class History:
             self.sim.change({"op": "mode", "mode": modes[self.sim.world.mode]})
 
     def night(self, name: str, unrest: float, resources: Sequence[str] = RESOURCES) -> None:
-        """Each resource tried again where the world would not hold still or the allowance ran out."""
+        """Each resource tried again where the world would not hold still, the allowance ran out or the process died."""
+        small = self.dice.choice((NIGHTLY, NIGHTLY, NIGHTLY, READ_ALL))
+        full = self.dice.random() < 0.1
+        client = self._client() if self.dice.random() < 0.1 else (None, None)
         for resource in resources:
-            for _ in range(MAX_TRIES):
-                if self.attempt(name, resource, unrest):
-                    break
-            else:
-                self.sim.unwatch(resource)
-                self.tally.counts["nights given up"] += 1
+            tenant, creditor = client if resource != "clients" and self.kept[resource] else (None, None)
+            self.sync_until_done(name, Wanted(resource, small, full and tenant is None, tenant, creditor), unrest)
 
-    def attempt(self, name: str, resource: str, unrest: float) -> bool:
+    def sync_until_done(self, name: str, wanted: Wanted, unrest: float) -> None:
+        for _ in range(MAX_TRIES):
+            if self.attempt(name, wanted, unrest):
+                return
+        self.sim.forget(wanted.resource)
+        self.tally.counts["nights given up"] += 1
+
+    def attempt(self, name: str, wanted: Wanted, unrest: float) -> bool:
         """One sync of one resource: whether it ended with a merge."""
+        resource = wanted.resource
         ends_at = self.dice.randrange(2, 60) if self.dice.random() < 0.02 else None
-        before = self.sim.seconds
+        known = self.workshop.merged(resource)
         self.sim.watch(resource)
+        if self.options.dies and self.dice.random() < 0.4:
+            self.workshop.deaths.arm(self.dice.randrange(1, 2 ** self.dice.randrange(1, MOST_POINTS + 1) + 1))
         try:
-            report = asyncio.run(self.sync(resource, unrest, ends_at))
-        except UnprovenError as error:
-            self.tally.counts["unproven"] += 1
-            self.note(f"{name} {resource}: {error}")
-            if not self.sim.has_moved(resource):
-                self.fail(name, resource, f"unproven, and nothing moved: {error}")
-        except BudgetSpent:
-            self.tally.counts["allowance spent"] += 1
+            report = asyncio.run(self.sync(wanted, unrest, ends_at))
+        except BaseException as error:  # noqa: BLE001 (raised again where it is none that is expected)
+            if self.workshop.deaths.is_dead:
+                return self.after_death(name, wanted, known)
+            self.workshop.deaths.disarm()
+            self._expect_refusal(name, resource, error)
+            new = [sync for sync in self.workshop.merged(resource) if sync not in known]
+            if any(LATE not in sync.message for sync in new):
+                self.fail("changed by a failed sync", name, resource, f"a sync that failed was merged: {new}")
+            if new:
+                self.kept[resource] = self.workshop.live(resource)
         else:
+            self.workshop.deaths.disarm()
             self.tally.counts[f"{report.mode} syncs"] += 1
             self.tally.counts["requests"] += report.requests
-            self.judge(name, report, self.sim.unwatch(resource), self.sim.seconds - before)
+            self.judge(name, wanted, report, len(self.workshop.merged(resource)) - len(known))
             return True
         if self.workshop.live(resource) != self.kept[resource]:
-            self.fail(name, resource, "a sync that failed changed the warehouse")
+            self.fail("changed by a failed sync", name, resource, "a sync that failed changed the warehouse")
         return False
+
+    def _expect_refusal(self, name: str, resource: str, error: BaseException) -> None:
+        """Two ends of a sync are allowed that are none: it cannot prove what it read, or may ask no more."""
+        if isinstance(error, UnprovenError):
+            self.tally.counts["unproven"] += 1
+            self.tally.reasons[f"refused: {told(str(error))}"] += 1
+            self.note(f"{name} {resource}: {error}")
+            if not self.sim.has_moved(resource):
+                self.fail("refused in a quiet world", name, resource, f"unproven, and nothing moved: {error}")
+        elif isinstance(error, BudgetSpent):
+            self.tally.counts["allowance spent"] += 1
+        else:
+            raise error
+
+    def after_death(self, name: str, wanted: Wanted, known: list[tuple[Any, ...]]) -> bool:
+        """What a process left that died: nothing, or the whole of a merge. Then a replay, a day, or the next sync at once."""
+        resource, deaths = wanted.resource, self.workshop.deaths
+        where, journal = deaths.where, deaths.journal
+        self.tally.counts["deaths"] += 1
+        self.note(f"{name} {resource}: died before {where}")
+        self.workshop.after_death()
+        if journal is not None and self.dice.random() < 0.5:
+            tear(journal)
+        new = [sync for sync in self.workshop.merged(resource) if sync not in known]
+        if new:
+            self.tally.counts["deaths after the merge"] += 1
+            last = new[-1]
+            moments = self.sim.unwatch(resource)
+            if LATE in last.message:  # an earlier night's reading, merged before this one's
+                self.kept[resource], new = self.workshop.live(resource), []
+            else:
+                self._hold(f"{name}, died before {where}", wanted, last, moments, is_alone=len(new) == 1)
+        elif self.workshop.live(resource) != self.kept[resource]:
+            self.fail("changed by a dead process", name, resource, f"died before {where}, and the warehouse changed")
+        what_next = self.dice.random()
+        if what_next < 0.3:
+            self.replay(f"after a death before {where}")
+        elif what_next < 0.5:
+            self.sim.midnight()
+            if self.dice.random() < 0.5:  # too late to take up what was begun
+                self.sim.seconds += A_DAY_AND_MORE_S
+                self.sim.forget(resource)
+        return bool(new) and self.dice.random() < 0.5
+
+    def replay(self, when: str) -> None:
+        """Rebuild the warehouse from the landing zone: nothing may change."""
+        before = self.workshop.everything()
+        self.tally.counts["replays"] += 1
+        replay(self.settings)
+        after = self.workshop.everything()
+        for table, rows in before.items():
+            if rows != after[table]:
+                lost, come = len(set(map(repr, rows)) - set(map(repr, after[table]))), len(after[table]) - len(rows)
+                self.fail("replay differs", f"replay {when}", table, f"{lost} of {len(rows)} rows changed, {come:+d}")
 
     def change_before(self, moment: int, entry: Entry, resource: str) -> bool:
         """A sync of one resource in which one thing happens, before its nth request; whether it had so many."""
         self.ordered = (moment, entry)
-        self.night(f"change before request {moment}", 0.0, (resource,))
+        self.sync_until_done(f"change before request {moment}", Wanted(resource), 0.0)
         return self.ordered is None
 
-    async def sync(self, resource: str, unrest: float, ends_at: int | None) -> SyncReport:
+    async def sync(self, wanted: Wanted, unrest: float, ends_at: int | None) -> SyncReport:
         def before_answer() -> None:
+            self.workshop.deaths.point(f"request {client.stats.requests}")
             if self.ordered is not None and client.stats.requests == self.ordered[0]:
                 self.sim.change(self.ordered[1])
                 self.ordered = None
             if unrest and self.dice.random() < unrest:
-                self.tally.counts["moves during syncs"] += 1
-                self.mover.move()
+                for _ in range(self.dice.choice((1, 1, 1, 2, 2, 3))):
+                    self.tally.counts["moves during syncs"] += 1
+                    self.mover.move()
 
-        client: Any = DirectClient(self.sim, self.options.profile.page_rows, self.dice, before_answer, ends_at)
+        profile = self.options.profile
+        client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
+        client.translate = TenantBook(client, self.workshop.shaper.business_keys).query
         self.asked = client.asked
         shaping: Any = Here()
         session = Session(
             self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,
-            await read_partner(client), self.options.small_requests,
+            await read_partner(client), wanted.small_requests,
         )  # fmt: skip
-        return await session.resource(resource, allow_shrink=True)
+        return await session.resource(wanted.resource, tenant=wanted.tenant, full=wanted.full, allow_shrink=True)
 
-    def judge(self, name: str, report: SyncReport, moments: Moments, _: float) -> None:
-        resource = report.resource
-        have = self.workshop.live(resource)
+    def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
+        merged = next(sync for sync in self.workshop.merged(wanted.resource) if sync.sync_id == report.sync_id)
+        moments = self.sim.unwatch(wanted.resource)
+        if not report.is_proven:
+            self.tally.counts["not proven"] += 1
+            self.tally.reasons[f"not proven: {told(report.message)}"] += 1
+            if not report.message:
+                self.fail("not proven, no reason", name, wanted.resource, "it does not say why")
+        self._hold(name, wanted, merged, moments, is_alone=merges == 1)
+        if report.is_proven:
+            self.counted[report.sync_id] = moments.counts(wanted.creditor)
+
+    def _hold(self, name: str, wanted: Wanted, merged: Merged, moments: Moments, *, is_alone: bool) -> None:
+        """Hold the warehouse against the moments of the reading that it has just merged. `is_alone`: no other was merged
+        in the same run."""
+        resource, have = wanted.resource, self.workshop.live(wanted.resource)
+        before = self.kept[resource] if is_alone else have
         self.kept[resource] = have
-        folder = next(f for f in folders(self.settings.landing_dir, resource) if f.begin["sync_id"] == report.sync_id)
-        terms = Terms(
-            resource, report.mode == "nightly", self.options.profile.world.summary_ignores_dates, self.sim.world.mode
-        )
-        verdict = judge(terms, moments, have, folder.instant("at"))
-        if verdict.broken:
-            told = "; ".join(f"{what} {key}: {told_of(moments, have, key)}" for what, key in verdict.broken[:3])
-            self.fail(name, resource, f"{report.mode}: {len(verdict.broken)} rows: {told}")
+        verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
-        finding = check(folder)
-        if finding.faults:
-            self.fail(name, resource, f"certificate: {finding.faults}")
-        counts = {len(state) for state in moments.states()}
-        if finding.api_count != len(have) or finding.api_count not in counts:
-            self.fail(name, resource, f"certified {finding.api_count} rows, {len(have)} there, the world had {counts}")
+        if verdict.broken and moments.moved and is_said(merged):
+            self.tally.counts["wrong, and said so"] += 1
+            self.tally.reasons[f"wrong, and said so: {told(merged.message)}"] += 1
+        elif verdict.broken:
+            rows = "; ".join(f"{what} {key}: {told_of(moments, have, key)}" for what, key in verdict.broken[:3])
+            kind = "false certificate" if merged.is_proven else "wrong, and not proven"
+            what = f"{merged.mode}: {len(verdict.broken)} rows: {rows}\n  message: {merged.message}"
+            self.fail(f"{kind}, {merged.mode} {resource}: {verdict.broken[0][0]}", name, resource, what)
+
+    def terms(self, resource: str, mode: str, creditor: str | None = None) -> Terms:
+        profile = self.options.profile
+        dated = {"cases": "created_at", "transactions": "paid_at" if profile.goes_by_paid else "occurred_at"}
+        deaf = profile.world.summary_ignores_dates
+        return Terms(resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, creditor)
 
     def expect_the_world(self) -> None:
         """After the quiet nights nothing may be wrong any more, whatever no total shows."""
         for resource in RESOURCES:
-            terms = Terms(resource, False, False, self.sim.world.mode)
+            terms = self.terms(resource, "full")
             have = {key: plain(terms, row) for key, row in self.kept[resource].items()}
             truth = self.sim.rows[resource]
             if have != truth:
                 wrong = {key for key in have.keys() | truth.keys() if have.get(key) != truth.get(key)}
-                self.fail("quiet end", resource, f"still wrong: {sorted(wrong)[:5]}")
+                self.fail("quiet end", "quiet end", resource, f"still wrong: {sorted(wrong)[:5]}")
+
+    def expect_certificates(self) -> None:
+        """All that is landed still holds, and what is called proven counts what the world held at some moment."""
+        for finding in verify(self.settings):
+            if finding.faults:
+                self.fail("certificate", "the end", finding.resource, f"{finding.sync_id}: {finding.faults}")
+            counts = self.counted.get(finding.sync_id)
+            if counts is not None and finding.api_count not in counts:
+                told = f"{finding.sync_id}: certified {finding.api_count} rows, the world had {sorted(counts)}"
+                self.fail("certificate", "the end", finding.resource, told)
 
     def note(self, text: str) -> None:
         self.tally.trail.append(text)
 
-    def fail(self, name: str, resource: str, what: str) -> None:
+    def fail(self, kind: str, name: str, resource: str, what: str) -> None:
+        trail = "".join(f"\n  before that: {line}" for line in self.tally.trail[-5:])
         raise Broken(
-            f"seed {self.options.seed}, {name}, {resource}: {what}\n"
-            f"play it again: .venv/bin/python -m tests.simulation {self.options.seed}\n{self.options}"
+            kind,
+            f"{kind}; seed {self.options.seed}, {name}, {resource}: {what}{trail}\n"
+            f"play it again: .venv/bin/python -m tests.simulation {self.options.seed}\n{self.options}",
         )
+
+    def _client(self) -> tuple[str | None, str | None]:
+        """A client that is there: tenant and creditor id."""
+        rows = list(self.sim.rows["clients"].values())
+        row = self.dice.choice(rows) if rows else {}
+        return row.get("external_tenant_id"), row.get("creditor_id")
+
+
+def is_said(merged: Merged) -> bool:
+    """Whether a sync says that its reading is not proven; of rows without a stage alone, their sum is what is not."""
+    reasons = [reason for reason in merged.message.split("; ") if UNCLASSIFIED not in reason]
+    return not merged.is_proven and bool(reasons)
+
+
+def told(reason: str | None) -> str:
+    """A message without its figures and dates, for counting."""
+    return re.sub(r"[\d][\d.:,T+-]*", "#", reason or "no reason")[:160]
 
 
 def told_of(moments: Moments, have: Rows, key: str) -> str:

@@ -1,18 +1,15 @@
 """What must hold of the warehouse after a reading, given what the world was while it was read.
 
-Belongs here: the promises, and the one excuse there is. Does not: playing histories.
-
 Promises, for every resource and plan:
 - A row read by this sync (`_verified_at` is its clock) has a value that the row had while it was read. No excuse.
 - A row that was live all the while is live in the warehouse; one that was gone all the while is not.
 - Every other row has a value that it had while the sync read.
-- The certificate holds, and counts what the warehouse then holds and the world held at some moment.
 
-The excuse: what no total shows. A nightly reading asks for counts and sums, and a list's totals are all that tells one
-version of it from the next. A row that breaks the second or third promise is *masked* if in every cell that it touches
-(month and bucket) the API's count and sum equalled the warehouse's at some moment of the reading: a fee-less edit, or a
-row gone and another come in the same cell. Rows that every nightly reading shows whole (open cases, estimates, rows of no
-stage) are never masked. In a reading of everything, nothing is masked unless the world moved meanwhile.
+A reading of everything (`full`, `small`, one client's, and clients always) has no excuse at all. A nightly one has one:
+what no total shows. It asks for counts and sums by window and bucket, so a row that breaks the second or third promise is
+*masked* if in every cell that it touches (month and bucket) the API's count and sum equalled the warehouse's at some moment
+of the reading: a fee-less edit, or a row gone and another come in the same cell. Rows that every nightly reading shows
+whole (open cases, estimates, rows of no stage) are never masked.
 """
 
 from __future__ import annotations
@@ -43,18 +40,30 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a reading could see: `is_nightly`, whether the summary follows dates, the partner's mode."""
+    """What a reading could see: the plan, whether the summary follows dates, the partner's mode, by which date the list
+    goes, whether a nightly plan compares months or the whole, and the client if it was one's alone."""
 
     resource: str
-    is_nightly: bool
-    is_deaf: bool
-    mode: str
+    plan: str = "full"
+    is_deaf: bool = False
+    mode: str = "PayWhenPaid"
+    dated: str = ""
+    has_months: bool = True
+    creditor: str | None = None
+
+    @property
+    def is_nightly(self) -> bool:
+        return self.plan == "nightly"
 
 
-def judge(terms: Terms, moments: Moments, have: Rows, at: datetime) -> Verdict:
-    """Hold the warehouse's live rows against the moments of the reading that ended with them."""
+def judge(terms: Terms, moments: Moments, before: Rows, have: Rows, at: datetime) -> Verdict:
+    """Hold the warehouse's live rows against the moments of the reading that ended with them. `before`: live until then."""
     verdict = Verdict()
     had = moments.values()
+    if terms.creditor is not None:
+        had = {key: rows for key, rows in had.items() if _is_of(terms.creditor, rows)}
+        verdict.broken += [("touched, not being read", key) for key in _touched_beside(terms.creditor, before, have)]
+        have = {key: row for key, row in have.items() if row["creditor_id"] == terms.creditor}
     suspects: list[tuple[str, str]] = []
     for key, row in have.items():
         values = had.get(key, [None])
@@ -66,7 +75,7 @@ def judge(terms: Terms, moments: Moments, have: Rows, at: datetime) -> Verdict:
         elif not is_right:
             suspects.append(("stale", key))
     suspects += [("missing", key) for key, values in had.items() if None not in values and key not in have]
-    excused = _masked(terms, moments, have, {key for _, key in suspects}) if suspects else set()
+    excused = _masked(terms, moments, have, {key for _, key in suspects}) if suspects and terms.is_nightly else set()
     for what, key in suspects:
         (verdict.masked if key in excused else verdict.broken).append((what, key))
     return verdict
@@ -76,9 +85,17 @@ def plain(terms: Terms, row: Row) -> Row:
     return {name: row[name] for name in TABLES[terms.resource].names}
 
 
+def _is_of(creditor: str, rows: Iterable[Row | None]) -> bool:
+    return any(row is not None and row["creditor_id"] == creditor for row in rows)
+
+
+def _touched_beside(creditor: str, before: Rows, have: Rows) -> list[str]:
+    """Rows of other clients that the reading of one client's changed."""
+    keys = {key for rows in (before, have) for key, row in rows.items() if row["creditor_id"] != creditor}
+    return sorted(key for key in keys if before.get(key) != have.get(key))
+
+
 def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[str]:
-    if not terms.is_nightly and not moments.moved:
-        return set()
     ours = cells(terms, have.values())
     seen: dict[Cell, list[tuple[int, Decimal]]] = {}
     for state in moments.states():
@@ -89,7 +106,7 @@ def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[s
     for key in keys:
         versions = [row for row in (*moments.values().get(key, ()), have.get(key)) if row is not None]
         was = [row for row in moments.values().get(key, ()) if row is not None] or versions
-        if terms.is_nightly and all(is_swept(terms, row) for row in was):
+        if all(is_swept(terms, row) for row in was):
             continue
         touched = {cell for row in versions for cell in cells(terms, [row])}
         if all(
@@ -100,7 +117,7 @@ def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[s
 
 
 def is_swept(terms: Terms, row: Row) -> bool:
-    """Rows that every nightly reading shows whole."""
+    """Whether every nightly reading shows this row whole, whatever the totals say."""
     bucket = bucket_of(terms, row)
     if terms.resource == "cases":
         return bucket == OPEN
@@ -124,8 +141,8 @@ def _cells_of(terms: Terms, row: Row) -> list[Cell]:
     bucket = bucket_of(terms, row)
     if terms.resource == "clients":
         return [("all",)]
-    dated = row["created_at"] if terms.resource == "cases" else row["occurred_at"]
-    month = (dated.year, dated.month)
+    dated = row[terms.dated or ("created_at" if terms.resource == "cases" else "occurred_at")]
+    month = (dated.year, dated.month) if dated is not None and terms.has_months else (0, 0)
     if terms.resource == "cases" or terms.is_deaf:
         return [("rows", bucket, *month)]
     return [("fees", bucket, *month)]

@@ -13,7 +13,8 @@ from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox.columns import to_us
 from debitura_pipeline.sandbox.places import CURRENCIES
 from debitura_pipeline.sandbox.world import RESOURCES
-from tests.simulation.history import REFRESH_DAYS, History, Options, Profile
+from tests.simulation.history import REFRESH_DAYS, History, Wanted
+from tests.simulation.options import Options, Profile
 from tests.simulation.workshop import Workshop
 
 CENT, USD = 100, CURRENCIES.index("USD")
@@ -29,7 +30,10 @@ HEARING, DEAF = 16, 9  # profiles whose summary follows dates, and does not
 
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Workshop]:
-    with Workshop() as opened, opened.sizes(PAGE_ROWS, WINDOW_ROWS):
+    sizes = replace(
+        Profile.of(HEARING), page_rows=PAGE_ROWS, window_rows=WINDOW_ROWS, small_pages=2, goes_by_paid=False
+    )
+    with Workshop() as opened, opened.sizes(sizes):
         yield opened
 
 
@@ -41,23 +45,29 @@ def begun(workshop: Workshop, profile: int = HEARING) -> History:
     chosen = Profile.of(profile)
     options = replace(
         Options.of(QUIET),
-        profile=replace(chosen, page_rows=PAGE_ROWS, world=replace(chosen.world, transactions=TRANSACTIONS)),
-        small_requests=1,
+        profile=replace(
+            chosen, page_rows=PAGE_ROWS, goes_by_paid=False, world=replace(chosen.world, transactions=TRANSACTIONS)
+        ),
         unrest=0.0,
-        is_restless_from_the_start=True,
+        dies=False,
     )
     history = History(options, workshop)
-    workshop.doubt()
     table = history.sim.world.transactions
     table["currency"][:] = USD
     table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED
     table["date"][:] = DECEMBER + np.arange(len(table)) * codes.DAY_US // 2
     history.sim.world.touch(*RESOURCES)
     history.sim.refresh()
-    history.night("first", 0.0)
+    sync(history, "first", *RESOURCES)
     history.sim.midnight()
     history.tally.counts.clear()
     return history
+
+
+def sync(history: History, name: str, *resources: str) -> None:
+    """A nightly sync of each in a quiet world."""
+    for resource in resources:
+        history.sync_until_done(name, Wanted(resource), 0.0)
 
 
 def edit(history: History, row: int, **columns: int) -> None:
@@ -73,7 +83,7 @@ def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(workshop: Workshop
     fees = history.sim.world.transactions["fee"]
     for row in (FIRST_HALF, SECOND_HALF):
         edit(history, row, fee=int(fees[row]) + CENT * 6 // 10)
-    history.night("after", 0.0)
+    sync(history, "after", *RESOURCES)
     assert history.tally.counts["unproven"] == 0
 
 
@@ -82,7 +92,7 @@ def test_a_row_of_the_very_hour_of_the_sync_is_found(workshop: Workshop) -> None
     history = begun(workshop)
     history.mover.new_payment()
     history.sim.seconds += 60
-    history.night("with a row of this hour", 0.0)
+    sync(history, "with a row of this hour", *RESOURCES)
     history.sim.seconds += 60
     later = {"op": "row", "resource": "transactions", "action": "insert", "row": -1}
     assert history.change_before(5, later, "transactions")
@@ -95,9 +105,9 @@ def test_an_edited_paid_row_without_totals_by_date_waits_for_its_turn_and_stops_
     history = begun(workshop, DEAF)
     edit(history, SECOND_HALF, fee=int(history.sim.world.transactions["fee"][SECOND_HALF]) + CENT)
     for number in range(REFRESH_DAYS):
-        history.night(f"night {number}", 0.0)
+        sync(history, f"night {number}", *RESOURCES)
         history.sim.midnight()
-    history.night("last", 0.0)
+    sync(history, "last", *RESOURCES)
     assert history.tally.counts["unproven"] == 0
     history.expect_the_world()
 
@@ -106,7 +116,7 @@ def test_a_commission_credited_without_any_sum_moving_is_seen_the_same_night(wor
     """The stage stays, the sum stays: only the sweep of estimates beyond the first stage shows it."""
     history = begun(workshop)
     edit(history, SECOND_HALF, commission=codes.CREDITED)
-    history.night("after", 0.0)
+    sync(history, "after", *RESOURCES)
     history.expect_the_world()
 
 
@@ -142,7 +152,7 @@ def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(workshop: Worksh
             history.sim.change(
                 {"op": "row", "resource": "cases", "action": "set", "row": row, "column": column, "value": value}
             )
-    history.night("after", 0.0, ("cases",))
+    sync(history, "after", "cases")
     assert any("ExternalTenantId" in target for target in history.asked)
     assert sum(target.startswith("/cases/") for target in history.asked) < len(still_open) // 2
     assert history.tally.counts["unproven"] == 0

@@ -17,14 +17,15 @@ from debitura_pipeline.sync import reconcile, upkeep
 from debitura_pipeline.sync.run import read_partner
 from debitura_pipeline.sync.session import Session
 from tests.simulation.door import DirectClient, Here, tools_of
-from tests.simulation.history import ENDPOINT, RESOURCES
+from tests.simulation.history import ENDPOINT
 from tests.simulation.judge import Terms, bucket_of
+from tests.simulation.options import RESOURCES
 from tests.simulation.workshop import Workshop
 from tests.simulation.world import SimWorld
 
 INJECTIONS = 100
 SEED = 20_260
-TERMS = {resource: Terms(resource, False, False, "PayWhenPaid") for resource in RESOURCES}
+TERMS = {resource: Terms(resource) for resource in RESOURCES}
 
 
 class Bench:
@@ -33,13 +34,13 @@ class Bench:
     def __init__(self, workshop: Workshop, patch: pytest.MonkeyPatch) -> None:
         self.sim = SimWorld(WorldOptions(seed=5, clients=8, cases=400, transactions=900, years=2))
         self.workshop = workshop
-        self.settings: Settings = workshop.settle_in(30, is_real=True)
+        self.settings: Settings = workshop.settle_in(30)
         patch.setattr(upkeep, "open_client", lambda *_: self.client())
         asyncio.run(self._load())
         self.rows = {resource: workshop.live(resource) for resource in RESOURCES}
 
     def client(self) -> Any:
-        return DirectClient(self.sim, 100, Random(0), lambda: None, None)
+        return DirectClient(self.sim, 100, Random(0))
 
     async def _load(self) -> None:
         client, shaping = self.client(), Here()

@@ -1,126 +1,76 @@
-"""What thousands of histories share so that each costs tenths of a second: one shaper, one warehouse in memory, no disk waits.
+"""What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Belongs here: the stand-ins, each with its reason, and putting things back. Does not: histories. Everything that decides
-what is read, proven and merged is the pipeline's own.
+Real: planning, reading, windows, the expected state (`Overlay`), proof, shaping, row hashes, landed Parquet files and journals,
+certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
+the warehouse and the overlay's engines are DuckDB databases in memory, made once and emptied between histories; nothing
+waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
+time; one plan is followed where both would do; pages and windows hold as many rows as suits small worlds.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
+import asyncio
+import logging
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import ModuleType, TracebackType
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-import duckdb
-import pyarrow as pa
 import pytest
 
-from debitura_pipeline.extract import narrow, overlay, prove, read, turn
-from debitura_pipeline.landing import row_hash
+from debitura_pipeline.extract.night import Forecast
+from debitura_pipeline.extract.night_cases import CasesNight
+from debitura_pipeline.extract.night_transactions import TransactionsNight
 from debitura_pipeline.landing.contract import TABLES
-from debitura_pipeline.landing.shape import Shaped, Shaper
+from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.sandbox.listing import DATES
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.sync import land, merging, prepare, upkeep
+from debitura_pipeline.sync import proof, repair, replay, run, upkeep  # noqa: F401 (all that is patched is loaded)
+from debitura_pipeline.warehouse import identity
 from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
-from debitura_pipeline.warehouse.tables import all_tables
-from tests.simulation.plain_overlay import PlainOverlay, TwinOverlay
-from tests.simulation.shelf import clear_shelf, shelved
-from tests.simulation.sketch import SketchWarehouse
+from tests.simulation.crash import Deaths
+from tests.simulation.engines import Engines, MemoryWarehouse
+from tests.simulation.options import Profile
 from tests.simulation.world import KEY
 from tests.support.pipeline import PRIVACY_KEY
 
 MEMORY = Path("/dev/shm")
-KEPT_SHAPES = 4_000
-COMPARED = {name: getattr(merging, name) for name in ("control_totals", "per_client_totals")}
-PAGE_MODULES = (read, turn, narrow)  # each has the page's size under this name
-PAGE_ROWS = "PAGE_ROWS"
+ALWAYS = 1_000  # a nightly plan is followed whatever it costs: a world of forty rows is always cheaper to read whole
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class KeptWarehouse(DuckDbWarehouse):
-    """The same tables and statements, in memory, created once and emptied between histories."""
+def scales(profile: Profile) -> dict[str, int]:
+    """Sizes by the names of their constants, so that lists of forty rows have many pages, windows split and hunts pay.
 
-    def __init__(self, spill: Path) -> None:
-        super().__init__(duckdb.connect(":memory:", config={"threads": 1}), spill)
-        super().prepare()
-
-    def prepare(self) -> None:
-        """The tables are there."""
-
-    def empty(self) -> None:
-        for schema, name, _ in all_tables():
-            self.execute_outside(f"DELETE FROM {schema}.{name}")
-
-
-def _remembered(shape: Callable[..., Shaped]) -> Callable[..., Shaped]:
-    @functools.lru_cache(KEPT_SHAPES)
-    def known(resource: str, pages: tuple[bytes, ...], canonical: bool) -> Shaped:
-        return shape(resource, pages, canonical=canonical)
-
-    return lambda resource, pages, *, canonical=True: known(resource, tuple(pages), canonical)
+    Each is set in every module of `extract/` and `sync/` that has it.
+    """
+    return {
+        "PAGE_ROWS": profile.page_rows,
+        "LEAF_ROWS": profile.page_rows,
+        "MAX_WINDOW_ROWS": profile.window_rows,
+        "WINDOW_ROWS": profile.window_rows,
+        "CHAIN_ROWS": max(profile.page_rows, profile.window_rows // 2),
+        "SMALL_PAGES": profile.small_pages,
+        "PAYS": ALWAYS,
+    }
 
 
-class Engines:
-    """Stands in for the module `duckdb`: in-memory engines lent again and again. Starting one takes longer than its use."""
+class Merged(NamedTuple):
+    """A line of `ops.syncs`."""
 
-    def __init__(self) -> None:
-        self._free: list[duckdb.DuckDBPyConnection] = []
-
-    def connect(self, *_: Any, **__: Any) -> Lent:
-        return Lent(self._free.pop() if self._free else duckdb.connect(":memory:", config={"threads": 1}), self._free)
-
-
-class Lent:
-    """A lent engine; closing it drops what was made in it and gives it back."""
-
-    def __init__(self, own: duckdb.DuckDBPyConnection, free: list[duckdb.DuckDBPyConnection]) -> None:
-        self._own, self._free = own, free
-        self._registered: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._own, name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def register(self, name: str, rows: Any) -> None:
-        self._own.register(name, rows)
-        self._registered.append(name)
-
-    def close(self) -> None:
-        for name in self._registered:
-            self._own.unregister(name)
-        for kind, name in MADE_BY_OVERLAY:
-            self._own.execute(f"DROP {kind} IF EXISTS {name}")
-        self._free.append(self._own)
-
-
-MADE_BY_OVERLAY = (("VIEW", "before"), ("TABLE", "gone"), ("TABLE", "landed"))
-
-
-def md5_of(_: object, texts: pa.Array) -> pa.Array:
-    """What `row_hash` has DuckDB work out: for five rows, Python is quicker."""
-    return pa.array([hashlib.md5(text.encode()).hexdigest() for text in texts.to_pylist()], pa.string())
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a first sync left: rows that the sketch keeps under `name`, and the world's clock and count of requests."""
-
-    name: str
-    seconds: float
-    requests: int
+    sync_id: str
+    mode: str
+    at: datetime
+    is_proven: bool
+    message: str
 
 
 class Workshop:
@@ -129,43 +79,38 @@ class Workshop:
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
         self._patch = pytest.MonkeyPatch()
-        self.starts: dict[Any, Start] = {}
         self.shaper = Shaper("pseudonymous", KEY)
-        # The same bytes give the same rows: most windows of a quiet night were shaped the night before.
-        self.shaper.shape = _remembered(self.shaper.shape)  # type: ignore[method-assign]
-        self._real, self._sketch = KeptWarehouse(self._root / "spill"), SketchWarehouse()
-        self.warehouse: KeptWarehouse | SketchWarehouse = self._sketch
+        self.deaths = Deaths(self._root / "data")
+        self.engines = Engines()
+        self._memory = MemoryWarehouse(self._root / "spill", self.deaths)
 
     def __enter__(self) -> Self:
-        patch = self._patch
-        for module in (prepare, merging, upkeep):
-            patch.setattr(module, "open_warehouse", self._open)
-        patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
-        patch.setattr(row_hash, "_md5", md5_of)
-        patch.setattr(Shaped, "write", shelved(Shaped.write))
-        engines = Engines()
-        for module in (overlay, prove):
-            patch.setattr(module, "duckdb", engines)
+        for module in (*modules_with("open_warehouse", "sync"), identity):
+            self._patch.setattr(module, "open_warehouse", self._open)
+        for module in (*modules_with("is_there", "sync"), identity):
+            self._patch.setattr(module, "is_there", lambda _: True)
+        for module in modules_with("duckdb", "extract"):
+            self._patch.setattr(module, "duckdb", self.engines)
+        self._patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
+        self._patch.setattr(asyncio, "to_thread", here)
+        logging.disable()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._patch.undo()
+        logging.disable(logging.NOTSET)
         self.shaper.close()
-        self._real.close()
-        self._sketch.close()
+        self._memory.close()
+        self.engines.close()
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def settle_in(self, refresh_days: int, *, is_real: bool) -> Settings:
-        """An empty warehouse, the real one or the sketch, and an empty folder."""
+    def settle_in(self, refresh_days: int) -> Settings:
+        """An empty warehouse and an empty folder."""
+        self.after_death()
         shutil.rmtree(self._root / "data", ignore_errors=True)
-        clear_shelf()
-        self.warehouse = self._real if is_real else self._sketch
-        self.warehouse.empty()
-        self._patch.setattr(land, "Overlay", TwinOverlay if is_real else PlainOverlay)
-        for name, own in COMPARED.items():  # the sketch keeps no control totals
-            self._patch.setattr(merging, name, own if is_real else lambda *_: [])
+        self._memory.empty()
         return load_settings(
             {
                 "DEBITURA_DATA_DIR": str(self._root / "data"),
@@ -174,39 +119,72 @@ class Workshop:
             }
         )
 
-    def doubt(self) -> None:
-        """Until the next history, each answer of the overlay is asked of the real one, too."""
-        self._patch.setattr(land, "Overlay", TwinOverlay)
-
-    def keep(self, seconds: float, requests: int) -> Start:
-        name = f"start_{len(self.starts)}"
-        self._sketch.keep(name)
-        return Start(name, seconds, requests)
-
-    def resume(self, start: Start) -> None:
-        self._sketch.resume(start.name)
+    def after_death(self) -> None:
+        """What the system does when a process is gone: its connections are closed, what was not committed is undone."""
+        self.deaths.disarm()
+        self._memory.drop_connections()
+        self.engines.drop_all()
 
     @contextmanager
-    def sizes(self, page_rows: int, window_rows: int) -> Iterator[None]:
-        """Pages and windows as small as the worlds, so that lists have many pages, windows split and hunts pay."""
+    def sizes(self, profile: Profile) -> Iterator[None]:
+        """Pages and windows as small as the worlds, and the list's own date, while a history is played."""
         with pytest.MonkeyPatch.context() as patch:
-            for module in PAGE_MODULES:
-                patch.setattr(module, PAGE_ROWS, page_rows)
-            patch.setattr(read, "MAX_WINDOW_ROWS", window_rows)
-            patch.setattr(turn, "WINDOW_ROWS", window_rows)
-            patch.setattr(narrow, "LEAF_ROWS", page_rows)
+            for name, rows in scales(profile).items():
+                found = [*modules_with(name, "extract"), *modules_with(name, "sync")]
+                assert found, f"no module has {name} any more: say in `scales` what took its place"
+                for module in found:
+                    patch.setattr(module, name, rows)
+            if profile.has_months:
+                for night in (CasesNight, TransactionsNight):
+                    patch.setattr(night, "estimate", as_if_long(night.estimate))
+            if profile.goes_by_paid:
+                patch.setitem(DATES, "transactions", "paid")
             yield
+
+    @property
+    def warehouse(self) -> DuckDbWarehouse:
+        """The warehouse, for looking and for tests that change it by hand."""
+        return self._memory.own
 
     def live(self, resource: str) -> dict[str, dict[str, Any]]:
         """Live rows of `raw.<resource>` by key: the contract's columns and `_verified_at`."""
         table = TABLES[resource]
         names = (*table.names, "_verified_at")
         columns = ", ".join(f'"{name}"' for name in names)
-        found = self.warehouse.rows(f"SELECT {columns} FROM raw.{resource} WHERE _deleted_at IS NULL")
-        return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+        rows = self.warehouse.rows(f"SELECT {columns} FROM raw.{resource} WHERE _deleted_at IS NULL")
+        found = {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+        assert len(found) == len(rows), f"{resource}: a key stands there twice"
+        return found
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of `raw` and their versions, in an order of their own."""
+        names = [name for resource in TABLES for name in (resource, f"{resource}_history")]
+        return {name: sorted(self.warehouse.rows(f"SELECT * FROM raw.{name}"), key=repr) for name in names}
+
+    def merged(self, resource: str) -> list[Merged]:
+        """The syncs that the warehouse calls done, the oldest first."""
+        columns = "sync_id, mode, as_of, is_proven, coalesce(message, '')"
+        sql = f"SELECT {columns} FROM ops.syncs WHERE resource = ? AND status = 'done' ORDER BY as_of"
+        return [Merged(*row) for row in self.warehouse.rows(sql, (resource,))]
 
     @contextmanager
-    def _open(
-        self, settings: Settings, *, read_only: bool = False, **_: Any
-    ) -> Iterator[KeptWarehouse | SketchWarehouse]:
-        yield self.warehouse
+    def _open(self, settings: Settings, *, read_only: bool = False, **_: Any) -> Iterator[DuckDbWarehouse]:
+        with self._memory.connection() as warehouse:
+            yield warehouse
+
+
+def as_if_long(estimate: Callable[[Any, int], Awaitable[Forecast]]) -> Callable[[Any, int], Awaitable[Forecast]]:
+    """A nightly plan compares as many windows as the list is worth: here as if it had thousands of pages, so months."""
+    return lambda night, full: estimate(night, full * ALWAYS)
+
+
+def modules_with(name: str, package: str) -> list[ModuleType]:
+    """Loaded modules of one of the pipeline's packages that hold `name`."""
+    prefix = f"debitura_pipeline.{package}."
+    return [module for key, module in sorted(sys.modules.items()) if key.startswith(prefix) and hasattr(module, name)]
+
+
+async def here(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Stands in for `asyncio.to_thread`."""
+    await asyncio.sleep(0)
+    return work(*args, **options)

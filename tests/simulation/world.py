@@ -1,12 +1,12 @@
 """A small simulated world in this process, and the truth about it: what every row was at every moment that matters.
 
-Belongs here: the sandbox without a socket, and the record of a reading's moments. Does not: what happens (`moves.py`) or
-what must follow from it (`judge.py`). Rows are worked out by `tests/support/truth.py`, not by the pipeline's code.
+The sandbox without a socket, and the record of a reading's moments. Rows are worked out by `tests/support/truth.py`, not
+by the pipeline's code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,9 +17,11 @@ from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox import world as sandbox_world
 from debitura_pipeline.sandbox.app import AppOptions, Sandbox
 from debitura_pipeline.sandbox.changes import Entry
+from debitura_pipeline.sandbox.columns import Columns
 from debitura_pipeline.sandbox.documents import case_document, client_document, money, transaction_document
 from debitura_pipeline.sandbox.exchange import Exchange
 from debitura_pipeline.sandbox.journal import Journal
+from debitura_pipeline.sandbox.listing import DATES
 from debitura_pipeline.sandbox.world import RESOURCES, World, WorldOptions
 from tests.support.pipeline import PRIVACY_KEY
 from tests.support.truth import EXPECTED, Row
@@ -53,6 +55,13 @@ class Moments:
             now = {key: row for key, row in (now | change).items() if row is not None}
             yield now
 
+    def counts(self, creditor: str | None = None) -> set[int]:
+        """How many rows there were, at every moment; of one client, where given."""
+        return {
+            sum(creditor in (None, row["creditor_id"]) for row in state.values()) if creditor else len(state)
+            for state in self.states()
+        }
+
     def values(self) -> dict[str, list[Row | None]]:
         """Each key's rows in order of time; None: it was not there."""
         found: dict[str, list[Row | None]] = {key: [row] for key, row in self.base.items()}
@@ -73,7 +82,10 @@ def squeeze(world: World) -> None:
 
 
 class SimWorld:
-    """A sandbox whose clock moves with its requests, and whose rows are kept as `raw` must show them."""
+    """A sandbox whose clock moves with its requests, and whose rows are kept as `raw` must show them.
+
+    `reading`: the resource asked for last; `front`: from which instant (microseconds), if its request said so.
+    """
 
     def __init__(self, options: WorldOptions) -> None:
         self.seconds = 0.0
@@ -84,6 +96,8 @@ class SimWorld:
             wall=lambda: self.seconds,
         )
         squeeze(self.world)
+        self.reading: str | None = None
+        self.front: int | None = None
         self.rows: dict[str, Rows] = {resource: {} for resource in RESOURCES}
         self._watched: dict[str, Moments] = {}
         self._begins: str | None = None
@@ -97,6 +111,9 @@ class SimWorld:
     def world(self) -> World:
         return self.app.world
 
+    def table(self, resource: str) -> Columns:
+        return self.world.table(resource)
+
     def watch(self, resource: str) -> None:
         """A reading of `resource` begins with the next request. Watched already: the reading goes on (it was resumed)."""
         if resource not in self._watched:
@@ -105,16 +122,24 @@ class SimWorld:
     def unwatch(self, resource: str) -> Moments:
         """The reading is over: what the resource was meanwhile."""
         if self._begins == resource:  # it asked for nothing
-            self.on_request()
+            self._watched[resource] = Moments(dict(self.rows[resource]))
+            self._begins = None
         return self._watched.pop(resource)
+
+    def forget(self, resource: str) -> None:
+        """The reading is given up, if there was one: the next one begins anew."""
+        self._begins = None if self._begins == resource else self._begins
+        self._watched.pop(resource, None)
 
     def has_moved(self, resource: str) -> bool:
         """Whether `resource` changed since its reading began."""
         return resource in self._watched and self._watched[resource].moved
 
-    def on_request(self) -> None:
+    def on_request(self, resource: str | None = None, front: int | None = None) -> None:
         """Called when a request is about to be answered, whatever has changed right before it."""
         self.seconds += SECONDS_PER_REQUEST
+        if resource is not None:
+            self.reading, self.front = resource, front
         if self._begins is not None:
             self._watched[self._begins] = Moments(dict(self.rows[self._begins]))
             self._begins = None
@@ -127,6 +152,24 @@ class SimWorld:
         else:
             self.refresh()
 
+    def insert_many(self, resource: str, like: int, at: Sequence[int], **columns: Any) -> list[int]:
+        """Rows like row `like`, one for each instant of `at`, in one statement; their numbers."""
+        table = self.table(resource)
+        made = {name: np.repeat(table[name][like : like + 1], len(at)) for name in table.names}
+        changed = {"alive": np.ones(len(at), bool), DATES[resource]: np.array(at, np.int64)}
+        changed |= {name: np.array(values) for name, values in columns.items()}
+        rows = table.append(**made | changed)
+        self.world.touch(*RESOURCES)
+        self._note(resource, rows)
+        self._note("clients", np.arange(len(self.world.clients)))
+        return [int(row) for row in rows]
+
+    def set_alive(self, resource: str, rows: Sequence[int], *, is_alive: bool) -> None:
+        """These rows vanish, or come back, all at once."""
+        self.table(resource)["alive"][np.array(rows, np.int64)] = is_alive
+        self.world.touch(*RESOURCES)
+        self.refresh()
+
     def midnight(self) -> None:
         """A day begins: the exchange rates move, nothing else does."""
         self.world.day += 1
@@ -137,9 +180,12 @@ class SimWorld:
 
     def refresh(self) -> None:
         for resource in RESOURCES:
-            self._note(resource, np.arange(len(self.world.table(resource))))
+            self._note(resource, np.arange(len(self.table(resource))))
 
     def _refresh_row(self, resource: str, row: int) -> None:
+        if resource == "clients":  # its rows may go and come with it
+            self.refresh()
+            return
         self._note(resource, np.array([row]))
         if resource == "cases":
             self._note("transactions", np.flatnonzero(self.world.transactions["case"] == row))

@@ -22,12 +22,12 @@ DUCKDB_MAGIC_AT = 8
 
 
 def find(folder: Path, strings: Iterable[str]) -> dict[str, set[str]]:
-    """Which of `strings` (in any letter case, plain or escaped for JSON or an address) stand in which files."""
+    """Which of `strings` (in any letter case, plain or escaped for JSON or an address) stand in which files or names."""
     needles = {text: spellings(text) for text in strings}
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            for haystack in (path.read_bytes(), *unpacked(path)):
+            for haystack in (str(path.relative_to(folder)).encode(), path.read_bytes(), *unpacked(path)):
                 for text in search(haystack, needles):
                     found.setdefault(str(path.relative_to(folder)), set()).add(text)
     return found

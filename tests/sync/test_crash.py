@@ -104,16 +104,29 @@ def test_killed_while_reading_it_goes_on_from_the_landed_windows(
     assert SyncFolder.load(interrupted.path).is_merged, "the same sync, not another one"
 
 
-@pytest.mark.parametrize("point", ["end", "merged"])
-def test_killed_between_reading_and_merging_nothing_is_read_again(
-    second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, point: str
+def test_killed_between_reading_and_merging_a_rerun_takes_the_reading_for_its_own_and_says_so(
+    second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before `merged` the warehouse has the rows already: the rerun merges them once more, and that changes nothing."""
-    when = "after" if point == "end" else "before"
-    assert debitura("sync", env=pipeline.env, before=WINDOWS + at_line(point, when=when)).status == -signal.SIGKILL
+    """Within the hour. A night that read nothing and does not say so would pass for a fresh one."""
+    assert debitura("sync", env=pipeline.env, before=WINDOWS + at_line("end")).status == -signal.SIGKILL
     second.sandbox.admin("log", method="DELETE")
     rerun(pipeline, second, monkeypatch)
     assert "GET /cases" not in second.sandbox.log()
+    (message,) = pipeline.rows("SELECT message FROM ops.syncs WHERE resource = 'cases' ORDER BY as_of DESC LIMIT 1")[0]
+    assert "nothing was read again" in message
+
+
+def test_killed_between_merge_and_journal_the_journal_follows_and_the_next_night_reads(
+    second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for an interrupted reading, the merged one would be discarded, or stand in for a night."""
+    killed = WINDOWS + at_line("merged", when="before")
+    assert debitura("sync", env=pipeline.env, before=killed).status == -signal.SIGKILL
+    merged = open_folder(pipeline)
+    second.sandbox.admin("log", method="DELETE")
+    rerun(pipeline, second, monkeypatch)
+    assert SyncFolder.load(merged.path).is_merged
+    assert second.sandbox.log()["GET /cases"] == second.requests
 
 
 @BOTH

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from debitura_pipeline.extract.stages import STAGES, UNCLASSIFIED
+from debitura_pipeline.sync import read_status
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -21,14 +23,14 @@ OPEN = (
 
 @pytest.fixture
 def pipeline(sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path) -> Pipeline:
-    return Pipeline(tmp_path / "data", sandbox_factory(cases=230))
+    return Pipeline(tmp_path / "data", sandbox_factory(cases=90, transactions=90))
 
 
 @pytest.mark.parametrize("resource", PATHS)
 @pytest.mark.parametrize("how", ["no_id", "bad_amount", "bad_date"])
 def test_a_bad_row_lands_in_quarantine_redacted_and_the_rest_loads(pipeline: Pipeline, resource: str, how: str) -> None:
     sandbox = pipeline.sandbox
-    sandbox.faults({"kind": "bad_row", "path": PATHS[resource], "query": "&Page=1", "how": how, "row": 3, "times": 0})
+    sandbox.faults({"kind": "bad_row", "path": PATHS[resource], "how": how, "row": 3, "times": 0})
     report = pipeline.sync(resource)[0]
     assert report.quarantined == 1
     ((key, reason, payload),) = pipeline.rows(OPEN, (resource,))
@@ -101,5 +103,18 @@ def test_totals_left_out_are_unknown_and_not_zero(pipeline: Pipeline) -> None:
     pipeline.sandbox.faults({"kind": "no_summary", "path": PATHS["transactions"], "times": 0})
     report = pipeline.sync("transactions")[0]
     assert_mirrors(pipeline, "transactions")
-    assert {total.check_name for total in report.control_totals if total.scope == "all"} == {"rows"}
-    assert not [total for total in report.control_totals if total.verdict == "differs" and total.scope == "all"]
+    totals = [total for total in report.control_totals if total.scope == "all" and total.bucket != UNCLASSIFIED]
+    assert [(t.check_name, t.verdict) for t in totals if t.api_value is not None] == [("rows", "equal")]
+    assert {t.verdict for t in totals if t.api_value is None} == {"unproven"}
+    assert len(totals) == 1 + 2 * len(STAGES) + 1, "every total of the contract is there"
+    reason = f"the API stated no summary, so {len(totals) - 1} totals could not be compared"
+    assert not report.is_proven
+    assert reason in (report.message or "")
+    assert pipeline.rows("SELECT is_proven, message FROM ops.syncs") == [(False, report.message)]
+    verdicts = (
+        "SELECT count(*) FROM ops.control_totals WHERE scope = 'all' AND verdict = 'unproven' AND api_value IS NULL"
+    )
+    assert pipeline.rows(f"{verdicts} AND bucket <> '{UNCLASSIFIED}'") == [(len(totals) - 1,)]
+    status = read_status(pipeline.settings)
+    assert status["resources"]["transactions"]["is_proven"] is False
+    assert f"transactions are not proven: {report.message}" in status["problems"]

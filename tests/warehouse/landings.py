@@ -104,6 +104,7 @@ class Landings:
             finished_at=at + timedelta(seconds=30),
             upper_bound=at,
             files=tuple(paths),
+            sha256=tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths),
             windows=tuple(windows),
             bad=tuple(bad),
             drift=tuple(drift),

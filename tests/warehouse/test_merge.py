@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.findings import BadRow
+from debitura_pipeline.landing.store import sha256_of
 from debitura_pipeline.warehouse.base import Absent, MergeCounts
-from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.engine import SqlWarehouse, most_deleted
 from tests.warehouse.landings import Landings, case, night, transaction
 from tests.warehouse.states import check_rules, state
 
@@ -228,9 +230,33 @@ def test_shrinking_by_more_than_a_twentieth_is_refused(warehouse: SqlWarehouse, 
     check_rules(warehouse)
 
 
-def test_twenty_rows_may_go_from_any_table(warehouse: SqlWarehouse, landings: Landings) -> None:
-    warehouse.merge(landings.land("cases", [case(f"c{number}") for number in range(21)]))
-    assert warehouse.merge(landings.land("cases", [case("c0")], at=night(1))).deleted == 20
+@pytest.mark.parametrize(("live", "most"), [(1, 1), (3, 3), (4, 3), (5, 3), (15, 11), (21, 15), (27, 20), (400, 20)])
+def test_of_a_small_partners_rows_three_quarters_may_go(
+    warehouse: SqlWarehouse, landings: Landings, live: int, most: int
+) -> None:
+    """A bad day of the API must not empty a small partner's tables, and a client that leaves must not stop its nights."""
+    rows = [case(f"c{number}") for number in range(live)]
+    warehouse.merge(landings.land("cases", rows))
+    if most < live:
+        with pytest.raises(ShrinkRefused, match=f"{most + 1} of {live} live rows"):
+            warehouse.merge(landings.land("cases", rows[most + 1 :], at=night(1)))
+    assert warehouse.merge(landings.land("cases", rows[most:], at=night(2))).deleted == most
+
+
+def test_the_more_rows_there_are_the_more_may_go() -> None:
+    assert all(most_deleted(live) <= most_deleted(live + 1) for live in range(2_000))
+
+
+def test_a_list_that_other_rows_belong_to_does_not_go_empty(warehouse: SqlWarehouse, landings: Landings) -> None:
+    """Two clients of a small partner, gone with an empty answer while its cases are there."""
+    warehouse.merge(landings.land("clients", [{"creditor_id": "x"}, {"creditor_id": "y"}]))
+    warehouse.merge(landings.land("cases", [case(f"c{number}") for number in range(4)]))
+    before = state(warehouse)
+    with pytest.raises(ShrinkRefused, match="2 of 2 live rows are not in the reading, though 4 live cases"):
+        warehouse.merge(landings.land("clients", [], at=night(1)))
+    assert state(warehouse) == before
+    assert warehouse.merge(landings.land("cases", [case("c0")], at=night(1))).deleted == 3
+    assert warehouse.merge(landings.land("clients", [], at=night(2))).deleted == 2
 
 
 def test_twentieth_of_a_large_table_may_go(warehouse: SqlWarehouse, landings: Landings) -> None:
@@ -251,7 +277,11 @@ def test_truncated_file_rolls_everything_back(warehouse: SqlWarehouse, landings:
     warehouse.merge(landings.land("cases", [case("a")]))
     before = state(warehouse)
     landed = landings.land("cases", [case("a", lifecycle="X")], [case("b")], at=night(1))
-    landed.files[1].write_bytes(landed.files[1].read_bytes()[:-20])
+    body = landed.files[1].read_bytes()
+    landed.files[1].write_bytes(body[:-20])
+    with pytest.raises(LandingError, match=r"00002\.parquet has changed"):
+        warehouse.merge(landed)
+    landed = replace(landed, sha256=(landed.sha256[0], sha256_of(landed.files[1])))  # landed like that
     with pytest.raises(WarehouseError):
         warehouse.merge(landed)
     assert state(warehouse) == before

@@ -8,8 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
-from debitura_pipeline.warehouse.base import Absent, FailedSync, WindowRecord
+from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, WindowRecord
 from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.records import NOT_JUDGED
 from tests.warehouse.landings import FIRST_NIGHT, Landings, case, night
 from tests.warehouse.states import state
 
@@ -26,16 +27,17 @@ def failed(sync_id: str) -> FailedSync:
 
 
 def test_sync_is_recorded_with_its_figures(warehouse: SqlWarehouse, landings: Landings) -> None:
-    warehouse.merge(landings.land("cases", [case("a"), case("b")], windows=[window(None)]))
+    proven = Judgement((), True, None)
+    warehouse.merge(landings.land("cases", [case("a"), case("b")], windows=[window(None)]), judge=lambda _: proven)
     rows = [case("a", lifecycle="X"), case("c")]
-    warehouse.merge(landings.land("cases", rows, at=night(1), windows=[window(None, at=None)]))
+    warehouse.merge(landings.land("cases", rows, at=night(1), windows=[window(None)]))
     found = warehouse.rows(
         "SELECT sync_id, status, as_of, rows_read, rows_inserted, rows_changed, rows_deleted, windows, is_proven "
         "FROM ops.syncs ORDER BY as_of"
     )
     assert found == [
         ("sync-1", "done", night(0), 2, 2, 0, 0, 1, True),
-        ("sync-2", "done", night(1), 2, 1, 1, 1, 1, False),
+        ("sync-2", "done", night(1), 2, 1, 1, 1, 1, False),  # nobody judged it, so nothing is proven
     ]
 
 
@@ -45,7 +47,7 @@ def test_failed_sync_is_recorded_and_replaced_when_it_succeeds(warehouse: SqlWar
         ("failed", "HTTP 403", 5, 200)
     ]
     warehouse.merge(landings.land("cases", [case("a")], sync_id="s"))
-    assert warehouse.rows("SELECT status, message, rows_inserted FROM ops.syncs") == [("done", None, 1)]
+    assert warehouse.rows("SELECT status, message, rows_inserted FROM ops.syncs") == [("done", NOT_JUDGED, 1)]
     warehouse.record_failure(failed("s"), "too late")
     assert warehouse.rows("SELECT status FROM ops.syncs") == [("done",)]
 

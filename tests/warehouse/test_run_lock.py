@@ -1,170 +1,138 @@
-"""Two runs at once on one Postgres: the second is told who has it and touches nothing; a dead run holds nothing."""
+"""One run at a time on a data directory, on either engine, and on a DuckDB file that two data directories share."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
-import platform
 import re
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.run_lock import exclusive_run
-from tests.support.postgres import Database, PostgresServer
-from tests.warehouse.landings import Landings, case, night
-
-HOLDER = """
-    import sys
-    from debitura_pipeline.settings import load_settings
-    from debitura_pipeline.warehouse.run_lock import exclusive_run
-    with exclusive_run(load_settings({"DEBITURA_DATA_DIR": "data", "DEBITURA_WAREHOUSE": sys.argv[1]}), "nightly"):
-        print("held", flush=True)
-        sys.stdin.read()
-"""
+from debitura_pipeline.errors import WarehouseBusy
+from debitura_pipeline.settings import Settings, WarehouseUrl
+from debitura_pipeline.warehouse.run_lock import (
+    TOLD_AFTER_S,
+    TOLD_EVERY_S,
+    Patience,
+    exclusive_dev,
+    exclusive_run,
+    run_under_way,
+)
 
 
-@pytest.fixture
-def engine() -> str:
-    return "postgresql"
-
-
-@contextmanager
-def held_by_another_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
-    assert settings.warehouse.dsn is not None
-    command = [sys.executable, "-c", textwrap.dedent(HOLDER), settings.warehouse.dsn.reveal()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        try:
-            yield holder
-        finally:
-            holder.kill()
-
-
-def in_another_context(settings: Settings, purpose: str = "other") -> None:
-    """Take the lock as a run that is not part of this one."""
-
+def as_another_run(settings: Settings, patience: Patience | None = None) -> None:
     def take() -> None:
-        with exclusive_run(settings, purpose):
+        with exclusive_run(settings, "other", patience):
             pass
 
     contextvars.Context().run(take)
 
 
-def test_second_run_is_told_who_has_the_warehouse_since_when(settings: Settings) -> None:
-    with held_by_another_process(settings) as holder:
-        with pytest.raises(WarehouseBusy) as busy, exclusive_run(settings, "sync"):
-            raise AssertionError("must not get here")
-        said = str(busy.value)
-        assert f"debitura nightly, {platform.node()[:20]}" in said and f"process {holder.pid}" in said
-        assert "user pipeline, from 127.0.0.1" in said
-        assert re.search(r"since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", said)
-        assert "\n" not in said
-        assert settings.warehouse.dsn is not None and settings.warehouse.dsn.reveal() not in said
-        # What it says to do about a run that hangs is true.
-        with open_warehouse(settings) as warehouse:
-            ended = re.search(r"SELECT pg_terminate_backend\(\d+\)", said)
-            assert ended and warehouse.rows(ended[0]) == [(True,)]
-        with exclusive_run(settings, "sync"):
-            pass
+def test_second_run_is_told_who_where_and_since_when_in_one_line(settings: Settings) -> None:
+    with exclusive_run(settings, "nightly"), pytest.raises(WarehouseBusy) as busy:
+        as_another_run(settings)
+    said = str(busy.value)
+    assert f"the data directory {settings.data_dir.resolve()}: nightly, process {os.getpid()} on host " in said
+    assert re.search(r", since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\. Nothing was touched", said)
+    assert "\n" not in said
+    as_another_run(settings)
 
 
-def test_second_run_touches_nothing(postgres: Database, tmp_path: Path) -> None:
-    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_WAREHOUSE": postgres.url}
-    command = [str(Path(sys.executable).with_name("debitura")), "sync"]
-    with held_by_another_process(load_settings(env)):
-        done = subprocess.run(
-            command, env={**os.environ, **env}, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-        )
-    assert done.returncode == 1
-    assert "Another run has the warehouse" in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "data" / "landing").exists()
-    with (
-        pytest.raises(WarehouseError, match="There is no warehouse"),
-        open_warehouse(load_settings(env), read_only=True),
-    ):
-        pass
-
-
-def test_killed_run_leaves_the_warehouse_free(settings: Settings) -> None:
-    with held_by_another_process(settings) as holder:
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        with exclusive_run(settings):
-            pass
+def test_who_has_it_can_be_asked(settings: Settings) -> None:
+    assert run_under_way(settings) is None
+    with exclusive_run(settings, "replay"):
+        found = run_under_way(settings)
+        assert found is not None
+        assert (found.what, found.pid) == ("replay", os.getpid())
+    assert run_under_way(settings) is None
 
 
 def test_what_a_run_starts_is_part_of_it(settings: Settings) -> None:
-    refused = pytest.raises(WarehouseBusy, match="debitura nightly")
-    with exclusive_run(settings, "nightly"), exclusive_run(settings, "sync"), refused:
-        in_another_context(settings)
-    in_another_context(settings)
+    """A nightly's syncs and builds are the nightly's, also where its event loop runs them in threads."""
 
+    async def beside() -> None:
+        await asyncio.to_thread(within)
 
-def test_run_takes_the_lock_again_after_the_server_was_restarted(
-    settings: Settings, postgres_server: PostgresServer, landings: Landings
-) -> None:
-    """Reading takes an hour; a restart meanwhile must not cost the night, nor let a second run in."""
+    def within() -> None:
+        with exclusive_run(settings, "sync"):
+            pass
+
     with exclusive_run(settings, "nightly"):
-        postgres_server.restart()
-        with open_warehouse(settings) as warehouse:
-            warehouse.merge(landings.land("cases", [case("a")]))
+        within()
+        asyncio.run(beside())
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(contextvars.copy_context().run, within).result()
         with pytest.raises(WarehouseBusy):
-            in_another_context(settings)
+            as_another_run(settings)
 
 
-def test_run_that_lost_the_lock_to_another_writes_no_more(settings: Settings, postgres_server: PostgresServer) -> None:
-    with exclusive_run(settings, "nightly"):
-        postgres_server.restart()
-        refused = pytest.raises(WarehouseError, match="kept other runs out was lost")
-        with held_by_another_process(settings), refused, open_warehouse(settings):
-            raise AssertionError("must not get here")
+def test_a_thread_that_does_not_belong_to_the_run_is_kept_out(settings: Settings) -> None:
+    refused: list[BaseException] = []
 
-
-def test_duckdb_needs_no_such_lock(tmp_path: Path) -> None:
-    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")})
-    with exclusive_run(settings):
-        in_another_context(settings)
-    assert not (tmp_path / "data").exists()
-
-
-def test_writers_outside_of_runs_take_turns(settings: Settings, landings: Landings) -> None:
-    """Onboarding notes its clients while a night merges: neither may fail, or undo the other."""
-    landed = [landings.land("cases", [case(f"c{key}") for key in range(200)], at=night(number)) for number in range(3)]
-    with open_warehouse(settings):
-        pass
-    failures: list[WarehouseError] = []
-
-    def note(number: int) -> None:
+    def stranger() -> None:
         try:
-            with open_warehouse(settings) as warehouse:
-                for _ in range(5):
-                    warehouse.execute(
-                        "INSERT INTO ops.onboarding (partition_key) SELECT CAST($1 AS VARCHAR) "
-                        "WHERE NOT EXISTS (SELECT 1 FROM ops.onboarding WHERE partition_key = CAST($1 AS VARCHAR))",
-                        (f"k{number % 2}",),
-                    )
-        except WarehouseError as error:
-            failures.append(error)
+            with exclusive_run(settings, "sync"):
+                pass
+        except WarehouseBusy as busy:
+            refused.append(busy)
 
-    threads = [threading.Thread(target=note, args=(number,)) for number in range(4)]
-    for thread in threads:
+    with exclusive_run(settings, "nightly"):
+        thread = threading.Thread(target=stranger)
         thread.start()
-    with open_warehouse(settings) as warehouse:
-        for sync in landed:
-            warehouse.merge(sync)
-    for thread in threads:
-        thread.join(60)
-    assert not failures
-    with open_warehouse(settings, read_only=True) as warehouse:
-        assert warehouse.rows("SELECT count(*) FROM ops.onboarding") == [(2,)]
+        thread.join()
+    assert len(refused) == 1
+
+
+def test_what_goes_on_after_the_run_has_ended_has_nothing_more(settings: Settings) -> None:
+    with exclusive_run(settings, "nightly"):
+        left_over = contextvars.copy_context()
+    with exclusive_run(settings, "replay"), pytest.raises(WarehouseBusy, match="replay"):
+        left_over.run(lambda: exclusive_run(settings, "sync").__enter__())
+
+
+def test_two_data_directories_with_one_duckdb_file_take_turns(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    shared = WarehouseUrl("duckdb", path=tmp_path / "shared.duckdb")
+    first = replace(settings, data_dir=tmp_path / "first", warehouse=shared)
+    second = replace(
+        settings, data_dir=tmp_path / "second", warehouse=replace(shared, path=tmp_path / "link/shared.duckdb")
+    )
+    with exclusive_run(first, "nightly"):
+        with pytest.raises(WarehouseBusy, match=r"the warehouse \S*/shared.duckdb: nightly, process"):
+            as_another_run(second)
+        as_another_run(replace(second, warehouse=WarehouseUrl("duckdb", path=tmp_path / "own.duckdb")))
+    as_another_run(second)
+
+
+def test_a_patient_run_says_for_whom_it_waits_and_not_too_often(settings: Settings) -> None:
+    at, told, slept = [0.0], list[tuple[float, str]](), list[float]()
+
+    def sleep(seconds: float) -> None:
+        at[0] += seconds
+        slept.append(seconds)
+
+    patience = Patience(150.0, lambda line: told.append((at[0], line)), sleep, lambda: at[0])
+    with exclusive_run(settings, "nightly"), pytest.raises(WarehouseBusy, match=r"Waited 2 minutes\. Another run has"):
+        as_another_run(settings, patience)
+    assert [when for when, _ in told] == [TOLD_AFTER_S, TOLD_AFTER_S + TOLD_EVERY_S, TOLD_AFTER_S + 2 * TOLD_EVERY_S]
+    assert all(f"nightly, process {os.getpid()} on host" in line for _, line in told)
+    assert at[0] <= 151
+
+
+def test_a_patient_run_goes_on_when_the_other_has_ended(settings: Settings) -> None:
+    running = exclusive_run(settings, "nightly")
+    contextvars.Context().run(running.__enter__)
+    with exclusive_run(settings, "sync", Patience(60, print, lambda _: running.__exit__(None, None, None))):
+        assert run_under_way(settings).what == "sync"  # type: ignore[union-attr]
+
+
+def test_one_dev_at_a_time_and_runs_beside_it(settings: Settings) -> None:
+    with exclusive_dev(settings), exclusive_dev(settings):
+        as_another_run(settings)
+        with pytest.raises(WarehouseBusy, match=r"Another `debitura dev` has the data directory .*: dev, process"):
+            contextvars.Context().run(exclusive_dev(settings).__enter__)

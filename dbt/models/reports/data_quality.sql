@@ -20,8 +20,8 @@
         'Read reports.payout_reconciliation; a client that differs can be read again by itself.'),
     'control_totals_missing': ('completeness', 'warn', 'resources', 'Resources of which no total has been compared with the API',
         'Run debitura reconcile; without a comparison the figures are unproven.'),
-    'syncs_unproven': ('completeness', 'warn', 'resources', 'Resources whose last sync could not prove that nothing is missing',
-        'Read message in ops.syncs; the next sync tries again.'),
+    'syncs_unproven': ('completeness', 'warn', 'resources', 'Resources whose last good sync is not proven: something differs or could not be compared',
+        'Read message in ops.syncs, which says what and why, and ops.control_totals; the next sync tries again.'),
     'syncs_failed': ('freshness', 'warn', 'resources', 'Resources whose last sync failed; their figures are those of the sync before',
         'Read message in ops.syncs, mend what it names, and run again.'),
     'duplicate_keys': ('consistency', 'fail', 'rows', 'Rows of raw that share a key with another',
@@ -94,6 +94,15 @@ last_syncs as (
     from {{ source('ops', 'syncs') }}
 ),
 
+last_proofs as (
+    select
+        started_at,
+        is_proven,
+        row_number() over (partition by resource order by started_at desc, finished_at desc) as place
+    from {{ source('ops', 'syncs') }}
+    where status = 'done' and coalesce(mode, '') <> 'client'
+),
+
 duplicates as (
     {%- for resource, key in [('clients', 'creditor_id'), ('cases', 'case_id'), ('transactions', 'transaction_id')] %}
     select count(*) - count(distinct {{ key }}) as rows_found from {{ ref('stg_debitura__' ~ resource) }}
@@ -145,8 +154,8 @@ figures as (
     where scope = 'all' and checked_at is not null
     union all
     select 'syncs_unproven', count(*), min(started_at)
-    from last_syncs
-    where place = 1 and status = 'done' and not coalesce(is_proven, false)
+    from last_proofs
+    where place = 1 and not coalesce(is_proven, false)
     union all
     select 'syncs_failed', count(*), min(started_at) from last_syncs where place = 1 and status <> 'done'
     union all

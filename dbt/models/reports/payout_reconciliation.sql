@@ -17,6 +17,7 @@ stated as (
         end as stage,
         totals.unit,
         totals.api_value,
+        totals.warehouse_value,
         totals.verdict,
         totals.detail,
         totals.checked_at
@@ -134,19 +135,16 @@ candidates as (
     {%- endfor %}
 ),
 
--- The first candidate that meets the API's figure to the cent, else the likeliest.
-ranked as (
+beside as (
     select
         candidates.*,
         stated.api_value,
         stated.verdict as checked_verdict,
         stated.checked_at,
         stated.detail,
-        abs(candidates.figure - stated.api_value) < 0.01 as fits,
-        row_number() over (
-            partition by candidates.scope, candidates.creditor_id, candidates.resource, candidates.stage, candidates.unit
-            order by case when abs(candidates.figure - stated.api_value) < 0.01 then 0 else 1 end, candidates.preference
-        ) as place
+        -- Which sums are equal is decided once, after the merge: the API may round what it adds up.
+        candidates.figure = stated.api_value
+        or (stated.verdict = 'equal' and candidates.figure = stated.warehouse_value) as fits
     from candidates
     left join stated
         on stated.scope = candidates.scope
@@ -154,6 +152,17 @@ ranked as (
         and stated.resource = candidates.resource
         and stated.stage = candidates.stage
         and stated.unit = candidates.unit
+),
+
+-- The first candidate that equals the API's figure, else the likeliest.
+ranked as (
+    select
+        beside.*,
+        row_number() over (
+            partition by scope, creditor_id, resource, stage, unit
+            order by case when fits then 0 else 1 end, preference
+        ) as place
+    from beside
 ),
 
 judged as (

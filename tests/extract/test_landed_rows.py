@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from debitura_pipeline.extract import prove
+from debitura_pipeline.extract import landed_rows
+from debitura_pipeline.extract.landed_rows import LandedRows
 
 ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS case_id,
     CAST(n + 0.25 AS DECIMAL(18,4)) AS referral_fee_usd,
@@ -31,14 +32,14 @@ def files(tmp_path: Path) -> list[Path]:
 def test_totals_are_the_same_in_however_many_passes(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, rows_a_pass: int
 ) -> None:
-    monkeypatch.setattr(prove, "ROWS_A_PASS", rows_a_pass)
+    monkeypatch.setattr(landed_rows, "ROWS_A_PASS", rows_a_pass)
     last = [*range(70, 120), *range(50, 70)]  # the numbers of the rows that count
     paid = [number for number in last if number % 3 == 0]
     invoiced = [number for number in last if number % 3]
-    keys, stages = prove.landed_totals("transactions", files, None)
+    keys, stages = LandedRows("transactions", files).totals(None)
     assert keys == 70
     assert stages == {
         "Paid": (len(paid), sum(paid) + Decimal("0.25") * len(paid)),
         "AwaitingDebituraPayment": (len(invoiced), sum(invoiced) + Decimal("0.25") * len(invoiced)),
     }
-    assert prove.landed_totals("cases", files, None) == (70, {})
+    assert LandedRows("cases", files).totals(None) == (70, {})

@@ -1,0 +1,115 @@
+"""A page's bytes cut into rows, paging block and summary, none of them read.
+
+Belongs here: the spellings of the outline (`page` or `pageData`, any letter case), and bodies in which a row is odd. One
+strict pass over the bytes does it for nearly every page; where that pass refuses a value, `json_scan.py` cuts by brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from debitura_pipeline.api.json_scan import OutlineError, elements, members
+from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.errors import ShapeError, TransientApiError
+
+Raw = msgspec.Raw | bytes
+
+NULL = msgspec.Raw(b"null")
+STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
+
+
+class PageParts(NamedTuple):
+    """`rows` None: the page has no list. `is_usual`: whole JSON whose outline is spelt as the contract spells it."""
+
+    rows: Sequence[Raw] | None
+    paging: Raw
+    summary: Raw
+    is_usual: bool
+
+
+def split_page(body: bytes, listing: Listing) -> PageParts:
+    """The parts of one page of `listing`, whatever its rows hold.
+
+    Raises TransientApiError where the body is cut off or no JSON at its outline, ShapeError where it is another document.
+    """
+    try:
+        if not body.isascii():
+            body.decode()  # the decoder steps over text without looking at it
+        return _split(body, listing)
+    except msgspec.ValidationError:
+        raise _another_shape(listing) from None
+    except STRICT_ERRORS:
+        pass
+    try:
+        return _split_by_outline(body, listing)
+    except OutlineError:
+        raise TransientApiError(
+            f"A page of {listing.resource} is not whole JSON ({len(body)} bytes).", size=len(body)
+        ) from None
+
+
+def folded(raw: Raw) -> dict[str, Raw]:
+    """The members of a JSON object by their names in lower case; null is an empty object.
+
+    Raises msgspec.ValidationError where it is another kind of value, OutlineError where it is none.
+    """
+    try:
+        found: Mapping[str, Raw] = _parts.decode(raw) or {}
+    except msgspec.ValidationError:
+        raise
+    except STRICT_ERRORS:
+        found = members(bytes(raw))
+    return {name.lower(): value for name, value in found.items()}
+
+
+def _another_shape(listing: Listing) -> ShapeError:
+    return ShapeError(f"A page of {listing.resource} is JSON, but not of the shape that the contract gives.")
+
+
+def _split(body: bytes, listing: Listing) -> PageParts:
+    try:
+        usual = _usual(listing.rows_key).decode(body)
+    except msgspec.ValidationError:
+        usual = None
+    paging = next((part for part in (usual.page, usual.page_data) if part != NULL), None) if usual else None
+    if usual is not None and paging is not None and usual.rows is not None and usual.summary != NULL:
+        return PageParts(usual.rows, paging, usual.summary, True)
+    parts = {name.lower(): value for name, value in (_parts.decode(body) or {}).items()}
+    rows = _rows.decode(parts.get(listing.rows_key.lower(), NULL))
+    is_usual = usual is not None and usual.rows is not None and (usual.page != NULL or usual.page_data != NULL)
+    return PageParts(rows, _paging(parts), parts.get("summary", NULL), is_usual)
+
+
+def _split_by_outline(body: bytes, listing: Listing) -> PageParts:
+    parts: dict[str, Raw] = {name.lower(): value for name, value in members(body).items()}
+    listed = bytes(parts.get(listing.rows_key.lower(), NULL))
+    if listed != b"null" and not listed.startswith(b"["):
+        raise _another_shape(listing)
+    rows = elements(listed) if listed != b"null" else None
+    return PageParts(rows, _paging(parts), parts.get("summary", NULL), False)
+
+
+def _paging(parts: Mapping[str, Raw]) -> Raw:
+    return next((parts[name] for name in ("page", "pagedata") if parts.get(name, NULL) not in (NULL, b"null")), NULL)
+
+
+@cache
+def _usual(rows_key: str) -> msgspec.json.Decoder[Any]:
+    """Decoder of a page in the usual spelling, rows cut apart but not read."""
+    struct = msgspec.defstruct(
+        f"Page_{rows_key}",
+        [
+            ("rows", list[msgspec.Raw] | None, None),
+            ("page", msgspec.Raw, NULL),
+            ("page_data", msgspec.Raw, NULL),
+            ("summary", msgspec.Raw, NULL),
+        ],
+        rename={"rows": rows_key, "page_data": "pageData"},
+    )
+    return msgspec.json.Decoder(struct)

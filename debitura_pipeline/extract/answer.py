@@ -1,0 +1,77 @@
+"""One answer of a listing as keyset reading sees it: the keys and dates of its rows, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from debitura_pipeline.api.client import Page
+from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A page, and the keys and dates of its rows."""
+
+    page: Page
+    outline: Outline
+
+    @classmethod
+    def of(cls, page: Page, listing: Listing) -> Answer:
+        return cls(page, outline(page.body, listing))
+
+    @property
+    def rows(self) -> int:
+        return len(self.outline)
+
+    @property
+    def total(self) -> int:
+        """Rows that match, as the API states."""
+        return self.page.envelope.total_results
+
+    @property
+    def totals(self) -> Totals:
+        return Totals.of(self.page.envelope)
+
+    @property
+    def keys(self) -> set[str]:
+        return self.outline.keys
+
+    def first(self, which: int) -> int | None:
+        """The first date of one kind (microseconds since 1970, UTC), None where no row has one."""
+        return next((at for row in range(self.rows) if (at := self.outline.mark(row).dates[which]) is not None), None)
+
+    def last(self, which: int) -> int | None:
+        """The date of the last row that has a key and a date of that kind."""
+        return next((mark.dates[which] for mark in self._from_the_end(which)), None)
+
+    def tail(self, which: int, count: int) -> list[RowMark]:
+        """The last `count` rows that have a key and a date of that kind, in their order."""
+        return list(islice(self._from_the_end(which), count))[::-1]
+
+    def since(self, which: int, at: int) -> int:
+        """Rows at the end of the page whose date is not before `at`, those without a date among them."""
+        found = 0
+        for row in reversed(range(self.rows)):
+            date = self.outline.mark(row).dates[which]
+            if date is not None and date < at:
+                break
+            found += 1
+        return found
+
+    def _from_the_end(self, which: int) -> Iterator[RowMark]:
+        marks = map(self.outline.mark, reversed(range(self.rows)))
+        return (mark for mark in marks if mark.key is not None and mark.dates[which] is not None)
+
+
+def earliest_in(page: Page, listing: Listing) -> datetime | None:
+    """The earliest date among a page's rows, of whatever kind; None without one."""
+    found = outline(page.body, listing)
+    dates = [at for which in range(len(DATES[listing.resource])) for at in found.dates(which)]
+    return EPOCH + timedelta(microseconds=min(dates)) if dates else None

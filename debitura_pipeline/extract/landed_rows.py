@@ -1,0 +1,174 @@
+"""Counts over the landed files of one reading: keys, sums by stage, rows by window, and known rows that no file shows.
+
+Every query goes in passes over shares of the keys, so that memory does not grow with the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from debitura_pipeline.extract.stages import stage_sql, stage_totals_sql
+from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.landing.contract import TABLES
+
+ROWS_A_PASS = 500_000  # counted at once: some 100 MB
+MEMORY_LIMIT = "256MB"
+ZERO = Decimal(0)
+# The columns that the dates of a listing land in, in the order of `outline.DATES`.
+COLUMNS = {"clients": ("linked_at",), "cases": ("created_at",), "transactions": ("occurred_at", "paid_at")}
+MEASURES = {
+    "transactions": ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status"),
+}
+
+Figures = dict[str, tuple[int, Decimal]]  # rows and USD by bucket
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A live row of the warehouse that no landed file shows."""
+
+    key: str
+    at: datetime | None
+    creditor: str | None
+
+
+@dataclass(frozen=True)
+class LandedRows:
+    """`files` in any order: of a key in several, the row with the highest `_seq` counts."""
+
+    resource: str
+    files: Sequence[Path]
+
+    @property
+    def key(self) -> str:
+        return TABLES[self.resource].key
+
+    def totals(self, mode: str | None) -> tuple[int, Figures]:
+        """Distinct keys, and of transactions rows and USD by stage."""
+        keys, stages = 0, Figures()
+        for connection, share in self._shares():
+            if self.resource != "transactions":
+                keys += _one(connection, f'SELECT count(DISTINCT "{self.key}") FROM {share}')
+                continue
+            rows = self._latest(share, MEASURES[self.resource])
+            for stage, count, usd in connection.execute(stage_totals_sql(rows, mode)).fetchall():
+                before = stages.get(stage, (0, ZERO))
+                stages[stage] = (before[0] + count, before[1] + usd)
+        return keys + sum(count for count, _ in stages.values()), stages
+
+    def by_window(self, windows: Sequence[Window], date: str, mode: str | None) -> list[Figures]:
+        """Rows and USD by stage (of other resources: in bucket `rows`) of each window, by the column `date`."""
+        found: list[Figures] = [{} for _ in windows]
+        is_revenue = self.resource == "transactions"
+        bucket = stage_sql(mode) if is_revenue else "'rows'"
+        usd = "coalesce(sum(referral_fee_usd), 0)" if is_revenue else "0"
+        for connection, share in self._shares():
+            rows = self._latest(share, (date, *MEASURES.get(self.resource, ())))
+            connection.execute("CREATE OR REPLACE TABLE cut (number INTEGER, start TIMESTAMPTZ, until TIMESTAMPTZ)")
+            connection.executemany("INSERT INTO cut VALUES (?, ?, ?)", list(_bounds(windows)))
+            counted = connection.execute(
+                f"SELECT number, bucket, count(*), {usd} FROM (SELECT *, {bucket} AS bucket FROM {rows}) AS r "
+                f'JOIN cut ON r."{date}" >= cut.start AND r."{date}" < cut.until GROUP BY number, bucket'
+            )
+            for number, name, count, sum_usd in counted.fetchall():
+                before = found[number].get(name, (0, ZERO))
+                found[number][name] = (before[0] + count, before[1] + Decimal(sum_usd))
+        return found
+
+    def lacking(self, keys: set[str]) -> set[str]:
+        """Those of `keys` that no file holds."""
+        there: set[str] = set()
+        for connection, share in self._shares():
+            held = connection.execute(
+                f'SELECT DISTINCT "{self.key}" FROM {share} WHERE "{self.key}" IN (SELECT unnest(?))', [list(keys)]
+            )
+            there |= {key for (key,) in held.fetchall()}
+        return keys - there
+
+    def dates(self, keys: set[str], date: str) -> list[datetime]:
+        """The dates of these rows, aware UTC; rows without one are left out."""
+        found: list[datetime] = []
+        for connection, share in self._shares():
+            rows = connection.execute(
+                f'SELECT "{date}" FROM {share} WHERE "{self.key}" IN (SELECT unnest(?))', [list(keys)]
+            )
+            found += [at.astimezone(UTC) for (at,) in rows.fetchall() if at is not None]
+        return found
+
+    def per_creditor(self) -> dict[str | None, int]:
+        """Distinct keys by creditor."""
+        found: dict[str | None, int] = {}
+        for connection, share in self._shares():
+            for creditor, count in connection.execute(
+                f"SELECT creditor_id, count(*) FROM {self._latest(share, ('creditor_id',))} GROUP BY creditor_id"
+            ).fetchall():
+                found[creditor] = found.get(creditor, 0) + count
+        return found
+
+    def unseen(self, before: Path, date: str) -> list[Unseen]:
+        """Rows of the snapshot `before` (column `key`) that no file shows."""
+        return self._unseen([before], "key", date)
+
+    def unseen_of(self, other: LandedRows, date: str) -> list[Unseen]:
+        """Rows that other files show, as they show them last, and these do not."""
+        return self._unseen(other.files, self.key, date)
+
+    def _unseen(self, files: Sequence[Path], key: str, date: str) -> list[Unseen]:
+        found: dict[str, Unseen] = {}
+        with _connected() as connection:
+            connection.register("others", connection.read_parquet([str(file) for file in files]))
+            passes = _one(connection, "SELECT count(*) FROM others") // ROWS_A_PASS + 1
+            self._register(connection)
+            landed = (
+                f'SELECT 1 FROM landed AS l WHERE l."{self.key}" = o."{key}"' if self.files else "SELECT 1 WHERE false"
+            )
+            for number in range(passes):
+                rows = connection.execute(
+                    f'SELECT o."{key}", o."{date}", o.creditor_id FROM others AS o WHERE hash(o."{key}") % {passes} = {number} '
+                    f"AND NOT EXISTS ({landed})"
+                ).fetchall()
+                for name, at, creditor in rows:
+                    found[name] = Unseen(name, at.astimezone(UTC) if at is not None else None, creditor)
+        return sorted(found.values(), key=lambda row: row.key)
+
+    def _shares(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        if not self.files:
+            return
+        with _connected() as connection:
+            self._register(connection)
+            passes = _one(connection, "SELECT count(*) FROM landed") // ROWS_A_PASS + 1
+            for number in range(passes):
+                yield connection, f'(SELECT * FROM landed WHERE hash("{self.key}") % {passes} = {number})'
+
+    def _register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self.files:
+            connection.register("landed", connection.read_parquet([str(file) for file in self.files]))
+
+    def _latest(self, share: str, columns: Sequence[str]) -> str:
+        packed = ", ".join(f"{name} := {name}" for name in columns)
+        return f'(SELECT unnest(arg_max(struct_pack({packed}), _seq)) FROM {share} GROUP BY "{self.key}")'
+
+
+@contextmanager
+def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 2}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int(connection.execute(sql).fetchall()[0][0])
+
+
+def _bounds(windows: Sequence[Window]) -> Iterator[tuple[int, str, str]]:
+    for number, window in enumerate(windows):
+        start = window.start.isoformat() if window.start is not None else "-infinity"
+        until = window.end.isoformat() if window.end is not None else "infinity"
+        yield number, start, until

@@ -1,0 +1,152 @@
+"""SIGINT and SIGTERM end a command within ten seconds, whatever it is doing, and leave no process behind.
+
+The first signal is a KeyboardInterrupt, as in any Python program, for an orderly end. Some code does not hear it: a long call
+into a library, a loop that catches signals itself. So a thread watches, too, and ends the process when GRACE_S is over, or
+at once on the second signal. Nothing is lost by that: every write is one that a power cut may interrupt.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+INTERRUPTED = 130
+MESSAGE = "Interrupted. What is landed stays; the same command goes on from there."
+GRACE_S = 6.5
+# A KeyboardInterrupt that came up where nothing can be raised (a finalizer) is lost: it is repeated.
+REPEAT_S = 2.5
+CHILDREN_S = 1.0  # between telling children to end and ending them
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_seen = threading.Event()
+
+
+def was_interrupted() -> bool:
+    """Whether a signal came since `caught()` began. For code that runs where somebody else catches signals."""
+    return _seen.is_set()
+
+
+def from_start() -> None:
+    """Until `caught()` does better: a signal while the command's libraries are being loaded ends it with the line."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: end_now())
+
+
+@contextmanager
+def caught() -> Iterator[None]:
+    """For the length of the block, on the main thread: signals end the process as said above."""
+    _seen.clear()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    # Also where SIGINT is ignored, as it is in jobs of scripts: who sends one by hand means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_sigint)
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
+        os.close(writer)
+        watcher.join(1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_now() -> None:
+    """End this process and those that it started, without further ado."""
+    children = _descendants(os.getpid())
+    _send(children, signal.SIGTERM)
+    give_up_at = time.monotonic() + CHILDREN_S
+    while time.monotonic() < give_up_at and _send(children, 0):
+        time.sleep(0.05)
+    _send(children | _descendants(os.getpid()), signal.SIGKILL)
+    with suppress(Exception):
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.write(2, f"{MESSAGE}\n".encode())
+    os._exit(INTERRUPTED)
+
+
+def _as_sigint(_number: int, frame: FrameType | None) -> None:
+    """Whoever has taken over SIGINT in the meantime (an event loop, Dagster) ends things well; SIGTERM means the same."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+
+
+def _watch(reader: int) -> None:
+    """Read the numbers of signals as they come, until the writing end is closed."""
+    ends_at, repeated = float("inf"), 0
+    try:
+        while True:
+            left_s = ends_at - time.monotonic()
+            if left_s <= 0:
+                end_now()
+            if not select.select([reader], [], [], min(left_s, REPEAT_S) if _seen.is_set() else None)[0]:
+                repeated += 1
+                _thread.interrupt_main()
+                continue
+            came = [number for number in os.read(reader, 64) or [None] if number is None or number in SIGNALS]
+            if None in came:
+                return
+            if _seen.is_set() and len(came) > repeated:
+                end_now()
+            elif came and not _seen.is_set():
+                _seen.set()
+                ends_at = time.monotonic() + GRACE_S
+            else:
+                repeated -= len(came)
+    finally:
+        os.close(reader)
+
+
+def _send(processes: set[int], number: int) -> set[int]:
+    """Those that could be sent the signal: they were there."""
+    reached = set()
+    for pid in processes:
+        with suppress(OSError):
+            os.kill(pid, number)
+            reached.add(pid)
+    return reached
+
+
+def _descendants(ancestor: int) -> set[int]:
+    """Living processes that `ancestor` has started, and those that these have."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _processes():
+        children.setdefault(parent, []).append(pid)
+    found, left = set[int](), [ancestor]
+    while left:
+        for child in children.get(left.pop(), ()):
+            found.add(child)
+            left.append(child)
+    return found
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Every living process and its parent."""
+    if Path("/proc/self/stat").exists():
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError, ValueError):
+                state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    yield int(path.parent.name), int(parent)
+        return
+    import subprocess  # noqa: PLC0415 - for systems without /proc alone
+
+    listing = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False)  # noqa: S607
+    for line in listing.stdout.splitlines():
+        pid, parent = line.split()
+        yield int(pid), int(parent)

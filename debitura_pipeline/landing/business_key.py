@@ -1,0 +1,89 @@
+"""The partner's own keys (tenant id, creditor reference) as they are stored: as they came, unless they name a person's contact.
+
+Belongs here: what an e-mail address and a phone number look like, and the pseudonym of a key that holds one. Does not:
+finding the real key again, for requests (`tenants.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.settings import Privacy, Settings
+
+PREFIX = "hashed-"
+_HEX_DIGITS = 32
+_PSEUDONYM = re.compile(rf"{PREFIX}[0-9a-f]{{{_HEX_DIGITS}}}")
+_EMAIL = re.compile(r"[^\s@]+(@|%40)[^\s@]+\.[^\s@]{2,}", re.IGNORECASE)
+# An international number anywhere, or a text that is nothing but a number in groups. Digits alone are invoice numbers.
+_INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)")
+_WITH_ZEROS = re.compile(r"(?<!\d)00[1-9][0-9]{9,12}(?!\d)")
+_GROUPED = re.compile(r"(?:tel\W{0,2})?\(?\d{2,4}\)?(?:[ .]\d{2,4}){2,6}", re.IGNORECASE)
+_PHONE_DIGITS = range(8, 16)
+# A text without any of these holds neither.
+_SIGNS = ("@", "%40", "+", " ", ".")
+_TRUNK_PREFIX = "00[1-9][0-9]{9}"
+
+
+def holds_plain_contact(text: str) -> bool:
+    """Whether an e-mail address or a number from its `+` on stands in the text, which no name of a company holds."""
+    return _EMAIL.search(text) is not None or _INTERNATIONAL.search(text) is not None
+
+
+def holds_contact(text: str) -> bool:
+    """Whether an e-mail address or a phone number, however it is written, stands in a key."""
+    if holds_plain_contact(text) or _WITH_ZEROS.search(text):
+        return True
+    return _GROUPED.fullmatch(text.strip()) is not None and sum(map(str.isdigit, text)) in _PHONE_DIGITS
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether a stored key is a pseudonym, which the API does not know."""
+    return _PSEUDONYM.fullmatch(text) is not None
+
+
+class BusinessKeys:
+    """Keys as stored. In `full` mode they stay as they came."""
+
+    def __init__(self, pseudonyms: Pseudonyms, privacy: Privacy) -> None:
+        self._pseudonyms, self._is_full = pseudonyms, privacy == "full"
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> BusinessKeys:
+        """The rule that `settings` ask for. Raises SettingsError where there is no usable privacy key."""
+        return cls(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
+
+    def stored(self, text: str) -> str:
+        """`text`, or the same pseudonym each time where it holds a contact."""
+        if self._is_full or not holds_contact(text):
+            return text
+        digest = self._pseudonyms.digest(b"business key:" + text.encode("utf-8", "surrogatepass"))
+        return PREFIX + digest[:_HEX_DIGITS]
+
+    def of(self, texts: pa.Array) -> pa.Array:
+        """A column of keys as stored."""
+        if self._is_full:
+            return texts
+        masks = [pc.match_substring(texts, sign) for sign in _SIGNS]
+        masks.append(pc.match_substring_regex(texts, _TRUNK_PREFIX))
+        suspects = np.flatnonzero(reduce(pc.or_, masks).fill_null(False))
+        if not suspects.size:
+            return texts
+        values = texts.to_pylist()
+        for row in suspects.tolist():
+            values[row] = self.stored(values[row])
+        return pa.array(values, pa.string())
+
+
+def may_hold_contact(texts: pa.Array) -> bool:
+    """Whether `@`, plain or escaped, or `+` stands in a text column; a pass or two over its bytes."""
+    buffer = texts.buffers()[2]
+    if buffer is None:
+        return False
+    letters = np.frombuffer(buffer, np.uint8)
+    return any(bool((letters == ord(letter)).any()) for letter in "@%+")

@@ -1,0 +1,52 @@
+"""Losses that somebody has accepted: syncs whose landing cannot be recovered. `<landing>/gaps.jsonl`, one line each.
+
+They stand here as well as in `ops.syncs` (status `lost`), since either can be rebuilt or replaced without the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from debitura_pipeline.errors import LandingError
+
+GAPS = "gaps.jsonl"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A sync that is lost, and the hash that its certificate had, as far as known."""
+
+    sync_id: str
+    resource: str
+    certificate_sha256: str | None
+    reason: str
+    accepted_at: str
+
+
+def read_gaps(landing: Path) -> dict[str, Gap]:
+    """Accepted gaps by sync id. Raises LandingError where the file cannot be read."""
+    path = landing / GAPS
+    if not path.exists():
+        return {}
+    try:
+        gaps = [Gap(**json.loads(text)) for text in path.read_bytes().splitlines()]
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise LandingError(f"{path} cannot be read. Move it away; `debitura repair` lists the gaps anew.") from None
+    return {gap.sync_id: gap for gap in gaps}
+
+
+def accept_gaps(landing: Path, gaps: Sequence[Gap]) -> None:
+    """Add gaps to those that are there, in one step."""
+    known = read_gaps(landing) | {gap.sync_id: gap for gap in gaps}
+    text = "".join(json.dumps(asdict(gap), separators=(",", ":")) + "\n" for gap in known.values())
+    landing.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = landing / f".{GAPS}.{os.getpid()}"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(landing / GAPS)

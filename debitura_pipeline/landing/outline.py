@@ -1,0 +1,186 @@
+"""Key and dates of each row of a page, for a reader that goes from date to date; nothing else of a row is read.
+
+Belongs here: where a listing's key and dates stand, and reading them from any row. Does not: judging the row (the
+roads). Instants and ids are checked by `checks.py`, so that a mark never disagrees with what is landed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from debitura_pipeline.api.json_scan import OutlineError, members
+from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.api.page_parts import STRICT_ERRORS, Raw, split_page
+from debitura_pipeline.landing.checks import check_instants, is_id, micros_of_text
+from debitura_pipeline.landing.contract import TABLES
+
+Path = tuple[str, ...]
+
+# The dates that a listing may go by, in the order of a mark's `dates`.
+DATES: dict[str, tuple[Path, ...]] = {
+    "clients": (("dateLinked",),),
+    "cases": (("dateCreated",),),
+    "transactions": (("date",), ("payment", "paymentDate")),
+}
+
+
+class RowMark(NamedTuple):
+    """`key`: the row's id in lower case, None where it has none that is a UUID. `dates`: microseconds since 1970 UTC."""
+
+    key: str | None
+    dates: tuple[int | None, ...]
+
+
+class Outline:
+    """Keys and dates of a page's rows as texts, in the page's order; one is read when it is asked for, which few are."""
+
+    def __init__(self, keys: Sequence[str | None], dates: Sequence[Sequence[str | None]]) -> None:
+        self._keys, self._dates = keys, dates
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def mark(self, row: int) -> RowMark:
+        text = self._keys[row]
+        key = text.lower() if text is not None and is_id(text) else None
+        return RowMark(
+            key, tuple(None if texts[row] is None else micros_of_text(texts[row] or "") for texts in self._dates)
+        )
+
+    def has(self, key: str) -> bool:
+        """Whether a row has this key, given in lower case."""
+        return any(text is not None and text.lower() == key for text in reversed(self._keys))
+
+    def has_mark(self, mark: RowMark) -> bool:
+        """Whether the row is there with the same dates."""
+        rows = (row for row, text in enumerate(self._keys) if text is not None and text.lower() == mark.key)
+        return any(self.mark(row) == mark for row in rows)
+
+    @property
+    def keys(self) -> set[str]:
+        return {text.lower() for text in self._keys if text is not None and is_id(text)}
+
+    def dates(self, which: int) -> list[int]:
+        """The dates of one kind in the rows' order; rows without one are left out."""
+        return [at for at in _micros(list(self._dates[which])) if at is not None]
+
+    def is_ordered(self, which: int) -> bool:
+        """Whether the dates of one kind ascend, rows without one left out."""
+        plain = _comparable([text for text in self._dates[which] if text is not None])
+        if plain is not None and plain == sorted(plain):
+            return True
+        dates = self.dates(which)
+        return dates == sorted(dates)
+
+
+def _comparable(texts: list[str]) -> list[str] | None:
+    """Instants without their zone, so that the texts compare as the instants do; None where one is in another zone than UTC."""
+    plain = [text.removesuffix("Z").removesuffix("+00:00") for text in texts]
+    joined = "".join(plain)
+    has_offset = "+" in joined or joined.count("-") != 2 * len(plain)
+    return None if has_offset or " " in joined else plain
+
+
+def outline(body: bytes, listing: Listing) -> Outline:
+    """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`.
+
+    A row that is no object, or is no JSON, has neither. Raises what `read_envelope` would.
+    """
+    paths = (_key_path(listing.resource), *DATES[listing.resource])
+    columns = _quick(body, listing, paths)
+    if columns is None:
+        texts = [[text_at(bytes(row), path) for path in paths] for row in split_page(body, listing).rows or ()]
+        columns = [list(column) for column in zip(*texts, strict=True)] if texts else [[] for _ in paths]
+    return Outline(columns[0], columns[1:])
+
+
+def text_at(row: bytes, path: Path) -> str | None:
+    """An id's or instant's text at `path` of one row; None without one, also where it is empty or not ASCII."""
+    text = any_text_at(row, path)
+    return text if text and text.isascii() else None
+
+
+def any_text_at(row: bytes, path: Path) -> str | None:
+    """The text at `path` of one row, by the contract's spelling or another letter case; None without one."""
+    value = row
+    for name in path:
+        found = _members(value)
+        if name not in found:
+            found = {spelling.lower(): inner for spelling, inner in found.items()}
+            name = name.lower()
+        value = bytes(found.get(name, b""))
+    try:
+        text = json.loads(value.decode()) if value[:1] == b'"' else None
+    except ValueError:
+        return None
+    is_text = isinstance(text, str) and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return text if is_text else None
+
+
+def _members(value: bytes) -> Mapping[str, Raw]:
+    """Members of an object by their spelling; none of what is no object."""
+    try:
+        return _raw_members.decode(value)
+    except STRICT_ERRORS:
+        pass
+    try:
+        return members(value)
+    except OutlineError:
+        return {}
+
+
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _key_path(resource: str) -> Path:
+    table = TABLES[resource]
+    return next(column.path for column in table.columns if column.name == table.key)
+
+
+def _quick(body: bytes, listing: Listing, paths: Sequence[Path]) -> list[list[str | None]] | None:
+    """The texts at `paths`, column by column, or None where the page is not spelt as the contract has it."""
+    try:
+        page = _decoder(listing.rows_key, tuple(paths)).decode(body)
+    except STRICT_ERRORS:
+        return None
+    if page.rows is msgspec.UNSET:
+        return None
+    columns = []
+    for path in paths:
+        column: Any = page.rows or ()
+        for depth in range(len(path)):
+            name = "_".join(path[: depth + 1])
+            column = [None if value is None else getattr(value, name) for value in column]
+            if msgspec.UNSET in column:
+                return None
+        columns.append(column)
+    return columns
+
+
+@cache
+def _decoder(rows_key: str, paths: tuple[Path, ...]) -> msgspec.json.Decoder[Any]:
+    row = _struct("Row", paths, ())
+    page = msgspec.defstruct("Page", [("rows", list[row] | None, msgspec.UNSET)], rename={"rows": rows_key})  # type: ignore[valid-type]
+    return msgspec.json.Decoder(page)
+
+
+def _struct(name: str, paths: Sequence[Path], above: Path) -> Any:
+    """A struct with what leads to `paths`; the decoder steps over all else in C."""
+    fields: list[tuple[str, Any, Any]] = []
+    for first in dict.fromkeys(path[0] for path in paths):
+        below = [path[1:] for path in paths if path[0] == first and len(path) > 1]
+        inner = _struct(first, below, (*above, first)) if below else str
+        field = msgspec.field(default=msgspec.UNSET, name=first)
+        fields.append(("_".join((*above, first)), inner | msgspec.UnsetType | None, field))
+    return msgspec.defstruct(name, fields)
+
+
+def _micros(texts: list[str | None]) -> list[int | None]:
+    instants = check_instants(pa.array(texts, pa.string()))[0]
+    return instants.cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]

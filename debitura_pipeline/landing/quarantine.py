@@ -1,0 +1,105 @@
+"""A row that does not fit, as `ops.quarantine` keeps it: the columns that fit, the wrong value if it cannot be personal.
+
+Belongs here: redacting a whole row, its hash and its key. Does not: finding what is wrong (`slow_road.py`), the rules for
+unknown fields (`redact.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.api.words import is_label
+from debitura_pipeline.landing.business_key import BusinessKeys
+from debitura_pipeline.landing.contract import Kind
+from debitura_pipeline.landing.findings import BadRow
+from debitura_pipeline.landing.labels import WITHHELD, safe_label
+from debitura_pipeline.landing.layout import Known, Layout
+from debitura_pipeline.landing.outline import text_at
+from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.redact import (
+    encode,
+    is_code,
+    is_figure,
+    known_number,
+    may_be_called,
+    safe_field,
+    scrub,
+    without_contact,
+)
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"([A-Z]{3} ?)?[+-]?(\d{1,15}|\d{1,3}([., '\u00a0]\d{3})+)([.,]\d{0,20})?([eE][+-]?\d{1,9})?( ?([A-Z]{3}|%))?"
+)
+_ANY_DATE = re.compile(r"[+-]?\d{1,6}[./-]\d{1,2}[./-]\d{1,6}([T ][\d:.,]*)?( ?(Z|[+-][\d:]+|[AaPp][Mm]))?", re.ASCII)
+_MAX_FIGURE = 60  # letters; what is longer tells nobody anything
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Makes `BadRow`s. The hash tells bad rows apart; it is keyed, so that nobody can confirm a guess at what was withheld."""
+
+    pseudonyms: Pseudonyms
+    business_keys: BusinessKeys
+
+    def bad_row(self, layout: Layout, raw: bytes, row: Any, reason: str) -> BadRow:
+        """`row`: as parsed, None where it could not be. Its key is looked for in the bytes, which need not be whole JSON."""
+        key = text_at(raw, layout.key.path) or ""
+        return BadRow(
+            payload_sha256=self.pseudonyms.digest(raw),
+            row_key=key.lower() if _UUID.fullmatch(key) else None,
+            reason=reason,
+            payload=encode(self._redact(layout.known, row) if isinstance(row, dict) else _shown(row)),
+        )
+
+    def _redact(self, node: Known, row: dict[str, Any]) -> dict[str, Any]:
+        """The contract's columns if they fit or cannot be personal, the rest scrubbed."""
+        kept: dict[str, Any] = {}
+        for name, value in row.items():
+            child = node.nodes.get(name.lower())
+            if child is None:
+                kept[safe_field(name)] = scrub((*node.path, name), value)
+            elif child.is_object and isinstance(value, dict):
+                kept[node.spelling[name.lower()]] = self._redact(child, value)
+            elif child.is_object and child.holds_columns:
+                kept[node.spelling[name.lower()]] = _shown(value)
+            elif child.leaf is not None and child.leaf.kind not in (Kind.DEBTOR_NAME, Kind.DEBTOR_KEY):
+                kept[node.spelling[name.lower()]] = self._leaf(child.leaf.kind, value)
+        return kept
+
+    def _leaf(self, kind: Kind, value: Any) -> Any:
+        """A column's value: what fits as `raw` would hold it."""
+        if isinstance(value, Decimal):
+            return _withheld("number") if known_number(value) == WITHHELD else value
+        if not isinstance(value, str) or value == "":
+            return _shown(value)
+        if kind in (Kind.TEXT, Kind.BUSINESS_KEY, Kind.LABEL) and value.isprintable():
+            return self._text(kind, value)
+        is_shown = len(value) <= _MAX_FIGURE and (
+            (kind in (Kind.MONEY, Kind.COUNT) and _AMOUNT.fullmatch(value))
+            or (kind is Kind.INSTANT and _ANY_DATE.fullmatch(value))
+        )
+        return value if is_shown else _shown(value)
+
+    def _text(self, kind: Kind, value: str) -> str:
+        if kind is Kind.BUSINESS_KEY:
+            return self.business_keys.stored(value)
+        return safe_label(value) if kind is Kind.LABEL else without_contact(value)
+
+
+def _shown(value: Any) -> Any:
+    """A wrong value that cannot be personal as it came, of any other its type."""
+    if value is None or isinstance(value, bool) or value == "":
+        return value
+    if isinstance(value, Decimal):
+        return _withheld("number") if known_number(value) == WITHHELD or may_be_called(value) else value
+    if isinstance(value, str):
+        return value if is_figure(value) or is_label(value) or is_code(value) else _withheld("text")
+    return _withheld("list" if isinstance(value, list) else "object")
+
+
+def _withheld(kind: str) -> str:
+    return f"[withheld {kind}]"

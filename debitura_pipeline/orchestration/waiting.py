@@ -1,0 +1,89 @@
+"""A run that waits for a pool says for whom, lets dead ones not keep it, and can be told to end.
+
+Dagster's own loop says so once, in its event log, and hears no signal while it waits. So a thread looks, as long as the run
+takes. Waiting for another run's lock is `warehouse/run_lock.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import dagster as dg
+from dagster._utils.interrupts import check_captured_interrupt
+
+from debitura_pipeline import interrupts
+from debitura_pipeline.orchestration.instance import PROCESS_TAG, end_dead_runs
+from debitura_pipeline.orchestration.pools import POOLS
+
+LOOK_EVERY_S = 1.5
+TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
+
+
+@contextmanager
+def watched_pools(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, `tell` hears for whom a step of the run waits: soon, then once a minute."""
+    over = threading.Event()
+    watch = _Watch(instance, run_id, tell)
+
+    def look() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            # Only told, and tried again: a storage that fails for good fails the run itself.
+            with suppress(Exception):
+                watch.look()
+
+    thread = threading.Thread(target=look, name="pools", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class _Watch:
+    def __init__(self, instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> None:
+        self._instance, self._run_id, self._tell = instance, run_id, tell
+        self._waits_since: float | None = None
+        self._tell_at = 0.0
+
+    def look(self) -> None:
+        pool, holders = self._waits_for()
+        if pool is None:
+            self._waits_since = None
+            return
+        if check_captured_interrupt():
+            self._end()
+        now = time.monotonic()
+        if self._waits_since is None:
+            self._waits_since, self._tell_at = now, now + TOLD_AFTER_S - LOOK_EVERY_S
+        end_dead_runs(self._instance)
+        if now >= self._tell_at:
+            self._tell_at = now + TOLD_EVERY_S
+            who = "; ".join(self._described(run_id) for run_id in holders) or "a step that was there first"
+            self._tell(f"Waiting for pool {pool}, for {now - self._waits_since:.0f} s so far: {who} has it.")
+
+    def _waits_for(self) -> tuple[str | None, list[str]]:
+        """The pool that a step of ours waits for, None if none does, and the runs that have it."""
+        for pool, info in self._instance.event_log_storage.get_concurrency_infos(POOLS).items():
+            having = [claimed.run_id for claimed in info.claimed_slots]
+            if self._run_id not in having and self._run_id in {step.run_id for step in info.pending_steps}:
+                return pool, having
+        return None, []
+
+    def _described(self, run_id: str) -> str:
+        run = self._instance.get_run_by_id(run_id)
+        if run is None:
+            return f"run {run_id[:8]}"
+        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+        where = f", process {process.partition(':')[0]} on host {host}" if host else ""
+        return f"run {run_id[:8]} ({run.job_name}{where})"
+
+    def _end(self) -> None:
+        run = self._instance.get_run_by_id(self._run_id)
+        if run is not None:
+            self._instance.report_run_canceled(run, "Interrupted while it waited for a pool.")
+        self._instance.event_log_storage.free_concurrency_slots_for_run(self._run_id)
+        interrupts.end_now()

@@ -1,0 +1,93 @@
+"""`debitura verify`: the certificates of past syncs against the landed files, each other, and what the warehouse has merged.
+
+Offline but for a Postgres warehouse. Where that cannot be asked, the landing zone is checked by itself and the rest is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from debitura_pipeline.errors import LandingError, WarehouseError
+from debitura_pipeline.extract.certificate import Finding, check
+from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
+from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+
+WAREHOUSE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One finding per certificate, oldest first; `notes`: what could not be checked, and what is known to be lost."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+def check_certificates(settings: Settings, sync_id: str | None = None) -> Verification:
+    """All certificates, or the one of `sync_id`; nothing is changed. No finding where no such sync is known."""
+    recorded, note = _ask_warehouse(settings)
+    zone = read_zone(settings.landing_dir, recorded)
+    findings = [finding for finding in _findings(zone) if sync_id in (None, finding.sync_id)]
+    notes = [note] if note else []
+    return Verification(tuple(findings), (*notes, *_notes(zone)))
+
+
+def verify(settings: Settings, sync_id: str | None = None) -> list[Finding]:
+    """The findings alone."""
+    return list(check_certificates(settings, sync_id).findings)
+
+
+def faults_of(folder: SyncFolder, zone: LandingZone) -> Finding:
+    """What does not hold of one certificate, by itself and in the chain."""
+    name = sync_id_of(folder.path)
+    chained = tuple(zone.faults.get(name, ()))
+    try:
+        found = check(folder)
+    except LandingError as error:
+        return Finding(name, folder.path.parent.name, 0, 0, 0, (*chained, str(error)))
+    return Finding(name, found.resource, found.windows, found.keys, found.api_count, (*chained, *found.faults))
+
+
+def _findings(zone: LandingZone) -> Iterator[Finding]:
+    shown = set()
+    lost = zone.lost()
+    for folder in zone.folders:
+        name = sync_id_of(folder.path)
+        if folder.end is not None and name not in lost:
+            shown.add(name)
+            yield faults_of(folder, zone)
+    resources = {sync.sync_id: sync.resource for sync in zone.recorded or ()}
+    resources |= {sync_id_of(path): path.parent.name for path in zone.broken}
+    for name, faults in zone.faults.items():
+        if name not in shown and name not in lost:
+            yield Finding(name, resources.get(name, "unknown"), 0, 0, 0, tuple(faults))
+
+
+def _notes(zone: LandingZone) -> Iterator[str]:
+    if lost := sorted(zone.lost()):
+        yield f"{len(lost)} certificates are lost, which was accepted: {', '.join(lost)}"
+    if zone.recorded is None:
+        return
+    old = sum(1 for sync in zone.recorded if sync.certificate_sha256 is None and not sync.is_lost)
+    if old:
+        yield f"{old} syncs are from before certificates were chained: their files and counts were checked, the chain was not"
+    if unknown := zone.unknown():
+        yield (
+            f"{len(unknown)} certificates are of syncs that the warehouse does not know (rebuilt, restored or another "
+            "one): `debitura replay` merges them"
+        )
+
+
+def _ask_warehouse(settings: Settings) -> tuple[list[Recorded] | None, str | None]:
+    """Merged syncs, or None and why the warehouse could not be asked."""
+    unchecked = "only the landing zone's own chain was checked, and not whether its newest certificates are all there"
+    try:
+        if not is_there(settings):
+            return None, f"There is no warehouse at {described(settings)}; {unchecked}."
+        with open_warehouse(settings, read_only=True, wait_s=WAREHOUSE_WAIT_S) as warehouse:
+            return recorded_syncs(warehouse), None
+    except WarehouseError as error:
+        return None, f"{error} So {unchecked}."

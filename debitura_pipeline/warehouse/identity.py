@@ -1,0 +1,198 @@
+"""Whose data a data directory and a warehouse hold: which API, which partner, pseudonyms made with which key.
+
+Belongs here: knowing it (`ops.identity`, `identity.json`), and refusing everything else. Does not: asking the API who the
+partner is (`sync/`). The partner's id and the privacy key are kept as keyed hashes, never as they are.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from debitura_pipeline.errors import IdentityRefused
+from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.open import WAIT_S, described, is_there, open_warehouse
+
+FILE = "identity.json"
+EMBEDDED = "embedded sandbox"
+FINGERPRINT_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`host` is without a port where it is this machine: a simulated API gets another one at each start. `partner`: keyed
+    hash of its id, None where the API stated none. `privacy_key`: the key's fingerprint."""
+
+    environment: str
+    host: str
+    partner: str | None
+    privacy_key: str
+
+    @property
+    def api(self) -> str:
+        return f"the {EMBEDDED}" if self.host == EMBEDDED else f"the {self.environment} API at {self.host}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the settings stand for, and what data directory and warehouse (None: not yet) are known to hold."""
+
+    settings: Settings
+    folder: Identity | None
+    warehouse: Identity | None
+    partner_id: str | None = None
+
+    def of_partner(self, partner_id: str | None) -> Known:
+        """The same once the API has said who the partner is. Raises IdentityRefused where it is another one."""
+        key = self.settings.find_privacy_key()
+        for where, known in self.places():
+            if partner_id and key and known.partner not in (None, _hashed_partner(key, partner_id)):
+                raise IdentityRefused(
+                    f"{where} holds the data of another partner than the one whose DEBITURA_API_KEY is set. {_OTHER_PLACE} "
+                    "Nothing was read or changed."
+                )
+        return replace(self, partner_id=partner_id)
+
+    def keep(self) -> None:
+        """Write down what is not written yet, in both places; makes the privacy key where there is none."""
+        key = self.settings.obtain_privacy_key()
+        partners = [known.partner for _, known in self.places()]
+        if self.partner_id is not None:
+            partners.append(_hashed_partner(key, self.partner_id))
+        whole = Identity(*_api_of(self.settings), next(filter(None, partners), None), fingerprint(key))
+        if self.warehouse != whole:
+            with open_warehouse(self.settings) as warehouse:
+                _write_row(warehouse, whole)
+        if self.folder != whole:
+            _write_file(self.settings.data_dir / FILE, whole)
+
+    def places(self) -> Iterator[tuple[str, Identity]]:
+        """Data directory and warehouse, named, as far as they are known to hold something."""
+        if self.folder is not None:
+            yield f"The data directory {self.settings.data_dir}", self.folder
+        if self.warehouse is not None:
+            yield f"The warehouse {described(self.settings)}", self.warehouse
+
+
+def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: float = WAIT_S) -> Known:
+    """What is known, if the settings fit it. Asks nothing of the API and writes nothing.
+
+    Raises IdentityRefused where data directory or warehouse belong to another API or to pseudonyms of another privacy key.
+    """
+    folder = _read_file(settings.data_dir / FILE)
+    known = Known(settings, folder, _read_row(settings, wait_s) if with_warehouse else None)
+    key = settings.find_privacy_key()
+    for where, found in known.places():
+        _check_api(settings, where, found)
+        if key is None or found.privacy_key != fingerprint(key):
+            raise _other_key(settings, where, key)
+    partners = {found.partner for _, found in known.places()} - {None}
+    if len(partners) > 1:
+        raise IdentityRefused(
+            f"The data directory {settings.data_dir} and the warehouse {described(settings)} hold the data of two different "
+            f"partners. {_OTHER_PLACE} Nothing was read or changed."
+        )
+    return known
+
+
+def api_name(settings: Settings) -> str:
+    """The API that the settings name, for people."""
+    return Identity(*_api_of(settings), None, "").api
+
+
+def fingerprint(key: bytes) -> str:
+    """Tells one privacy key from another and gives nothing of it away."""
+    return _keyed(key, "fingerprint of the privacy key")
+
+
+def _check_api(settings: Settings, where: str, found: Identity) -> None:
+    if (found.environment, found.host) != _api_of(settings):
+        raise IdentityRefused(
+            f"{where} holds the data of {found.api}, and the settings name {api_name(settings)}. {_OTHER_PLACE} "
+            "Nothing was asked or changed."
+        )
+
+
+def _other_key(settings: Settings, where: str, key: bytes | None) -> IdentityRefused:
+    file = settings.data_dir / PRIVACY_KEY_FILE
+    if key is None:
+        fault = f"is missing: neither {file} nor DEBITURA_PRIVACY_KEY is there"
+    else:
+        fault = (
+            f"is another one than {'DEBITURA_PRIVACY_KEY' if settings.privacy_key is not None else f'that in {file}'}"
+        )
+    return IdentityRefused(
+        f"{where}: the privacy key that its pseudonyms were made with {fault}. Put the old key back, as that file or in "
+        f"DEBITURA_PRIVACY_KEY (it is in privacy.key of the data directory that was used before). {_OTHER_PLACE} "
+        "Nothing was asked or changed."
+    )
+
+
+def _api_of(settings: Settings) -> tuple[str, str]:
+    if settings.api_url is None:
+        return settings.environment, EMBEDDED
+    parts = urlsplit(settings.api_url)
+    host = (parts.hostname or "").lower()
+    if host in LOOPBACK:
+        return settings.environment, "this machine"
+    return settings.environment, host if parts.port in (None, 443) else f"{host}:{parts.port}"
+
+
+def _hashed_partner(key: bytes, partner_id: str) -> str:
+    return _keyed(key, f"partner {partner_id.lower()}")
+
+
+def _keyed(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
+
+
+def _read_file(path: Path) -> Identity | None:
+    try:
+        found = json.loads(path.read_text())
+        return Identity(**{field.name: found[field.name] for field in fields(Identity)})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError):
+        raise IdentityRefused(
+            f"{path} cannot be read, so nobody knows whose data {path.parent} holds. Put it back from a backup; if you are sure "
+            "that the settings are the right ones, remove it, and the next run writes it anew. Nothing was changed."
+        ) from None
+
+
+def _write_file(path: Path, identity: Identity) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(vars(identity), file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _read_row(settings: Settings, wait_s: float) -> Identity | None:
+    if not is_there(settings):
+        return None
+    with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
+        known = "SELECT 1 FROM information_schema.tables WHERE table_schema = 'ops' AND table_name = 'identity'"
+        if not warehouse.rows(known):
+            return None
+        found = warehouse.rows(f"SELECT {_COLUMNS} FROM ops.identity")
+    return Identity(*found[0]) if found else None
+
+
+def _write_row(warehouse: SqlWarehouse, identity: Identity) -> None:
+    with warehouse.transaction():
+        warehouse.run("DELETE FROM ops.identity")
+        warehouse.run(f"INSERT INTO ops.identity ({_COLUMNS}) VALUES ($1, $2, $3, $4)", tuple(vars(identity).values()))
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Identity))
+_OTHER_PLACE = "For anything else use another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE, where it is set)."

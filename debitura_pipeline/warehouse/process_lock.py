@@ -1,0 +1,160 @@
+"""A lock on a file that is held by a living process and by nothing else: gone when the process is gone, however it went.
+
+The kernel keeps it (`flock`), so neither a host's name nor a process number used again plays a part. The file stays and
+says who has the lock; what a killed holder has left there is not believed while the lock is free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from debitura_pipeline.errors import WarehouseError
+
+# A holder that was killed a moment ago is still being taken down, one that just came has not written its name yet.
+SETTLING_S = 0.4
+PAUSE_S = 0.02
+LONGEST_NAME = 4096  # bytes read of a file that is a line of about 200
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a lock: process number, host, since when (ISO, UTC), and what it does."""
+
+    pid: int
+    host: str
+    since: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what}, process {self.pid} on host {self.host}, since {self.since}"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process named is known to be gone. One of another host or container cannot be known."""
+        if self.host != platform.node():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
+
+
+def this_process(what: str) -> Holder:
+    return Holder(os.getpid(), platform.node(), datetime.now(UTC).isoformat(timespec="seconds"), what)
+
+
+class ProcessLock:
+    """The lock on `path`, made with mode 0600 where it is not there. One object holds it at a time, in all processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self._handle is not None
+
+    def take(self, what: str, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
+        """Take it: None when it is taken, else who has it. Raises WarehouseError where the folder does not allow it."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return self._take(what, sleep)
+        except OSError as error:
+            raise WarehouseError(
+                f"The lock file {self.path} cannot be used: {error.strerror}. Nothing was touched. The folder must be "
+                "writable, on a file system that has locks."
+            ) from error
+
+    def release(self) -> None:
+        """Let go. The name is wiped first, so that nobody is told of a holder that is not there."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            _held.discard(self)
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
+            os.close(handle)
+
+    def holder(self) -> Holder | None:
+        """Who has it, None where nobody has. Not to be relied on for more than words: it may change at once."""
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _read(handle) or UNNAMED
+        finally:
+            os.close(handle)
+        return None
+
+    def _take(self, what: str, sleep: Callable[[float], None]) -> Holder | None:
+        for attempt in range(int(SETTLING_S / PAUSE_S)):
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)  # not inherited by what is executed
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = _read(handle)
+                os.close(handle)
+                # Somebody who only looks has it for some microseconds, and the name is then an old one: hence twice.
+                if attempt and found is not None and not found.is_gone:
+                    return found
+            else:
+                if self._is_held_at_its_path(handle, what):
+                    return None
+            sleep(PAUSE_S)
+        return found or UNNAMED
+
+    def _is_held_at_its_path(self, handle: int, what: str) -> bool:
+        """Keep it, with our name in it; not where the file was removed meanwhile: that would keep nobody out."""
+        try:
+            if os.path.samestat(os.fstat(handle), self.path.stat()):
+                os.fchmod(handle, 0o600)
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, (json.dumps(asdict(this_process(what))) + "\n").encode(), 0)
+                self._handle = handle
+                _held.add(self)
+        except FileNotFoundError:
+            pass
+        finally:
+            if self._handle is None:
+                os.close(handle)
+        return self._handle is not None
+
+
+UNNAMED = Holder(0, "unknown", "a moment ago", "a run that has not said its name yet")
+
+_held: weakref.WeakSet[ProcessLock] = weakref.WeakSet()
+
+
+def _read(handle: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(os.pread(handle, LONGEST_NAME, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _let_go_in_child() -> None:
+    """A forked child is not the holder; without this the lock would last as long as the child does."""
+    for lock in list(_held):
+        handle, lock._handle = lock._handle, None
+        if handle is not None:
+            with suppress(OSError):
+                os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

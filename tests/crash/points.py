@@ -1,0 +1,88 @@
+"""Write points: every place where a sync, a merge or a replay leaves something behind, counted; at one of them the process dies.
+
+Belongs here: the places. Does not: what must hold afterwards. Journal lines (before, halfway, after), files made, renamed and
+removed, each writing statement, COPY and COMMIT on both engines.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.landing.journal import JOURNAL
+from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+
+READING = ("SELECT", "DESCRIBE", "SHOW", "BEGIN", "SET", "ROLLBACK")
+
+
+class Points:
+    """Counts write points of this process; dies by SIGKILL at number `deadly`, 0: never."""
+
+    def __init__(self, deadly: int) -> None:
+        self.deadly, self.count = deadly, 0
+
+    def reached(self) -> None:
+        self.count += 1
+        if self.count == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, owner: Any, name: str) -> None:
+        """A point before and one after each call of `owner.name`."""
+        original = getattr(owner, name)
+
+        def watched(*args: Any, **options: Any) -> Any:
+            self.reached()
+            result = original(*args, **options)
+            self.reached()
+            return result
+
+        setattr(owner, name, watched)
+
+
+def install(deadly: int) -> Points:
+    """Watch this process from now on; done once in a process of its own."""
+    points = Points(deadly)
+    for name in ("replace", "rename", "unlink", "mkdir"):
+        points.around(Path, name)
+    points.around(shutil, "rmtree")
+    _watch_journal(points)
+    for engine in (DuckDbWarehouse, PostgresWarehouse):
+        _watch_statements(points, engine)
+    points.around(PostgresWarehouse, "_copy")
+    return points
+
+
+def _watch_journal(points: Points) -> None:
+    original = SyncFolder.append
+
+    def watched(self: SyncFolder, kind: str, **facts: Any) -> None:
+        points.reached()
+        if points.count + 1 == points.deadly:
+            with (self.path / JOURNAL).open("ab") as file:
+                file.write(b'{"line":"' + kind.encode() + b'","half a line')
+        points.reached()
+        original(self, kind, **facts)
+        points.reached()
+
+    SyncFolder.append = watched  # type: ignore[method-assign]
+
+
+def _watch_statements(points: Points, engine: Any) -> None:
+    original: Callable[..., Any] = engine._run_bare
+
+    def watched(self: Any, sql: str, params: Any = ()) -> Any:
+        if sql.lstrip().upper().startswith(READING):
+            return original(self, sql, params)
+        if sql == "COMMIT":
+            points.reached()
+        result = original(self, sql, params)
+        points.reached()
+        return result
+
+    engine._run_bare = watched

@@ -1,0 +1,106 @@
+"""A list in memory that filters, sorts and pages as the contract says, or as a test has it do instead.
+
+Stands in for the client of `Reader`: what is asked, and what the world does between two answers, is the test's to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from debitura_pipeline.api.client import Page
+from debitura_pipeline.api.envelope import read_envelope
+from debitura_pipeline.api.listings import Query
+from tests.api.pages import page_of
+from tests.landing.rows import case_row, to_json
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the list."""
+
+    number: int
+    at: datetime | None
+
+    @property
+    def key(self) -> str:
+        return str(UUID(int=self.number, version=4))
+
+    def json(self) -> dict[str, object]:
+        at = self.at.isoformat().replace("+00:00", "Z") if self.at is not None else None
+        return case_row(id=self.key, dateCreated=at, grossAmount=self.number)
+
+
+@dataclass
+class Manners:
+    """What the list does otherwise than the contract says."""
+
+    ignores_from: bool = False
+    ignores_to: bool = False
+    ignores_sort: bool = False
+    from_is_exclusive: bool = False
+    cuts_bounds_to: timedelta | None = None
+    most_rows: int = 100
+    total: Callable[[int], int] = lambda rows: rows
+
+
+@dataclass
+class Listed:
+    """`between[n]`: what happens to the rows before the nth answer, counted from 1."""
+
+    rows: list[Case]
+    manners: Manners = field(default_factory=Manners)
+    between: dict[int, Callable[[list[Case]], list[Case]]] = field(default_factory=dict)
+    in_flight: int = 4
+    asked: list[tuple[Query, int]] = field(default_factory=list)
+
+    async def page(self, query: Query, number: int) -> Page:
+        self.asked.append((query, number))
+        if change := self.between.get(len(self.asked)):
+            self.rows = change(self.rows)
+        matching = [row for row in self.rows if self._matches(row, query)]
+        name, _, direction = query.listing.sort.partition(":")
+        if self.manners.ignores_sort or name == "GrossAmount":
+            matching.sort(key=lambda row: row.number, reverse=direction == "desc" and not self.manners.ignores_sort)
+        else:
+            dated = [row for row in matching if row.at is not None]
+            undated = [row for row in matching if row.at is None]
+            dated.sort(key=lambda row: (row.at, row.number), reverse=direction == "desc")
+            matching = dated + undated
+        size = min(100, self.manners.most_rows)
+        shown = [row.json() for row in matching[(number - 1) * size : number * size]]
+        body = to_json(page_of("cases", shown, total=self.manners.total(len(matching)), summary={})).encode()
+        return Page(body, read_envelope(body, query.listing))
+
+    async def body(self, path: str, *, what: str) -> bytes | None:
+        found = [row for row in self.rows if path.endswith(row.key)]
+        return to_json(found[0].json()).encode() if found else None
+
+    def _matches(self, row: Case, query: Query) -> bool:
+        lower, upper = self._cut(query.from_), self._cut(query.to)
+        if lower is not None and not self.manners.ignores_from and not self._is_from(row.at, lower):
+            return False
+        if upper is not None and not self.manners.ignores_to:
+            return row.at is not None and row.at <= upper
+        return True
+
+    def _is_from(self, at: datetime | None, lower: datetime) -> bool:
+        return at is not None and (at > lower if self.manners.from_is_exclusive else at >= lower)
+
+    def _cut(self, bound: datetime | None) -> datetime | None:
+        unit = self.manners.cuts_bounds_to
+        if bound is None or unit is None:
+            return bound
+        return (
+            bound - (bound - bound.replace(year=1970, month=1, day=1, hour=0, minute=0, second=0, microsecond=0)) % unit
+        )
+
+
+def moved(rows: list[Case], number: int, at: datetime) -> list[Case]:
+    return [replace(row, at=at) if row.number == number else row for row in rows]
+
+
+def without(rows: list[Case], *numbers: int) -> list[Case]:
+    return [row for row in rows if row.number not in numbers]

@@ -1,0 +1,189 @@
+"""Reading by keyset: whatever the list does between two answers, and whatever of the contract it does not heed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from debitura_pipeline.api.listings import CASES
+from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract import read
+from debitura_pipeline.extract.certificate import gaps
+from debitura_pipeline.extract.prove import Proof, Prover
+from debitura_pipeline.extract.windows import Slice, Window
+from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.store import SyncFolder
+from tests.extract.listed import Case, Listed, Manners, moved, without
+from tests.simulation.door import Here
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+AT = datetime(2026, 3, 9, 2, tzinfo=UTC)
+EVERYTHING = Slice(Window(None, None))
+HOUR = timedelta(hours=1)
+
+
+def hourly(count: int) -> list[Case]:
+    return [Case(number, START + number * HOUR) for number in range(1, count + 1)]
+
+
+def proven(listed: Listed, folder: Path) -> tuple[Proof, set[str], read.Reader]:
+    """The proof of a first reading of everything, the keys that it landed, and the reader."""
+    facts: dict[str, Any] = {"mode": "full", "at": AT, "upper_bound": AT, "tenant": None, "partner": [None, None]}
+    shaping: Any = Here()
+    client: Any = listed
+    with Shaper("pseudonymous", b"a key of the tests") as shaper:
+        reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, "cases", "one", **facts), CASES, AT)
+
+        async def work() -> Proof:
+            return await Prover(reader, EVERYTHING, None).prove(await reader.read([EVERYTHING]))
+
+        proof = asyncio.run(work())
+    files = [reader.folder.path / window.file for window in proof.windows if window.file]
+    return proof, {key for file in files for key in pq.read_table(file)["case_id"].to_pylist()}, reader
+
+
+def keys_of(rows: list[Case]) -> set[str]:
+    return {row.key for row in rows}
+
+
+def test_page_2_is_never_asked_for_and_one_row_in_a_hundred_is_read_twice(tmp_path: Path) -> None:
+    listed = Listed(hourly(950))
+    proof, keys, _ = proven(listed, tmp_path)
+    assert keys == keys_of(listed.rows)
+    assert not proof.unproven
+    assert {number for _, number in listed.asked} == {1}
+    assert len(listed.asked) == 11, "ten answers of 99 new rows each, and the closing question"
+    assert not list(gaps(proof.windows[0]))
+
+
+def test_a_list_of_one_answer_takes_one_request(tmp_path: Path) -> None:
+    """It was whole at one moment; there is nothing that could have moved."""
+    listed = Listed(hourly(99))
+    _, keys, _ = proven(listed, tmp_path)
+    assert keys == keys_of(listed.rows)
+    assert len(listed.asked) == 1
+
+
+@pytest.mark.parametrize("before", range(2, 6))
+@pytest.mark.parametrize("gone", [(5,), (100,), (99, 100), (95, 96, 97, 98, 99, 100), (250,), (349, 350)])
+def test_rows_out_and_rows_in_between_two_answers(tmp_path: Path, before: int, gone: tuple[int, ...]) -> None:
+    """The counts stay as they were. No row that was there throughout may be missing, none may stay that is gone."""
+    listed = Listed(hourly(350))
+    new = [Case(1_000 + number, START + (360 + number) * HOUR) for number in gone]
+    throughout = keys_of(without(listed.rows, *gone))
+    listed.between[before] = lambda rows: [*without(rows, *gone), *new]
+    proof, keys, _ = proven(listed, tmp_path)
+    assert throughout <= keys
+    assert not proof.unproven
+    if before < 5:  # after the last answer it is the closing question that sees it or does not
+        assert keys == keys_of(listed.rows)
+
+
+@pytest.mark.parametrize(("before", "number"), list(itertools.product((2, 3, 4), (150, 250, 349))))
+def test_a_row_whose_date_moves_into_what_was_read_is_found(tmp_path: Path, before: int, number: int) -> None:
+    listed = Listed(hourly(350))
+    listed.between[before] = lambda rows: moved(rows, number, START + HOUR / 2)
+    proof, keys, _ = proven(listed, tmp_path)
+    assert keys == keys_of(listed.rows)
+    assert not proof.unproven
+
+
+@pytest.mark.parametrize("count", [100, 101, 150, 400])
+def test_more_rows_at_one_instant_than_a_page_holds(tmp_path: Path, count: int) -> None:
+    bulk = [Case(2_000 + number, START + 120 * HOUR) for number in range(count)]
+    listed = Listed([*hourly(350), *bulk])
+    proof, keys, _ = proven(listed, tmp_path)
+    assert keys == keys_of(listed.rows)
+    assert "union" in {stretch.method for window in proof.windows for stretch in window.stretches}
+    assert not [gap for window in proof.windows for gap in gaps(window)]
+
+
+@pytest.mark.parametrize(
+    "manners",
+    [
+        Manners(cuts_bounds_to=timedelta(seconds=1)),
+        Manners(cuts_bounds_to=timedelta(days=1)),
+        Manners(from_is_exclusive=True),
+        Manners(from_is_exclusive=True, cuts_bounds_to=timedelta(seconds=1)),
+        Manners(ignores_to=True),
+        Manners(most_rows=50),
+        Manners(most_rows=250),
+    ],
+    ids=lambda manners: str(manners).partition("total")[0][8:],
+)
+def test_a_list_that_compares_or_pages_in_another_way_is_read_whole(tmp_path: Path, manners: Manners) -> None:
+    """What is not documented is found out, not assumed."""
+    rows = [
+        Case(number, START + number * timedelta(minutes=20, seconds=7, milliseconds=number)) for number in range(700)
+    ]
+    listed = Listed(rows, manners)
+    proof, keys, _ = proven(listed, tmp_path)
+    assert keys == keys_of(rows)
+    assert not proof.unproven
+
+
+@pytest.mark.parametrize("manners", [Manners(ignores_from=True), Manners(ignores_sort=True)], ids=["FromDate", "Sort"])
+def test_a_short_list_that_is_not_filtered_or_sorted_is_read_by_pages_and_says_so(
+    tmp_path: Path, manners: Manners
+) -> None:
+    rows = [Case(number, START + (number * 37 % 700) * HOUR) for number in range(700)]
+    proof, keys, _ = proven(Listed(rows, manners), tmp_path)
+    assert keys == keys_of(rows)
+    assert {stretch.method for window in proof.windows for stretch in window.stretches} == {"pages"}
+
+
+@pytest.mark.parametrize(
+    ("manners", "named"),
+    [
+        (Manners(ignores_from=True, ignores_to=True), "FromDate"),
+        (Manners(ignores_from=True), "FromDate"),
+        (Manners(ignores_sort=True), "Sort"),
+        (Manners(total=lambda rows: 30_000_000), "total"),
+        (Manners(total=lambda rows: rows + 7), "total"),
+        (Manners(total=lambda rows: max(0, rows - 7)), "total"),
+    ],
+    ids=["both bounds", "FromDate", "Sort", "thirty million", "seven more", "seven fewer"],
+)
+def test_a_long_list_that_cannot_be_read_by_date_ends_within_300_requests_and_names_why(
+    tmp_path: Path, manners: Manners, named: str
+) -> None:
+    rows = [Case(number, START - (number * 37 % 20_000) * HOUR / 8) for number in range(20_000)]
+    listed = Listed(rows, manners)
+    with pytest.raises(UnprovenError, match=named):
+        proven(listed, tmp_path)
+    assert len(listed.asked) <= 300
+
+
+def test_rows_without_a_date_are_not_lost(tmp_path: Path) -> None:
+    """Every question that names a date leaves them out; only the whole list's count says that they are there."""
+    rows = [*hourly(350), *(Case(5_000 + number, None) for number in range(3))]
+    proof, keys, _ = proven(Listed(rows), tmp_path)
+    assert keys == keys_of(rows)
+    assert not proof.unproven
+
+
+def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> None:
+    listed = Listed(hourly(300))
+    for number in range(2, 5_000):
+        last = START + (300 + number) * HOUR
+        listed.between[number] = lambda rows, last=last, number=number: [
+            *rows, *(Case(10_000 + number * 200 + n, last + n * timedelta(seconds=1)) for n in range(200))
+        ]  # fmt: skip
+    with pytest.raises(UnprovenError, match="grows without end"):
+        proven(listed, tmp_path)
+    assert len(listed.asked) <= 2 * 3 + read.SPARE_REQUESTS
+
+
+def test_windows_side_by_side_are_no_more_than_requests_in_flight(tmp_path: Path) -> None:
+    """Each holds its pages in memory, and a task for a page that is not due yet costs memory for nothing."""
+    listed = Listed(hourly(9_000))
+    proof, keys, reader = proven(listed, tmp_path)
+    assert keys == keys_of(listed.rows)
+    assert len(proof.windows) > 2
+    assert reader.requests <= 9_000 / 99 + len(proof.windows) + 2

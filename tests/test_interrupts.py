@@ -1,0 +1,191 @@
+"""SIGINT and SIGTERM end a command within ten seconds, wherever it is, with status 130, one line and no process left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from debitura_pipeline.interrupts import INTERRUPTED, MESSAGE
+from tests.support.command import debitura, environment, start
+from tests.support.pipeline import Pipeline
+from tests.support.sandbox import ROOT, RunningSandbox
+from tests.support.truth import expected
+
+WITHIN_S = 10
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+
+
+def interrupted(process: subprocess.Popen[str], number: signal.Signals, times: int = 1) -> None:
+    """Send the signal; the process ends in time, says its line, and leaves none of its own behind."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    for again in range(times):
+        time.sleep(0.3 * bool(again))
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < WITHIN_S
+    assert process.returncode == INTERRUPTED, out + err
+    assert err == MESSAGE + "\n"
+    assert "Traceback" not in out
+    _, alive = psutil.wait_procs(family, timeout=1)
+    assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def read_until(process: subprocess.Popen[str], sign: str) -> None:
+    assert process.stdout is not None
+    assert any(sign in line for line in process.stdout), f"it never said {sign}"
+
+
+def stalled(sandbox: RunningSandbox, path: str) -> None:
+    sandbox.faults({"kind": "stall", "path": path, "times": 0, "delay_s": 600})
+
+
+@BOTH
+@pytest.mark.parametrize("delay_s", [0.1, 0.5, 1.5])
+def test_a_sync_is_interrupted_at_any_moment(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, number: signal.Signals, delay_s: float
+) -> None:
+    """Embedded sandbox and imports included; before Python itself is up there is nobody to say the line."""
+    del sandbox_factory
+    process = start(
+        ["sync"],
+        {"DEBITURA_DATA_DIR": str(tmp_path / "data")},
+        before="import debitura_pipeline.interrupts as i; i.from_start(); print('up', flush=True)",
+    )
+    read_until(process, "up")
+    time.sleep(delay_s)
+    interrupted(process, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "number"), [("duckdb", signal.SIGINT), ("postgresql", signal.SIGTERM)], indirect=["engine"]
+)
+def test_a_nightly_is_interrupted_in_its_steps(
+    sandbox_factory: Callable[..., RunningSandbox],
+    tmp_path: Path,
+    warehouse_env: dict[str, str],
+    number: signal.Signals,
+) -> None:
+    """While it reads, and while dbt builds; then the same command goes on from there."""
+    sandbox = sandbox_factory(clients=2, cases=30, transactions=60)
+    pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
+    stalled(sandbox, "/cases")
+    process = start(["nightly"], pipeline.env)
+    read_until(process, "done   raw/clients ")
+    time.sleep(1)
+    interrupted(process, number)
+    sandbox.faults()
+    process = start(["nightly"], pipeline.env)
+    read_until(process, "done   checks_of_transactions")
+    while not any("dbt" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()):
+        time.sleep(0.05)
+    interrupted(process, number)
+    said = debitura("nightly", env=pipeline.env)
+    assert said.status == 0, said.err
+    for resource in ("clients", "cases", "transactions"):
+        rows = expected(resource, sandbox.truth(resource), pipeline.settings.obtain_privacy_key())
+        assert pipeline.records(resource) == rows
+
+
+IN_REPLAY = """
+import time
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+def slow(self, *arguments, **options):
+    print("replaying", flush=True)
+    time.sleep(600)
+SqlWarehouse.replay = slow
+"""
+DEAF = """
+import time
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+def deaf(self, *arguments, **options):
+    print("replaying", flush=True)
+    while True:
+        try:
+            time.sleep(600)
+        except KeyboardInterrupt:
+            pass
+SqlWarehouse.replay = deaf
+"""
+
+
+@BOTH
+@pytest.mark.parametrize(("before", "times"), [(IN_REPLAY, 1), (DEAF, 1), (DEAF, 2)], ids=["heard", "deaf", "twice"])
+def test_a_replay_is_interrupted_also_where_the_signal_is_not_heard(
+    tmp_path: Path, number: signal.Signals, before: str, times: int
+) -> None:
+    process = start(["replay"], {"DEBITURA_DATA_DIR": str(tmp_path / "data")}, before)
+    read_until(process, "replaying")
+    began = time.monotonic()
+    interrupted(process, number, times)
+    if times > 1:
+        assert time.monotonic() - began < 3, "a second signal ends it at once"
+
+
+HAS_THE_POOL = """
+    import sys
+    import dagster as dg
+    from debitura_pipeline.orchestration import instance as room
+    from debitura_pipeline.settings import load_settings
+    with room.open_instance(load_settings()) as instance:
+        @dg.job
+        def other(): pass
+        run = instance.create_run_for_job(other, status=dg.DagsterRunStatus.STARTED)
+        room.mark_run(instance, run.run_id)
+        assert instance.event_log_storage.claim_concurrency_slot("warehouse", run.run_id, "step").is_claimed
+        print("claimed", flush=True)
+        sys.stdin.read()
+"""
+
+
+@contextmanager
+def pool_taken(pipeline: Pipeline) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HAS_THE_POOL)],
+        cwd=ROOT,
+        env=environment(pipeline.env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        read_until(process, "claimed")
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@BOTH
+def test_a_run_that_waits_for_a_pool_says_for_whom_and_is_interrupted(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, number: signal.Signals
+) -> None:
+    """It waited for ever, without a word, and only SIGKILL ended it."""
+    pipeline = Pipeline(tmp_path / "data", sandbox_factory(clients=1, cases=10, transactions=10))
+    with pool_taken(pipeline) as holder:
+        process = start(["nightly"], pipeline.env)
+        read_until(process, f"(other, process {holder.pid} on host {os.uname().nodename}) has it")
+        interrupted(process, number)
+
+
+def test_a_run_that_waits_for_a_pool_goes_on_when_its_holder_was_killed(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    pipeline = Pipeline(tmp_path / "data", sandbox_factory(clients=1, cases=10, transactions=10))
+    with pool_taken(pipeline) as holder:
+        process = start(["nightly"], pipeline.env)
+        read_until(process, "Waiting for pool warehouse")
+        holder.kill()
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err

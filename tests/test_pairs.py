@@ -1,0 +1,135 @@
+"""Every pair of commands at once on one data directory: each is right, or ends with status 1 and names the other."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import TIME_LIMIT_S, debitura, start
+from tests.support.pipeline import PRIVACY_KEY, Pipeline
+from tests.support.sandbox import RunningSandbox, start_sandbox
+from tests.support.truth import expected
+
+TRIES = int(os.environ.get("DEBITURA_TEST_TRIES", "1"))  # of each pair; 50 take about three hours
+READS_ALL = {"nightly", "sync", "sync --full"}
+WRITERS = [
+    ("sync", "sync"), ("sync --full", "sync"), ("sync", "replay"), ("replay", "sync"), ("replay", "replay"),
+    ("nightly", "sync"), ("nightly", "replay"), ("sync", "nightly"), ("nightly", "nightly"),
+]  # fmt: skip
+LATEST_START_S = 2.5
+
+
+@dataclass
+class World:
+    sandbox: RunningSandbox
+    pipeline: Pipeline
+    random: random.Random
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A data directory that has had its first sync; the API is slow enough for two readings to meet."""
+    sandbox = start_sandbox(clients=4, cases=1500, transactions=4000, seed=3, no_rate_limit=True, latency_ms=20)
+    pipeline = Pipeline(tmp_path_factory.mktemp("pairs") / "data", sandbox, DEBITURA_REQUESTS_PER_MINUTE="1000000")
+    try:
+        pipeline.sync()
+        yield World(sandbox, pipeline, random.Random(5))
+    finally:
+        sandbox.stop()
+
+
+def together(world: World, *commands: str) -> list[tuple[subprocess.Popen[str], str, str, float]]:
+    """Started one after the other, some moments apart: process, what it said, how long it took."""
+    began, running = [], []
+    for place, command in enumerate(commands):
+        if place:
+            time.sleep(world.random.uniform(0, LATEST_START_S))
+        began.append(time.monotonic())
+        running.append(start(command.split(), world.pipeline.env))
+    ended = []
+    for process, at in zip(running, began, strict=True):
+        out, err = process.communicate(timeout=TIME_LIMIT_S)
+        ended.append((process, out, err, time.monotonic() - at))
+    return ended
+
+
+def warehouse_is_right(world: World) -> None:
+    for resource in ("clients", "cases", "transactions"):
+        rows = expected(resource, world.sandbox.truth(resource), PRIVACY_KEY.encode())
+        assert world.pipeline.records(resource) == rows
+        assert (
+            world.pipeline.rows(f"SELECT count(*), count(DISTINCT {key_of(resource)}) FROM raw.{resource}")[0]
+            == (len(world.pipeline.records(resource, "true")),) * 2
+        )
+
+
+def key_of(resource: str) -> str:
+    return {"clients": "creditor_id", "cases": "case_id", "transactions": "transaction_id"}[resource]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", WRITERS, ids=" and ".join)
+def test_two_that_write_are_right_or_one_is_told_who_has_it(world: World, pair: tuple[str, str]) -> None:
+    """Two syncs at once lost 2,849 rows of 30,000, with exit status 0 and a certificate."""
+    for _ in range(TRIES):
+        world.sandbox.admin("advance", {"days": 1})
+        ended = together(world, *pair)
+        for (process, _, err, _), (other, *_) in zip(ended, reversed(ended), strict=True):
+            if process.returncode:
+                named = rf"Another run has the data directory \S+: \w+, process {other.pid} on host \S+, since 20"
+                assert process.returncode == 1, err
+                assert len(err.splitlines()) == 1, err
+                assert re.match(named, err), err
+        done = [command for command, (process, *_) in zip(pair, ended, strict=True) if process.returncode == 0]
+        assert done, "one of them had it"
+        if READS_ALL & set(done):
+            warehouse_is_right(world)
+    found = debitura("verify", env=world.pipeline.env)
+    assert found.status == 0, found.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", ["status", "verify", "doctor", "reconcile"])
+def test_a_reader_beside_a_run_says_what_is_true_or_one_line(world: World, reader: str) -> None:
+    for _ in range(TRIES):
+        world.sandbox.admin("advance", {"days": 1})
+        (run, _, run_err, _), (process, out, err, _) = together(world, "sync", reader)
+        assert run.returncode == 0, run_err
+        assert "Traceback" not in err
+        # A world that has moved on differs from a warehouse that is still being loaded, and `reconcile` has to say so.
+        assert process.returncode in ((0, 3) if reader == "reconcile" else (0,)), out + err
+        assert not err
+        warehouse_is_right(world)
+
+
+def test_being_told_takes_less_than_a_second(world: World) -> None:
+    """Nothing that takes long to load is loaded before the data directory is ours."""
+    began = time.monotonic()
+    debitura("--help", env=world.pipeline.env)
+    start_s = time.monotonic() - began
+    holder = start(["nightly"], world.pipeline.env)
+    try:
+        lock = Path(world.pipeline.env["DEBITURA_DATA_DIR"]) / "run.lock"
+        while f'"pid": {holder.pid}' not in lock.read_text():
+            time.sleep(0.01)
+        landed = sorted(world.pipeline.settings.landing_dir.rglob("*"))
+        for command in ("nightly", "sync", "sync --full", "replay"):
+            began = time.monotonic()
+            said = debitura(*command.split(), env=world.pipeline.env)
+            assert time.monotonic() - began < start_s + 1
+            assert said.status == 1
+            assert f"nightly, process {holder.pid} on host" in said.error_line
+        assert sorted(world.pipeline.settings.landing_dir.rglob("*")) == landed or holder.poll() is None
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert debitura("sync", env=world.pipeline.env).status == 0, "a killed holder's lock is free at once"
+    warehouse_is_right(world)

@@ -1,0 +1,47 @@
+"""Settings that cannot work end the program before it touches anything, in one line that says how to mend them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import load_settings
+from tests.support.command import debitura
+
+URLS = [
+    "http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://127.0.0.1:0", "https://api.example:-1", "https://[::1", "https://",
+    "https://a b.example", "https://api.example/ø", "https://user@api.example", "https://api.example/?a=b", "https://api.example/#a",
+    "https://api.example\\x", "ftp://api.example", "api.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["DEBITURA_API_URL", "DEBITURA_CUSTOMER_API_URL"])
+@pytest.mark.parametrize("url", URLS)
+def test_an_address_that_is_none_is_one_line_naming_the_variable(name: str, url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({name: url, "DEBITURA_API_KEY": "key"}, tmp_path)
+    assert str(caught.value).startswith(f"{name} ")
+    assert "Example: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://[::1]:1/x", "https://api.example:65535/v1/", "HTTPS://api.example"]
+)
+def test_a_plain_address_is_taken(url: str, tmp_path: Path) -> None:
+    assert load_settings({"DEBITURA_API_URL": url, "DEBITURA_API_KEY": "key"}, tmp_path).api_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b" " * 40, b"\xff"])
+def test_a_privacy_key_that_is_none_stops_every_command_with_the_cure(content: bytes, tmp_path: Path) -> None:
+    """Pseudonyms made with an empty or short key can be guessed."""
+    key = tmp_path / "privacy.key"
+    key.write_bytes(content)
+    said = debitura("sync", env={"DEBITURA_DATA_DIR": str(tmp_path)})
+    assert said.status == 2
+    assert "privacy.key holds no key of at least 16 characters" in said.error_line
+    assert "remove the file" in said.error_line
+    assert "Traceback" not in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["privacy.key"]
