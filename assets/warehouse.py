@@ -11,8 +11,8 @@ from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import published_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.warehouse.publish import publish
 
 
 @dbt_assets(
@@ -42,4 +42,4 @@ ops_tables = [
     description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
 )
 def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata=published_metadata(publish(debitura.settings)))
+    return dg.MaterializeResult(metadata=published_metadata(publish_apart(debitura.settings)))

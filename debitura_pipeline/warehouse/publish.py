@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,40 +46,56 @@ def utc_now() -> datetime:
 def publish(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:
     """Publish the warehouse as it stands. Waits for DuckDB's file like any writer; of Postgres it takes one moment's state.
 
-    Raises WarehouseBusy when the file stays held, WarehouseError when there is nothing to publish or it fails: readers
-    then keep the night that they have, and nothing is left behind.
+    Raises WarehouseBusy when the file stays held or another run is on, WarehouseError when there is nothing to publish or
+    it fails: readers then keep the night that they have, and nothing is left behind.
     """
+    with exclusive_run(settings, "publish"):
+        return publish_held(settings, now=now)
+
+
+def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:
+    """The same for a process whose parent has the run to itself."""
     source, folder = settings.warehouse.path, settings.published_dir
     if source is not None and not source.exists():
         raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
-    with private_files(), exclusive_run(settings, "publish"):
-        night = _guarded(folder, lambda: _release(settings, folder, now))
-        try:
-            published.remove_old_nights(folder)
-        except OSError as error:
-            raise WarehouseError(
-                f"The new night is published, but older ones in {folder / published.NIGHTS} could not be removed: "
-                f"{error.strerror or error}."
-            ) from error
+    with private_files(), _errors_in_words(folder), published.writing(folder):
+        with published.drafted(folder) as draft:
+            night = _release(settings, folder, draft, now)
+        _remove_old_nights(folder)
+    return published_now(settings, night)
+
+
+def published_now(settings: Settings, night: Night) -> Published:
+    """What `publish` gives for a night that readers have."""
+    folder = settings.published_dir
     parquet = sorted(folder / path.name for path in night.path.glob("*.parquet"))
-    target = folder / WAREHOUSE
-    return Published(target, target.stat().st_size, parquet, night)
+    return Published(folder / WAREHOUSE, (folder / WAREHOUSE).stat().st_size, parquet, night)
 
 
-def _release(settings: Settings, folder: Path, now: Callable[[], datetime]) -> Night:
-    with published.drafted(folder) as draft:
-        if settings.warehouse.path is None:
-            copy_out(settings.warehouse, draft)
-        else:
-            _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
-        export_marts(draft)
-        return published.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
+def _release(settings: Settings, folder: Path, draft: Path, now: Callable[[], datetime]) -> Night:
+    if settings.warehouse.path is None:
+        copy_out(settings.warehouse, draft)
+    else:
+        _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
+    export_marts(draft)
+    return published.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
 
 
-def _guarded(folder: Path, work: Callable[[], Night]) -> Night:
+def _remove_old_nights(folder: Path) -> None:
+    try:
+        published.remove_old_nights(folder)
+    except OSError as error:
+        raise WarehouseError(
+            f"The new night is published, but older ones in {folder / published.NIGHTS} could not be removed: "
+            f"{error.strerror or error}."
+        ) from error
+
+
+@contextmanager
+def _errors_in_words(folder: Path) -> Iterator[None]:
     """What kept a night from being published, and what readers have instead, in one line."""
     try:
-        return work()
+        yield
     except (OSError, duckdb.Error, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:300]
         raise WarehouseError(f"Publishing into {folder} failed: {reason}. {readers_have(folder)}") from error

@@ -6,18 +6,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from debitura_pipeline.errors import WarehouseBusy
+
 NIGHTS, CURRENT, DRAFT, FACTS = "nights", "current", ".draft-", "night.json"
 WAREHOUSE, REPORTS = "warehouse.duckdb", "reports.duckdb"
+WAIT_S, LOOK_EVERY_S = 10.0, 0.05
 KEPT = 3  # the night that readers have and the two before it
 STAMP = "%Y%m%dT%H%M%SZ"
 _IS_STAMP = re.compile(r"\d{8}T\d{6}Z")
@@ -48,12 +53,33 @@ def current_night(folder: Path) -> Night | None:
 
 
 @contextmanager
+def writing(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Be the only one that writes to the published folder: a killed run's process may take a moment to end.
+
+    Raises WarehouseBusy when another process does so for longer than `wait_s`.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, give_up_at = os.open(folder, os.O_RDONLY), time.monotonic() + wait_s
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= give_up_at:
+                    raise WarehouseBusy(f"Another process writes to {folder}, for {wait_s:.0f} s already.") from None
+            time.sleep(LOOK_EVERY_S)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def drafted(folder: Path) -> Iterator[Path]:
     """A folder to write the next night into; on any error it is removed, and readers keep what they have.
 
     First removes what killed runs have left, and makes a night of files that an earlier version has published.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / NIGHTS).mkdir(mode=0o700, exist_ok=True)
     _remove_leftovers(folder)
     _adopt_plain_files(folder)
