@@ -40,7 +40,7 @@ class Keyset:
     stretches: list[Stretch] = field(default_factory=list)
     counted: int | None = None  # rows that the API counts in the window at the first answer
     has_moved: bool = False
-    _expected: int | None = None  # rows that the next answer must count if nothing moves
+    _expected: set[int] = field(default_factory=set)  # rows that the next answer must count if nothing moves
     _restarts: int = 0
 
     async def read(self, first: Answer | None = None, *, is_wider: bool = False) -> None:
@@ -82,8 +82,8 @@ class Keyset:
         return self.behaviour.floor(min(lasts)) - self.behaviour.lead_us
 
     def _expect(self, answer: Answer, following: int) -> None:
-        shown_again = answer.since(self.behaviour.date, following)
-        self._expected = answer.total - (answer.rows - shown_again)
+        shown_again = {answer.since(which, following) for which in self.behaviour.units}
+        self._expected = {answer.total - answer.rows + rows for rows in shown_again}
 
     def _prove(self, lower: int | None, end: int | None, rows: int, method: str = "answer") -> None:
         self.stretches.append(Stretch(_instant(lower), _instant(end), rows, method))
@@ -97,9 +97,9 @@ class Keyset:
                 break
         else:
             self._accept_smaller_pages(answer)
-        if self._expected is not None and answer.total != self._expected:
+        if self._expected and answer.total not in self._expected:
             self.has_moved = True
-        self._expected = None
+        self._expected = set()
         return answer
 
     def _is_consistent(self, answer: Answer) -> bool:
@@ -122,9 +122,14 @@ class Keyset:
         """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
         bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
-        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
+        tail = last.tail(which, WITNESSES)
+        witnesses = [mark for mark in tail if self._is_within(mark)]
         answer = await self._whole(following)
-        if not witnesses or answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
+        if not tail or not self._is_within(
+            tail[-1]
+        ):  # the question begins at this row, so those before it need not be there
+            return following, answer
+        if answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
             return following, answer
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
