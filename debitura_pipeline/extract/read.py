@@ -17,6 +17,7 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
 from debitura_pipeline.extract.evidence import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.heeded import FILTERS, check_filters
 from debitura_pipeline.extract.keyset import Keyset
 from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
 from debitura_pipeline.extract.union import UnionReading
@@ -110,7 +111,8 @@ class Reader:
         try:
             return await self._read(slices, again)
         except NotHeededError as error:
-            if len(slices) != 1 or slices[0].window != Window(None, None):
+            is_whole = len(slices) == 1 and slices[0].window == Window(None, None)
+            if not is_whole or error.parameter in FILTERS:
                 raise
             return [await self.read_by_pages(slices[0], str(error))]
 
@@ -192,6 +194,7 @@ class Reader:
         if first is None:
             first = await keyset.ask(keyset.lower, keyset.upper)
             self.behaviour.check(first, keyset.lower, keyset.upper)
+            check_filters(first, slice_.filters, self.listing)
             self._check_part(first, part)
             self.opening[slice_] = first.totals
             self._pages_known += math.ceil(first.total / PAGE_ROWS) - 1
