@@ -15,10 +15,11 @@ from typing import ParamSpec, TypeVar
 
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import EPOCH, Answer
+from debitura_pipeline.extract.ask import PAGE_ROWS, CeilingError
 from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
-from debitura_pipeline.extract.read import PAGE_ROWS, CeilingError, Reader
+from debitura_pipeline.extract.read import Reader
 from debitura_pipeline.extract.settle import Settlement, Tenants
 from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.windows import Slice

@@ -13,7 +13,7 @@ import pytest
 
 from debitura_pipeline.api.listings import CASES
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract import read
+from debitura_pipeline.extract import ask, read
 from debitura_pipeline.extract.certificate import gaps
 from debitura_pipeline.extract.prove import Proof, Prover
 from debitura_pipeline.extract.windows import Slice, Window
@@ -186,7 +186,7 @@ def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> No
         ]  # fmt: skip
     with pytest.raises(UnprovenError, match="grows without end"):
         proven(listed, tmp_path)
-    assert len(listed.asked) <= 2 * 3 + read.SPARE_REQUESTS
+    assert len(listed.asked) <= 2 * 3 + ask.SPARE_REQUESTS
 
 
 def test_windows_side_by_side_are_no_more_than_requests_in_flight(tmp_path: Path) -> None:
