@@ -19,7 +19,7 @@ SAME_TOTALS = 3  # parts of a window that state the whole window's total: then t
 
 @dataclass(frozen=True)
 class Part:
-    """A slice to be read. `seed`: an answer that began before it; `whole`: rows that the API states of what it is part of."""
+    """A slice to be read. `seed`: a wider answer that shows all of it; `whole`: rows that the API states of what it is part of."""
 
     slice: Slice
     seed: Answer | None = None
@@ -36,7 +36,7 @@ class Cutter:
     _same_totals: int = 0
 
     def parts(self, slice_: Slice, first: Answer, in_flight: int) -> list[Part]:
-        """The parts of a slice that is long, its first answer given to those that it reaches; none where it is not."""
+        """The parts of a slice that is long, its first answer given to those that it shows whole; none where it is not."""
         wanted = math.ceil(first.total / (MAX_WINDOW_ROWS * EVENNESS)) if first.total > MAX_WINDOW_ROWS else 1
         wanted = max(wanted, min(in_flight, int(first.total / CHAIN_ROWS)))
         if wanted < 2 or first.rows < self.behaviour.page_rows or first.total <= first.rows:
@@ -59,10 +59,10 @@ class Cutter:
             )
 
     def _seed(self, part: Slice, first: Answer) -> Answer | None:
-        """The answer, where the part begins before its last row, by whichever date the list may go."""
-        start = micros_of(part.window.start)
-        reaches = all(start is None or start < (first.last(which) or start) for which in self.behaviour.units)
-        return first if reaches else None
+        """The answer, where it shows the part to its end, by whichever date the list may go."""
+        end = micros_of(part.window.end)
+        lasts = [first.last(which) for which in self.behaviour.units]
+        return first if end is not None and all(last is not None and end < last for last in lasts) else None
 
     def _note_earliest(self, slice_: Slice, first: Answer) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""

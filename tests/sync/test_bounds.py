@@ -42,11 +42,11 @@ def test_rows_on_the_bounds_of_windows_are_read_and_counted_once(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str
 ) -> None:
     monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", 12)
-    sandbox = sandbox_factory()
+    sandbox = sandbox_factory(cases=500, transactions=500)
     for row, at in enumerate(EDGES):
         put(sandbox, resource, "move", row, at)
-    for row in range(40, 62):  # a crowded day, so that its hours become windows of their own
-        put(sandbox, resource, "move", row, datetime(2025, 12, 5, row - 40, 30, tzinfo=UTC))
+    for row in range(40, 280):  # a crowded day, so that its hours become windows of their own
+        put(sandbox, resource, "move", row, datetime(2025, 12, 5, (row - 40) // 10, 30, tzinfo=UTC))
     pipeline = Pipeline(tmp_path / "data", sandbox)
     report = pipeline.sync(resource)[0]
     assert_mirrors(pipeline, resource)
