@@ -270,6 +270,7 @@ class History:
         self.kept[resource] = have
         verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
+        self.tally.counts["slipped"] += bool(verdict.slipped)
         if verdict.broken and moments.moved and is_said(merged):
             self.tally.counts["wrong, and said so"] += 1
             self.tally.reasons[f"wrong, and said so: {told(merged.message)}"] += 1
@@ -283,7 +284,10 @@ class History:
         profile = self.options.profile
         dated = {"cases": "created_at", "transactions": "paid_at" if profile.goes_by_paid else "occurred_at"}
         deaf = profile.world.summary_ignores_dates
-        return Terms(resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, creditor)
+        is_long = mode != "nightly" and len(self.kept[resource]) > profile.small_pages * profile.page_rows
+        return Terms(
+            resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long, creditor
+        )
 
     def expect_the_world(self) -> None:
         """After the quiet nights nothing may be wrong any more, whatever no total shows."""
