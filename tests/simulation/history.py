@@ -83,6 +83,7 @@ class History:
         self.ordered: tuple[int, Entry] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
         self.kept: dict[str, Rows] = {resource: {} for resource in RESOURCES}
+        self.dies = options.dies
         self.unrest = 0.0  # of the sync that runs
         self.counted: dict[str, set[int]] = {}  # rows that the world had while a proven sync read
 
@@ -97,6 +98,7 @@ class History:
             if self.dice.random() < 0.1:
                 self.replay("at the end")
             if self.options.has_quiet_end:
+                self.dies = False
                 for number in range(REFRESH_DAYS):
                     self.sim.midnight()
                     for resource in RESOURCES:
@@ -145,7 +147,7 @@ class History:
         ends_at = self.dice.randrange(2, 60) if self.dice.random() < 0.02 else None
         known = self.workshop.merged(resource)
         self.sim.watch(resource)
-        if self.options.dies and self.dice.random() < 0.4:
+        if self.dies and self.dice.random() < 0.4:
             after_commit = self.dice.random() < 0.3
             most = 3 if after_commit else 2 ** self.dice.randrange(1, MOST_POINTS + 1)
             self.workshop.deaths.arm(self.dice.randrange(1, most + 1), after_commit=after_commit)

@@ -43,10 +43,13 @@ class Result:
     def syncs(self) -> int:
         return sum(self.counts[f"{plan} syncs"] for plan in PLANS)
 
-    @property
-    def refused(self) -> float:
-        """Share of syncs that ended with nothing, because what was read could not be proven."""
-        return self.counts["unproven"] / max(1, self.syncs + self.counts["unproven"])
+    def refused(self, most_unrest: float = 1.0) -> float:
+        """Share of syncs that ended with nothing, because what was read could not be proven, in worlds no more restless."""
+        told = {name: count for name, count in self.counts.items() if name.startswith("unrest ")}
+        calm = {name: count for name, count in told.items() if float(name.split()[1].rstrip(":")) <= most_unrest}
+        refused = sum(count for name, count in calm.items() if name.endswith("refused"))
+        done = sum(count for name, count in calm.items() if name.endswith("done"))
+        return refused / max(1, done + refused)
 
     @property
     def wrong(self) -> float:
@@ -60,7 +63,7 @@ class Result:
         ]
         lines += [f"  {name}: {count}" for name, count in sorted(self.counts.items())]
         lines.append(
-            f"{self.refused:.2%} of syncs refused, {self.wrong:.2%} wrong and said so. Why they were, or ended without proof:"
+            f"{self.refused():.2%} of syncs refused, {self.wrong:.2%} wrong and said so. Why they were, or ended without proof:"
         )
         lines += [f"  {count} x {reason}" for reason, count in self.reasons.most_common(20)]
         lines += [f"FAILED {text}" for _, _, text in sorted(self.failures)[:20]]
