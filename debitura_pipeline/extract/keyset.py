@@ -28,7 +28,8 @@ Union = Callable[[int, int], Awaitable[list[Answer]]]
 class Keyset:
     """Reads the rows between `lower` and `upper` (microseconds since 1970, None: unbounded, both inclusive).
 
-    `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch that no single answer can show whole.
+    `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch
+    that no single answer can show whole.
     """
 
     behaviour: Behaviour
