@@ -33,10 +33,10 @@ class Asker:
     ceiling: int | None = None
     requests: int = 0
 
-    async def ask(self, query: Query, number: int = 1) -> Answer:
-        """One page of a query, by its number from 1."""
+    async def ask(self, query: Query, number: int = 1, *, with_totals: bool = True) -> Answer:
+        """One page of a query, by its number from 1; its summary is read only where it is looked at."""
         self.spend(1)
-        answer = Answer.of(await self.client.page(query, number), query.listing)
+        answer = Answer.of(await self.client.page(query, number, with_totals=with_totals), query.listing)
         if self.ceiling is None and query.from_ is None:
             self.ceiling = 2 * math.ceil(answer.total / max(1, min(answer.rows, PAGE_ROWS))) + SPARE_REQUESTS
         self.tell()

@@ -20,7 +20,7 @@ from debitura_pipeline.landing.outline import RowMark
 MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements
 WITNESSES = 6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
 
-Ask = Callable[[int | None, int | None], Awaitable[Answer]]
+Ask = Callable[[int | None, int | None, bool], Awaitable[Answer]]
 Union = Callable[[int, int], Awaitable[list[Answer]]]
 
 
@@ -28,7 +28,8 @@ Union = Callable[[int, int], Awaitable[list[Answer]]]
 class Keyset:
     """Reads the rows between `lower` and `upper` (microseconds since 1970, None: unbounded, both inclusive).
 
-    `ask` gets the first page between two bounds; `union` all rows of a stretch that no single answer can show whole.
+    `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch
+    that no single answer can show whole.
     """
 
     behaviour: Behaviour
@@ -91,7 +92,7 @@ class Keyset:
     async def _whole(self, lower: int | None) -> Answer:
         """The first page from `lower` on, with a total that its rows do not contradict."""
         for _ in range(MAX_REPEATS):
-            answer = await self.ask(lower, self.upper)
+            answer = await self.ask(lower, self.upper, not self.pages)
             self.behaviour.check(answer, lower, self.upper)
             if self._is_consistent(answer):
                 break
@@ -122,14 +123,14 @@ class Keyset:
         """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
         bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
-        tail = last.tail(which, WITNESSES)
+        ended_with = last.tail(which, 1)
         answer = await self._whole(following)
         # A last row that lies beyond the window is not shown again, and those before it need not be.
-        if not tail or not self._is_within(tail[-1]) or answer.outline.has(tail[-1].key or ""):
+        if not ended_with or not self._is_within(ended_with[0]) or answer.outline.has(ended_with[0].key or ""):
             return following, answer
         if self._is_stuck(answer, following):
             return following, answer
-        witnesses = [mark for mark in tail if self._is_within(mark)]
+        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
         if answer.outline.has_mark(witnesses[-1]):  # it is where it was: the bound leaves out what it names

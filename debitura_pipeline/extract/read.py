@@ -177,12 +177,12 @@ class Reader:
         keyset = self._keyset(slice_)
         first = part.seed
         if first is None:
-            first = await keyset.ask(keyset.lower, keyset.upper)
+            first = await keyset.ask(keyset.lower, keyset.upper, True)
             self.behaviour.check(first, keyset.lower, keyset.upper)
             check_filters(first, slice_.filters, self.listing)
             self._cutter.check(first, part)
             self.opening[slice_] = first.totals
-            self._pages_known += math.ceil(first.total / PAGE_ROWS) - 1
+            self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
             if parts := self._cutter.parts(slice_, first, self.client.in_flight):
                 return [], parts
             if first.total != first.rows and first.rows < self.behaviour.page_rows:
@@ -193,8 +193,9 @@ class Reader:
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
 
-        async def ask(lower: int | None, upper: int | None) -> Answer:
-            return await self.asker.ask(Query(self.listing, _instant(lower), _instant(upper), slice_.filters))
+        async def ask(lower: int | None, upper: int | None, with_totals: bool) -> Answer:
+            query = Query(self.listing, _instant(lower), _instant(upper), slice_.filters)
+            return await self.asker.ask(query, with_totals=with_totals)
 
         async def union(lower: int, upper: int) -> list[Answer]:
             async def page(listing: Listing, cut: Filters, number: int) -> Answer:
