@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from debitura_pipeline.errors import UnprovenError
@@ -19,11 +20,13 @@ SAME_TOTALS = 3  # parts of a window that state the whole window's total: then t
 
 @dataclass(frozen=True)
 class Part:
-    """A slice to be read. `seed`: a wider answer that shows all of it; `whole`: rows that the API states of what it is part of."""
+    """A slice to be read. `seed`: a wider answer that shows all of it; `whole`: rows that the API states of `parent`, which it
+    is a part of."""
 
     slice: Slice
     seed: Answer | None = None
     whole: int | None = None
+    parent: Slice | None = None
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Cutter:
     behaviour: Behaviour
     upper: datetime
     earliest: datetime | None = None
-    _same_totals: int = 0
+    _same_totals: Counter[Slice | None] = field(default_factory=Counter)  # by what they are parts of
 
     def parts(self, slice_: Slice, first: Answer, in_flight: int) -> list[Part]:
         """The parts of a slice that is long, its first answer given to those that it shows whole; none where it is not."""
@@ -43,14 +46,15 @@ class Cutter:
             return []
         self._note_earliest(slice_, first)
         cut = slice_.split(self.earliest or self.upper, self.upper, wanted)
-        return [Part(part, self._seed(part, first), first.total) for part in cut]
+        return [Part(part, self._seed(part, first), first.total, slice_) for part in cut]
 
     def check(self, first: Answer, part: Part) -> None:
-        """A part without the first rows of the whole cannot have as many rows. Raises UnprovenError when several do."""
+        """Parts of one window cannot each have all its rows, but two where all lie on their common bound. Raises UnprovenError
+        when more do."""
         if part.whole is None or first.total < part.whole or part.slice.window.start is None:
             return
-        self._same_totals += 1
-        if self._same_totals >= SAME_TOTALS:
+        self._same_totals[part.parent] += 1
+        if self._same_totals[part.parent] >= SAME_TOTALS:
             behaviour = self.behaviour
             raise UnprovenError(
                 f"The list of {behaviour.resource} states {first.total} rows for each part of it: its total does not heed "
