@@ -19,8 +19,9 @@ setup: $(VENV)/.ready ## virtual environment with locked dependencies, and the d
 nightly: setup ## the main job once, a simulated night later each time unless the settings say otherwise
 	@$(BIN)/debitura nightly
 
-test: setup $(VENV)/.ready-dev ## every test, on real parts
-	@$(BIN)/python -m pytest $(ARGS)
+WORKERS ?= 2
+test: setup $(VENV)/.ready-dev ## every test, on real parts, WORKERS=2 at a time
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 SEEDS ?= 20000
 simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20000), two at a time

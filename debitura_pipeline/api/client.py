@@ -103,14 +103,17 @@ class ApiClient:
         self._budget.close()
         await asyncio.gather(*(connection.aclose() for connection in self._idle))
 
-    async def page(self, query: Query, page: int) -> Page:
-        """One page of a listing, whole and with a sound envelope, or an ApiError after all tries."""
+    async def page(self, query: Query, page: int, *, with_totals: bool = True) -> Page:
+        """One page of a listing, whole and with a sound envelope, or an ApiError after all tries.
+
+        Without totals its summary is not read.
+        """
         listing = query.listing
         if self.translate is not None:
             query = await self.translate(query)
         what = f"Reading {query.describe()}, page {page}"
         call = Call(f"GET {listing.path}", what, "GET", self._exchange.target(listing.path, query.params(page)))
-        return await self._ask(call, lambda body: Page(body, read_envelope(body, listing)))
+        return await self._ask(call, lambda body: Page(body, read_envelope(body, listing, with_totals=with_totals)))
 
     async def document(
         self,

@@ -82,25 +82,28 @@ _TELLTALES = {"clients": "externalTenantId", "cases": "dateCreated", "transactio
 
 LARGEST = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
 
+_NONE: Mapping[str, Total] = MappingProxyType({})
 _count = msgspec.json.Decoder(int | None)
 _sum = msgspec.json.Decoder(Decimal | None)
 _first_row = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
-def read_envelope(body: bytes, listing: Listing) -> Envelope:
+def read_envelope(body: bytes, listing: Listing, *, with_totals: bool = True) -> Envelope:
     """Read paging block and control totals of one page of `listing`, rows untouched. Sums are exact Decimal USD.
+
+    Without totals the summary is passed over: each answer of a window has another one, and only the first is looked at.
 
     A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
     paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
     """
     parts = split_page(body, listing)
     try:
-        return _read(parts, listing)
+        return _read(parts, listing, with_totals)
     except (*STRICT_ERRORS, OutlineError):
         raise ShapeError(f"A page of {listing.resource} states counts or sums that are no numbers.") from None
 
 
-def _read(parts: PageParts, listing: Listing) -> Envelope:
+def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
     rows = parts.rows
     paging = folded(parts.paging)
     if not paging or (total := _whole(paging, "totalresults")) is None:
@@ -119,7 +122,7 @@ def _read(parts: PageParts, listing: Listing) -> Envelope:
         current_page=_whole(paging, "currentpage") or 0,
         response_count=held if announced is None else announced,
         total_pages=_whole(paging, "totalpages") or None,
-        totals=_totals(bytes(parts.summary), listing),
+        totals=_totals(bytes(parts.summary), listing) if with_totals else _NONE,
         is_canonical=parts.is_usual and rows is not None and _is_camel(rows, listing),
     )
 

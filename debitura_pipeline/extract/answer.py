@@ -45,29 +45,26 @@ class Answer:
 
     def first(self, which: int) -> int | None:
         """The first date of one kind (microseconds since 1970, UTC), None where no row has one."""
-        return next((at for row in range(self.rows) if (at := self.outline.mark(row).dates[which]) is not None), None)
+        return next((at for row in range(self.rows) if (at := self.outline.date(row, which)) is not None), None)
 
     def last(self, which: int) -> int | None:
         """The date of the last row that has a key and a date of that kind."""
-        return next((mark.dates[which] for mark in self._from_the_end(which)), None)
+        return next((at for row in self._usable(which) if (at := self.outline.date(row, which)) is not None), None)
 
     def tail(self, which: int, count: int) -> list[RowMark]:
         """The last `count` rows that have a key and a date of that kind, in their order."""
-        return list(islice(self._from_the_end(which), count))[::-1]
+        return [self.outline.mark(row) for row in islice(self._usable(which), count)][::-1]
 
     def since(self, which: int, at: int) -> int:
         """Rows at the end of the page whose date is not before `at`, those without a date among them."""
-        found = 0
-        for row in reversed(range(self.rows)):
-            date = self.outline.mark(row).dates[which]
-            if date is not None and date < at:
-                break
-            found += 1
-        return found
+        rows = reversed(range(self.rows))
+        before = next((row for row in rows if (date := self.outline.date(row, which)) is not None and date < at), -1)
+        return self.rows - 1 - before
 
-    def _from_the_end(self, which: int) -> Iterator[RowMark]:
-        marks = map(self.outline.mark, reversed(range(self.rows)))
-        return (mark for mark in marks if mark.key is not None and mark.dates[which] is not None)
+    def _usable(self, which: int) -> Iterator[int]:
+        """Rows that have a key and a date of one kind, the last first."""
+        rows = reversed(range(self.rows))
+        return (row for row in rows if self.outline.key(row) is not None and self.outline.date(row, which) is not None)
 
 
 def earliest_in(page: Page, listing: Listing) -> datetime | None:

@@ -20,7 +20,7 @@ from debitura_pipeline.landing.outline import RowMark
 MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements
 WITNESSES = 6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
 
-Ask = Callable[[int | None, int | None], Awaitable[Answer]]
+Ask = Callable[[int | None, int | None, bool], Awaitable[Answer]]
 Union = Callable[[int, int], Awaitable[list[Answer]]]
 
 
@@ -28,7 +28,8 @@ Union = Callable[[int, int], Awaitable[list[Answer]]]
 class Keyset:
     """Reads the rows between `lower` and `upper` (microseconds since 1970, None: unbounded, both inclusive).
 
-    `ask` gets the first page between two bounds; `union` all rows of a stretch that no single answer can show whole.
+    `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch
+    that no single answer can show whole.
     """
 
     behaviour: Behaviour
@@ -40,7 +41,7 @@ class Keyset:
     stretches: list[Stretch] = field(default_factory=list)
     counted: int | None = None  # rows that the API counts in the window at the first answer
     has_moved: bool = False
-    _expected: int | None = None  # rows that the next answer must count if nothing moves
+    _expected: frozenset[int] = frozenset()  # rows that the next answer counts if nothing moves, by either date
     _restarts: int = 0
 
     async def read(self, first: Answer | None = None, *, is_wider: bool = False) -> None:
@@ -82,8 +83,8 @@ class Keyset:
         return self.behaviour.floor(min(lasts)) - self.behaviour.lead_us
 
     def _expect(self, answer: Answer, following: int) -> None:
-        shown_again = answer.since(self.behaviour.date, following)
-        self._expected = answer.total - (answer.rows - shown_again)
+        shown_again = {answer.since(which, following) for which in self.behaviour.units}
+        self._expected = frozenset(answer.total - answer.rows + rows for rows in shown_again)
 
     def _prove(self, lower: int | None, end: int | None, rows: int, method: str = "answer") -> None:
         self.stretches.append(Stretch(_instant(lower), _instant(end), rows, method))
@@ -91,15 +92,15 @@ class Keyset:
     async def _whole(self, lower: int | None) -> Answer:
         """The first page from `lower` on, with a total that its rows do not contradict."""
         for _ in range(MAX_REPEATS):
-            answer = await self.ask(lower, self.upper)
+            answer = await self.ask(lower, self.upper, not self.pages)
             self.behaviour.check(answer, lower, self.upper)
             if self._is_consistent(answer):
                 break
         else:
             self._accept_smaller_pages(answer)
-        if self._expected is not None and answer.total != self._expected:
+        if self._expected and answer.total not in self._expected:
             self.has_moved = True
-        self._expected = None
+        self._expected = frozenset()
         return answer
 
     def _is_consistent(self, answer: Answer) -> bool:
@@ -122,10 +123,14 @@ class Keyset:
         """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
         bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
-        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
+        ended_with = last.tail(which, 1)
         answer = await self._whole(following)
-        if not witnesses or answer.outline.has(witnesses[-1].key or "") or self._is_stuck(answer, following):
+        # A last row that lies beyond the window is not shown again, and those before it need not be.
+        if not ended_with or not self._is_within(ended_with[0]) or answer.outline.has(ended_with[0].key or ""):
             return following, answer
+        if self._is_stuck(answer, following):
+            return following, answer
+        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
         earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
         answer = await self._whole(earlier)
         if answer.outline.has_mark(witnesses[-1]):  # it is where it was: the bound leaves out what it names

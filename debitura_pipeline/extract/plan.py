@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from debitura_pipeline.extract.read import PAGE_ROWS
+from debitura_pipeline.extract.ask import PAGE_ROWS
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 
 SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what could be left out

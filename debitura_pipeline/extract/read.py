@@ -15,28 +15,21 @@ from debitura_pipeline.api.client import ApiClient, Page
 from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.ask import PAGE_ROWS, Asker
 from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
 from debitura_pipeline.extract.evidence import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.heeded import FILTERS, check_filters
 from debitura_pipeline.extract.keyset import Keyset
 from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
+from debitura_pipeline.extract.parts import Cutter, Part
 from debitura_pipeline.extract.union import UnionReading
-from debitura_pipeline.extract.windows import BY_ID, DAWN, Filters, Slice, Window
+from debitura_pipeline.extract.windows import BY_ID, Filters, Slice, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
 
-PAGE_ROWS = 100  # the API's largest page
-MAX_WINDOW_ROWS = 5_000  # some 50 pages, 5 MB: what one window holds in memory
-CHAIN_ROWS = 2_500  # a window is parted down to this while places in flight are idle: each part costs half a page
-EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
-SPARE_REQUESTS = 200  # above twice the forecast: the ceiling of a sync
 MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
 TICK = timedelta(microseconds=1)
-SAME_TOTALS = 3  # parts of a window that state the whole window's total: then the total ignores the bounds
-
-
-class CeilingError(UnprovenError):
-    """A reading took more requests than twice its forecast and some to spare."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +43,10 @@ class Progress:
     windows: int
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A slice to be read. `seed`: an answer that began before it; `whole`: rows that the API states of what it is part of."""
-
-    slice: Slice
-    seed: Answer | None = None
-    whole: int | None = None
-
-
 @dataclass
 class Reader:
     """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
 
-    `ceiling`: requests after which reading ends with CeilingError; None: set from the first total that the API states.
     `opening`: what the API stated of a slice when its reading began.
     """
 
@@ -75,25 +58,27 @@ class Reader:
     upper: datetime
     progress: Callable[[Progress], None] | None = None
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
-    earliest: datetime | None = None
-    ceiling: int | None = None
-    requests: int = 0
     opening: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
     _next_seq: int = 1
-    _same_totals: int = 0
 
     def __post_init__(self) -> None:
         """Take up what an interrupted sync has landed already, file by file checked."""
         listing = self.listing
+        self.asker = Asker(self.client, listing, self._tell)
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
+        self._cutter = Cutter(self.behaviour, self.upper)
         self._readings: dict[Slice, int] = {}
         for line in self.folder.of("window"):
             self._next_seq = max(self._next_seq, line["seq"] + 1)
             if line["file"] is None or self.folder.file_intact(line):
                 verified = VerifiedWindow.from_line(line)
                 self.landed[verified.slice] = verified
+
+    @property
+    def requests(self) -> int:
+        return self.asker.requests
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -110,14 +95,15 @@ class Reader:
         try:
             return await self._read(slices, again)
         except NotHeededError as error:
-            if len(slices) != 1 or slices[0].window != Window(None, None):
+            is_whole = len(slices) == 1 and slices[0].window == Window(None, None)
+            if not is_whole or error.parameter in FILTERS:
                 raise
             return [await self.read_by_pages(slices[0], str(error))]
 
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
         """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
-        waiting = deque(_Part(slice_) for slice_ in slices)
-        running: set[asyncio.Task[tuple[list[VerifiedWindow], list[_Part]]]] = set()
+        waiting = deque(Part(slice_) for slice_ in slices)
+        running: set[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = set()
         results: list[VerifiedWindow] = []
         try:
             while waiting or running:
@@ -137,17 +123,16 @@ class Reader:
         return sorted(results, key=lambda verified: verified.seq)
 
     async def totals(self, slice_: Slice) -> Totals:
-        """What the API states of a window now; one request."""
-        return (await self.closing(slice_)).totals
+        """What the API states of a slice now; one request."""
+        return (await self.asker.closing(slice_)).totals
 
     async def closing(self, slice_: Slice) -> Answer:
         """The first page of a slice as it is now, with its totals; one request."""
-        query = slice_.query(self.listing)
-        return await self._ask(query)
+        return await self.asker.closing(slice_)
 
     async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
         """What the API states between two instants, both included, without overlap; one request."""
-        return (await self._ask(Query(self.listing, start, end, filters))).totals
+        return await self.asker.exact_totals(start, end, filters)
 
     async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
         """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
@@ -156,7 +141,7 @@ class Reader:
         for start in range(0, len(keys), BY_ID_ROWS):
             chunk = keys[start : start + BY_ID_ROWS]
             what = f"Reading one of the {self.listing.resource} by its id"
-            self._spend(len(chunk))
+            self.asker.spend(len(chunk))
             bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
             unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
             found = [body for body in bodies if body is not None]
@@ -168,7 +153,9 @@ class Reader:
         """Those of `keys`, rows read by id, that the list shows at the dates that they have now."""
         table = self.landed_rows([window])
         dates = table.dates(keys, COLUMNS[self.listing.resource][self.behaviour.date])
-        answers = await asyncio.gather(*(self._ask(Query(self.listing, at, at + TICK)) for at in sorted(set(dates))))
+        answers = await asyncio.gather(
+            *(self.asker.ask(Query(self.listing, at, at + TICK)) for at in sorted(set(dates)))
+        )
         return keys & {key for answer in answers for key in answer.keys}
 
     def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
@@ -183,19 +170,20 @@ class Reader:
         slice_ = Slice(Window(None, None), ((BY_ID, str(self._next_seq)),))
         return await self._land(slice_, totals, shaped)
 
-    async def _read_or_split(self, part: _Part, again: bool) -> tuple[list[VerifiedWindow], list[_Part]]:
+    async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:
         slice_ = part.slice
         if slice_ in self.landed and not again:
             return [self.landed[slice_]], []
         keyset = self._keyset(slice_)
         first = part.seed
         if first is None:
-            first = await keyset.ask(keyset.lower, keyset.upper)
+            first = await keyset.ask(keyset.lower, keyset.upper, True)
             self.behaviour.check(first, keyset.lower, keyset.upper)
-            self._check_part(first, part)
+            check_filters(first, slice_.filters, self.listing)
+            self._cutter.check(first, part)
             self.opening[slice_] = first.totals
-            self._pages_known += math.ceil(first.total / PAGE_ROWS) - 1
-            if parts := self._parts(slice_, first):
+            self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
+            if parts := self._cutter.parts(slice_, first, self.client.in_flight):
                 return [], parts
             if first.total != first.rows and first.rows < self.behaviour.page_rows:
                 first = None  # it contradicts itself: asked again
@@ -205,13 +193,14 @@ class Reader:
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
 
-        async def ask(lower: int | None, upper: int | None) -> Answer:
-            return await self._ask(Query(self.listing, _instant(lower), _instant(upper), slice_.filters))
+        async def ask(lower: int | None, upper: int | None, with_totals: bool) -> Answer:
+            query = Query(self.listing, _instant(lower), _instant(upper), slice_.filters)
+            return await self.asker.ask(query, with_totals=with_totals)
 
         async def union(lower: int, upper: int) -> list[Answer]:
             async def page(listing: Listing, cut: Filters, number: int) -> Answer:
                 query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
-                answer = await self._ask(query, number)
+                answer = await self.asker.ask(query, number)
                 self.behaviour.check_bounds(answer, lower, upper)
                 return answer
 
@@ -219,41 +208,12 @@ class Reader:
 
         return Keyset(self.behaviour, ask, union, micros_of(query.from_), micros_of(query.to))
 
-    def _parts(self, slice_: Slice, first: Answer) -> list[_Part]:
-        """The slice cut by the calendar where it is long, the answer that told so given to the parts that it reaches."""
-        pages = first.total / PAGE_ROWS
-        wanted = math.ceil(first.total / (MAX_WINDOW_ROWS * EVENNESS)) if first.total > MAX_WINDOW_ROWS else 1
-        wanted = max(wanted, min(self.client.in_flight, int(first.total / CHAIN_ROWS)))
-        if wanted < 2 or first.rows < self.behaviour.page_rows or pages <= 1:
-            return []
-        self._note_earliest(slice_, first)
-        cut = slice_.split(self.earliest or self.upper, self.upper, wanted)
-        return [_Part(part, self._seed(part, first), first.total) for part in cut]
-
-    def _seed(self, part: Slice, first: Answer) -> Answer | None:
-        """The answer, where the part begins before its last row, by whichever date the list may go."""
-        start = micros_of(part.window.start)
-        reaches = all(start is None or start < (first.last(which) or start) for which in self.behaviour.units)
-        return first if reaches else None
-
-    def _check_part(self, first: Answer, part: _Part) -> None:
-        """A part without the first rows of the whole cannot have as many rows. Raises UnprovenError when several do."""
-        if part.whole is None or first.total < part.whole or part.slice.window.start is None:
-            return
-        self._same_totals += 1
-        if self._same_totals >= SAME_TOTALS:
-            raise UnprovenError(
-                f"The list of {self.listing.resource} states {first.total} rows for each part of it: its total does not heed "
-                f"{self.listing.from_param} and {self.listing.to_param}. Nothing of this sync reached the warehouse.",
-                resource=self.listing.resource,
-            )
-
     async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
         """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
 
         Raises UnprovenError where that would take too many requests, or no two readings are the same.
         """
-        first = await self._ask(slice_.query(self.listing))
+        first = await self.asker.ask(slice_.query(self.listing))
         pages = math.ceil(first.total / max(1, first.rows))
         if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
             raise UnprovenError(
@@ -263,7 +223,7 @@ class Reader:
             ) from None
 
         async def page(listing: Listing, cut: Filters, number: int) -> Answer:
-            return await self._ask(Query(listing, filters=(*slice_.filters, *cut)), number)
+            return await self.asker.ask(Query(listing, filters=(*slice_.filters, *cut)), number)
 
         answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
         shaped = await self._shape_pages([answer.page for answer in answers])
@@ -311,30 +271,6 @@ class Reader:
         self._rows += shaped.rows
         self._tell()
         return verified
-
-    async def _ask(self, query: Query, number: int = 1) -> Answer:
-        self._spend(1)
-        answer = Answer.of(await self.client.page(query, number), query.listing)
-        if self.ceiling is None and query.from_ is None:
-            self.ceiling = 2 * math.ceil(answer.total / max(1, min(answer.rows, PAGE_ROWS))) + SPARE_REQUESTS
-        self._tell()
-        return answer
-
-    def _spend(self, requests: int) -> None:
-        self.requests += requests
-        if self.ceiling is not None and self.requests > self.ceiling:
-            raise CeilingError(
-                f"Reading {self.listing.resource} took more than {self.ceiling} requests, twice what was to be expected and "
-                f"{SPARE_REQUESTS} more: the list grows without end, or its totals are not true. What is landed is kept.",
-                resource=self.listing.resource,
-            )
-
-    def _note_earliest(self, slice_: Slice, first: Answer) -> None:
-        """The first row's instant, where a window without lower bound has to be parted."""
-        if slice_.window.start is None:
-            dawn = micros_of(DAWN) or 0
-            dates = [at for which in self.behaviour.units for at in first.outline.dates(which) if at > dawn]
-            self.earliest = instant_of(min(dates)) if dates else self.earliest
 
     def _tell(self) -> None:
         if self.progress is not None:

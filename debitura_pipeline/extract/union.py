@@ -6,16 +6,14 @@ sort and both directions, cut by state and by client, until the distinct keys ar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
-
-import msgspec
 
 from debitura_pipeline.api.listings import Listing
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.heeded import tenants_of
 from debitura_pipeline.extract.windows import Filters
-from debitura_pipeline.landing.outline import text_at
 
 MAX_ROUNDS = 4
 MAX_PAGES = 100  # of one reading
@@ -43,11 +41,6 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "transactions": ("RevenueStages", ("0", "1", "2", "3", "4", "5", "6")),
-}
-TENANT_PATHS = {
-    "clients": ("externalTenantId",),
-    "cases": ("client", "externalTenantId"),
-    "transactions": ("client", "externalTenantId"),
 }
 
 AskPage = Callable[[Listing, Filters, int], Awaitable[Answer]]
@@ -133,18 +126,3 @@ class UnionReading:
             found.unkeyed = max(found.unkeyed, unkeyed)
             if answer.rows == 0 or number * answer.rows >= answer.total or found.is_whole(count):
                 return True
-
-
-def tenants_of(answer: Answer, listing: Listing) -> Iterable[str]:
-    """Tenant ids of an answer's rows, in memory only."""
-    try:
-        rows = msgspec.json.decode(answer.page.body, type=dict[str, msgspec.Raw]).get(
-            listing.rows_key, msgspec.Raw(b"[]")
-        )
-        found = [
-            text_at(bytes(row), TENANT_PATHS[listing.resource])
-            for row in msgspec.json.decode(rows, type=list[msgspec.Raw])
-        ]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ()
-    return [tenant for tenant in found if tenant is not None]

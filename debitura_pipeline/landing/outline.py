@@ -47,11 +47,15 @@ class Outline:
         return len(self._keys)
 
     def mark(self, row: int) -> RowMark:
+        return RowMark(self.key(row), tuple(self.date(row, which) for which in range(len(self._dates))))
+
+    def key(self, row: int) -> str | None:
         text = self._keys[row]
-        key = text.lower() if text is not None and is_id(text) else None
-        return RowMark(
-            key, tuple(None if texts[row] is None else micros_of_text(texts[row] or "") for texts in self._dates)
-        )
+        return text.lower() if text is not None and is_id(text) else None
+
+    def date(self, row: int, which: int) -> int | None:
+        text = self._dates[which][row]
+        return None if text is None else micros_of_text(text)
 
     def has(self, key: str) -> bool:
         """Whether a row has this key, given in lower case."""

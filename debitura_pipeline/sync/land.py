@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.behaviour import NotHeededError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
 from debitura_pipeline.extract.landed_rows import COLUMNS
@@ -15,9 +16,10 @@ from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
 from debitura_pipeline.extract.night_cases import CasesNight
 from debitura_pipeline.extract.night_transactions import TransactionsNight
 from debitura_pipeline.extract.overlay import Overlay, snapshot_sql
+from debitura_pipeline.extract.parts import MAX_WINDOW_ROWS
 from debitura_pipeline.extract.plan import Knowledge, Plan
 from debitura_pipeline.extract.prove import Prover
-from debitura_pipeline.extract.read import MAX_WINDOW_ROWS, PAGE_ROWS, SPARE_REQUESTS, Reader
+from debitura_pipeline.extract.read import Reader
 from debitura_pipeline.warehouse.base import Warehouse
 
 BEFORE = "before.parquet"  # the warehouse's rows when a reading began; removed once it is merged
@@ -78,7 +80,7 @@ async def land_nightly(
     reader: Reader, chosen: Plan, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
 ) -> Landing:
     """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no dearer."""
-    reader.ceiling = 2 * chosen.requests + SPARE_REQUESTS
+    reader.asker.ceiling = 2 * chosen.requests + SPARE_REQUESTS
     try:
         with closing(await _overlay(reader, ground, mode)) as overlay:
             night = _night(reader, overlay, ground, known, at, refresh_days)

@@ -56,7 +56,7 @@ class Listed:
     in_flight: int = 4
     asked: list[tuple[Query, int]] = field(default_factory=list)
 
-    async def page(self, query: Query, number: int) -> Page:
+    async def page(self, query: Query, number: int, *, with_totals: bool = True) -> Page:
         self.asked.append((query, number))
         if change := self.between.get(len(self.asked)):
             self.rows = change(self.rows)
@@ -72,7 +72,7 @@ class Listed:
         size = min(100, self.manners.most_rows)
         shown = [row.json() for row in matching[(number - 1) * size : number * size]]
         body = to_json(page_of("cases", shown, total=self.manners.total(len(matching)), summary={})).encode()
-        return Page(body, read_envelope(body, query.listing))
+        return Page(body, read_envelope(body, query.listing, with_totals=with_totals))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
         found = [row for row in self.rows if path.endswith(row.key)]

@@ -13,7 +13,7 @@ import pytest
 
 from debitura_pipeline.api.listings import CASES
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract import read
+from debitura_pipeline.extract import ask, read
 from debitura_pipeline.extract.certificate import gaps
 from debitura_pipeline.extract.prove import Proof, Prover
 from debitura_pipeline.extract.windows import Slice, Window
@@ -32,7 +32,7 @@ def hourly(count: int) -> list[Case]:
     return [Case(number, START + number * HOUR) for number in range(1, count + 1)]
 
 
-def proven(listed: Listed, folder: Path) -> tuple[Proof, set[str], read.Reader]:
+def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Proof, set[str], read.Reader]:
     """The proof of a first reading of everything, the keys that it landed, and the reader."""
     facts: dict[str, Any] = {"mode": "full", "at": AT, "upper_bound": AT, "tenant": None, "partner": [None, None]}
     shaping: Any = Here()
@@ -41,7 +41,7 @@ def proven(listed: Listed, folder: Path) -> tuple[Proof, set[str], read.Reader]:
         reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, "cases", "one", **facts), CASES, AT)
 
         async def work() -> Proof:
-            return await Prover(reader, EVERYTHING, None).prove(await reader.read([EVERYTHING]))
+            return await Prover(reader, whole, None).prove(await reader.read([whole]))
 
         proof = asyncio.run(work())
     files = [reader.folder.path / window.file for window in proof.windows if window.file]
@@ -160,6 +160,15 @@ def test_a_long_list_that_cannot_be_read_by_date_ends_within_300_requests_and_na
     assert len(listed.asked) <= 300
 
 
+@pytest.mark.parametrize(("name", "value"), [("ExternalTenantId", "another"), ("Statuses", "Closed")])
+def test_a_filter_that_is_not_heeded_is_noticed_at_the_first_answer(tmp_path: Path, name: str, value: str) -> None:
+    """Else the rows of all clients would be taken for those of one."""
+    listed = Listed(hourly(350))
+    with pytest.raises(UnprovenError, match=name):
+        proven(listed, tmp_path, Slice(Window(None, None), ((name, value),)))
+    assert len(listed.asked) == 1
+
+
 def test_rows_without_a_date_are_not_lost(tmp_path: Path) -> None:
     """Every question that names a date leaves them out; only the whole list's count says that they are there."""
     rows = [*hourly(350), *(Case(5_000 + number, None) for number in range(3))]
@@ -177,7 +186,7 @@ def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> No
         ]  # fmt: skip
     with pytest.raises(UnprovenError, match="grows without end"):
         proven(listed, tmp_path)
-    assert len(listed.asked) <= 2 * 3 + read.SPARE_REQUESTS
+    assert len(listed.asked) <= 2 * 3 + ask.SPARE_REQUESTS
 
 
 def test_windows_side_by_side_are_no_more_than_requests_in_flight(tmp_path: Path) -> None:

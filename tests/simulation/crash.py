@@ -30,20 +30,22 @@ class Deaths:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
         self._left = 0
+        self._waiting = 0  # points after the first commit
         self.is_dead = False
         self.where = ""
         self.journal: Path | None = None  # that was about to be written
         self._is_watching = False
 
-    def arm(self, points: int) -> None:
-        """Die at the `points`-th point from now."""
-        self._left, self.is_dead, self.where, self.journal = points, False, "", None
+    def arm(self, points: int, *, after_commit: bool = False) -> None:
+        """Die at the `points`-th point from now, or from the first commit on."""
+        self._left, self._waiting = (0, points) if after_commit else (points, 0)
+        self.is_dead, self.where, self.journal = False, "", None
         if not self._is_watching:  # such a hook stays until the process ends
             self._is_watching = True
             sys.addaudithook(self._on_event)
 
     def disarm(self) -> None:
-        self._left, self.is_dead = 0, False
+        self._left, self._waiting, self.is_dead = 0, 0, False
 
     def point(self, what: str) -> None:
         """A point is reached: die, if it is the one."""
@@ -61,6 +63,11 @@ class Deaths:
         verb = sql.split(None, 1)[0].upper()
         if verb not in READING_SQL and verb not in UNDOING_SQL:
             self.point(" ".join(sql.split())[:60])
+
+    def committed(self) -> None:
+        """A commit is done."""
+        if self._waiting:
+            self._left, self._waiting = self._waiting, 0
 
     def _on_event(self, event: str, args: tuple[Any, ...]) -> None:
         if self._left == 0 and not self.is_dead:

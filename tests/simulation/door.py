@@ -55,7 +55,7 @@ class DirectClient:
     async def __aexit__(self, *_: object) -> None:
         """There is nothing to close."""
 
-    async def page(self, query: Query, page: int) -> Page:
+    async def page(self, query: Query, page: int, *, with_totals: bool = True) -> Page:
         if self.translate is not None:
             query = await self.translate(query)
         listing, front = query.listing, query.from_

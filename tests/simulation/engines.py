@@ -89,7 +89,10 @@ class Watched:
         if sql.startswith(SHARED):
             return self._own
         self._deaths.statement(sql)
-        return self._own.execute(sql, *params)
+        done = self._own.execute(sql, *params)
+        if sql == "COMMIT":
+            self._deaths.committed()
+        return done
 
     def executemany(self, sql: str, *params: Any) -> duckdb.DuckDBPyConnection:
         self._deaths.statement(sql)

@@ -83,6 +83,7 @@ class History:
         self.ordered: tuple[int, Entry] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
         self.kept: dict[str, Rows] = {resource: {} for resource in RESOURCES}
+        self.unrest = 0.0  # of the sync that runs
         self.counted: dict[str, set[int]] = {}  # rows that the world had while a proven sync read
 
     def play(self) -> Tally:
@@ -140,12 +141,14 @@ class History:
 
     def attempt(self, name: str, wanted: Wanted, unrest: float) -> bool:
         """One sync of one resource: whether it ended with a merge."""
-        resource = wanted.resource
+        resource, self.unrest = wanted.resource, unrest
         ends_at = self.dice.randrange(2, 60) if self.dice.random() < 0.02 else None
         known = self.workshop.merged(resource)
         self.sim.watch(resource)
         if self.options.dies and self.dice.random() < 0.4:
-            self.workshop.deaths.arm(self.dice.randrange(1, 2 ** self.dice.randrange(1, MOST_POINTS + 1) + 1))
+            after_commit = self.dice.random() < 0.3
+            most = 3 if after_commit else 2 ** self.dice.randrange(1, MOST_POINTS + 1)
+            self.workshop.deaths.arm(self.dice.randrange(1, most + 1), after_commit=after_commit)
         try:
             report = asyncio.run(self.sync(wanted, unrest, ends_at))
         except BaseException as error:  # noqa: BLE001 (raised again where it is none that is expected)
@@ -161,6 +164,7 @@ class History:
         else:
             self.workshop.deaths.disarm()
             self.tally.counts[f"{report.mode} syncs"] += 1
+            self.tally.counts[f"unrest {self.unrest}: done"] += 1
             self.tally.counts["requests"] += report.requests
             self.judge(name, wanted, report, len(self.workshop.merged(resource)) - len(known))
             return True
@@ -172,6 +176,7 @@ class History:
         """Two ends of a sync are allowed that are none: it cannot prove what it read, or may ask no more."""
         if isinstance(error, UnprovenError):
             self.tally.counts["unproven"] += 1
+            self.tally.counts[f"unrest {self.unrest}: refused"] += 1
             self.tally.reasons[f"refused: {told(str(error))}"] += 1
             self.note(f"{name} {resource}: {error}")
             if not self.sim.has_moved(resource):
@@ -270,8 +275,10 @@ class History:
         self.kept[resource] = have
         verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
+        self.tally.counts["slipped"] += bool(verdict.slipped)
         if verdict.broken and moments.moved and is_said(merged):
             self.tally.counts["wrong, and said so"] += 1
+            self.tally.counts[f"unrest {self.unrest}: wrong, and said so"] += 1
             self.tally.reasons[f"wrong, and said so: {told(merged.message)}"] += 1
         elif verdict.broken:
             rows = "; ".join(f"{what} {key}: {told_of(moments, have, key)}" for what, key in verdict.broken[:3])
@@ -283,7 +290,10 @@ class History:
         profile = self.options.profile
         dated = {"cases": "created_at", "transactions": "paid_at" if profile.goes_by_paid else "occurred_at"}
         deaf = profile.world.summary_ignores_dates
-        return Terms(resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, creditor)
+        is_long = mode != "nightly" and len(self.kept[resource]) > profile.small_pages * profile.page_rows
+        return Terms(
+            resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long, creditor
+        )
 
     def expect_the_world(self) -> None:
         """After the quiet nights nothing may be wrong any more, whatever no total shows."""

@@ -161,7 +161,7 @@ class SimWorld:
         rows = table.append(**made | changed)
         self.world.touch(*RESOURCES)
         self._note(resource, rows)
-        self._note("clients", np.arange(len(self.world.clients)))
+        self._note("clients", self.world.client_of(resource, rows[:1]))
         return [int(row) for row in rows]
 
     def set_alive(self, resource: str, rows: Sequence[int], *, is_alive: bool) -> None:
@@ -189,7 +189,7 @@ class SimWorld:
         self._note(resource, np.array([row]))
         if resource == "cases":
             self._note("transactions", np.flatnonzero(self.world.transactions["case"] == row))
-        self._note("clients", np.arange(len(self.world.clients)))
+        self._note("clients", self.world.client_of(resource, np.array([row])))
 
     def _note(self, resource: str, rows: Any) -> None:
         """Work these rows out again, and keep what changed."""

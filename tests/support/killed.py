@@ -6,7 +6,7 @@ no test has to guess at a moment; moments guessed at are tested besides.
 
 from __future__ import annotations
 
-SMALL_WINDOWS = "import debitura_pipeline.extract.read as r; r.MAX_WINDOW_ROWS = {rows}\n"
+SMALL_WINDOWS = "import debitura_pipeline.extract.parts as r; r.MAX_WINDOW_ROWS = {rows}\n"
 
 _DIE = "import os, signal\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n"
 

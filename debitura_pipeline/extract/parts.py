@@ -1,0 +1,72 @@
+"""A long slice cut by the calendar, so that as many windows are read side by side as requests may be in flight."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.behaviour import Behaviour, instant_of, micros_of
+from debitura_pipeline.extract.windows import DAWN, Slice
+
+MAX_WINDOW_ROWS = 5_000  # some 50 pages, 5 MB: what one window holds in memory
+CHAIN_ROWS = 2_500  # a window is parted down to this while places in flight are idle: each part costs half a page
+EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of the room used
+SAME_TOTALS = 3  # parts of a window that state the whole window's total: then the total ignores the bounds
+
+
+@dataclass(frozen=True)
+class Part:
+    """A slice to be read. `seed`: a wider answer that shows all of it; `whole`: rows that the API states of what it is part of."""
+
+    slice: Slice
+    seed: Answer | None = None
+    whole: int | None = None
+
+
+@dataclass
+class Cutter:
+    """`upper`: the sync's upper bound, which parts a slice without one. `earliest`: the first row's date, once it is known."""
+
+    behaviour: Behaviour
+    upper: datetime
+    earliest: datetime | None = None
+    _same_totals: int = 0
+
+    def parts(self, slice_: Slice, first: Answer, in_flight: int) -> list[Part]:
+        """The parts of a slice that is long, its first answer given to those that it shows whole; none where it is not."""
+        wanted = math.ceil(first.total / (MAX_WINDOW_ROWS * EVENNESS)) if first.total > MAX_WINDOW_ROWS else 1
+        wanted = max(wanted, min(in_flight, int(first.total / CHAIN_ROWS)))
+        if wanted < 2 or first.rows < self.behaviour.page_rows or first.total <= first.rows:
+            return []
+        self._note_earliest(slice_, first)
+        cut = slice_.split(self.earliest or self.upper, self.upper, wanted)
+        return [Part(part, self._seed(part, first), first.total) for part in cut]
+
+    def check(self, first: Answer, part: Part) -> None:
+        """A part without the first rows of the whole cannot have as many rows. Raises UnprovenError when several do."""
+        if part.whole is None or first.total < part.whole or part.slice.window.start is None:
+            return
+        self._same_totals += 1
+        if self._same_totals >= SAME_TOTALS:
+            behaviour = self.behaviour
+            raise UnprovenError(
+                f"The list of {behaviour.resource} states {first.total} rows for each part of it: its total does not heed "
+                f"{behaviour.from_name} and {behaviour.to_name}. Nothing of this sync reached the warehouse.",
+                resource=behaviour.resource,
+            )
+
+    def _seed(self, part: Slice, first: Answer) -> Answer | None:
+        """The answer, where it shows the part to its end, by whichever date the list may go."""
+        end = micros_of(part.window.end)
+        lasts = [first.last(which) for which in self.behaviour.units]
+        return first if end is not None and all(last is not None and end < last for last in lasts) else None
+
+    def _note_earliest(self, slice_: Slice, first: Answer) -> None:
+        """The first row's instant, where a window without lower bound has to be parted."""
+        if slice_.window.start is None:
+            dawn = micros_of(DAWN) or 0
+            dates = [at for which in self.behaviour.units for at in first.outline.dates(which) if at > dawn]
+            self.earliest = instant_of(min(dates)) if dates else self.earliest
