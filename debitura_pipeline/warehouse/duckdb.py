@@ -26,7 +26,7 @@ from debitura_pipeline.warehouse.tables import Columns
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
 # with the first parameter) and what DuckDB does not count add up to 250 MiB more.
 MEMORY_LIMIT = "96MiB"
-MEMORY_LIMIT_OF_TWO = "208MiB"
+MEMORY_LIMIT_OF_TWO = "160MiB"
 # For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
 MEMORY_LIMIT_AT_NEED = "1GiB"
 # Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
