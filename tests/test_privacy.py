@@ -63,7 +63,7 @@ def misbehave(sandbox: RunningSandbox) -> None:
     sandbox.faults(
         *({"kind": kind, "path": path} for path in LISTS for kind in ("html", "reset")),
         {"kind": "bad_row", "how": "no_id", "path": "/clients", "row": 1, "times": 0},
-        {"kind": "bad_row", "how": "bad_date", "path": "/cases", "query": "&Page=2", "row": 2, "times": 0},
+        {"kind": "bad_row", "how": "bad_date", "path": "/cases", "query": "FromDate=", "row": 2, "times": 0},
         {"kind": "drift", "path": "/cases", "times": 0},
         {"kind": "status", "path": "/oauth/token", "status": 500},
     )
@@ -83,7 +83,8 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(tmp_path: Path, monkeyp
         sandbox.admin("clients", {"tenant": "unsigned", "signed": False, "cases": 2, "transactions": 0})
         misbehave(sandbox)
         said = [debitura("nightly", env=env)]
-        assert said[0].status == 0, said[0].out + said[0].err
+        # Lifecycles that nobody knows contradict the API's counts of the known ones.
+        assert (said[0].status, "proof contradicted: cases" in said[0].out) == (1, True), said[0].out + said[0].err
         assert sandbox.log()["fault bad_row"] >= 2
         said.append(onboard(partition_key("new one", added["creditorId"]), env))
         assert said[-1].status == 0, said[-1].err
@@ -155,7 +156,7 @@ def test_a_person_in_a_field_that_is_no_persons_stays_out(
     with spoiling(sandbox.url, spoils) as url:
         pipeline = Pipeline(tmp_path / "data", sandbox, DEBITURA_API_URL=url)
         said = [debitura(command, env=pipeline.env) for command in ("sync", "status", "verify", "reconcile")]
-    assert [one.status for one in said[:3]] == [0, 0, 0], said[0].err
+    assert [one.status for one in said[:3]] == [1, 0, 0], said[0].err  # withheld lifecycles contradict the API's counts
     printed = "".join(one.out + one.err for one in said).lower()
     assert "zelda" not in printed
     assert (
