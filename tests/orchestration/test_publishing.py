@@ -91,7 +91,9 @@ def test_it_ends_with_the_run_and_the_next_one_publishes(
         run.wait(30)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
-    assert marks(settings.published_dir) == {1}
+    assert marks(settings.published_dir) in ({1}, {2}), (
+        "one night, whole; the new one if the signal came at its very end"
+    )
     if ending == signal.SIGINT:
         assert all(name[0] == "2" for name in nights(settings.published_dir)), "its draft is gone"
     publish(settings)
