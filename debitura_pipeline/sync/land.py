@@ -36,11 +36,8 @@ class Ground:
 
     before: Path
     client_stats: ClientStats = field(default_factory=dict)
-
-    @property
-    def tenants(self) -> Mapping[str, str | None]:
-        """Tenant id by creditor."""
-        return {creditor: tenant for creditor, (_, _, tenant) in self.client_stats.items()}
+    # Tenant id by creditor, of clients that are gone too: their rows have to be asked for before they are marked deleted.
+    tenants: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,11 @@ def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path, 
     """Take from the warehouse what a reading needs to know, so that it can be closed meanwhile."""
     before = folder / BEFORE
     warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource], tenant), before)
-    stats = warehouse.rows(
-        "SELECT creditor_id, cases_total, cases_closed, external_tenant_id FROM raw.clients WHERE _deleted_at IS NULL"
+    found = warehouse.rows(
+        "SELECT creditor_id, cases_total, cases_closed, external_tenant_id, _deleted_at IS NULL FROM raw.clients"
     )
-    return Ground(before, {creditor: (total, closed, tenant) for creditor, total, closed, tenant in stats})
+    stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, is_live in found if is_live}
+    return Ground(before, stats, {creditor: tenant for creditor, _, _, tenant, _ in found})
 
 
 async def land(reader: Reader, chosen: Plan, ground: Ground | None, mode: str | None) -> Landing:
