@@ -278,6 +278,8 @@ class History:
         verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
         self.tally.counts["slipped"] += bool(verdict.slipped)
+        if merged.is_proven:  # a list that moved and was not read again as a whole is not called proven
+            verdict.broken += verdict.slipped
         if verdict.broken and moments.moved and is_said(merged):
             self.tally.counts["wrong, and said so"] += 1
             self.tally.counts[f"unrest {self.unrest}: wrong, and said so"] += 1

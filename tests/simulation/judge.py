@@ -7,7 +7,8 @@ Promises, for every resource and plan:
 
 A reading of everything (`full`, `small`, one client's, and clients always) has no excuse, but for a list that is too long to
 be read again as a whole whenever it moved: there a row whose date went out of a window before it was read, and came back
-after, can be hidden by another that was shown in this window and deleted. Such rows are *slipped*; they are counted, and few.
+after, can be hidden by another that was shown in this window and deleted. Such rows are *slipped*; they are few, and no such
+sync says that it is proven.
 
 A nightly reading has one excuse: what no total shows. It asks for counts and sums by window and bucket, so a row that breaks
 the second or third promise is *masked* if in every cell that it touches (month and bucket) the API's count and sum equalled
