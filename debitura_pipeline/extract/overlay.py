@@ -63,15 +63,6 @@ class Overlay:
     def close(self) -> None:
         self._connection.close()
 
-    def differs_by(self, other: str) -> bool:
-        """Whether counting by the date `other` would give any row another hour."""
-        return bool(
-            self._one(
-                f"SELECT count(*) FROM before WHERE date_trunc('hour', \"{self._date}\") "
-                f"IS DISTINCT FROM date_trunc('hour', \"{other}\")"
-            )
-        )
-
     def use(self, files: Sequence[Path]) -> None:
         """Lay these landed files over the rows before; of a key in several, the later reading counts.
 

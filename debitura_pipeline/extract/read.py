@@ -103,13 +103,15 @@ class Reader:
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
         """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
         waiting = deque(Part(slice_) for slice_ in slices)
-        running: set[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = set()
+        running: list[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = []
         results: list[VerifiedWindow] = []
         try:
             while waiting or running:
                 while waiting and len(running) < max(1, self.client.in_flight):
-                    running.add(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    running.append(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                done = [task for task in running if task.done()]
+                running = [task for task in running if task not in done]
                 if failed := [error for task in done if (error := task.exception()) is not None]:
                     raise failed[0]
                 for task in done:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS
-from debitura_pipeline.extract.behaviour import NotHeededError
+from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS, CeilingError
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
+from debitura_pipeline.extract.filter_date import find_filter_date
 from debitura_pipeline.extract.landed_rows import COLUMNS
-from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
+from debitura_pipeline.extract.night import Forecast, Night
 from debitura_pipeline.extract.night_cases import CasesNight
 from debitura_pipeline.extract.night_transactions import TransactionsNight
 from debitura_pipeline.extract.overlay import Overlay, snapshot_sql
@@ -26,6 +28,8 @@ BEFORE = "before.parquet"  # the warehouse's rows when a reading began; removed 
 # Requests of a full reading above which finding out what changed is not worth it: a request of a nightly plan takes
 # twice the CPU of one that reads on.
 PAYS = 0.5
+
+log = logging.getLogger(__name__)
 
 ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
@@ -45,6 +49,7 @@ class Landing:
     """What was read: the certificate's windows, the API's closing totals, keys that are gone, what is not proven.
 
     `mode`: the plan that was followed in the end. `is_settled`: of every row that was not shown it is known whether it is gone.
+    `notes`: what is odd about the API and does no harm.
     """
 
     windows: tuple[VerifiedWindow, ...]
@@ -53,6 +58,7 @@ class Landing:
     gone: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
     is_settled: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path, tenant: str | None = None) -> Ground:
@@ -71,7 +77,9 @@ async def land(reader: Reader, chosen: Plan, ground: Ground | None, mode: str | 
     before, tenants = (ground.before, ground.tenants) if ground is not None else (None, {})
     prover = Prover(reader, chosen.whole, mode, before, tenants)
     proof = await prover.prove(await reader.read(chosen.slices))
-    return Landing(proof.windows, proof.totals, _whole_mode(chosen), proof.gone, proof.unproven, proof.is_settled)
+    return Landing(
+        proof.windows, proof.totals, _whole_mode(chosen), proof.gone, proof.unproven, proof.is_settled, reader.notes
+    )
 
 
 async def land_nightly(
@@ -80,13 +88,19 @@ async def land_nightly(
     """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no dearer."""
     reader.asker.ceiling = 2 * chosen.requests + SPARE_REQUESTS
     try:
-        with closing(await _overlay(reader, ground, mode)) as overlay:
-            night = _night(reader, overlay, ground, known, at, refresh_days)
-            if (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests:
-                reading = await night.read()
-                return Landing(reading.windows, reading.totals, chosen.mode, reading.gone, reading.unproven)
-    except NotHeededError:
-        pass  # it cannot be read by date, so neither can a part of it be compared
+        date = await find_filter_date(reader, ground.before)
+        if date is not None:
+            with closing(_overlay(reader, ground, mode, date)) as overlay:
+                night = _night(reader, overlay, ground, known, at, refresh_days)
+                if (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests:
+                    reading = await night.read()
+                    return Landing(
+                        reading.windows, reading.totals, chosen.mode, reading.gone, reading.unproven, notes=reader.notes
+                    )
+    except CeilingError:
+        raise
+    except UnprovenError:  # what cannot be compared in part can still be read whole
+        log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
     return await land(reader, chosen, ground, mode)
 
 
@@ -94,11 +108,12 @@ async def forecast(
     reader: Reader, chosen: Plan, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
 ) -> tuple[str, Forecast]:
     """The plan that `land_nightly` would follow, and what it would cost; asks for totals only."""
-    with closing(await _overlay(reader, ground, mode)) as overlay:
-        night = _night(reader, overlay, ground, known, at, refresh_days)
-        pays = (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests
-        if pays:
-            return chosen.mode, await night.forecast()
+    date = await find_filter_date(reader, ground.before)
+    if date is not None:
+        with closing(_overlay(reader, ground, mode, date)) as overlay:
+            night = _night(reader, overlay, ground, known, at, refresh_days)
+            if (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests:
+                return chosen.mode, await night.forecast()
     return _whole_mode(chosen), await whole_cost(reader, chosen)
 
 
@@ -122,23 +137,7 @@ def _night(
     return TransactionsNight(reader, overlay, at, refresh_days, known.last_upper)
 
 
-async def _overlay(reader: Reader, ground: Ground, mode: str | None) -> Overlay:
-    """Rows before, dated by the column that the API filters by: of two, the one that counts as the API does."""
+def _overlay(reader: Reader, ground: Ground, mode: str | None, date: int) -> Overlay:
+    """Rows before, dated by the column that the API filters by."""
     resource = reader.listing.resource
-    first = Overlay(ground.before, resource, mode, COLUMNS[resource][0])
-    for other in COLUMNS[resource][1:]:
-        if not first.differs_by(other):
-            continue
-        second = Overlay(ground.before, resource, mode, other)
-        ours, theirs = first.ledger(), second.ledger()
-        months = EVERYTHING.months(first.earliest() or reader.upper, reader.upper)[1:-1]
-        probe = max(months, key=lambda month: abs(ours.rows(month) - theirs.rows(month)), default=None)
-        if probe is None or ours.rows(probe) == theirs.rows(probe):
-            second.close()
-            continue
-        counted = (await reader.exact_totals(probe.start, probe.end, ())).count
-        if abs(counted - theirs.rows(probe)) < abs(counted - ours.rows(probe)):
-            first.close()
-            return second
-        second.close()
-    return first
+    return Overlay(ground.before, resource, mode, COLUMNS[resource][date])

@@ -166,6 +166,7 @@ class Session:
 
     def _close(self, folder: SyncFolder, landing: Landing) -> None:
         """The journal's end line: from now on the folder is a certificate and can be merged."""
+        said = (self.clock.message, folder.begin.get("note"))
         folder.append(
             "end",
             windows=[window.seq for window in landing.windows],
@@ -177,7 +178,7 @@ class Session:
             finished_at=self.now(),
             requests=self.client.stats.requests - self._requests,
             retries=self.client.stats.retries - self._retries,
-            message="; ".join(filter(None, [self.clock.message, folder.begin.get("note"), *landing.unproven])) or None,
+            message="; ".join(filter(None, [*said, *landing.notes, *landing.unproven])) or None,
             with_clients=self.with_clients,
         )
 
