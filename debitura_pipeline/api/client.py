@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from debitura_pipeline.api.budget import LONGEST_WAIT_S, Budget
-from debitura_pipeline.api.envelope import Envelope, read_envelope
+from debitura_pipeline.api.envelope import Page, read_envelope
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
 from debitura_pipeline.api.in_flight import InFlight
 from debitura_pipeline.api.listings import Query
@@ -38,14 +38,6 @@ SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows is over then
 Sleep = Callable[[float], Awaitable[None]]
 Translate = Callable[[Query], Awaitable[Query]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page as it came, and what its envelope says."""
-
-    body: bytes
-    envelope: Envelope
 
 
 @dataclass(slots=True)

@@ -8,16 +8,17 @@ Source: the API's contract, PageData, ClientsSummary, CasesSummary, Transactions
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from debitura_pipeline.api.json_scan import OutlineError
 from debitura_pipeline.api.listings import Listing
-from debitura_pipeline.api.page_parts import NULL, STRICT_ERRORS, PageParts, Raw, folded, split_page
+from debitura_pipeline.api.page_parts import NULL, STRICT_ERRORS, PageParts, Raw, folded, marked_page, split_page
 from debitura_pipeline.errors import ShapeError
 
 
@@ -33,6 +34,7 @@ class Total:
 class Envelope:
     """Paging block and totals of one page. `page_size` and `current_page` are 0 where the API left them out.
 
+    `marks`: keys and dates of the rows (`marks.row_type`), None where only a closer look can find them.
     `is_canonical`: camelCase throughout and rows under the listing's own key, so that a reader which knows only that
     spelling can take the body as it is.
     """
@@ -44,6 +46,19 @@ class Envelope:
     total_pages: int | None
     totals: Mapping[str, Total]
     is_canonical: bool
+    marks: Sequence[Any] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as it came, and what its envelope says."""
+
+    body: bytes
+    envelope: Envelope
+
+    def without_marks(self) -> Page:
+        """The same, once its rows' keys and dates were looked at: a window's pages are held until all have come."""
+        return Page(self.body, replace(self.envelope, marks=None))
 
 
 # Of each total: its name, then where its count and its USD sum stand in `summary` (lower case, dots between levels).
@@ -78,7 +93,7 @@ _PLACES: dict[str, tuple[_Place, ...]] = {
 }
 
 # A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
-_TELLTALES = {"clients": "externalTenantId", "cases": "dateCreated", "transactions": "transactionId"}
+_TELLTALES = {"clients": "dateLinked", "cases": "dateCreated", "transactions": "transactionId"}
 
 LARGEST = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
 
@@ -96,7 +111,7 @@ def read_envelope(body: bytes, listing: Listing, *, with_totals: bool = True) ->
     A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
     paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
     """
-    parts = split_page(body, listing)
+    parts = marked_page(body, listing) or split_page(body, listing)
     try:
         return _read(parts, listing, with_totals)
     except (*STRICT_ERRORS, OutlineError):
@@ -123,14 +138,19 @@ def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
         response_count=held if announced is None else announced,
         total_pages=_whole(paging, "totalpages") or None,
         totals=_totals(bytes(parts.summary), listing) if with_totals else _NONE,
-        is_canonical=parts.is_usual and rows is not None and _is_camel(rows, listing),
+        is_canonical=parts.is_usual and rows is not None and _is_camel(parts, listing),
+        marks=rows if parts.is_marked else None,
     )
 
 
-def _is_camel(rows: Sequence[Raw], listing: Listing) -> bool:
+def _is_camel(parts: PageParts, listing: Listing) -> bool:
     """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
+    if not parts.rows:
+        return True
+    if parts.is_marked:
+        return getattr(parts.rows[0], _TELLTALES[listing.resource]) is not msgspec.UNSET
     try:
-        return not rows or _TELLTALES[listing.resource] in (_first_row.decode(rows[0]) or {})
+        return _TELLTALES[listing.resource] in (_first_row.decode(parts.rows[0]) or {})
     except msgspec.ValidationError:  # not an object: for the reader of rows to judge
         return False
 

@@ -29,7 +29,10 @@ _TELLING_FILTERS = frozenset(
 
 @dataclass(frozen=True)
 class Listing:
-    """One pageable list. `has_totals`: its summary counts and sums the rows, so that a window can be checked by it."""
+    """One pageable list. `has_totals`: its summary counts and sums the rows, so that a window can be checked by it.
+
+    `key`, `dates`: where a row's id stands, and the dates by which the list may be sorted and filtered.
+    """
 
     resource: str
     path: str
@@ -38,17 +41,26 @@ class Listing:
     from_param: str
     to_param: str
     has_totals: bool
+    key: tuple[str, ...]
+    dates: tuple[tuple[str, ...], ...]
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or self.sort.partition(":")[2] not in ("asc", "desc"):
             raise ValueError(f"listing {self.resource} needs a path from / and a sort with its direction")
 
 
-CLIENTS = Listing("clients", "/clients", "clients", "dateCreated:asc", "DateCreatedFrom", "DateCreatedTo", False)
-CASES = Listing("cases", "/cases", "cases", "DateCreated:asc", "FromDate", "ToDate", False)
+CLIENTS = Listing(
+    "clients", "/clients", "clients", "dateCreated:asc", "DateCreatedFrom", "DateCreatedTo", False,
+    ("client", "id"), (("dateLinked",),),
+)  # fmt: skip
+CASES = Listing(
+    "cases", "/cases", "cases", "DateCreated:asc", "FromDate", "ToDate", False,
+    ("id",), (("dateCreated",),),
+)  # fmt: skip
 TRANSACTIONS = Listing(
-    "transactions", "/reporting/transactions", "data", "collectionDate:asc", "FromDate", "ToDate", True
-)
+    "transactions", "/reporting/transactions", "data", "collectionDate:asc", "FromDate", "ToDate", True,
+    ("transactionId",), (("date",), ("payment", "paymentDate")),
+)  # fmt: skip
 
 LISTINGS: dict[str, Listing] = {listing.resource: listing for listing in (CLIENTS, CASES, TRANSACTIONS)}
 

@@ -14,6 +14,7 @@ import msgspec
 
 from debitura_pipeline.api.json_scan import OutlineError, elements, members
 from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.api.marks import row_type
 from debitura_pipeline.errors import ShapeError, TransientApiError
 
 Raw = msgspec.Raw | bytes
@@ -25,12 +26,16 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
 class PageParts(NamedTuple):
-    """`rows` None: the page has no list. `is_usual`: whole JSON whose outline is spelt as the contract spells it."""
+    """`rows` None: the page has no list. `is_usual`: whole JSON whose outline is spelt as the contract spells it.
 
-    rows: Sequence[Raw] | None
+    `is_marked`: rows are structs of `marks.row_type` instead of bytes.
+    """
+
+    rows: Sequence[Any] | None
     paging: Raw
     summary: Raw
     is_usual: bool
+    is_marked: bool = False
 
 
 def split_page(body: bytes, listing: Listing) -> PageParts:
@@ -54,6 +59,20 @@ def split_page(body: bytes, listing: Listing) -> PageParts:
         ) from None
 
 
+def marked_page(body: bytes, listing: Listing) -> PageParts | None:
+    """The same with keys and dates of the rows read, None where the page is not spelt as the contract has it."""
+    try:
+        if not body.isascii():
+            body.decode()  # the decoder steps over text without looking at it
+        usual = _usual(listing.rows_key, row_type(listing)).decode(body)
+    except STRICT_ERRORS:
+        return None
+    paging = usual.page if usual.page != NULL else usual.page_data
+    if usual.rows is None or paging == NULL or usual.summary == NULL:
+        return None
+    return PageParts(usual.rows, paging, usual.summary, True, True)
+
+
 def folded(raw: Raw) -> dict[str, Raw]:
     """The members of a JSON object by their names in lower case; null is an empty object.
 
@@ -74,7 +93,7 @@ def _another_shape(listing: Listing) -> ShapeError:
 
 def _split(body: bytes, listing: Listing) -> PageParts:
     try:
-        usual = _usual(listing.rows_key).decode(body)
+        usual = _usual(listing.rows_key, msgspec.Raw).decode(body)
     except msgspec.ValidationError:
         usual = None
     paging = next((part for part in (usual.page, usual.page_data) if part != NULL), None) if usual else None
@@ -100,12 +119,12 @@ def _paging(parts: Mapping[str, Raw]) -> Raw:
 
 
 @cache
-def _usual(rows_key: str) -> msgspec.json.Decoder[Any]:
-    """Decoder of a page in the usual spelling, rows cut apart but not read."""
+def _usual(rows_key: str, row: Any) -> msgspec.json.Decoder[Any]:
+    """Decoder of a page in the usual spelling, its rows of type `row`: cut apart alone (`msgspec.Raw`), or marked."""
     struct = msgspec.defstruct(
         f"Page_{rows_key}",
         [
-            ("rows", list[msgspec.Raw] | None, None),
+            ("rows", list[row] | None, None),
             ("page", msgspec.Raw, NULL),
             ("page_data", msgspec.Raw, NULL),
             ("summary", msgspec.Raw, NULL),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from debitura_pipeline.api.client import Page
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.listings import Listing
 from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
@@ -24,7 +24,7 @@ class Answer:
 
     @classmethod
     def of(cls, page: Page, listing: Listing) -> Answer:
-        return cls(page, outline(page.body, listing))
+        return cls(page.without_marks(), outline(page.body, listing, page.envelope.marks))
 
     @property
     def rows(self) -> int:
@@ -69,6 +69,6 @@ class Answer:
 
 def earliest_in(page: Page, listing: Listing) -> datetime | None:
     """The earliest date among a page's rows, of whatever kind; None without one."""
-    found = outline(page.body, listing)
+    found = outline(page.body, listing, page.envelope.marks)
     dates = [at for which in range(len(DATES[listing.resource])) for at in found.dates(which)]
     return EPOCH + timedelta(microseconds=min(dates)) if dates else None

@@ -12,7 +12,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.extract.control import ZERO, Rows
 from debitura_pipeline.extract.stages import STAGES, stage_sql

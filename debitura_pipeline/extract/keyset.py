@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from debitura_pipeline.api.client import Page
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.behaviour import LEADS_US, Behaviour, NotHeededError, instant_of

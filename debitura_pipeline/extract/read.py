@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from debitura_pipeline.api.json_scan import OutlineError, members
-from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.api.listings import LISTINGS, Listing
+from debitura_pipeline.api.marks import columns_of
 from debitura_pipeline.api.page_parts import STRICT_ERRORS, Raw, split_page
 from debitura_pipeline.landing.checks import check_instants, is_id, micros_of_text
-from debitura_pipeline.landing.contract import TABLES
 
 Path = tuple[str, ...]
 
 # The dates that a listing may go by, in the order of a mark's `dates`.
-DATES: dict[str, tuple[Path, ...]] = {
-    "clients": (("dateLinked",),),
-    "cases": (("dateCreated",),),
-    "transactions": (("date",), ("payment", "paymentDate")),
-}
+DATES = {resource: listing.dates for resource, listing in LISTINGS.items()}
 
 
 class RowMark(NamedTuple):
@@ -91,13 +86,13 @@ def _comparable(texts: list[str]) -> list[str] | None:
     return None if has_offset or " " in joined else plain
 
 
-def outline(body: bytes, listing: Listing) -> Outline:
-    """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`.
+def outline(body: bytes, listing: Listing, marks: Sequence[Any] | None = None) -> Outline:
+    """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`. `marks`: the envelope's, if it has any.
 
-    A row that is no object, or is no JSON, has neither. Raises what `read_envelope` would.
+    A row that is no object, or is no JSON, has neither.
     """
-    paths = (_key_path(listing.resource), *DATES[listing.resource])
-    columns = _quick(body, listing, paths)
+    paths = (listing.key, *listing.dates)
+    columns = columns_of(marks, paths) if marks is not None else None
     if columns is None:
         texts = [[text_at(bytes(row), path) for path in paths] for row in split_page(body, listing).rows or ()]
         columns = [list(column) for column in zip(*texts, strict=True)] if texts else [[] for _ in paths]
@@ -140,49 +135,6 @@ def _members(value: bytes) -> Mapping[str, Raw]:
 
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _key_path(resource: str) -> Path:
-    table = TABLES[resource]
-    return next(column.path for column in table.columns if column.name == table.key)
-
-
-def _quick(body: bytes, listing: Listing, paths: Sequence[Path]) -> list[list[str | None]] | None:
-    """The texts at `paths`, column by column, or None where the page is not spelt as the contract has it."""
-    try:
-        page = _decoder(listing.rows_key, tuple(paths)).decode(body)
-    except STRICT_ERRORS:
-        return None
-    if page.rows is msgspec.UNSET:
-        return None
-    columns = []
-    for path in paths:
-        column: Any = page.rows or ()
-        for depth in range(len(path)):
-            name = "_".join(path[: depth + 1])
-            column = [None if value is None else getattr(value, name) for value in column]
-            if msgspec.UNSET in column:
-                return None
-        columns.append(column)
-    return columns
-
-
-@cache
-def _decoder(rows_key: str, paths: tuple[Path, ...]) -> msgspec.json.Decoder[Any]:
-    row = _struct("Row", paths, ())
-    page = msgspec.defstruct("Page", [("rows", list[row] | None, msgspec.UNSET)], rename={"rows": rows_key})  # type: ignore[valid-type]
-    return msgspec.json.Decoder(page)
-
-
-def _struct(name: str, paths: Sequence[Path], above: Path) -> Any:
-    """A struct with what leads to `paths`; the decoder steps over all else in C."""
-    fields: list[tuple[str, Any, Any]] = []
-    for first in dict.fromkeys(path[0] for path in paths):
-        below = [path[1:] for path in paths if path[0] == first and len(path) > 1]
-        inner = _struct(first, below, (*above, first)) if below else str
-        field = msgspec.field(default=msgspec.UNSET, name=first)
-        fields.append(("_".join((*above, first)), inner | msgspec.UnsetType | None, field))
-    return msgspec.defstruct(name, fields)
 
 
 def _micros(texts: list[str | None]) -> list[int | None]:

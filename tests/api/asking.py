@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.exchange import Timeouts
 from debitura_pipeline.api.listings import CASES, Query
 from debitura_pipeline.settings import Secret

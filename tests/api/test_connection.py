@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import ApiClient, Page
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.listings import CASES, Query
 from debitura_pipeline.errors import (
     ApiError,

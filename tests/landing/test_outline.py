@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.api.listings import LISTINGS
+from debitura_pipeline.api.page_parts import marked_page
 from debitura_pipeline.landing.outline import RowMark, outline
 from debitura_pipeline.landing.shape import Shaper
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS, Number, new_id, page, to_json, transaction_row, variations
@@ -32,8 +33,14 @@ def micros(year: int, *rest: int) -> int:
 
 
 def marks(body: bytes, resource: str) -> list[RowMark]:
-    found = outline(body, LISTINGS[resource])
-    return [found.mark(row) for row in range(len(found))]
+    """As they are read from a page whose envelope has marks, and from any other."""
+    listing = LISTINGS[resource]
+    found, parts = outline(body, listing), marked_page(body, listing)
+    slow = [found.mark(row) for row in range(len(found))]
+    if parts is not None:
+        quick = outline(body, listing, parts.rows)
+        assert [quick.mark(row) for row in range(len(quick))] == slow
+    return slow
 
 
 ZONES = ("", "Z", "+00:00", "+02:00", ".5", ".300772Z", ".3Z", ".1234567Z")

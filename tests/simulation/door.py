@@ -14,9 +14,9 @@ from random import Random
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
-from debitura_pipeline.api.client import Page, RequestStats, Translate
+from debitura_pipeline.api.client import RequestStats, Translate
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.api.envelope import read_envelope
+from debitura_pipeline.api.envelope import Page, read_envelope
 from debitura_pipeline.api.listings import Query
 from debitura_pipeline.api.refusal import read_date
 from debitura_pipeline.api.wire import parse_document
