@@ -25,9 +25,9 @@ _INTERNATIONAL = re.compile(r"(?<!\w)\+[1-9][\d ()./-]{6,20}\d(?!\d)")
 _WITH_ZEROS = re.compile(r"(?<!\d)00[1-9][0-9]{9,12}(?!\d)")
 _GROUPED = re.compile(r"(?:tel\W{0,2})?\(?\d{2,4}\)?(?:[ .]\d{2,4}){2,6}", re.IGNORECASE)
 _PHONE_DIGITS = range(8, 16)
-# A text without any of these holds neither.
-_SIGNS = ("@", "%40", "+", " ", ".")
-_TRUNK_PREFIX = "00[1-9][0-9]{9}"
+# A text without any of these holds neither: an address or `+`, a number from its zeros on, or digits in groups from the start.
+_SIGNS = ("@", "%40", "+")
+_BEGINNINGS = ("00[1-9][0-9]{9}", r"^[\s\pZ]*(?:[Tt][Ee][Ll]\W{0,2})?\(?\pN{2,4}\)?[ .]")
 
 
 def holds_plain_contact(text: str) -> bool:
@@ -70,7 +70,7 @@ class BusinessKeys:
         if self._is_full:
             return texts
         masks = [pc.match_substring(texts, sign) for sign in _SIGNS]
-        masks.append(pc.match_substring_regex(texts, _TRUNK_PREFIX))
+        masks += [pc.match_substring_regex(texts, beginning) for beginning in _BEGINNINGS]
         suspects = np.flatnonzero(reduce(pc.or_, masks).fill_null(False))
         if not suspects.size:
             return texts
