@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,8 +26,11 @@ def columns_of(rows: Sequence[Any], paths: Sequence[Path]) -> list[list[str | No
     for path in paths:
         column: Any = rows
         for depth in range(len(path)):
-            name = "_".join(path[: depth + 1])
-            column = [None if value is None else getattr(value, name) for value in column]
+            value_of = attrgetter("_".join(path[: depth + 1]))
+            if None in column:
+                column = [None if value is None else value_of(value) for value in column]
+            else:
+                column = list(map(value_of, column))
             if msgspec.UNSET in column:
                 return None
         columns.append(column)

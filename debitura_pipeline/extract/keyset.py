@@ -39,26 +39,26 @@ class Keyset:
     upper: int | None
     pages: list[Page] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
-    counted: int | None = None  # rows that the API counts in the window at the first answer
+    counted: int = 0  # rows that the API counts in the window at the first answer
     has_moved: bool = False
     _expected: frozenset[int] = frozenset()  # rows that the next answer counts if nothing moves, by either date
     _restarts: int = 0
 
-    async def read(self, first: Answer | None = None, *, is_wider: bool = False) -> None:
-        """Read to the end. `first`: the answer that began at `lower`, or (`is_wider`) before it and without upper bound.
+    async def read(self, first: Answer | None = None) -> None:
+        """Read to the end. `first`: the answer that began at `lower`, if there is one already.
 
         Raises UnprovenError where the API contradicts itself, NotHeededError where it does not filter or sort as asked.
         """
         lower = self.lower
         answer = first if first is not None else await self._whole(lower)
-        self.counted = None if is_wider else answer.total
+        self.counted = answer.total
         while True:
             self.pages.append(answer.page)
             if answer.rows < self.behaviour.page_rows and answer.total == answer.rows:
                 self._prove(lower, self.upper, answer.rows)
                 return
             following = self._following(answer)
-            if self.upper is not None and following > self.upper:  # an answer to a wider question
+            if self.upper is not None and following > self.upper:  # the upper bound is not heeded to the letter
                 self._prove(lower, self.upper, answer.rows)
                 return
             if lower is not None and following <= lower:
@@ -67,9 +67,7 @@ class Keyset:
                     return
                 lower, answer = following, await self._whole(following)
                 continue
-            if not is_wider:
-                self._expect(answer, following)
-            is_wider = False
+            self._expect(answer, following)
             self._prove(lower, following, answer.rows)
             lower, answer = await self._follow(lower, answer, following)
 

@@ -177,21 +177,26 @@ class Reader:
         slice_ = part.slice
         if slice_ in self.landed and not again:
             return [self.landed[slice_]], []
+        if part.seed is not None:
+            return [await self._land_seeded(slice_, part.seed)], []
         keyset = self._keyset(slice_)
-        first = part.seed
-        if first is None:
-            first = await keyset.ask(keyset.lower, keyset.upper, True)
-            self.behaviour.check(first, keyset.lower, keyset.upper)
-            check_filters(first, slice_.filters, self.listing)
-            self._cutter.check(first, part)
-            self.opening[slice_] = first.totals
-            self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
-            if parts := self._cutter.parts(slice_, first, self.client.in_flight):
-                return [], parts
-            if first.total != first.rows and first.rows < self.behaviour.page_rows:
-                first = None  # it contradicts itself: asked again
-        await keyset.read(first, is_wider=part.seed is not None)
+        first = await keyset.ask(keyset.lower, keyset.upper, True)
+        self.behaviour.check(first, keyset.lower, keyset.upper)
+        check_filters(first, slice_.filters, self.listing)
+        self._cutter.check(first, part)
+        self.opening[slice_] = first.totals
+        self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
+        if parts := self._cutter.parts(slice_, first, self.client.in_flight):
+            return [], parts
+        contradicts_itself = first.total != first.rows and first.rows < self.behaviour.page_rows
+        await keyset.read(None if contradicts_itself else first)
         return [await self._land_window(slice_, keyset)], []
+
+    async def _land_seeded(self, slice_: Slice, seed: Answer) -> VerifiedWindow:
+        """A window that a wider answer shows whole; rows of that answer beyond it are landed too, and count once."""
+        shaped = await self._shape_pages([seed.page])
+        stretch = Stretch(slice_.window.start, slice_.window.end, seed.rows)
+        return await self._land(slice_, Totals(shaped.distinct_keys, seed.totals.summary), shaped, (stretch,))
 
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
@@ -236,9 +241,8 @@ class Reader:
     async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
         shaped = await self._shape_pages(keyset.pages)
         summary = Totals.of(keyset.pages[0].envelope).summary
-        counted = keyset.counted if keyset.counted is not None else shaped.distinct_keys
         return await self._land(
-            slice_, Totals(counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
+            slice_, Totals(keyset.counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
         )
 
     async def _shape_pages(self, pages: Sequence[Page]) -> Shaped:

@@ -54,7 +54,7 @@ class Outline:
 
     def has(self, key: str) -> bool:
         """Whether a row has this key, given in lower case."""
-        return any(text is not None and text.lower() == key for text in reversed(self._keys))
+        return key in self._keys or any(text is not None and text.lower() == key for text in self._keys)
 
     def has_mark(self, mark: RowMark) -> bool:
         """Whether the row is there with the same dates."""
@@ -80,10 +80,11 @@ class Outline:
 
 def _comparable(texts: list[str]) -> list[str] | None:
     """Instants without their zone, so that the texts compare as the instants do; None where one is in another zone than UTC."""
-    plain = [text.removesuffix("Z").removesuffix("+00:00") for text in texts]
-    joined = "".join(plain)
-    has_offset = "+" in joined or joined.count("-") != 2 * len(plain)
-    return None if has_offset or " " in joined else plain
+    joined = "\n".join([*texts, ""])
+    plain = joined.replace("Z\n", "\n").replace("+00:00\n", "\n")
+    has_offset = "+" in plain or plain.count("-") != 2 * len(texts)
+    lines = plain.split("\n")[:-1]
+    return None if has_offset or " " in plain or len(lines) != len(texts) else lines
 
 
 def outline(body: bytes, listing: Listing, marks: Sequence[Any] | None = None) -> Outline:
