@@ -100,15 +100,15 @@ def test_a_nightly_is_interrupted_in_its_steps(
 
 IN_REPLAY = """
 import time
-from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 def slow(self, *arguments, **options):
     print("replaying", flush=True)
     time.sleep(600)
-SqlWarehouse.replay = slow
+DuckDbWarehouse.replay = slow
 """
 DEAF = """
 import time
-from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
 def deaf(self, *arguments, **options):
     print("replaying", flush=True)
     while True:
@@ -116,7 +116,7 @@ def deaf(self, *arguments, **options):
             time.sleep(600)
         except KeyboardInterrupt:
             pass
-SqlWarehouse.replay = deaf
+DuckDbWarehouse.replay = deaf
 """
 
 

@@ -56,13 +56,20 @@ def main(options: ServeOptions) -> None:
     facts = {"url": url, "customer_url": f"{url}/customer", "pid": os.getpid(), "day": journal.world.day}
     if options.server_file is not None:
         write_private(options.server_file, json.dumps(facts | {"key": options.app.key}))
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+    _announce(json.dumps(facts))
     try:
         run(sandbox, listener, _end(options))
     finally:
         if options.server_file is not None:
             options.server_file.unlink(missing_ok=True)
+
+
+def _announce(line: str) -> None:
+    """Tell whoever started this process; where that process is gone meanwhile, nobody is told."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
 
 
 def _own(state_file: Path) -> None:
