@@ -57,6 +57,7 @@ class Stretch:
     """Rows from `start` up to `end` (aware UTC, None: without bound), all shown by one answer of `rows` rows.
 
     `method`: `answer`; `union`, where one instant holds more rows than a page and several readings were put together;
+    `part`, where no two of those readings agreed, so that rows may be missing;
     `pages`, where the list was read by page numbers until two readings in a row were the same.
     """
 
@@ -98,6 +99,11 @@ class VerifiedWindow:
     @property
     def window(self) -> Window:
         return self.slice.window
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether rows that are there may be missing from it."""
+        return any(stretch.method == "part" for stretch in self.stretches)
 
     def as_line(self) -> dict[str, Any]:
         return {

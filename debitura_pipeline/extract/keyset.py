@@ -21,7 +21,7 @@ MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and it
 WITNESSES = 6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
 
 Ask = Callable[[int | None, int | None, bool], Awaitable[Answer]]
-Union = Callable[[int, int], Awaitable[list[Answer]]]
+Union = Callable[[int, int], Awaitable[tuple[list[Answer], bool]]]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Keyset:
     """Reads the rows between `lower` and `upper` (microseconds since 1970, None: unbounded, both inclusive).
 
     `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch
-    that no single answer can show whole.
+    that no single answer can show whole, and whether it is sure of that.
     """
 
     behaviour: Behaviour
@@ -172,9 +172,12 @@ class Keyset:
         """The stretch that holds more rows than a page; returns the bound after it."""
         last = answer.last(self.behaviour.date)
         end = self.behaviour.ceiling(lower if last is None else last)
-        answers = await self.union(lower, end if self.upper is None else min(end, self.upper))
+        answers, is_settled = await self.union(lower, end if self.upper is None else min(end, self.upper))
         self.pages += [found.page for found in answers]
-        self._prove(lower, end, len({key for found in answers for key in found.keys}), "union")
+        self.has_moved |= not is_settled
+        self._prove(
+            lower, end, len({key for found in answers for key in found.keys}), "union" if is_settled else "part"
+        )
         return end
 
 

@@ -123,6 +123,11 @@ class Night(ABC):
         if again:
             self.verified = {known: found for known, found in self.verified.items() if not _is_part(known, again)}
         found = [*await self.reader.read(fresh), *await self.reader.read(again, again=True)]
+        if any(verified.is_in_part for verified in found):  # what it does not show is not known to be gone
+            raise UnprovenError(
+                f"{self.reader.listing.resource}: more rows at one instant than a page, and their number would not hold still.",
+                resource=self.reader.listing.resource,
+            )
         self.verified |= {verified.slice: verified for verified in found}
         self.asked |= set(slices)
         self.since = min((verified.seq for verified in found), default=0)

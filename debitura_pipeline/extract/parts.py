@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from debitura_pipeline.errors import UnprovenError
@@ -18,15 +17,22 @@ EVENNESS = 0.8  # parts are cut as if rows were spread evenly, with this much of
 SAME_TOTALS = 3  # parts of a window that state the whole window's total: then the total ignores the bounds
 
 
+@dataclass
+class Cut:
+    """A slice that was cut: rows that the API stated of it, parts of which it stated as many, and whether one had fewer."""
+
+    rows: int
+    same: int = 0
+    is_heeded: bool = False
+
+
 @dataclass(frozen=True)
 class Part:
-    """A slice to be read. `seed`: a wider answer that shows all of it; `whole`: rows that the API states of `parent`, which it
-    is a part of."""
+    """A slice to be read. `seed`: a wider answer that shows all of it; `cut`: what it is a part of."""
 
     slice: Slice
     seed: Answer | None = None
-    whole: int | None = None
-    parent: Slice | None = None
+    cut: Cut | None = None
 
 
 @dataclass
@@ -36,7 +42,6 @@ class Cutter:
     behaviour: Behaviour
     upper: datetime
     earliest: datetime | None = None
-    _same_totals: Counter[Slice | None] = field(default_factory=Counter)  # by what they are parts of
 
     def parts(self, slice_: Slice, first: Answer, in_flight: int) -> list[Part]:
         """The parts of a slice that is long, its first answer given to those that it shows whole; none where it is not."""
@@ -45,16 +50,19 @@ class Cutter:
         if wanted < 2 or first.rows < self.behaviour.page_rows or first.total <= first.rows:
             return []
         self._note_earliest(slice_, first)
-        cut = slice_.split(self.earliest or self.upper, self.upper, wanted)
-        return [Part(part, self._seed(part, first), first.total, slice_) for part in cut]
+        cut = Cut(first.total)
+        slices = slice_.split(self.earliest or self.upper, self.upper, wanted)
+        return [Part(part, self._seed(part, first), cut) for part in slices]
 
     def check(self, first: Answer, part: Part) -> None:
         """Parts of one window cannot each have all its rows, but two where all lie on their common bound. Raises UnprovenError
         when more do."""
-        if part.whole is None or first.total < part.whole or part.slice.window.start is None:
+        cut = part.cut
+        if cut is None or part.slice.window.start is None:
             return
-        self._same_totals[part.parent] += 1
-        if self._same_totals[part.parent] >= SAME_TOTALS:
+        cut.same += first.total >= cut.rows
+        cut.is_heeded |= first.total < cut.rows
+        if cut.same >= SAME_TOTALS and not cut.is_heeded:
             behaviour = self.behaviour
             raise UnprovenError(
                 f"The list of {behaviour.resource} states {first.total} rows for each part of it: its total does not heed "

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import EPOCH, Answer
-from debitura_pipeline.extract.ask import PAGE_ROWS, CeilingError
+from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS, CeilingError
 from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_step
 from debitura_pipeline.extract.evidence import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
@@ -26,7 +26,7 @@ from debitura_pipeline.extract.windows import Slice
 
 MAX_ROUNDS = 5  # each reads again only what moved since the round before
 FEW_FLOATING = 0.25  # of the windows
-SMALL_PAGES = 60  # a reading this short is repeated as a whole: asking window by window where it moved costs as much
+SMALL_PAGES = 60  # a reading this short is repeated as a whole, and one of short windows: asking each costs as much
 TICK = timedelta(microseconds=1)
 
 T = TypeVar("T")
@@ -72,13 +72,21 @@ class Prover:
         self.current = list(windows)
         try:
             return await self._prove()
-        except CeilingError as error:
-            if not self.superseded:
-                raise
+        except CeilingError:
+            return await self._unproven()
+
+    async def _unproven(self) -> Proof:
+        """What was read last, where no requests are left to prove it; some are spared for known rows that it did not show."""
+        asker = self.reader.asker
+        spent, asker.ceiling = asker.requests, asker.requests + SPARE_REQUESTS
+        try:
+            await self._settle()
+        except CeilingError:
             self.gone, self.missed = set(), []
             self.open = {row.key for row in await self._unseen()}
-            totals = self.reader.opening[self.whole]
-            return self._proof(totals, (str(error),))
+        totals = self.reader.opening.get(self.whole, self.current[0].totals)
+        resource = self.reader.listing.resource
+        return self._proof(totals, (f"{resource} moved while they were read, until {spent} requests were spent",))
 
     async def _prove(self) -> Proof:
         faults: list[str] = []
@@ -187,7 +195,7 @@ class Prover:
         """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
         windows = self.current
         pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
-        if pages <= SMALL_PAGES or len(windows) == 1:
+        if pages <= max(SMALL_PAGES, 2 * len(windows)):
             return list(windows)
         plain = [window for window in windows if not window.slice.filters or window.slice.filters == self.whole.filters]
         date = COLUMNS[self.reader.listing.resource][self.reader.behaviour.date]

@@ -205,14 +205,14 @@ class Reader:
             query = Query(self.listing, _instant(lower), _instant(upper), slice_.filters)
             return await self.asker.ask(query, with_totals=with_totals)
 
-        async def union(lower: int, upper: int) -> list[Answer]:
+        async def union(lower: int, upper: int) -> tuple[list[Answer], bool]:
             async def page(listing: Listing, cut: Filters, number: int) -> Answer:
                 query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
                 answer = await self.asker.ask(query, number)
                 self.behaviour.check_bounds(answer, lower, upper)
                 return answer
 
-            return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+            return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read_moving()
 
         return Keyset(self.behaviour, ask, union, micros_of(query.from_), micros_of(query.to))
 

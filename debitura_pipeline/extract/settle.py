@@ -118,7 +118,7 @@ class Settlement:
             return
         windows = await self.reader.read([Slice(EVERYTHING, _of(tenant))], again=True)
         lacking = self.reader.landed_rows(windows).lacking(keys)
-        settled.gone |= lacking
+        (settled.open if any(window.is_in_part for window in windows) else settled.gone).update(lacking)
         settled.listed += windows if lacking != keys else []
 
     async def _client_has(self, creditor: str | None) -> int | None:

@@ -57,6 +57,10 @@ class _Round:
     def is_whole(self, count: int) -> bool:
         return len(self.keys) + self.unkeyed == count
 
+    def keep(self, later: _Round) -> None:
+        """Take a later round's answers, and of the earlier ones those that show rows which it did not."""
+        self.answers = [answer for answer in self.answers if answer.keys - later.keys] + later.answers
+
 
 @dataclass(frozen=True)
 class UnionReading:
@@ -68,20 +72,38 @@ class UnionReading:
 
     async def read(self) -> list[Answer]:
         """Answers that together show every row of the stretch. Raises UnprovenError where two rounds never agree."""
-        before: _Round | None = None
-        for _ in range(MAX_ROUNDS):
-            found, count = await self._round()
-            if found is not None and before is not None and found.keys == before.keys and found.is_whole(count):
-                return found.answers
-            before = found
+        answers, is_settled = await self.read_moving()
+        if is_settled:
+            return answers
         raise UnprovenError(
-            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number would not hold "
-            f"still in {MAX_ROUNDS} readings. Nothing of this sync reached the warehouse; run it again when the API is quieter.",
+            f"{self.unsettled}. Nothing of this sync reached the warehouse; run it again when the API is quieter.",
             resource=self.listing.resource,
         )
 
-    async def _round(self) -> tuple[_Round | None, int]:
-        """One reading in as many ways as it takes, None where it is not whole or the count moved."""
+    async def read_moving(self) -> tuple[list[Answer], bool]:
+        """Answers, and whether two rounds agreed that they show every row; if not, all that any round showed.
+
+        Raises UnprovenError where there are more rows than page numbers can tell apart.
+        """
+        before, shown = _Round(), _Round()
+        for _ in range(MAX_ROUNDS):
+            found, is_whole = await self._round()
+            if is_whole and before.is_whole(len(found.keys) + found.unkeyed) and found.keys == before.keys:
+                return found.answers, True
+            shown.keep(found)
+            before = found if is_whole else _Round()
+        return shown.answers, False
+
+    @property
+    def unsettled(self) -> str:
+        """Why a reading in this way is not proven, where no two rounds agree."""
+        return (
+            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number would not hold "
+            f"still in {MAX_ROUNDS} readings"
+        )
+
+    async def _round(self) -> tuple[_Round, bool]:
+        """One reading in as many ways as it takes, and whether it is whole; it ends where the count moves."""
         found = _Round()
         first = await self.ask(replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:asc"), (), 1)
         if first.total > MAX_PAGES * max(first.rows, 1):
@@ -93,10 +115,10 @@ class UnionReading:
         for listing, filters in self._ways(found):
             is_first = not found.answers
             if not await self._read_way(listing, filters, found, first.total, first if is_first else None):
-                return None, first.total
+                return found, False
             if found.is_whole(first.total):
-                return found, first.total
-        return None, first.total
+                return found, True
+        return found, False
 
     def _ways(self, found: _Round) -> Iterator[tuple[Listing, Filters]]:
         for sort in SORTS[self.listing.resource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS, CeilingError
+from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
 from debitura_pipeline.extract.filter_date import find_filter_date
 from debitura_pipeline.extract.landed_rows import COLUMNS
@@ -28,6 +29,7 @@ BEFORE = "before.parquet"  # the warehouse's rows when a reading began; removed 
 # Requests of a full reading above which finding out what changed is not worth it: a request of a nightly plan takes
 # twice the CPU of one that reads on.
 PAYS = 0.5
+MOST_OF_FULL = 0.75  # of a full reading's requests, and some: a nightly plan that has taken them is given up
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ async def land_nightly(
     reader: Reader, chosen: Plan, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
 ) -> Landing:
     """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no dearer."""
-    reader.asker.ceiling = 2 * chosen.requests + SPARE_REQUESTS
+    reader.asker.ceiling = math.ceil(MOST_OF_FULL * chosen.requests) + SPARE_REQUESTS // 2
     try:
         date = await find_filter_date(reader, ground.before)
         if date is not None:
@@ -97,10 +99,9 @@ async def land_nightly(
                     return Landing(
                         reading.windows, reading.totals, chosen.mode, reading.gone, reading.unproven, notes=reader.notes
                     )
-    except CeilingError:
-        raise
     except UnprovenError:  # what cannot be compared in part can still be read whole
         log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
+    reader.asker.ceiling = reader.requests + 2 * chosen.requests + SPARE_REQUESTS
     return await land(reader, chosen, ground, mode)
 
 
