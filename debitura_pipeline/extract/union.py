@@ -15,7 +15,7 @@ from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.heeded import tenants_of
 from debitura_pipeline.extract.windows import Filters
 
-MAX_ROUNDS = 4
+MAX_ROUNDS = 4  # the last takes whatever is shown
 MAX_PAGES = 100  # of one reading
 # Sorts by what differs from row to row come first: their pages overlap least.
 SORTS = {
@@ -86,13 +86,21 @@ class UnionReading:
         Raises UnprovenError where there are more rows than page numbers can tell apart.
         """
         before, shown = _Round(), _Round()
-        for _ in range(MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS - 1):
             found, is_whole = await self._round()
             if is_whole and before.is_whole(len(found.keys) + found.unkeyed) and found.keys == before.keys:
                 return found.answers, True
             shown.keep(found)
             before = found if is_whole else _Round()
+        shown.keep(await self._all_pages())
         return shown.answers, False
+
+    async def _all_pages(self) -> _Round:
+        """Every page in every sort, whatever moves meanwhile: a row that one reading passes over is in another's way."""
+        found = _Round()
+        for listing, filters in self._sorts():
+            await self._read_way(listing, filters, found, None, None)
+        return found
 
     @property
     def unsettled(self) -> str:
@@ -120,10 +128,13 @@ class UnionReading:
                 return found, True
         return found, False
 
-    def _ways(self, found: _Round) -> Iterator[tuple[Listing, Filters]]:
+    def _sorts(self) -> Iterator[tuple[Listing, Filters]]:
         for sort in SORTS[self.listing.resource]:
             for direction in ("asc", "desc"):
                 yield replace(self.listing, sort=f"{sort}:{direction}"), ()
+
+    def _ways(self, found: _Round) -> Iterator[tuple[Listing, Filters]]:
+        yield from self._sorts()
         name, values = STATES[self.listing.resource]
         cuts = [(name, value) for value in values]
         tenants = sorted({tenant for answer in found.answers for tenant in tenants_of(answer, self.listing)})
@@ -133,18 +144,19 @@ class UnionReading:
                 yield replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:{direction}"), (cut,)
 
     async def _read_way(
-        self, listing: Listing, filters: Filters, found: _Round, count: int, first: Answer | None
+        self, listing: Listing, filters: Filters, found: _Round, count: int | None, first: Answer | None
     ) -> bool:
-        """All pages in one sort, or as many as it takes; False where the count of all rows moved."""
-        number = unkeyed = 0
+        """All pages in one sort, or as many as it takes to show `count` rows; False where the count of all rows moved."""
+        number = shown = unkeyed = 0
         while True:
             number += 1
             answer = first if first is not None and number == 1 else await self.ask(listing, filters, number)
-            if not filters and answer.total != count:
+            if count is not None and not filters and answer.total != count:
                 return False
             found.answers.append(answer)
             found.keys |= answer.keys
             unkeyed += answer.rows - len(answer.keys)
             found.unkeyed = max(found.unkeyed, unkeyed)
-            if answer.rows == 0 or number * answer.rows >= answer.total or found.is_whole(count):
+            shown += answer.rows
+            if answer.rows == 0 or shown >= answer.total or (count is not None and found.is_whole(count)):
                 return True

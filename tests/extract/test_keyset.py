@@ -177,6 +177,24 @@ def test_rows_without_a_date_are_not_lost(tmp_path: Path) -> None:
     assert not proof.unproven
 
 
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
+) -> None:
+    """A row is added before each answer. The rows of the start are all shown, however few requests there are."""
+    if not has_room:
+        monkeypatch.setattr(ask, "SPARE_REQUESTS", 30)
+    rows = [*hourly(40), *(Case(1_000 + number, START + 50 * HOUR) for number in range(250))]
+    listed = Listed(rows)
+    for number in range(2, 5_000):
+        listed.between[number] = lambda rows, number=number: [*rows, Case(10_000 + number, START + 50 * HOUR)]
+    proof, keys, _ = proven(listed, tmp_path)
+    assert keys >= keys_of(rows)
+    assert any(window.is_in_part for window in proof.windows)
+    assert any("moved while they were read" in reason or "were read" in reason for reason in proof.unproven)
+    assert not proof.gone
+
+
 def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> None:
     listed = Listed(hourly(300))
     for number in range(2, 5_000):
