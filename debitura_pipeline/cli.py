@@ -174,7 +174,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON doc
         empty = {"resources": {}, "quarantined": 0, "drift": 0, "problems": ["nothing was synced yet"]}
         console.say(json.dumps(empty) if as_json else "Nothing was synced yet; `make nightly` runs the main job.")
         return
-    found = read_status(settings)
+    found = {"is_simulated": settings.uses_embedded_sandbox, **read_status(settings)}
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
@@ -183,6 +183,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON doc
         console.say(f"open: {problem}")
     if not found["problems"]:
         console.say("No open problems.")
+    if settings.uses_embedded_sandbox:
+        console.say(console.SIMULATED)
 
 
 @app.command()

@@ -42,6 +42,9 @@ def make_console(*, stderr: bool = False) -> Console:
 out = make_console()
 
 
+SIMULATED = "SIMULATED DATA: all of it is the embedded sandbox's. DEBITURA_ENVIRONMENT chooses the API."
+
+
 def say(text: str = "") -> None:
     out.print(escape(text), soft_wrap=True)
 

@@ -58,6 +58,8 @@ def _summarise(settings: Settings, result: NightlyResult, before: Night | None) 
         return is_held
     console.say(f"\n{_published(settings, before)}")
     console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
+    if settings.uses_embedded_sandbox:
+        console.say(console.SIMULATED)
     return is_held
 
 

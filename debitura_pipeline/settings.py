@@ -1,4 +1,4 @@
-"""Environment -> one frozen, checked `Settings`. Nothing else in the project reads the environment.
+"""Environment -> one frozen, checked `Settings`. Only `environment.py` reads the environment itself.
 
 Belongs here: names, defaults, checks, the privacy key's file. Does not: opening connections. Called by the
 command line, the Dagster resources and the tests, once each.
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
+from debitura_pipeline.environment import read_environment
 from debitura_pipeline.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +27,7 @@ API_HOSTS = {"test": "https://testreferral-api.debitura.com", "production": "htt
 CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production": "https://customer-api.debitura.com"}
 POSTGRES = ("postgresql://", "postgres://")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 PRIVACY_KEY_BYTES = 32
 PRIVACY_KEY_FILE = "privacy.key"
 LEAST_PRIVACY_KEY = 16  # characters
@@ -169,10 +169,11 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
     Relative paths are taken from `root`. Raises SettingsError with one line naming the variable, the fault and an
     example; nothing has been touched then.
     """
-    values = _environment_over_dotenv(root) if env is None else dict(env)
+    values = read_environment(root) if env is None else dict(env)
     read = _Reader({name: value.strip() for name, value in values.items() if value is not None})
     environment = cast(Environment, read.choice("DEBITURA_ENVIRONMENT", "sandbox", get_args(Environment)))
     own_url = read.url("DEBITURA_API_URL")
+    customer_url = read.url("DEBITURA_CUSTOMER_API_URL")
     key = read.text("DEBITURA_API_KEY")
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
         raise _wrong(
@@ -181,6 +182,12 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
     if key is None and (own_url is not None or environment != "sandbox"):
         why = "an API address is set" if own_url is not None else f"the environment is {environment}"
         raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
+    if key is not None and own_url is None and environment == "sandbox":
+        raise SettingsError(
+            "DEBITURA_API_KEY is set and DEBITURA_ENVIRONMENT is sandbox, whose data is simulated. Unset the key, or set "
+            "the environment that it is for. Example: DEBITURA_ENVIRONMENT=production",
+            variable="DEBITURA_ENVIRONMENT",
+        )
     data_dir = read.path("DEBITURA_DATA_DIR", root / "data", root)
     privacy_key = read.text("DEBITURA_PRIVACY_KEY")
     if privacy_key is not None and len(privacy_key) < LEAST_PRIVACY_KEY:
@@ -193,14 +200,14 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         environment=environment,
         api_url=own_url or API_HOSTS.get(environment),
         api_key=Secret(key) if key is not None else None,
-        customer_api_url=read.url("DEBITURA_CUSTOMER_API_URL") or CUSTOMER_HOSTS.get(environment)
-        if own_url is None
-        else read.url("DEBITURA_CUSTOMER_API_URL"),
+        customer_api_url=customer_url or (CUSTOMER_HOSTS.get(environment) if own_url is None else None),
         warehouse=_warehouse(read, data_dir, root),
         data_dir=data_dir,
         privacy=cast(Privacy, read.choice("DEBITURA_PRIVACY", "pseudonymous", get_args(Privacy))),
         privacy_key=Secret(privacy_key) if privacy_key is not None else None,
-        requests_per_minute=read.whole("DEBITURA_REQUESTS_PER_MINUTE", 1800, 1, 1_000_000),
+        requests_per_minute=read.whole(
+            "DEBITURA_REQUESTS_PER_MINUTE", 1800, 1, _most_a_minute(own_url or API_HOSTS.get(environment))
+        ),
         concurrency=read.whole("DEBITURA_CONCURRENCY", 8, 1, 64),
         most_in_flight=read.whole("DEBITURA_CONCURRENCY", MOST_IN_FLIGHT, 1, 64),
         refresh_days=read.whole("DEBITURA_REFRESH_DAYS", 30, 1, 3650),
@@ -209,9 +216,9 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
     )
 
 
-def _environment_over_dotenv(root: Path) -> dict[str, str]:
-    file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
-    return {**file, **os.environ}
+def _most_a_minute(url: str | None) -> int:
+    """The API's own limit; a simulated API on this machine may have another."""
+    return API_PER_MINUTE if url is not None and urlsplit(url).hostname not in LOOPBACK else 1_000_000
 
 
 def _wrong(name: str, fault: str, example: str) -> SettingsError:

@@ -19,7 +19,7 @@ from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
 from tests.support.truth import expected
 
-TRIES = int(os.environ.get("DEBITURA_TEST_TRIES", "1"))  # of each pair; 50 take about three hours
+TRIES = int(os.environ.get("PAIR_TRIES", "1"))  # of each pair; 50 take about three hours
 READS_ALL = {"nightly", "sync", "sync --full"}
 WRITERS = [
     ("sync", "sync"), ("sync --full", "sync"), ("sync", "replay"), ("replay", "sync"), ("replay", "replay"),

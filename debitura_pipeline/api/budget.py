@@ -18,8 +18,8 @@ from pathlib import Path
 from debitura_pipeline.api.ledger import DAY_S, HOUR_S, Ledger, LedgerFile
 from debitura_pipeline.api.refusal import MOST_ASKED_S
 from debitura_pipeline.errors import BudgetSpent
+from debitura_pipeline.settings import API_PER_MINUTE
 
-API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 HOURS_WORTH, DAYS_WORTH = 10, 50
 LONGEST_WAIT_S = 300.0  # a minute's window frees itself within this; an hour's or a day's mostly does not
 LEAST_WAIT_S = 0.001  # a sleep may end a hair early; do not turn on the spot then

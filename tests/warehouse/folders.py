@@ -35,10 +35,10 @@ def marks(folder: Path) -> set[int]:
                 for table in ("reports.a", "marts.b"):
                     found |= {mark for (mark,) in connection.execute(f"SELECT DISTINCT mark FROM {table}").fetchall()}
     for path in filter(Path.exists, folder.glob("*.parquet")):  # before the first night links may lead nowhere yet
-        with duckdb.connect() as connection:  # one engine keeps what it read of a path that leads to another file by now
-            rows = connection.execute(
-                "SELECT mark, count(*) FROM read_parquet($1) GROUP BY 1", [str(path)]
-            ).fetchall()
+        with (
+            duckdb.connect() as connection
+        ):  # one engine keeps what it read of a path that leads to another file by now
+            rows = connection.execute("SELECT mark, count(*) FROM read_parquet($1) GROUP BY 1", [str(path)]).fetchall()
         assert len(rows) == 1, (path, rows)
         found.add(rows[0][0])
     return found

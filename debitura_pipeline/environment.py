@@ -1,0 +1,77 @@
+"""Variables of the process's environment over those of a `.env` file, each name and each line checked.
+
+A line that cannot be read, or a name that nobody knows, is an error: a setting that is silently dropped leaves the default,
+and the default is simulated data.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from debitura_pipeline.errors import SettingsError
+
+PREFIX = "DEBITURA_"
+KNOWN = {
+    "DEBITURA_ENVIRONMENT", "DEBITURA_API_URL", "DEBITURA_API_KEY", "DEBITURA_CUSTOMER_API_URL", "DEBITURA_WAREHOUSE",
+    "DEBITURA_DBT_URL", "DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PRIVACY_KEY", "DEBITURA_REQUESTS_PER_MINUTE",
+    "DEBITURA_CONCURRENCY", "DEBITURA_REFRESH_DAYS", "DEBITURA_DUCKDB_MEMORY",
+}  # fmt: skip
+# Set by the pipeline for its own processes: dbt and the sandbox.
+INTERNAL = {
+    "DEBITURA_DUCKDB_PATH", "DEBITURA_POSTGRES_HOST", "DEBITURA_POSTGRES_PORT", "DEBITURA_POSTGRES_DATABASE",
+    "DEBITURA_POSTGRES_USER", "DEBITURA_POSTGRES_PASSWORD", "DEBITURA_DBT_TARGET", "DEBITURA_DBT_KEEP_OPEN",
+    "DEBITURA_SANDBOX_KEY",
+}  # fmt: skip
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_environment(root: Path) -> dict[str, str]:
+    """All variables, the environment's before those of `root/.env`. Raises SettingsError naming file, line and fault."""
+    file = root / ".env"
+    values = dict(_pairs(file)) if file.is_file() else {}
+    _refuse_unknown(values, str(file))
+    _refuse_unknown(os.environ, "the environment")
+    return {**values, **os.environ}
+
+
+def _pairs(file: Path) -> Iterator[tuple[str, str]]:
+    """Names and values as they are written: nothing inside of a value is replaced."""
+    for binding in parse_stream(io.StringIO(_text(file))):
+        place = f"{file}, line {binding.original.line}"
+        if binding.error:
+            raise SettingsError(f"{place}: cannot be read. Example of a line: {PREFIX}ENVIRONMENT=production")
+        if binding.key is None:
+            continue
+        if binding.value is None:
+            raise SettingsError(f"{place}: {binding.key} has no value. Example of a line: {binding.key}=value")
+        yield binding.key, binding.value
+
+
+def _text(file: Path) -> str:
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
+    if body.startswith(_UTF_16) or b"\0" in body:
+        raise SettingsError(f"{file} is not UTF-8 text; it looks like UTF-16. Save it as UTF-8.")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = body[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{file}, line {line}: is not UTF-8 text. Save it as UTF-8.") from None
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    for name in sorted(names):
+        if name.upper().startswith(PREFIX) and name not in KNOWN | INTERNAL:
+            ends = [known.removeprefix(PREFIX) for known in KNOWN]  # the prefix alone makes all names alike
+            near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ends, n=1, cutoff=0.7)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "the names that are known are in .env.example."
+            raise SettingsError(f"{name} in {where} is not a setting; {hint}", variable=name)
