@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from debitura_pipeline.api.network import broken, is_bad_certificate, place, timed_out, untrusted
 from debitura_pipeline.api.refusal import read_date, read_refusal, wait_asked
 from debitura_pipeline.api.transport import BodyTooLarge, Connection
 from debitura_pipeline.api.wire import check_address, too_large, unpack
@@ -69,7 +70,7 @@ class Call:
 class Exchange:
     """With one API host under one credential.
 
-    Proxies and certificate stores named in the environment are not used: settings are the only way to steer this.
+    Proxies named in the environment are not used.
     """
 
     def __init__(self, base_url: str, api_key: Secret, scheme: Scheme, timeouts: Timeouts, clock: Clock) -> None:
@@ -78,13 +79,14 @@ class Exchange:
         if not (secret.isascii() and secret.isprintable() and secret.strip()):
             raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry.")
         self._url = httpx.URL(f"{protocol}://{host}")
+        self._place = place(self._url.host, self._url.port or (443 if protocol == "https" else 80))
         headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._headers = httpx.Headers(headers)
         self._headers_with_json = httpx.Headers({**headers, "Content-Type": "application/json"})
         self._scheme, self._timeouts, self._clock = scheme, timeouts, clock
         self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
         # Plain http needs no certificates, and loading them takes longer than a small sync.
-        self._tls = httpx.create_ssl_context(trust_env=False) if protocol == "https" else None
+        self._tls = _trusted() if protocol == "https" else None
         self._ahead: deque[timedelta] = deque(maxlen=MOST_DATES)
 
     @property
@@ -109,17 +111,15 @@ class Exchange:
         try:
             async with asyncio.timeout(self._timeouts.whole):
                 return await self._ask(call, connection)
-        except (TimeoutError, httpx.TimeoutException):
-            raise TransientApiError(f"{call.name} did not answer in time.") from None
+        except (TimeoutError, httpx.TimeoutException) as error:
+            words = timed_out(self._place, is_connected=not isinstance(error, httpx.ConnectTimeout))
+            raise TransientApiError(f"{call.name}: {words}.") from None
         except BodyTooLarge:
             raise too_large(call.name) from None
         except (httpx.TransportError, OSError) as error:
-            if _is_bad_certificate(error):
-                raise ApiError(
-                    f"{call.what} failed: the certificate of {self._url.host} could not be verified. Not retried."
-                ) from None
-            # The library's own text may quote what the server sent: its class says enough.
-            raise TransientApiError(f"{call.name}: the connection broke ({type(error).__name__}).") from None
+            if is_bad_certificate(error):
+                raise ApiError(f"{call.what} failed: {untrusted(self._place)}. Not retried.") from None
+            raise TransientApiError(f"{call.name}: {broken(error, self._place)}.") from None
 
     async def _ask(self, call: Call, connection: Connection) -> bytes:
         headers = self._headers if call.body is None else self._headers_with_json
@@ -168,9 +168,8 @@ def _body_of_error(response: httpx.Response, call: Call) -> bytes:
         return b""
 
 
-def _is_bad_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _trusted() -> ssl.SSLContext:
+    """Certificates of the bundled store and of the system's, or of `SSL_CERT_FILE` and `SSL_CERT_DIR` in the latter's place."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context

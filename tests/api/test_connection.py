@@ -185,20 +185,36 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def certified(tmp_path: Path) -> tuple[FaultServer, Path]:
+    """A server with a certificate that it has issued itself, and the certificate's file."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert)]
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
     subprocess.run([*made, *subject], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    server = FaultServer([GOOD], tls=context)
+    return FaultServer([GOOD], tls=context), cert
 
-    async def run() -> None:
-        async with server, client_of(server, Clockwork()) as client:
-            await first_page(client)
 
-    with pytest.raises(ApiError, match=r"the certificate of 127\.0\.0\.1 could not be verified"):
-        asyncio.run(run())
+async def read_from(server: FaultServer) -> Page:
+    async with server, client_of(server, Clockwork()) as client:
+        return await first_page(client)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(certified: tuple[FaultServer, Path]) -> None:
+    server, _ = certified
+    match = r"the certificate of 127\.0\.0\.1:\d+ could not be verified.*SSL_CERT_FILE"
+    with pytest.raises(ApiError, match=match):
+        asyncio.run(read_from(server))
     assert server.seen == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
+def test_an_authority_of_ones_own_is_trusted_where_the_usual_variable_names_it(
+    certified: tuple[FaultServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, cert = certified
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    assert asyncio.run(read_from(server)).body == BODY
