@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.exchange import Timeouts
 from debitura_pipeline.errors import DebituraError, WarehouseDamaged, WarehouseError
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
@@ -24,6 +25,7 @@ from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
 from debitura_pipeline.warehouse.run_lock import run_under_way
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
+API_WITHIN_S = 8.0  # one try: whoever asks what is wrong is waiting
 NO_WAIT_S = 1.0  # a warehouse that is busy has a line of its own
 PACKAGES = (
     "dagster",
@@ -138,8 +140,14 @@ def _api(settings: Settings) -> Iterator[Diagnosis]:
 
 async def _ask(settings: Settings, endpoint: Endpoint) -> str | None:
     """The partner's mode. Raises IdentityRefused where the data directory or the warehouse belong to another partner."""
-    async with open_client(settings, endpoint, Tools()) as client:
-        (mode, _), partner_id = await read_me(client)
+    try:
+        async with (
+            asyncio.timeout(API_WITHIN_S),
+            open_client(settings, endpoint, Tools(timeouts=Timeouts(3.0, 5.0, 6.0), tries=1)) as client,
+        ):
+            (mode, _), partner_id = await read_me(client)
+    except TimeoutError:
+        raise DebituraError(f"No answer within {API_WITHIN_S:.0f} s; the request budget may be spent.") from None
     with suppress(WarehouseError):  # which has a line of its own
         check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
     return mode

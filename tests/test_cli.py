@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -211,3 +212,22 @@ def test_files_are_the_owners_alone(synced: Pipeline) -> None:
     data = Path(synced.env["DEBITURA_DATA_DIR"])
     for path in [data, *data.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "stall", "delay_s": 600}, "did not answer in time"),
+        ({"kind": "status", "status": 503}, "HTTP 503 on GET /me"),
+    ],
+)
+def test_doctor_answers_within_ten_seconds_whatever_the_server_does(
+    pipeline: Pipeline, fault: dict[str, object], words: str
+) -> None:
+    pipeline.sandbox.faults({"path": "/me", "times": 0, **fault})
+    began = time.monotonic()
+    said = debitura("doctor", env=pipeline.env)
+    assert time.monotonic() - began < 10
+    pipeline.sandbox.faults()
+    assert said.status == 2
+    assert words in next(line for line in lines_of(said) if line.startswith("BAD API"))

@@ -68,7 +68,9 @@ class ApiClient:
         random: Callable[[], float],
         scheme: Scheme = PARTNER_KEY,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        tries: int = MAX_TRIES,
     ) -> None:
+        self._tries = tries
         self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock)
         self._budget, self._clock, self._sleep, self._random = budget, clock, sleep, random
         self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
@@ -153,8 +155,9 @@ class ApiClient:
                 return read(await self._send(call, connection))
             except TransientApiError as error:
                 misshapen += isinstance(error, ShapeError)
-                if tries == MAX_TRIES or misshapen == MAX_SHAPE_TRIES:
-                    raise type(error)(f"{call.what} failed: {error} Tried {tries} times.", **error.facts) from None
+                if tries >= self._tries or misshapen == MAX_SHAPE_TRIES:
+                    tried = f" Tried {tries} times." if tries > 1 else ""
+                    raise type(error)(f"{call.what} failed: {error}{tried}", **error.facts) from None
                 await self._back_off(call, error, tries)
         raise AssertionError("unreachable")
 
@@ -171,7 +174,7 @@ class ApiClient:
             wait_s = max(error.wait_s or 0.0, drawn_s)
         if wait_s > LONGEST_WAIT_S and not is_limited:
             raise self._closed(call, error, wait_s) from None
-        log.warning("%s: %s Try %d of %d in %.1f s", call.what, error, tries + 1, MAX_TRIES, wait_s)
+        log.warning("%s: %s Try %d of %d in %.1f s", call.what, error, tries + 1, self._tries, wait_s)
         self.stats.retries += 1
         if is_limited or error.wait_s:
             self._budget.hold(wait_s)  # all wait, not only this one; the wait itself is the budget's

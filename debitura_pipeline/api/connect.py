@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.settings import Endpoint, Settings
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The world outside: clocks, sleep, chance, and how long an answer may take. Tests pass their own."""
+    """The world outside: clocks, sleep, chance, how long an answer may take, how often it is asked for. Tests pass their own."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
@@ -30,6 +30,7 @@ class Tools:
     chance: Callable[[], float] = random.SystemRandom().random
     token: Callable[[], str] = lambda: secrets.token_hex(3)
     timeouts: Timeouts = DEFAULT_TIMEOUTS
+    tries: int = MAX_TRIES
 
 
 def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
@@ -44,6 +45,7 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
         sleep=tools.sleep,
         random=tools.chance,
         timeouts=tools.timeouts,
+        tries=tools.tries,
     )
 
 
