@@ -16,7 +16,7 @@ from debitura_pipeline.api.envelope import Page
 from debitura_pipeline.api.listings import Listing, Query, path_to
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.ask import PAGE_ROWS, Asker
+from debitura_pipeline.extract.ask import PAGE_ROWS, Asker, CeilingError
 from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
 from debitura_pipeline.extract.evidence import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.heeded import FILTERS, check_filters
@@ -223,17 +223,25 @@ class Reader:
         """
         first = await self.asker.ask(slice_.query(self.listing))
         pages = math.ceil(first.total / max(1, first.rows))
+        too_many = UnprovenError(
+            f"{reason} Without that {first.total} rows cannot be proven complete within {MAX_UNHEEDED_REQUESTS} requests. "
+            "Nothing of this sync reached the warehouse.",
+            resource=self.listing.resource,
+        )
         if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
-            raise UnprovenError(
-                f"{reason} Without that {first.total} rows cannot be proven complete: {2 * pages} more requests would be needed. "
-                "Nothing of this sync reached the warehouse.",
-                resource=self.listing.resource,
-            ) from None
+            raise too_many from None
 
         async def page(listing: Listing, cut: Filters, number: int) -> Answer:
             return await self.asker.ask(Query(listing, filters=(*slice_.filters, *cut)), number)
 
-        answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+        ceiling = self.asker.ceiling
+        self.asker.ceiling = min(MAX_UNHEEDED_REQUESTS, ceiling or MAX_UNHEEDED_REQUESTS)
+        try:
+            answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+        except CeilingError:
+            raise too_many from None
+        finally:
+            self.asker.ceiling = ceiling
         shaped = await self._shape_pages([answer.page for answer in answers])
         stretch = Stretch(None, None, shaped.rows, "pages")
         return await self._land(slice_, answers[-1].totals, shaped, (stretch,))

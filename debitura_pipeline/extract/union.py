@@ -15,7 +15,7 @@ from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.heeded import tenants_of
 from debitura_pipeline.extract.windows import Filters
 
-MAX_ROUNDS = 4  # the last takes whatever is shown
+MAX_ROUNDS = 3
 MAX_PAGES = 100  # of one reading
 # Sorts by what differs from row to row come first: their pages overlap least.
 SORTS = {
@@ -72,27 +72,35 @@ class UnionReading:
 
     async def read(self) -> list[Answer]:
         """Answers that together show every row of the stretch. Raises UnprovenError where two rounds never agree."""
-        answers, is_settled = await self.read_moving()
+        answers, is_settled = await self._read()
         if is_settled:
             return answers
         raise UnprovenError(
-            f"{self.unsettled}. Nothing of this sync reached the warehouse; run it again when the API is quieter.",
+            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number would not hold "
+            f"still in {MAX_ROUNDS} readings. Nothing of this sync reached the warehouse; run it again when the API is quieter.",
             resource=self.listing.resource,
         )
 
     async def read_moving(self) -> tuple[list[Answer], bool]:
-        """Answers, and whether two rounds agreed that they show every row; if not, all that any round showed.
+        """Answers, and whether two rounds agreed that they show every row; if not, all that any round showed, and one more.
 
         Raises UnprovenError where there are more rows than page numbers can tell apart.
         """
+        answers, is_settled = await self._read()
+        if is_settled:
+            return answers, True
+        shown = _Round(answers)
+        shown.keep(await self._all_pages())
+        return shown.answers, False
+
+    async def _read(self) -> tuple[list[Answer], bool]:
         before, shown = _Round(), _Round()
-        for _ in range(MAX_ROUNDS - 1):
+        for _ in range(MAX_ROUNDS):
             found, is_whole = await self._round()
             if is_whole and before.is_whole(len(found.keys) + found.unkeyed) and found.keys == before.keys:
                 return found.answers, True
             shown.keep(found)
             before = found if is_whole else _Round()
-        shown.keep(await self._all_pages())
         return shown.answers, False
 
     async def _all_pages(self) -> _Round:
@@ -101,14 +109,6 @@ class UnionReading:
         for listing, filters in self._sorts():
             await self._read_way(listing, filters, found, None, None)
         return found
-
-    @property
-    def unsettled(self) -> str:
-        """Why a reading in this way is not proven, where no two rounds agree."""
-        return (
-            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number would not hold "
-            f"still in {MAX_ROUNDS} readings"
-        )
 
     async def _round(self) -> tuple[_Round, bool]:
         """One reading in as many ways as it takes, and whether it is whole; it ends where the count moves."""
