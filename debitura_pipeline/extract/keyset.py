@@ -51,8 +51,9 @@ class Keyset:
         """
         lower = self.lower
         answer = first if first is not None else await self._whole(lower)
-        self.counted = answer.total
         while True:
+            if not self.pages:  # also after the first question was put once more
+                self.counted = answer.total
             self.pages.append(answer.page)
             if answer.rows < self.behaviour.page_rows and answer.total == answer.rows:
                 self._prove(lower, self.upper, answer.rows)

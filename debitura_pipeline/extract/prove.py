@@ -139,9 +139,10 @@ class Prover:
         return Proof((*self.current, *self.missed), totals, tuple(sorted(self.gone)), unproven, not self.open)
 
     def _is_one_answer(self) -> bool:
-        """Read in one answer, that was whole at one moment."""
+        """Read in one answer, that was whole at one moment, and whose totals are at hand."""
         stretches = [stretch for window in self.current for stretch in window.stretches]
-        return len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
+        is_one = len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
+        return is_one and not self.current[0].has_moved
 
     async def _settle(self) -> bool:
         """Whether known rows that the reading did not show are there after all."""
