@@ -1,4 +1,4 @@
-"""Variables of the process's environment over those of a `.env` file, each name and each line checked.
+"""Reads environment variables and the `.env` file; environment variables take precedence. Names and lines are validated.
 
 A line that cannot be read, or a name that nobody knows, is an error: a setting that is silently dropped leaves the default,
 and the default is simulated data.
@@ -33,7 +33,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_environment(root: Path) -> dict[str, str]:
-    """All variables, the environment's before those of `root/.env`. Raises SettingsError naming file, line and fault."""
+    """All variables of `root/.env` and the environment, which wins. Raises SettingsError naming the file, line and fault."""
     file = root / ".env"
     values = dict(_pairs(file)) if file.is_file() else {}
     _refuse_unknown(values, str(file))

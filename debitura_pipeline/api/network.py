@@ -24,7 +24,7 @@ def is_bad_certificate(error: BaseException | None) -> bool:
 
 
 def untrusted(at: str) -> str:
-    """What a server's certificate lacks, and the mend."""
+    """A certificate that is not trusted, and how to trust it."""
     return (
         f"the certificate of {at} could not be verified. Check the address and this machine's clock; for a certificate "
         "authority of your own set SSL_CERT_FILE"

@@ -19,7 +19,7 @@ SAME_TOTALS = 3  # parts of a window that state the whole window's total: then t
 
 @dataclass
 class Cut:
-    """A slice that was cut: rows that the API stated of it, parts of which it stated as many, and whether one had fewer."""
+    """A slice that was cut. `rows`: the API's total for it; `same`: parts with that same total; `is_heeded`: one had fewer."""
 
     rows: int
     same: int = 0
