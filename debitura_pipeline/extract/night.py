@@ -74,6 +74,10 @@ class Night(ABC):
         """Find and read where totals differ; names of the windows that did. `number` counts rounds from 1."""
 
     @abstractmethod
+    async def settle(self, rows: Sequence[Missing]) -> None:
+        """Find out of rows that no reading shows whether they are gone."""
+
+    @abstractmethod
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
         """Our state has what the API states of everything."""
 
@@ -92,8 +96,10 @@ class Night(ABC):
         names: list[str] = []
         for number in range(1, MAX_ROUNDS + 1):
             names = await self.look_closer(number)
+            # What a reading showed that was replaced since, and no other shows: it was there tonight, and may be gone.
+            await self.settle(self.overlay.withdrawn())
             closing = await self.reader.totals(Slice(EVERYTHING))
-            if self.agrees(closing, self.overlay.ledger()):
+            if self.agrees(closing, self.overlay.ledger()) and not self.overlay.withdrawn():
                 return NightReading(tuple(self.verified.values()), closing, tuple(self.gone), tuple(self.unproven))
         where = ", ".join(names[:5]) or "rows without a date"
         raise UnprovenError(

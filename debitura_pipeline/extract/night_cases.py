@@ -49,7 +49,7 @@ class CasesNight(Night):
         new = [Slice(Window(self.last - DAY, None))] if self.last is not None else []
         await self.take([Slice(EVERYTHING, OPEN_FILTER), *new])
         await self.take(self._where_many_closed(self.overlay.missing(EVERYTHING, OPEN)))
-        await self._settle_one_by_one(self.overlay.missing(EVERYTHING, OPEN))
+        await self.settle(self.overlay.missing(EVERYTHING, OPEN))
 
     async def look_closer(self, number: int) -> list[str]:
         """Count the closed cases of each month; from the second round on, all cases, whatever their state is called."""
@@ -63,7 +63,7 @@ class CasesNight(Night):
         await self.take([Slice(found.window, filters) for found in quarry])
         await self.look_again([(found.window, CLOSED if number == 1 else None) for found in quarry])
         for found in quarry:
-            await self._settle_one_by_one(self.overlay.missing(found.window, CLOSED if number == 1 else None))
+            await self.settle(self.overlay.missing(found.window, CLOSED if number == 1 else None))
         if number == 1:
             await self._read_disagreeing_clients()
         return sorted({found.window.name for found in quarry})
@@ -120,7 +120,7 @@ class CasesNight(Night):
         many = {Window(day, day + DAY): held[day] for day, count in per_day.items() if count > pages_of(held[day])}
         return [*slices, *map(Slice, joined(many))]
 
-    async def _settle_one_by_one(self, rows: Sequence[Missing]) -> None:
+    async def settle(self, rows: Sequence[Missing]) -> None:
         """Read each of these cases by its id; one that the API does not know is gone."""
         landed, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
         self.verified |= {verified.slice: verified for verified in landed}

@@ -18,6 +18,7 @@ from debitura_pipeline.extract.hunt import Hunt, Quarry, expected_cost
 from debitura_pipeline.extract.ledger import Ledger
 from debitura_pipeline.extract.narrow import BUCKETS, differences, follows_dates, step_of
 from debitura_pipeline.extract.night import EVERYTHING, Forecast, Night
+from debitura_pipeline.extract.overlay import Missing
 from debitura_pipeline.extract.stages import STAGES
 from debitura_pipeline.extract.turn import joined, pages_of
 from debitura_pipeline.extract.windows import Filters, Slice, Window
@@ -77,6 +78,9 @@ class TransactionsNight(Night):
             quarry += await self._sweep_again(hunt.ledger)
         await self._read_and_settle(quarry)
         return sorted({found.window.name for found in quarry})
+
+    async def settle(self, rows: Sequence[Missing]) -> None:
+        await self.settle_by_hours(rows)
 
     def agrees(self, closing: Totals, ledger: Ledger) -> bool:
         """Counts and settled sums equal; rows without a date count among all rows.

@@ -58,6 +58,7 @@ class Overlay:
         self._run("SET TimeZone = 'UTC'")
         self._run(f"CREATE VIEW before AS SELECT * FROM read_parquet('{_quoted(before)}')")
         self._run("CREATE TABLE gone (key VARCHAR)")
+        self._run("CREATE TABLE shown (key VARCHAR)")  # by landed files that no longer count
         self._lay_nothing()
 
     def close(self) -> None:
@@ -69,6 +70,7 @@ class Overlay:
         Only files that were not laid already are read, unless one of those is no longer wanted.
         """
         if not self._laid <= set(files):
+            self._run("INSERT INTO shown SELECT key FROM landed")
             self._lay_nothing()
         new = [file for file in files if file not in self._laid]
         if not new:
@@ -131,10 +133,17 @@ class Overlay:
         if bucket is not None:
             conditions.append("bucket = ?")
             values.append(bucket)
+        return self._missing(conditions, values)
+
+    def _missing(self, conditions: Sequence[str], values: Sequence[Any]) -> list[Missing]:
         where = " AND ".join(["key NOT IN (SELECT key FROM landed)", "key NOT IN (SELECT key FROM gone)", *conditions])
         columns = f'key, "{self._date}", creditor_id'
         rows = self._connection.execute(f"SELECT {columns} FROM before WHERE {where} ORDER BY 2", values).fetchall()
         return [Missing(key, at.astimezone(UTC), creditor) for key, at, creditor in rows if at is not None]
+
+    def withdrawn(self) -> list[Missing]:
+        """Rows before that a file showed which no longer counts, that none shows which does, and that are not known gone."""
+        return self._missing(["key IN (SELECT key FROM shown)"], [])
 
     def seen_before(self, window: Window, bucket: str | None, seq: int) -> set[int]:
         """Readings before `seq` that showed rows in `window` (and in `bucket`) which no reading has shown since."""

@@ -13,7 +13,7 @@ sync says that it is proven.
 A nightly reading has one excuse: what no total shows. It asks for counts and sums by window and bucket, so a row that breaks
 the second or third promise is *masked* if in every cell that it touches (month and bucket) the API's count and sum equalled
 the warehouse's at some moment of the reading: a fee-less edit, or a row gone and another come in the same cell. Rows that
-every nightly reading shows whole (open cases, estimates, rows of no stage) are never masked.
+every nightly reading shows whole (open cases, estimates, rows of no stage) and that were there throughout are never masked.
 """
 
 from __future__ import annotations
@@ -114,9 +114,11 @@ def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[s
             seen.setdefault(cell, []).append(now.get(cell, (0, ZERO)))
     excused = set()
     for key in keys:
-        versions = [row for row in (*moments.values().get(key, ()), have.get(key)) if row is not None]
-        was = [row for row in moments.values().get(key, ()) if row is not None] or versions
-        if all(is_swept(terms, row) for row in was):
+        values, known = moments.values().get(key, []), [have[key]] if key in have else []
+        was = [row for row in values if row is not None]
+        versions = was + known
+        # A row that was gone for a while can be gone when its bucket is shown; then only what we have of it tells.
+        if all(is_swept(terms, row) for row in (known if was and None in values else was or versions)):
             continue
         touched = {cell for row in versions for cell in cells(terms, [row])}
         if all(
