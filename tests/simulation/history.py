@@ -267,7 +267,7 @@ class History:
                 self.fail("not proven, no reason", name, wanted.resource, "it does not say why")
         self._hold(name, wanted, merged, moments, is_alone=merges == 1)
         if report.is_proven:
-            self.counted[report.sync_id] = moments.counts(wanted.creditor)
+            self.counted[report.sync_id] = moments.counts(wanted.tenant)
 
     def _hold(self, name: str, wanted: Wanted, merged: Merged, moments: Moments, *, is_alone: bool) -> None:
         """Hold the warehouse against the moments of the reading that it has just merged. `is_alone`: no other was merged
@@ -275,7 +275,7 @@ class History:
         resource, have = wanted.resource, self.workshop.live(wanted.resource)
         before = self.kept[resource] if is_alone else have
         self.kept[resource] = have
-        verdict = judge(self.terms(resource, merged.mode, wanted.creditor), moments, before, have, merged.at)
+        verdict = judge(self.terms(resource, merged.mode, wanted), moments, before, have, merged.at)
         self.tally.counts["masked"] += len(verdict.masked)
         self.tally.counts["slipped"] += bool(verdict.slipped)
         if merged.is_proven:  # a list that moved and was not read again as a whole is not called proven
@@ -290,14 +290,15 @@ class History:
             what = f"{merged.mode}: {len(verdict.broken)} rows: {rows}\n  message: {merged.message}"
             self.fail(f"{kind}, {merged.mode} {resource}: {verdict.broken[0][0]}", name, resource, what)
 
-    def terms(self, resource: str, mode: str, creditor: str | None = None) -> Terms:
+    def terms(self, resource: str, mode: str, wanted: Wanted | None = None) -> Terms:
         profile = self.options.profile
         dated = {"cases": "created_at", "transactions": "paid_at" if profile.goes_by_paid else "occurred_at"}
         deaf = profile.world.summary_ignores_dates
         is_long = mode != "nightly" and len(self.kept[resource]) > profile.small_pages * profile.page_rows
         return Terms(
-            resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long, creditor
-        )
+            resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long,
+            wanted and wanted.creditor, wanted and wanted.tenant,
+        )  # fmt: skip
 
     def expect_the_world(self) -> None:
         """After the quiet nights nothing may be wrong any more, whatever no total shows."""

@@ -18,7 +18,7 @@ every nightly reading shows whole (open cases, estimates, rows of no stage) and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -57,6 +57,7 @@ class Terms:
     has_months: bool = True
     is_long: bool = False
     creditor: str | None = None
+    tenant: str | None = None
 
     @property
     def is_nightly(self) -> bool:
@@ -68,8 +69,8 @@ def judge(terms: Terms, moments: Moments, before: Rows, have: Rows, at: datetime
     verdict = Verdict()
     had = moments.values()
     if terms.creditor is not None:
+        verdict.broken += [("touched, not being read", key) for key in _touched_beside(terms, had, before, have)]
         had = {key: rows for key, rows in had.items() if _is_of(terms.creditor, rows)}
-        verdict.broken += [("touched, not being read", key) for key in _touched_beside(terms.creditor, before, have)]
         have = {key: row for key, row in have.items() if row["creditor_id"] == terms.creditor}
     suspects: list[tuple[str, str]] = []
     for key, row in have.items():
@@ -99,10 +100,17 @@ def _is_of(creditor: str, rows: Iterable[Row | None]) -> bool:
     return any(row is not None and row["creditor_id"] == creditor for row in rows)
 
 
-def _touched_beside(creditor: str, before: Rows, have: Rows) -> list[str]:
-    """Rows of other clients that the reading of one client's changed."""
-    keys = {key for rows in (before, have) for key, row in rows.items() if row["creditor_id"] != creditor}
-    return sorted(key for key in keys if before.get(key) != have.get(key))
+def _touched_beside(terms: Terms, had: Mapping[str, list[Row | None]], before: Rows, have: Rows) -> list[str]:
+    """Rows of other clients that the reading of one client's changed. An earlier client with the same tenant id is read
+    with it: its rows may be verified, as what they were."""
+    keys = {key for rows in (before, have) for key, row in rows.items() if row["creditor_id"] != terms.creditor}
+    touched = {key for key in keys if before.get(key) != have.get(key)}
+    verified = {
+        key
+        for key in touched & have.keys()
+        if have[key]["external_tenant_id"] == terms.tenant and plain(terms, have[key]) in had.get(key, [])
+    }
+    return sorted(touched - verified)
 
 
 def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[str]:

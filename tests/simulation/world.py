@@ -55,11 +55,10 @@ class Moments:
             now = {key: row for key, row in (now | change).items() if row is not None}
             yield now
 
-    def counts(self, creditor: str | None = None) -> set[int]:
-        """How many rows there were, at every moment; of one client, where given."""
+    def counts(self, tenant: str | None = None) -> set[int]:
+        """How many rows there were, at every moment; with one tenant id, where given."""
         return {
-            sum(creditor in (None, row["creditor_id"]) for row in state.values()) if creditor else len(state)
-            for state in self.states()
+            sum(tenant in (None, row.get("external_tenant_id")) for row in state.values()) for state in self.states()
         }
 
     def values(self) -> dict[str, list[Row | None]]:
