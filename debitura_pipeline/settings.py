@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 
 from debitura_pipeline.environment import read_environment
 from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.proxies import DIRECT, PORTS, Network, read_network
+from debitura_pipeline.secret import Secret as Secret  # noqa: PLC0414 - part of this module's names
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,27 +40,6 @@ MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 
 _PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d*)?(/[A-Za-z0-9_.~%/-]*)?", re.IGNORECASE)
 
 T = TypeVar("T")
-
-
-class Secret:
-    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and secrets.compare_digest(self._text.encode(), other._text.encode())
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
 
 
 @dataclass(frozen=True)
@@ -101,6 +83,9 @@ class Settings:
     refresh_days: int
     dagster_home: Path
     dagster_postgres: Secret | None = None
+    network: Network = DIRECT
+    outage_minutes: int = 30
+    run_retries: int = 3
 
     @property
     def uses_embedded_sandbox(self) -> bool:
@@ -196,11 +181,13 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         )
     if privacy_key is None and (data_dir / PRIVACY_KEY_FILE).exists():
         _read_key(data_dir / PRIVACY_KEY_FILE)
+    api_url = own_url or API_HOSTS.get(environment)
+    customer_api_url = customer_url or (CUSTOMER_HOSTS.get(environment) if own_url is None else None)
     return Settings(
         environment=environment,
-        api_url=own_url or API_HOSTS.get(environment),
+        api_url=api_url,
         api_key=Secret(key) if key is not None else None,
-        customer_api_url=customer_url or (CUSTOMER_HOSTS.get(environment) if own_url is None else None),
+        customer_api_url=customer_api_url,
         warehouse=_warehouse(read, data_dir, root),
         data_dir=data_dir,
         privacy=cast(Privacy, read.choice("DEBITURA_PRIVACY", "pseudonymous", get_args(Privacy))),
@@ -213,7 +200,16 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         refresh_days=read.whole("DEBITURA_REFRESH_DAYS", 30, 1, 3650),
         dagster_home=read.path("DAGSTER_HOME", data_dir / "dagster", root),
         dagster_postgres=read.postgres("DAGSTER_POSTGRES_URL"),
+        network=read_network(values, _hosts(api_url, customer_api_url), read.certificates("DEBITURA_CA_FILE", root)),
+        outage_minutes=read.whole("DEBITURA_OUTAGE_MINUTES", 30, 0, 720),
+        run_retries=read.whole("DEBITURA_RUN_RETRIES", 3, 0, 10),
     )
+
+
+def _hosts(*urls: str | None) -> list[tuple[str, int]]:
+    """Hosts with their ports of the addresses that are set."""
+    parts = [urlsplit(url) for url in urls if url is not None]
+    return [(part.hostname or "", part.port or PORTS[part.scheme]) for part in parts]
 
 
 def _most_a_minute(url: str | None) -> int:
@@ -245,6 +241,10 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
     raise _wrong(name, "is neither a duckdb:/// nor a postgresql:// address", example)
 
 
+def _why(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "no such file"
+
+
 class _Reader:
     """Typed look-ups over the environment; an empty value counts as not set."""
 
@@ -273,6 +273,23 @@ class _Reader:
         if path.exists() and not path.is_dir():
             raise _wrong(name, f"is {path}, which is a file, not a folder", str(default.name))
         return path
+
+    def certificates(self, name: str, root: Path) -> Path | None:
+        """A PEM bundle of at least one certificate, each of them readable."""
+        text, example = self.text(name), "/etc/ssl/certs/company-ca.pem"
+        if text is None:
+            return None
+        path, found = (root / Path(text).expanduser()).resolve(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            found.load_verify_locations(cafile=path)
+        except ssl.SSLError:  # an OSError, too
+            pass
+        except (OSError, ValueError) as error:
+            raise _wrong(name, f"is {path}, which cannot be read ({_why(error)})", example) from None
+        else:
+            if found.cert_store_stats()["x509"]:
+                return path
+        raise _wrong(name, f"is {path}, which is not a bundle of certificates in PEM format", example)
 
     def url(self, name: str) -> str | None:
         text = self.text(name)

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "errors": 0,
     "interrupts": 0,
+    "secret": 0,
     "environment": 1,
+    "proxies": 1,
     "settings": 2,
     "failures": 3,
     "api": 3,

@@ -14,6 +14,7 @@ from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient, Sleep
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Clock, Scheme, Timeouts
 from debitura_pipeline.errors import RefusedError
+from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.settings import Secret
 
 _ID = re.compile(r"[0-9A-Fa-f-]{1,36}")
@@ -38,10 +39,20 @@ def customer_client(
     sleep: Sleep,
     random: Callable[[], float],
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    network: Network = DIRECT,
 ) -> ApiClient:
     """A client of the Customer API on behalf of the one client that `token` stands for; one request at a time."""
     return ApiClient(
-        customer_url, token, budget, 1, clock=clock, sleep=sleep, random=random, scheme=CLIENT_TOKEN, timeouts=timeouts
+        customer_url,
+        token,
+        budget,
+        1,
+        clock=clock,
+        sleep=sleep,
+        random=random,
+        scheme=CLIENT_TOKEN,
+        timeouts=timeouts,
+        network=network,
     )
 
 
@@ -54,12 +65,15 @@ async def try_token(
     sleep: Sleep,
     random: Callable[[], float],
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    network: Network = DIRECT,
 ) -> Access:
     """Show a minted token to the Customer API (`GET /me`). Refusal is an answer here, not an error.
 
     Counts against the same budget as the rest: whether the API keeps a bucket per token is not documented.
     """
-    client = customer_client(customer_url, token, budget, clock=clock, sleep=sleep, random=random, timeouts=timeouts)
+    client = customer_client(
+        customer_url, token, budget, clock=clock, sleep=sleep, random=random, timeouts=timeouts, network=network
+    )
     async with client:
         try:
             creditor = await client.document("GET", "/me", what="Trying a client's token")

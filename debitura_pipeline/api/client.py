@@ -25,6 +25,7 @@ from debitura_pipeline.api.listings import Query
 from debitura_pipeline.api.transport import Connection
 from debitura_pipeline.api.wire import check_whole, parse_document, shown
 from debitura_pipeline.errors import RateLimited, RefusedError, ShapeError, TransientApiError
+from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.settings import Secret
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,10 @@ class ApiClient:
         scheme: Scheme = PARTNER_KEY,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         tries: int = MAX_TRIES,
+        network: Network = DIRECT,
     ) -> None:
         self._tries = tries
-        self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock)
+        self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock, network)
         self._budget, self._clock, self._sleep, self._random = budget, clock, sleep, random
         self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
         self._idle: list[Connection] = []

@@ -46,6 +46,7 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
         random=tools.chance,
         timeouts=tools.timeouts,
         tries=tools.tries,
+        network=settings.network,
     )
 
 

@@ -14,16 +14,27 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from statistics import median_low
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from debitura_pipeline.api.network import broken, is_bad_certificate, place, timed_out, untrusted
+from debitura_pipeline.api.network import (
+    broken,
+    is_bad_certificate,
+    place,
+    proxy_broken,
+    proxy_refused,
+    timed_out,
+    untrusted,
+)
 from debitura_pipeline.api.refusal import read_date, read_refusal, wait_asked
 from debitura_pipeline.api.transport import BodyTooLarge, Connection
+from debitura_pipeline.api.tunnel import ProxyFault
 from debitura_pipeline.api.wire import check_address, too_large, unpack
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
+from debitura_pipeline.proxies import PORTS, Network
 from debitura_pipeline.settings import Secret
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
@@ -68,25 +79,28 @@ class Call:
 
 
 class Exchange:
-    """With one API host under one credential.
+    """With one API host under one credential, directly or through the proxy that `network` names for it."""
 
-    Proxies named in the environment are not used.
-    """
-
-    def __init__(self, base_url: str, api_key: Secret, scheme: Scheme, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self, base_url: str, api_key: Secret, scheme: Scheme, timeouts: Timeouts, clock: Clock, network: Network
+    ) -> None:
         protocol, host, self._root = check_address(base_url)
         secret = scheme.prefix + api_key.reveal()
         if not (secret.isascii() and secret.isprintable() and secret.strip()):
             raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry.")
         self._url = httpx.URL(f"{protocol}://{host}")
-        self._place = place(self._url.host, self._url.port or (443 if protocol == "https" else 80))
+        port = self._url.port or PORTS[protocol]
+        self._proxy = network.proxy_for(self._url.host, port) if protocol == "https" else None
+        self._place = place(self._url.host, port)
+        if self._proxy is not None:
+            self._place += f" (through the proxy {place(self._proxy.host, self._proxy.port)})"
         headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._headers = httpx.Headers(headers)
         self._headers_with_json = httpx.Headers({**headers, "Content-Type": "application/json"})
         self._scheme, self._timeouts, self._clock = scheme, timeouts, clock
         self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
         # Plain http needs no certificates, and loading them takes longer than a small sync.
-        self._tls = _trusted() if protocol == "https" else None
+        self._tls = _trusted(network.ca_file) if protocol == "https" else None
         self._ahead: deque[timedelta] = deque(maxlen=MOST_DATES)
 
     @property
@@ -99,7 +113,7 @@ class Exchange:
 
     def connection(self) -> Connection:
         """A connection that is opened when it is first used."""
-        return Connection(self._tls)
+        return Connection(self._tls, self._proxy)
 
     def target(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
         """Path and query as they stand in a request's first line."""
@@ -116,10 +130,26 @@ class Exchange:
             raise TransientApiError(f"{call.name}: {words}.") from None
         except BodyTooLarge:
             raise too_large(call.name) from None
+        except ProxyFault as fault:
+            raise self._proxy_verdict(call, fault) from None
         except (httpx.TransportError, OSError) as error:
             if is_bad_certificate(error):
                 raise ApiError(f"{call.what} failed: {untrusted(self._place)}. Not retried.") from None
             raise TransientApiError(f"{call.name}: {broken(error, self._place)}.") from None
+
+    def _proxy_verdict(self, call: Call, fault: ProxyFault) -> ApiError:
+        """What is wrong with the proxy, which is not the API's refusal, whatever its status."""
+        proxy, status = fault.proxy, fault.status
+        at, target = place(proxy.host, proxy.port), self._place.partition(" ")[0]
+        if status is None:
+            if is_bad_certificate(fault.__cause__):
+                return ApiError(f"{call.what} failed: {untrusted(f'the proxy {at}')}. Not retried.")
+            words = proxy_broken(fault.__cause__, at, proxy.variable)
+            return TransientApiError(f"{call.name}: {words}.")
+        words = proxy_refused(at, status, target, proxy.variable)
+        if status in RETRIED or status == 429 or status >= 500:
+            return TransientApiError(f"{call.name}: {words}.")
+        return ApiError(f"{call.what} failed: {words}. Not retried.")
 
     async def _ask(self, call: Call, connection: Connection) -> bytes:
         headers = self._headers if call.body is None else self._headers_with_json
@@ -168,8 +198,14 @@ def _body_of_error(response: httpx.Response, call: Call) -> bytes:
         return b""
 
 
-def _trusted() -> ssl.SSLContext:
-    """Certificates of the bundled store and of the system's, or of `SSL_CERT_FILE` and `SSL_CERT_DIR` in the latter's place."""
+def _trusted(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificates of the bundled store, of the system's (or of `SSL_CERT_FILE` and `SSL_CERT_DIR` in the latter's place) and
+    those of DEBITURA_CA_FILE."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError:
+            raise ApiError(f"{ca_file}, which DEBITURA_CA_FILE names, cannot be read any more.") from None
     return context

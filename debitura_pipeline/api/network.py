@@ -27,7 +27,7 @@ def untrusted(at: str) -> str:
     """A certificate that is not trusted, and how to trust it."""
     return (
         f"the certificate of {at} could not be verified. Check the address and this machine's clock; for a certificate "
-        "authority of your own set SSL_CERT_FILE"
+        "authority of your own set DEBITURA_CA_FILE to its certificate, a PEM file"
     )
 
 
@@ -50,3 +50,28 @@ def broken(error: BaseException, at: str) -> str:
         why = error.strerror or "none of its addresses answers"
         return f"{at} cannot be reached ({why}). Check the address, its port and the network"
     return f"the connection to {at} broke before the answer was whole"
+
+
+def proxy_refused(proxy: str, status: int, at: str, variable: str) -> str:
+    """A proxy that answered CONNECT with an error status."""
+    if status == 407:
+        return (
+            f"the proxy {proxy} asks for a user and a password, or does not accept those given (HTTP 407). Check {variable}: "
+            "http://user:password@host:port"
+        )
+    if status in (401, 403):
+        return (
+            f"the proxy {proxy} does not allow connections to {at} (HTTP {status}). Have them allowed, or check {variable}; "
+            "what NO_PROXY names is reached directly"
+        )
+    if status >= 500:
+        return f"the proxy {proxy} could not reach {at} (HTTP {status}). Check the address, then ask who runs the proxy"
+    return f"{proxy} answers to CONNECT with HTTP {status}, so it may be no proxy. Check {variable}"
+
+
+def proxy_broken(error: BaseException | None, proxy: str, variable: str) -> str:
+    """A proxy that was not reached, or broke off."""
+    if isinstance(error, TimeoutError):
+        return f"the proxy {proxy} did not answer in time. Check {variable} and the network"
+    words = broken(error or ConnectionError(), proxy).partition(". Check")[0]
+    return f"the proxy cannot be used: {words}. Check {variable} and whether the proxy is up"

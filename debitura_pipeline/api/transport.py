@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection as an httpx transport: asyncio's own sockets, llhttp's parser, whole bodies.
 
 Belongs here: opening, sending, receiving, closing. Does not: retries (`client.py`), what a status means (`exchange.py`). httpx's
-own transport costs 0.8 ms of CPU a page in layers that serve what is not needed here (pools, HTTP/2, proxies, several event
-loops); a load of 4,000 pages is 3 s shorter this way. Errors are httpx's; none quotes what the server sent.
+own transport costs 0.8 ms of CPU a page in layers that serve what is not needed here (pools, HTTP/2, several event loops); a
+load of 4,000 pages is 3 s shorter this way. Errors are httpx's; none quotes what the server sent.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import httptools
 import httpx
 
 from debitura_pipeline.api import wire
+from debitura_pipeline.api.tunnel import ProxyFault, open_tunnel
+from debitura_pipeline.proxies import Proxy
 
 KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
 MAX_HEAD_BYTES = 64 * 1024
@@ -29,11 +31,12 @@ class BodyTooLarge(httpx.TransportError):
 class Connection(httpx.AsyncBaseTransport):
     """At most one request at a time. Opened when one comes, again where the server closed it meanwhile.
 
-    `tls` None: in the clear. Timeouts are those of the request's extensions, `connect` and `read`, in seconds.
+    `tls` None: in the clear, and then without `proxy`. Timeouts are those of the request's extensions, `connect` and `read`, in
+    seconds. What goes wrong at the proxy is a ProxyFault.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self._tls = tls
+    def __init__(self, tls: ssl.SSLContext | None, proxy: Proxy | None = None) -> None:
+        self._tls, self._proxy = tls, proxy
         self._link: _Link | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -58,6 +61,8 @@ class Connection(httpx.AsyncBaseTransport):
 
     async def _open(self, url: httpx.URL, timeout_s: float) -> _Link:
         port = url.port or (443 if self._tls else 80)
+        if self._proxy is not None and self._tls is not None:
+            return await self._open_through(self._proxy, self._tls, url.host, port, timeout_s)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
@@ -71,6 +76,28 @@ class Connection(httpx.AsyncBaseTransport):
                 )
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
+        return link
+
+    @staticmethod
+    async def _open_through(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int, timeout_s: float) -> _Link:
+        try:
+            async with asyncio.timeout(timeout_s):
+                tunnel = await open_tunnel(proxy, tls, host, port)
+        except TimeoutError as error:
+            raise ProxyFault(proxy) from error
+        link = _Link()
+        try:
+            async with asyncio.timeout(timeout_s):
+                loop = asyncio.get_running_loop()
+                transport = await loop.start_tls(tunnel, link, tls, server_hostname=host)
+        except BaseException as error:
+            tunnel.abort()
+            if isinstance(error, TimeoutError):
+                raise httpx.ConnectTimeout("no connection in time") from None
+            raise
+        if transport is None:
+            raise httpx.ConnectError("the proxy closed the connection")
+        link.connection_made(transport)
         return link
 
 

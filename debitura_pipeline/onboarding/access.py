@@ -54,7 +54,13 @@ async def _try(settings: Settings, endpoint: Endpoint, tenant: str, creditor_id:
         return Access(at, False, expires_in_s, remark)
     budget = open_budget(settings, endpoint, tools)
     answer = await try_token(
-        endpoint.customer_url, token, budget, clock=tools.now, sleep=tools.sleep, random=tools.chance
+        endpoint.customer_url,
+        token,
+        budget,
+        clock=tools.now,
+        sleep=tools.sleep,
+        random=tools.chance,
+        network=settings.network,
     )
     if not answer.is_granted:
         raise RefusedError(

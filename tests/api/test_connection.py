@@ -205,7 +205,7 @@ async def read_from(server: FaultServer) -> Page:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that nobody signed")
 def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(certified: tuple[FaultServer, Path]) -> None:
     server, _ = certified
-    match = r"the certificate of 127\.0\.0\.1:\d+ could not be verified.*SSL_CERT_FILE"
+    match = r"the certificate of 127\.0\.0\.1:\d+ could not be verified.*DEBITURA_CA_FILE"
     with pytest.raises(ApiError, match=match):
         asyncio.run(read_from(server))
     assert server.seen == []

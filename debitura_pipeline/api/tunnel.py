@@ -1,0 +1,91 @@
+"""A way through a proxy: a connection to it, CONNECT, and from then on bytes of the host behind it.
+
+Belongs here: the proxy's part. Does not: TLS with the host, or what is asked of it (`transport.py`). Nothing that the proxy says
+is repeated but its status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+
+from debitura_pipeline.api.network import place
+from debitura_pipeline.proxies import Proxy
+
+MAX_HEAD_BYTES = 64 * 1024
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r?\n)")
+
+
+class ProxyFault(Exception):
+    """The proxy could not be reached, did not answer, or refused. `status`: of its answer, None where none came;
+    `__cause__` is then what went wrong."""
+
+    def __init__(self, proxy: Proxy, status: int | None = None) -> None:
+        super().__init__(f"the proxy {place(proxy.host, proxy.port)}")
+        self.proxy, self.status = proxy, status
+
+
+async def open_tunnel(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int) -> asyncio.Transport:
+    """A transport whose bytes go to and come from `host`; whoever takes it over sets its protocol.
+
+    `tls`: for an https proxy. Raises ProxyFault. A time limit is the caller's.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        transport, head = await loop.create_connection(
+            _Head,
+            proxy.host,
+            proxy.port,
+            ssl=tls if proxy.is_tls else None,
+            server_hostname=proxy.host if proxy.is_tls else None,
+        )
+    except OSError as error:
+        raise ProxyFault(proxy) from error
+    try:
+        transport.write(_connect(proxy, place(host, port)))
+        status = await head.status
+    except BaseException as error:
+        transport.abort()
+        if isinstance(error, OSError):
+            raise ProxyFault(proxy) from error
+        raise
+    if not 200 <= status < 300:
+        transport.abort()
+        raise ProxyFault(proxy, status)
+    return transport
+
+
+def _connect(proxy: Proxy, at: str) -> bytes:
+    lines = [f"CONNECT {at} HTTP/1.1", f"Host: {at}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+class _Head(asyncio.Protocol):
+    """The proxy's answer up to its empty line. `status` fails with an OSError where that is no HTTP, or never comes."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, more = bytes(self._received).partition(b"\r\n\r\n")
+        status = _STATUS.match(head + end)
+        if end and status and (not more or int(status[1]) >= 300):
+            self._settle(int(status[1]))
+        elif end or len(self._received) > MAX_HEAD_BYTES:
+            self._settle(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._settle(None)
+
+    def _settle(self, status: int | None) -> None:
+        if self.status.done():
+            return
+        if status is None:
+            self.status.set_exception(ConnectionError("no answer of a proxy's"))
+        else:
+            self.status.set_result(status)

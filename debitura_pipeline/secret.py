@@ -1,0 +1,26 @@
+"""Text that must not be shown: keys, passwords, addresses that hold one."""
+
+from __future__ import annotations
+
+import secrets
+
+
+class Secret:
+    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
