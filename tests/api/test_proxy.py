@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import traceback
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_a_proxy_that_does_not_do_its_part_is_named(
     certificates: Certificates, proxy: ConnectProxy, words: str, may_pass: bool
 ) -> None:
     error = failing(proxy, certificates)
-    assert __import__("re").search(words, str(error)), error
+    assert re.search(words, str(error)), error
     assert isinstance(error, TransientApiError) is may_pass
 
 
