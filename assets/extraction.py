@@ -44,9 +44,10 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
         kinds={"python", "duckdb"},
         description=f"All {resource} as the API shows them, each window verified; a row is never removed.",
     )
-    def raw(debitura: Debitura) -> dg.MaterializeResult[None]:
+    def raw(context: dg.AssetExecutionContext, debitura: Debitura) -> dg.MaterializeResult[None]:
+        outages = debitura.outages(context.run.job_name, context.log.warning)
         with debitura.endpoint() as endpoint:
-            (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress)
+            (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress, outages=outages)
         debitura.keep(report)
         return dg.MaterializeResult(metadata=sync_metadata(report))
 

@@ -31,18 +31,25 @@ class ApiError(DebituraError):
 class TransientApiError(ApiError):
     """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later.
 
-    `wait_s` is what the API asks to wait, in seconds, or None if it did not say.
+    `wait_s` is what the API asks to wait, in seconds, or None if it did not say. `is_outage`: no answer came, or one that says
+    that none can be given now; not a body that cannot be read.
     """
 
     is_retryable = True
 
-    def __init__(self, message: str, wait_s: float | None = None, **facts: Any) -> None:
+    def __init__(self, message: str, wait_s: float | None = None, *, is_outage: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts, **({} if wait_s is None else {"wait_s": wait_s}))
-        self.wait_s = wait_s
+        self.wait_s, self.is_outage = wait_s, is_outage
 
 
 class RateLimited(TransientApiError):
     """HTTP 429."""
+
+
+class ApiOutage(ApiError):
+    """The API did not answer for as long as an outage is waited for."""
+
+    is_retryable = True
 
 
 class RefusedError(ApiError):

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,6 +21,7 @@ from debitura_pipeline.api.envelope import Page, read_envelope
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
 from debitura_pipeline.api.in_flight import InFlight
 from debitura_pipeline.api.listings import Query
+from debitura_pipeline.api.outage import OutagePolicy, Outages
 from debitura_pipeline.api.transport import Connection
 from debitura_pipeline.api.wire import check_whole, parse_document, shown
 from debitura_pipeline.errors import RateLimited, RefusedError, ShapeError, TransientApiError
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
 MAX_SHAPE_TRIES = 2  # an answer of another shape than the contract's is mostly the same the next time
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 60.0
+MAX_LONG_WAITS = 2  # where an outage is waited for: after so many, one request asks for all of them
+LONG_429_WAIT_S = 30.0
 LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would use up the tries in a blink
 SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows is over then
 
@@ -71,11 +73,13 @@ class ApiClient:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         tries: int = MAX_TRIES,
         network: Network = DIRECT,
+        outages: OutagePolicy | None = None,
     ) -> None:
         self._tries = tries
         self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock, network)
         self._budget, self._clock, self._sleep, self._random = budget, clock, sleep, random
         self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
+        self._outages = Outages(outages, clock, sleep)
         self._idle: list[Connection] = []
         self.stats = RequestStats()
         self.translate: Translate | None = None  # from ids as they are stored to those that the API knows
@@ -151,17 +155,22 @@ class ApiClient:
                 self._idle.append(connection)
 
     async def _persist(self, call: Call, read: Callable[[bytes], T], connection: Connection) -> T:
-        misshapen = 0
-        for tries in count(1):
+        """Ask until there is an answer or the tries are used up; from the beginning after an outage that is waited for."""
+        misshapen = tries = 0
+        while True:
+            tries += 1
             try:
-                return read(await self._send(call, connection))
+                return read(await self._outages.outlast(call.what, lambda: self._send(call, connection)))
             except TransientApiError as error:
                 misshapen += isinstance(error, ShapeError)
-                if tries >= self._tries or misshapen == MAX_SHAPE_TRIES:
+                is_last = tries >= self._tries or misshapen == MAX_SHAPE_TRIES
+                if (is_last or _is_long(error, tries)) and self._outages.begins(error):
+                    tries = 0
+                elif is_last:
                     tried = f" Tried {tries} times." if tries > 1 else ""
                     raise type(error)(f"{call.what} failed: {error}{tried}", **error.facts) from None
-                await self._back_off(call, error, tries)
-        raise AssertionError("unreachable")
+                else:
+                    await self._back_off(call, error, tries)
 
     async def _back_off(self, call: Call, error: TransientApiError, tries: int) -> None:
         """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
@@ -200,10 +209,20 @@ class ApiClient:
         began = asyncio.get_running_loop().time()
         try:
             body = await self._exchange.once(call, connection)
-        except RateLimited:  # says nothing of how many there were at once
+        except TransientApiError as error:
+            if error.is_outage:
+                self._outages.failed()
+            if not isinstance(error, RateLimited):  # which says nothing of how many there were at once
+                self._places.struggled()
             raise
-        except TransientApiError:
-            self._places.struggled()
-            raise
+        self._outages.answered()
         self._places.answered(asyncio.get_running_loop().time() - began)
         return body
+
+
+def _is_long(error: TransientApiError, tries: int) -> bool:
+    """Whether waits as long as the API wants them are better waited for as an outage: once, by all requests together."""
+    if isinstance(error, RateLimited):
+        wait_s = SILENT_429_WAIT_S if error.wait_s is None else error.wait_s
+        return wait_s > LONGEST_WAIT_S or (wait_s >= LONG_429_WAIT_S and tries >= MAX_LONG_WAITS)
+    return (error.wait_s or 0.0) > LONGEST_WAIT_S

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Timeouts
+from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.settings import Endpoint, Settings
 
 
@@ -33,8 +34,8 @@ class Tools:
     tries: int = MAX_TRIES
 
 
-def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClient:
-    """The client for `endpoint`, with its budget."""
+def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, outages: OutagePolicy | None = None) -> ApiClient:
+    """The client for `endpoint`, with its budget. Without `outages` none is waited for."""
     return ApiClient(
         endpoint.base_url,
         endpoint.api_key,
@@ -47,6 +48,7 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools) -> ApiClie
         timeouts=tools.timeouts,
         tries=tools.tries,
         network=settings.network,
+        outages=outages,
     )
 
 

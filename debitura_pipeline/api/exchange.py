@@ -24,8 +24,6 @@ from debitura_pipeline.api.network import (
     broken,
     is_bad_certificate,
     place,
-    proxy_broken,
-    proxy_refused,
     timed_out,
     untrusted,
 )
@@ -127,29 +125,15 @@ class Exchange:
                 return await self._ask(call, connection)
         except (TimeoutError, httpx.TimeoutException) as error:
             words = timed_out(self._place, is_connected=not isinstance(error, httpx.ConnectTimeout))
-            raise TransientApiError(f"{call.name}: {words}.") from None
+            raise TransientApiError(f"{call.name}: {words}.", is_outage=True) from None
         except BodyTooLarge:
             raise too_large(call.name) from None
         except ProxyFault as fault:
-            raise self._proxy_verdict(call, fault) from None
+            raise fault.error(call.name, call.what, self._place.partition(" ")[0]) from None
         except (httpx.TransportError, OSError) as error:
             if is_bad_certificate(error):
                 raise ApiError(f"{call.what} failed: {untrusted(self._place)}. Not retried.") from None
-            raise TransientApiError(f"{call.name}: {broken(error, self._place)}.") from None
-
-    def _proxy_verdict(self, call: Call, fault: ProxyFault) -> ApiError:
-        """What is wrong with the proxy, which is not the API's refusal, whatever its status."""
-        proxy, status = fault.proxy, fault.status
-        at, target = place(proxy.host, proxy.port), self._place.partition(" ")[0]
-        if status is None:
-            if is_bad_certificate(fault.__cause__):
-                return ApiError(f"{call.what} failed: {untrusted(f'the proxy {at}')}. Not retried.")
-            words = proxy_broken(fault.__cause__, at, proxy.variable)
-            return TransientApiError(f"{call.name}: {words}.")
-        words = proxy_refused(at, status, target, proxy.variable)
-        if status in RETRIED or status == 429 or status >= 500:
-            return TransientApiError(f"{call.name}: {words}.")
-        return ApiError(f"{call.what} failed: {words}. Not retried.")
+            raise TransientApiError(f"{call.name}: {broken(error, self._place)}.", is_outage=True) from None
 
     async def _ask(self, call: Call, connection: Connection) -> bytes:
         headers = self._headers if call.body is None else self._headers_with_json
@@ -166,10 +150,11 @@ class Exchange:
     def _verdict(self, call: Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
         clocks = [at for at in (read_date(headers.get("Date")), self._clock()) if at is not None]
         if status == 429:
-            return RateLimited(f"HTTP 429 on {call.name}.", wait_asked(body, headers.get("Retry-After"), clocks))
+            wait_s = wait_asked(body, headers.get("Retry-After"), clocks)
+            return RateLimited(f"HTTP 429 on {call.name}.", wait_s, is_outage=True)
         if status in RETRIED or status >= 500:
             wait_s = wait_asked(b"", headers.get("Retry-After"), clocks)
-            return TransientApiError(f"HTTP {status} on {call.name}.", wait_s, status=status)
+            return TransientApiError(f"HTTP {status} on {call.name}.", wait_s, is_outage=True, status=status)
         codes, fields = read_refusal(body)
         told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
         reason = f" ({'; '.join(told)})" if told else ""

@@ -15,7 +15,7 @@ import httptools
 import httpx
 
 from debitura_pipeline.api import wire
-from debitura_pipeline.api.tunnel import ProxyFault, open_tunnel
+from debitura_pipeline.api.tunnel import connect_through
 from debitura_pipeline.proxies import Proxy
 
 KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
@@ -61,10 +61,10 @@ class Connection(httpx.AsyncBaseTransport):
 
     async def _open(self, url: httpx.URL, timeout_s: float) -> _Link:
         port = url.port or (443 if self._tls else 80)
-        if self._proxy is not None and self._tls is not None:
-            return await self._open_through(self._proxy, self._tls, url.host, port, timeout_s)
         loop = asyncio.get_running_loop()
         try:
+            if self._proxy is not None and self._tls is not None:
+                return await connect_through(self._proxy, self._tls, (url.host, port), _Link(), timeout_s)
             async with asyncio.timeout(timeout_s):
                 _, link = await loop.create_connection(
                     _Link,
@@ -76,28 +76,6 @@ class Connection(httpx.AsyncBaseTransport):
                 )
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
-        return link
-
-    @staticmethod
-    async def _open_through(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int, timeout_s: float) -> _Link:
-        try:
-            async with asyncio.timeout(timeout_s):
-                tunnel = await open_tunnel(proxy, tls, host, port)
-        except TimeoutError as error:
-            raise ProxyFault(proxy) from error
-        link = _Link()
-        try:
-            async with asyncio.timeout(timeout_s):
-                loop = asyncio.get_running_loop()
-                transport = await loop.start_tls(tunnel, link, tls, server_hostname=host)
-        except BaseException as error:
-            tunnel.abort()
-            if isinstance(error, TimeoutError):
-                raise httpx.ConnectTimeout("no connection in time") from None
-            raise
-        if transport is None:
-            raise httpx.ConnectError("the proxy closed the connection")
-        link.connection_made(transport)
         return link
 
 

@@ -1,7 +1,7 @@
 """A way through a proxy: a connection to it, CONNECT, and from then on bytes of the host behind it.
 
-Belongs here: the proxy's part. Does not: TLS with the host, or what is asked of it (`transport.py`). Nothing that the proxy says
-is repeated but its status.
+Belongs here: the proxy's part, and what is said where it does not do it. Does not: what is asked of the host (`transport.py`).
+Nothing that the proxy says is repeated but its status.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from typing import TypeVar
 
-from debitura_pipeline.api.network import place
+from debitura_pipeline.api.network import is_bad_certificate, place, proxy_broken, proxy_refused, untrusted
+from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Proxy
 
 MAX_HEAD_BYTES = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r?\n)")
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class ProxyFault(Exception):
@@ -25,12 +29,47 @@ class ProxyFault(Exception):
         super().__init__(f"the proxy {place(proxy.host, proxy.port)}")
         self.proxy, self.status = proxy, status
 
+    def error(self, name: str, what: str, target: str) -> ApiError:
+        """What to tell of the request `name` (its error begins with `what`) to `target`. Not the API's refusal, whatever its
+        status: a TransientApiError where it may go better next time, else an ApiError."""
+        at, variable, status = place(self.proxy.host, self.proxy.port), self.proxy.variable, self.status
+        if status is None:
+            if is_bad_certificate(self.__cause__):
+                return ApiError(f"{what} failed: {untrusted(f'the proxy {at}')}. Not retried.")
+            return TransientApiError(f"{name}: {proxy_broken(self.__cause__, at, variable)}.", is_outage=True)
+        words = proxy_refused(at, status, target, variable)
+        if status in (408, 429) or status >= 500:
+            return TransientApiError(f"{name}: {words}.", is_outage=True)
+        return ApiError(f"{what} failed: {words}. Not retried.")
 
-async def open_tunnel(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int) -> asyncio.Transport:
-    """A transport whose bytes go to and come from `host`; whoever takes it over sets its protocol.
 
-    `tls`: for an https proxy. Raises ProxyFault. A time limit is the caller's.
+async def connect_through(
+    proxy: Proxy, tls: ssl.SSLContext, target: tuple[str, int], protocol: P, timeout_s: float
+) -> P:
+    """`protocol`, connected over TLS with host and port `target` behind the proxy.
+
+    Raises ProxyFault, and TimeoutError or another OSError where host and tunnel do not come to terms.
     """
+    try:
+        async with asyncio.timeout(timeout_s):
+            tunnel = await _open_tunnel(proxy, tls, *target)
+    except TimeoutError as error:
+        raise ProxyFault(proxy) from error
+    try:
+        async with asyncio.timeout(timeout_s):
+            loop = asyncio.get_running_loop()
+            transport = await loop.start_tls(tunnel, protocol, tls, server_hostname=target[0])
+    except BaseException:
+        tunnel.abort()
+        raise
+    if transport is None:
+        raise ConnectionError("closed before it began")
+    protocol.connection_made(transport)
+    return protocol
+
+
+async def _open_tunnel(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int) -> asyncio.Transport:
+    """A transport whose bytes go to and come from `host`; whoever takes it over sets its protocol."""
     loop = asyncio.get_running_loop()
     try:
         transport, head = await loop.create_connection(

@@ -15,10 +15,11 @@ from typing import Any
 
 import dagster as dg
 
+from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import mark_run
-from debitura_pipeline.orchestration.jobs import FRESHNESS
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import LISTING
 from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, load_settings
@@ -94,6 +95,15 @@ class Debitura(dg.ConfigurableResource[Any]):
         chosen = _ACTIVE.get()
         if chosen:
             chosen.reports.append(report)
+
+    def outages(self, job: str, log: Callable[[str], None]) -> OutagePolicy | None:
+        """How long a step of `job` waits for an API that does not answer: only the night does. The embedded sandbox is not
+        waited for; the next step starts another one. `log` is told where nobody else listens."""
+        minutes = self.settings.outage_minutes
+        if job != NIGHTLY or minutes == 0 or self.settings.uses_embedded_sandbox:
+            return None
+        chosen = _ACTIVE.get()
+        return OutagePolicy(minutes * 60.0, (chosen and chosen.tell) or log)
 
     def endpoint(self) -> AbstractContextManager[Endpoint]:
         return connect(self.settings)

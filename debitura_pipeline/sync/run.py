@@ -11,12 +11,14 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.night import Forecast
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
@@ -27,6 +29,7 @@ from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import sync_clock
 from debitura_pipeline.sync.merging import Merging
+from debitura_pipeline.sync.reached import note_reached, was_reached
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
 from debitura_pipeline.warehouse.identity import check_identity
@@ -54,10 +57,12 @@ def sync(
     progress: Callable[[Progress], None] | None = None,
     tools: Tools | None = None,
     small_requests: int = SMALL_REQUESTS,
+    outages: OutagePolicy | None = None,
 ) -> list[SyncReport]:
     """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
 
-    A resource that takes fewer than `small_requests` is read whole each time.
+    A resource that takes fewer than `small_requests` is read whole each time. `outages`: how long an API is waited for that
+    has answered this or an earlier sync; without it, a request has its ordinary tries.
     Raises the DebituraError that ended the first resource that failed; those read before it are merged. Raises WarehouseBusy
     before anything is read where another run has the warehouse (Postgres), IdentityRefused where data directory or warehouse
     hold the data of another API or partner.
@@ -70,7 +75,7 @@ def sync(
         return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 
     with exclusive_run(settings, "sync"):
-        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
+        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work, outages=outages))
 
 
 def foresee(
@@ -121,13 +126,16 @@ async def _with_session(
     work: Callable[[Session], Coroutine[Any, Any, T]],
     *,
     is_kept: bool = True,
+    outages: OutagePolicy | None = None,
 ) -> T:
     """Check whose data this is, open client, shaper and their thread, ask who the partner is, do the work, close all.
 
     `is_kept`: what is found out of the identity is written down, before anything of it is landed.
     """
     known = check_identity(settings)
-    async with open_client(settings, endpoint, tools) as client:
+    if outages is not None:
+        outages = replace(outages, is_known=was_reached(settings, endpoint, known))
+    async with open_client(settings, endpoint, tools, outages) as client:
         try:
             partner, partner_id = await read_me(client)
         except Exception as error:
@@ -142,7 +150,10 @@ async def _with_session(
             ThreadPoolExecutor(1, "shape") as shaping,
         ):
             client.translate = TenantBook(client, shaper.business_keys).query
-            return await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+            done = await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+    if is_kept:
+        note_reached(settings, endpoint)
+    return done
 
 
 def _note_failure_to_start(

@@ -90,6 +90,7 @@ class FaultServer:
     answers: list[Answer]
     pause_s: float = 0.0
     tls: ssl.SSLContext | None = None
+    port: int = 0
     seen: list[Seen] = field(default_factory=list)
     most_in_flight: int = 0
     connections: int = 0
@@ -97,7 +98,7 @@ class FaultServer:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -1,0 +1,151 @@
+"""An outage of the API is waited for within a bound: one request asks now and then, the others wait until it is answered.
+
+Belongs here: when an outage begins and ends, the pauses, what is told. Does not: the ordinary tries before it (`client.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from debitura_pipeline.errors import ApiError, ApiOutage, RateLimited, TransientApiError
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 120.0  # doubling: a restart costs seconds, a long outage 20 requests in all
+SILENT_429_PAUSE_S = 60.0  # the shortest of the API's windows is over then
+SETTLED = timedelta(
+    minutes=1
+)  # an API that fails again sooner has not come back: the bound counts from the first failure
+
+Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OutagePolicy:
+    """How long an outage is waited for and who is told. `is_known`: the API has answered an earlier run; without that, an
+    address that has never answered is taken for a wrong one."""
+
+    longest_s: float
+    tell: Callable[[str], None]
+    is_known: bool = False
+
+
+@dataclass
+class _Outage:
+    """`since`: the first request that failed. `error`: what the last one met."""
+
+    since: datetime
+    error: TransientApiError
+    paused_s: float = 0.0
+    pauses: int = 0
+
+
+class Outages:
+    """Of one API, seen from one event loop. Without a policy none is waited for."""
+
+    def __init__(self, policy: OutagePolicy | None, clock: Callable[[], datetime], sleep: Sleep) -> None:
+        self._policy, self._clock, self._sleep = policy, clock, sleep
+        self._has_answered = policy is not None and policy.is_known
+        self._failing_since: datetime | None = None
+        self._now: _Outage | None = None
+        self._last: tuple[_Outage, datetime] | None = None  # and when it ended
+        self._turn = asyncio.Lock()  # held by the request that asks
+
+    def answered(self) -> None:
+        self._has_answered, self._failing_since = True, None
+
+    def failed(self) -> None:
+        """A request met what may be the beginning of an outage."""
+        self._failing_since = self._failing_since or self._clock()
+
+    def begins(self, error: TransientApiError) -> bool:
+        """Whether a request that has used up its tries is to wait, and be asked again through `outlast`."""
+        if self._policy is None or not (error.is_outage and self._has_answered):
+            return False
+        began = self._now is None
+        outage = self._now or self._begun(error)
+        outage.error = error
+        if self._pause_s(outage, self._policy.longest_s) is None:
+            return False
+        if began:
+            self._now = outage
+        return True
+
+    async def outlast(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives; in an outage, once the API answers again. `what` begins the message of an error.
+
+        Raises what `ask` raises, and ApiOutage at the end of the longest wait.
+        """
+        if not self._is_on():
+            return await ask()
+        async with self._turn:
+            while self._now is not None:
+                await self._pause(what, self._now)
+                try:
+                    answer = await ask()
+                except TransientApiError as error:
+                    if not error.is_outage:
+                        self._end()
+                        raise
+                    self._now.error = error
+                except ApiError:
+                    self._end()
+                    raise
+                else:
+                    self._end()
+                    return answer
+        return await ask()  # it ended while this one waited for its turn
+
+    def _is_on(self) -> bool:
+        return self._now is not None
+
+    async def _pause(self, what: str, outage: _Outage) -> None:
+        assert self._policy is not None
+        longest_s = self._policy.longest_s
+        wait_s = self._pause_s(outage, longest_s)
+        if wait_s is None:
+            raise ApiOutage(
+                f"{what} failed: {outage.error} The API has not answered since {_at(outage.since)}, and is waited for "
+                f"{longest_s / 60:.0f} minutes (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
+            )
+        until = outage.since + timedelta(seconds=longest_s)
+        self._policy.tell(
+            f"The API has not answered since {_at(outage.since)} ({_cause(outage.error)}); trying again in {wait_s:.0f} s, "
+            f"until {_at(until)}"
+        )
+        outage.pauses += 1
+        outage.paused_s += wait_s
+        await self._sleep(wait_s)
+
+    def _pause_s(self, outage: _Outage, longest_s: float) -> float | None:
+        """Seconds until the next request, None where none of them is left. Not by the clock alone: it may be set back."""
+        left_s = longest_s - max((self._clock() - outage.since).total_seconds(), outage.paused_s)
+        error = outage.error
+        asked_s = error.wait_s or (SILENT_429_PAUSE_S if isinstance(error, RateLimited) else 0.0)
+        if left_s <= 0 or asked_s > left_s:
+            return None
+        return min(max(FIRST_PAUSE_S * 2.0**outage.pauses, asked_s), max(LONGEST_PAUSE_S, asked_s), left_s)
+
+    def _begun(self, error: TransientApiError) -> _Outage:
+        now = self._clock()
+        if self._last is not None and now - self._last[1] < SETTLED:
+            return self._last[0]
+        return _Outage(self._failing_since or now, error)
+
+    def _end(self) -> None:
+        if self._now is not None and self._policy is not None:
+            self._policy.tell(f"The API answers again; it had not since {_at(self._now.since)}.")
+            self._last = self._now, self._clock()
+        self._now = None
+
+
+def _at(instant: datetime) -> str:
+    return f"{instant:%H:%M:%S} UTC"
+
+
+def _cause(error: TransientApiError) -> str:
+    """What happened, without what to check: that is for an address that has never answered."""
+    return str(error).partition(". Check ")[0].rstrip(".")
