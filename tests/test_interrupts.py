@@ -189,3 +189,18 @@ def test_a_run_that_waits_for_a_pool_goes_on_when_its_holder_was_killed(
         holder.kill()
         out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
+
+
+QUICK_TRIES = "import debitura_pipeline.api.client as c; c.FIRST_BACKOFF_S, c.log.disabled = 0.001, True"
+
+
+def test_a_night_that_waits_for_the_api_is_interrupted(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
+    pipeline = Pipeline(tmp_path / "data", sandbox)
+    pipeline.sync("clients")
+    sandbox.stop()
+    process = start(["nightly"], pipeline.env, QUICK_TRIES)
+    read_until(process, "The API has not answered since")
+    interrupted(process, signal.SIGTERM)

@@ -7,6 +7,7 @@ it is `deploy/dagster.yaml`, which names the variable and not the address.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ run_monitoring:
   start_timeout_seconds: 300
   poll_interval_seconds: 30
   free_slots_after_run_end_seconds: 30
+run_retries:
+  enabled: true
+  max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
 schedules:
   use_threads: true
   num_workers: 2
@@ -57,6 +61,12 @@ sensors:
   use_threads: true
   num_workers: 2
 """
+
+# SHA-256 of what earlier versions wrote as `dagster.yaml`: unchanged, it is replaced by today's.
+EARLIER = {
+    "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
+    "d7e0dbf16246369861ee67350adeca45e7af532cf1fc923aacfb31bad9b7d196",  # the same on Postgres
+}
 
 # Steps of an in-process run print to the terminal directly: Dagster would otherwise pass their output through a file
 # and two helper processes per step.
@@ -165,7 +175,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
     on = {record.dagster_run.run_id: record for record in records}
     unmarked_since = datetime.now(UTC) - STARTS_WITHIN
-    marks = {run_id: record.dagster_run.tags.get(PROCESS_TAG) for run_id, record in on.items()}
+    marks = {run_id: _own_mark(instance, record.dagster_run) for run_id, record in on.items()}
     suspects = {
         run_id
         for run_id, record in on.items()
@@ -177,6 +187,13 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         storage.free_concurrency_slots_for_run(run_id)
     lives_of(instance).tidy(set(on))
     return sorted(dead)
+
+
+def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """The run's mark; a retry begins with the tags of the run before it, whose process is gone."""
+    mark = run.tags.get(PROCESS_TAG)
+    parent = instance.get_run_by_id(run.parent_run_id) if mark and run.parent_run_id else None
+    return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
 
 
 def _is_of_living_process(mark: str | None) -> bool:
@@ -201,7 +218,7 @@ def _write_config(settings: Settings, config: Path) -> None:
     on_postgres = POSTGRES_TEMPLATE.read_text()
     wanted = TEMPLATE if settings.dagster_postgres is None else on_postgres
     found = config.read_text() if config.exists() else None
-    if found in (None, TEMPLATE, on_postgres):
+    if found in (None, TEMPLATE, on_postgres) or hashlib.sha256(found.encode()).hexdigest() in EARLIER:
         if found != wanted:
             _write_private(config, wanted)
     elif settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:

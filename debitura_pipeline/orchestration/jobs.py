@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
+from debitura_pipeline.orchestration.retries import no_retry_of_the_same
 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
@@ -16,6 +17,7 @@ nightly = dg.define_asset_job(
     NIGHTLY,
     selection=dg.AssetSelection.groups("raw", "staging", "marts", "reports", "published"),
     executor_def=dg.in_process_executor,
+    hooks={no_retry_of_the_same},
     description="API to published warehouse: extract, prove, merge, dbt, report, publish.",
 )
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import dagster as dg
 
 from debitura_pipeline.orchestration.jobs import freshness, nightly
+from debitura_pipeline.orchestration.retries import retry_tags
+
+
+def _tonight(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """The settings are read at each tick, so that a change takes effect without a restart of the schedule."""
+    return dg.RunRequest(tags=retry_tags())
+
 
 nightly_schedule = dg.ScheduleDefinition(
     name="nightly_schedule",
     job=nightly,
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
+    execution_fn=_tonight,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every night at 02:00 UTC.",
 )
