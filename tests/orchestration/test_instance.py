@@ -59,6 +59,32 @@ def test_a_dagster_yaml_of_the_users_own_is_left_as_it_is(settings: Settings) ->
     assert own.read_text().endswith("# mine\n")
 
 
+WITHOUT_RETRIES = """\
+run_retries:
+  enabled: true
+  max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
+"""
+
+
+@pytest.mark.parametrize("today", [TEMPLATE, POSTGRES_TEMPLATE.read_text()], ids=["files", "postgres"])
+def test_what_an_earlier_version_wrote_is_replaced_by_todays_and_what_was_changed_is_not(
+    settings: Settings, today: str
+) -> None:
+    """Homes are older than run_retries; without it no failed night is tried again."""
+    earlier = today.replace(WITHOUT_RETRIES, "")
+    assert earlier != today
+    settings.dagster_home.mkdir(parents=True)
+    config = settings.dagster_home / "dagster.yaml"
+    config.write_text(earlier)
+    prepare_home(settings)
+    assert config.read_text() == TEMPLATE
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    own = f"{TEMPLATE.replace(WITHOUT_RETRIES, '')}# mine\n"
+    config.write_text(own)
+    prepare_home(settings)
+    assert config.read_text() == own
+
+
 def test_processes_that_open_a_fresh_home_at_once_do_not_break_each_other(settings: Settings) -> None:
     """SQLite tables made twice at once: one of the processes used to die."""
     room = "debitura_pipeline.orchestration.instance"

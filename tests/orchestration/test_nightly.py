@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.instance import open_instance
@@ -141,6 +142,10 @@ def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Nig
     assert result.error.startswith("Reading the partner's own record failed: HTTP 401 on GET /me")
     assert result.error.endswith("The key is refused; check DEBITURA_API_KEY. Not retried.")
     assert night.sandbox.key not in result.error
+    with open_instance(night.settings) as instance:
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[MAX_RETRIES_TAG] == "0", "the daemon would only be refused three times more"
 
 
 def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
