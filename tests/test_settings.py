@@ -45,3 +45,13 @@ def test_a_privacy_key_that_is_none_stops_every_command_with_the_cure(content: b
     assert "DEBITURA_PRIVACY_KEY" in said.error_line
     assert "Traceback" not in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["privacy.key"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("DEBITURA_OUTAGE_MINUTES", 720), ("DEBITURA_RUN_RETRIES", 10)])
+def test_waits_and_retries_are_bounded(name: str, most: int, tmp_path: Path) -> None:
+    for value in ("0", str(most)):
+        settings = load_settings({name: value}, tmp_path)
+        assert int(value) in (settings.outage_minutes, settings.run_retries)
+    for value in ("-1", str(most + 1), "1.5", "many"):
+        with pytest.raises(SettingsError, match=f"^{name} "):
+            load_settings({name: value}, tmp_path)
