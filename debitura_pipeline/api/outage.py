@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from debitura_pipeline.errors import ApiError, ApiOutage, RateLimited, TransientApiError
+from debitura_pipeline.errors import ApiOutage, RateLimited, RefusedError, TransientApiError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 120.0  # doubling: a restart costs seconds, a long outage 20 requests in all
 SILENT_429_PAUSE_S = 60.0  # the shortest of the API's windows is over then
@@ -91,7 +91,7 @@ class Outages:
                         self._end()
                         raise
                     self._now.error = error
-                except ApiError:
+                except RefusedError:  # that is an answer
                     self._end()
                     raise
                 else:
