@@ -195,9 +195,10 @@ def doctor(
 ) -> None:
     """Settings, API, warehouse and versions; says how to mend each fault."""
     if grant_sql:
-        from debitura_pipeline.warehouse.roles import GRANT_SQL
+        from debitura_pipeline.warehouse.roles import grant_sql as text_for
+        from debitura_pipeline.warehouse.schemas import Schemas
 
-        sys.stdout.write(GRANT_SQL)
+        sys.stdout.write(text_for(Schemas(load_settings().warehouse.schema_prefix)))
         return
     from debitura_pipeline import console
     from debitura_pipeline.doctor import examine

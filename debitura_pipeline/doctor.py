@@ -21,7 +21,7 @@ from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.run import read_me
 from debitura_pipeline.warehouse.identity import api_name, check_identity
-from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.open import check_neighbours, described, is_there, open_warehouse
 from debitura_pipeline.warehouse.run_lock import run_under_way
 
 MIN_FREE_BYTES = 2 * 1024**3  # landing, warehouse and published copy of a few hundred thousand rows
@@ -98,6 +98,7 @@ def _disk(settings: Settings) -> Iterator[Diagnosis]:
 def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
     where = described(settings)
     try:
+        check_neighbours(settings)
         if not is_there(settings):
             yield Diagnosis("warehouse", True, f"{where} holds nothing yet; the first run makes it")
             return

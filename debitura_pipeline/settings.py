@@ -34,6 +34,8 @@ API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day
 PRIVACY_KEY_BYTES = 32
 PRIVACY_KEY_FILE = "privacy.key"
 LEAST_PRIVACY_KEY = 16  # characters
+# With the longest name that a schema gets, `reports__previous`, Postgres's 63 bytes.
+_SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
 MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 a minute at 850 ms an answer
 
 # Host and path alone, of the letters that both may hold as they are.
@@ -46,13 +48,26 @@ T = TypeVar("T")
 class WarehouseUrl:
     """Where the warehouse is. `engine` is `duckdb` (then `path`) or `postgresql` (then `dsn`, which holds a password).
 
-    `dbt_dsn`: the same database for dbt's own role, where it has one.
+    `dbt_dsn`: the same database for dbt's own role, where it has one. `schema_prefix`: before the names of the schemas there.
     """
 
     engine: Literal["duckdb", "postgresql"]
     path: Path | None = None
     dsn: Secret | None = None
     dbt_dsn: Secret | None = None
+    schema_prefix: str = ""
+
+    @property
+    def server(self) -> Secret:
+        """The database's address. Raises ValueError where the warehouse is a file."""
+        if self.dsn is None:
+            raise ValueError(f"the warehouse {self.path} is a file")
+        return self.dsn
+
+    @property
+    def for_dbt(self) -> Secret:
+        """The same for dbt's role."""
+        return self.dbt_dsn or self.server
 
 
 @dataclass(frozen=True)
@@ -229,6 +244,7 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
         raise _wrong(
             "DEBITURA_DBT_URL", "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE"
         )
+    prefix = read.schema_prefix("DEBITURA_SCHEMA_PREFIX", is_postgres=(url or "").startswith(POSTGRES))
     if url is None:
         return WarehouseUrl("duckdb", path=data_dir / "warehouse.duckdb")
     if url.startswith("duckdb:///"):
@@ -237,7 +253,7 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
             raise _wrong(name, "names no file", example)
         return WarehouseUrl("duckdb", path=(root / tail).resolve())
     if url.startswith(POSTGRES):
-        return WarehouseUrl("postgresql", dsn=Secret(url), dbt_dsn=dbt_dsn)
+        return WarehouseUrl("postgresql", dsn=Secret(url), dbt_dsn=dbt_dsn, schema_prefix=prefix)
     raise _wrong(name, "is neither a duckdb:/// nor a postgresql:// address", example)
 
 
@@ -310,6 +326,18 @@ class _Reader:
         if text is not None and not text.startswith(POSTGRES):
             raise _wrong(name, "is not a postgresql:// address", "postgresql://user:password@host:5432/db")
         return Secret(text) if text is not None else None
+
+    def schema_prefix(self, name: str, *, is_postgres: bool) -> str:
+        text = self.text(name)
+        if text is None:
+            return ""
+        if not is_postgres:
+            raise _wrong(name, "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE")
+        if _SCHEMA_PREFIX.fullmatch(text) is None:
+            raise _wrong(
+                name, "must be a lower-case letter and at most 45 of a-z, 0-9, _ after it, and not pg_", "deb_"
+            )
+        return text
 
     @staticmethod
     def _converted(name: str, text: str, convert: Callable[[str], T], what: str, example: str) -> T:

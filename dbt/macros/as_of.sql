@@ -38,5 +38,6 @@
     language sql stable security definer
     begin atomic
     {{ as_of_body(resource, '$1') }};
-    end
+    end;
+    comment on function {{ this.schema }}.{{ resource }}_as_of(timestamptz) is {{ mark_text() }}
 {%- endmacro %}

@@ -28,8 +28,9 @@ from debitura_pipeline.orchestration.manifest import (
     obtain_manifest,
 )
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.release import NEXT, begin_release, complete_release
+from debitura_pipeline.warehouse.release import begin_release, complete_release
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.schemas import NEXT
 
 STOPPING_S = 4.0  # for dbt to call its statements off, once it was told to end
 
@@ -73,17 +74,17 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
     Unit tests are left to `make test`: their rows are made up, and they say nothing about tonight. On Postgres all of it
     is built beside what readers have, tested there, and put in its place at once.
     """
-    dsn = settings.warehouse.dbt_dsn or settings.warehouse.dsn
+    database = settings.warehouse
     with exclusive_run(settings, "dbt build"):
-        if dsn is None:
+        if database.dsn is None:
             yield from _run(context, settings, settings.dagster_home / "dbt")
         elif context.is_subset:  # somebody's choice of models: where they stand, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
         else:
-            begin_release(dsn, incremental_models())
+            begin_release(database, incremental_models())
             beside = ["--vars", json.dumps({"schema_suffix": NEXT})]
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres", beside)
-            complete_release(dsn)
+            complete_release(database)
 
 
 def _run(

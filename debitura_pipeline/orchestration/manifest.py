@@ -31,6 +31,8 @@ QUIET = {
     "DBT_VERSION_CHECK": "false",
     "DBT_USE_COLORS": "false",
 }
+# Always set: the manifest has the plain names, by which Dagster knows the models, and a build has those of its database.
+SCHEMA_PREFIX = "DEBITURA_SCHEMA_PREFIX"
 # A parse opens nothing. The path is the default one, so that the first build of a fresh clone finds its parse usable.
 PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"
 PARSE_SECONDS = 300  # a parse takes three; a busy machine may take ten times that
@@ -45,14 +47,19 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     """What dbt/profiles.yml wants to know of the warehouse. Raises WarehouseError when Postgres cannot be reached."""
     warehouse = settings.warehouse
     if warehouse.dsn is not None:
-        return dbt_access(warehouse.dbt_dsn or warehouse.dsn)
+        return {**dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
     if warehouse.path is None:
         raise WarehouseError("The settings name no warehouse; see DEBITURA_WAREHOUSE.")
     return _profile(warehouse.path)
 
 
 def _profile(path: Path) -> dict[str, str]:
-    return {"DEBITURA_DBT_TARGET": "duckdb", "DEBITURA_DUCKDB_PATH": str(path), "DEBITURA_DBT_KEEP_OPEN": "True"}
+    return {
+        "DEBITURA_DBT_TARGET": "duckdb",
+        "DEBITURA_DUCKDB_PATH": str(path),
+        "DEBITURA_DBT_KEEP_OPEN": "True",
+        SCHEMA_PREFIX: "",
+    }
 
 
 def dbt_executable() -> str:

@@ -23,9 +23,11 @@ UNSEEN = dict.fromkeys((*_TURNING, *_NO_XML))
 
 
 class Rows(Protocol):
-    """The one thing that the report needs of a warehouse."""
+    """What the report needs of a warehouse."""
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def tables(self) -> set[str]: ...
 
 
 class Reports:
@@ -33,8 +35,7 @@ class Reports:
 
     def __init__(self, warehouse: Rows) -> None:
         self._warehouse = warehouse
-        found = warehouse.rows("SELECT table_schema, table_name FROM information_schema.tables")
-        self._tables = {f"{schema}.{name}" for schema, name in found}
+        self._tables = warehouse.tables()
 
     def has(self, *tables: str) -> bool:
         """Are all of these tables (`reports.data_quality`) there? A later issue's table simply is not yet."""

@@ -66,11 +66,8 @@ class LandingZone:
 
 def recorded_syncs(warehouse: Warehouse) -> list[Recorded]:
     """Merged syncs by clock. A warehouse from before the chain, opened to read only, has no certificates yet."""
-    columns = warehouse.rows(
-        "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'ops' AND table_name = 'syncs' "
-        "AND column_name = 'certificate_sha256'"
-    )
-    sql = _SYNCS if columns[0][0] else _SYNCS.replace("certificate_sha256", "NULL")
+    columns = warehouse.columns("ops", "syncs")
+    sql = _SYNCS if "certificate_sha256" in columns else _SYNCS.replace("certificate_sha256", "NULL")
     files: dict[str, set[str]] = defaultdict(set)
     for sync_id, sha256 in warehouse.rows("SELECT sync_id, file_sha256 FROM ops.windows WHERE file_sha256 IS NOT NULL"):
         files[sync_id].add(sha256)

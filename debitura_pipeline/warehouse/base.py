@@ -161,6 +161,12 @@ class Warehouse(Protocol):
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a query gives."""
 
+    def tables(self) -> set[str]:
+        """All tables and views, as `raw.cases`."""
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        """Names of a table's columns; none where it is not there."""
+
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         """Run one writing statement in its own transaction; gives the number of rows it touched."""
 

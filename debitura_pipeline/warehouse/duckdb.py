@@ -115,6 +115,14 @@ class DuckDbWarehouse(SqlWarehouse):
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._run_bare(sql, params).fetchall()
 
+    def tables(self) -> set[str]:
+        found = self.rows("SELECT table_schema, table_name FROM information_schema.tables")
+        return {f"{schema}.{name}" for schema, name in found}
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        asked = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
+        return [name for (name,) in self.rows(f"{asked} ORDER BY ordinal_position", (schema, table))]
+
     def stage_landed(self, landed: LandedSync) -> int:
         table = TABLES[landed.resource]
         if not landed.files:

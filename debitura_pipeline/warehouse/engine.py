@@ -51,6 +51,14 @@ class SqlWarehouse(ABC):
         """What a query gives."""
 
     @abstractmethod
+    def tables(self) -> set[str]:
+        """All tables and views, `raw.cases`."""
+
+    @abstractmethod
+    def columns(self, schema: str, table: str) -> list[str]:
+        """Names of a table's columns; none where it is not there."""
+
+    @abstractmethod
     def stage_landed(self, landed: LandedSync) -> int:
         """Make relation `incoming` of the landed files, one row per key; gives the number of rows."""
 

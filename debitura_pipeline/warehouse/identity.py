@@ -181,8 +181,7 @@ def _read_row(settings: Settings, wait_s: float) -> Identity | None:
     if not is_there(settings):
         return None
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
-        known = "SELECT 1 FROM information_schema.tables WHERE table_schema = 'ops' AND table_name = 'identity'"
-        if not warehouse.rows(known):
+        if not warehouse.columns("ops", "identity"):
             return None
         found = warehouse.rows(f"SELECT {_COLUMNS} FROM ops.identity")
     return Identity(*found[0]) if found else None

@@ -17,16 +17,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
-from debitura_pipeline.settings import Secret, Settings
+from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.duckdb import REBUILD, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.pg_connect import connect, place
+from debitura_pipeline.warehouse.pg_neighbours import refuse_strangers
 from debitura_pipeline.warehouse.postgres import PostgresWarehouse
 from debitura_pipeline.warehouse.run_lock import ensure_run
+from debitura_pipeline.warehouse.schemas import Schemas
 
 # A full merge holds the file for some tens of seconds; a minute lets one pass.
 WAIT_S = 60.0
@@ -54,10 +58,9 @@ def open_warehouse(
     Raises WarehouseBusy when another process holds the file, or the server stays away, for longer than `wait_s`,
     WarehouseError when it is missing (reading) or cannot be opened.
     """
-    dsn = settings.warehouse.dsn
     opened: AbstractContextManager[SqlWarehouse]
-    if dsn is not None:
-        opened = _open_database(dsn, read_only, wait_s, sleep, clock)
+    if settings.warehouse.dsn is not None:
+        opened = _open_database(settings.warehouse, read_only, wait_s, sleep, clock)
     else:
         opened = open_file(settings, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
     with opened as warehouse:
@@ -66,10 +69,10 @@ def open_warehouse(
 
 def is_there(settings: Settings) -> bool:
     """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked."""
-    dsn, path = settings.warehouse.dsn, settings.warehouse.path
-    if dsn is None:
-        return path is not None and path.exists()
-    warehouse = PostgresWarehouse(connect(dsn, "reader", read_only=True))
+    database = settings.warehouse
+    if database.path is not None:
+        return database.path.exists()
+    warehouse = _connected(database, connect(database.server, "reader", read_only=True))
     try:
         return warehouse.is_prepared()
     finally:
@@ -79,23 +82,39 @@ def is_there(settings: Settings) -> bool:
 def described(settings: Settings) -> str:
     """Where the warehouse is, for people: the file, or the server and database without user and password."""
     dsn = settings.warehouse.dsn
-    return str(settings.warehouse.path) if dsn is None else f"Postgres at {place(dsn)}"
+    if dsn is None:
+        return str(settings.warehouse.path)
+    prefix = settings.warehouse.schema_prefix
+    return f"Postgres at {place(dsn)}" + (f", schemas {prefix}…" if prefix else "")
+
+
+def check_neighbours(settings: Settings) -> None:
+    """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
+    if settings.warehouse.dsn is not None:
+        with connect(settings.warehouse.dsn, "doctor", read_only=True) as connection:
+            refuse_strangers(connection, settings.warehouse)
+
+
+def _connected(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:
+    return PostgresWarehouse(connection, Schemas(database.schema_prefix))
 
 
 @contextmanager
 def _open_database(
-    dsn: Secret, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+    database: WarehouseUrl, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> Iterator[SqlWarehouse]:
     if not read_only:
-        ensure_run(dsn)
+        ensure_run(database)
     purpose = "reader" if read_only else "writer"
-    warehouse = PostgresWarehouse(connect(dsn, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock))
+    connection = connect(database.server, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
+    warehouse = _connected(database, connection)
     try:
         if not read_only:
+            refuse_strangers(connection, database)
             warehouse.prepare()
         elif not warehouse.is_prepared():
             raise WarehouseError(
-                f"There is no warehouse at {place(dsn)} yet. Run `debitura nightly` or `debitura sync` first."
+                f"There is no warehouse at {place(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
             )
         yield warehouse
     finally:

@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret
+from debitura_pipeline.warehouse.pg_pooler import SharedSessionError, keeps_its_server
 
 WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
 REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
@@ -56,6 +57,19 @@ _COMING = (
 _SILENT = ("refused", "closed the connection unexpectedly", "reset by peer")
 
 
+class Session(psycopg.Connection[Any]):
+    """A connection that leaves nothing behind on a server connection which a pooler gives to the next client."""
+
+    is_pooled = False
+
+    def close(self) -> None:
+        if self.is_pooled and not self.closed:
+            with suppress(psycopg.Error):  # one that is lost, or in the middle of a copy, the pooler does not hand on
+                self.rollback()
+                self.execute(b"DISCARD ALL")
+        super().close()
+
+
 def connect(
     dsn: Secret,
     purpose: str,
@@ -65,19 +79,27 @@ def connect(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> psycopg.Connection[Any]:
-    """An open connection in UTC that commits each statement. Raises WarehouseError in one line without a password."""
+    """An open connection in UTC that commits each statement.
+
+    Raises WarehouseError in one line without a password; that of a pooler that shares server connections out by the transaction
+    is refused before anything is set on it.
+    """
     options = _options(dsn, purpose)
     began = clock()
     while True:
         fault = ""
         try:
-            connection = psycopg.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
+            connection = _opened(options)
             try:
+                connection.is_pooled = keeps_its_server(connection, lambda: _opened(options))
                 _set_up(connection, read_only)
             except BaseException:
                 connection.close()
                 raise
             return connection
+        except SharedSessionError:
+            fault = f"The address of Postgres, {place(dsn)}, is a pooler in transaction mode; use the direct port or session mode"
+            raise WarehouseError(f"{fault}. Nothing was changed. See DEBITURA_WAREHOUSE.") from None
         except psycopg.Error as error:
             fault = without_password(dsn, _first_line(error))
         # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
@@ -86,6 +108,10 @@ def connect(
             kind = WarehouseBusy if waits else WarehouseError
             raise kind(f"Postgres at {place(dsn)} cannot be reached: {fault}. See DEBITURA_WAREHOUSE.")
         sleep(PAUSE_S)
+
+
+def _opened(options: Mapping[str, Any]) -> Session:
+    return Session.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
 
 
 def place(dsn: Secret) -> str:

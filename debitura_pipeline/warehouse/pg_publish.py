@@ -20,9 +20,9 @@ from debitura_pipeline.warehouse.merge import quoted
 from debitura_pipeline.warehouse.pg_connect import connect, place
 from debitura_pipeline.warehouse.postgres import PostgresWarehouse
 from debitura_pipeline.warehouse.published import WAREHOUSE
+from debitura_pipeline.warehouse.schemas import SCHEMAS, Schemas
 
 PART = ".part"  # the table that is being copied
-SCHEMAS = ("raw", "ops", "staging", "marts", "reports")
 # Literals and calls are what the engines read differently; without them a text is columns of relations and their union.
 _IS_PLAIN = re.compile(r"[^'()]+")
 
@@ -34,15 +34,19 @@ _COLUMNS = """
     SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
     WHERE table_schema = ANY($1) ORDER BY table_schema, table_name, ordinal_position"""
 _FUNCTIONS = """
-    SELECT n.nspname, p.proname, pg_get_function_sqlbody(p.oid)
+    SELECT p.proname, pg_get_function_sqlbody(p.oid)
     FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'marts' AND p.proname LIKE '%\\_as\\_of' AND p.prosqlbody IS NOT NULL AND p.proargnames[1] = 'ts'"""
+    WHERE n.nspname = $1 AND p.proname LIKE '%\\_as\\_of' AND p.prosqlbody IS NOT NULL AND p.proargnames[1] = 'ts'"""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view with its columns and their types; `definition` where it can be a view in DuckDB, too."""
+    """A table or view with its columns and their types; `definition` where it can be a view in DuckDB, too.
 
+    `source`: its schema's name in the database.
+    """
+
+    source: str
     schema: str
     name: str
     columns: tuple[tuple[str, str], ...]
@@ -55,22 +59,20 @@ class Relation:
 
 def copy_out(database: WarehouseUrl, folder: Path) -> None:
     """Write `folder/warehouse.duckdb`. Raises WarehouseError where there is no warehouse or it refuses to be read."""
-    dsn = database.dbt_dsn or database.dsn  # dbt's own role, where there is one, may read all five schemas
-    if dsn is None:
-        raise ValueError("a copy is taken of a Postgres warehouse only")
-    warehouse = PostgresWarehouse(connect(dsn, "publisher", read_only=True))
+    dsn, schemas = database.for_dbt, Schemas(database.schema_prefix)  # dbt's own role may read all five schemas
+    warehouse = PostgresWarehouse(connect(dsn, "publisher", read_only=True), schemas)
     try:
         with warehouse.snapshot():
             if not warehouse.is_prepared():
                 raise WarehouseError(f"There is no warehouse at {place(dsn)} to publish. Run `debitura nightly` first.")
             with bounded(folder / WAREHOUSE) as file:
-                _copy(warehouse, file, folder / PART)
+                _copy(warehouse, schemas, file, folder / PART)
     finally:
         warehouse.close()
 
 
-def _copy(warehouse: PostgresWarehouse, file: duckdb.DuckDBPyConnection, part: Path) -> None:
-    relations = _relations(warehouse)
+def _copy(warehouse: PostgresWarehouse, schemas: Schemas, file: duckdb.DuckDBPyConnection, part: Path) -> None:
+    relations = _relations(warehouse, schemas)
     for schema in SCHEMAS:
         file.execute(f"CREATE SCHEMA {schema}")
     for one in relations:
@@ -79,27 +81,40 @@ def _copy(warehouse: PostgresWarehouse, file: duckdb.DuckDBPyConnection, part: P
     for one in relations:
         if one.definition is not None:
             file.execute(f"CREATE VIEW {one.sql} AS {one.definition}")
-    for schema, name, body in warehouse.rows(_FUNCTIONS):
-        query = body.strip().removeprefix("BEGIN ATOMIC").removesuffix("END").strip().removesuffix(";")
+    for name, body in warehouse.rows(_FUNCTIONS, (schemas.named("marts"),)):
+        query = (
+            schemas.translated_back(body)
+            .strip()
+            .removeprefix("BEGIN ATOMIC")
+            .removesuffix("END")
+            .strip()
+            .removesuffix(";")
+        )
         query = query.replace(f"{name}.ts", "CAST(ts AS TIMESTAMPTZ)")
-        file.execute(f"CREATE MACRO {quoted(schema)}.{quoted(name)}(ts) AS TABLE {query}")
+        file.execute(f"CREATE MACRO marts.{quoted(name)}(ts) AS TABLE {query}")
 
 
-def _relations(warehouse: PostgresWarehouse) -> list[Relation]:
+def _relations(warehouse: PostgresWarehouse, schemas: Schemas) -> list[Relation]:
     """In an order in which each view finds those that it reads."""
+    names = [schemas.named(schema) for schema in SCHEMAS]
     columns: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for schema, name, column, kind in warehouse.rows(_COLUMNS, (list(SCHEMAS),)):
+    for schema, name, column, kind in warehouse.rows(_COLUMNS, (names,)):
         columns.setdefault((schema, name), []).append((column, kind))
     return [
         Relation(
-            schema,
+            source,
+            schemas.plain(source),
             name,
-            tuple(columns[schema, name]),
-            definition if definition and schema in ("raw", "staging") and _IS_PLAIN.fullmatch(definition) else None,
+            tuple(columns[source, name]),
+            schemas.translated_back(definition) if definition and _is_view(schemas.plain(source), definition) else None,
         )
-        for schema, name, definition in warehouse.rows(_RELATIONS, (list(SCHEMAS),))
-        if (schema, name) in columns
+        for source, name, definition in warehouse.rows(_RELATIONS, (names,))
+        if (source, name) in columns
     ]
+
+
+def _is_view(schema: str, definition: str) -> bool:
+    return schema in ("raw", "staging") and _IS_PLAIN.fullmatch(definition) is not None
 
 
 def _copy_table(warehouse: PostgresWarehouse, file: duckdb.DuckDBPyConnection, one: Relation, part: Path) -> None:
@@ -108,7 +123,7 @@ def _copy_table(warehouse: PostgresWarehouse, file: duckdb.DuckDBPyConnection, o
         f"CAST({quoted(column)} AS JSON) AS {quoted(column)}" if kind in ("json", "jsonb") else quoted(column)
         for column, kind in one.columns
     )
-    warehouse.export(f"SELECT {names} FROM {one.sql}", part)
+    warehouse.export(f"SELECT {names} FROM {quoted(one.source)}.{quoted(one.name)}", part)
     source = f"read_parquet({literal(str(part))}, hive_partitioning = false)"
     file.execute(f"CREATE TABLE {one.sql} AS SELECT {shown} FROM {source}")
     part.unlink()

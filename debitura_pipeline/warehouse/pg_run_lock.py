@@ -18,8 +18,10 @@ from typing import Any
 import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Secret
+from debitura_pipeline.settings import WarehouseUrl
 from debitura_pipeline.warehouse.pg_connect import LOCKS, connect, lost, place
+from debitura_pipeline.warehouse.pg_neighbours import refuse_strangers
+from debitura_pipeline.warehouse.schemas import Schemas
 
 RUN_LOCK = 1
 # A run of this machine that was just killed: its server session ends as soon as the server has noticed.
@@ -28,18 +30,22 @@ GRACE_S = 3.0
 LIVING_GRACE_S = 0.2
 PAUSE_S = 0.05
 
-_HOLDER = f"""
+_HOLDER = """
     SELECT a.pid, a.application_name, a.usename, a.client_addr, a.backend_start
     FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
     JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
-    WHERE l.locktype = 'advisory' AND l.classid = {LOCKS} AND l.objid = {RUN_LOCK} AND l.objsubid = 2 AND l.granted"""
+    WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s::oid AND l.objsubid = 2 AND l.granted"""
 
 
 class PostgresRunLock:
-    """The lock, held by a connection that does nothing else; it goes with the connection, so with the process."""
+    """The lock, held by a connection that does nothing else; it goes with the connection, so with the process.
 
-    def __init__(self, dsn: Secret, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._dsn, self._purpose, self._sleep = dsn, purpose, sleep
+    Not taken where the pipeline's schemas hold what is not the pipeline's: WarehouseError, before a run has done anything.
+    """
+
+    def __init__(self, database: WarehouseUrl, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._database, self._purpose, self._sleep = database, purpose, sleep
+        self._key = [LOCKS, Schemas(database.schema_prefix).lock(RUN_LOCK)]
         self._connection = self._taken()
         self.is_held = True
 
@@ -57,9 +63,11 @@ class PostgresRunLock:
             self._connection.close()
 
     def _taken(self) -> psycopg.Connection[Any]:
-        connection = connect(self._dsn, self._purpose, sleep=self._sleep)
+        connection = connect(self._database.server, self._purpose, sleep=self._sleep)
         try:
             refusal = self._refusal(connection)
+            if refusal is None:
+                refuse_strangers(connection, self._database)
         except psycopg.Error as error:
             refusal = lost(error)
         except BaseException:
@@ -74,10 +82,10 @@ class PostgresRunLock:
         """Take the lock: None when it is taken, else who has it."""
         waited = 0.0
         while True:
-            found = connection.execute(f"SELECT pg_try_advisory_lock({LOCKS}, {RUN_LOCK})".encode()).fetchone()
+            found = connection.execute("SELECT pg_try_advisory_lock(%s::integer, %s::integer)", self._key).fetchone()
             if found == (True,):
                 return None
-            holder = connection.execute(_HOLDER.encode()).fetchone()
+            holder = connection.execute(_HOLDER, self._key).fetchone()
             if waited >= (GRACE_S if holder is None or _is_gone(holder[1]) else LIVING_GRACE_S):
                 return self._busy(holder)
             self._sleep(PAUSE_S)
@@ -88,8 +96,9 @@ class PostgresRunLock:
             return WarehouseBusy("Another run had the warehouse until just now. Nothing was touched; run again.")
         session, name, user, address, since = holder
         when = since.astimezone(UTC).isoformat(timespec="seconds") if since is not None else "a time not shown"
+        where = place(self._database.server)
         return WarehouseBusy(
-            f"Another run has the warehouse at {place(self._dsn)}: {name or 'a program without a name'} (user {user}, from "
+            f"Another run has the warehouse at {where}: {name or 'a program without a name'} (user {user}, from "
             f"{address or 'the server itself'}), since {when}. Nothing was touched. Wait for it; if it hangs, end its "
             f"session with SELECT pg_terminate_backend({session}).",
             session=session,

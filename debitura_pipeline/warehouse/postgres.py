@@ -23,7 +23,9 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.pg_connect import LOCKS, described, lost
 from debitura_pipeline.warehouse.pg_export import export
+from debitura_pipeline.warehouse.pg_neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
+from debitura_pipeline.warehouse.schemas import Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
 
 BATCH_ROWS = 10_000
@@ -39,8 +41,9 @@ T = TypeVar("T")
 class PostgresWarehouse(SqlWarehouse):
     """One open connection in UTC, each statement its own transaction unless inside `transaction()`."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], schemas: Schemas = Schemas()) -> None:  # noqa: B008 - frozen
         self._connection = connection
+        self._schemas = schemas
         self._failed = False
         connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
         # A text parameter is text, as in DuckDB; left open, its type is guessed anew at each place that it stands in.
@@ -52,7 +55,7 @@ class PostgresWarehouse(SqlWarehouse):
         self._run_bare("BEGIN")
         try:
             self._run_bare(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-            self._run_bare(f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITE_LOCK})")
+            self._run_bare(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
             self._run_bare(f"SET LOCAL work_mem = '{WORK_MEM}'")
             yield
             # Postgres takes a COMMIT after a failed statement without a word, and writes nothing.
@@ -74,9 +77,15 @@ class PostgresWarehouse(SqlWarehouse):
 
     def prepare(self) -> None:
         """Only what is missing: a role that owns its schemas may not be allowed to create any."""
-        schemas = {f"CREATE SCHEMA IF NOT EXISTS {name}" for (name,) in self.rows(_EXISTING_SCHEMAS)}
-        found = [(schema, table, column) for schema, table, column in self.rows(_EXISTING_COLUMNS, (list(SCHEMAS),))]
-        missing = [sql for sql in create_statements(found) if sql not in schemas]
+        marked = {self._schemas.plain(name): is_marked for name, is_marked in self.rows(_EXISTING_SCHEMAS, (MARK,))}
+        there = {f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in marked}
+        names = [self._schemas.named(schema) for schema in SCHEMAS]
+        found = [
+            (self._schemas.plain(schema), table, column)
+            for schema, table, column in self.rows(_EXISTING_COLUMNS, (names,))
+        ]
+        missing = [sql for sql in create_statements(found) if sql not in there]
+        missing += [mark_statement(self._schemas.named(schema)) for schema in SCHEMAS if not marked.get(schema, False)]
         if missing:
             with self.transaction():
                 for sql in missing:
@@ -84,9 +93,15 @@ class PostgresWarehouse(SqlWarehouse):
 
     def is_prepared(self) -> bool:
         """Whether a run has made the tables; for readers, who can make none."""
-        return bool(
-            self.rows("SELECT to_regclass('ops.syncs') IS NOT NULL AND to_regclass('raw.cases') IS NOT NULL")[0][0]
-        )
+        return "sync_id" in self.columns("ops", "syncs") and "case_id" in self.columns("raw", "cases")
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        found = self.rows(_EXISTING_COLUMNS, ([self._schemas.named(schema)],))
+        return [column for _, name, column in found if name == table]
+
+    def tables(self) -> set[str]:
+        found = self.rows(_EXISTING_COLUMNS, (list(self._schemas.all()),))
+        return {f"{self._schemas.plain(schema)}.{table}" for schema, table, _ in found}
 
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         counts = super().merge(landed, judge=judge, allow_shrink=allow_shrink)
@@ -121,7 +136,7 @@ class PostgresWarehouse(SqlWarehouse):
 
     def check_keys(self, table: Table) -> None:
         """A primary key does it; a table from before there was one gets it now, with its first merged rows in it."""
-        if self.rows(_PRIMARY_KEY, (current(table),)):
+        if self.rows(_PRIMARY_KEY, (self._schemas.translated(current(table)),)):
             return
         key = quoted(table.key)
         twice = f"SELECT 1 FROM {current(table)} GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"
@@ -135,7 +150,7 @@ class PostgresWarehouse(SqlWarehouse):
             self.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
 
     def export(self, sql: str, path: Path) -> None:
-        self._guarded(lambda: export(self._connection, sql, path))
+        self._guarded(lambda: export(self._connection, self._schemas.translated(sql), path))
 
     def close(self) -> None:
         self._connection.close()
@@ -180,8 +195,9 @@ class PostgresWarehouse(SqlWarehouse):
 
     def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         values = [_plain(value) for value in params] or None
+        statement = self._schemas.translated(sql).encode()
         # The cursor that leaves `$1` to the server, and a statement without parameters as it is.
-        return self._guarded(lambda: psycopg.RawCursor(self._connection).execute(sql.encode(), values))
+        return self._guarded(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
@@ -248,7 +264,10 @@ def _plain(value: Any) -> Any:
 
 
 _PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1) AND indisprimary"
-_EXISTING_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace"
+# A schema that another role owns counts as marked: only an owner can mark it.
+_EXISTING_SCHEMAS = """
+    SELECT nspname, coalesce(starts_with(obj_description(oid, 'pg_namespace'), $1), NOT pg_has_role(nspowner, 'USAGE'))
+    FROM pg_catalog.pg_namespace"""
 _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

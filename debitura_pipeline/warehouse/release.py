@@ -16,12 +16,13 @@ from typing import Any
 import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Secret
+from debitura_pipeline.settings import Secret, WarehouseUrl
 from debitura_pipeline.warehouse.merge import quoted
 from debitura_pipeline.warehouse.pg_connect import connect, described
+from debitura_pipeline.warehouse.pg_drop import drop_built
+from debitura_pipeline.warehouse.pg_neighbours import mark_statement, marked_table, refuse_strangers
+from debitura_pipeline.warehouse.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
 
-BUILT = ("staging", "marts", "reports")
-NEXT, PREVIOUS, OLD = "__next", "__previous", "__old"
 # How long the switch waits for readers. Each try holds new ones up for half a second at most, which is less than it
 # takes a server to look for a deadlock: a reader is never the one that has to give way.
 PATIENCE_S = 600.0
@@ -29,7 +30,6 @@ TRIES_MS = (20, 50, 100, 200, 500)
 PAUSE_S = 0.05
 # Transactions from before the end of the build, with a snapshot of their own: new tables would look empty to them.
 OLDER_PATIENCE_S = 30.0
-DROP_MS = 5_000
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
@@ -58,22 +58,30 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
         }
 
 
-def begin_release(dsn: Secret, carried: Iterable[tuple[str, str]]) -> None:
-    """Make empty schemas to build in; `carried` (schema, table) begin as they stand: dbt adds to them what is new."""
-    with connect(dsn, "release") as connection, _in_words("Schemas to build in could not be made"):
+def begin_release(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
+    """Make empty schemas to build in; `carried` (schema, table) begin as they stand: dbt adds to them what is new.
+
+    Raises WarehouseError, with nothing changed, where the schemas hold what the pipeline did not make.
+    """
+    named = Schemas(database.schema_prefix).named
+    with connect(database.for_dbt, "release") as connection, _in_words("Schemas to build in could not be made"):
+        refuse_strangers(connection, database)
+        for suffix in (NEXT, OLD):
+            drop_built(connection, [named(schema + suffix) for schema in BUILT])
         for schema in BUILT:
-            for suffix in (NEXT, OLD):
-                _drop(connection, schema + suffix)
-            connection.execute(f"CREATE SCHEMA {quoted(schema + NEXT)}".encode())
+            connection.execute(f"CREATE SCHEMA {quoted(named(schema + NEXT))}".encode())
+            connection.execute(mark_statement(named(schema + NEXT)).encode())
         for schema, table in carried:
-            current, draft = (f"{quoted(schema + suffix)}.{quoted(table)}" for suffix in ("", NEXT))
+            current, draft = (f"{quoted(named(schema + suffix))}.{quoted(table)}" for suffix in ("", NEXT))
             if _one(connection, "SELECT to_regclass(%s) IS NOT NULL", current):
-                connection.execute(f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL)".encode())
-                connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
+                with connection.transaction():
+                    connection.execute(f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL)".encode())
+                    connection.execute(marked_table(draft).encode())
+                    connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
 
 
 def complete_release(
-    dsn: Secret,
+    database: WarehouseUrl,
     *,
     patience_s: float = PATIENCE_S,
     older_patience_s: float = OLDER_PATIENCE_S,
@@ -82,56 +90,58 @@ def complete_release(
 ) -> None:
     """Let readers have what was built; what they had is kept under `…__previous`. All in one transaction, or nothing.
 
-    Raises WarehouseBusy when readers hold the tables for longer than `patience_s`; they then keep what they had.
+    Raises WarehouseBusy when readers hold the tables for longer than `patience_s`, WarehouseError when somebody has meanwhile
+    put something into these schemas; readers then keep what they had.
     """
-    with connect(dsn, "release") as connection, _in_words("The new reports could not be put in place"):
+    schemas = Schemas(database.schema_prefix)
+    with connect(database.for_dbt, "release") as connection, _in_words("The new reports could not be put in place"):
         _let_older_transactions_end(connection, older_patience_s, sleep, clock)
         give_up_at = clock() + patience_s
         for try_ms in cycle(TRIES_MS):
-            if _switched(connection, try_ms):
+            if _switched(connection, database, schemas, try_ms):
                 break
             if clock() >= give_up_at:
                 raise WarehouseBusy(
                     f"The new reports are built, and readers hold the old ones for {patience_s:.0f} s already "
-                    f"({_holders(connection)}). They keep the old ones; end these sessions and run again."
+                    f"({_holders(connection, schemas)}). They keep the old ones; end these sessions and run again."
                 )
             sleep(PAUSE_S)
-        for schema in BUILT:
-            with suppress(psycopg.errors.LockNotAvailable):  # somebody reads it still: the next build drops it
-                _drop(connection, schema + OLD)
+        with suppress(psycopg.errors.LockNotAvailable):  # somebody reads it still: the next build drops it
+            drop_built(connection, [schemas.named(schema + OLD) for schema in BUILT])
 
 
-def _switched(connection: psycopg.Connection[Any], try_ms: int) -> bool:
+def _switched(connection: psycopg.Connection[Any], database: WarehouseUrl, schemas: Schemas, try_ms: int) -> bool:
     try:
         with connection.transaction():
-            tables = _tables(connection)
+            refuse_strangers(connection, database)
+            tables = _tables(connection, schemas)
             if tables:
                 connection.execute(f"SET LOCAL statement_timeout = {try_ms}".encode())
                 connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE".encode())
                 connection.execute(b"SET LOCAL statement_timeout = 0")
             for schema in BUILT:
-                _hand_on_rights(connection, schema)
-                for source, target in ((PREVIOUS, OLD), ("", PREVIOUS), (NEXT, "")):
-                    if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", quoted(schema + source)):
-                        sql = f"ALTER SCHEMA {quoted(schema + source)} RENAME TO {quoted(schema + target)}"
-                        connection.execute(sql.encode())
+                _hand_on_rights(connection, schemas.named(schema), schemas.named(schema + NEXT))
+                for suffixes in ((PREVIOUS, OLD), ("", PREVIOUS), (NEXT, "")):
+                    source, target = (quoted(schemas.named(schema + suffix)) for suffix in suffixes)
+                    if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", source):
+                        connection.execute(f"ALTER SCHEMA {source} RENAME TO {target}".encode())
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return False
     return True
 
 
-def _tables(connection: psycopg.Connection[Any]) -> list[str]:
+def _tables(connection: psycopg.Connection[Any], schemas: Schemas) -> list[str]:
     """The tables that readers have. Not the views: to lock one locks what it reads, which the pipeline owns."""
     found = connection.execute(
         """SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'm') ORDER BY 1""",
-        [list(BUILT)],
+        [list(map(schemas.named, BUILT))],
     )
     return [name for (name,) in found.fetchall()]
 
 
-def _hand_on_rights(connection: psycopg.Connection[Any], schema: str) -> None:
+def _hand_on_rights(connection: psycopg.Connection[Any], schema: str, draft: str) -> None:
     """Who may use a schema may read all that is in it, tonight as before."""
     found = connection.execute(
         """SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
@@ -139,10 +149,9 @@ def _hand_on_rights(connection: psycopg.Connection[Any], schema: str) -> None:
         WHERE n.nspname = %s AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner""",
         [schema],
     )
-    draft = quoted(schema + NEXT)
     for (grantee,) in found.fetchall():
-        connection.execute(f"GRANT USAGE ON SCHEMA {draft} TO {grantee}".encode())
-        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {draft} TO {grantee}".encode())
+        connection.execute(f"GRANT USAGE ON SCHEMA {quoted(draft)} TO {grantee}".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {quoted(draft)} TO {grantee}".encode())
 
 
 def _let_older_transactions_end(
@@ -162,24 +171,16 @@ def _transactions(connection: psycopg.Connection[Any]) -> set[str]:
     return {name for (name,) in found.fetchall()}
 
 
-def _holders(connection: psycopg.Connection[Any]) -> str:
+def _holders(connection: psycopg.Connection[Any], schemas: Schemas) -> str:
     found = connection.execute(
         """SELECT DISTINCT a.pid, a.usename, a.application_name FROM pg_catalog.pg_locks AS l
         JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY(%s) AND a.datname = current_database() AND a.pid <> pg_backend_pid() ORDER BY 1""",
-        [list(BUILT)],
+        [list(map(schemas.named, BUILT))],
     )
     who = [f"session {pid}, user {user}{f', {name}' if name else ''}" for pid, user, name in found.fetchall()]
     return "; ".join(who) or "not one of them any more"
-
-
-def _drop(connection: psycopg.Connection[Any], schema: str) -> None:
-    if not _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", quoted(schema)):
-        return
-    with connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = {DROP_MS}".encode())
-        connection.execute(f"DROP SCHEMA {quoted(schema)} CASCADE".encode())
 
 
 def _one(connection: psycopg.Connection[Any], sql: str, value: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Secret, Settings
+from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-# By what is locked: a file's path, or the address of a database.
-_held: ContextVar[Mapping[Path | Secret, Lock] | None] = ContextVar("debitura_run_locks", default=None)
+# By what is locked: a file's path, or a database.
+_held: ContextVar[Mapping[Path | WarehouseUrl, Lock] | None] = ContextVar("debitura_run_locks", default=None)
 
 
 @contextmanager
@@ -49,6 +49,7 @@ def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience |
     """Have the writing to oneself: the data directory, and the warehouse that other data directories may share.
 
     Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up.
+    Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas.
     """
     with _holding(_wanted(settings), purpose, patience):
         yield
@@ -62,7 +63,7 @@ def exclusive_dev(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _holding(wanted: Iterable[Path | Secret], purpose: str, patience: Patience | None) -> Iterator[None]:
+def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, patience: Patience | None) -> Iterator[None]:
     with ExitStack() as taken:
         held = dict(_held.get() or {})
         for what in wanted:
@@ -84,9 +85,9 @@ def run_under_way(settings: Settings) -> Holder | None:
     return ProcessLock(settings.data_dir.resolve() / RUN_FILE).holder()
 
 
-def ensure_run(dsn: Secret) -> None:
+def ensure_run(database: WarehouseUrl) -> None:
     """Inside `exclusive_run` on Postgres: make sure that the lock is still held before anything is written."""
-    lock = (_held.get() or {}).get(dsn)
+    lock = (_held.get() or {}).get(database)
     if lock is not None and not isinstance(lock, ProcessLock) and lock.is_held:
         try:
             lock.ensure()
@@ -94,19 +95,19 @@ def ensure_run(dsn: Secret) -> None:
             raise WarehouseError(f"The connection that kept other runs out was lost, and meanwhile: {busy}") from None
 
 
-def _wanted(settings: Settings) -> Iterator[Path | Secret]:
+def _wanted(settings: Settings) -> Iterator[Path | WarehouseUrl]:
     """In an order that all share, so that no two can wait for each other."""
     yield settings.data_dir.resolve() / RUN_FILE
-    path, dsn = settings.warehouse.path, settings.warehouse.dsn
+    path = settings.warehouse.path
     if path is not None:
         real = path.resolve()
         yield real.with_name(f"{real.name}.lock")
-    if dsn is not None:
-        yield dsn
+    else:
+        yield settings.warehouse
 
 
-def _taken(what: Path | Secret, purpose: str) -> Lock:
-    if isinstance(what, Secret):
+def _taken(what: Path | WarehouseUrl, purpose: str) -> Lock:
+    if isinstance(what, WarehouseUrl):
         from debitura_pipeline.warehouse.pg_run_lock import PostgresRunLock  # noqa: PLC0415 - takes a while to load
 
         return PostgresRunLock(what, purpose)

@@ -60,9 +60,9 @@ def assert_equal(one: dict[str, Table], other: dict[str, Table], night: int) -> 
 def build(pipeline: Pipeline, folder: Path) -> None:
     """dbt as the nightly job runs it, without its tests."""
     settings, more = pipeline.settings, list[str]()
-    dsn = settings.warehouse.dsn
-    if dsn is not None:
-        begin_release(dsn, incremental_models())
+    database = settings.warehouse
+    if database.dsn is not None:
+        begin_release(database, incremental_models())
         more = ["--vars", '{"schema_suffix": "__next"}']
     subprocess.run(
         [dbt_executable(), "--quiet", "run", "--target-path", folder, "--log-path", folder, *more],
@@ -70,8 +70,8 @@ def build(pipeline: Pipeline, folder: Path) -> None:
         env={**os.environ, **QUIET, **dbt_environment(settings)},
         check=True,
     )
-    if dsn is not None:
-        complete_release(dsn)
+    if database.dsn is not None:
+        complete_release(database)
 
 
 def happen(sandbox: RunningSandbox, night: int) -> None:

@@ -38,6 +38,10 @@ class TableMaker:
     def rows(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, list(params)).fetchall()
 
+    def tables(self) -> set[str]:
+        found = self.rows("SELECT table_schema, table_name FROM information_schema.tables")
+        return {f"{schema}.{name}" for schema, name in found}
+
 
 @contextmanager
 def tables(path: Path) -> Iterator[TableMaker]:

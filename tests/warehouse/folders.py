@@ -8,6 +8,7 @@ import duckdb
 
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.pg_neighbours import marked_table
 
 ROWS = 200
 NAMES = {"a.parquet", "b.parquet", "warehouse.duckdb", "reports.duckdb"}
@@ -24,6 +25,8 @@ def fill(settings: Settings, mark: int, rows: int = ROWS) -> None:
             warehouse.run(
                 f"CREATE TABLE {schema}.{name} AS SELECT i, {mark} AS mark FROM {series}({first}, {last}) AS t(i)"
             )
+            if settings.warehouse.dsn is not None:
+                warehouse.run(marked_table(f"{schema}.{name}"))
 
 
 def marks(folder: Path) -> set[int]:

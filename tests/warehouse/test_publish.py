@@ -17,6 +17,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import exports, published
 from debitura_pipeline.warehouse import publish as publishing
 from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.pg_neighbours import marked_table
 from debitura_pipeline.warehouse.postgres import PostgresWarehouse
 from debitura_pipeline.warehouse.publish import publish, readers_have
 from debitura_pipeline.warehouse.tables import all_tables
@@ -200,6 +201,8 @@ def test_two_tables_of_one_name_are_refused(settings: Settings) -> None:
     publish(settings)
     with open_warehouse(settings) as warehouse:
         warehouse.execute("CREATE TABLE marts.a AS SELECT 1 AS x")
+        if settings.warehouse.dsn is not None:
+            warehouse.execute(marked_table("marts.a"))
     with pytest.raises(WarehouseError, match="same name"):
         publish(settings)
     assert marks(settings.published_dir) == {1}

@@ -11,26 +11,30 @@ import psycopg
 import pytest
 
 from debitura_pipeline.errors import WarehouseBusy
-from debitura_pipeline.settings import Secret
-from debitura_pipeline.warehouse.release import BUILT, begin_release, complete_release
+from debitura_pipeline.settings import Secret, WarehouseUrl
+from debitura_pipeline.warehouse.pg_neighbours import marked_table
+from debitura_pipeline.warehouse.release import begin_release, complete_release
+from debitura_pipeline.warehouse.schemas import BUILT
 from tests.support.postgres import Database, PostgresServer
 
 NIGHTS = 6
 
 
-def build(dsn: Secret, night: int) -> None:
+def build(database: WarehouseUrl, night: int) -> None:
     """A night's tables, one commit each, as dbt makes them."""
-    begin_release(dsn, [("marts", "kept")])
-    with psycopg.connect(dsn.reveal(), autocommit=True) as connection:
+    begin_release(database, [("marts", "kept")])
+    with psycopg.connect(database.server.reveal(), autocommit=True) as connection:
         for table in ("marts__next.m", "reports__next.a", "reports__next.b"):
             connection.execute(f"CREATE TABLE {table} AS SELECT {night} AS night".encode())
+            connection.execute(marked_table(table).encode())
         connection.execute(b"CREATE TABLE IF NOT EXISTS marts__next.kept (night integer NOT NULL)")
+        connection.execute(marked_table("marts__next.kept").encode())
         connection.execute(f"INSERT INTO marts__next.kept VALUES ({night})".encode())
 
 
-def release(dsn: Secret, night: int, **options: float) -> None:
-    build(dsn, night)
-    complete_release(dsn, **options)  # type: ignore[arg-type]
+def release(database: WarehouseUrl, night: int, **options: float) -> None:
+    build(database, night)
+    complete_release(database, **options)  # type: ignore[arg-type]
 
 
 Read = Callable[["psycopg.Connection[tuple[int]]"], list[int]]
@@ -63,8 +67,8 @@ def with_an_old_snapshot(connection: psycopg.Connection[tuple[int]]) -> list[int
 
 
 def test_readers_of_every_kind_see_one_night(postgres: Database) -> None:
-    dsn = Secret(postgres.url)
-    release(dsn, 0)
+    database = WarehouseUrl("postgresql", dsn=Secret(postgres.url))
+    release(database, 0)
     done, seen, faults = threading.Event(), dict[str, list[list[int]]](), list[psycopg.Error]()
 
     def loop(read: Read) -> None:
@@ -80,7 +84,7 @@ def test_readers_of_every_kind_see_one_night(postgres: Database) -> None:
         reader.start()
     try:
         for night in range(1, NIGHTS):
-            release(dsn, night)
+            release(database, night)
     finally:
         done.set()
         for reader in readers:
@@ -95,9 +99,9 @@ READERS: tuple[Read, ...] = (in_one_statement, in_one_statement, in_one_transact
 
 
 def test_what_was_there_is_kept_once_and_state_is_carried_on(postgres: Database) -> None:
-    dsn = Secret(postgres.url)
+    database = WarehouseUrl("postgresql", dsn=Secret(postgres.url))
     for night in range(4):
-        release(dsn, night)
+        release(database, night)
     with psycopg.connect(postgres.url) as connection:
         assert connection.execute(b"SELECT night FROM reports.a").fetchall() == [(3,)]
         assert connection.execute(b"SELECT night FROM reports__previous.a").fetchall() == [(2,)]
@@ -109,14 +113,14 @@ def test_what_was_there_is_kept_once_and_state_is_carried_on(postgres: Database)
 
 
 def test_a_reader_who_does_not_let_go_is_named_and_keeps_what_it_has(postgres: Database) -> None:
-    dsn = Secret(postgres.url)
-    release(dsn, 0)
+    database = WarehouseUrl("postgresql", dsn=Secret(postgres.url))
+    release(database, 0)
     with psycopg.connect(postgres.url, application_name="a dashboard") as reader:
         assert reader.execute(b"SELECT night FROM reports.a").fetchall() == [(0,)]
         with pytest.raises(WarehouseBusy, match=r"a dashboard\)\. They keep the old ones"):
-            release(dsn, 1, patience_s=0.2, older_patience_s=0.1)
+            release(database, 1, patience_s=0.2, older_patience_s=0.1)
         assert reader.execute(b"SELECT night FROM reports.b").fetchall() == [(0,)]
-    release(dsn, 2)
+    release(database, 2)
     with psycopg.connect(postgres.url) as reader:
         assert in_one_statement(reader) == [2, 2, 2]
 
@@ -124,13 +128,13 @@ def test_a_reader_who_does_not_let_go_is_named_and_keeps_what_it_has(postgres: D
 def test_who_may_read_a_schema_may_read_it_after_the_switch_too(
     postgres: Database, postgres_server: PostgresServer
 ) -> None:
-    dsn = Secret(postgres.url)
-    release(dsn, 0)
+    database = WarehouseUrl("postgresql", dsn=Secret(postgres.url))
+    release(database, 0)
     postgres_server.admin("CREATE ROLE \"An Analyst\" LOGIN PASSWORD 'x'", postgres.name)
     try:
         postgres_server.admin('GRANT USAGE ON SCHEMA reports TO "An Analyst"', postgres.name)
-        release(dsn, 1)
-        release(dsn, 2)
+        release(database, 1)
+        release(database, 2)
         sql = """SELECT has_schema_privilege('An Analyst', s, 'USAGE') AND has_table_privilege('An Analyst', t, 'SELECT')
             FROM (VALUES ('reports', 'reports.a'), ('marts', 'marts.m')) AS v(s, t)"""
         assert postgres_server.admin(sql, postgres.name) == [(True,), (False,)]

@@ -1,0 +1,71 @@
+"""Is there a pooler between us and Postgres, and does a session keep its server connection?
+
+Where it does not, as in pgbouncer's transaction and statement modes, session locks end up on connections of others and
+settings in their sessions. Nothing is set and no lock is taken to find out. Called by `pg_connect.py`.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg.pq import ExecStatus
+
+PID = b"SELECT pg_catalog.pg_backend_pid()"
+ROUNDS = 5  # other clients may come between two looks
+WITHIN_S = 5.0  # for a pool that is full for a moment
+STATEMENT_MODE = "statement pooling"
+
+
+class SharedSessionError(Exception):
+    """The session shares its server connection with others."""
+
+
+def keeps_its_server(connection: psycopg.Connection[Any], another: Callable[[], psycopg.Connection[Any]]) -> bool:
+    """Whether there is a pooler, of the kind that keeps a server connection for a session; False: it is the server itself.
+
+    A server names its own process when it takes a connection, and a pooler makes up a number. Raises SharedSessionError where a
+    second session can have the first one's server connection, psycopg.Error when the pool has none for a second one.
+    """
+    own = _pid(connection, PID)
+    if own == connection.info.backend_pid:
+        return False
+    second = another()
+    try:
+        for _ in range(ROUNDS):
+            # While the second is inside a transaction, the first is served by another process if it can be.
+            is_shared = _pid(second, b"BEGIN; " + PID) == own or _pid(connection, PID) != own
+            second.pgconn.exec_(b"ROLLBACK")
+            if is_shared:
+                raise SharedSessionError
+    finally:
+        second.close()
+    return True
+
+
+def _pid(connection: psycopg.Connection[Any], sql: bytes) -> int:
+    """The server process that answers. Raises psycopg.OperationalError when none does in time."""
+    pgconn, until = connection.pgconn, time.monotonic() + WITHIN_S
+    pgconn.send_query(sql)
+    pgconn.flush()
+    while pgconn.is_busy():
+        if not select.select([pgconn.socket], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise psycopg.OperationalError(
+                f"it is a pooler, and its pool had no second connection within {WITHIN_S:.0f} s: too small, or too busy"
+            )
+        pgconn.consume_input()
+    found = None
+    while (result := pgconn.get_result()) is not None:
+        if result.status == ExecStatus.TUPLES_OK:
+            found = result.get_value(0, 0)
+        elif result.status != ExecStatus.COMMAND_OK:
+            message = result.error_message.decode(errors="replace").strip()
+            if STATEMENT_MODE in message:
+                raise SharedSessionError
+            raise psycopg.OperationalError(message or "the server closed the connection unexpectedly")
+    if found is None:
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
+    return int(found)
