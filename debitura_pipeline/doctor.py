@@ -109,6 +109,8 @@ def _warehouse(settings: Settings) -> Iterator[Diagnosis]:
         cure = "Close the program that has it open, or see DEBITURA_WAREHOUSE."
         if isinstance(error, WarehouseDamaged):
             cure = "Move the file away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+        elif "strangers" in error.facts:
+            cure = "No run touches the database as it is; see the README on databases that others use too."
         yield Diagnosis("warehouse", False, str(error), cure)
 
 

@@ -35,15 +35,28 @@ def keeps_its_server(connection: psycopg.Connection[Any], another: Callable[[], 
         return False
     second = another()
     try:
-        for _ in range(ROUNDS):
-            # While the second is inside a transaction, the first is served by another process if it can be.
-            is_shared = _pid(second, b"BEGIN; " + PID) == own or _pid(connection, PID) != own
-            second.pgconn.exec_(b"ROLLBACK")
-            if is_shared:
-                raise SharedSessionError
+        if _is_shared(connection, own, second):
+            raise SharedSessionError
     finally:
         second.close()
     return True
+
+
+def _is_shared(connection: psycopg.Connection[Any], own: int, second: psycopg.Connection[Any]) -> bool:
+    """Whether either of two sessions is ever served by another process than at first, or both by one.
+
+    A pool that gives out first what came back last gives the second session the first one's; one that takes turns gives a
+    session that asks twice in a row two; and while one is inside a transaction the other cannot have its process.
+    """
+    others = _pid(second, PID)
+    for _ in range(ROUNDS):
+        if others == own or _pid(connection, PID) != own or _pid(second, PID) != others or _pid(second, PID) != others:
+            return True
+        is_kept = _pid(second, b"BEGIN; " + PID) == others and _pid(connection, PID) == own
+        second.pgconn.exec_(b"ROLLBACK")
+        if not is_kept:
+            return True
+    return False
 
 
 def _pid(connection: psycopg.Connection[Any], sql: bytes) -> int:

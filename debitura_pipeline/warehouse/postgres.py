@@ -77,15 +77,15 @@ class PostgresWarehouse(SqlWarehouse):
 
     def prepare(self) -> None:
         """Only what is missing: a role that owns its schemas may not be allowed to create any."""
-        marked = {self._schemas.plain(name): is_marked for name, is_marked in self.rows(_EXISTING_SCHEMAS, (MARK,))}
-        there = {f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in marked}
         names = [self._schemas.named(schema) for schema in SCHEMAS]
+        marked = dict(self.rows(_EXISTING_SCHEMAS, (MARK, names)))
+        there = {f"CREATE SCHEMA IF NOT EXISTS {self._schemas.plain(name)}" for name in marked}
         found = [
             (self._schemas.plain(schema), table, column)
             for schema, table, column in self.rows(_EXISTING_COLUMNS, (names,))
         ]
         missing = [sql for sql in create_statements(found) if sql not in there]
-        missing += [mark_statement(self._schemas.named(schema)) for schema in SCHEMAS if not marked.get(schema, False)]
+        missing += [mark_statement(name) for name in names if not marked.get(name, False)]
         if missing:
             with self.transaction():
                 for sql in missing:
@@ -267,7 +267,7 @@ _PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($
 # A schema that another role owns counts as marked: only an owner can mark it.
 _EXISTING_SCHEMAS = """
     SELECT nspname, coalesce(starts_with(obj_description(oid, 'pg_namespace'), $1), NOT pg_has_role(nspowner, 'USAGE'))
-    FROM pg_catalog.pg_namespace"""
+    FROM pg_catalog.pg_namespace WHERE nspname = ANY($2)"""
 _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
