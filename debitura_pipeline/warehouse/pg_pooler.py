@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import ExecStatus
 
 PID = b"SELECT pg_catalog.pg_backend_pid()"
-ROUNDS = 5  # other clients may come between two looks
+ROUNDS = 3  # other clients may come between two looks
 WITHIN_S = 5.0  # for a pool that is full for a moment
 STATEMENT_MODE = "statement pooling"
 

@@ -19,6 +19,7 @@ from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.sync import read_status, reconcile, replay, verify
 from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE
 from tests.support.command import debitura
+from tests.support.neighbours import HOSTILE, OTHERS, snapshot
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -129,12 +130,16 @@ def test_a_reader_sees_one_night_while_others_are_built(night: Night) -> None:
     assert previous[0] == list(dict.fromkeys(seen))[1][:2], "last night's are kept"
 
 
-def test_the_roles_of_grant_sql_suffice_and_allow_no_more(
+def test_the_roles_of_grant_sql_suffice_in_a_database_that_others_use_too(
     postgres_server: PostgresServer, postgres: Database, tmp_path: Path
 ) -> None:
-    """The pipeline, dbt and an analyst, none a superuser; what an analyst may not read is refused by the server."""
-    printed = debitura("doctor", "--grant-sql", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    """The pipeline, dbt and an analyst, none a superuser, under a prefix, beside schemas of the names that it would have had."""
+    prefix = {"DEBITURA_WAREHOUSE": postgres.url, "DEBITURA_SCHEMA_PREFIX": "deb_"}
+    printed = debitura("doctor", "--grant-sql", env={"DEBITURA_DATA_DIR": str(tmp_path / "data"), **prefix})
     assert printed.status == 0
+    for sql in (OTHERS, HOSTILE):
+        postgres_server.admin(sql, postgres.name)
+    before = snapshot(postgres.admin_url, without="deb_")
     sandbox = start_sandbox(clients=2, cases=20, transactions=40, seed=5, no_rate_limit=True)
     try:
         for _ in range(2):  # a second time does no harm
@@ -147,6 +152,7 @@ def test_the_roles_of_grant_sql_suffice_and_allow_no_more(
             "DEBITURA_DATA_DIR": str(tmp_path / "data"),
             "DEBITURA_WAREHOUSE": urls[PIPELINE],
             "DEBITURA_DBT_URL": urls[DBT],
+            "DEBITURA_SCHEMA_PREFIX": "deb_",
         }
         settings = Pipeline(tmp_path / "data", sandbox, **env).settings
         for _ in range(2):  # the second night replaces what the first made
@@ -154,29 +160,46 @@ def test_the_roles_of_grant_sql_suffice_and_allow_no_more(
             assert result.success, result.error
         owners = """SELECT DISTINCT n.nspname, pg_get_userbyid(c.relowner) FROM pg_class AS c
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE n.nspname IN ('raw', 'ops', 'staging', 'marts', 'reports') ORDER BY 1"""
+            WHERE n.nspname IN ('deb_raw', 'deb_ops', 'deb_staging', 'deb_marts', 'deb_reports') ORDER BY 1"""
         assert dict(postgres_server.admin(owners, postgres.name)) == {
-            "marts": DBT, "ops": PIPELINE, "raw": PIPELINE, "reports": DBT, "staging": DBT,
+            "deb_marts": DBT, "deb_ops": PIPELINE, "deb_raw": PIPELINE, "deb_reports": DBT, "deb_staging": DBT,
         }  # fmt: skip
         with psycopg.connect(urls[ANALYST], autocommit=True) as analyst:
-            for readable in ("reports.revenue_by_month", "marts.fct_cases", "marts.cases_as_of(now())"):
+            for readable in ("deb_reports.revenue_by_month", "deb_marts.fct_cases", "deb_marts.cases_as_of(now())"):
                 analyst.execute(f"SELECT * FROM {readable}".encode())
             for sql in (
-                "SELECT * FROM raw.cases",
-                "SELECT * FROM ops.syncs",
-                "SELECT * FROM staging.int_clock",
-                "DELETE FROM reports.revenue_by_month",
-                "CREATE TABLE public.mine (a integer)",
-                "CREATE TEMPORARY TABLE mine (a integer)",
+                "SELECT * FROM deb_raw.cases",
+                "SELECT * FROM deb_ops.syncs",
+                "SELECT * FROM deb_staging.int_clock",
+                "DELETE FROM deb_reports.revenue_by_month",
+                "SELECT * FROM marts.finance",
                 "CREATE SCHEMA mine",
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     analyst.execute(sql.encode())
+        after = snapshot(postgres.admin_url, without="deb_")
+        assert {**after, "rights": before["rights"]} == before, "but for who may connect, all of theirs is as it was"
+        assert after["public.caught"] == []
+        assert_copy_has_plain_names(settings)
+        assert [problem for problem in read_status(settings)["problems"] if "no total holds" not in problem] == []
+        assert replay(settings)["cases"] == len(sandbox.truth("cases"))
     finally:
         sandbox.stop()
         for role in (PIPELINE, DBT, ANALYST):
             postgres_server.admin(f"DROP OWNED BY {role} CASCADE", postgres.name)
             postgres_server.admin(f"DROP ROLE {role}")
+
+
+def assert_copy_has_plain_names(settings: Settings) -> None:
+    """The published copy is the same whatever the schemas are called on the server, views and macros included."""
+    with duckdb.connect(str(settings.published_dir / "warehouse.duckdb"), read_only=True) as copy:
+        schemas = copy.execute("SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1").fetchall()
+        assert schemas == [("marts",), ("ops",), ("raw",), ("reports",), ("staging",)]
+        views = "SELECT count(*) FROM information_schema.tables WHERE table_type = 'VIEW' AND table_schema = 'staging'"
+        (count,) = copy.execute(views).fetchone() or (0,)
+        assert count > 5
+        then = copy.execute("SELECT count(*) FROM marts.cases_as_of('9999-01-01')").fetchone()
+        assert then == copy.execute("SELECT count(*) FROM staging.stg_debitura__cases").fetchone() != (0,)
 
 
 def test_an_empty_database_is_well_and_holds_nothing_yet(postgres: Database, tmp_path: Path) -> None:

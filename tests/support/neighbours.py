@@ -63,7 +63,7 @@ def snapshot(admin_url: str, *, without: str = NOTHING) -> dict[str, list[tuple[
     with psycopg.connect(admin_url) as connection:
         connection.execute(b"SET search_path = pg_catalog")
         tables = [name for (name,) in connection.execute(_TABLES, [without])]
-        columns = "SELECT attname, atttypid::regtype::text, attrelid::regclass::text FROM pg_attribute WHERE attrelid = %s::regclass"
+        columns = "SELECT attrelid::regclass::text, attname, atttypid FROM pg_attribute WHERE attrelid = %s::regclass"
         return {
             "rights": connection.execute(
                 b"SELECT datacl::text FROM pg_database WHERE datname = current_database()"

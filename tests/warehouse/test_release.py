@@ -22,18 +22,20 @@ NIGHTS = 6
 
 def build(database: WarehouseUrl, night: int) -> None:
     """A night's tables, one commit each, as dbt makes them."""
+    prefix = database.schema_prefix
     begin_release(database, [("marts", "kept")])
     with psycopg.connect(database.server.reveal(), autocommit=True) as connection:
-        for table in ("marts__next.m", "reports__next.a", "reports__next.b"):
+        for table in (f"{prefix}marts__next.m", f"{prefix}reports__next.a", f"{prefix}reports__next.b"):
             connection.execute(f"CREATE TABLE {table} AS SELECT {night} AS night".encode())
             connection.execute(marked_table(table).encode())
-        connection.execute(b"CREATE TABLE IF NOT EXISTS marts__next.kept (night integer NOT NULL)")
-        connection.execute(marked_table("marts__next.kept").encode())
-        connection.execute(f"INSERT INTO marts__next.kept VALUES ({night})".encode())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {prefix}marts__next.kept (night integer NOT NULL)".encode())
+        connection.execute(marked_table(f"{prefix}marts__next.kept").encode())
+        connection.execute(f"INSERT INTO {prefix}marts__next.kept VALUES ({night})".encode())
 
 
-def release(database: WarehouseUrl, night: int, **options: float) -> None:
+def release(database: WarehouseUrl, night: int, meanwhile: Callable[[], None] = lambda: None, **options: float) -> None:
     build(database, night)
+    meanwhile()
     complete_release(database, **options)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,98 @@
+"""SQL that names schemas plainly, translated for a database where they have a prefix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.settings import load_settings
+from debitura_pipeline.warehouse import merge, records
+from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.schemas import SCHEMAS, Schemas
+from debitura_pipeline.warehouse.tables import create_statements
+from tests.support.command import debitura
+from tests.warehouse.landings import night
+
+DEB = Schemas("deb_")
+POSTGRES = "postgresql://user:password@host/db"
+
+
+@pytest.mark.parametrize(
+    ("plain", "translated"),
+    [
+        ("SELECT * FROM raw.cases AS c", "SELECT * FROM deb_raw.cases AS c"),
+        ('INSERT INTO raw."cases" SELECT 1', 'INSERT INTO deb_raw."cases" SELECT 1'),
+        ("SELECT marts . m.night FROM\nmarts.m, RAW.x", "SELECT deb_marts . m.night FROM\ndeb_marts.m, deb_raw.x"),
+        ("CREATE SCHEMA IF NOT EXISTS raw", "CREATE SCHEMA IF NOT EXISTS deb_raw"),
+        ("ALTER TABLE ops.syncs RENAME TO raw", "ALTER TABLE deb_ops.syncs RENAME TO raw"),
+        ("SELECT count(*) FROM (SELECT 1 FROM ops.syncs)", "SELECT count(*) FROM (SELECT 1 FROM deb_ops.syncs)"),
+        ("SELECT CAST($1 AS VARCHAR)||ops.f($2)", "SELECT CAST($1 AS VARCHAR)||deb_ops.f($2)"),
+    ],
+)
+def test_qualified_names_get_the_prefix(plain: str, translated: str) -> None:
+    assert DEB.translated(plain) == translated
+    assert DEB.translated_back(translated).lower() == plain.lower()
+    assert Schemas().translated(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'raw.cases', 'it''s raw.cases', E'\\'raw.cases', $$raw.cases$$, $a$ raw.cases $$ ops.x $a$",
+        'SELECT "raw".cases, "a""raw.cases", "ops.syncs" FROM x',
+        "SELECT 1 -- raw.cases\n, 2 /* ops.syncs\n marts.m */",
+        "SELECT t.raw, t.raw.x, raw, marts, a_raw.b, raw2.c, marts__next.m FROM straw.man",
+    ],
+)
+def test_what_only_looks_like_a_schema_stays(sql: str) -> None:
+    """A value that is a table's name, say in a message that is written, must reach the database as it is."""
+    assert DEB.translated(sql) == sql
+
+
+def test_every_statement_of_a_merge_names_its_schemas_plainly() -> None:
+    """Whatever is said of `raw` and `ops` gets the prefix: not one name is left, and back it is what it was."""
+    table, at = TABLES["cases"], night(0)
+    statements = [
+        *((sql, ()) for sql in create_statements()),
+        merge.is_empty(table), merge.protected(table), merge.delta(table, "s", at), merge.first_load(table, "s", at),
+        merge.delta_of_absent(table, Absent("client", "t")), merge.supersede(table, at), merge.mark_deleted(table, at),
+        merge.remove_outdated(table), merge.insert_current(table, at), merge.verify_seen(table, Absent("all"), at),
+        records.newest_merged("cases"), *records.keep_quarantine(table, "s", at, Absent("all")),
+        records.keep_drift("cases", "s", at), *records.keep_windows("cases", "s"), *records.keep_partner("m", None, at),
+        records.known_sync("s"), records.forget_sync("s"), *records.replace_control_totals("s"), *records.forget_all(),
+    ]  # fmt: skip
+    for sql, _ in statements:
+        translated = DEB.translated(sql)
+        assert not any(f" {schema}." in translated for schema in SCHEMAS), translated
+        assert DEB.translated_back(translated) == sql
+        assert ("raw." in sql or "ops." in sql) == ("deb_" in translated) or "SCHEMA" in sql
+
+
+def test_each_warehouse_of_a_database_has_locks_of_its_own() -> None:
+    prefixes = ["", "a", "b", "deb_", "deb2_", "z" * 46]
+    numbers = [Schemas(prefix).lock(number) for prefix in prefixes for number in (1, 2)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(0 < number < 2**31 for number in numbers)
+    assert numbers[:2] == [1, 2], "as before there were prefixes: two versions may meet"
+
+
+def test_the_longest_name_fits() -> None:
+    prefix = load_settings({"DEBITURA_WAREHOUSE": POSTGRES, "DEBITURA_SCHEMA_PREFIX": "p" * 46}).warehouse.schema_prefix
+    assert max(len(name) for name in Schemas(prefix).all()) == 63
+
+
+@pytest.mark.parametrize(
+    "prefix", ["Deb_", "1deb", "_deb", "deb-", 'deb"', "deb ops", "pg_deb", "pg_", "dëb", "p" * 47]
+)
+def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match=r"DEBITURA_SCHEMA_PREFIX must .* Example: DEBITURA_SCHEMA_PREFIX=deb_$"):
+        load_settings({"DEBITURA_WAREHOUSE": POSTGRES, "DEBITURA_SCHEMA_PREFIX": prefix})
+
+
+def test_a_prefix_for_a_file_is_refused(tmp_path: Path) -> None:
+    ended = debitura("status", env={"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_SCHEMA_PREFIX": "deb_"})
+    assert ended.status == 2
+    assert "DEBITURA_SCHEMA_PREFIX is set, and the warehouse is not Postgres" in ended.error_line
