@@ -17,7 +17,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import exports, published
 from debitura_pipeline.warehouse import publish as publishing
 from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.pg_neighbours import marked_table
+from debitura_pipeline.warehouse.pg_neighbours import MARK, marked_table
 from debitura_pipeline.warehouse.postgres import PostgresWarehouse
 from debitura_pipeline.warehouse.publish import publish, readers_have
 from debitura_pipeline.warehouse.tables import all_tables
@@ -76,6 +76,8 @@ def test_each_mart_and_report_is_in_all_files_views_too(settings: Settings) -> N
     fill(settings, 1)
     with open_warehouse(settings) as warehouse:
         warehouse.execute("CREATE VIEW reports.v AS SELECT * FROM marts.b WHERE i < 10")
+        if settings.warehouse.dsn is not None:
+            warehouse.execute(f"COMMENT ON VIEW reports.v IS '{MARK}'")
     publish(settings)
     folder = settings.published_dir
     assert shown(folder) == NAMES | {"v.parquet"}
