@@ -10,7 +10,6 @@ from assets.onboarding import onboard_client
 from assets.reporting import partner_report
 from assets.warehouse import dbt_models, ops_tables, published_warehouse
 from debitura_pipeline.orchestration.jobs import jobs
-from debitura_pipeline.orchestration.loggers import loggers
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.schedules import schedules
 from debitura_pipeline.orchestration.sensors import sensors
@@ -22,6 +21,5 @@ defs = dg.Definitions(
     schedules=schedules,
     sensors=sensors,
     resources={"debitura": Debitura()},
-    loggers=loggers,
     executor=dg.in_process_executor,
 )

@@ -1,156 +1,135 @@
-"""Dagster's UI, daemon and code server as one child, with the sandbox beside it. The body of `debitura dev`.
+"""Code server, daemon, web server and sandbox, kept running until Ctrl-C. The body of `debitura dev`.
 
-Belongs here: starting and stopping processes. Does not: what they do. The child has a process group of its own and is
-stopped by us: a Ctrl-C in the terminal reaches this process alone, which then ends the group in an orderly way.
+Belongs here: which programs there are, and the loop around them. Does not: processes (`supervised.py`), starting them again
+(`supervisor.py`). The code server listens on a socket in a private folder: whoever reaches it may run code as this user.
 Runs by itself too: `python -m debitura_pipeline.orchestration.dev [PORT]`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import subprocess
 import sys
+import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
-from debitura_pipeline.errors import DebituraError
+import dagster as dg
+
 from debitura_pipeline.interrupts import INTERRUPTED
-from debitura_pipeline.orchestration.children import ends_with_us
 from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.orchestration.failed_runs import FailedRuns
 from debitura_pipeline.orchestration.instance import POSTGRES_VARIABLE, dagster_url, end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
-from debitura_pipeline.settings import PROJECT_ROOT, Endpoint, Settings, load_settings
+from debitura_pipeline.orchestration.periodic import periodically
+from debitura_pipeline.orchestration.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
+from debitura_pipeline.orchestration.sandbox_keeper import SandboxKeeper
+from debitura_pipeline.orchestration.supervisor import Supervisor
+from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.warehouse.open import private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
-HOST = "127.0.0.1"
-SUPERSEDED = "ignore:Function `dev_command` is superseded"  # by `dg dev`, which wants a project laid out its own way
 LOOK_EVERY_S = 0.5
-UP_WITHIN_S = 300.0  # it takes a quarter of a minute; a busy machine takes many times that
-# How long the group may take to end after each signal, less than interrupts.GRACE_S in all: Dagster's processes end on the
-# first, and its steps with them; what is in the middle of a long statement ends on the last, and loses nothing.
-STOPPING = ((signal.SIGINT, 3.5), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
-
-
-class DevError(DebituraError):
-    """Dagster's processes did not come up, or ended by themselves."""
+LOOK_FOR_FAILURES_S = 3.0
 
 
 def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], None] | None = None) -> int:
-    """Run until Ctrl-C or SIGTERM; exit status 130 then. Raises WarehouseBusy where another one is on in the data directory,
-    DevError when the processes end by themselves."""
+    """Run until Ctrl-C or SIGTERM; exit status 130 then.
+
+    Raises WarehouseBusy where another one is on in the data directory or in Dagster's home, DevError where `port` is taken
+    or a process does not stay up.
+    """
     with exclusive_dev(settings):
-        return _run_dev(settings, port or free_port(), say or _say)
+        return _run_dev(settings, port, say or _say)
 
 
-def _run_dev(settings: Settings, port: int, say: Callable[[str], None]) -> int:
+def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -> int:
+    chosen = choose_port(port, say)
+    url = f"http://{HOST}:{chosen}"
     obtain_manifest()
     with private_files(), open_instance(settings) as instance:
         for run_id in end_dead_runs(instance):
             say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
-    with _stop_signals() as stopped, connect(settings) as endpoint, _dagster(settings, endpoint, port) as child:
-        say(
-            "Starting Dagster; this takes a quarter of a minute."
-            + (" The sandbox is up." if endpoint.is_simulated else "")
-        )
-        if _wait_until_up(child, port, stopped):
-            say(f"Dagster is up: http://{HOST}:{port} (Ctrl-C stops it)")
-        while not stopped():
-            if child.poll() is not None:
-                raise DevError(f"Dagster ended by itself with status {child.returncode}; its messages are above.")
-            time.sleep(LOOK_EVERY_S)
-        say("Stopping.")
+        with (
+            _stop_signals() as stopped,
+            connect(settings) as endpoint,
+            _supervised(settings, endpoint, say) as supervisor,
+        ):
+            sandbox = "The sandbox is up. " if endpoint.is_simulated else ""
+            say(f"Starting Dagster; this takes a quarter of a minute. {sandbox}Logs: {logs_of(settings)}")
+            failures = FailedRuns(instance, url, datetime.now(UTC))
+            with periodically(LOOK_FOR_FAILURES_S, lambda: failures.tell(say)):
+                _watch(settings, instance, endpoint, supervisor, chosen, say, stopped)
+            say("Stopping.")
     return INTERRUPTED
 
 
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def _watch(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    endpoint: Endpoint,
+    supervisor: Supervisor,
+    port: int,
+    say: Callable[[str], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Start everything, the code server first, and keep it running until told to stop."""
+    keeper = SandboxKeeper(settings.data_dir, endpoint, supervisor) if settings.uses_embedded_sandbox else None
+    with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
+        programs = Programs(Path(folder), port, instance, say)
+        supervisor.start(programs.code_server())
+        has_clients = is_told = False
+        while not stopped():
+            supervisor.look()
+            if keeper is not None:
+                keeper.look()
+            if not has_clients and supervisor.is_up(CODE_SERVER):
+                has_clients = True
+                supervisor.start(programs.daemon())
+                supervisor.start(programs.web_server())
+            if not is_told and supervisor.is_up(WEB_SERVER):
+                is_told = True
+                say(f"Dagster is up: http://{HOST}:{port} (Ctrl-C stops it). Data: {settings.data_dir}")
+            time.sleep(LOOK_EVERY_S)
+
+
+@contextmanager
+def _supervised(settings: Settings, endpoint: Endpoint, say: Callable[[str], None]) -> Iterator[Supervisor]:
+    supervisor = Supervisor(child_environment(settings, endpoint, os.environ), logs_of(settings), say)
+    try:
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
+def logs_of(settings: Settings) -> Path:
+    """Where the processes' output goes."""
+    return settings.data_dir / "logs"
 
 
 def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: ours, the settings that paths depend on, and the API that we hold open.
+    """The children's environment: ours, the settings that paths depend on, and the API where it has an address.
 
-    The key goes to the child this way alone: not on a command line, not into a file.
+    The key goes to them this way alone: not on a command line, not into a file. An embedded sandbox is found by each
+    process in the data directory, as it may get another address when it is started again.
     """
     ours = {
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "PYTHONWARNINGS": ",".join(filter(None, [outer.get("PYTHONWARNINGS"), SUPERSEDED])),
         "DEBITURA_DATA_DIR": str(settings.data_dir),
         "DEBITURA_ENVIRONMENT": settings.environment,
-        "DEBITURA_API_URL": endpoint.base_url,
-        "DEBITURA_API_KEY": endpoint.api_key.reveal(),
-        "DEBITURA_CUSTOMER_API_URL": endpoint.customer_url or "",
     }
+    if not settings.uses_embedded_sandbox:
+        ours["DEBITURA_API_URL"] = endpoint.base_url
+        ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
+        ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
     if settings.dagster_postgres is not None:
         ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     return {**outer, **ours}
-
-
-@contextmanager
-def _dagster(settings: Settings, endpoint: Endpoint, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`dagster dev` as a child with a process group of its own, stopped at the end whatever happens."""
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(PROJECT_ROOT / "workspace.yaml")]
-    quiet = ["--log-level", "warning", "--code-server-log-level", "warning"]
-    child = subprocess.Popen(  # noqa: S603 - the command is ours
-        [*command, "--host", HOST, "--port", str(port), *quiet],
-        cwd=PROJECT_ROOT,
-        env=child_environment(settings, endpoint, os.environ),
-        start_new_session=True,
-        umask=0o077,  # logs and event storage are the owner's alone
-    )
-    try:
-        with ends_with_us(child.pid, is_group=True):
-            yield child
-    finally:
-        stop_group(child)
-
-
-def stop_group(child: subprocess.Popen[bytes]) -> None:
-    """End the child's whole group: politely, then firmly. Returns when none of it is left or nothing more can be done."""
-    for number, patience_s in STOPPING:
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return
-        give_up_at = time.monotonic() + patience_s
-        while time.monotonic() < give_up_at:
-            child.poll()
-            if not _group_lives(child.pid):
-                return
-            time.sleep(LOOK_EVERY_S / 5)
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _wait_until_up(child: subprocess.Popen[bytes], port: int, stopped: Callable[[], bool]) -> bool:
-    """True once the web server answers; False when we are told to stop first."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on loopback
-    give_up_at = time.monotonic() + UP_WITHIN_S
-    while time.monotonic() < give_up_at:
-        if stopped():
-            return False
-        if child.poll() is not None:
-            raise DevError(f"Dagster did not start (status {child.returncode}); its messages are above.")
-        with contextlib.suppress(OSError), direct.open(f"http://{HOST}:{port}/server_info", timeout=2):
-            return True
-        time.sleep(LOOK_EVERY_S)
-    raise DevError(f"Dagster's web server did not answer within {UP_WITHIN_S:.0f} s; its messages are above.")
 
 
 @contextmanager
@@ -170,8 +149,9 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # a terminal that is gone is no reason to stop
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import sys
 import time
 import uuid
@@ -20,13 +19,13 @@ from typing import TextIO
 
 import dagster as dg
 
-from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.liveness import lives_of
+from debitura_pipeline.orchestration.reasons import reason_of
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
@@ -38,9 +37,7 @@ from debitura_pipeline.warehouse.run_lock import exclusive_run
 DEFINITIONS = "debitura_pipeline.definitions"
 # Dagster would write every event to standard error; what failed is in the result.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-DBT_SAYS = "Errors parsed from dbt logs: "  # what comes before names a command and a path
 STORAGE_FAILS = "Exception while writing logger call"
-LONGEST_REASON = 600
 # The states of a step, as `on_step` hears them.
 STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
 STATES = {
@@ -186,7 +183,7 @@ class _Listener:
     def _step(self, name: str, state: str, event: dg.DagsterEvent) -> None:
         now = time.monotonic()
         self._since.setdefault(name, now)
-        error = _reason(event) if state == FAILED else None
+        error = reason_of(event) if state == FAILED else None
         outcome = StepOutcome(name, state, now - self._since[name], error)
         self.outcomes[name] = outcome
         if self._on_step:
@@ -200,16 +197,3 @@ class _Listener:
             self.failed_checks.append(
                 FailedCheck(asset, name, found.severity.value, found.description or "", bool(found.blocking))
             )
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    """The error's own words in one line, without what Dagster wraps around them."""
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause
-    text = " ".join((error.message if error else event.message or "").split())
-    ours = re.match(rf"{re.escape(DebituraError.__module__)}\.\w+: ", text)
-    if ours:
-        return text[ours.end() :]
-    _, _, dbt = text.partition(DBT_SAYS)
-    return f"dbt: {dbt}"[:LONGEST_REASON] if dbt else text[:LONGEST_REASON] or "no reason given"

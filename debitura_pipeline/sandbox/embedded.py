@@ -66,6 +66,26 @@ def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] =
         _leave(home, user)
 
 
+def is_gone(data_dir: Path) -> bool:
+    """For a user of it: whether the sandbox's process has ended, however it did."""
+    return _is_free(data_dir / "sandbox" / "state.json.lock", fcntl.LOCK_EX)  # held as long as the process lives
+
+
+def revive(data_dir: Path, port: int) -> None:
+    """For a user of it: start the sandbox again where it is gone, on `port` if that is free, so that requests under way find
+    it. Raises SandboxError where it does not start."""
+    home = data_dir / "sandbox"
+    with _alone(home):
+        if not is_gone(data_dir):  # another user was first
+            return
+        (home / "server.json").unlink(missing_ok=True)
+        _started[:] = [process for process in _started if process.poll() is None]
+        try:
+            _start(home, ["--port", str(port)])
+        except SandboxError:
+            _start(home, [])
+
+
 def advance(data_dir: Path, days: int) -> int:
     """Move the world of `data_dir` forward, whether its sandbox runs or not; the day it is then."""
     with running(data_dir, advance_days=days) as sandbox:

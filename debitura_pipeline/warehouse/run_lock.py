@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Lock: TypeAlias = "ProcessLock | PostgresRunLock"
 
-RUN_FILE, DEV_FILE = "run.lock", "dev.lock"
+RUN_FILE, DEV_FILE, HOME_FILE = "run.lock", "dev.lock", "daemon.lock"
 LOOK_EVERY_S = 0.5
 TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
 
@@ -57,8 +57,10 @@ def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience |
 
 @contextmanager
 def exclusive_dev(settings: Settings) -> Iterator[None]:
-    """Be the only `debitura dev` of the data directory; runs are not kept out. Raises WarehouseBusy."""
-    with _holding([settings.data_dir.resolve() / DEV_FILE], "dev", None):
+    """Be the only `debitura dev` of the data directory and of Dagster's home, which data directories may share; runs are not
+    kept out. Raises WarehouseBusy."""
+    wanted = (settings.data_dir.resolve() / DEV_FILE, settings.dagster_home.resolve() / HOME_FILE)
+    with _holding(wanted, "dev", None):
         yield
 
 
@@ -125,6 +127,8 @@ def _claimed(file: Path) -> str:
         return f"Another run has the data directory {file.parent}"
     if file.name == DEV_FILE:
         return f"Another `debitura dev` has the data directory {file.parent}"
+    if file.name == HOME_FILE:
+        return f"Another `debitura dev` has Dagster's home (DAGSTER_HOME) {file.parent}"
     return f"Another run has the warehouse {file.with_suffix('')}"
 
 
