@@ -12,6 +12,7 @@ from debitura_pipeline.orchestration.reasons import reason_of
 OVERLAP = timedelta(minutes=1)  # a record that is being written when we look is seen at the next look
 MOST_TOLD = 100  # at one look
 KEPT = 10_000
+READ_AT_MOST = 20  # events of one run and kind
 
 
 class FailedRuns:
@@ -39,10 +40,15 @@ class FailedRuns:
         return [(record.dagster_run.run_id, record.dagster_run.job_name) for record in reversed(records)]
 
     def _reason(self, run_id: str) -> str:
-        """Of the first step that failed; where none did (its process was killed), the run's own."""
-        for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
-            for record in self._instance.get_records_for_run(run_id, of_type=kind, limit=1).records:
-                event = record.event_log_entry.dagster_event
-                if event is not None:
-                    return reason_of(event)
-        return "no reason was written down."
+        """Of the first step that failed; where none did, what Dagster says of it (it could not be started, its process died)."""
+        failed = [*self._events(run_id, dg.DagsterEventType.STEP_FAILURE, ascending=True)]
+        if not failed:
+            engine = self._events(run_id, dg.DagsterEventType.ENGINE_EVENT)
+            failed = [event for event in engine if event.engine_event_data.error is not None]
+        failed += self._events(run_id, dg.DagsterEventType.RUN_FAILURE)
+        return reason_of(failed[0]) if failed else "no reason was written down."
+
+    def _events(self, run_id: str, kind: dg.DagsterEventType, *, ascending: bool = False) -> list[dg.DagsterEvent]:
+        found = self._instance.get_records_for_run(run_id, of_type=kind, limit=READ_AT_MOST, ascending=ascending)
+        events = [record.event_log_entry.dagster_event for record in found.records]
+        return [event for event in events if event is not None]

@@ -40,6 +40,9 @@ nux:
 run_coordinator:
   module: dagster._core.run_coordinator
   class: QueuedRunCoordinator
+  config:  # a run whose turn comes while the code server is being started again goes back into the queue
+    max_user_code_failure_retries: 30
+    user_code_failure_retry_delay: 10
 concurrency:
   runs:
     max_concurrent_runs: 3  # each is a process of its own
@@ -54,6 +57,14 @@ run_monitoring:
 run_retries:
   enabled: true
   max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
+retention:  # in days; the sensor ticks every half minute
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
 schedules:
   use_threads: true
   num_workers: 2

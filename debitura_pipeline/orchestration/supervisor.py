@@ -25,7 +25,8 @@ class DevError(DebituraError):
 class Deaths:
     """When one program died, as far as that still counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._first_pause_s = first_pause_s
         self._at: list[float] = []
 
     def pause_after(self, now: float) -> float | None:
@@ -33,14 +34,16 @@ class Deaths:
         self._at = [at for at in self._at if now - at < WITHIN_S] + [now]
         if len(self._at) >= MOST_DEATHS:
             return None
-        return float(FIRST_PAUSE_S * 2 ** (len(self._at) - 1))
+        return float(self._first_pause_s * 2 ** (len(self._at) - 1))
 
 
 class Supervisor:
     """Call `look` again and again; it raises DevError when a program has died too often. `close` ends everything."""
 
-    def __init__(self, env: Mapping[str, str], logs: Path, say: Callable[[str], None]) -> None:
-        self._env, self._logs, self._say = env, logs, say
+    def __init__(
+        self, env: Mapping[str, str], logs: Path, say: Callable[[str], None], first_pause_s: float = FIRST_PAUSE_S
+    ) -> None:
+        self._env, self._logs, self._say, self._first_pause_s = env, logs, say, first_pause_s
         self._children: dict[str, Child] = {}
         self._waiting: dict[str, tuple[float, Program]] = {}
         self._deaths: dict[str, Deaths] = {}
@@ -69,13 +72,13 @@ class Supervisor:
 
     def pause_for(self, name: str, fault: str) -> float:
         """Count a death and say what is done about it. Raises DevError when it was one too many."""
-        pause_s = self._deaths.setdefault(name, Deaths()).pause_after(time.monotonic())
+        pause_s = self._deaths.setdefault(name, Deaths(self._first_pause_s)).pause_after(time.monotonic())
         if pause_s is None:
             raise DevError(
-                f"The {name} {fault}, for the {MOST_DEATHS}th time within {WITHIN_S / 60:.0f} minutes; giving up. "
+                f"The {name} {fault}, for the {MOST_DEATHS}th time within {WITHIN_S / 60:.0f} minutes; giving up."
                 f"{self._see(name)}"
             )
-        self._say(f"The {name} {fault}; starting it again in {pause_s:.0f} s. {self._see(name)}")
+        self._say(f"The {name} {fault}; starting it again in {pause_s:.0f} s.{self._see(name)}")
         return pause_s
 
     def close(self) -> None:
@@ -93,4 +96,4 @@ class Supervisor:
         return self._logs / f"{name.replace(' ', '-')}.log"
 
     def _see(self, name: str) -> str:
-        return f"Its messages are in {self._log_of(name)}." if self._log_of(name).exists() else ""
+        return f" Its messages are in {self._log_of(name)}." if self._log_of(name).exists() else ""

@@ -75,11 +75,11 @@ def revive(data_dir: Path, port: int) -> None:
     """For a user of it: start the sandbox again where it is gone, on `port` if that is free, so that requests under way find
     it. Raises SandboxError where it does not start."""
     home = data_dir / "sandbox"
+    _started[:] = [process for process in _started if process.poll() is None]
     with _alone(home):
         if not is_gone(data_dir):  # another user was first
             return
         (home / "server.json").unlink(missing_ok=True)
-        _started[:] = [process for process in _started if process.poll() is None]
         try:
             _start(home, ["--port", str(port)])
         except SandboxError:

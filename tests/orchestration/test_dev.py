@@ -1,32 +1,24 @@
-"""The parts of `debitura dev` that need no Dagster: its child's environment, its stopping; and how the API is found."""
+"""The parts of `debitura dev` that start nothing: its children's environment, its port, its lock; and how the API is found."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
+import socket
 from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.orchestration import dev
+from debitura_pipeline.orchestration import dev, programs
 from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.orchestration.supervisor import DevError
 from debitura_pipeline.settings import Endpoint, Secret, load_settings
 from debitura_pipeline.sync import sync
-
-STUBBORN = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time, signal; signal.signal(2, signal.SIG_IGN); time.sleep(600)"])
-print(child.pid, flush=True)
-time.sleep(600)
-"""
+from debitura_pipeline.warehouse.run_lock import exclusive_dev
+from tests.support.command import debitura
 
 
 def test_the_child_gets_the_api_that_is_held_open_and_our_folders(tmp_path: Path) -> None:
-    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path)})
+    address = {"DEBITURA_API_URL": "http://127.0.0.1:1", "DEBITURA_API_KEY": "k"}
+    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path), **address})
     endpoint = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), "http://127.0.0.1:1/customer", True)
     env = dev.child_environment(settings, endpoint, {"PATH": "/bin", "DEBITURA_API_URL": "other"})
     inside = load_settings(env)
@@ -37,20 +29,47 @@ def test_the_child_gets_the_api_that_is_held_open_and_our_folders(tmp_path: Path
     assert env["PATH"] == "/bin"
 
 
-def test_a_group_that_will_not_listen_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon left behind would go on reading the API, and hold the warehouse, unseen."""
-    monkeypatch.setattr(dev, "STOPPING", tuple((number, 0.3) for number, _ in dev.STOPPING[:2]) + dev.STOPPING[2:])
-    leader = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
-    assert leader.stdout is not None
-    grandchild = int(leader.stdout.readline())
-    dev.stop_group(leader)
-    leader.stdout.close()
-    assert leader.poll() is not None
-    give_up_at = time.monotonic() + 5
-    while Path(f"/proc/{grandchild}").exists() and time.monotonic() < give_up_at:
-        time.sleep(0.05)
-    with pytest.raises(ProcessLookupError):
-        os.kill(grandchild, 0)
+def test_the_children_find_the_embedded_sandbox_by_themselves(tmp_path: Path) -> None:
+    """With a fixed address a sandbox that was started again elsewhere would be lost, and the identity another one."""
+    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path)})
+    endpoint = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, True)
+    assert load_settings(dev.child_environment(settings, endpoint, {})).uses_embedded_sandbox
+
+
+def test_a_dev_in_the_same_home_of_dagsters_is_refused(tmp_path: Path) -> None:
+    """Two daemons on one queue start each schedule twice."""
+    home = {"DAGSTER_HOME": str(tmp_path / "home")}
+    first = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "a"), **home})
+    with exclusive_dev(first):
+        said = debitura("dev", env={"DEBITURA_DATA_DIR": str(tmp_path / "b"), **home})
+    assert said.status == 1
+    assert said.error_line.startswith(
+        f"Another `debitura dev` has Dagster's home (DAGSTER_HOME) {tmp_path / 'home'}: dev, process"
+    )
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused_and_else_another_one_is_said() -> None:
+    said: list[str] = []
+    with socket.socket() as taken:
+        taken.bind((programs.HOST, 0))
+        taken.listen()
+        with pytest.raises(DevError, match="is taken"):
+            programs.choose_port(taken.getsockname()[1], said.append)
+        assert not said
+        free = programs.free_port()
+        assert programs.choose_port(free, said.append) == free
+
+
+def test_the_web_page_is_at_port_3000_unless_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(programs, "PORT", programs.free_port())
+    assert programs.choose_port(None, said.append) == programs.PORT
+    with socket.socket() as taken:
+        taken.bind((programs.HOST, programs.PORT))
+        taken.listen()
+        other = programs.choose_port(None, said.append)
+    assert other != programs.PORT
+    assert said == [f"Port {programs.PORT} is taken; the web page will be at port {other}."]
 
 
 def test_an_address_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ import pytest
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.onboarding.lifecycle import partition_key
-from debitura_pipeline.orchestration.dev import free_port
 from debitura_pipeline.orchestration.instance import open_instance
+from debitura_pipeline.orchestration.programs import free_port
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -84,6 +85,12 @@ def says_for_whom_it_waits(settings: Settings) -> bool:
     return False
 
 
+def kill_child(pid: int, command: str) -> None:
+    import psutil
+
+    next(child for child in psutil.Process(pid).children() if command in " ".join(child.cmdline())).kill()
+
+
 def descendants(pid: int) -> set[int]:
     """Living processes of the session that `pid` leads or that its children lead."""
     import psutil
@@ -129,6 +136,10 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
         assert f"has the data directory {settings.data_dir}: dev, process {process.pid} on host" in second.error_line
         with exclusive_run(settings, "a run by hand"):
             wait_for("run that waits", lambda: says_for_whom_it_waits(settings), process, log)
+        kill_child(process.pid, "api grpc")  # nobody stirs a hand for that either
+        wait_for(
+            "word of it", lambda: re.search(r"The code server .* was killed \(SIGKILL\)", log.read_text()), process, log
+        )
         added = sandbox.admin("clients", {"tenant": "acme/ø 1@x", "cases": 3, "transactions": 4})
         key = partition_key("acme/ø 1@x", added["creditorId"])
         wait_for("loaded client", lambda: states(settings).get(key) == "loaded", process, log)
@@ -144,6 +155,8 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
         assert not [pid for pid in family if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
     told = log.read_text()
+    assert " - DEBUG - " not in told
+    assert " - INFO - " not in told
     assert f"http://127.0.0.1:{port}" in told
     assert sandbox.key not in told
     if instance is not None:
