@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -135,6 +136,54 @@ def repair(
         console.say(f"{len(repairs)} repaired; what was moved away is below {load_settings().data_dir / 'aside'}")
     else:
         console.say(f"{len(repairs)} to repair; nothing was touched. `debitura repair --yes` does it.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to write, for example /backups/debitura.tar.gz.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it is there already.")] = False,
+) -> None:
+    """Warehouse, landing zone, privacy key and Dagster's storage in one file; no API key."""
+    settings = load_settings()
+    with exclusive_run(settings, "backup"):
+        from debitura_pipeline import console
+        from debitura_pipeline.backup import back_up
+
+        made = back_up(settings, file, force=force)
+    console.say(
+        f"Backed up {len(made.members):,} files into {file}. It holds the privacy key: keep it where nobody else reads."
+    )
+    if made.dagster != "sqlite":
+        console.say("Dagster's runs and events are in the database of DAGSTER_POSTGRES_URL; back that up by itself.")
+    if made.engine != "duckdb":
+        console.say("Schemas raw and ops are in it; staging, marts and reports are built by the next night.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive of `debitura backup`.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move aside what is there, below the data directory, and replace it.")
+    ] = False,
+) -> None:
+    """Put a backup back, after every byte of it was checked."""
+    settings = load_settings()
+    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True):
+        from debitura_pipeline import console
+        from debitura_pipeline.backup import restore as run_restore
+        from debitura_pipeline.sync import check_certificates
+
+        done = run_restore(settings, file, replace=replace)
+    rows = sum(table.rows for name, table in done.manifest.tables.items() if name.startswith("raw."))
+    console.say(f"Restored the backup of {done.manifest.created_at}: {rows:,} rows in raw, as they were.")
+    findings = check_certificates(load_settings()).findings
+    broken = sum(1 for finding in findings if finding.faults)
+    console.say(f"{len(findings)} certificates checked; {broken} do not hold")
+    if done.aside is not None:
+        console.say(f"What was there before is in {done.aside}")
+    if done.manifest.dagster != "sqlite":
+        console.say("Dagster's runs and events are not part of it; they are in the database of DAGSTER_POSTGRES_URL.")
+    console.say("Published files and the report are made by the next night.")
 
 
 @app.command()

@@ -25,6 +25,7 @@ FLOORS = {
     "webhooks": 6,
     "sandbox": 6,
     "report": 6,
+    "backup": 7,
     "orchestration": 7,
     "assets": 8,
     "console": 8,

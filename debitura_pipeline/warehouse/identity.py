@@ -101,6 +101,12 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
     return known
 
 
+def known_identities(settings: Settings) -> list[tuple[str, Identity]]:
+    """Whose data is there, whatever the settings stand for. Raises DebituraError where that cannot be read."""
+    known = Known(settings, _read_file(settings.data_dir / FILE), _read_row(settings, WAIT_S))
+    return list(known.places())
+
+
 def api_name(settings: Settings) -> str:
     """The API that the settings name, for people."""
     return Identity(*_api_of(settings), None, "").api

@@ -152,6 +152,23 @@ class PostgresWarehouse(SqlWarehouse):
     def export(self, sql: str, path: Path) -> None:
         self._guarded(lambda: export(self._connection, self._schemas.translated(sql), path))
 
+    def copy_out(self, statement: str) -> Iterator[bytes]:
+        """The bytes that a COPY ... TO STDOUT gives."""
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            yield from map(bytes, copy)
+
+    def copy_in(self, statement: str, chunks: Iterable[bytes]) -> int:
+        """Feed a COPY ... FROM STDIN inside the transaction; gives the number of rows."""
+
+        def work() -> int:
+            with self._connection.cursor() as cursor:
+                with cursor.copy(statement.encode()) as copy:
+                    for chunk in chunks:
+                        copy.write(chunk)
+                return cursor.rowcount
+
+        return self._guarded(work)
+
     def close(self) -> None:
         self._connection.close()
 

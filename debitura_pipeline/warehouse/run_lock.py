@@ -45,14 +45,27 @@ _held: ContextVar[Mapping[Path | WarehouseUrl, Lock] | None] = ContextVar("debit
 
 
 @contextmanager
-def exclusive_run(settings: Settings, purpose: str = "run", patience: Patience | None = None) -> Iterator[None]:
+def exclusive_run(
+    settings: Settings, purpose: str = "run", patience: Patience | None = None, *, is_restore: bool = False
+) -> Iterator[None]:
     """Have the writing to oneself: the data directory, and the warehouse that other data directories may share.
 
-    Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up.
-    Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas.
+    Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up;
+    WarehouseError where a Postgres database holds other people's things in the pipeline's schemas, or where a restore was
+    interrupted, unless this `is_restore`.
     """
     with _holding(_wanted(settings), purpose, patience):
+        if not is_restore and restore_marker(settings).exists():
+            raise WarehouseError(
+                f"A restore into the data directory {settings.data_dir} was interrupted. Give `debitura restore FILE` again; "
+                "nothing was touched."
+            )
         yield
+
+
+def restore_marker(settings: Settings) -> Path:
+    """A file that is there while a restore puts things in place, and stays where it is killed."""
+    return settings.data_dir / ".restore" / "switching"
 
 
 @contextmanager

@@ -1,0 +1,6 @@
+"""One archive of everything that cannot be rebuilt, and the way back."""
+
+from debitura_pipeline.backup.create import back_up
+from debitura_pipeline.backup.restore import restore
+
+__all__ = ["back_up", "restore"]

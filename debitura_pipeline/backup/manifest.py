@@ -1,0 +1,68 @@
+"""The last member of a backup: what the others are, whose data they hold, and what must be there again after a restore."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.warehouse.identity import Identity
+
+FORMAT = 1
+LARGEST = 256 * 2**20  # bytes: some million members
+
+
+class BackupError(DebituraError):
+    """A backup could not be made, or is not one that can be restored here."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Size in bytes and hex SHA-256 of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of `raw` or `ops`: its rows, and its columns in the order of its file (Postgres only)."""
+
+    rows: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`identity`: whose data it is; None where nothing was synced yet. `dagster`: `sqlite`, or `postgresql` (not included)."""
+
+    created_at: str
+    versions: dict[str, str]
+    engine: str
+    dagster: str
+    identity: Identity | None
+    tables: dict[str, Table]
+    members: dict[str, Member]
+
+    def to_json(self) -> bytes:
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Manifest:
+        """Raises BackupError where it is none, or one of another format."""
+        try:
+            facts: dict[str, Any] = json.loads(body)
+            if facts["format"] != FORMAT:
+                raise BackupError(f"It has format {facts['format']}, and this version reads {FORMAT}.")
+            return cls(
+                created_at=str(facts["created_at"]),
+                versions=dict(facts["versions"]),
+                engine=str(facts["engine"]),
+                dagster=str(facts["dagster"]),
+                identity=Identity(**facts["identity"]) if facts["identity"] else None,
+                tables={name: Table(int(t["rows"]), tuple(t["columns"])) for name, t in facts["tables"].items()},
+                members={name: Member(int(m["size"]), str(m["sha256"])) for name, m in facts["members"].items()},
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise BackupError(f"Its manifest cannot be read ({type(error).__name__}).") from None

@@ -1,0 +1,170 @@
+"""`debitura restore`: the whole archive is checked before anything is touched; what was there before is moved aside.
+
+A restore that is killed before its switch has changed nothing. One that is killed in the middle of it leaves a marker: every
+run is refused then, and the same command, given again, does it all anew. Nothing is deleted on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from debitura_pipeline.backup.archive import extract, verified
+from debitura_pipeline.backup.contents import (
+    DAGSTER,
+    DATA,
+    DUCKDB_FILE,
+    RESTORING,
+    WAREHOUSE,
+    occupied,
+    occupied_home,
+)  # fmt: skip
+from debitura_pipeline.backup.manifest import BackupError, Manifest
+from debitura_pipeline.backup.tables import copy_in, copy_out, counted, declared
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
+from debitura_pipeline.warehouse.identity import Identity, api_name, fingerprint, known_identities
+from debitura_pipeline.warehouse.open import is_there, private_files
+from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored, and where that is which was there before (None: nothing was)."""
+
+    manifest: Manifest
+    aside: Path | None
+
+
+def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restored:
+    """Put back what `back_up` has written. Raises WarehouseBusy while a run or `debitura dev` is on, BackupError where the
+    archive is damaged, is another partner's, or would replace something and `replace` was not said."""
+    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_files():
+        manifest = verified(file)
+        _refuse_unfit(settings, manifest, file)
+        was_interrupted = restore_marker(settings).exists()
+        _refuse_occupied(settings, manifest, replace=replace or was_interrupted)
+        work = settings.data_dir / RESTORING
+        if (work / "new").exists():
+            shutil.rmtree(work / "new")
+        extract(file, manifest, work / "new")
+        aside = _switch(settings, manifest, work)
+        return Restored(manifest, aside)
+
+
+def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
+    """Raises BackupError where the settings stand for something else than the archive holds."""
+    if manifest.engine != settings.warehouse.engine:
+        raise BackupError(
+            f"{file} is of a {manifest.engine} warehouse, and DEBITURA_WAREHOUSE names a {settings.warehouse.engine} one. "
+            "Nothing was touched."
+        )
+    known = declared()
+    newer = [name for name, table in manifest.tables.items() if not set(table.columns) <= set(known.get(name, ()))]
+    if newer:
+        raise BackupError(
+            f"{file} was made by a newer version ({manifest.versions.get('debitura-pipeline')}): it has {newer[0]} with columns "
+            "that are unknown here. Nothing was touched."
+        )
+    identity = manifest.identity
+    if identity is None:
+        return
+    if identity.api != api_name(settings):
+        raise BackupError(
+            f"{file} holds the data of {identity.api}, and the settings name {api_name(settings)}. Nothing was touched."
+        )
+    own = settings.privacy_key
+    if own is None and f"{DATA}/{PRIVACY_KEY_FILE}" not in manifest.members:
+        raise BackupError(
+            f"{file} was made with DEBITURA_PRIVACY_KEY set, which no backup holds. Set it to the same key; nothing was touched."
+        )
+    if own is not None and fingerprint(own.reveal().encode()) != identity.privacy_key:
+        raise BackupError(f"DEBITURA_PRIVACY_KEY is another one than that of {file}. Nothing was touched.")
+
+
+def _refuse_occupied(settings: Settings, manifest: Manifest, *, replace: bool) -> None:
+    try:
+        there, has_database = known_identities(settings), settings.warehouse.path is None and is_there(settings)
+    except DebituraError as error:
+        if not replace:  # what is damaged may be the very reason for restoring
+            raise BackupError(f"{error} To replace it with the backup, add --replace.") from None
+        there, has_database = [], True
+    for where, identity in there:
+        if manifest.identity is not None and not _same(identity, manifest.identity):
+            raise BackupError(
+                f"{where} holds the data of {identity.api}, of another partner or with another privacy key than the backup. "
+                "Restore into another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE). Nothing was touched."
+            )
+    if not replace and (occupied(settings) or occupied_home(settings) or has_database):
+        raise BackupError(
+            f"The data directory {settings.data_dir}, Dagster's home or the warehouse is not empty. With --replace it is moved "
+            "aside, below that directory, and replaced. Nothing was touched."
+        )
+
+
+def _same(one: Identity, other: Identity) -> bool:
+    """Whether both may be the same partner's; of one whose API stated no id that is not known."""
+    if one.partner is not None and other.partner is not None and one.partner != other.partner:
+        return False
+    return (one.environment, one.host, one.privacy_key) == (other.environment, other.host, other.privacy_key)
+
+
+def _switch(settings: Settings, manifest: Manifest, work: Path) -> Path | None:
+    """From here to the end a kill leaves the marker, which keeps every run out."""
+    new, marker = work / "new", restore_marker(settings)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = settings.data_dir / "aside" / f"before-restore-{stamp}"
+    _copy_database_aside(settings, aside)
+    marker.touch(mode=0o600)
+    os.sync()
+    for path in occupied(settings):
+        _move(path, aside / path.name)
+    if settings.warehouse.path is None:
+        copy_in(settings, manifest.tables, new / WAREHOUSE)
+    else:
+        _move(new / WAREHOUSE / DUCKDB_FILE, settings.warehouse.path)
+    for path in sorted((new / DATA).iterdir()) if (new / DATA).is_dir() else ():
+        _move(path, settings.data_dir / path.name)
+    if manifest.dagster == "sqlite" and settings.dagster_postgres is None:
+        for path in occupied_home(settings):
+            _move(path, aside / DAGSTER / path.name)
+        for path in sorted((new / DAGSTER).iterdir()) if (new / DAGSTER).is_dir() else ():
+            _move(path, settings.dagster_home / path.name)
+    _compare(settings, manifest)
+    os.sync()
+    marker.unlink()
+    shutil.rmtree(work, ignore_errors=True)
+    return aside if aside.exists() else None
+
+
+def _copy_database_aside(settings: Settings, aside: Path) -> None:
+    if settings.warehouse.path is None and is_there(settings):
+        folder = aside / WAREHOUSE
+        folder.mkdir(mode=0o700, parents=True)
+        for _ in copy_out(settings, folder):
+            pass
+
+
+def _compare(settings: Settings, manifest: Manifest) -> None:
+    found = counted(settings)
+    wrong = [name for name, table in manifest.tables.items() if found[name].rows != table.rows]
+    if wrong:
+        raise BackupError(
+            f"{wrong[0]} has {found[wrong[0]].rows:,} rows instead of {manifest.tables[wrong[0]].rows:,}."
+        )
+
+
+def _move(source: Path, target: Path) -> None:
+    """To another disk too; there it appears under its name when it is whole."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError:
+        draft = target.with_name(f".{target.name}.part")
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        shutil.move(source, draft)
+        draft.rename(target)
