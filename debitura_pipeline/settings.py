@@ -101,6 +101,7 @@ class Settings:
     network: Network = DIRECT
     outage_minutes: int = 30
     run_retries: int = 3
+    keep_run_days: int = 90
 
     @property
     def uses_embedded_sandbox(self) -> bool:
@@ -218,6 +219,7 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         network=read_network(values, _hosts(api_url, customer_api_url), read.certificates("DEBITURA_CA_FILE", root)),
         outage_minutes=read.whole("DEBITURA_OUTAGE_MINUTES", 30, 0, 720),
         run_retries=read.whole("DEBITURA_RUN_RETRIES", 3, 0, 10),
+        keep_run_days=read.whole("DEBITURA_KEEP_RUN_DAYS", 90, 0, 36500),
     )
 
 

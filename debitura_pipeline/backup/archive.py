@@ -112,7 +112,7 @@ def _read(file: Path) -> Iterator[Iterator[tuple[str, IO[bytes], int]]]:
         raise _damaged(file, f"it is cut short or was changed ({type(error).__name__})") from None
 
 
-def _members(file: Path, packed: IO[bytes]) -> Iterator[tuple[str, IO[bytes], int]]:
+def _members(file: Path, packed: gzip.GzipFile) -> Iterator[tuple[str, IO[bytes], int]]:
     with tarfile.open(fileobj=packed, mode="r|") as tar:
         for info in tar:
             if not info.isreg() or not _is_ours(info.name):

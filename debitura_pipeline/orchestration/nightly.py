@@ -12,8 +12,9 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TextIO
 
@@ -27,6 +28,7 @@ from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.liveness import lives_of
 from debitura_pipeline.orchestration.reasons import reason_of
 from debitura_pipeline.orchestration.resources import active
+from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.identity import check_identity
@@ -116,6 +118,8 @@ def run_job(
         run = stack.enter_context(active(settings, on_progress, on_wait))
         stack.enter_context(_silence())
         outcome = job.execute_in_process(run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False)
+        with suppress(Exception):  # tried again tomorrow; the night is none the worse
+            purge_old_runs(instance, settings, datetime.now(UTC))
     if was_interrupted() and not outcome.success:  # Dagster catches the signal, and calls it a failure
         raise KeyboardInterrupt
     return NightlyResult(

@@ -16,6 +16,7 @@ from debitura_pipeline.orchestration.jobs import onboarding
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.progress import read_progress
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.retention import purge_old_runs
 
 INTERVAL_S = 30  # one request each: 2,880 of the day's 100,000
 SHOWN = 5  # clients named in a tick's message
@@ -60,4 +61,16 @@ def _summary(decision: Decision) -> str:
     return f"{decision.done} clients are done, {len(decision.later)} wait" + (f" ({later}{more})" if later else "")
 
 
-sensors = [new_clients]
+@dg.sensor(
+    name="retention",
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Deletes finished runs that are older than DEBITURA_KEEP_RUN_DAYS; starts none.",
+)
+def retention(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SkipReason:
+    """One tick: a bounded number of old runs."""
+    deleted = purge_old_runs(context.instance, debitura.settings, datetime.now(UTC))
+    return dg.SkipReason(f"{deleted} old runs deleted")
+
+
+sensors = [new_clients, retention]

@@ -1,0 +1,82 @@
+"""Old runs go from Dagster's storage; what is on, what is newest, and which clients are done stay known."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from debitura_pipeline.orchestration import retention
+from debitura_pipeline.orchestration.instance import open_instance
+from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
+from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.progress import read_progress
+from debitura_pipeline.orchestration.retention import purge_old_runs
+from debitura_pipeline.settings import Settings, load_settings
+from tests.support.postgres import Database
+
+LATER = datetime.now(UTC) + timedelta(days=91)
+
+
+@pytest.fixture(params=["files", "postgres"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    values = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    if request.param == "postgres":
+        database: Database = request.getfixturevalue("postgres")
+        values["DAGSTER_POSTGRES_URL"] = database.url
+    return load_settings(values)
+
+
+@dg.job
+def empty() -> None:
+    pass
+
+
+@dg.asset(key=RAW["cases"])
+def cases() -> None:
+    pass
+
+
+@dg.asset(key=ONBOARDING["history"], partitions_def=CLIENTS)
+def history() -> None:
+    pass
+
+
+def run_ids(instance: dg.DagsterInstance) -> set[str]:
+    return {record.dagster_run.run_id for record in instance.get_run_records()}
+
+
+def test_old_runs_go_and_nothing_that_still_counts_goes_with_them(storage: Settings) -> None:
+    with open_instance(storage) as instance:
+        instance.add_dynamic_partitions(str(CLIENTS.name), ["a@1", "b@2"])
+        loaded = [dg.materialize([history], instance=instance, partition_key=key) for key in ("a@1", "b@2")]
+        nights = [dg.materialize([cases], instance=instance) for _ in range(2)]
+        going_on = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED).run_id
+        failed = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.FAILURE).run_id
+        output = storage.dagster_home / "storage" / failed
+        output.mkdir(parents=True)
+
+        assert purge_old_runs(instance, storage, datetime.now(UTC)) == 0
+        assert purge_old_runs(instance, dataclasses.replace(storage, keep_run_days=0), LATER) == 0
+        assert purge_old_runs(instance, storage, LATER) == 3
+        assert run_ids(instance) == {loaded[1].run_id, nights[1].run_id, going_on}
+        assert not output.exists()
+        assert not list(storage.dagster_home.rglob(f"{failed}*"))
+        assert {key for key, found in read_progress(instance, LATER).items() if found.is_done} == {"a@1", "b@2"}
+        latest = instance.get_latest_materialization_event(RAW["cases"])
+        assert latest is not None
+        assert latest.run_id == nights[1].run_id
+        assert purge_old_runs(instance, storage, LATER) == 0
+
+
+def test_a_backlog_is_worked_off_in_parts(storage: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night must not take an hour longer because somebody has set the number of days lower."""
+    monkeypatch.setattr(retention, "MOST_AT_ONCE", 2)
+    with open_instance(storage) as instance:
+        runs = [instance.create_run_for_job(empty, status=dg.DagsterRunStatus.SUCCESS).run_id for _ in range(3)]
+        assert purge_old_runs(instance, storage, LATER) == 2
+        assert run_ids(instance) == {runs[-1]}
+        assert purge_old_runs(instance, storage, LATER) == 1
