@@ -23,7 +23,7 @@ from filelock import FileLock
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.liveness import lives_of
 from debitura_pipeline.orchestration.pools import POOLS
-from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
+from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, load_settings
 
 # The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
 # by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
@@ -252,3 +252,7 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(text)
     draft.replace(path)
+
+
+if __name__ == "__main__":  # before Dagster's own programs are started by hand, or by systemd
+    prepare_home(load_settings())

@@ -51,7 +51,9 @@ def _keep_onboarding(instance: dg.DagsterInstance, run_id: str) -> None:
             instance.report_runless_asset_event(event.step_materialization_data.materialization)
 
 
-def _newest_run_of(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> str | None:
+def _newest_run_of(instance: dg.DagsterInstance, key: dg.AssetKey | None, partition: str) -> str | None:
+    if key is None:
+        return None
     wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition])
     found = instance.fetch_materializations(wanted, limit=1).records
     return found[0].run_id if found else None

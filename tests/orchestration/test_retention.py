@@ -49,6 +49,10 @@ def run_ids(instance: dg.DagsterInstance) -> set[str]:
     return {record.dagster_run.run_id for record in instance.get_run_records()}
 
 
+def done(instance: dg.DagsterInstance) -> set[str]:
+    return {key for key, found in read_progress(instance, LATER).items() if found.is_done}
+
+
 def test_old_runs_go_and_nothing_that_still_counts_goes_with_them(storage: Settings) -> None:
     with open_instance(storage) as instance:
         instance.add_dynamic_partitions(str(CLIENTS.name), ["a@1", "b@2"])
@@ -65,10 +69,13 @@ def test_old_runs_go_and_nothing_that_still_counts_goes_with_them(storage: Setti
         assert run_ids(instance) == {loaded[1].run_id, nights[1].run_id, going_on}
         assert not output.exists()
         assert not list(storage.dagster_home.rglob(f"{failed}*"))
-        assert {key for key, found in read_progress(instance, LATER).items() if found.is_done} == {"a@1", "b@2"}
+        assert done(instance) == {"a@1", "b@2"}
         latest = instance.get_latest_materialization_event(RAW["cases"])
         assert latest is not None
         assert latest.run_id == nights[1].run_id
+        assert purge_old_runs(instance, storage, LATER) == 1
+        assert run_ids(instance) == {nights[1].run_id, going_on}
+        assert done(instance) == {"a@1", "b@2"}
         assert purge_old_runs(instance, storage, LATER) == 0
 
 
