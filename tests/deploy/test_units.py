@@ -44,12 +44,11 @@ def command_of(program: str) -> click.Command:
 
 def parse(command: click.Command, arguments: list[str]) -> None:
     """As click would, without running it. Raises click.UsageError."""
-    context = command.make_context("x", list(arguments), resilient_parsing=False)
-    with context:
-        if isinstance(command, click.Group):
-            _, sub, rest = command.resolve_command(context, [*context.protected_args, *context.args])
-            assert sub is not None
-            parse(sub, rest)
+    while isinstance(command, click.Group):
+        _, found, arguments = command.resolve_command(click.Context(command), arguments)
+        assert found is not None
+        command = found
+    command.make_context("x", list(arguments))
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
