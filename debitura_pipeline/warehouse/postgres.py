@@ -154,7 +154,7 @@ class PostgresWarehouse(SqlWarehouse):
 
     def copy_out(self, statement: str) -> Iterator[bytes]:
         """The bytes that a COPY ... TO STDOUT gives."""
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        with self._connection.cursor() as cursor, cursor.copy(self._schemas.translated(statement).encode()) as copy:
             yield from map(bytes, copy)
 
     def copy_in(self, statement: str, chunks: Iterable[bytes]) -> int:
@@ -162,7 +162,7 @@ class PostgresWarehouse(SqlWarehouse):
 
         def work() -> int:
             with self._connection.cursor() as cursor:
-                with cursor.copy(statement.encode()) as copy:
+                with cursor.copy(self._schemas.translated(statement).encode()) as copy:
                     for chunk in chunks:
                         copy.write(chunk)
                 return cursor.rowcount
