@@ -7,7 +7,7 @@ LEAGUE := .venv-league
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test simulate fuzz crash dev lint format bench league lock clean
+.PHONY: help setup nightly test simulate fuzz crash soak dev lint format bench league lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -33,6 +33,9 @@ fuzz: setup $(VENV)/.ready-dev ## spoilt pages down both roads (PAGES=5000 of ea
 
 crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours
 	@$(BIN)/python -m tests.crash $(ARGS)
+
+soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, kills, a full disk; as root, an hour or two
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
