@@ -108,8 +108,8 @@ class Outages:
         wait_s = self._pause_s(outage, longest_s)
         if wait_s is None:
             raise ApiOutage(
-                f"{what} failed: {outage.error} The API has not answered since {_at(outage.since)}, and is waited for "
-                f"{longest_s / 60:.0f} minutes (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
+                f"{what} failed: {outage.error} The API has not answered since {_at(outage.since)}; gave up after "
+                f"{longest_s / 60:.0f} min (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
             )
         until = outage.since + timedelta(seconds=longest_s)
         self._policy.tell(

@@ -191,9 +191,7 @@ def test_the_longest_wait_ends_it_for_all_of_them_at_once() -> None:
     began = clock.at
     error = failing(reply(503), ApiOutage, clock, told)
     assert 1800 <= (clock.at - began).total_seconds() < 1800 + 60, "the ordinary tries of those under way count, too"
-    assert "HTTP 503 on GET /cases. The API has not answered since 12:00:00 UTC, and is waited for 30 minutes" in str(
-        error
-    )
+    assert "HTTP 503 on GET /cases. The API has not answered since 12:00:00 UTC; gave up after 30 min" in str(error)
     assert "DEBITURA_OUTAGE_MINUTES" in str(error)
     assert "until 12:30:00 UTC" in told[-1]
     assert error.is_retryable
