@@ -62,8 +62,13 @@ async def many(client: ApiClient, pages: int = 8) -> list[Page]:
     return await asyncio.gather(*(client.page(Query(CASES), page) for page in range(1, pages + 1)))
 
 
+LIMITED = reply(429, {"retryAfter": 45})
+
+
 @pytest.mark.parametrize(
-    "bad", [reply(503), reply(429), reply(500, b"<html>"), reset], ids=["503", "429", "500", "reset"]
+    "bad",
+    [reply(503), reply(429), LIMITED, reply(500, b"<html>"), reset],
+    ids=["503", "429", "429 that asks for a wait", "500", "reset"],
 )
 def test_an_outage_of_ten_minutes_is_waited_for_by_all_and_asked_about_by_one(bad: Answer) -> None:
     """Eight requests that each went on by themselves would spend the budget, and fall upon an API that comes up."""
