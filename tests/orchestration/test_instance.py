@@ -59,11 +59,36 @@ def test_a_dagster_yaml_of_the_users_own_is_left_as_it_is(settings: Settings) ->
     assert own.read_text().endswith("# mine\n")
 
 
-WITHOUT_RETRIES = """\
+ADDED_SINCE = (
+    """\
 run_retries:
   enabled: true
   max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
-"""
+""",
+    """\
+  config:  # a run whose turn comes while the code server is being started again goes back into the queue
+    max_user_code_failure_retries: 30
+    user_code_failure_retry_delay: 10
+""",
+    """\
+retention:  # in days; the sensor ticks every half minute
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
+""",
+)
+
+
+def as_it_was(today: str) -> str:
+    """What the first version wrote."""
+    for part in ADDED_SINCE:
+        assert part in today
+        today = today.replace(part, "")
+    return today
 
 
 @pytest.mark.parametrize("today", [TEMPLATE, POSTGRES_TEMPLATE.read_text()], ids=["files", "postgres"])
@@ -71,15 +96,13 @@ def test_what_an_earlier_version_wrote_is_replaced_by_todays_and_what_was_change
     settings: Settings, today: str
 ) -> None:
     """Homes are older than run_retries; without it no failed night is tried again."""
-    earlier = today.replace(WITHOUT_RETRIES, "")
-    assert earlier != today
     settings.dagster_home.mkdir(parents=True)
     config = settings.dagster_home / "dagster.yaml"
-    config.write_text(earlier)
+    config.write_text(as_it_was(today))
     prepare_home(settings)
     assert config.read_text() == TEMPLATE
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
-    own = f"{TEMPLATE.replace(WITHOUT_RETRIES, '')}# mine\n"
+    own = f"{as_it_was(TEMPLATE)}# mine\n"
     config.write_text(own)
     prepare_home(settings)
     assert config.read_text() == own
