@@ -17,6 +17,7 @@ from psycopg.pq import ExecStatus
 PID = b"SELECT pg_catalog.pg_backend_pid()"
 ROUNDS = 3  # other clients may come between two looks
 WITHIN_S = 5.0  # for a pool that is full for a moment
+SERVER_WITHIN_S = 60.0  # a server under load, before it is known to be one
 STATEMENT_MODE = "statement pooling"
 
 
@@ -30,7 +31,7 @@ def keeps_its_server(connection: psycopg.Connection[Any], another: Callable[[], 
     A server names its own process when it takes a connection, and a pooler makes up a number. Raises SharedSessionError where a
     second session can have the first one's server connection, psycopg.Error when the pool has none for a second one.
     """
-    own = _pid(connection, PID)
+    own = _pid(connection, PID, SERVER_WITHIN_S)
     if own == connection.info.backend_pid:
         return False
     second = another()
@@ -59,19 +60,22 @@ def _is_shared(connection: psycopg.Connection[Any], own: int, second: psycopg.Co
     return False
 
 
-def _pid(connection: psycopg.Connection[Any], sql: bytes) -> int:
+def _pid(connection: psycopg.Connection[Any], sql: bytes, within_s: float = WITHIN_S) -> int:
     """The server process that answers. Raises psycopg.OperationalError when none does in time."""
-    pgconn, until = connection.pgconn, time.monotonic() + WITHIN_S
+    pgconn, until = connection.pgconn, time.monotonic() + within_s
     pgconn.send_query(sql)
     pgconn.flush()
-    while pgconn.is_busy():
-        if not select.select([pgconn.socket], [], [], max(0.0, until - time.monotonic()))[0]:
-            raise psycopg.OperationalError(
-                f"it is a pooler, and its pool had no second connection within {WITHIN_S:.0f} s: too small, or too busy"
-            )
-        pgconn.consume_input()
     found = None
-    while (result := pgconn.get_result()) is not None:
+    while True:
+        while pgconn.is_busy():  # asked for a result that is not there yet, libpq waits without a limit
+            if not select.select([pgconn.socket], [], [], max(0.0, until - time.monotonic()))[0]:
+                raise psycopg.OperationalError(
+                    f"no answer within {within_s:.0f} s; if it is a pooler, its pool is too small or too busy"
+                )
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            break
         if result.status == ExecStatus.TUPLES_OK:
             found = result.get_value(0, 0)
         elif result.status != ExecStatus.COMMAND_OK:

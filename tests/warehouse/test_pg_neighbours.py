@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.settings import Secret, Settings, WarehouseUrl, load_settings
+from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, WarehouseUrl, load_settings
 from debitura_pipeline.warehouse.open import is_there, open_warehouse
 from debitura_pipeline.warehouse.pg_neighbours import MARK, listed, marked_table
 from debitura_pipeline.warehouse.release import begin_release
@@ -50,7 +50,7 @@ def test_schemas_of_others_stop_every_writing_command(
         postgres_server.admin(OTHERS, postgres.name)
     before = snapshot(postgres.admin_url)
     env = {"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_WAREHOUSE": postgres.url}
-    for command in ("sync", "nightly", "replay"):
+    for command in ("sync", "nightly", "replay") if as_owner else ("sync",):
         ended = debitura(command, env=env)
         assert ended.status == 1
         assert CURE in ended.error_line
@@ -160,6 +160,10 @@ def test_an_empty_schema_counts_by_its_owner(
         open_warehouse(settings_of(postgres, tmp_path)),
     ):
         pass
+
+
+def test_dbt_sets_the_mark_that_is_looked_for() -> None:
+    assert f"'{MARK}'" in (PROJECT_ROOT / "dbt/macros/marks.sql").read_text()
 
 
 def test_many_are_counted() -> None:
