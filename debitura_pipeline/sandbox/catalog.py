@@ -11,8 +11,8 @@ import numpy as np
 
 from debitura_pipeline.sandbox.columns import UNIT, share, uuids
 from debitura_pipeline.sandbox.documents import money
-from debitura_pipeline.sandbox.genesis import PERCENT
 from debitura_pipeline.sandbox.http import Request, Response, answer, problem
+from debitura_pipeline.sandbox.payments import PERCENT
 from debitura_pipeline.sandbox.places import COUNTRIES, PARTNERS
 from debitura_pipeline.sandbox.query import PARTNER_IDS
 from debitura_pipeline.sandbox.world import World

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, counted_night, evolve, genesis
+from debitura_pipeline.sandbox import codes, counted_night, endings, evolve, genesis
 from debitura_pipeline.sandbox.columns import UNIT
 from debitura_pipeline.sandbox.evolve import Event
 from debitura_pipeline.sandbox.listing import DATES
@@ -21,6 +21,7 @@ from debitura_pipeline.sandbox.world import RESOURCES, World
 Entry = dict[str, Any]
 MOST_DAYS = 400  # at once; each day of a large world takes half a second
 MOST_SCALE = 5.0
+PAST_DAYS = 300  # of a client that is added with cases
 
 
 class UnknownChangeError(Exception):
@@ -52,23 +53,26 @@ def _night(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 
 def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """A new client, signed or not, with a past of cases and transactions (they lie before `at`)."""
+    """A client that appears now. One that has not signed is new, and its cases with it; one that has, with cases, was linked
+    long ago, so that cases and transactions lie between its link and `at`."""
     tenant = entry.get("tenant")
     if tenant and world.find_tenant(tenant) is not None:
         raise UnknownChangeError(f"tenant {tenant} exists already")
     rng = np.random.default_rng([world.options.seed, 88, int(entry.get("seed") or len(world.clients))])
     at, is_signed = int(entry["at"]), bool(entry.get("signed", True))
-    row = int(genesis.add_clients(world, rng, np.array([at]), np.array([is_signed]), [tenant] if tenant else None)[0])
+    count, payments = int(entry.get("cases") or 0), int(entry.get("transactions") or 0)
+    linked = at - PAST_DAYS * codes.DAY_US if is_signed and count else at
+    row = int(
+        genesis.add_clients(world, rng, np.array([linked]), np.array([is_signed]), [tenant] if tenant else None)[0]
+    )
     if entry.get("attributed") is not None:
         world.clients["is_attributed"][row] = bool(entry["attributed"])
-    count, payments = int(entry.get("cases") or 0), int(entry.get("transactions") or 0)
     first_payment = len(world.transactions)
     if count:
-        created = np.sort(at - (rng.random(count) * 300 * codes.DAY_US).astype(np.int64))
+        created = np.sort(linked + (rng.random(count) * (at - linked)).astype(np.int64))
         rows = genesis.add_cases(world, rng, np.full(count, row), created)
         if is_signed:
-            genesis.age_cases(world, rng, rows)
-            _pay(world, rng, rows, payments)
+            genesis.give_past(world, rng, rows, payments)
     world.touch(*RESOURCES)
     facts = {
         "tenant": world.clients["tenant"][row],
@@ -77,24 +81,6 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
         "transactions": len(world.transactions) - first_payment,
     }
     return facts, [Event("client.linked", row)]
-
-
-def _pay(world: World, rng: genesis.Random, rows: codes.Ints, count: int) -> None:
-    """Payments on these cases alone; where none can have any, one is made able to."""
-    cases = world.cases
-    if count and not (cases["partner"][rows] >= 0).any():
-        cases["lifecycle"][rows[:1]] = codes.ACTIVE
-        cases["started"][rows[:1]] = cases["created"][rows[:1]]
-        genesis.assign(world, rng, rows[:1])
-    able = rows[cases["partner"][rows] >= 0]
-    if not count or not len(able):
-        return
-    chosen = np.sort(rng.choice(able, count))
-    begin = cases["started"][chosen]
-    dates = begin + (rng.random(count) * np.maximum(world.now_us - begin, 0)).astype(np.int64)
-    amounts = np.maximum(cases["gross"][chosen] // (4 * count) // UNIT, 1) * UNIT
-    order = np.argsort(dates, kind="stable")
-    genesis.add_payments(world, rng, chosen[order], dates[order], amounts[order])
 
 
 def _sign(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
@@ -124,7 +110,7 @@ def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     if not world.clients["is_attributed"][row] or (world.cases["lifecycle"][own] != codes.SIGNING).any():
         raise UnknownChangeError("the client is past signing, or is not attributed")
     rng = np.random.default_rng([world.options.seed, 99, row])
-    genesis.close(world, rng, own, np.full(len(own), codes.NEVER_STARTED_INTERNAL), np.full(len(own), int(entry["at"])))
+    endings.close(world, rng, own, np.full(len(own), codes.NEVER_STARTED_INTERNAL), np.full(len(own), int(entry["at"])))
     world.clients["alive"][row] = False
     world.touch(*RESOURCES)
     return {"tenant": entry["tenant"]}, [Event("case.closed", row, case) for case in own.tolist()]

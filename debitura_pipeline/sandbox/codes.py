@@ -60,9 +60,13 @@ CLOSE_CODES = (
     "Quotes Expired – Not Accepted",
     "Other",
 )
-PAID_IN_FULL, PAID_IN_PART, NEVER_STARTED_INTERNAL = 0, 1, 3
+PAID_IN_FULL, PAID_IN_PART, NEVER_STARTED_INTERNAL, WITHDRAWN, NOTHING_PAID = 0, 1, 3, 8, 11
+EARLY = (2, 3, 4, 14, 15)  # of cases that no collection partner has begun with
 CLOSE_WEIGHTS = np.array([40, 12, 3, 1, 2, 5, 5, 3, 6, 1, 3, 9, 1, 4, 2, 1, 2], dtype=float)
 CLOSE_WEIGHTS /= CLOSE_WEIGHTS.sum()
+LATE_WEIGHTS = np.where(np.isin(np.arange(len(CLOSE_CODES)), EARLY), 0.0, CLOSE_WEIGHTS)
+LATE_WEIGHTS /= LATE_WEIGHTS.sum()
+EARLY_WEIGHTS = CLOSE_WEIGHTS[list(EARLY)] / CLOSE_WEIGHTS[list(EARLY)].sum()
 
 PHASES = ("Pre-legal", "Legal", "Enforcement")
 KYC_STATES = ("not_required", "pending", "verified")

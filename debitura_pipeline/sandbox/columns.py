@@ -54,6 +54,12 @@ class Columns:
         return np.arange(first, needed)
 
 
+def ragged(rng: np.random.Generator, instants: Array) -> npt.NDArray[np.int64]:
+    """Instants as systems write them: to the microsecond, to the millisecond, or whole seconds."""
+    grain = rng.choice([1, 1_000, 1_000_000], len(instants), p=[0.5, 0.3, 0.2])
+    return np.asarray(instants // grain * grain, dtype=np.int64)
+
+
 def to_us(instant: datetime) -> int:
     """Microseconds since 1970; a naive instant is read as UTC."""
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)

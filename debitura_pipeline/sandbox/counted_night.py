@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, genesis
+from debitura_pipeline.sandbox import codes, endings, genesis
 from debitura_pipeline.sandbox.codes import DAY_US, NO_CODE, NULL_US, Flags, Ints
 from debitura_pipeline.sandbox.columns import Array
+from debitura_pipeline.sandbox.payments import Random, add_payments, earnings
 from debitura_pipeline.sandbox.world import RESOURCES, World
 
 FULL = {
@@ -37,7 +38,7 @@ def pass_night(world: World, scale: float) -> dict[str, int]:
 
 
 class _Night:
-    def __init__(self, world: World, rng: genesis.Random, wanted: dict[str, int]) -> None:
+    def __init__(self, world: World, rng: Random, wanted: dict[str, int]) -> None:
         self.world, self.rng, self.wanted = world, rng, wanted
         self.done: dict[str, int] = {}
         self.begin = world.now_us - DAY_US
@@ -78,7 +79,7 @@ class _Night:
         self._lower(cases, "gross", self.pick("cases", "edited_cases"))
         edited = self.pick("transactions", "edited_transactions", payments["fee"] > 0)
         self._lower(payments, "amount", edited)
-        revenue, fee, _ = genesis.earnings(self.world, payments["case"][edited], payments["amount"][edited])
+        revenue, fee, _ = earnings(self.world, payments["case"][edited], payments["amount"][edited])
         payments["revenue"][edited], payments["fee"][edited] = revenue, fee
 
     @staticmethod
@@ -129,7 +130,7 @@ class _Night:
         cases["finished"][reopened], cases["remainder"][reopened] = NULL_US, cases["gross"][reopened] // 2
         ended = self.pick("cases", "closed", np.isin(state, (codes.ACTIVE, codes.PAUSED)))
         kind = self.rng.choice(len(codes.CLOSE_CODES), len(ended), p=codes.CLOSE_WEIGHTS)
-        genesis.close(self.world, self.rng, ended, kind, self.moments(len(ended)))
+        endings.close(self.world, self.rng, ended, kind, self.moments(len(ended)))
         cases["remainder"][ended[kind == codes.PAID_IN_FULL]] = 0
         self._step(state)
 
@@ -161,7 +162,7 @@ class _Night:
         grain = np.where(cases["remainder"][rows] % 10_000 == 0, 10_000, 100)
         amounts = np.maximum((cases["remainder"][rows] * part).astype(np.int64) // grain, 1) * grain
         if count:
-            genesis.add_payments(world, self.rng, rows, self.moments(count), amounts, is_new=True)
+            add_payments(world, self.rng, rows, self.moments(count), amounts, is_new=True)
         weights = world.clients["weight"] * world.clients["alive"]
         opened = self.wanted["new_cases"]
         owners = self.rng.choice(len(world.clients), opened, p=weights / weights.sum())

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, genesis
+from debitura_pipeline.sandbox import codes, endings, genesis, pace, payments
 from debitura_pipeline.sandbox.codes import DAY_US, NULL_US, Flags, Ints
-from debitura_pipeline.sandbox.columns import Array
-from debitura_pipeline.sandbox.genesis import Random
+from debitura_pipeline.sandbox.payments import Random
 from debitura_pipeline.sandbox.world import RESOURCES, World
 
 FEW_CLIENTS = 8  # worlds below this size keep their clients
+UNTOLD_DAYS = 10  # so often a case may be closed as paid without a transaction
 EVENTS_A_NIGHT = 200  # of one kind; a large world would otherwise announce tens of thousands
 
 
@@ -49,12 +49,13 @@ class _Night:
         self.world, self.rng, self.events = world, rng, events
         self.cases, self.payments, self.clients = world.cases, world.transactions, world.clients
         self.begin = world.now_us - DAY_US
+        self.booked = 0  # payments with which cases ended
 
     def pass_by(self) -> None:
         """Everything that one night does."""
         self.move_invoices()
         self.correct_payments()
-        self.close_and_reopen()
+        self.close_cases()
         self.move_cases()
         self.book_payments()
         self.sign_contracts()
@@ -71,69 +72,79 @@ class _Night:
         """Instants within the night, ascending."""
         return np.sort(self.begin + (self.rng.random(count) * (DAY_US - 2_000_000)).astype(np.int64))
 
-    def case_of(self, rows: Array, column: str) -> Array:
-        return self.cases[column][self.payments["case"][rows]]
-
     def move_invoices(self) -> None:
-        """Stages move forward, as a rule; some move back, are credited, disputed, or skipped."""
-        table, day = self.payments, self.world.day
-        alive, old = table["alive"], table["date"] < self.begin - 5 * DAY_US
+        """Stages move forward, each payment in its own time; a few move back, are credited, or disputed."""
+        table, world, day = self.payments, self.world, self.world.day
+        alive, moved = table["alive"], table["moved"]
         commission, platform, referral = table["commission"], table["platform"], table["referral"]
-        pending = referral <= codes.REFERRAL_PENDING
-        credited = self.some(alive & (commission == codes.PAID) & (platform != codes.NOT_INVOICED), 0.0003, 1)
-        disputed = self.some(alive & (referral == codes.REFERRAL_INVOICED), 0.003, 1)
+        pending = alive & (referral <= codes.REFERRAL_PENDING)
+        issued, received = pending & (platform == codes.ISSUED), pending & (platform == codes.RECEIVED)
+        sent = alive & (referral == codes.REFERRAL_INVOICED)
+        uninvoiced = pending & (platform == codes.NOT_INVOICED)
+        to_issue = pace.ripe_to_issue(world, uninvoiced & (commission == codes.PAID))
+        to_receive = _taken(issued, pace.ripe(world, issued, pace.RECEIVED))
+        to_send = _taken(received, pace.ripe(world, received, pace.INVOICED))
+        to_pay = _taken(sent, pace.ripe(world, sent, pace.PAID_OUT))
+        to_confirm = pace.ripe(world, uninvoiced & (commission == codes.UNPAID), pace.CONFIRMED)
+        to_reissue = self.some(pending & (platform == codes.INVOICE_CREDITED) & (moved < day - 20), 0.2)
         settled = self.some(alive & (referral == codes.DISPUTED), 0.05)
-        unsent = self.some(alive & (referral == codes.REFERRAL_INVOICED), 0.002, 1)
-        unissued = self.some(alive & (platform == codes.ISSUED) & pending, 0.004, 1)
-        invoice_credited = self.some(alive & (platform == codes.RECEIVED) & pending, 0.004)
-        paid_out = self.some(alive & (referral == codes.REFERRAL_INVOICED), 0.02, 1)
-        invoiced = self.some(alive & (platform == codes.RECEIVED) & pending, 0.03, 1)
-        received = self.some(alive & (platform == codes.ISSUED) & pending, 0.04, 1)
-        due = self.some(
-            alive & (platform == codes.NOT_INVOICED) & (commission == codes.PAID) & pending,
-            0.9 if day % 30 == 3 else 0.02,
-            1,
-        )
-        confirmed = self.some(alive & old & (commission == codes.UNPAID), 0.15, 1)
+        confirmed = alive & (commission == codes.PAID) & (platform != codes.NOT_INVOICED)
         for rows, column, value in (
-            (due, "platform", codes.ISSUED), (received, "platform", codes.RECEIVED), (unissued, "platform", codes.NOT_INVOICED),
-            (invoice_credited, "platform", codes.INVOICE_CREDITED), (invoiced, "referral", codes.REFERRAL_INVOICED),
-            (paid_out, "referral", codes.REFERRAL_PAID), (unsent, "referral", codes.REFERRAL_PENDING),
-            (disputed, "referral", codes.DISPUTED), (settled, "referral", codes.REFERRAL_PAID),
-            (credited, "commission", codes.CREDITED), (confirmed, "commission", codes.PAID),
+            (to_issue, "platform", codes.ISSUED), (to_reissue, "platform", codes.ISSUED),
+            (to_receive, "platform", codes.RECEIVED), (to_send, "referral", codes.REFERRAL_INVOICED),
+            (to_pay, "referral", codes.REFERRAL_PAID), (settled, "referral", codes.REFERRAL_PAID),
+            (self.some(issued, 0.001, day % 3 == 0), "platform", codes.NOT_INVOICED),
+            (self.some(received, 0.0, day % 12 == 2), "platform", codes.INVOICE_CREDITED),
+            (self.some(sent, 0.001, day % 3 == 1), "referral", codes.REFERRAL_PENDING),
+            (_taken(sent, self.some(sent, 0.002, day % 3 == 2)), "referral", codes.DISPUTED),
+            (self.some(confirmed, 0.00002, day % 4 == 2), "commission", codes.CREDITED),
+            (to_confirm, "commission", codes.PAID),
         ):  # fmt: skip
-            table[column][rows] = value
-        table["locked_day"][confirmed] = day
+            table[column][rows], moved[rows] = value, day
+        table["locked_day"][to_confirm] = day
 
     def correct_payments(self) -> None:
-        """Payments not yet invoiced are edited in place, or deleted: a row changes its amounts, or is gone."""
-        table = self.payments
+        """Payments not yet invoiced are edited in place, or deleted; a case that was paid by one is opened again."""
+        table, cases = self.payments, self.cases
         free = (
             table["alive"] & (table["platform"] == codes.NOT_INVOICED) & (table["referral"] <= codes.REFERRAL_PENDING)
         )
-        edited = self.some(free, 0.01, 2)
-        grain = np.where(table["amount"][edited] % 10_000 == 0, 10_000, 100)
-        table["amount"][edited] = np.maximum(table["amount"][edited] * 9 // 10 // grain, 1) * grain
-        revenue, fee, _ = genesis.earnings(self.world, table["case"][edited], table["amount"][edited])
-        table["revenue"][edited], table["fee"][edited] = revenue, fee
-        table["alive"][self.some(free & (table["amount"] > 0), 0.004, 1)] = False
+        is_open = cases["close_code"] == codes.NO_CODE
+        edited = self.some(free, 0.002, 1)
+        payments.lower(self.world, edited)
+        payments.delete(self.world, self.some(free & is_open[table["case"]], 0.0005, self.world.day % 2))
+        endings.reopen(self.world, table["case"][edited])
 
-    def close_and_reopen(self) -> None:
-        """Cases end, for all kinds of reasons; a paid one is reopened; one is merged into another, one is deleted."""
-        cases, alive = self.cases, self.cases["alive"]
-        reopened = self.some(alive & (cases["close_code"] == codes.PAID_IN_FULL), 0.0005, 1)
-        ended = self.some(alive & np.isin(cases["lifecycle"], (codes.ACTIVE, codes.PAUSED)), 0.006, 1)
-        merged = self.some(alive & (cases["lifecycle"] == codes.ACTIVE), 0.0002, self.world.day % 2)
-        kind = self.rng.choice(len(codes.CLOSE_CODES), len(ended), p=codes.CLOSE_WEIGHTS)
-        self._announce("case.closed", ended)
-        genesis.close(self.world, self.rng, ended, kind, self.moments(len(ended)))
-        cases["remainder"][ended[kind == codes.PAID_IN_FULL]] = 0
-        cases["lifecycle"][reopened], cases["close_code"][reopened] = codes.ACTIVE, codes.NO_CODE
-        cases["finished"][reopened] = NULL_US
-        cases["remainder"][reopened] = cases["gross"][reopened] // 2
+    def close_cases(self) -> None:
+        """Cases end, for all kinds of reasons; one is merged into another, one is deleted; clients that left take theirs."""
+        cases, day, state = self.cases, self.world.day, self.cases["lifecycle"].copy()
+        alive, has_client = cases["alive"], self.clients["alive"][cases["client"]]
+        ended = self.some(alive & has_client & np.isin(state, (codes.ACTIVE, codes.PAUSED)), 0.007, 1)
+        merged = self.some(alive & (state == codes.ACTIVE), 0.0, day % 4 == 1)
+        merged = merged[~np.isin(merged, ended)]
+        early = self.some(alive & has_client & (state < codes.ACTIVE) & (state > codes.SIGNING), 0.006)
+        left = self.some(alive & ~has_client & ~np.isin(state, (codes.CLOSED, codes.MERGED)), 0.3, 1)
+        self._end(ended)
+        kind = self.rng.choice(codes.EARLY, len(early), p=codes.EARLY_WEIGHTS)
+        endings.close(self.world, self.rng, early, kind, self.moments(len(early)))
+        endings.withdraw(self.world, self.rng, left, self.begin)
+        self._announce("case.closed", np.concatenate([ended, early, left]))
         cases["lifecycle"][merged], cases["close_code"][merged] = codes.MERGED, codes.NO_CODE
         cases["finished"][merged] = self.begin
-        alive[self.some(alive & (cases["lifecycle"] == codes.INTERNAL), 0.0, self.world.day % 3 == 1)] = False
+        alive[self.some(alive & (cases["lifecycle"] == codes.INTERNAL), 0.0, day % 3 == 1)] = False
+
+    def _end(self, rows: Ints) -> None:
+        """Close cases under way, with their last payments; now and then nobody tells of those on one."""
+        at = self.moments(len(rows))
+        code = endings.collected_codes(self.world, self.rng, rows)
+        if not self.world.options.transactions:
+            code[self.cases["earns"][rows]] = codes.NOTHING_PAID
+        is_unpaid = self.cases["remainder"][rows] == self.cases["gross"][rows]
+        untold = rows[(code == codes.PAID_IN_FULL) & is_unpaid][: int(self.world.day % UNTOLD_DAYS == 7)]
+        is_told = ~np.isin(rows, untold)
+        self.booked = endings.last_payments(self.world, self.rng, rows[is_told], code[is_told], self.begin, at[is_told])
+        endings.close(self.world, self.rng, rows, code, at)
+        endings.settle_without_transactions(self.world, self.rng, rows)
 
     def move_cases(self) -> None:
         """Open cases take a step; phases move, at times backwards; creditors answer."""
@@ -162,21 +173,15 @@ class _Night:
         cases["responded"][answered] = self.moments(len(answered))
 
     def book_payments(self) -> None:
-        """Debtors pay, in proportion to the years before."""
-        options, cases = self.world.options, self.cases
-        count = int(self.rng.poisson(options.transactions / (options.years * 365))) + (options.transactions > 0)
-        able = np.flatnonzero(
-            cases["alive"] & (cases["lifecycle"] == codes.ACTIVE) & (cases["partner"] >= 0) & cases["earns"]
-        )
-        if not len(able) or not count:
+        """Debtors pay, as they did in the months before."""
+        able = np.flatnonzero(self.world.is_collected())
+        expected = self.rng.poisson(self.world.pace.payments * len(able)) - self.booked
+        count = min(len(able), max(int(expected), int(self.world.options.transactions > 0)))
+        if not count:
             return
-        rows = self.rng.choice(able, count)
-        grain = np.where(cases["remainder"][rows] % 10_000 == 0, 10_000, 100)
-        amounts = (
-            np.maximum((cases["remainder"][rows] * self.rng.uniform(0.05, 0.6, count)).astype(np.int64) // grain, 1)
-            * grain
-        )
-        genesis.add_payments(self.world, self.rng, rows, self.moments(count), amounts, is_new=True)
+        rows = self.rng.choice(able, count, replace=False)
+        amounts = payments.part_of_remainder(self.world, self.rng, rows, 0.05, 0.6)
+        payments.add_payments(self.world, self.rng, rows, self.moments(count), amounts, is_new=True)
 
     def sign_contracts(self) -> None:
         """A client that had something to sign signs it, and its waiting cases move on; another gets a new contract."""
@@ -190,9 +195,9 @@ class _Night:
 
     def open_cases(self) -> None:
         """Clients bring new cases."""
-        options, clients = self.world.options, self.clients
-        count = int(self.rng.poisson(options.cases / (options.years * 365))) + (options.cases > 0)
+        clients = self.clients
         weights = clients["weight"] * clients["alive"]
+        count = max(int(self.rng.poisson(self.world.pace.cases * weights.sum())), int(self.world.options.cases > 0))
         if not count or not weights.sum():
             return
         owners = self.rng.choice(len(clients), count, p=weights / weights.sum())
@@ -200,16 +205,17 @@ class _Night:
 
     def change_clients(self) -> None:
         """New clients are linked; one is archived; the id of an archived one goes to a new creditor."""
-        count = int(self.rng.poisson(self.world.options.clients / 200)) + (self.world.day % 4 == 1)
+        options, day = self.world.options, self.world.day
+        count = int(self.rng.poisson(options.clients / (options.years * 365))) + (day % 10 == 1)
         if count:
             self._link(count, None)
         if len(self.clients) < FEW_CLIENTS:
             return
-        if self.world.day % 5 == 3:
+        if day % 15 == 8:
             size = self.world.client_stats()[0]
             small = self.clients["alive"] & (size <= max(1, np.quantile(size[self.clients["alive"]], 0.3)))
             self.clients["alive"][self.some(small, 0.0, 1)] = False
-        if self.world.day % 5 == 4:
+        if day % 15 == 9:
             free = [
                 t for t in self.clients["tenant"][~self.clients["alive"]].tolist() if self.world.find_tenant(t) is None
             ]
@@ -225,6 +231,12 @@ class _Night:
             old = codes.LIFECYCLES[self.cases["lifecycle"][row]].label
             changes = {"oldLifecycle": old, **facts} if name == "case.updated" else {}
             self.events.append(Event(name, int(self.cases["client"][row]), row, changes))
+
+
+def _taken(mask: Flags, rows: Ints) -> Ints:
+    """The rows, which nothing else that looks at the mask changes tonight."""
+    mask[rows] = False
+    return rows
 
 
 def sign(world: World, row: int) -> list[Event]:

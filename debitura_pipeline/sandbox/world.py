@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,15 @@ from debitura_pipeline.sandbox.columns import Array, Columns, references, to_us,
 from debitura_pipeline.sandbox.exchange import Exchange
 
 RESOURCES = ("clients", "cases", "transactions")
+PACE_DAYS = 90
 SALTS = {"clients": 101, "cases": 202, "transactions": 303, "links": 404}
+
+
+class Pace(NamedTuple):
+    """New cases a day per weight of the clients, and new payments a day per case being collected."""
+
+    cases: float = 0.0
+    payments: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ CASE_COLUMNS = {
 }  # fmt: skip
 TRANSACTION_COLUMNS = {
     "case": _I32, "date": _I64, "paid": _I64, "amount": _I64, "currency": _I8, "revenue": _I64, "rate": _I64, "fee": _I64,
-    "locked_day": _I32, "commission": _I8, "platform": _I8, "referral": _I8, "alive": _BOOL,
+    "locked_day": _I32, "moved": _I32, "commission": _I8, "platform": _I8, "referral": _I8, "alive": _BOOL,
 }  # fmt: skip
 
 
@@ -94,6 +102,7 @@ class World:
         self.clients = Columns(CLIENT_COLUMNS)
         self.cases = Columns(CASE_COLUMNS)
         self.transactions = Columns(TRANSACTION_COLUMNS)
+        self.pace = Pace()
         self.start_us = to_us(datetime.fromisoformat(options.start).astimezone(UTC))
         self.exchange = Exchange(options.seed, options.years * 366 + 1)
         self.given: dict[int, dict[str, Any]] = {}  # facts of clients registered by POST /clients, in memory only
@@ -116,6 +125,21 @@ class World:
             self.versions[resource] += 1
         if "clients" not in resources:
             self.versions["clients"] += 1
+
+    def note_pace(self) -> None:
+        """Keep what the last months have brought, as the measure of the nights to come."""
+        recent = self.now_us - PACE_DAYS * DAY_US
+        cases, payments = (float((t[c] > recent).sum()) / PACE_DAYS
+                           for t, c in ((self.cases, "created"), (self.transactions, "date")))  # fmt: skip
+        weight = float((self.clients["weight"] * self.clients["alive"]).sum())
+        self.pace = Pace(cases / max(weight, 1e-9), payments / max(int(self.is_collected().sum()), 1))
+
+    def is_collected(self) -> Flags:
+        """Cases on which a payment may come tonight."""
+        cases = self.cases
+        is_open = cases["alive"] & (cases["lifecycle"] == codes.ACTIVE) & (cases["remainder"] > 0)
+        is_earning = (cases["partner"] >= 0) & cases["earns"] & self.clients["alive"][cases["client"]]
+        return np.asarray(is_open & is_earning)
 
     def set_mode(self, mode: str) -> None:
         """Change the partner's invoicing mode."""

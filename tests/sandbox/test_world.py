@@ -159,7 +159,7 @@ def test_only_estimates_float_with_the_exchange_rate(story):
             assert recognized["referralFeeRecognizedUsd"] == shown
             if earned["currency"] == "USD":
                 assert earned["referralFeeAmount"] == earned["referralFeeAmountUsd"]
-            exact = earned["debituraRevenue"] * earned["referralFeePercentage"] / 100
+            exact = Decimal(earned["debituraRevenue"]) * earned["referralFeePercentage"] / 100
             assert abs(earned["referralFeeAmount"] - exact) <= Decimal("0.00005")
 
 
