@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.warehouse import dbt_models
 from debitura_pipeline.orchestration.keys import PARTNER_REPORT
-from debitura_pipeline.orchestration.metadata import report_metadata
+from debitura_pipeline.orchestration.metadata import origin_metadata, report_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.report import write_report
@@ -19,4 +19,5 @@ from debitura_pipeline.report import write_report
     description="One self-contained HTML page: what is earned, awaited, estimated, disputed, and whether it adds up.",
 )
 def partner_report(debitura: Debitura) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata=report_metadata(write_report(debitura.settings)))
+    metadata = report_metadata(write_report(debitura.settings))
+    return dg.MaterializeResult(metadata=metadata | origin_metadata(debitura.settings))

@@ -9,7 +9,7 @@ from dagster_dbt import dbt_assets
 from debitura_pipeline.orchestration import dbt
 from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.manifest import obtain_manifest
-from debitura_pipeline.orchestration.metadata import published_metadata
+from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.orchestration.resources import Debitura
@@ -42,4 +42,5 @@ ops_tables = [
     description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
 )
 def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata=published_metadata(publish_apart(debitura.settings)))
+    metadata = published_metadata(publish_apart(debitura.settings))
+    return dg.MaterializeResult(metadata=metadata | origin_metadata(debitura.settings))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from debitura_pipeline.extract.evidence import Totals
     from debitura_pipeline.report import ReportFacts
+    from debitura_pipeline.settings import Settings
     from debitura_pipeline.sync import SyncReport
     from debitura_pipeline.warehouse.publish import Published
 
@@ -67,6 +68,14 @@ def report_metadata(facts: ReportFacts) -> Metadata:
     """Where the page is, and the figures of its strip."""
     figures = markdown(("figure", "value"), sorted(facts.figures.items()))
     return {"page": _file(facts.path), "figures": dg.MetadataValue.md(figures)}
+
+
+def origin_metadata(settings: Settings) -> Metadata:
+    """Which environment the figures are of, and whether they are simulated."""
+    return {
+        "environment": dg.MetadataValue.text(settings.environment),
+        "is_simulated": dg.MetadataValue.bool(settings.uses_embedded_sandbox),
+    }
 
 
 def published_metadata(published: Published) -> Metadata:

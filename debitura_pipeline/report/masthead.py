@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from debitura_pipeline.report.model import Masthead, Verdict
-from debitura_pipeline.report.page import count, instant
+from debitura_pipeline.report.page import count, instant, titled
 from debitura_pipeline.report.read import Reports
 
 MODES = {
@@ -40,6 +40,9 @@ def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Verdict) -> 
         facts.append(("Read completely, and proven", _freshness(proven) if proven else "never"))
     facts.append(("In the warehouse", _sizes(reports)))
     facts.append(("Partner mode", _mode(reports)))
+    origin = _origin(reports)
+    if origin is not None:
+        facts.append(("Environment", origin))
     as_of = min(found.started_at for found in readings.values()) if len(readings) == len(RESOURCES) else None
     return Masthead(as_of=as_of, is_simulated=is_simulated, facts=tuple(facts))
 
@@ -85,6 +88,12 @@ def _sizes(reports: Reports) -> str:
             (row,) = reports.records(f"raw.{name}", ("count(*) AS n",), "WHERE _deleted_at IS NULL")
             parts.append(f"{count(row.n)} {name}")
     return ", ".join(parts) or "nothing yet"
+
+
+def _origin(reports: Reports) -> str | None:
+    """Which API the figures come from, as the first sync wrote it down."""
+    rows = reports.records("ops.identity", ("environment", "host")) if reports.has("ops.identity") else []
+    return f"{titled(rows[0].environment)}: {rows[0].host}" if rows else None
 
 
 def _mode(reports: Reports) -> str:

@@ -26,8 +26,7 @@ _YEN = CURRENCIES.index("JPY")
 def earning(world: World) -> Flags:
     """Cases whose payments become transactions: with a collection partner, and not merged into another case."""
     cases = world.cases
-    has_partner: Flags = cases["partner"] >= 0
-    return has_partner & cases["earns"] & (cases["lifecycle"] != codes.MERGED)
+    return np.asarray((cases["partner"] >= 0) & cases["earns"] & (cases["lifecycle"] != codes.MERGED), dtype=bool)
 
 
 def has_takers(world: World, rows: Ints) -> bool:
@@ -42,7 +41,7 @@ def add_history(world: World, rng: Random, rows: Ints, count: int, unsettled_sha
     cases = world.cases
     can_earn = earning(world)[rows]
     code = cases["close_code"][rows]
-    recovered = rows[can_earn & ((code == codes.PAID_IN_FULL) | (code == codes.PAID_IN_PART))]
+    recovered: Ints = rows[can_earn & ((code == codes.PAID_IN_FULL) | (code == codes.PAID_IN_PART))]
     open_ = rows[can_earn & (code == codes.NO_CODE)]
     first = rng.permutation(recovered)[:count]
     able = np.concatenate([recovered, open_])

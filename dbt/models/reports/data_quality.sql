@@ -1,5 +1,7 @@
 {#- Every check: area, verdict where its figure is above 0, unit, what is checked, what to do. -#}
 {%- set checks = {
+    'simulated_data': ('origin', 'warn', 'warehouses', 'The data is simulated: it is that of the embedded sandbox, and no figure is real',
+        'Set DEBITURA_ENVIRONMENT, and another DEBITURA_DATA_DIR, to read the API itself.'),
     'quarantine_open': ('contract', 'warn', 'rows', 'Rows that do not fit the contract and are not loaded',
         'Read ops.quarantine: the reason says which value was refused; those rows are missing from every figure.'),
     'schema_drift': ('contract', 'warn', 'fields or values', 'Fields or enum values that the API first sent in the last 30 days',
@@ -134,6 +136,10 @@ figures as (
     select 'quarantine_open' as check_name, count(*) as figure, min(first_seen_at) as since
     from {{ source('ops', 'quarantine') }}
     where resolved_at is null
+    union all
+    select 'simulated_data', count(*), cast(null as timestamptz)
+    from {{ source('ops', 'identity') }}
+    where host = 'embedded sandbox'
     union all
     select 'schema_drift', count(*), min(drift.first_seen_at)
     from {{ source('ops', 'schema_drift') }} as drift
