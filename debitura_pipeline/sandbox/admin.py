@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from debitura_pipeline.sandbox.changes import UnknownChangeError
+from debitura_pipeline.sandbox.codes import DAY_US
 from debitura_pipeline.sandbox.columns import from_us
 from debitura_pipeline.sandbox.documents import ENCODER, truth
 from debitura_pipeline.sandbox.faults import Rule
@@ -39,11 +40,12 @@ def route(sandbox: Sandbox, request: Request) -> Response:
 
 
 def health(sandbox: Sandbox) -> dict[str, Any]:
-    """Day, clock and sizes."""
+    """Day, clock and sizes. `days_behind`: whole days that the clock has run on without the world."""
     world = sandbox.world
     return {
         "pid": os.getpid(),
         "day": world.day,
+        "days_behind": (sandbox.clock.now_us() - world.now_us) // DAY_US,
         "now": from_us(sandbox.clock.now_us()).isoformat(),
         "requests": sandbox.requests,
         "rows": {name: int(world.live(name).sum()) for name in RESOURCES},

@@ -27,6 +27,7 @@ from debitura_pipeline.errors import DebituraError
 ANSWER_TIMEOUT_S = 60.0  # one that moves a large world answers late; a dead one refuses at once
 CHANGE_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
+MOST_DAYS_BEHIND = 30  # made up for at once; the rest the next time
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads back to this machine
 
@@ -48,8 +49,8 @@ class Embedded:
 @contextmanager
 def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] = ()) -> Iterator[Embedded]:
     """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used, else one is started as its
-    own process; it ends with its last user, whoever started it. `arguments`: further options of `serve` for a start (those
-    about the world count only the first time). Raises SandboxError."""
+    own process; it ends with its last user, whoever started it. Where its clock has run on for days, its world follows.
+    `arguments`: further options of `serve` for a start (those about the world count only the first time). Raises SandboxError."""
     home = data_dir / "sandbox"
     for folder in (data_dir, home):  # parents that are made on the way would be open to all
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,9 +59,8 @@ def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] =
         fcntl.flock(user, fcntl.LOCK_SH)  # waits for one that is ending, as its last user has gone
         with _alone(home):
             found = _find(home) or _start(home, arguments)
-        if advance_days:
-            day = int(change(found, "advance", {"days": advance_days})["day"])
-            found = Embedded(found.url, found.key, found.customer_url, day)
+            found = _moved(found, _days_behind(found))
+        found = _moved(found, advance_days)
         yield found
     finally:
         _leave(home, user)
@@ -125,6 +125,19 @@ def change(sandbox: Embedded, what: str, wanted: dict[str, Any]) -> dict[str, An
         raise SandboxError(f"The sandbox at {sandbox.url} refused {what}: HTTP {refused.code}. {why}") from None
     except OSError as fault:
         raise SandboxError(f"The sandbox at {sandbox.url} did not answer to {what}: {fault}.") from None
+
+
+def _moved(sandbox: Embedded, days: int) -> Embedded:
+    if not days:
+        return sandbox
+    day = int(change(sandbox, "advance", {"days": days})["day"])
+    return Embedded(sandbox.url, sandbox.key, sandbox.customer_url, day)
+
+
+def _days_behind(sandbox: Embedded) -> int:
+    """Days that the world stood still while its clock ran on: payments due since then would all look late."""
+    health = _call(sandbox.url, sandbox.key, "health", None, ANSWER_TIMEOUT_S)
+    return min(int(health["days_behind"]), MOST_DAYS_BEHIND)
 
 
 def _call(url: str, key: str, what: str, wanted: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:

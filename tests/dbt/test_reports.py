@@ -222,6 +222,7 @@ def test_data_quality(world: World) -> None:
     }  # fmt: skip
     assert rows["control_totals_transactions"]["verdict"] == "fail"
     assert rows["deleted_transactions"]["figure"] == D(1)
+    assert rows["simulated_data"]["verdict"] == "ok"
 
 
 def test_past_is_as_it_was_known(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report import ReportFacts, write_report
 from debitura_pipeline.report import write as write_module
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, load_settings
 from tests.report.maker import tables
 from tests.report.tables import HOSTILE, NOW, fill
 
@@ -87,6 +87,31 @@ def test_empty_warehouse_gives_a_page_that_says_so(settings: Settings) -> None:
     assert "Not compared yet" in text
     assert "No findings" in text
     assert "<svg" not in text
+
+
+def test_simulated_data_is_called_so_on_screen_paper_and_in_the_title(tmp_path: Path) -> None:
+    """A page of the sandbox that is passed on as it is would be taken for money."""
+    texts = {}
+    for name, env in (
+        ("sandbox", {}),
+        ("production", {"DEBITURA_ENVIRONMENT": "production", "DEBITURA_API_KEY": "a-key-for-tests"}),
+    ):
+        settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / name), **env}, root=tmp_path)
+        settings.data_dir.mkdir()
+        with tables(_warehouse(settings)) as maker:
+            fill(maker, months=3, clients=3)
+            host = "embedded sandbox" if name == "sandbox" else "referral-api.debitura.com"
+            maker.insert("ops.identity", environment=name, host=host, privacy_key="0")
+        texts[name] = write_report(settings, now=lambda: NOW).path.read_text()
+    assert re.search("<title>Simulated data: Partner report", texts["sandbox"])
+    assert re.search(r'<p class="simulated" role="note"><strong>Simulated data</strong>', texts["sandbox"])
+    assert '@page { @top-center { content: "SIMULATED DATA"' in texts["sandbox"]
+    assert "simulated data" not in texts["production"].lower()
+    for name, words in (
+        ("sandbox", "Sandbox: embedded sandbox"),
+        ("production", "Production: referral-api.debitura.com"),
+    ):
+        assert f"<dt>Environment</dt><dd>{words}</dd>" in texts[name]
 
 
 def test_missing_report_leaves_only_its_chapter_out(settings: Settings) -> None:

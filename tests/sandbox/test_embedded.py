@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 from debitura_pipeline.sandbox import embedded
+from debitura_pipeline.sandbox.codes import DAY_US
 
 TINY = ("--clients", "6", "--cases", "80", "--transactions", "150")
 
@@ -39,6 +40,20 @@ def test_world_is_the_same_after_a_restart(tmp_path):
         assert truths(sandbox) == before
         assert json.loads(read(sandbox, "/sandbox/health"))["now"] >= when
     assert embedded.advance(tmp_path, 1) == 3
+
+
+def test_world_follows_a_clock_that_ran_on_for_days(tmp_path):
+    """Left running for a month, the sandbox would show every payment as late, since nothing of its world had moved."""
+    with embedded.running(tmp_path, arguments=TINY):
+        pass
+    file = tmp_path / "sandbox" / "state.json"
+    state = json.loads(file.read_text())
+    file.write_text(json.dumps(state | {"clock_us": state["clock_us"] + 3 * DAY_US + DAY_US // 2}))
+    with embedded.running(tmp_path) as sandbox:
+        assert sandbox.day == 3
+        with embedded.running(tmp_path) as second:
+            assert second.day == 3
+        assert embedded.advance(tmp_path, 1) == 4
 
 
 def test_second_user_attaches_to_the_running_sandbox(tmp_path):
