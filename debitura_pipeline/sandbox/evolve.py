@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes, endings, genesis, pace, payments
+from debitura_pipeline.sandbox import codes, endings, genesis, invoicing, payments
 from debitura_pipeline.sandbox.codes import DAY_US, NULL_US, Flags, Ints
 from debitura_pipeline.sandbox.payments import Random
 from debitura_pipeline.sandbox.world import RESOURCES, World
@@ -47,14 +47,14 @@ class _Night:
 
     def __init__(self, world: World, rng: Random, events: list[Event]) -> None:
         self.world, self.rng, self.events = world, rng, events
-        self.cases, self.payments, self.clients = world.cases, world.transactions, world.clients
+        self.cases, self.clients = world.cases, world.clients
         self.begin = world.now_us - DAY_US
         self.booked = 0  # payments with which cases ended
 
     def pass_by(self) -> None:
         """Everything that one night does."""
-        self.move_invoices()
-        self.correct_payments()
+        invoicing.move_stages(self.world, self.some)
+        invoicing.correct_payments(self.world, self.some)
         self.close_cases()
         self.move_cases()
         self.book_payments()
@@ -71,49 +71,6 @@ class _Night:
     def moments(self, count: int) -> Ints:
         """Instants within the night, ascending."""
         return np.sort(self.begin + (self.rng.random(count) * (DAY_US - 2_000_000)).astype(np.int64))
-
-    def move_invoices(self) -> None:
-        """Stages move forward, each payment in its own time; a few move back, are credited, or disputed."""
-        table, world, day = self.payments, self.world, self.world.day
-        alive, moved = table["alive"], table["moved"]
-        commission, platform, referral = table["commission"], table["platform"], table["referral"]
-        pending = alive & (referral <= codes.REFERRAL_PENDING)
-        issued, received = pending & (platform == codes.ISSUED), pending & (platform == codes.RECEIVED)
-        sent = alive & (referral == codes.REFERRAL_INVOICED)
-        uninvoiced = pending & (platform == codes.NOT_INVOICED)
-        to_issue = pace.ripe_to_issue(world, uninvoiced & (commission == codes.PAID))
-        to_receive = _taken(issued, pace.ripe(world, issued, pace.RECEIVED))
-        to_send = _taken(received, pace.ripe(world, received, pace.INVOICED))
-        to_pay = _taken(sent, pace.ripe(world, sent, pace.PAID_OUT))
-        to_confirm = pace.ripe(world, uninvoiced & (commission == codes.UNPAID), pace.CONFIRMED)
-        to_reissue = self.some(pending & (platform == codes.INVOICE_CREDITED) & (moved < day - 20), 0.2)
-        settled = self.some(alive & (referral == codes.DISPUTED), 0.05)
-        confirmed = alive & (commission == codes.PAID) & (platform != codes.NOT_INVOICED)
-        for rows, column, value in (
-            (to_issue, "platform", codes.ISSUED), (to_reissue, "platform", codes.ISSUED),
-            (to_receive, "platform", codes.RECEIVED), (to_send, "referral", codes.REFERRAL_INVOICED),
-            (to_pay, "referral", codes.REFERRAL_PAID), (settled, "referral", codes.REFERRAL_PAID),
-            (self.some(issued, 0.0002, day % 6 == 0), "platform", codes.NOT_INVOICED),
-            (self.some(received, 0.0, day % 12 == 2), "platform", codes.INVOICE_CREDITED),
-            (self.some(sent, 0.0003, day % 4 == 1), "referral", codes.REFERRAL_PENDING),
-            (_taken(sent, self.some(sent, 0.002, day % 3 == 2)), "referral", codes.DISPUTED),
-            (self.some(confirmed, 0.00002, day % 4 == 2), "commission", codes.CREDITED),
-            (to_confirm, "commission", codes.PAID),
-        ):  # fmt: skip
-            table[column][rows], moved[rows] = value, day
-        table["locked_day"][to_confirm] = day
-
-    def correct_payments(self) -> None:
-        """Payments not yet invoiced are edited in place, or deleted; a case that was paid by one is opened again."""
-        table, cases = self.payments, self.cases
-        free = (
-            table["alive"] & (table["platform"] == codes.NOT_INVOICED) & (table["referral"] <= codes.REFERRAL_PENDING)
-        )
-        is_open = cases["close_code"] == codes.NO_CODE
-        edited = self.some(free, 0.002, 1)
-        payments.lower(self.world, edited)
-        payments.delete(self.world, self.some(free & is_open[table["case"]], 0.0005, self.world.day % 2))
-        endings.reopen(self.world, table["case"][edited])
 
     def close_cases(self) -> None:
         """Cases end, for all kinds of reasons; one is merged into another, one is deleted; clients that left take theirs."""
@@ -231,12 +188,6 @@ class _Night:
             old = codes.LIFECYCLES[self.cases["lifecycle"][row]].label
             changes = {"oldLifecycle": old, **facts} if name == "case.updated" else {}
             self.events.append(Event(name, int(self.cases["client"][row]), row, changes))
-
-
-def _taken(mask: Flags, rows: Ints) -> Ints:
-    """The rows, which nothing else that looks at the mask changes tonight."""
-    mask[rows] = False
-    return rows
 
 
 def sign(world: World, row: int) -> list[Event]:
