@@ -21,7 +21,7 @@ from debitura_pipeline.sandbox.world import RESOURCES, World
 Entry = dict[str, Any]
 MOST_DAYS = 400  # at once; each day of a large world takes half a second
 MOST_SCALE = 5.0
-PAST_DAYS = 300  # of a client that is added with cases
+PAST_US = 300 * codes.DAY_US  # at most, of a client that is added with cases
 
 
 class UnknownChangeError(Exception):
@@ -53,15 +53,15 @@ def _night(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 
 def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """A client that appears now. One that has not signed is new, and its cases with it; one that has, with cases, was linked
-    long ago, so that cases and transactions lie between its link and `at`."""
+    """A client that appears now, the newest of all. What it brings lies between its link and `at`: one that has signed, and has
+    cases, was linked soon after the client before it, and its cases are the further on the longer ago that is."""
     tenant = entry.get("tenant")
     if tenant and world.find_tenant(tenant) is not None:
         raise UnknownChangeError(f"tenant {tenant} exists already")
     rng = np.random.default_rng([world.options.seed, 88, int(entry.get("seed") or len(world.clients))])
     at, is_signed = int(entry["at"]), bool(entry.get("signed", True))
     count, payments = int(entry.get("cases") or 0), int(entry.get("transactions") or 0)
-    linked = at - PAST_DAYS * codes.DAY_US if is_signed and count else at
+    linked = _link_date(world, at) if is_signed and count else at
     row = int(
         genesis.add_clients(world, rng, np.array([linked]), np.array([is_signed]), [tenant] if tenant else None)[0]
     )
@@ -72,7 +72,7 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
         created = np.sort(linked + (rng.random(count) * (at - linked)).astype(np.int64))
         rows = genesis.add_cases(world, rng, np.full(count, row), created)
         if is_signed:
-            genesis.give_past(world, rng, rows, payments)
+            genesis.give_past(world, rng, rows, payments, haste=(at - linked) / PAST_US)
     world.touch(*RESOURCES)
     facts = {
         "tenant": world.clients["tenant"][row],
@@ -81,6 +81,12 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
         "transactions": len(world.transactions) - first_payment,
     }
     return facts, [Event("client.linked", row)]
+
+
+def _link_date(world: World, at: int) -> int:
+    """After that of every other client, and no longer ago than the past that an added client is given."""
+    newest = int(world.clients["linked"][world.clients["alive"]].max(initial=0))
+    return min(max(at - PAST_US, newest + 2_000_000), at)
 
 
 def _sign(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:

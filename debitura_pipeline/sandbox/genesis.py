@@ -74,9 +74,10 @@ def give_past(
     unsettled_share: float | None = None,
     *,
     is_first_day: bool = False,
+    haste: float = 1.0,
 ) -> None:
     """Give new cases the past that fits their age, with `transactions` payments, which agree with how each case ended."""
-    age_cases(world, rng, rows, open_share)
+    age_cases(world, rng, rows, open_share, haste)
     if transactions and not payments.has_takers(world, rows):
         _begin_one(world, rng, rows)
     untold = oddities.without_transaction(world, rows) if is_first_day else rows[:0]
@@ -174,14 +175,14 @@ def assign(world: World, rng: Random, rows: Ints) -> None:
     cases["phase"][rows] = np.where(rng.random(len(rows)) < 0.02, codes.NO_CODE, 0)
 
 
-def age_cases(world: World, rng: Random, rows: Ints, open_share: float | None = None) -> None:
+def age_cases(world: World, rng: Random, rows: Ints, open_share: float | None = None, haste: float = 1.0) -> None:
     """Give new cases the past that fits their age: where in their life they are, with whom, and how they ended.
 
-    With `open_share`, cases take as long or short as it needs to have that share of them open.
+    With `open_share`, cases take as long or short as it needs to have that share of them open; with `haste`, by that factor.
     """
     cases, count = world.cases, len(rows)
     created = cases["created"][rows]
-    length = (rng.gamma(2.0, 75.0, count) + 8) * DAY_US
+    length = (rng.gamma(2.0, 75.0, count) + 8) * DAY_US * max(haste, 1e-6)
     is_signed = world.clients["done"][cases["client"][rows]]
     if open_share is not None:
         length = shares.fit_lengths(length, world.now_us - created, is_signed, open_share)
@@ -213,5 +214,6 @@ def age_cases(world: World, rng: Random, rows: Ints, open_share: float | None = 
 def ask(world: World, rng: Random, rows: Ints) -> None:
     """Ask creditors for something about their cases; some have answered before."""
     world.cases["needs_info"][rows] = rng.random(len(rows)) < 0.9
-    answered = world.cases["created"][rows] + DAY_US // 3
+    created = world.cases["created"][rows]
+    answered = np.maximum(created, np.minimum(created + DAY_US // 3, world.now_us))
     world.cases["responded"][rows] = np.where(rng.random(len(rows)) < 0.3, answered, NULL_US)
