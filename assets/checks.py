@@ -11,10 +11,11 @@ import dagster as dg
 
 from assets.warehouse import dbt_models
 from debitura_pipeline.orchestration import verdicts
-from debitura_pipeline.orchestration.keys import GAPS, RAW, RESOURCES
+from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.verdicts import Rows, Verdict
+from debitura_pipeline.warehouse.published import current_night
 
 
 def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
@@ -76,6 +77,25 @@ def freshness_of(resource: str) -> dg.AssetChecksDefinition:
     return freshness
 
 
+@dg.asset_check(asset=PARTNER_REPORT, name="freshness", description="The report is at most 26 hours old.")
+def report_freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    event = context.instance.get_latest_materialization_event(PARTNER_REPORT)
+    made_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
+    return check_result(
+        "freshness", PARTNER_REPORT, verdicts.freshness("The report", made_at, datetime.now(UTC), "was made")
+    )
+
+
+@dg.asset_check(asset=PUBLISHED, name="freshness", description="What is published is at most 26 hours old.")
+def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
+    """By what readers have, whatever Dagster's event log says: published again, an old warehouse is no newer."""
+    settings = debitura.settings
+    night = current_night(settings.published_dir)
+    data_at = None if night is None else night.data_at(is_simulated=settings.environment == "sandbox")
+    verdict = verdicts.freshness("The published data", data_at, datetime.now(UTC), "were read")
+    return check_result("freshness", PUBLISHED, verdict)
+
+
 @dg.asset_check(
     asset=RAW["clients"],
     additional_deps=[RAW["transactions"]],
@@ -102,7 +122,7 @@ _PURPOSES = {
     "freshness": "The last reading is at most 26 hours old.",
 }
 
-freshness_checks = [freshness_of(resource) for resource in RESOURCES]
+freshness_checks = [*(freshness_of(resource) for resource in RESOURCES), report_freshness, published_freshness]
 all_checks = [
     *(checks_of(resource) for resource in RESOURCES),
     *freshness_checks,

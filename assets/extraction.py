@@ -7,6 +7,7 @@ import warnings
 
 import dagster as dg
 
+from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
 from debitura_pipeline.orchestration.keys import LISTING, RAW, RESOURCES
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
 from debitura_pipeline.orchestration.observe import count_listing
@@ -42,6 +43,7 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         group_name="raw",
         kinds={"python", "duckdb"},
+        freshness_policy=NIGHTLY_FRESHNESS,
         description=f"All {resource} as the API shows them, each window verified; a row is never removed.",
     )
     def raw(context: dg.AssetExecutionContext, debitura: Debitura) -> dg.MaterializeResult[None]:

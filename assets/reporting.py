@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.warehouse import dbt_models
+from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
 from debitura_pipeline.orchestration.keys import PARTNER_REPORT
 from debitura_pipeline.orchestration.metadata import origin_metadata, report_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
@@ -16,6 +17,7 @@ from debitura_pipeline.report import write_report
     pool=WAREHOUSE_POOL,
     group_name="reports",
     kinds={"html"},
+    freshness_policy=NIGHTLY_FRESHNESS,
     description="One self-contained HTML page: what is earned, awaited, estimated, disputed, and whether it adds up.",
 )
 def partner_report(debitura: Debitura) -> dg.MaterializeResult[None]:

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from debitura_pipeline.orchestration import dbt
+from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
 from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
@@ -39,6 +40,7 @@ ops_tables = [
     pool=WAREHOUSE_POOL,
     group_name="published",
     kinds={"duckdb", "parquet"},
+    freshness_policy=NIGHTLY_FRESHNESS,
     description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
 )
 def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:

@@ -1,4 +1,4 @@
-"""The console command `debitura`: arguments in, one function called, text and an exit status out.
+"""The console command `debitura`: arguments in, one function called, text (or with `--json` one document) and a status out.
 
 Options, exit statuses, the closing words. Exit status 0 done, 1 failed or contradicted by the API's own totals, 2 bad settings
 or usage, 3 a proof that does not hold, 130 interrupted. Heavy imports wait until a command needs them, and until it has the
@@ -11,77 +11,112 @@ from debitura_pipeline import interrupts
 
 interrupts.from_start()  # what follows takes a second on a busy machine
 
-import json
 import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from debitura_pipeline import failures
+from debitura_pipeline import document, failures, notes
 from debitura_pipeline.errors import DebituraError, SettingsError
+from debitura_pipeline.orchestration.nights import failure_to_start_noted
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 
 FAILED, BAD_SETTINGS, NOT_PROVEN = 1, 2, 3
+SHARED = {"-q", "--quiet", "-v", "--verbose", "--version"}
 
 app = typer.Typer(
     help="Cases and referral revenue of a Debitura partner's clients: extracted with proof, reported with care.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 sandbox_app = typer.Typer(help="The simulated API.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox")
 
 
-@app.command()
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        document.OPTION,
+        callback=document.begin,
+        is_eager=True,
+        help="One JSON document on standard output, everything else on standard error.",
+    ),
+]
+
+
+def _tell_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"debitura {version('debitura-pipeline')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def settle(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors, open problems and the last line.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also each request and window, with the time.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="The version, and stop.")
+    ] = False,
+) -> None:
+    """What all commands share; accepted before and after the command's name."""
+    if quiet and verbose:
+        raise SettingsError("--quiet and --verbose contradict each other. Example: debitura --quiet nightly")
+    notes.choose(is_quiet=quiet, is_verbose=verbose)
+
+
+@app.command(epilog="Examples:  debitura nightly  |  debitura --quiet nightly  |  debitura nightly --json > night.json")
 def nightly(
     same_night: Annotated[
-        bool, typer.Option("--same-night", help="Embedded sandbox only: do not move its world a day on.")
+        bool,
+        typer.Option("--same-night", help="Embedded sandbox only: do not move its world a day on."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the main job once: extract, prove, merge, dbt, report, publish."""
     settings = load_settings()
-    with exclusive_run(settings, "nightly"):
+    with failure_to_start_noted(settings), exclusive_run(settings, "nightly"):
         from debitura_pipeline.nightly import run_nightly
 
-        raise typer.Exit(run_nightly(settings, advance=not same_night))
+        status = run_nightly(settings, advance=not same_night)
+    raise typer.Exit(status)
 
 
-@app.command()
+@app.command(
+    epilog="Examples:  debitura sync --plan  |  debitura sync --only cases,transactions  |  debitura sync --full"
+)
 def sync(
     full: Annotated[bool, typer.Option("--full", help="Read everything, whatever the plan.")] = False,
     only: Annotated[
-        str | None, typer.Option(help="Resources to sync, comma-separated: clients,cases,transactions.")
+        str | None,
+        typer.Option(help="Resources to sync, comma-separated: clients,cases,transactions.", metavar="RESOURCES"),
     ] = None,
     allow_shrink: Annotated[
-        bool, typer.Option("--allow-shrink", help="Accept a reading that marks many rows deleted.")
+        bool,
+        typer.Option("--allow-shrink", help="Accept a reading that marks many rows deleted."),
     ] = False,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be read and its cost, and stop.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Extraction alone: read, prove and merge, without reports."""
     settings = load_settings()
     with nullcontext() if only_plan else exclusive_run(settings, "sync"):
-        from debitura_pipeline import console
-        from debitura_pipeline.orchestration.endpoint import connect
-        from debitura_pipeline.sync import foresee
-        from debitura_pipeline.sync import sync as run_sync
-        from debitura_pipeline.warehouse.identity import check_identity
+        from debitura_pipeline import syncing
 
         resources = _resources(only)
-        check_identity(settings, with_warehouse=False)  # before an embedded sandbox moves in
         if only_plan:
-            with connect(settings) as endpoint:
-                console.out.print(console.plan_table(foresee(settings, endpoint, resources, full=full)))
+            syncing.tell_plan(settings, resources, full=full)
             return
-        with connect(settings) as endpoint, console.shown_progress() as progress:
-            reports = run_sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
-        console.out.print(console.sync_table(reports))
-        raise typer.Exit(0 if console.tell_proof(reports) else FAILED)
+        is_held = syncing.run(settings, resources, full=full, allow_shrink=allow_shrink)
+    raise typer.Exit(0 if is_held else FAILED)
 
 
 @app.command()
@@ -96,27 +131,17 @@ def replay() -> None:
     console.say("Rebuilt from the landing zone: " + ", ".join(f"{count:,} {name}" for name, count in rows.items()))
 
 
-@app.command()
+@app.command(epilog="Examples:  debitura verify  |  debitura verify --sync 20260401T020000Z-cases-1a2b3c")
 def verify(
-    sync_id: Annotated[str | None, typer.Option("--sync", help="One sync's id; without it, all of them.")] = None,
+    sync_id: Annotated[
+        str | None, typer.Option("--sync", help="One sync's id; without it, all of them.", metavar="ID")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check the certificates of past syncs against the landing zone, offline."""
-    from debitura_pipeline import console
-    from debitura_pipeline.sync import check_certificates
+    from debitura_pipeline.proving import tell_verification
 
-    verification = check_certificates(load_settings(), sync_id)
-    findings = verification.findings
-    for note in verification.notes:
-        console.say(note)
-    if sync_id is not None and not findings:
-        raise DebituraError(f"No finished sync {sync_id} in the landing zone; `debitura status` shows the last ones.")
-    for finding in findings:
-        for fault in finding.faults:
-            console.say(f"{finding.sync_id}: {fault}")
-    broken = sum(1 for finding in findings if finding.faults)
-    windows, keys = sum(f.windows for f in findings), sum(f.keys for f in findings)
-    console.say(f"{len(findings)} certificates, {windows:,} windows, {keys:,} keys checked; {broken} do not hold")
-    raise typer.Exit(NOT_PROVEN if broken else 0)
+    raise typer.Exit(0 if tell_verification(load_settings(), sync_id) else NOT_PROVEN)
 
 
 @app.command()
@@ -186,79 +211,56 @@ def restore(
     console.say("Published files and the report are made by the next night.")
 
 
-@app.command()
-def reconcile() -> None:
+@app.command(epilog="Examples:  debitura reconcile  |  debitura reconcile --json")
+def reconcile(as_json: AsJson = False) -> None:
     """Ask the API for its own totals and compare; nothing is changed."""
-    from debitura_pipeline import console
-    from debitura_pipeline.orchestration.endpoint import connect
-    from debitura_pipeline.sync import reconcile as run_reconcile
-    from debitura_pipeline.warehouse.identity import check_identity
+    from debitura_pipeline.proving import tell_reconciliation
 
-    settings = load_settings()
-    check_identity(settings, with_warehouse=False)
-    with connect(settings) as endpoint:
-        totals = run_reconcile(settings, endpoint)
-    places = [total for total in totals if total.check_name == "place"]
-    shown = [total for total in totals if total not in places and (total.scope == "all" or total.verdict == "differs")]
-    console.out.print(console.totals_table(shown))
-    for place in places:
-        console.say(console.place_line(place))
-    compared = [total for total in totals if total not in places]
-    differing = sum(1 for total in compared if total.verdict == "differs")
-    open_ = sum(1 for total in compared if total.verdict == "unproven")
-    also = f", {open_} could not be compared" if open_ else ""
-    console.say(f"{len(compared)} totals compared, per client included; {differing} differ{also}")
-    raise typer.Exit(NOT_PROVEN if differing else 0)
+    raise typer.Exit(0 if tell_reconciliation(load_settings()) else NOT_PROVEN)
 
 
-@app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False) -> None:
-    """Last syncs, row counts, freshness, open problems."""
-    from debitura_pipeline import console
-    from debitura_pipeline.sync import read_status
-    from debitura_pipeline.warehouse.open import is_there
+@app.command(epilog="Examples:  debitura status  |  debitura status --json")
+def status(as_json: AsJson = False) -> None:
+    """The last nights, what is published, last syncs, the queue, the request budget, and what is open."""
+    from debitura_pipeline.status.words import tell_status
 
-    settings = load_settings()
-    if not is_there(settings):
-        empty = {"resources": {}, "quarantined": 0, "drift": 0, "problems": ["nothing was synced yet"]}
-        console.say(json.dumps(empty) if as_json else "Nothing was synced yet; `make nightly` runs the main job.")
-        return
-    found = {"is_simulated": settings.uses_embedded_sandbox, **read_status(settings)}
-    if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-        return
-    console.out.print(console.status_table(found))
-    for problem in found["problems"]:
-        console.say(f"open: {problem}")
-    if not found["problems"]:
-        console.say("No open problems.")
-    if settings.uses_embedded_sandbox:
-        console.say(console.SIMULATED)
+    document.give(**tell_status(load_settings()))
 
 
-@app.command()
+@app.command(epilog="Examples:  debitura doctor  |  debitura doctor --grant-sql > grant.sql")
 def doctor(
     grant_sql: Annotated[
-        bool, typer.Option("--grant-sql", help="Print the SQL for the roles of a Postgres warehouse, and stop.")
+        bool,
+        typer.Option("--grant-sql", help="Print the SQL for the roles of a Postgres warehouse, and stop."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Settings, API, warehouse and versions; says how to mend each fault."""
     if grant_sql:
         from debitura_pipeline.warehouse.roles import grant_sql as text_for
         from debitura_pipeline.warehouse.schemas import Schemas
 
-        sys.stdout.write(text_for(Schemas(load_settings().warehouse.schema_prefix)))
+        sql = text_for(Schemas(load_settings().warehouse.schema_prefix))
+        sys.stdout.write(sql)
+        document.give(grant_sql=sql)
         return
     from debitura_pipeline import console
     from debitura_pipeline.doctor import examine
 
-    is_well = True
+    found = []
     for diagnosis in examine(load_settings()):
-        is_well = is_well and diagnosis.is_well
-        console.say(f"{'ok ' if diagnosis.is_well else 'BAD'} {diagnosis.what}: {diagnosis.seen}")
-        if not diagnosis.is_well:
-            console.say(f"    {diagnosis.cure}")
-    raise typer.Exit(0 if is_well else BAD_SETTINGS)
+        found.append(diagnosis)
+        if diagnosis.is_well:
+            console.say(f"ok  {diagnosis.what}: {diagnosis.seen}")
+        else:
+            console.warn(f"BAD {diagnosis.what}: {diagnosis.seen}")
+            console.warn(f"    {diagnosis.cure}")
+            document.fail(f"{diagnosis.what}: {diagnosis.seen}")
+    facts = [
+        {"what": d.what, "is_well": d.is_well, "seen": d.seen, "cure": None if d.is_well else d.cure} for d in found
+    ]
+    document.give(diagnoses=facts)
+    raise typer.Exit(0 if all(diagnosis.is_well for diagnosis in found) else BAD_SETTINGS)
 
 
 @app.command()
@@ -300,14 +302,16 @@ def sandbox_add_client(
     unsigned: Annotated[bool, typer.Option("--unsigned", help="The client still has to sign.")] = False,
     cases: Annotated[int, typer.Option(min=0, help="Cases that it brings.")] = 12,
     transactions: Annotated[int, typer.Option(min=0, help="Transactions on these.")] = 20,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Clients to add.")] = 1,
 ) -> None:
-    """Add a client to the embedded sandbox; with `debitura dev` running, the sensor finds it."""
+    """Add clients to the embedded sandbox; with `debitura dev` running, the sensor finds them."""
     from debitura_pipeline import console
     from debitura_pipeline.sandbox import embedded
 
     folder = _sandbox_settings().data_dir
-    client = embedded.add_client(folder, is_signed=not unsigned, cases=cases, transactions=transactions)
-    console.say(f"Added client {client['tenant']}" + (", still to sign." if unsigned else "."))
+    added = embedded.add_clients(folder, count, is_signed=not unsigned, cases=cases, transactions=transactions)
+    for client in added:
+        console.say(f"Added client {client['tenant']}" + (", still to sign." if unsigned else "."))
 
 
 @sandbox_app.command("sign")
@@ -333,9 +337,14 @@ def _sandbox_settings() -> Settings:
 def _resources(only: str | None) -> tuple[str, ...]:
     from debitura_pipeline.sync import RESOURCES
 
-    wanted = tuple(name.strip() for name in only.split(",")) if only is not None else RESOURCES
+    if only is None:
+        return RESOURCES
+    named = [name.strip() for name in only.split(",")]
+    wanted = tuple(dict.fromkeys(name for name in named if name))
     unknown = [name for name in wanted if name not in RESOURCES]
-    if unknown or not wanted:
+    if not wanted:
+        raise SettingsError(f"--only names no resource; it knows {', '.join(RESOURCES)}. Example: --only cases")
+    if unknown:
         raise SettingsError(
             f"--only knows {', '.join(RESOURCES)}, not {', '.join(unknown)}. Example: --only cases,transactions"
         )
@@ -345,17 +354,58 @@ def _resources(only: str | None) -> tuple[str, ...]:
 def main() -> NoReturn:
     """Entry point: run the command; an expected failure is one line and a status, never a stack trace."""
     sys.unraisablehook = _unraisable
+    notes.choose(is_quiet=False, is_verbose=False)
+    arguments = shared_first(sys.argv[1:])
     with interrupts.caught():
-        status = _status_of(lambda: app(standalone_mode=True))
-        if status and (status == interrupts.INTERRUPTED or interrupts.was_interrupted()):
+        status = _status_of(lambda: commands()(args=arguments))
+        is_interrupted = bool(status) and (status == interrupts.INTERRUPTED or interrupts.was_interrupted())
+        _finish(interrupts.INTERRUPTED if is_interrupted else status, arguments)
+        if is_interrupted:
             interrupts.end_now()
     sys.exit(status)
+
+
+def commands() -> Any:
+    """All commands, ready to be called. A switch takes no value, so help should not show a type for one."""
+    command = typer.main.get_command(app)
+    found = [command]
+    while found:
+        each = found.pop()
+        found += getattr(each, "commands", {}).values()
+        options: list[Any] = [*each.params, each.get_help_option(typer.Context(each, **each.context_settings))]
+        for option in options:
+            if getattr(option, "is_flag", False):
+                option.metavar, option.show_default = "", False
+    return command
+
+
+def shared_first(arguments: list[str]) -> list[str]:
+    """Options that all commands share, wherever they stand, before the command's name. `sandbox serve` has its own."""
+    if arguments[:2] == ["sandbox", "serve"]:
+        return arguments
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    shared = [argument for argument in arguments[:end] if argument in SHARED]
+    return shared + [argument for argument in arguments[:end] if argument not in SHARED] + arguments[end:]
+
+
+def _finish(status: int, arguments: list[str]) -> None:
+    """The last line of a quiet command, the document of one that was asked for it."""
+    try:
+        if console := sys.modules.get("debitura_pipeline.console"):
+            console.finish()
+        if status == interrupts.INTERRUPTED:
+            document.fail(interrupts.MESSAGE)
+        document.finish(status, arguments)
+    except BrokenPipeError:
+        _drop_output()
 
 
 def _status_of(run: Callable[[], object]) -> int:
     try:
         run()
     except SystemExit as ended:
+        if said := getattr(ended.__context__, "format_message", None):  # how the command line was misunderstood
+            document.fail(said())
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else FAILED
     except SettingsError as error:
         _complain(str(error))
@@ -365,11 +415,15 @@ def _status_of(run: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return FAILED
     except Exception as error:  # noqa: BLE001 - nobody is above
         return _failed(failures.one_line(error, _settings_or_none()) or failures.stack_trace(error))
     return 0
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
@@ -394,4 +448,10 @@ def _failed(text: str) -> int:
 
 
 def _complain(text: str) -> None:
+    document.fail(_last_line(text))
     sys.stderr.write((text if text.startswith("Traceback") else " ".join(text.split())) + "\n")
+
+
+def _last_line(text: str) -> str:
+    """An error in one line: of a stack trace what it ends with, less what it may quote."""
+    return text.strip().splitlines()[-1] if text.startswith("Traceback") else text

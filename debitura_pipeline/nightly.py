@@ -5,9 +5,14 @@ Belongs here: the words. Does not: the job (`orchestration/`). Called by `cli.py
 
 from __future__ import annotations
 
-from debitura_pipeline import console
-from debitura_pipeline.orchestration.nightly import DONE, FAILED, NightlyResult, StepOutcome, run_job
+from functools import partial
+from typing import Any
+
+from debitura_pipeline import console, document
+from debitura_pipeline.orchestration.nightly import DONE, FAILED, GOING, STARTED, NightlyResult, StepOutcome, run_job
+from debitura_pipeline.progress import Shown, shown_progress
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.tables import sync_table, worth_telling
 from debitura_pipeline.warehouse.open import described
 from debitura_pipeline.warehouse.publish import readers_have
 from debitura_pipeline.warehouse.published import WAREHOUSE, Night, current_night
@@ -22,10 +27,23 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
     before = current_night(settings.published_dir)
     console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
-    with console.shown_progress() as progress:
-        result = run_job(settings, advance_days=days, on_step=_tell_step, on_progress=progress, on_wait=console.say)
+    with shown_progress() as progress:
+        heard = partial(_hear_step, progress)
+        result = run_job(settings, advance_days=days, on_step=heard, on_progress=progress, on_wait=console.say)
     is_held = _summarise(settings, result, before)
+    document.give(**_facts(settings, result, before))
     return SUCCESS if result.success and is_held else FAILURE
+
+
+def _hear_step(progress: Shown, step: StepOutcome) -> None:
+    name = step.name.replace("__", "/")
+    if step.state == STARTED:
+        progress.began(name)
+    elif step.state == GOING:
+        progress.built(name, step.made, step.planned)
+    else:
+        progress.ended(name)
+    _tell_step(step)
 
 
 def _tell_step(step: StepOutcome) -> None:
@@ -39,7 +57,7 @@ def _summarise(settings: Settings, result: NightlyResult, before: Night | None) 
     console.say()
     is_held = True
     if result.reports:
-        console.out.print(console.sync_table(result.reports))
+        console.show(sync_table(result.reports))
         requests, rows = (sum(getattr(r, name) for r in result.reports) for name in ("requests", "rows_read"))
         told = console.totals_line([total for report in result.reports for total in report.control_totals])
         console.say(f"\n{requests:,} requests, {rows:,} rows read; control totals: {told}")
@@ -53,14 +71,38 @@ def _summarise(settings: Settings, result: NightlyResult, before: Night | None) 
     if len(failed) > SHOWN_CHECKS:
         console.say(f"  and {len(failed) - SHOWN_CHECKS} more; `make dev` shows them all")
     if not result.success:
-        console.complain(f"The night failed: {result.error or 'a blocking check did not pass'}")
+        why = result.error or "a blocking check did not pass"
+        console.complain(f"The night failed: {why}")
+        document.fail(why)
         console.say(_published(settings, before))
         return is_held
-    console.say(f"\n{_published(settings, before)}")
+    console.say()
+    console.conclude(_published(settings, before))
     console.say(f"Report for people:      {settings.reports_dir / 'partner-report.html'}")
     if settings.uses_embedded_sandbox:
         console.say(console.SIMULATED)
     return is_held
+
+
+def _facts(settings: Settings, result: NightlyResult, before: Night | None) -> dict[str, Any]:
+    """The same for `--json`."""
+    night = current_night(settings.published_dir)
+    return {
+        "run_id": result.run_id,
+        "is_simulated": settings.uses_embedded_sandbox,
+        "syncs": [report.facts() for report in result.reports],
+        "control_totals": [total for report in result.reports for total in worth_telling(report.control_totals)],
+        "steps": [
+            {"name": step.name, "status": step.state, "duration_s": round(step.duration_s, 3), "error": step.error}
+            for step in result.steps
+        ],
+        "checks": result.checks,
+        "failed_checks": result.failed_checks,
+        "has_published": night is not None and night != before,
+        "published": night
+        and {"file": settings.published_dir / WAREHOUSE, "as_of": night.as_of, "published_at": night.published_at},
+        "report": settings.reports_dir / "partner-report.html",
+    }
 
 
 def _published(settings: Settings, before: Night | None) -> str:

@@ -8,7 +8,10 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -152,6 +155,97 @@ def test_status_is_readable_and_its_json_parses(synced: Pipeline, tmp_path: Path
     empty = debitura("status", "--json", env={**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")})
     assert json.loads(empty.out)["problems"] == ["nothing was synced yet"]
     assert list(tmp_path.iterdir()) == [], "to ask makes nothing"
+
+
+def document_of(said: Said) -> dict[str, Any]:
+    """What `--json` printed: one document, alone, that says how the command ended."""
+    found = json.loads(said.out)
+    assert (found["exit_status"], found["status"]) == (said.status, "failed" if said.status else "done"), found
+    assert ("error" in found) == bool(said.status)
+    return dict(found)
+
+
+def test_json_is_one_document_alone_on_standard_output(pipeline: Pipeline) -> None:
+    found = document_of(debitura("sync", "--json", env=pipeline.env))
+    assert {sync["resource"]: sync["unchanged"] for sync in found["syncs"]} == {
+        "clients": 5, "cases": 110, "transactions": 150,
+    }  # fmt: skip
+    assert all(datetime.fromisoformat(sync["started_at"]).utcoffset() == timedelta() for sync in found["syncs"])
+    found = document_of(debitura("sync", "--plan", "--json", env=pipeline.env))
+    assert [plan["resource"] for plan in found["plans"]] == ["clients", "cases", "transactions"]
+    found = document_of(debitura("reconcile", "--json", env=pipeline.env))
+    assert found["differing"] == 0
+    paid = next(total for total in found["totals"] if (total["bucket"], total["unit"]) == ("Paid", "usd"))
+    assert isinstance(paid["api_value"], str) and Decimal(paid["api_value"]) == Decimal(paid["warehouse_value"])
+    assert document_of(debitura("verify", "--json", env=pipeline.env))["do_not_hold"] == 0
+    assert document_of(debitura("doctor", "--json", env=pipeline.env))["diagnoses"]
+
+
+def test_json_tells_of_a_failure_as_well(pipeline: Pipeline) -> None:
+    wrong = {**pipeline.env, "DEBITURA_API_KEY": "wrong"}
+    said = debitura("sync", "--json", env=wrong)
+    assert "HTTP 401" in document_of(said)["error"]
+    assert "HTTP 401" in said.error_line
+    said = debitura("doctor", "--json", env=wrong)
+    assert (said.status, "HTTP 401" in document_of(said)["error"]) == (2, True)
+    assert "nobody" in document_of(debitura("verify", "--sync", "nobody", "--json", env=pipeline.env))["error"]
+    bad = {**pipeline.env, "DEBITURA_PRIVACY": "none"}
+    said = debitura("status", "--json", env=bad)
+    assert said.status == 2
+    assert document_of(said)["error"].startswith("DEBITURA_PRIVACY")
+    said = debitura("status", "--json", "--explode", env=pipeline.env)
+    assert (said.status, document_of(said)["error"]) == (2, "No such option: --explode")
+
+
+def test_quiet_leaves_the_last_line_and_verbose_adds_requests_with_their_time(synced: Pipeline) -> None:
+    said = debitura("--quiet", "verify", env=synced.env)
+    assert said.out.splitlines() == [said.out.strip()]
+    assert said.out.endswith("0 do not hold\n")
+    assert debitura("status", "-q", env=synced.env).out == "No open problems.\n"
+    said = debitura("reconcile", "-v", env=synced.env)
+    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z GET /cases\S*: HTTP 200$", said.err, re.MULTILINE), said.err
+    assert synced.sandbox.key not in said.err
+    assert re.fullmatch(r"debitura \d+\.\d+\S*\n", debitura("status", "--version", env=synced.env).out)
+
+
+def test_help_shows_no_types_of_switches_and_examples(synced: Pipeline) -> None:
+    said = debitura("sync", "--help", env=synced.env)
+    assert "bool" not in said.out.lower()
+    assert "Examples:" in said.out
+    assert "--clients" in debitura("sandbox", "serve", "--help", env=synced.env).out
+
+
+def test_only_without_a_name_says_what_it_knows(synced: Pipeline) -> None:
+    said = debitura("sync", "--only", " ,", env=synced.env)
+    assert said.status == 2
+    assert said.error_line == "--only names no resource; it knows clients, cases, transactions. Example: --only cases"
+
+
+def test_retries_are_told_with_their_time(pipeline: Pipeline) -> None:
+    pipeline.sandbox.faults({"kind": "status", "status": 503, "path": "/cases", "times": 1})
+    quick = "import debitura_pipeline.api.client as c; c.FIRST_BACKOFF_S = 0.001"
+    said = debitura("sync", "--only", "cases", env=pipeline.env, before=quick)
+    pipeline.sandbox.faults()
+    assert said.status == 0, said.err
+    assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z \S.*HTTP 503", said.err), said.err
+
+
+def test_tables_fit_eighty_columns(synced: Pipeline) -> None:
+    for arguments in (["status"], ["reconcile"], ["sync", "--plan"]):
+        said = debitura(*arguments, env={**synced.env, "COLUMNS": "80"})
+        assert said.status == 0
+        assert "…" not in said.out
+        rows = [line for line in said.out.splitlines() if not line.startswith(("open:", "Published", "Nothing"))]
+        assert max(map(len, rows)) <= 80, said.out
+        assert re.search("transactions", said.out)
+
+
+def test_several_clients_are_added_at_once(tmp_path: Path) -> None:
+    env = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    said = debitura("sandbox", "add-client", "--count", "3", "--unsigned", env=env)
+    assert said.status == 0, said.err
+    added = re.findall(r"^Added client (\S+), still to sign\.$", said.out, re.MULTILINE)
+    assert len(set(added)) == 3
 
 
 def test_replay_rebuilds_and_needs_no_api(pipeline: Pipeline) -> None:

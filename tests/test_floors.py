@@ -12,6 +12,8 @@ FLOORS = {
     "errors": 0,
     "interrupts": 0,
     "secret": 0,
+    "document": 1,
+    "notes": 1,
     "environment": 1,
     "proxies": 1,
     "settings": 2,
@@ -28,11 +30,16 @@ FLOORS = {
     "backup": 7,
     "orchestration": 7,
     "assets": 8,
-    "console": 8,
+    "tables": 8,
     "doctor": 8,
-    "nightly": 9,
+    "console": 9,
+    "progress": 10,
+    "proving": 10,
+    "status": 10,
+    "syncing": 11,
+    "nightly": 11,
     "definitions": 9,
-    "cli": 10,
+    "cli": 12,
 }
 FILES = sorted([*ROOT.glob("debitura_pipeline/**/*.py"), *ROOT.glob("assets/**/*.py")])
 

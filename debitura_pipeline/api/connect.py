@@ -12,11 +12,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Timeouts
+from debitura_pipeline.api.ledger import read_ledger
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.settings import Endpoint, Settings
 
@@ -54,6 +56,30 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, outages: O
 
 def open_budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Budget:
     """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too."""
-    host = urlsplit(endpoint.base_url).hostname or "api"
-    state = None if endpoint.is_simulated else settings.data_dir / f"budget-{host}.json"
+    state = None if endpoint.is_simulated else _budget_file(settings, endpoint.base_url)
     return Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Requests sent in the API's current hour and day, by all processes that share the book, and what is granted."""
+
+    in_hour: int
+    in_day: int
+    per_hour: int
+    per_day: int
+
+
+def read_spending(settings: Settings, now: datetime) -> Spending | None:
+    """What was spent of the allowance, from the book; None where none is kept (the sandbox) or nothing was sent yet."""
+    if (
+        settings.api_url is None
+        or (ledger := read_ledger(_budget_file(settings, settings.api_url), now.timestamp())) is None
+    ):
+        return None
+    granted = Budget(settings.requests_per_minute, clock=lambda: now, sleep=asyncio.sleep)
+    return Spending(ledger.in_hour, ledger.in_day, granted.per_hour, granted.per_day)
+
+
+def _budget_file(settings: Settings, base_url: str) -> Path:
+    return settings.data_dir / f"budget-{urlsplit(base_url).hostname or 'api'}.json"

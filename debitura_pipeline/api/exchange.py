@@ -35,6 +35,7 @@ from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, Transi
 from debitura_pipeline.proxies import PORTS, Network
 from debitura_pipeline.settings import Secret
 
+log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
 
 MOST_DATES = 501  # of the last answers; one wrong clock among several servers does not shift their median
@@ -141,6 +142,7 @@ class Exchange:
         request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
         response = await connection.handle_async_request(request)
         status, found = response.status_code, response.headers
+        log.debug("%s: HTTP %d", call.name, status)
         if (at := read_date(found.get("Date"))) is not None:
             self._ahead.append(at - self._clock())
         if not 200 <= status < 300:

@@ -89,6 +89,16 @@ class Ledger(msgspec.Struct):
         self.day_start = min(self.day_start or now, now)
 
 
+def read_ledger(path: Path, now: float) -> Ledger | None:
+    """The counts in the file as they stand at `now`, nothing written; None where there is none or it cannot be read."""
+    try:
+        ledger = msgspec.json.decode(path.read_bytes(), type=Ledger)
+    except (OSError, msgspec.DecodeError):
+        return None
+    ledger.roll(now)
+    return ledger
+
+
 class LedgerFile:
     """A ledger on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from debitura_pipeline.extract.union import UnionReading
 from debitura_pipeline.extract.windows import BY_ID, Filters, Slice, Window
 from debitura_pipeline.landing.shape import Shaped, Shaper
 from debitura_pipeline.landing.store import SyncFolder
+
+log = logging.getLogger(__name__)
 
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
 MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
@@ -284,6 +287,7 @@ class Reader:
         self.folder.append("window", **verified.as_line())
         self.landed[slice_] = verified
         self._rows += shaped.rows
+        log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, shaped.rows, attempts)
         self._tell()
         return verified
 

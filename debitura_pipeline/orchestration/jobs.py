@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
+from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.retries import no_retry_of_the_same
 
 NIGHTLY = "nightly"
@@ -30,9 +30,11 @@ onboarding = dg.define_asset_job(
 
 freshness = dg.define_asset_job(
     FRESHNESS,
-    selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(key, "freshness") for key in RAW.values())),
+    selection=dg.AssetSelection.checks(
+        *(dg.AssetCheckKey(key, "freshness") for key in (*RAW.values(), PARTNER_REPORT, PUBLISHED))
+    ),
     executor_def=dg.in_process_executor,
-    description="Was everything read lately? Finds a nightly run that did not take place.",
+    description="Was everything read and published lately? Finds a night that did not take place, or not to its end.",
 )
 
 jobs = [nightly, onboarding, freshness]

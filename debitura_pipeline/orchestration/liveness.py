@@ -7,7 +7,6 @@ it is an advisory lock.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from contextlib import suppress
@@ -17,11 +16,11 @@ from typing import Protocol
 import dagster as dg
 import psycopg
 
+from debitura_pipeline.orchestration.runs import EXECUTING, HELD, lock_number
 from debitura_pipeline.settings import Secret
 from debitura_pipeline.warehouse.pg_connect import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 
-FOLDER = "executing"
 # A server that restarts forgets its locks; their holders take them again within this time.
 RETAKE_S = 1.0
 SECOND_LOOK_S = 5.0
@@ -51,7 +50,7 @@ def lives_of(instance: dg.DagsterInstance) -> Lives:
     key = url or instance.root_directory
     with _making:
         if key not in _known:
-            _known[key] = _InDatabase(Secret(url)) if url else _InFolder(Path(instance.root_directory) / FOLDER)
+            _known[key] = _InDatabase(Secret(url)) if url else _InFolder(Path(instance.root_directory) / EXECUTING)
         return _known[key]
 
 
@@ -108,7 +107,7 @@ class _InDatabase:
             self._runs.discard(run_id)
             if self._connection is not None:
                 with suppress(psycopg.Error):
-                    self._connection.execute("SELECT pg_advisory_unlock(%s)", (_number(run_id),))
+                    self._connection.execute("SELECT pg_advisory_unlock(%s)", (lock_number(run_id),))
 
     def dead(self, run_ids: set[str]) -> set[str]:
         """Looked at twice: a holder may be about to take its lock again after the server was restarted."""
@@ -127,12 +126,9 @@ class _InDatabase:
         if not run_ids:
             return set()
         with connect(self._dsn, "look for dead runs", read_only=True) as connection:
-            rows = connection.execute(
-                "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
-                "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            ).fetchall()
+            rows = connection.execute(HELD).fetchall()
         held = {row[0] for row in rows}
-        return {run_id for run_id in run_ids if _number(run_id) not in held}
+        return {run_id for run_id in run_ids if lock_number(run_id) not in held}
 
     def _keep(self) -> None:
         while True:
@@ -152,12 +148,7 @@ class _InDatabase:
             self._connection = connect(self._dsn, "run")
             retake = set(self._runs)
         for run_id in retake:
-            self._connection.execute("SELECT pg_advisory_lock(%s)", (_number(run_id),))
-
-
-def _number(run_id: str) -> int:
-    """The lock's number: 63 bits of a hash, as Postgres has no locks on text."""
-    return int.from_bytes(hashlib.sha256(f"debitura run {run_id}".encode()).digest()[:8]) >> 1
+            self._connection.execute("SELECT pg_advisory_lock(%s)", (lock_number(run_id),))
 
 
 _making = threading.Lock()

@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.liveness import lives_of
+from debitura_pipeline.orchestration.nights import COMMAND
+from debitura_pipeline.orchestration.outcome import outcome_of, recorded
 from debitura_pipeline.orchestration.reasons import reason_of
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.orchestration.retention import purge_old_runs
@@ -41,7 +44,7 @@ DEFINITIONS = "debitura_pipeline.definitions"
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STORAGE_FAILS = "Exception while writing logger call"
 # The states of a step, as `on_step` hears them.
-STARTED, DONE, FAILED, SKIPPED = "started", "done", "failed", "skipped"
+STARTED, GOING, DONE, FAILED, SKIPPED = "started", "going", "done", "failed", "skipped"
 STATES = {
     dg.DagsterEventType.STEP_START: STARTED,
     dg.DagsterEventType.STEP_SUCCESS: DONE,
@@ -52,12 +55,14 @@ STATES = {
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """How one step ended. `error`: one line, where it failed."""
+    """How one step ended, or how far it is: `made` of the `planned` tables. `error`: one line, where it failed."""
 
     name: str
     state: str
     duration_s: float = 0.0
     error: str | None = None
+    made: int = 0
+    planned: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,8 @@ def run_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> NightlyResult:
-    """Run the job once and wait for it. `on_step` hears of each step's start and end, `on_progress` of pages read, `on_wait`
-    for whom a step waits.
+    """Run the job once and wait for it. `on_step` hears of each step's start, tables and end, `on_progress` of pages read,
+    `on_wait` for whom a step waits.
 
     Errors inside steps are in the result; what keeps the run from starting is raised: WarehouseBusy where another run is on.
     """
@@ -108,6 +113,7 @@ def run_job(
     with ExitStack() as stack:
         stack.enter_context(exclusive_run(settings, "nightly"))
         stack.enter_context(private_files())
+        outcomes = stack.enter_context(recorded(settings, run_id, COMMAND))
         check_identity(settings)
         instance = stack.enter_context(open_instance(settings))
         stack.enter_context(connect(settings, advance_days=advance_days))
@@ -118,10 +124,11 @@ def run_job(
         run = stack.enter_context(active(settings, on_progress, on_wait))
         stack.enter_context(_silence())
         outcome = job.execute_in_process(run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False)
+        if was_interrupted() and not outcome.success:  # Dagster catches the signal, and calls it a failure
+            raise KeyboardInterrupt
+        outcomes.append(outcome_of(instance, run_id))
         with suppress(Exception):  # tried again tomorrow; the night is none the worse
             purge_old_runs(instance, settings, datetime.now(UTC))
-    if was_interrupted() and not outcome.success:  # Dagster catches the signal, and calls it a failure
-        raise KeyboardInterrupt
     return NightlyResult(
         run_id=run_id,
         success=outcome.success,
@@ -165,6 +172,8 @@ class _Listener:
     def __init__(self, on_step: Callable[[StepOutcome], None] | None) -> None:
         self._on_step = on_step
         self._since: dict[str, float] = {}
+        self._planned: Counter[str] = Counter()
+        self._made: Counter[str] = Counter()
         self.outcomes: dict[str, StepOutcome] = {}
         self.failed_checks: list[FailedCheck] = []
         self.checks = 0
@@ -178,7 +187,10 @@ class _Listener:
             self._step(event.step_key, STATES[event.event_type], event)
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._check(event)
+        elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED and event.step_key:
+            self._planned[event.step_key] += 1
         elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None:
+            self._table(event.step_key)
             materialization = event.step_materialization_data.materialization
             self.metadata[event.asset_key.to_user_string()] = {
                 name: value.value for name, value in materialization.metadata.items()
@@ -192,6 +204,12 @@ class _Listener:
         self.outcomes[name] = outcome
         if self._on_step:
             self._on_step(outcome)
+
+    def _table(self, step: str | None) -> None:
+        if step and self._on_step and self._planned[step] > 1:
+            self._made[step] += 1
+            so_far = time.monotonic() - self._since.get(step, time.monotonic())
+            self._on_step(StepOutcome(step, GOING, so_far, made=self._made[step], planned=self._planned[step]))
 
     def _check(self, event: dg.DagsterEvent) -> None:
         self.checks += 1

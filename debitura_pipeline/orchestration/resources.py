@@ -8,7 +8,7 @@ directory and warehouse to itself from its first step to its last; where another
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,8 @@ from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import LISTING
+from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted
+from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
 from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.sync import SyncReport
@@ -74,9 +76,14 @@ class Debitura(dg.ConfigurableResource[Any]):
         chosen = _ACTIVE.get()
         tell = (chosen and chosen.tell) or (context.log.info if context.log else _to_nobody)
         with ExitStack() as stack:
+            is_own_night = chosen is None and run.job_name == NIGHTLY and is_night(run)
             if _writes(run):
                 purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
-                stack.enter_context(exclusive_run(self.settings, purpose, Patience(PATIENCE_S, tell)))
+                with failure_to_start_noted(self.settings, run.run_id) if is_own_night else nullcontext():
+                    stack.enter_context(exclusive_run(self.settings, purpose, Patience(PATIENCE_S, tell)))
+            if is_own_night:
+                outcomes = stack.enter_context(recorded(self.settings, run.run_id, DAGSTER))
+                stack.callback(lambda: outcomes.append(outcome_of(instance, run.run_id)))
             stack.enter_context(watched_pools(instance, run.run_id, tell))
             yield self
 

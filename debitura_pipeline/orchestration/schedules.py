@@ -30,7 +30,7 @@ freshness_schedule = dg.ScheduleDefinition(
     cron_schedule="0 8 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every morning at 08:00 UTC: was everything read last night?",
+    description="Every morning at 08:00 UTC: was everything read and published last night?",
 )
 
 schedules = [nightly_schedule, freshness_schedule]

@@ -124,15 +124,16 @@ def attribution_gaps(rows: Rows) -> Verdict:
     return Verdict(False, description, {"findings": total}, is_warning=True)
 
 
-def freshness(resource: str, read_at: datetime | None, now: datetime) -> Verdict:
-    """Was the resource read within STALE_AFTER? `read_at` and `now` are of this machine's clock, aware UTC."""
-    if read_at is None:
-        return Verdict(False, f"{resource} were never read")
-    hours = (now - read_at) / timedelta(hours=1)
+def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> Verdict:
+    """Was it done within STALE_AFTER? `done_at` and `now` are of this machine's clock, aware UTC; `done` says what was."""
+    if done_at is None:
+        verb, _, participle = done.partition(" ")
+        return Verdict(False, f"{what} {verb} never {participle}")
+    hours = (now - done_at) / timedelta(hours=1)
     figures = {"hours": round(hours, 2)}
-    if now - read_at > STALE_AFTER:
-        return Verdict(False, f"{resource} were read {hours:.0f} hours ago; a nightly run is missing", figures)
-    return Verdict(True, f"{resource} were read {hours:.1f} hours ago", figures)
+    if now - done_at > STALE_AFTER:
+        return Verdict(False, f"{what} {done} {hours:.0f} hours ago; a nightly run is missing or has failed", figures)
+    return Verdict(True, f"{what} {done} {hours:.1f} hours ago", figures)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

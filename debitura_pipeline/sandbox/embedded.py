@@ -92,21 +92,34 @@ def advance(data_dir: Path, days: int) -> int:
         return sandbox.day
 
 
-def add_client(
+def add_client(data_dir: Path, **wanted: Any) -> dict[str, Any]:
+    """One client, as `add_clients` adds them."""
+    return add_clients(data_dir, 1, **wanted)[0]
+
+
+def add_clients(
     data_dir: Path,
+    count: int,
     *,
     tenant: str | None = None,
     is_signed: bool = True,
     cases: int = 12,
     transactions: int = 20,
     is_attributed: bool = True,
-) -> dict[str, Any]:
-    """Add a client to the world of `data_dir`; its `tenant`, `creditorId`, and how many `cases` and `transactions`."""
+) -> list[dict[str, Any]]:
+    """Add clients to the world of `data_dir`; of each its `tenant`, `creditorId`, and how many `cases` and `transactions`.
+
+    `tenant` names one client; more than one get names of their own.
+    """
     wanted = {
-        "tenant": tenant, "signed": is_signed, "cases": cases, "transactions": transactions, "attributed": is_attributed,
-    }  # fmt: skip
+        "tenant": tenant if count == 1 else None,
+        "signed": is_signed,
+        "cases": cases,
+        "transactions": transactions,
+        "attributed": is_attributed,
+    }
     with running(data_dir) as sandbox:
-        return change(sandbox, "clients", wanted)
+        return [change(sandbox, "clients", wanted) for _ in range(count)]
 
 
 def sign_client(data_dir: Path, tenant: str) -> None:

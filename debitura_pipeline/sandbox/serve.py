@@ -25,6 +25,13 @@ from debitura_pipeline.sandbox.server import listen, run
 from debitura_pipeline.sandbox.world import WorldOptions
 
 MIB = 2**20
+SIZES = {
+    "seed": "chooses the world",
+    "clients": "clients on the first day",
+    "cases": "cases on the first day",
+    "transactions": "transactions on the first day",
+    "years": "years that lie before the first day",
+}
 USERS_PAUSE_S = 0.2
 OWN_ATTEMPTS, OWN_PAUSE_S = 100, 0.1  # ten seconds: one that is told to stop takes two
 
@@ -130,25 +137,44 @@ def _await_no_user(users: Path) -> None:
 def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
     """Options from the command line."""
     world, app = WorldOptions(), AppOptions()
-    parser = argparse.ArgumentParser(prog="debitura sandbox serve", description="Serve the simulated API on 127.0.0.1.")
+    parser = argparse.ArgumentParser(
+        prog="debitura sandbox serve",
+        description="Serve the simulated API on 127.0.0.1.",
+        epilog="Example:  debitura sandbox serve --port 8080 --clients 5 --cases 50 --transactions 100",
+    )
     add = parser.add_argument
     add("--port", type=int, default=0, help="0 takes a free one")
-    for name in ("seed", "clients", "cases", "transactions", "years"):
-        add(f"--{name}", type=int, default=getattr(world, name))
+    for name, what in SIZES.items():
+        add(f"--{name}", type=int, default=getattr(world, name), metavar="N", help=f"{what}; %(default)s if not given")
     add("--open-share", type=float, help="of the cases on the first day, e.g. 0.1; as ages have it if not given")
     add("--unsettled-share", type=float, help="of the transactions on the first day, e.g. 0.04")
-    add("--start", default=world.start, help="first day of the world, e.g. %(default)s")
-    add("--mode", choices=(codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE), default=world.mode)
+    add("--start", default=world.start, metavar="DATE", help="first day of the world, e.g. %(default)s")
+    add(
+        "--mode",
+        choices=(codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE),
+        default=world.mode,
+        help="when a fee may be invoiced",
+    )
     add("--archived-rows-vanish", action="store_true", help="rows of archived clients leave the listings")
     add("--summary-ignores-dates", action="store_true", help="totals of transactions do not follow the date filter")
     add("--ties-shuffle", action="store_true", help="rows of the same instant change places from request to request")
     add("--production", action="store_true", help="test-only operations answer 403")
-    add("--key", default=os.environ.get("DEBITURA_SANDBOX_KEY", DEFAULT_KEY))
-    add("--no-rate-limit", action="store_true")
-    add("--latency-ms", type=float, default=0.0)
+    add("--key", default=os.environ.get("DEBITURA_SANDBOX_KEY", DEFAULT_KEY), help="the XApiKey that it accepts")
+    add("--no-rate-limit", action="store_true", help="answer however many requests come")
+    add("--latency-ms", type=float, default=0.0, metavar="MS", help="answer so much later")
     add("--cache-mib", type=int, default=app.cache_bytes // MIB, help="memory for pages made ahead")
-    add("--refuse-local-webhooks", action="store_true")
-    add("--webhook-delay-scale", type=float, default=1.0)
+    add(
+        "--refuse-local-webhooks",
+        action="store_true",
+        help="as the real API: no subscription of an address of this machine",
+    )
+    add(
+        "--webhook-delay-scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="of the pauses between deliveries; 0.01 for tests",
+    )
     add("--no-make-ahead", action="store_true", help="write rows when first asked for")
     add(
         "--state", "--data-dir-state", type=Path, metavar="FILE", help="remember the world here; its options then count"

@@ -12,18 +12,20 @@ from typing import Any
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.run import RESOURCES
 from debitura_pipeline.warehouse.base import Rows
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.open import WAIT_S, open_warehouse
 
 ATTEMPT = ("sync_id", "mode", "status", "started_at", "finished_at", "requests", "message")
 
 
-def read_status(settings: Settings) -> dict[str, Any]:
+def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]:
     """Last sync and live rows per resource, freshness, and what is open; plain values, ready for JSON.
 
-    `is_proven` is of the last good reading of the whole listing; None: there was none.
+    All of it is of readings of whole listings: a single client's says nothing of the rest. `is_proven` is of the last good
+    one; None: there was none. Raises WarehouseBusy when another process holds the warehouse for longer than `wait_s`.
     """
-    with open_warehouse(settings, read_only=True) as warehouse:
+    with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
         resources = {resource: _of_resource(warehouse.rows, resource) for resource in RESOURCES}
+        waiting = _waiting_to_sign(warehouse.rows)
         problems = [problem for resource in RESOURCES for problem in _problems_of(warehouse.rows, resource)]
         quarantined = warehouse.rows("SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL")[0][0]
         drift = warehouse.rows("SELECT count(*) FROM ops.schema_drift")[0][0]
@@ -32,12 +34,18 @@ def read_status(settings: Settings) -> dict[str, Any]:
         problems.insert(0, f"{differing} control totals differ (ops.control_totals)")
     if quarantined:
         problems.insert(0, f"{quarantined} rows in quarantine (ops.quarantine)")
-    return {"resources": resources, "quarantined": quarantined, "drift": drift, "problems": problems}
+    return {
+        "resources": resources,
+        "quarantined": quarantined,
+        "drift": drift,
+        "waiting_to_sign": waiting,
+        "problems": problems,
+    }
 
 
 def _of_resource(rows: Rows, resource: str) -> dict[str, Any]:
-    last, good = _last(rows, resource), _last(rows, resource, _GOOD)
-    as_of = rows("SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done'", (resource,))[0][0]
+    last, good = _last(rows, resource, _WHOLE), _last(rows, resource, _GOOD)
+    as_of = rows(f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 {_GOOD}", (resource,))[0][0]
     live, gone = rows(f"SELECT count(*) - count(_deleted_at), count(_deleted_at) FROM raw.{resource}")[0]
     return {
         **{name: _plain(last[name]) for name in ATTEMPT},
@@ -50,16 +58,26 @@ def _of_resource(rows: Rows, resource: str) -> dict[str, Any]:
 
 def _problems_of(rows: Rows, resource: str) -> Iterator[str]:
     last, whole, good = _last(rows, resource), _last(rows, resource, _WHOLE), _last(rows, resource, _GOOD)
-    if last["sync_id"] is None:
+    if whole["sync_id"] is None:
         yield f"{resource} were never synced"
-    attempts = {attempt["sync_id"]: attempt for attempt in (whole, last)}
-    for attempt in attempts.values():
-        if attempt["status"] == "failed":
-            yield f"last sync of {resource} failed: {attempt['message']}"
+    if whole["status"] == "failed":
+        yield f"last sync of {resource} failed: {whole['message']}"
+    if last["mode"] == "client" and last["status"] == "failed":
+        yield f"last sync of one client's {resource} failed: {last['message']}"
     if whole["status"] == "lost":
         yield f"the newest landing of {resource} is lost, which was accepted: run `debitura sync --full`"
     if good["sync_id"] is not None and not good["is_proven"]:
         yield f"{resource} are not proven: {good['message'] or 'the sync is from before proofs were judged'}"
+
+
+def _waiting_to_sign(rows: Rows) -> dict[str, Any]:
+    """How many clients have still to sign, and who has waited longest, by tenant id. Instants are the API's."""
+    found = rows(
+        "SELECT external_tenant_id, first_seen_at FROM ops.onboarding WHERE state = 'waiting_for_signature' "
+        "ORDER BY first_seen_at, external_tenant_id"
+    )
+    tenant, since = found[0] if found else (None, None)
+    return {"count": len(found), "longest_tenant_id": tenant, "longest_since": _plain(since)}
 
 
 def _last(rows: Rows, resource: str, condition: str = "") -> dict[str, Any]:
@@ -77,8 +95,8 @@ def _plain(value: Any) -> Any:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
-_WHOLE = "AND mode <> 'client'"
-_GOOD = "AND mode <> 'client' AND status = 'done'"
+_WHOLE = "AND coalesce(mode, '') <> 'client'"
+_GOOD = f"{_WHOLE} AND status = 'done'"
 _DIFFERING = """
     SELECT count(*) FROM ops.control_totals
     WHERE verdict = 'differs'

@@ -67,12 +67,12 @@ def open_warehouse(
         yield warehouse
 
 
-def is_there(settings: Settings) -> bool:
-    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked."""
+def is_there(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
+    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
     database = settings.warehouse
     if database.path is not None:
         return database.path.exists()
-    warehouse = _connected(database, connect(database.server, "reader", read_only=True))
+    warehouse = _connected(database, connect(database.server, "reader", read_only=True, wait_s=wait_s))
     try:
         return warehouse.is_prepared()
     finally:

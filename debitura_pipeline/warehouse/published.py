@@ -36,6 +36,10 @@ class Night:
     published_at: datetime
     as_of: datetime | None
 
+    def data_at(self, *, is_simulated: bool) -> datetime:
+        """From when the data are, by a clock that can be compared with this machine's: a simulated API's cannot."""
+        return self.published_at if is_simulated or self.as_of is None else self.as_of
+
 
 def current_night(folder: Path) -> Night | None:
     """The night that readers have now, None if nothing was ever published."""
@@ -45,9 +49,7 @@ def current_night(folder: Path) -> Night | None:
     try:
         facts = json.loads((path / FACTS).read_text())
         as_of = facts["as_of"]
-        return Night(
-            path, datetime.fromisoformat(facts["published_at"]), datetime.fromisoformat(as_of) if as_of else None
-        )
+        return Night(path, _aware(facts["published_at"]), _aware(as_of) if as_of else None)
     except (OSError, ValueError, KeyError, TypeError):  # unreadable, or edited by hand
         return Night(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
 
@@ -196,6 +198,11 @@ def _nights(folder: Path) -> list[Path]:
     """Oldest first."""
     found: Iterable[Path] = (folder / NIGHTS).iterdir() if (folder / NIGHTS).is_dir() else ()
     return sorted(path for path in found if _IS_STAMP.fullmatch(path.name))
+
+
+def _aware(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _instant(stamp: str) -> datetime:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,12 +15,18 @@ import duckdb
 import pytest
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.instance import open_instance
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
+from debitura_pipeline.orchestration.keys import RAW
 from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, run_job
+from debitura_pipeline.orchestration.nights import COMMAND, DAGSTER, read_nights
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.published import current_night
+from debitura_pipeline.status.nights import last_nights
+from debitura_pipeline.warehouse.published import FACTS, current_night
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
@@ -31,6 +39,7 @@ class Night:
     """One run, and what was heard of it while it ran."""
 
     sandbox: RunningSandbox
+    env: dict[str, str]
     settings: Settings
     result: NightlyResult
     heard: list[StepOutcome]
@@ -48,7 +57,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     }
     settings, heard, pages = load_settings(env), list[StepOutcome](), list[int]()
     result = run_job(settings, on_step=heard.append, on_progress=lambda state: pages.append(state.pages))
-    yield Night(sandbox, settings, result, heard, len(pages))
+    yield Night(sandbox, env, settings, result, heard, len(pages))
     sandbox.stop()
 
 
@@ -107,6 +116,35 @@ def test_nothing_secret_or_personal_reaches_dagsters_storage(night: Night) -> No
         assert not [needle for needle in wanted if needle in content], path
 
 
+def test_the_night_is_on_record_as_done_with_what_is_not_proven(night: Night) -> None:
+    entry = next(entry for entry in read_nights(night.settings.data_dir) if entry.run_id == night.result.run_id)
+    unproven = [report for report in night.result.reports if not report.is_proven]
+    assert (entry.outcome, entry.started_by, entry.is_proven) == ("done", COMMAND, not unproven)
+    assert all(str(report.message) in str(entry.reason) for report in unproven)
+
+
+def test_progress_of_dbt_is_told_model_by_model(night: Night) -> None:
+    told = [(step.made, step.planned) for step in night.heard if (step.name, step.state) == ("dbt_build", "going")]
+    assert told == [(made, len(told)) for made in range(1, len(told) + 1)]
+    assert len(told) > 20
+
+
+def test_the_morning_check_looks_at_what_is_published(night: Night) -> None:
+    """A night that dies in dbt has read everything, and analysts have yesterday's figures."""
+    current = current_night(night.settings.published_dir)
+    assert current is not None
+    facts = json.loads((current.path / FACTS).read_text())
+    old = {**facts, "published_at": (current.published_at - timedelta(hours=27)).isoformat()}
+    for told, stale in ((facts, set()), (old, {"published/warehouse"})):
+        (current.path / FACTS).write_text(json.dumps(told))
+        with open_instance(night.settings) as instance, active(night.settings):
+            outcome = defs.resolve_job_def(FRESHNESS).execute_in_process(instance=instance)
+        found = outcome.get_asset_check_evaluations()
+        assert len(found) == 5
+        assert {check.asset_key.to_user_string() for check in found if not check.passed} == stale
+    (current.path / FACTS).write_text(json.dumps(facts))
+
+
 def test_no_pool_slot_and_no_file_handle_outlives_the_run(night: Night) -> None:
     with open_instance(night.settings) as instance:
         assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
@@ -129,6 +167,9 @@ def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(
     assert [check.asset for check in result.failed_checks if check.is_blocking] == ["raw/transactions"]
     assert {check.asset for check in result.failed_checks} == {"raw/clients", "raw/cases", "raw/transactions"}
     assert before is not None and current_night(night.settings.published_dir) == before
+    entry = read_nights(night.settings.data_dir)[-1]
+    assert (entry.run_id, entry.outcome) == (result.run_id, "failed")
+    assert entry.reason == "step checks_of_transactions: a blocking check did not pass"
 
 
 def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Night) -> None:
@@ -142,20 +183,30 @@ def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Nig
     assert result.error.startswith("Reading the partner's own record failed: HTTP 401 on GET /me")
     assert result.error.endswith("The key is refused; check DEBITURA_API_KEY. Not retried.")
     assert night.sandbox.key not in result.error
+    entry = read_nights(night.settings.data_dir)[-1]
+    assert (entry.run_id, entry.outcome, entry.reason) == (result.run_id, "failed", result.error)
     with open_instance(night.settings) as instance:
         run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags[MAX_RETRIES_TAG] == "0", "the daemon would only be refused three times more"
 
 
+def test_a_night_of_the_daemons_is_on_record_too(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in night.env.items():
+        monkeypatch.setenv(name, value)
+    night.sandbox.faults({"kind": "status", "status": 401, "times": 0})
+    with open_instance(night.settings) as instance:
+        outcome = defs.resolve_job_def(NIGHTLY).execute_in_process(instance=instance, raise_on_error=False)
+    night.sandbox.faults()
+    entry = read_nights(night.settings.data_dir)[-1]
+    assert (entry.run_id, entry.outcome, entry.started_by) == (outcome.run_id, "failed", DAGSTER)
+    assert "HTTP 401 on GET /me" in str(entry.reason)
+
+
 def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
     sandbox_factory: Callable[..., RunningSandbox], point_at: Pointed
 ) -> None:
     """One broken row must not hide a thousand good ones; nor must it go unseen."""
-    from debitura_pipeline.definitions import defs
-    from debitura_pipeline.orchestration.jobs import NIGHTLY
-    from debitura_pipeline.orchestration.keys import RAW
-
     sandbox = sandbox_factory(clients=2, cases=30, transactions=30)
     settings = point_at(sandbox)
     sandbox.faults({"kind": "bad_row", "how": "bad_amount", "path": "/cases", "times": 0})
@@ -197,4 +248,5 @@ def test_a_run_that_was_killed_neither_stays_on_nor_keeps_the_next_one_waiting(
     assert [report.rows_read for report in result.reports] == [2, 20, 20]
     with open_instance(settings) as instance:
         statuses = [record.dagster_run.status.value for record in instance.get_run_records()]
+    assert [night.status for night in last_nights(read_nights(settings.data_dir), [], None, 5)] == ["failed", "killed"]
     assert statuses == ["FAILURE", "FAILURE"], "neither is on any more"

@@ -1,0 +1,154 @@
+"""Dagster's own list of runs, read with SQL: the last nights and the queue, without loading Dagster or preparing its storage.
+
+Belongs here: those two queries, on SQLite in DAGSTER_HOME or on Postgres. Does not: writing anything. Dagster's version is
+pinned, and a test compares this with what Dagster says. A storage that a hand-written dagster.yaml puts elsewhere is not seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.errors import DebituraError, WarehouseError
+from debitura_pipeline.settings import Secret, Settings
+from debitura_pipeline.warehouse.process_lock import ProcessLock
+
+Rows = Callable[[str], Sequence[Sequence[Any]]]
+
+NIGHTLY = "nightly"
+LAST_STEP = "published__warehouse"  # a run that leaves it out is somebody's choice of assets and no night
+EXECUTING = "executing"  # folder of the locks that processes hold on the runs that they execute
+QUEUED = ("NOT_STARTED", "QUEUED")
+ON = ("STARTING", "STARTED", "CANCELING")
+# A run's process takes its lock a moment after the run is said to have started.
+STARTS_WITHIN = timedelta(minutes=10)
+LOOKED_AT = 40  # runs, of which some may be no nights
+WAIT_S = 3.0
+
+
+@dataclass(frozen=True)
+class DagsterRun:
+    """One run. `is_dead`: it is said to be on and no living process executes it. Instants are aware UTC."""
+
+    run_id: str
+    job: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    is_night: bool
+    is_dead: bool
+
+
+def lock_number(run_id: str) -> int:
+    """A run's advisory lock in Postgres: 63 bits of a hash, as Postgres has no locks on text."""
+    return int.from_bytes(hashlib.sha256(f"debitura run {run_id}".encode()).digest()[:8]) >> 1
+
+
+def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun]]:
+    """The newest nights, newest first, and all runs of any job that are queued or on; both empty where there is no instance.
+
+    Raises DebituraError in one line where there is one that cannot be read.
+    """
+    with _storage(settings) as storage:
+        if storage is None:
+            return [], []
+        rows, is_living = storage
+        on = "', '".join(QUEUED + ON)
+        nights = rows(f"{_RUNS} WHERE pipeline_name = '{NIGHTLY}' ORDER BY id DESC LIMIT {LOOKED_AT}")
+        unfinished = rows(f"{_RUNS} WHERE status IN ('{on}') ORDER BY id DESC")
+        found = [_run(row, is_living, now) for row in nights]
+        return [run for run in found if run.is_night], [_run(row, is_living, now) for row in unfinished]
+
+
+@contextmanager
+def _storage(settings: Settings) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
+    if settings.dagster_postgres is not None:
+        with _on_postgres(settings.dagster_postgres) as storage:
+            yield storage
+        return
+    file = settings.dagster_home / "history" / "runs.db"
+    if not file.exists():
+        yield None
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
+            is_there = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
+            yield (lambda sql: database.execute(sql).fetchall(), _by_file(settings.dagster_home)) if is_there else None
+    except sqlite3.Error as error:
+        raise DebituraError(f"Dagster's runs in {file} cannot be read: {error}.") from None
+
+
+def _by_file(home: Path) -> Callable[[str], bool]:
+    return lambda run_id: ProcessLock(home / EXECUTING / f"{run_id}.lock").holder() is not None
+
+
+@contextmanager
+def _on_postgres(dsn: Secret) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
+    import psycopg  # noqa: PLC0415 - not where Dagster's storage is SQLite
+
+    from debitura_pipeline.warehouse.pg_connect import connect, without_password  # noqa: PLC0415
+
+    try:
+        with connect(dsn, "status", read_only=True, wait_s=WAIT_S) as connection:
+            connection.execute("SET search_path = public, pg_catalog")
+            found = connection.execute("SELECT to_regclass('runs') IS NOT NULL").fetchone()
+            if not found or not found[0]:
+                yield None
+                return
+            held = {row[0] for row in connection.execute(HELD).fetchall()}
+            yield (
+                lambda sql: connection.execute(sql.encode()).fetchall(),
+                lambda run_id: lock_number(run_id) in held,
+            )
+    except WarehouseError as error:
+        text = str(error).replace("See DEBITURA_WAREHOUSE.", "See DAGSTER_POSTGRES_URL.")
+        raise DebituraError(f"Dagster's runs cannot be read: {text}") from None
+    except psycopg.Error as error:
+        text = without_password(dsn, str(error).splitlines()[0])
+        raise DebituraError(f"Dagster's runs cannot be read: {text}. See DAGSTER_POSTGRES_URL.") from None
+
+
+def _run(row: Sequence[Any], is_living: Callable[[str], bool], now: datetime) -> DagsterRun:
+    run_id, job, status, created, updated, started, ended, body = row
+    is_starting = now - _instant(updated) < STARTS_WITHIN and status != "STARTED"
+    return DagsterRun(
+        run_id=run_id,
+        job=job,
+        status=status,
+        created_at=_instant(created),
+        started_at=None if started is None else datetime.fromtimestamp(started, UTC),
+        finished_at=None if ended is None else datetime.fromtimestamp(ended, UTC),
+        is_night=_is_night(body),
+        is_dead=status in ON and not is_starting and not is_living(run_id),
+    )
+
+
+def _is_night(body: str) -> bool:
+    try:
+        steps = json.loads(body).get("step_keys_to_execute")
+    except (ValueError, TypeError, AttributeError):
+        return True
+    return steps is None or LAST_STEP in steps
+
+
+def _instant(value: datetime | str) -> datetime:
+    """Naive in Postgres, text in SQLite; UTC in both."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_RUNS = (
+    "SELECT run_id, pipeline_name, status, create_timestamp, update_timestamp, start_time, end_time, run_body FROM runs"
+)
+HELD = (
+    "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+    "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
