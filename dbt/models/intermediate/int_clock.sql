@@ -3,7 +3,7 @@
 with last_sync as (
     select max(started_at) as at
     from {{ source('ops', 'syncs') }}
-    where status = 'done'
+    where status = 'done' and coalesce(mode, '') <> 'client'  -- one client's reading says nothing of when the rest was read
 ),
 
 first_load as (

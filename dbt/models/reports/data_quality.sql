@@ -94,6 +94,7 @@ last_syncs as (
         started_at,
         row_number() over (partition by resource order by started_at desc, finished_at desc) as place
     from {{ source('ops', 'syncs') }}
+    where coalesce(mode, '') <> 'client'
 ),
 
 last_proofs as (
