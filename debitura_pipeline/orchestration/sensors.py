@@ -15,6 +15,7 @@ from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.jobs import onboarding
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.progress import read_progress
+from debitura_pipeline.orchestration.refusals import NONE, Refusals
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.retention import purge_old_runs
 
@@ -32,13 +33,17 @@ SHOWN = 5  # clients named in a tick's message
 def new_clients(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SensorResult | dg.SkipReason:
     """One tick: what the API lists and what exists, compared with what is done."""
     now = datetime.now(UTC)
+    refusals = Refusals.of(context.cursor)
     end_dead_runs(context.instance)
     known = read_progress(context.instance, now)
     try:
         with debitura.endpoint() as endpoint:
             listed = read_newest(debitura.settings, endpoint, lambda key: key in known and known[key].is_done)
     except DebituraError as error:
-        return dg.SkipReason(f"The clients could not be read, so nothing is decided: {error}")
+        counted = refusals.one_more("The clients could not be read, so nothing is decided", error)
+        context.update_cursor(counted.cursor)
+        return dg.SkipReason(counted.message)
+    context.update_cursor(NONE.cursor)
     return _result(decide(listed, known, now))
 
 

@@ -14,6 +14,7 @@ from debitura_pipeline.onboarding.lifecycle import partition_key
 from debitura_pipeline.orchestration import sensors
 from debitura_pipeline.orchestration.jobs import ONBOARD
 from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.refusals import SensorBlind
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
@@ -29,6 +30,7 @@ class Ticks:
     def __init__(self, instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         self.instance, self.settings = instance, settings
         self._patch = monkeypatch
+        self._cursor: str | None = None
 
     def tick(self, later: timedelta = timedelta()) -> tuple[list[str], str]:
         """Partition keys of the runs asked for, and the reason where none were; `later`: by this much."""
@@ -39,8 +41,11 @@ class Ticks:
                 return datetime.now(UTC) + later
 
         self._patch.setattr(sensors, "datetime", Clock)
-        with dg.build_sensor_context(instance=self.instance, resources={"debitura": Debitura()}) as context:
+        with dg.build_sensor_context(
+            instance=self.instance, resources={"debitura": Debitura()}, cursor=self._cursor
+        ) as context:
             outcome = sensors.new_clients(context)
+            self._cursor = context.cursor  # a tick that raises leaves it as it was, as in the daemon
         if isinstance(outcome, dg.SkipReason):
             return [], str(outcome.skip_message)
         for request in outcome.dynamic_partitions_requests or []:
@@ -128,6 +133,21 @@ def test_a_failed_read_is_a_skip_and_not_zero_clients(ticks: tuple[RunningSandbo
     assert "sandbox-key" not in reason
     assert daemon.instance.get_dynamic_partitions(str(CLIENTS.name)) == []
     assert key in daemon.tick()[0], "the next tick makes up for it"
+
+
+def test_a_sensor_that_cannot_read_for_three_ticks_fails_until_it_can(ticks: tuple[RunningSandbox, Ticks]) -> None:
+    """A wrong key: grey ticks that skip look as if there were nothing to do."""
+    sandbox, daemon = ticks
+    sandbox.faults({"kind": "status", "status": 401, "path": "/clients", "times": 0})
+    for _ in range(2):
+        assert daemon.tick()[1].startswith("The clients could not be read")
+    for _ in range(3):
+        with pytest.raises(SensorBlind, match=r"for at least 3 ticks in a row: .*HTTP 401"):
+            daemon.tick()
+    sandbox.faults()
+    daemon.tick()
+    sandbox.faults({"kind": "status", "status": 401, "path": "/clients", "times": 1})
+    assert daemon.tick()[1].startswith("The clients could not be read"), "counted from the beginning"
 
 
 def test_no_second_run_while_one_is_on(ticks: tuple[RunningSandbox, Ticks]) -> None:
