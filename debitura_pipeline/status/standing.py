@@ -102,7 +102,9 @@ def _warehouse(settings: Settings) -> dict[str, Any]:
         if not is_there(settings, wait_s=WAIT_S):
             return {**empty, "problems": [NOTHING_YET]}
         return {"note": None, **read_status(settings, wait_s=WAIT_S)}
-    except WarehouseBusy:
+    except WarehouseBusy as busy:
+        if settings.warehouse.path is None:  # a server keeps nobody out: it is away
+            return {**empty, "problems": [f"the warehouse cannot be read: {busy}"]}
         return _meanwhile(settings) or {
             **empty,
             "note": "syncs are not shown: a run writes to the warehouse",
