@@ -12,6 +12,7 @@ import dagster as dg
 from assets.warehouse import dbt_models
 from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES
+from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.verdicts import Rows, Verdict
@@ -70,8 +71,7 @@ def freshness_of(resource: str) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(asset=asset, name="freshness", description=_PURPOSES["freshness"])
     def freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        event = context.instance.get_latest_materialization_event(asset)
-        read_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
+        read_at = last_whole_reading(context.instance, asset)
         return check_result("freshness", asset, verdicts.freshness(resource, read_at, datetime.now(UTC)))
 
     return freshness

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.warehouse import dbt_models
 from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
-from debitura_pipeline.orchestration.keys import PARTNER_REPORT
+from debitura_pipeline.orchestration.keys import OWNERS, PARTNER_REPORT
 from debitura_pipeline.orchestration.metadata import origin_metadata, report_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
@@ -18,6 +18,7 @@ from debitura_pipeline.report import write_report
     group_name="reports",
     kinds={"html"},
     freshness_policy=NIGHTLY_FRESHNESS,
+    owners=OWNERS,
     description="One self-contained HTML page: what is earned, awaited, estimated, disputed, and whether it adds up.",
 )
 def partner_report(debitura: Debitura) -> dg.MaterializeResult[None]:

@@ -7,8 +7,9 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from debitura_pipeline.orchestration import dbt
+from debitura_pipeline.orchestration.described import table_metadata, warehouse
 from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
-from debitura_pipeline.orchestration.keys import PARTNER_REPORT, PUBLISHED, RAW
+from debitura_pipeline.orchestration.keys import ONBOARDING, OPS, OPS_ONBOARDING, OWNERS, PARTNER_REPORT, PUBLISHED, RAW
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
@@ -27,10 +28,22 @@ def dbt_models(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterato
     yield from dbt.build(context, debitura.settings)
 
 
-# What the pipeline knows about itself, where dbt reads it: written by every sync, so not an asset that anyone runs.
+def ops_table(key: dg.AssetKey, written_by: list[dg.AssetKey], description: str) -> dg.AssetSpec:
+    """What the pipeline knows about itself. Nobody runs it: each sync and each onboarding run reports what it wrote."""
+    return dg.AssetSpec(
+        key,
+        deps=written_by,
+        group_name="ops",
+        description=description,
+        owners=OWNERS,
+        kinds={warehouse()[0]},
+        metadata=table_metadata(key),
+    )
+
+
 ops_tables = [
-    dg.AssetSpec(key, deps=list(RAW.values()), group_name="ops", description="Written by every sync.")
-    for key in sorted({dep for deps in dbt_models.asset_deps.values() for dep in deps if dep.path[0] == "ops"})
+    *(ops_table(key, list(RAW.values()), "Written by every sync.") for key in OPS),
+    ops_table(OPS_ONBOARDING, [ONBOARDING["history"], RAW["transactions"]], "Written by nights and onboarding runs."),
 ]
 
 
@@ -41,6 +54,7 @@ ops_tables = [
     group_name="published",
     kinds={"duckdb", "parquet"},
     freshness_policy=NIGHTLY_FRESHNESS,
+    owners=OWNERS,
     description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
 )
 def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:

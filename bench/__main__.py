@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import latency, machine, merging, night, pages, postgres, publishing
+from bench import latency, machine, merging, night, onboarding, pages, postgres, publishing
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))
 
@@ -46,12 +46,17 @@ def main() -> None:
         "merge": lambda runs, cases: merging.measure(runs, cases or night.FULL_CASES),
         "postgres": lambda runs, _: postgres.measure(runs),
         "publish": publishing.measure,
+        "onboarding": onboarding.measure,
         "night": lambda runs, cases: night.measure(runs, cases or night.FULL_CASES, options.keep),
     }
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--runs", type=int, default=3, help="runs per figure, or nights; the median is printed")
     parser.add_argument("--only", choices=tuple(parts))
-    parser.add_argument("--cases", type=int, help="of latency, merge, publish and night; three transactions to a case")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        help="of latency, merge, publish and night; three transactions to a case; of onboarding: new clients",
+    )
     parser.add_argument("--keep", type=Path, help="of night: work in this folder and leave it there")
     options = parser.parse_args()
     for name, measure in parts.items():

@@ -6,11 +6,13 @@ cheap and so always right, and `full`, the first one or one asked for. `nightly`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from debitura_pipeline.extract.ask import PAGE_ROWS
 from debitura_pipeline.extract.windows import Filters, Slice, Window
+from debitura_pipeline.landing.tenants import TENANT_FILTER
 
 SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what could be left out
 
@@ -25,7 +27,8 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to read, and roughly how many requests it will take. `whole` is what the reading has to add up to."""
+    """What to read, and roughly how many requests it will take. `whole` is what the reading has to add up to; of some tenants'
+    part of a listing each slice is a whole by itself."""
 
     mode: str
     whole: Slice
@@ -38,17 +41,19 @@ def plan(
     known: Knowledge,
     *,
     full: bool = False,
-    tenant: str | None = None,
+    tenants: Sequence[str] | None = None,
     small_requests: int = SMALL_REQUESTS,
 ) -> Plan:
-    """The plan for one resource, or for one tenant's part of it. An empty warehouse is read in full, clients always."""
-    filters: Filters = (("ExternalTenantId", tenant),) if tenant is not None else ()
-    whole = Slice(Window(None, None), filters)
+    """The plan for one resource, or for some tenants' part of it. An empty warehouse is read in full, clients always."""
+    whole = Slice(Window(None, None))
     requests = max(1, -(-known.live_rows // PAGE_ROWS))
-    if tenant is not None:
-        mode = "client"
-    elif full or known.live_rows == 0:
-        mode = "full"
-    else:
-        mode = "small" if requests < small_requests or resource == "clients" else "nightly"
+    if tenants is not None:
+        return Plan("client", whole, tuple(_of_tenant(tenant) for tenant in tenants), requests)
+    is_small = requests < small_requests or resource == "clients"
+    mode = "full" if full or known.live_rows == 0 else "small" if is_small else "nightly"
     return Plan(mode, whole, (whole,), requests)
+
+
+def _of_tenant(tenant: str) -> Slice:
+    filters: Filters = ((TENANT_FILTER, tenant),)
+    return Slice(Window(None, None), filters)

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -48,6 +48,17 @@ class Progress:
 
 
 @dataclass
+class Numbers:
+    """Numbers of landed files, each given out once."""
+
+    next: int = 1
+
+    def take(self) -> int:
+        self.next += 1
+        return self.next - 1
+
+
+@dataclass
 class Reader:
     """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
 
@@ -65,7 +76,7 @@ class Reader:
     opening: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
-    _next_seq: int = 1
+    _numbers: Numbers = field(default_factory=Numbers)
 
     def __post_init__(self) -> None:
         """Take up what an interrupted sync has landed already, file by file checked."""
@@ -75,10 +86,14 @@ class Reader:
         self._cutter = Cutter(self.behaviour, self.upper)
         self._readings: dict[Slice, int] = {}
         for line in self.folder.of("window"):
-            self._next_seq = max(self._next_seq, line["seq"] + 1)
+            self._numbers.next = max(self._numbers.next, line["seq"] + 1)
             if line["file"] is None or self.folder.file_intact(line):
                 verified = VerifiedWindow.from_line(line)
                 self.landed[verified.slice] = verified
+
+    def apart(self) -> Reader:
+        """A reader into the same folder whose ceiling, and view of how the listing behaves, are its own."""
+        return replace(self)
 
     @property
     def requests(self) -> int:
@@ -173,7 +188,7 @@ class Reader:
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
-        slice_ = Slice(Window(None, None), ((BY_ID, str(self._next_seq)),))
+        slice_ = Slice(Window(None, None), ((BY_ID, str(self._numbers.next)),))
         return await self._land(slice_, totals, shaped)
 
     async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:
@@ -273,7 +288,7 @@ class Reader:
         *,
         has_moved: bool = False,
     ) -> VerifiedWindow:
-        seq, self._next_seq = self._next_seq, self._next_seq + 1
+        seq = self._numbers.take()
         file = f"{seq:06d}.parquet" if shaped.good else None
         sha256 = None
         if file is not None:

@@ -1,4 +1,4 @@
-"""Can a token be minted for the client, and does it open the Customer API?
+"""Can a token be minted for a client, and does it open the Customer API?
 
 Belongs here: `POST /oauth/token`, one request with what it gave, and forgetting it. Does not: using the Customer API for
 anything. The token is in no return value, message, log or table; its claims are not looked at.
@@ -7,15 +7,20 @@ anything. The token is in no return value, message, log or table; its claims are
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.api.access import try_token
+from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
-from debitura_pipeline.errors import ApiError, RefusedError, ShapeError
+from debitura_pipeline.errors import ApiError, BudgetSpent, RefusedError, ShapeError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.tenants import TenantBook
+from debitura_pipeline.onboarding.lifecycle import read_partition_key
+from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
 LONGEST_LIFE_S = 366 * 86_400  # of a token; what is stated beyond is not repeated
@@ -33,43 +38,78 @@ class Access:
 
 
 def try_access(
-    settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
-) -> Access:
-    """Mint a token for `tenant` (as stored), try it, drop it. Raises ApiError where one is refused or the token another's."""
-    return asyncio.run(_try(settings, endpoint, tenant, creditor_id, tools or Tools()))
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools | None = None
+) -> dict[str, Access | ApiError]:
+    """For each partition key mint a token, try it, drop it. An ApiError where one is refused or the token is another's.
+
+    Raises BudgetSpent when the API's allowance is used up.
+    """
+    return asyncio.run(_try_all(settings, endpoint, keys, tools or Tools()))
 
 
-async def _try(settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools) -> Access:
+async def _try_all(
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools
+) -> dict[str, Access | ApiError]:
+    budget = open_budget(settings, endpoint, tools)
+    room = asyncio.Semaphore(settings.concurrency)
     async with open_client(settings, endpoint, tools) as client:
-        tenant = await TenantBook(client, BusinessKeys.of_settings(settings)).real(tenant)
+        door = _Door(
+            endpoint, client, TenantBook(client, BusinessKeys.of_settings(settings)), budget, tools, settings.network
+        )
+
+        async def attempt(key: str) -> Access | ApiError:
+            async with room:
+                try:
+                    return await door.attempt(*read_partition_key(key))
+                except BudgetSpent:
+                    raise
+                except ApiError as error:
+                    return error
+
+        return dict(zip(keys, await asyncio.gather(*map(attempt, keys)), strict=True))
+
+
+@dataclass(frozen=True)
+class _Door:
+    endpoint: Endpoint
+    client: ApiClient
+    tenants: TenantBook
+    budget: Budget
+    tools: Tools
+    network: Network
+
+    async def attempt(self, tenant: str, creditor_id: str) -> Access:
+        tenant = await self.tenants.real(tenant)
         if len(tenant) > MAX_TENANT_LENGTH:
             raise RefusedError(f"No token can be minted for a tenant id of over {MAX_TENANT_LENGTH} characters.", 400)
-        document = await client.document(
+        document = await self.client.document(
             "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Minting a client's token"
         )
-        at = client.server_time or tools.now()
-    token, expires_in_s = _token(document)
-    if endpoint.customer_url is None:
-        remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
-        return Access(at, False, expires_in_s, remark)
-    budget = open_budget(settings, endpoint, tools)
-    answer = await try_token(
-        endpoint.customer_url,
-        token,
-        budget,
-        clock=tools.now,
-        sleep=tools.sleep,
-        random=tools.chance,
-        network=settings.network,
-    )
-    if not answer.is_granted:
-        raise RefusedError(
-            f"The Customer API refused the client's token: HTTP {answer.status}. The link may no longer hold.",
-            answer.status,
+        at = self.client.server_time or self.tools.now()
+        token, expires_in_s = _token(document)
+        if self.endpoint.customer_url is None:
+            remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
+            return Access(at, False, expires_in_s, remark)
+        tools = self.tools
+        answer = await try_token(
+            self.endpoint.customer_url,
+            token,
+            self.budget,
+            clock=tools.now,
+            sleep=tools.sleep,
+            random=tools.chance,
+            network=self.network,
         )
-    if answer.creditor_id not in (None, creditor_id):
-        raise ApiError(f"The token of client {creditor_id} opens the account of {answer.creditor_id}; ask Debitura.")
-    return Access(at, True, expires_in_s, None)
+        if not answer.is_granted:
+            raise RefusedError(
+                f"The Customer API refused the client's token: HTTP {answer.status}. The link may no longer hold.",
+                answer.status,
+            )
+        if answer.creditor_id not in (None, creditor_id):
+            raise ApiError(
+                f"The token of client {creditor_id} opens the account of {answer.creditor_id}; ask Debitura."
+            )
+        return Access(at, True, expires_in_s, None)
 
 
 def _token(document: Any) -> tuple[Secret, int | None]:

@@ -10,7 +10,7 @@ what is *known* of a client; the decision stays here, in one function.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote, unquote
@@ -31,8 +31,10 @@ WAITED_SHARE = 8
 FAILURE_PAUSE = timedelta(minutes=5)
 LONGEST_FAILURE_PAUSE = timedelta(hours=6)
 FAILURES_COUNTED_OVER = timedelta(days=1)
-# Runs of this job that may be queued or running at once; the rest is asked for in later ticks, newest client first.
-MAX_IN_FLIGHT = 10
+# Clients of one run, newest first. Runs come one after the other, so a second one waits at most, and no third one is asked for.
+MAX_CLIENTS = 50
+MAX_RUNS = 2
+KYC_SETTLED = {"notrequired", "verified"}
 
 
 def partition_key(tenant: str, creditor_id: str) -> str:
@@ -64,6 +66,7 @@ class Client:
     is_signed: bool
     kyc_status: str | None = None
     linked_at: datetime | None = None
+    cases: int | None = None  # as its own record counts them
 
     @property
     def key(self) -> str:
@@ -73,7 +76,7 @@ class Client:
 @dataclass(frozen=True)
 class Progress:
     """What is known of one partition: `state` of the last look, when that was (this machine's clock) and how long the
-    client had been linked then; whether a run is on; failures of the last day."""
+    client had been linked then; whether a run is on; failures in a row, of the last day."""
 
     is_done: bool = False
     is_in_flight: bool = False
@@ -94,37 +97,46 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """Partitions to add, clients to run now, clients to look at later; `done` counts the rest."""
+    """Partitions to add, clients to run now (in one run), clients to look at later; `done` counts the rest, `due` those that
+    would be run now if there were no bounds."""
 
     new: tuple[str, ...]
     run: tuple[Verdict, ...]
     later: tuple[Verdict, ...]
     done: int
+    due: int = 0
 
 
-def decide(listed: Iterable[Client], known: Mapping[str, Progress], now: datetime) -> Decision:
+def decide(
+    listed: Iterable[Client],
+    known: Mapping[str, Progress],
+    now: datetime,
+    covered: Container[str] = (),
+    runs_on: int = 0,
+) -> Decision:
     """Compare the clients of the listing (newest first) and the partitions that exist with what is done.
 
-    `known` has an entry for every partition that exists. At most MAX_IN_FLIGHT runs are on at once; clients beyond
-    that are added as partitions and run in a later tick.
+    `known` has an entry for every partition that exists; `covered` are clients whose history is there without a run of theirs.
+    With MAX_RUNS runs on nothing is run; what is more than MAX_CLIENTS clients is added as partitions and run in a later tick.
     """
     seen = {client.key: client for client in listed}
     keys = [*seen, *(key for key in known if key not in seen)]
-    room = MAX_IN_FLIGHT - sum(progress.is_in_flight for progress in known.values())
+    room = MAX_CLIENTS if runs_on < MAX_RUNS else 0
     run: list[Verdict] = []
     later: list[Verdict] = []
-    done = 0
+    done = due = 0
     for key in keys:
         progress = known.get(key, Progress())
-        if progress.is_done or (progress.state == GONE and key not in seen):
+        if progress.is_done or key in covered or (progress.state == GONE and key not in seen):
             done += 1
             continue
-        due, reason = _due(progress, seen.get(key), now)
-        if due and len(run) < room:
+        is_due, reason = _due(progress, seen.get(key), now)
+        due += is_due
+        if is_due and len(run) < room:
             run.append(Verdict(key, reason))
         else:
-            later.append(Verdict(key, "waits for other runs to end" if due else reason))
-    return Decision(tuple(key for key in seen if key not in known), tuple(run), tuple(later), done)
+            later.append(Verdict(key, "waits for other runs to end" if is_due else reason))
+    return Decision(tuple(key for key in seen if key not in known), tuple(run), tuple(later), done, due)
 
 
 def _due(progress: Progress, client: Client | None, now: datetime) -> tuple[bool, str]:
@@ -155,3 +167,10 @@ def failure_pause(failures: int) -> timedelta:
     """How long to leave a client alone after its `failures`-th failed run within a day."""
     doublings = min(max(failures, 1) - 1, 10)  # beyond ten the cap below holds anyway
     return min(FAILURE_PAUSE * (1 << doublings), LONGEST_FAILURE_PAUSE)
+
+
+def outstanding(signature: str | None, kyc_status: str | None) -> str | None:
+    """What a client still has to do, in words; None: nothing. `signature`: how to call what it has not signed."""
+    settled = kyc_status is None or kyc_status.replace("_", "").lower() in KYC_SETTLED
+    missing = [signature, None if settled else "identity check (KYC)"]
+    return ", ".join(text for text in missing if text) or None

@@ -1,4 +1,4 @@
-"""Clients as the API shows them now: the newest ones for the sensor, one of them for its onboarding run.
+"""Clients as the API shows them now: the newest ones for the sensor, some of them for their onboarding run.
 
 Belongs here: which pages are read, and the few fields that are taken from them. Does not: what is to be done about a
 client (lifecycle.py). Names, users, addresses and links are left in the answer.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -19,14 +19,16 @@ from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.listings import CLIENTS, PAGE_SIZE, Query
 from debitura_pipeline.api.page_parts import split_page
 from debitura_pipeline.api.wire import parse_loosely
-from debitura_pipeline.errors import TransientApiError
+from debitura_pipeline.errors import ApiError, BudgetSpent, TransientApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.checks import instant_of
 from debitura_pipeline.landing.labels import safe_label
-from debitura_pipeline.onboarding.lifecycle import Client
+from debitura_pipeline.onboarding.lifecycle import Client, read_partition_key
 from debitura_pipeline.settings import Endpoint, Settings
 
 NEWEST_FIRST = replace(CLIENTS, sort="dateCreated:desc")
+WORTH_A_PAGE = 2  # clients
+FEW = 3  # clients that are asked for one by one
 MAX_PAGES = 200  # 20,000 clients; a first tick may read them all, later ones stop at the first page that is all known
 # Dagster cuts a sensor's tick off after a minute. What is not read by then has its turn when the newer ones are done.
 READ_WITHIN_S = 40.0
@@ -48,7 +50,7 @@ class Found:
 def read_newest(
     settings: Settings, endpoint: Endpoint, is_known: Callable[[str], bool], tools: Tools | None = None
 ) -> list[Client]:
-    """Clients, newest link first, up to and including the first page on which all are known and done.
+    """Clients, newest link first, up to and including the first page on which all are known.
 
     Clients that move to another page meanwhile are met in the next tick: nothing is remembered here. Raises ApiError,
     also when nothing at all comes within READ_WITHIN_S.
@@ -75,24 +77,58 @@ def read_newest(
     return _with_client(settings, endpoint, tools, work)
 
 
-def read_one(
-    settings: Settings, endpoint: Endpoint, tenant: str, creditor_id: str, tools: Tools | None = None
-) -> Found:
-    """The client record `creditor_id` of `tenant`, as stored. Another record under the same tenant id is not it."""
-    tools, keys = tools or Tools(), BusinessKeys.of_settings(settings)
+def read_some(
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools | None = None
+) -> dict[str, Found | ApiError]:
+    """The client records of these partition keys, each as it is now, or why it could not be asked for.
 
-    async def work(client: ApiClient) -> Found:
+    Another record under the same tenant id is not it. A few are asked for one by one; of more, the newest pages come first.
+    Raises ApiError where the newest pages cannot be read, and the first one where no client could be asked for.
+    """
+    tools, business_keys = tools or Tools(), BusinessKeys.of_settings(settings)
+
+    async def work(client: ApiClient) -> dict[str, Found | ApiError]:
+        found = await _in_newest(client, business_keys, keys, tools) if len(keys) > FEW else {}
+        left = [key for key in keys if key not in found]
+        asked = await asyncio.gather(*(_asked(client, business_keys, key, tools) for key in left))
+        found |= dict(zip(left, asked, strict=True))
+        errors = [one for one in found.values() if isinstance(one, ApiError)]
+        if errors and len(errors) == len(keys):
+            raise errors[0]
+        return found
+
+    return _with_client(settings, endpoint, tools, work)
+
+
+async def _in_newest(
+    client: ApiClient, keys: BusinessKeys, wanted: Sequence[str], tools: Tools
+) -> dict[str, Found | ApiError]:
+    """Those of `wanted` that the newest pages show, as long as a page shows more of them than one request each would."""
+    found: dict[str, Found | ApiError] = {}
+    for number in range(1, MAX_PAGES + 1):
+        answer = await client.page(Query(NEWEST_FIRST), number)
+        at = client.server_time or tools.now()
+        shown = {one.key: one for one in read_clients(answer.body, keys.stored)}
+        gained = {key: Found(shown[key], at) for key in wanted if key in shown and key not in found}
+        found |= gained
+        is_last = number * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count
+        if is_last or len(gained) < WORTH_A_PAGE or len(found) == len(wanted):
+            break
+    return found
+
+
+async def _asked(client: ApiClient, keys: BusinessKeys, key: str, tools: Tools) -> Found | ApiError:
+    tenant, creditor_id = read_partition_key(key)
+    try:
         if is_pseudonym(tenant):  # its own id is looked up in the listing, and there the record stands
             return await _in_listing(client, keys, tenant, creditor_id, tools)
         answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", tenant),)), 1)
-        ours = [
-            one
-            for one in read_clients(answer.body, keys.stored)
-            if (one.tenant, one.creditor_id) == (tenant, creditor_id)
-        ]
-        return Found(ours[0] if ours else None, client.server_time or tools.now())
-
-    return _with_client(settings, endpoint, tools, work)
+    except BudgetSpent:
+        raise
+    except ApiError as error:
+        return error
+    ours = [one for one in read_clients(answer.body, keys.stored) if one.key == key]
+    return Found(ours[0] if ours else None, client.server_time or tools.now())
 
 
 async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, creditor_id: str, tools: Tools) -> Found:
@@ -130,6 +166,7 @@ def _client(row: Any, stored: Callable[[str], str]) -> Client | None:
     tenant, creditor_id = _text(fields.get("externaltenantid")), _text(_fields(fields.get("client")).get("id"))
     if not tenant or not creditor_id or _ID.fullmatch(creditor_id) is None:
         return None
+    cases = _fields(fields.get("casestats")).get("casestotal")
     kyc_status, linked = _text(fields.get("kycstatus")), _text(fields.get("datelinked"))
     return Client(
         stored(tenant),
@@ -137,6 +174,7 @@ def _client(row: Any, stored: Callable[[str], str]) -> Client | None:
         is_signed=fields.get("onboardingdone") is True,
         kyc_status=safe_label(kyc_status) if kyc_status else None,
         linked_at=instant_of(linked) if linked else None,
+        cases=cases if isinstance(cases, int) and not isinstance(cases, bool) and cases >= 0 else None,
     )
 
 

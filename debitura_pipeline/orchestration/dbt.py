@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
 from packaging.version import Version
 
 from debitura_pipeline.orchestration.children import ends_with_us
+from debitura_pipeline.orchestration.described import table_metadata, warehouse
+from debitura_pipeline.orchestration.keys import OWNERS
 from debitura_pipeline.orchestration.manifest import (
     DBT_PROJECT,
     QUIET,
@@ -48,6 +50,13 @@ class Translator(DagsterDbtTranslator):
         if dbt_resource_props["resource_type"] == "source" and schema == "raw":
             return dg.AssetKey(["raw", RAW_OF_SOURCE.get(name, name.removesuffix("_history"))])
         return dg.AssetKey([schema, name])
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """The manifest is parsed for DuckDB whatever the engine is, so kind and table are named here."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        return spec.replace_attributes(
+            kinds={"dbt", warehouse()[0]}, owners=OWNERS, metadata={**spec.metadata, **table_metadata(spec.key)}
+        )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return str(dbt_resource_props["schema"])

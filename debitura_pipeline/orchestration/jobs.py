@@ -25,7 +25,7 @@ onboarding = dg.define_asset_job(
     ONBOARD,
     selection=dg.AssetSelection.assets(*ONBOARDING.values()),
     executor_def=dg.in_process_executor,
-    description="One client: signed or not, access, and its whole history.",
+    description="Up to fifty clients: signed or not, access, and their whole histories.",
 )
 
 freshness = dg.define_asset_job(

@@ -8,4 +8,8 @@ LISTING = {resource: dg.AssetKey(["debitura_api", resource]) for resource in RES
 PARTNER_REPORT = dg.AssetKey(["reports", "partner_report"])
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
 ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "access", "history")}
+# What every sync writes beside the tables of `raw`.
+OPS = [dg.AssetKey(["ops", name]) for name in ("control_totals", "quarantine", "schema_drift", "syncs", "windows")]
+OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])
 GAPS = dg.AssetKey(["reports", "attribution_gaps"])
+OWNERS = ["team:debitura-pipeline"]

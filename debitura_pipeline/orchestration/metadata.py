@@ -37,10 +37,11 @@ COUNTS = (
 
 
 def sync_metadata(report: SyncReport) -> Metadata:
-    """Counts, duration, verified windows, and the control totals as a table."""
+    """Counts, duration, verified windows, the table's size, and the control totals as a table."""
     metadata: Metadata = {name: dg.MetadataValue.int(getattr(report, name)) for name in COUNTS}
     metadata["verified_windows"] = metadata.pop("windows")
-    metadata["dagster/row_count"] = dg.MetadataValue.int(report.rows_read)
+    metadata["dagster/row_count"] = dg.MetadataValue.int(report.table_rows)
+    metadata["live_rows"] = dg.MetadataValue.int(report.live_rows)
     metadata["duration_s"] = dg.MetadataValue.float((report.finished_at - report.started_at).total_seconds())
     metadata["as_of"] = dg.MetadataValue.timestamp(report.started_at)
     metadata["is_proven"] = dg.MetadataValue.bool(report.is_proven)
@@ -52,6 +53,20 @@ def sync_metadata(report: SyncReport) -> Metadata:
         head = ("check", "bucket", "unit", "API", "warehouse", "verdict")
         lines = [(t.check_name, t.bucket, t.unit, t.api_value, t.warehouse_value, t.verdict) for t in totals]
         metadata["control_totals"] = dg.MetadataValue.md(markdown(head, lines))
+    return metadata
+
+
+def observed_metadata(report: SyncReport) -> Metadata:
+    """What a sync saw of the listing that it read."""
+    stated = [t.api_value for t in report.control_totals if (t.check_name, t.scope, t.bucket) == ("rows", "all", "all")]
+    metadata: Metadata = {
+        "rows_read": dg.MetadataValue.int(report.rows_read),
+        "requests": dg.MetadataValue.int(report.requests),
+        "as_of": dg.MetadataValue.timestamp(report.started_at),
+        "mode": dg.MetadataValue.text(report.mode),
+    }
+    if stated and stated[0] is not None:
+        metadata["rows"] = dg.MetadataValue.int(int(stated[0]))
     return metadata
 
 
@@ -67,7 +82,7 @@ def listing_metadata(totals: Totals) -> Metadata:
 def report_metadata(facts: ReportFacts) -> Metadata:
     """Where the page is, and the figures of its strip."""
     figures = markdown(("figure", "value"), sorted(facts.figures.items()))
-    return {"page": _file(facts.path), "figures": dg.MetadataValue.md(figures)}
+    return {"page": _file(facts.path), "open": _link(facts.path), "figures": dg.MetadataValue.md(figures)}
 
 
 def origin_metadata(settings: Settings) -> Metadata:
@@ -83,6 +98,7 @@ def published_metadata(published: Published) -> Metadata:
     lines = [(path.name, path.stat().st_size) for path in published.parquet]
     return {
         "file": _file(published.path),
+        "folder": _link(published.path.parent),
         "bytes": dg.MetadataValue.int(published.bytes),
         "tables": dg.MetadataValue.int(len(published.parquet)),
         "parquet": dg.MetadataValue.md(markdown(("file", "bytes"), lines)),
@@ -100,6 +116,11 @@ def onboarding_metadata(facts: dict[str, Any]) -> Metadata:
         elif value is not None:
             metadata[name] = dg.MetadataValue.text(str(value))
     return metadata
+
+
+def _link(path: Path) -> dg.MetadataValue[Any]:
+    """For a browser on the same machine."""
+    return dg.MetadataValue.url(path.resolve().as_uri())
 
 
 def _file(path: Path) -> dg.MetadataValue[Any]:

@@ -1,19 +1,22 @@
 """Syncing: one resource from plan to merge, and what is done with the landing zone afterwards."""
 
 from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.sync.clients import ClientsSync, WantedClient, sync_clients
 from debitura_pipeline.sync.proof import check_certificates, verify
 from debitura_pipeline.sync.repair import Repair, repair
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import RESOURCES, foresee, sync, sync_client
+from debitura_pipeline.sync.run import RESOURCES, foresee, sync
 from debitura_pipeline.sync.status import read_status
 from debitura_pipeline.sync.upkeep import reconcile
 
 __all__ = [
     "RESOURCES",
+    "ClientsSync",
     "Repair",
     "SyncReport",
     "Tools",
+    "WantedClient",
     "check_certificates",
     "foresee",
     "read_status",
@@ -21,6 +24,6 @@ __all__ = [
     "repair",
     "replay",
     "sync",
-    "sync_client",
+    "sync_clients",
     "verify",
 ]

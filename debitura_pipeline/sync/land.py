@@ -51,7 +51,8 @@ class Landing:
     """What was read: the certificate's windows, the API's closing totals, keys that are gone, what is not proven.
 
     `mode`: the plan that was followed in the end. `is_settled`: of every row that was not shown it is known whether it is gone.
-    `notes`: what is odd about the API and does no harm.
+    `notes`: what is odd about the API and does no harm. Of a reading of some tenants, `tenants` are those whose rows are all
+    known, `failed` says of others why they could not be read.
     """
 
     windows: tuple[VerifiedWindow, ...]
@@ -61,12 +62,14 @@ class Landing:
     unproven: tuple[str, ...] = ()
     is_settled: bool = True
     notes: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path, tenant: str | None = None) -> Ground:
+def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) -> Ground:
     """Take from the warehouse what a reading needs to know, so that it can be closed meanwhile."""
     before = folder / BEFORE
-    warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource], tenant), before)
+    warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource]), before)
     found = warehouse.rows(
         "SELECT creditor_id, cases_total, cases_closed, external_tenant_id, _deleted_at IS NULL FROM raw.clients"
     )

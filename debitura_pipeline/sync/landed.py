@@ -15,6 +15,7 @@ from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.evidence import VerifiedWindow
 from debitura_pipeline.landing.journal import JOURNAL, damaged
 from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.tenants import TENANT_FILTER
 from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
 
 
@@ -37,7 +38,6 @@ def landed_from(folder: SyncFolder) -> LandedSync:
 def _landed(folder: SyncFolder) -> LandedSync:
     windows = used_windows(folder)
     begin, end = folder.begin, folder.end or {}
-    tenant = begin["tenant"]
     mode, fee_pct = begin["partner"]
     at = folder.instant("at")
     return LandedSync(
@@ -50,7 +50,7 @@ def _landed(folder: SyncFolder) -> LandedSync:
         upper_bound=folder.instant("upper_bound"),
         files=tuple(folder.path / window.file for window in windows if window.file),
         sha256=tuple(window.sha256 or "" for window in windows if window.file),
-        windows=tuple(_record(window, tenant, at) for window in windows),
+        windows=tuple(_record(window, begin["tenant"], at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
         absent=_absent(folder, windows),
@@ -69,6 +69,14 @@ def mode_of(folder: SyncFolder) -> str:
     return str((folder.end or {}).get("mode", folder.begin["mode"]))
 
 
+def tenants_of(folder: SyncFolder) -> tuple[str, ...] | None:
+    """Whose part of the listing was wanted, as stored; None: all of it. A journal from before several could be read names one."""
+    begin = folder.begin
+    if begin.get("tenants") is not None:
+        return tuple(begin["tenants"])
+    return None if begin["tenant"] is None else (begin["tenant"],)
+
+
 def _absent(folder: SyncFolder, windows: Sequence[VerifiedWindow]) -> Absent:
     """What the reading says of rows that it does not hold: a nightly one names those that are gone.
 
@@ -77,17 +85,21 @@ def _absent(folder: SyncFolder, windows: Sequence[VerifiedWindow]) -> Absent:
     end = folder.end or {}
     if any(row.row_key is None for window in windows for row in window.bad):
         return Absent("none")
-    if mode_of(folder) == "nightly" or not end.get("is_settled", True):
+    is_by_tenant = "tenants" in end  # then those that are not settled are left out
+    if mode_of(folder) == "nightly" or not (is_by_tenant or end.get("is_settled", True)):
         return Absent("keys", keys=tuple(end.get("gone", ())))
-    tenant = folder.begin["tenant"]
-    return Absent("client", tenant) if tenant is not None else Absent("all")
+    wanted = tenants_of(folder)
+    if wanted is None:
+        return Absent("all")
+    tenants = tuple(end.get("tenants", wanted))
+    return Absent("client", tenants) if tenants else Absent("none")
 
 
 def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:
     return WindowRecord(
         from_=window.window.start,
         to=window.window.end,
-        scope=tenant or ",".join(f"{name}={value}" for name, value in window.slice.filters) or "all",
+        scope=tenant or _scope(window),
         api_count=window.totals.count,
         rows_read=window.distinct,
         attempts=window.attempts,
@@ -95,3 +107,11 @@ def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowR
         file=window.file,
         sha256=window.sha256,
     )
+
+
+def _scope(window: VerifiedWindow) -> str:
+    """A tenant's id by itself, as for a reading of that tenant alone; any other filter with its name."""
+    filters = window.slice.filters
+    if len(filters) == 1 and filters[0][0] == TENANT_FILTER:
+        return filters[0][1]
+    return ",".join(f"{name}={value}" for name, value in filters) or "all"

@@ -19,7 +19,7 @@ from debitura_pipeline.landing.store import SyncFolder
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import after
 from debitura_pipeline.sync.judging import judge_proof, notes_of
-from debitura_pipeline.sync.landed import landed_from, used_windows
+from debitura_pipeline.sync.landed import landed_from, tenants_of, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
@@ -27,6 +27,8 @@ from debitura_pipeline.warehouse.open import open_warehouse
 from debitura_pipeline.warehouse.records import newest_merged
 
 log = logging.getLogger(__name__)
+
+_SIZE = "SELECT count(*), count(CASE WHEN _deleted_at IS NULL THEN 1 END) FROM raw.{resource}"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class Merging:
             except ShrinkRefused as error:
                 folder.append("refused", reason=str(error))
                 raise
+            table_rows, live_rows = warehouse.rows(_SIZE.format(resource=landed.resource))[0]
         # Last, and only for whoever reads the landing zone: the warehouse knows it already, and the next run goes by that.
         mark_merged(folder, self.now())
-        return SyncReport.of(landed, counts, judged[-1])
+        return SyncReport.of(landed, counts, judged[-1], (table_rows, live_rows))
 
     def note_failure(self, folder: SyncFolder, error: Exception, requests: int, retries: int) -> None:
         """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""
@@ -108,8 +111,8 @@ def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgemen
 
 
 def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[ControlTotal]:
-    """Of a single client's reading the API's closing totals say nothing about the whole."""
-    if folder.begin["tenant"] is not None or folder.end is None:
+    """Of some clients' reading the API's closing totals say nothing about the whole."""
+    if tenants_of(folder) is not None or folder.end is None:
         return []
     stated = Totals.from_json(folder.end["api"])
     known = [window.totals for window in used_windows(folder) if not window.slice.filters]

@@ -7,7 +7,8 @@ The warehouse is open only while this looks; nobody waits for it while the API i
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,8 @@ from debitura_pipeline.landing.store import SyncFolder, discard, folders, unmerg
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after
 from debitura_pipeline.sync.land import Ground, survey
+from debitura_pipeline.sync.land_clients import survey_clients
+from debitura_pipeline.sync.landed import tenants_of
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.open import open_warehouse
 from debitura_pipeline.warehouse.records import newest_merged
@@ -44,6 +47,7 @@ class Reading:
     plan: Plan
     folder: SyncFolder
     ground: Ground | None
+    grounds: Mapping[str, Ground] = field(default_factory=dict)  # by tenant, where some tenants' part is read
     is_taken_up: bool = False  # an interrupted run had read all of it
 
 
@@ -55,14 +59,18 @@ class Preparation:
     clock: SyncClock
     small_requests: int
 
-    def of(self, resource: str, tenant: str | None = None, *, full: bool = False) -> Reading:
+    def of(self, resource: str, tenants: Sequence[str] | None = None, *, full: bool = False) -> Reading:
         """To be landed for good, in the folder of an interrupted sync where there is one that can be taken up again."""
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
-            known, chosen = self._plan(warehouse, resource, tenant, full)
-            folder = self._folder(warehouse, resource, chosen, tenant)
-            is_taken_up = folder.end is not None
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder), is_taken_up)
+            known, chosen = self._plan(warehouse, resource, tenants, full)
+            folder = self._folder(warehouse, resource, chosen, tenants)
+            if folder.end is not None:
+                return Reading(resource, known, chosen, folder, None, is_taken_up=True)
+            if tenants is not None:
+                grounds = survey_clients(warehouse, resource, self.partner[0], folder.path, tenants)
+                return Reading(resource, known, chosen, folder, None, grounds)
+            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
 
     def draft(self, resource: str, scratch: Path, *, full: bool = False) -> Reading:
         """The same for a forecast, in a folder below `scratch`."""
@@ -72,27 +80,30 @@ class Preparation:
             folder = self._new_folder(scratch, resource, chosen, None, None)
             return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
 
-    def _plan(self, warehouse: Warehouse, resource: str, tenant: str | None, full: bool) -> tuple[Knowledge, Plan]:
+    def _plan(
+        self, warehouse: Warehouse, resource: str, tenants: Sequence[str] | None, full: bool
+    ) -> tuple[Knowledge, Plan]:
         known = Knowledge(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
-        return known, plan(resource, known, full=full, tenant=tenant, small_requests=self.small_requests)
+        return known, plan(resource, known, full=full, tenants=tenants, small_requests=self.small_requests)
 
     def _survey(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Ground | None:
-        if not known.live_rows or folder.end is not None:
+        if not known.live_rows:
             return None
-        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path, folder.begin["tenant"])
+        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path)
 
-    def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenant: str | None) -> SyncFolder:
+    def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenants: Sequence[str] | None) -> SyncFolder:
         """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""
         head = head_of(warehouse, self.settings.landing_dir, resource)
+        wanted = None if tenants is None else tuple(tenants)
         for folder in unmerged(self.settings.landing_dir, resource):
             if not folder.is_open:
                 continue
-            if folder.begin["tenant"] == tenant and self._can_resume(folder, chosen, head):
+            if tenants_of(folder) == wanted and self._can_resume(folder, chosen, head):
                 log.info("resuming sync %s", folder.begin["sync_id"])
                 return folder
-            if folder.begin["tenant"] == tenant or not follows(folder, head):
+            if tenants_of(folder) == wanted or not follows(folder, head):
                 discard(folder)
-        return self._new_folder(self.settings.landing_dir, resource, chosen, tenant, head)
+        return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head)
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
         """Begun lately, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
@@ -103,7 +114,7 @@ class Preparation:
         return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
 
     def _new_folder(
-        self, landing: Path, resource: str, chosen: Plan, tenant: str | None, head: Head | None
+        self, landing: Path, resource: str, chosen: Plan, tenants: tuple[str, ...] | None, head: Head | None
     ) -> SyncFolder:
         now = self.clock.now()
         at, note = after(now, head[0] if head else None)
@@ -114,7 +125,8 @@ class Preparation:
             "started_at": now,
             "upper_bound": min(at, now),
             "read_until": self.clock.latest(),
-            "tenant": tenant,
+            "tenant": tenants[0] if tenants is not None and len(tenants) == 1 else None,
+            "tenants": tenants,
             "partner": _partner_text(self.partner),
             "previous_sha256": head[1] if head else None,
             "note": note,

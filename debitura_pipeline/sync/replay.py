@@ -9,7 +9,7 @@ from debitura_pipeline.extract.certificate import file_faults
 from debitura_pipeline.landing.store import SyncFolder
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.sync.landed import landed_from
+from debitura_pipeline.sync.landed import landed_from, tenants_of
 from debitura_pipeline.sync.merging import judgement_of
 from debitura_pipeline.sync.run import RESOURCES
 from debitura_pipeline.warehouse.base import Judge, LandedSync
@@ -79,7 +79,7 @@ def _refuse_open_gaps(zone: LandingZone, merged: list[SyncFolder]) -> None:
     resources |= {sync.sync_id: sync.resource for sync in zone.recorded or () if sync.is_lost}
     for name, resource in sorted(resources.items()):
         later = [folder for folder in merged if folder.begin["resource"] == resource and folder.begin["sync_id"] > name]
-        if not any(folder.begin["mode"] in COMPLETE and folder.begin["tenant"] is None for folder in later):
+        if not any(folder.begin["mode"] in COMPLETE and tenants_of(folder) is None for folder in later):
             raise LandingError(
                 f"Nothing was touched: sync {name} of {resource} is lost, and no complete reading follows it in the "
                 "landing zone. Run `debitura sync --full`, then `debitura replay`.",

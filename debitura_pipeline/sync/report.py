@@ -14,7 +14,7 @@ from debitura_pipeline.warehouse.base import Judgement, LandedSync, MergeCounts
 @dataclass(frozen=True)
 class SyncReport:
     """One resource's sync, merged. `is_proven`: nothing that should be compared differs or could not be compared; what did or
-    could not is in `message`."""
+    could not is in `message`. `table_rows`: of the current table after the merge; `live_rows`: those that are not deleted."""
 
     sync_id: str
     resource: str
@@ -34,10 +34,14 @@ class SyncReport:
     drift: int
     is_proven: bool
     message: str | None = None
+    table_rows: int = 0
+    live_rows: int = 0
     control_totals: tuple[ControlTotal, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, landed: LandedSync, counts: MergeCounts, judgement: Judgement) -> SyncReport:
+    def of(
+        cls, landed: LandedSync, counts: MergeCounts, judgement: Judgement, rows: tuple[int, int] = (0, 0)
+    ) -> SyncReport:
         return cls(
             sync_id=landed.sync_id,
             resource=landed.resource,
@@ -57,6 +61,8 @@ class SyncReport:
             drift=len(set(landed.drift)),
             is_proven=judgement.is_proven,
             message=judgement.message,
+            table_rows=rows[0],
+            live_rows=rows[1],
             control_totals=judgement.totals,
         )
 

@@ -75,7 +75,7 @@ def sync(
         return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 
     with exclusive_run(settings, "sync"):
-        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work, outages=outages))
+        return asyncio.run(with_session(settings, endpoint, progress, tools or Tools(), work, outages=outages))
 
 
 def foresee(
@@ -94,31 +94,10 @@ def foresee(
         wanted = [resource for resource in RESOURCES if resource in resources]
         return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]
 
-    return asyncio.run(_with_session(settings, endpoint, None, tools or Tools(), work, is_kept=False))
+    return asyncio.run(with_session(settings, endpoint, None, tools or Tools(), work, is_kept=False))
 
 
-def sync_client(
-    settings: Settings,
-    endpoint: Endpoint,
-    tenant: str,
-    creditor_id: str,
-    progress: Callable[[Progress], None] | None = None,
-    tools: Tools | None = None,
-) -> list[SyncReport]:
-    """Read, prove and merge the cases and transactions of one tenant, whole. `creditor_id` is for messages only.
-
-    `tenant`: its id as stored, which may be a pseudonym.
-    """
-
-    async def work(session: Session) -> list[SyncReport]:
-        log.info("loading the history of client %s", creditor_id)
-        return await session.resources(("cases", "transactions"), tenant=tenant)
-
-    with exclusive_run(settings, "sync of a client"):
-        return asyncio.run(_with_session(settings, endpoint, progress, tools or Tools(), work))
-
-
-async def _with_session(
+async def with_session(
     settings: Settings,
     endpoint: Endpoint,
     progress: Callable[[Progress], None] | None,

@@ -11,7 +11,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from debitura_pipeline.landing.store import SyncFolder, discard
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import sync_clock
 from debitura_pipeline.sync.land import Landing, forecast, land, land_nightly, whole_cost
+from debitura_pipeline.sync.land_clients import land_clients
 from debitura_pipeline.sync.merging import Merging, told
 from debitura_pipeline.sync.prepare import Partner, Preparation, Reading
 from debitura_pipeline.sync.recover import Recovery
@@ -51,6 +52,7 @@ class Session:
     with_clients: bool = (
         False  # all that clients' own records speak of is merged with this resource, so compare these too
     )
+    failed: dict[str, str] = field(default_factory=dict)  # tenants that could not be read, and why
     _requests: int = 0
     _retries: int = 0
 
@@ -65,22 +67,35 @@ class Session:
         return self.clock.now()
 
     async def resource(
-        self, resource: str, *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
+        self,
+        resource: str,
+        *,
+        tenants: Sequence[str] | None = None,
+        full: bool = False,
+        allow_shrink: bool = False,
     ) -> SyncReport:
-        return (await self.resources((resource,), tenant=tenant, full=full, allow_shrink=allow_shrink))[0]
+        return (await self.resources((resource,), tenants=tenants, full=full, allow_shrink=allow_shrink))[0]
 
     async def resources(
-        self, names: Sequence[str], *, tenant: str | None = None, full: bool = False, allow_shrink: bool = False
+        self,
+        names: Sequence[str],
+        *,
+        tenants: Sequence[str] | None = None,
+        full: bool = False,
+        allow_shrink: bool = False,
     ) -> list[SyncReport]:
         """One resource after the other: plan, read, prove, land, merge, compare totals. While one is read, the one before
-        it is merged. A failure leaves its line in `ops.syncs`; what was read before it is merged."""
+        it is merged. A failure leaves its line in `ops.syncs`; what was read before it is merged.
+
+        `tenants`: their part alone; one that cannot be read is noted in `failed`, and what comes after is not read of it."""
         reports: list[SyncReport] = []
         landed: Reading | None = None
         self._recover(names, allow_shrink)
         for name in names:
             self.with_clients = name == names[-1] and "transactions" in names
             try:
-                reading = self._preparation.of(name, tenant, full=full)
+                left = None if tenants is None else [tenant for tenant in tenants if tenant not in self.failed]
+                reading = self._preparation.of(name, left, full=full)
             except Exception as error:
                 self._merging.note_early_failure(name, error)
                 if landed is not None:
@@ -127,6 +142,7 @@ class Session:
                 self._close(reading.folder, await self._land(reading))
             else:
                 log.warning("%s: %s", reading.resource, TAKEN_UP)
+            self.failed |= (reading.folder.end or {}).get("failed", {})
         except Exception as error:
             if merging is not None:
                 await asyncio.wait([merging])
@@ -137,6 +153,8 @@ class Session:
 
     async def _land(self, reading: Reading) -> Landing:
         reader = self._reader(reading.resource, reading.folder)
+        if reading.plan.mode == "client":
+            return await land_clients(reader, reading.plan, reading.grounds, self.partner[0])
         if reading.ground is None or reading.folder.begin["mode"] != "nightly":
             return await land(reader, reading.plan, reading.ground, self.partner[0])
         at, days = reading.folder.instant("at"), self.settings.refresh_days
@@ -180,6 +198,7 @@ class Session:
             retries=self.client.stats.retries - self._retries,
             message="; ".join(filter(None, [*said, *landing.notes, *landing.unproven])) or None,
             with_clients=self.with_clients,
+            **({"tenants": landing.tenants, "failed": landing.failed} if landing.mode == "client" else {}),
         )
 
     def _merge_reading(self, reading: Reading, allow_shrink: bool) -> SyncReport:

@@ -34,15 +34,15 @@ class WindowRecord:
 
 @dataclass(frozen=True)
 class Absent:
-    """Which live rows are gone when the reading does not show them: every one, one tenant's, these keys, or none."""
+    """Which live rows are gone when the reading does not show them: every one, those of these tenants, these keys, or none."""
 
     kind: Literal["all", "client", "keys", "none"]
-    tenant: str | None = None
+    tenants: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.kind == "client") != (self.tenant is not None):
-            raise ValueError(f"A reading of kind {self.kind!r} and tenant {self.tenant!r} makes no sense")
+        if (self.kind == "client") != bool(self.tenants):
+            raise ValueError(f"A reading of kind {self.kind!r} and {len(self.tenants)} tenants makes no sense")
         if self.keys and self.kind != "keys":
             raise ValueError(f"A reading of kind {self.kind!r} names no keys")
 

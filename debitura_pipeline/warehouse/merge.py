@@ -197,7 +197,8 @@ def verify_seen(table: Table, absent: Absent, at: datetime) -> Statement:
 
 def _in_scope(absent: Absent) -> tuple[str, tuple[object, ...]]:
     if absent.kind == "client":
-        return "c._deleted_at IS NULL AND c.external_tenant_id = $1", (absent.tenant,)
+        places = ", ".join(f"${place}" for place in range(1, len(absent.tenants) + 1))
+        return f"c._deleted_at IS NULL AND c.external_tenant_id IN ({places})", absent.tenants
     return "c._deleted_at IS NULL", ()
 
 

@@ -14,7 +14,8 @@ from debitura_pipeline.onboarding.lifecycle import (
     GONE,
     LAST_LOOK_AGAIN,
     LONGEST_FAILURE_PAUSE,
-    MAX_IN_FLIGHT,
+    MAX_CLIENTS,
+    MAX_RUNS,
     MIN_PAUSE,
     SIGNED,
     WAITING,
@@ -118,13 +119,20 @@ def test_a_tenant_id_used_again_is_another_client() -> None:
     assert again.key != KEY
 
 
-def test_runs_in_flight_are_bounded_and_the_newest_clients_go_first() -> None:
-    listed = [client(f"tenant-{number}") for number in range(MAX_IN_FLIGHT * 2)]
+def test_the_clients_of_a_run_are_bounded_and_the_newest_go_first() -> None:
+    listed = [client(f"tenant-{number}") for number in range(MAX_CLIENTS * 2)]
     on = {client(f"old-{number}").key: Progress(is_in_flight=True) for number in range(4)}
-    decision = decide(listed, on, NOW)
-    assert [verdict.key for verdict in decision.run] == [one.key for one in listed[: MAX_IN_FLIGHT - 4]]
-    assert len(decision.new) == len(listed)
+    decision = decide(listed, on, NOW, runs_on=MAX_RUNS - 1)
+    assert [verdict.key for verdict in decision.run] == [one.key for one in listed[:MAX_CLIENTS]]
+    assert (len(decision.new), decision.due) == (len(listed), len(listed))
     assert {verdict.reason for verdict in decision.later} == {"a run is on", "waits for other runs to end"}
+    assert decide(listed, on, NOW, runs_on=MAX_RUNS).run == ()
+
+
+def test_a_client_that_is_covered_is_done_whatever_is_known_of_it() -> None:
+    for known in ({}, {KEY: Progress()}, {KEY: looked(WAITING, timedelta(days=9))}, {KEY: Progress(failures=3)}):
+        decision = decide([client()], known, NOW, covered={KEY})
+        assert (decision.run, decision.done, decision.due) == ((), 1, 0)
 
 
 def test_no_listed_client_is_dropped_whatever_is_known() -> None:

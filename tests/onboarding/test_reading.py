@@ -12,10 +12,11 @@ import pytest
 from debitura_pipeline.errors import ApiError, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.onboarding import reading
-from debitura_pipeline.onboarding.access import try_access
-from debitura_pipeline.onboarding.reading import read_clients, read_newest, read_one
+from debitura_pipeline.onboarding.access import Access, try_access
+from debitura_pipeline.onboarding.lifecycle import Client, partition_key
+from debitura_pipeline.onboarding.reading import Found, read_clients, read_newest, read_some
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
-from debitura_pipeline.sync.run import sync_client
+from debitura_pipeline.sync.clients import WantedClient, sync_clients
 from tests.support import leaks
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -39,13 +40,18 @@ def endpoint_of(sandbox: RunningSandbox) -> Endpoint:
     return Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
 
 
+def found_of(answer: Found | ApiError) -> Client | None:
+    assert isinstance(answer, Found)
+    return answer.client
+
+
 def test_only_ids_and_states_are_taken_from_a_row() -> None:
     (found,) = read_clients(
         page(row(dateLinked="2026-01-02T03:04:05", kycStatus="not_required", users=[{"email": "e"}]))
     )
     assert (found.tenant, found.creditor_id, found.is_signed) == ("acme", CREDITOR.lower(), True)
     assert found.linked_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert set(vars(found)) == {"tenant", "creditor_id", "is_signed", "kyc_status", "linked_at"}
+    assert set(vars(found)) == {"tenant", "creditor_id", "is_signed", "kyc_status", "linked_at", "cases"}
 
 
 def test_any_letter_case_is_read() -> None:
@@ -111,12 +117,14 @@ def test_a_tenant_id_that_is_an_email_address_is_asked_with_and_never_kept(
         one for one in read_newest(pipeline.settings, pipeline.endpoint, lambda _: False) if is_pseudonym(one.tenant)
     )
     assert address not in client.key
-    assert read_one(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id).client == client
-    assert try_access(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id).was_tried
-    with pytest.raises(ApiError, match="lists no client"):
-        try_access(pipeline.settings, pipeline.endpoint, "hashed-" + "0" * 32, client.creditor_id)
-    reports = sync_client(pipeline.settings, pipeline.endpoint, client.tenant, client.creditor_id)
-    assert {report.resource: report.rows_read for report in reports} == {"cases": 4, "transactions": 5}
+    nobody = partition_key("hashed-" + "0" * 32, client.creditor_id)
+    assert found_of(read_some(pipeline.settings, pipeline.endpoint, [client.key])[client.key]) == client
+    tried = try_access(pipeline.settings, pipeline.endpoint, [client.key, nobody])
+    assert isinstance(tried[client.key], Access)
+    assert "lists no client" in str(tried[nobody])
+    found = sync_clients(pipeline.settings, pipeline.endpoint, [WantedClient(client.tenant)])
+    read = {report.resource: report.rows_read for report in found.reports}
+    assert read == {"clients": 1, "cases": 4, "transactions": 5}
     assert pipeline.rows("SELECT DISTINCT external_tenant_id FROM raw.cases") == [(client.tenant,)]
     pipeline.sync()
     assert leaks.find(tmp_path, [address, "zelda.holm"]) == {}
@@ -145,9 +153,38 @@ def test_reading_stops_at_the_first_page_that_is_all_known(
     )
     known = (known | {whole[150].key}) - {whole[50].key}
     assert len(read_newest(settings, endpoint, known.__contains__)) == 200
-    one = read_one(settings, endpoint, whole[150].tenant, whole[150].creditor_id)
-    assert one.client == whole[150]
-    assert read_one(settings, endpoint, whole[150].tenant, CREDITOR.lower()).client is None
+
+
+def test_some_clients_are_read_by_as_many_requests_as_it_takes(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    """A page of the newest shows fifty new clients in one request; an old one is asked for by itself."""
+    sandbox = sandbox_factory(clients=230, cases=10, transactions=10)
+    settings, endpoint = settings_for(tmp_path), endpoint_of(sandbox)
+    whole = read_newest(settings, endpoint, lambda _: False)
+    replaced = partition_key(whole[150].tenant, CREDITOR)
+    before = sum(sandbox.log().values())
+    newest = read_some(settings, endpoint, [one.key for one in whole[:50]])
+    assert [found_of(one) for one in newest.values()] == whole[:50]
+    assert sum(sandbox.log().values()) - before <= 2, "the log is asked for too"
+    found = read_some(settings, endpoint, [whole[150].key, replaced])
+    assert [found_of(one) for one in found.values()] == [whole[150], None]
+    many = [one.key for one in whole[90:160:10]]
+    assert list(read_some(settings, endpoint, [*many, replaced])) == [*many, replaced]
+
+
+def test_a_client_that_cannot_be_asked_for_is_told_beside_the_others(
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path
+) -> None:
+    sandbox = sandbox_factory(clients=3)
+    settings, endpoint = settings_for(tmp_path), endpoint_of(sandbox)
+    whole = read_newest(settings, endpoint, lambda _: False)
+    refused = {"kind": "status", "status": 403, "path": "/clients", "query": whole[1].tenant, "times": 0}
+    sandbox.faults(refused)
+    found = read_some(settings, endpoint, [one.key for one in whole])
+    assert [isinstance(one, ApiError) for one in found.values()] == [False, True, False]
+    with pytest.raises(ApiError, match="403"):
+        read_some(settings, endpoint, [whole[1].key])
 
 
 def test_a_reading_that_never_answers_ends_in_time(
@@ -164,19 +201,20 @@ def test_a_reading_that_never_answers_ends_in_time(
 def test_a_token_is_minted_tried_and_in_no_answer(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
     settings, endpoint = settings_for(tmp_path), endpoint_of(shared_sandbox)
     signed = next(one for one in read_newest(settings, endpoint, lambda _: False) if one.is_signed)
-    access = try_access(settings, endpoint, signed.tenant, signed.creditor_id)
+    access = try_access(settings, endpoint, [signed.key])[signed.key]
+    assert isinstance(access, Access)
     assert access.was_tried
     assert "eyJ" not in repr(access), "no token"
-    untried = try_access(
-        settings, Endpoint(endpoint.base_url, endpoint.api_key, None, True), signed.tenant, signed.creditor_id
-    )
+    untried = try_access(settings, Endpoint(endpoint.base_url, endpoint.api_key, None, True), [signed.key])[signed.key]
+    assert isinstance(untried, Access)
     assert not untried.was_tried
     assert untried.remark is not None
     assert not any("eyJ" in path.read_text(errors="ignore") for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_token_for_a_client_that_is_not_there_is_refused(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="HTTP 404"):
-        try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), "nobody", CREDITOR.lower())
-    with pytest.raises(RefusedError, match="255"):
-        try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), "x" * 256, CREDITOR.lower())
+    nobody, too_long = partition_key("nobody", CREDITOR), partition_key("x" * 256, CREDITOR)
+    found = try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), [nobody, too_long])
+    assert [type(one) for one in found.values()] == [RefusedError, RefusedError]
+    assert "HTTP 404" in str(found[nobody])
+    assert "255" in str(found[too_long])

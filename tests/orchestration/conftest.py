@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from debitura_pipeline.settings import Settings, load_settings
+from tests.orchestration.ticks import Ticks
 from tests.support.sandbox import RunningSandbox
 
 Pointed = Callable[[RunningSandbox], Settings]
@@ -40,3 +41,14 @@ def point_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pointed:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture
+def ticks(
+    sandbox_factory: Callable[..., RunningSandbox],
+    point_at: Pointed,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[RunningSandbox, Ticks]:
+    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
+    return sandbox, Ticks(instance, point_at(sandbox), monkeypatch)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
 
 import dagster as dg
 import pytest
@@ -11,9 +13,20 @@ import yaml
 
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.jobs import NIGHTLY, ONBOARD
-from debitura_pipeline.orchestration.keys import GAPS, LISTING, ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW
+from debitura_pipeline.orchestration.keys import (
+    GAPS,
+    LISTING,
+    ONBOARDING,
+    OPS,
+    OPS_ONBOARDING,
+    OWNERS,
+    PARTNER_REPORT,
+    PUBLISHED,
+    RAW,
+)
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.pools import API_POOL, POOLS, WAREHOUSE_POOL
+from debitura_pipeline.warehouse.tables import Columns, all_tables
 from tests.support.sandbox import ROOT
 
 GRAPH = defs.resolve_asset_graph()
@@ -118,6 +131,55 @@ def test_no_job_takes_anything_from_its_configuration() -> None:
     for name in (NIGHTLY, ONBOARD):
         resource = defs.resolve_job_def(name).resource_defs["debitura"]
         assert resource.config_schema.as_field().config_type.fields == {}  # type: ignore[union-attr]
+
+
+def test_every_asset_has_owners_and_kinds() -> None:
+    for key in GRAPH.get_all_asset_keys():
+        node = GRAPH.get(key)
+        assert node.owners == OWNERS, key
+        assert node.kinds, key
+
+
+@pytest.mark.parametrize("key", [*RAW.values(), *OPS, OPS_ONBOARDING], ids=lambda key: key.to_user_string())
+def test_tables_are_described_before_anything_has_run(key: dg.AssetKey) -> None:
+    metadata = GRAPH.get(key).metadata
+    assert metadata["dagster/table_name"] == f"warehouse.{'.'.join(key.path)}"
+    schema = dict(all_columns())[tuple(key.path)]
+    assert {(column.name, column.type) for column in metadata["dagster/column_schema"].columns} == {
+        (name, sql_type.lower()) for name, sql_type in schema
+    }
+
+
+def test_kinds_and_table_names_are_those_of_the_engine() -> None:
+    """Badges that say DuckDB on Postgres send whoever looks for a table to the wrong place."""
+    code = (
+        "from debitura_pipeline.definitions import defs; import dagster as dg; graph = defs.resolve_asset_graph(); "
+        "print({(key.path[0], kind) for key in graph.get_all_asset_keys() for kind in graph.get(key).kinds & "
+        "{'duckdb', 'postgres'}}, graph.get(dg.AssetKey(['marts', 'fct_cases'])).metadata['dagster/table_name'])"
+    )
+    env = {**os.environ, "DEBITURA_WAREHOUSE": "postgresql://user:p%40ss@127.0.0.1:1/a-name"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=env)
+    assert "('raw', 'postgres')" in done.stdout
+    assert "('marts', 'postgres')" in done.stdout
+    assert "('published', 'duckdb')" in done.stdout, "the copy is a DuckDB file whatever the engine"
+    assert done.stdout.count("duckdb") == 1
+    assert done.stdout.strip().endswith("a-name.marts.fct_cases")
+
+
+def test_the_project_table_of_dg_names_what_the_workspace_loads() -> None:
+    """`dg check defs` and `dg list defs` refuse a project without it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]
+    (loaded,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    assert project["directory_type"] == "project"
+    assert project["project"] == {
+        "root_module": "debitura_pipeline",
+        "code_location_target_module": loaded["python_module"]["module_name"],
+        "code_location_name": loaded["python_module"]["location_name"],
+    }
+
+
+def all_columns() -> list[tuple[tuple[str, ...], Columns]]:
+    return [((schema, name), columns) for schema, name, columns in all_tables()]
 
 
 def test_the_workspace_names_the_module_that_is_tested_here() -> None:

@@ -2,89 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from debitura_pipeline.definitions import defs
-from debitura_pipeline.onboarding.lifecycle import partition_key
-from debitura_pipeline.orchestration import sensors
-from debitura_pipeline.orchestration.jobs import ONBOARD
+from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.refusals import SensorBlind
-from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.open import open_warehouse
-from tests.orchestration.conftest import Pointed
+from tests.orchestration.ticks import Ticks, add, states
 from tests.support.sandbox import RunningSandbox
-
-START = datetime.now(UTC)
-
-
-class Ticks:
-    """A daemon by hand: evaluates the sensor, adds what it asks to add, keeps the runs it asks for."""
-
-    def __init__(self, instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.instance, self.settings = instance, settings
-        self._patch = monkeypatch
-        self._cursor: str | None = None
-
-    def tick(self, later: timedelta = timedelta()) -> tuple[list[str], str]:
-        """Partition keys of the runs asked for, and the reason where none were; `later`: by this much."""
-
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: object = None) -> datetime:
-                return datetime.now(UTC) + later
-
-        self._patch.setattr(sensors, "datetime", Clock)
-        with dg.build_sensor_context(
-            instance=self.instance, resources={"debitura": Debitura()}, cursor=self._cursor
-        ) as context:
-            outcome = sensors.new_clients(context)
-            self._cursor = context.cursor  # a tick that raises leaves it as it was, as in the daemon
-        if isinstance(outcome, dg.SkipReason):
-            return [], str(outcome.skip_message)
-        for request in outcome.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
-        message = outcome.skip_reason.skip_message if outcome.skip_reason else ""
-        return [str(request.partition_key) for request in outcome.run_requests or []], str(message)
-
-    def run(self, key: str) -> dg.ExecuteInProcessResult:
-        """Run the onboarding job for one client, as the daemon would."""
-        job = defs.resolve_job_def(ONBOARD)
-        return job.execute_in_process(instance=self.instance, partition_key=key, raise_on_error=False)
-
-    def leave_run(self, key: str, status: dg.DagsterRunStatus) -> None:
-        """A run record as another process would have left it."""
-        job = defs.resolve_job_def(ONBOARD)
-        run = self.instance.create_run_for_job(job, tags={PARTITION_NAME_TAG: key}, status=dg.DagsterRunStatus.STARTED)
-        if status is dg.DagsterRunStatus.FAILURE:
-            self.instance.report_run_failed(run)
-
-
-@pytest.fixture
-def ticks(
-    sandbox_factory: Callable[..., RunningSandbox],
-    point_at: Pointed,
-    instance: dg.DagsterInstance,
-    monkeypatch: pytest.MonkeyPatch,
-) -> tuple[RunningSandbox, Ticks]:
-    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
-    return sandbox, Ticks(instance, point_at(sandbox), monkeypatch)
-
-
-def add(sandbox: RunningSandbox, tenant: str, **more: object) -> str:
-    added = sandbox.admin("clients", {"tenant": tenant, "cases": 3, "transactions": 4, **more})
-    return partition_key(tenant, added["creditorId"])
-
-
-def states(settings: Settings) -> dict[str, str]:
-    with open_warehouse(settings, read_only=True) as warehouse:
-        return dict(warehouse.rows("SELECT partition_key, state FROM ops.onboarding"))
 
 
 def test_a_new_client_is_found_run_once_and_then_left_alone(ticks: tuple[RunningSandbox, Ticks]) -> None:
@@ -93,8 +21,7 @@ def test_a_new_client_is_found_run_once_and_then_left_alone(ticks: tuple[Running
     key = add(sandbox, "acme/ø 1@x")
     asked, _ = daemon.tick()
     assert key == asked[0], "newest first"
-    for wanted in asked:
-        assert daemon.run(wanted).success
+    assert daemon.run(*asked).success
     with open_warehouse(daemon.settings, read_only=True) as warehouse:
         found = warehouse.rows("SELECT count(*) FROM raw.cases WHERE external_tenant_id = $1", ("acme/ø 1@x",))
         paid = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE external_tenant_id = $1", ("acme/ø 1@x",))
@@ -112,7 +39,8 @@ def test_an_unsigned_client_waits_and_is_loaded_once_it_has_signed(ticks: tuple[
     assert key in asked
     outcome = daemon.run(key)
     assert outcome.success, "not to have signed is no failure"
-    assert [event.asset_key.path[-1] for event in outcome.get_asset_materialization_events()] == ["status"]
+    steps = [event.asset_key for event in outcome.get_asset_materialization_events() if event.partition == key]
+    assert steps == [ONBOARDING["status"]]
     assert states(daemon.settings)[key] == "waiting_for_signature"
     assert key not in daemon.tick()[0], "looked at a moment ago"
     sandbox.admin("sign", {"tenant": "late"})
@@ -184,8 +112,7 @@ def test_a_tenant_id_used_again_is_onboarded_again(ticks: tuple[RunningSandbox, 
     """The id alone is no key: the second client under it would never have been loaded."""
     sandbox, daemon = ticks
     old = add(sandbox, "acme")
-    for wanted in daemon.tick()[0]:
-        assert daemon.run(wanted).success
+    assert daemon.run(*daemon.tick()[0]).success
     sandbox.admin("change", {"op": "archive", "tenant": "acme"})
     new = add(sandbox, "acme")
     assert new != old
@@ -197,8 +124,7 @@ def test_a_tenant_id_used_again_is_onboarded_again(ticks: tuple[RunningSandbox, 
 def test_a_client_withdrawn_before_it_signed_is_closed(ticks: tuple[RunningSandbox, Ticks]) -> None:
     sandbox, daemon = ticks
     key = add(sandbox, "shy", signed=False)
-    for wanted in daemon.tick()[0]:
-        assert daemon.run(wanted).success
+    assert daemon.run(*daemon.tick()[0]).success
     sandbox.admin("change", {"op": "archive", "tenant": "shy"})
     asked, _ = daemon.tick(timedelta(days=2))
     assert asked == [key], "it is no longer listed, but its partition is not done"

@@ -255,7 +255,12 @@ class History:
             self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,
             await read_partner(client), wanted.small_requests,
         )  # fmt: skip
-        return await session.resource(wanted.resource, tenant=wanted.tenant, full=wanted.full, allow_shrink=True)
+        return await session.resource(
+            wanted.resource,
+            tenants=None if wanted.tenant is None else (wanted.tenant,),
+            full=wanted.full,
+            allow_shrink=True,
+        )
 
     def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
         merged = next(sync for sync in self.workshop.merged(wanted.resource) if sync.sync_id == report.sync_id)

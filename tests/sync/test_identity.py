@@ -13,7 +13,8 @@ import pytest
 from debitura_pipeline.errors import IdentityRefused, SettingsError
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import reconcile, replay
-from debitura_pipeline.sync.run import foresee, sync_client
+from debitura_pipeline.sync.clients import WantedClient, sync_clients
+from debitura_pipeline.sync.run import foresee
 from debitura_pipeline.warehouse.identity import FILE, check_identity
 from debitura_pipeline.warehouse.open import open_warehouse
 from tests.support.command import debitura
@@ -85,7 +86,7 @@ def test_another_api_or_key_is_refused_before_any_request(pipeline: Pipeline, ot
         lambda: Pipeline.sync(pipeline, "clients"),
         lambda: reconcile(settings, pipeline.endpoint),
         lambda: foresee(settings, pipeline.endpoint),
-        lambda: sync_client(settings, pipeline.endpoint, "tenant", "creditor"),
+        lambda: sync_clients(settings, pipeline.endpoint, [WantedClient("tenant")]),
         lambda: replay(settings),
     ):
         pipeline.settings = settings

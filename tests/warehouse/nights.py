@@ -34,6 +34,6 @@ def many_nights(landings: Landings, rows: int = 30) -> list[LandedSync]:
         found.append(landings.land("transactions", payments, at=at))
         if number == 3:
             own = [row for row in cases if row["external_tenant_id"] == "tenant-1"]
-            absent = Absent("client", "tenant-1")
+            absent = Absent("client", ("tenant-1",))
             found.append(landings.land("cases", own[1:], at=at.replace(hour=5), absent=absent, mode="client"))
     return found

@@ -178,7 +178,7 @@ def test_two_syncs_of_one_instant_leave_one_version(warehouse: SqlWarehouse, lan
 def test_reading_of_one_client_deletes_only_that_clients_rows(warehouse: SqlWarehouse, landings: Landings) -> None:
     other = {"external_tenant_id": "tenant-2"}
     warehouse.merge(landings.land("cases", [case("a"), case("b"), case("x", **other), case("y", **other)]))
-    reading = landings.land("cases", [case("x", **other)], at=night(1), absent=Absent("client", "tenant-2"))
+    reading = landings.land("cases", [case("x", **other)], at=night(1), absent=Absent("client", ("tenant-2",)))
     assert warehouse.merge(reading) == MergeCounts(0, 0, 1, 1, 0)
     live = warehouse.rows("SELECT case_id, _verified_at FROM raw.cases WHERE _deleted_at IS NULL ORDER BY 1")
     assert live == [("a", night(0)), ("b", night(0)), ("x", night(1))]

@@ -1,0 +1,96 @@
+"""Reads some clients' part of a listing into one sync folder, so that one merge takes it: each client is proven by itself.
+
+Belongs here: what a client's failure means for the others: nothing. Does not: which clients (`clients.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from debitura_pipeline.errors import ApiError, BudgetSpent, UnprovenError
+from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.extract.landed_rows import COLUMNS
+from debitura_pipeline.extract.overlay import snapshot_sql
+from debitura_pipeline.extract.plan import Plan
+from debitura_pipeline.extract.prove import Proof, Prover
+from debitura_pipeline.extract.read import Reader
+from debitura_pipeline.extract.windows import Slice
+from debitura_pipeline.sync.land import Ground, Landing
+from debitura_pipeline.warehouse.base import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+def survey_clients(
+    warehouse: Warehouse, resource: str, mode: str | None, folder: Path, tenants: Sequence[str]
+) -> dict[str, Ground]:
+    """What the warehouse has of these tenants already, by tenant; a new one has nothing."""
+    places = ", ".join(f"${place}" for place in range(1, len(tenants) + 1))
+    found = warehouse.rows(
+        f"SELECT DISTINCT external_tenant_id FROM raw.{resource} "
+        f"WHERE _deleted_at IS NULL AND external_tenant_id IN ({places}) ORDER BY 1",
+        tenants,
+    )
+    if not found:
+        return {}
+    of_creditor = dict(warehouse.rows("SELECT creditor_id, external_tenant_id FROM raw.clients"))
+    grounds: dict[str, Ground] = {}
+    for number, (tenant,) in enumerate(found):
+        before = folder / f"before-{number}.parquet"
+        warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource], tenant), before)
+        grounds[tenant] = Ground(before, tenants=of_creditor)
+    return grounds
+
+
+async def land_clients(reader: Reader, chosen: Plan, grounds: Mapping[str, Ground], mode: str | None) -> Landing:
+    """Read and prove each slice of the plan, a tenant's part of the listing, several side by side.
+
+    A tenant that cannot be read or proven is in `failed`. Raises the first such error where none could be read, and at once
+    what concerns all of them: the API's allowance that is used up, the landing zone, the warehouse.
+    """
+    tenants = [slice_.filters[0][1] for slice_ in chosen.slices]
+    readers = [reader.apart() for _ in tenants]
+    room = asyncio.Semaphore(max(1, reader.client.in_flight))
+
+    async def prove(own: Reader, slice_: Slice, tenant: str) -> Proof | Exception:
+        ground = grounds.get(tenant)
+        before, known = (ground.before, ground.tenants) if ground is not None else (None, {})
+        async with room:
+            try:
+                return await Prover(own, slice_, mode, before, known).prove(await own.read([slice_]))
+            except BudgetSpent:
+                raise
+            except (ApiError, UnprovenError) as error:
+                return error
+
+    proving = [asyncio.create_task(prove(*one)) for one in zip(readers, chosen.slices, tenants, strict=True)]
+    try:
+        found = dict(zip(tenants, await asyncio.gather(*proving), strict=True))
+    finally:
+        for task in proving:
+            task.cancel()
+        await asyncio.gather(*proving, return_exceptions=True)
+    failed = {tenant: one for tenant, one in found.items() if isinstance(one, Exception)}
+    if len(failed) == len(tenants):
+        raise next(iter(failed.values()))
+    proofs = {tenant: one for tenant, one in found.items() if isinstance(one, Proof)}
+    for error in failed.values():
+        log.warning("a client's %s could not be read: %s", reader.listing.resource, error)
+    return _landing(proofs, {tenant: str(error) for tenant, error in failed.items()}, readers)
+
+
+def _landing(proofs: Mapping[str, Proof], failed: Mapping[str, str], readers: Sequence[Reader]) -> Landing:
+    return Landing(
+        windows=tuple(window for proof in proofs.values() for window in proof.windows),
+        totals=Totals(sum(proof.totals.count or 0 for proof in proofs.values()), {}),
+        mode="client",
+        unproven=tuple(dict.fromkeys(text for proof in proofs.values() for text in proof.unproven)),
+        is_settled=all(proof.is_settled for proof in proofs.values()),
+        notes=tuple(dict.fromkeys(chain.from_iterable(reader.notes for reader in readers))),
+        tenants=tuple(tenant for tenant, proof in proofs.items() if proof.is_settled),
+        failed=failed,
+    )
