@@ -411,7 +411,7 @@ def _status_of(run: Callable[[], object]) -> int:
         _complain(str(error))
         return BAD_SETTINGS
     except DebituraError as error:
-        return _failed(str(error))
+        return _failed(failures.completed(str(error), _settings_or_none()))
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except BrokenPipeError:

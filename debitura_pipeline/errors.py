@@ -11,13 +11,16 @@ from typing import Any, ClassVar
 
 
 class DebituraError(Exception):
-    """Root of the tree. `facts` are figures and names for logs and metadata, safe to print."""
+    """Root of the tree. `facts` are figures and names for logs and metadata, safe to print.
+
+    `cure`: what to do about it, where that is known; it ends the error's text, and `doctor` prints it as a line of its own.
+    """
 
     is_retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, **facts: Any) -> None:
-        super().__init__(message)
-        self.facts = facts
+    def __init__(self, message: str, *, cure: str | None = None, **facts: Any) -> None:
+        super().__init__(f"{message} {cure}" if cure else message)
+        self.fault, self.cure, self.facts = message, cure, facts
 
 
 class SettingsError(DebituraError):
@@ -38,7 +41,7 @@ class TransientApiError(ApiError):
     is_retryable = True
 
     def __init__(self, message: str, wait_s: float | None = None, *, is_outage: bool = False, **facts: Any) -> None:
-        super().__init__(message, **facts, **({} if wait_s is None else {"wait_s": wait_s}))
+        super().__init__(message, **(facts if wait_s is None else {**facts, "wait_s": wait_s}))
         self.wait_s, self.is_outage = wait_s, is_outage
 
 

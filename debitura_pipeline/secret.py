@@ -6,10 +6,13 @@ import secrets
 
 
 class Secret:
-    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text."""
+    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    `variable`: the setting that it comes from, for messages.
+    """
+
+    def __init__(self, text: str, variable: str = "DEBITURA_WAREHOUSE") -> None:
+        self._text, self.variable = text, variable
 
     def reveal(self) -> str:
         return self._text

@@ -11,9 +11,10 @@ import re
 import secrets
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from debitura_pipeline.environment import read_environment
@@ -40,6 +41,8 @@ MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 
 
 # Host and path alone, of the letters that both may hold as they are.
 _PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d*)?(/[A-Za-z0-9_.~%/-]*)?", re.IGNORECASE)
+
+POSTGRES_EXAMPLE = "postgresql://user:password@host:5432/db?sslmode=verify-full"
 
 T = TypeVar("T")
 
@@ -180,6 +183,10 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         raise _wrong(
             "DEBITURA_API_KEY", "holds spaces or characters that a header cannot carry", "the key as Debitura issued it"
         )
+    if key is not None and key[0] == key[-1] and key[0] in "'\"":
+        raise _wrong(
+            "DEBITURA_API_KEY", "stands in quotes, which would be sent as part of it", "the key without quotes"
+        )
     if key is None and (own_url is not None or environment != "sandbox"):
         why = "an API address is set" if own_url is not None else f"the environment is {environment}"
         raise _wrong("DEBITURA_API_KEY", f"is needed, since {why}", "the XApiKey that Debitura issued")
@@ -229,6 +236,20 @@ def _hosts(*urls: str | None) -> list[tuple[str, int]]:
     return [(part.hostname or "", part.port or PORTS[part.scheme]) for part in parts]
 
 
+def address_options(url: str) -> dict[str, Any] | None:
+    """The options in a Postgres address; None where libpq does not understand it, or a password has spilt into other parts."""
+    from psycopg import Error  # noqa: PLC0415 - takes a while to load, and most have no Postgres
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    with suppress(Error):  # what libpq says of an address quotes it
+        options = dict(conninfo_to_dict(url))
+        # A password with @ : / as they are moves its rest into the host, the port or the database, which are shown.
+        shown = "".join(str(options.get(name) or "") for name in ("host", "dbname"))
+        if "@" not in shown and str(options.get("port") or "0").replace(",", "").isdecimal():
+            return options
+    return None
+
+
 def _most_a_minute(url: str | None) -> int:
     """The API's own limit; a simulated API on this machine may have another."""
     return API_PER_MINUTE if url is not None and urlsplit(url).hostname not in LOOPBACK else 1_000_000
@@ -255,7 +276,7 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
             raise _wrong(name, "names no file", example)
         return WarehouseUrl("duckdb", path=(root / tail).resolve())
     if url.startswith(POSTGRES):
-        return WarehouseUrl("postgresql", dsn=Secret(url), dbt_dsn=dbt_dsn, schema_prefix=prefix)
+        return WarehouseUrl("postgresql", dsn=read.postgres(name), dbt_dsn=dbt_dsn, schema_prefix=prefix)
     raise _wrong(name, "is neither a duckdb:/// nor a postgresql:// address", example)
 
 
@@ -325,9 +346,18 @@ class _Reader:
 
     def postgres(self, name: str) -> Secret | None:
         text = self.text(name)
-        if text is not None and not text.startswith(POSTGRES):
-            raise _wrong(name, "is not a postgresql:// address", "postgresql://user:password@host:5432/db")
-        return Secret(text) if text is not None else None
+        if text is None:
+            return None
+        if not text.startswith(POSTGRES):
+            raise _wrong(name, "is not a postgresql:// address", POSTGRES_EXAMPLE)
+        if address_options(text) is None:
+            raise _wrong(
+                name,
+                "is no address that Postgres's library understands. Characters like @ : / % in a password are written as "
+                "%40 %3A %2F %25",
+                POSTGRES_EXAMPLE,
+            )
+        return Secret(text, name)
 
     def schema_prefix(self, name: str, *, is_postgres: bool) -> str:
         text = self.text(name)

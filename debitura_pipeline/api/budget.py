@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,15 @@ LONGEST_WAIT_S = 300.0  # a minute's window frees itself within this; an hour's 
 LEAST_WAIT_S = 0.001  # a sleep may end a hair early; do not turn on the spot then
 SAVE_EVERY_S = 1.0
 LEAST_AHEAD = 32  # requests written down before they are sent; a crash loses at most so many of the allowance
+
+
+@dataclass(frozen=True)
+class Left:
+    """Requests that may still be asked in the API's hour and day, and when there is room again where there is none."""
+
+    hour: int
+    day: int
+    free_at: datetime | None
 
 
 class Budget:
@@ -86,6 +96,14 @@ class Budget:
         self._held_until = max(self._held_until, until)
         if wait_s > LONGEST_WAIT_S:
             raise self._spent(until)
+
+    def left(self) -> Left:
+        """What the file says is left, others' spending included; nothing is taken or written."""
+        now, ledger = self._now(), self._file.look() if self._file is not None else Ledger()
+        ledger.roll(now)
+        hour, day = self.per_hour - ledger.in_hour, self.per_day - ledger.in_day
+        free_at = (ledger.day_start or now) + DAY_S if day <= 0 else ledger.hour_start + HOUR_S if hour <= 0 else None
+        return Left(max(hour, 0), max(day, 0), None if free_at is None else datetime.fromtimestamp(free_at, UTC))
 
     def close(self) -> None:
         """Write down what was spent, and give back what was written ahead. The budget stays usable."""

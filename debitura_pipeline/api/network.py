@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 import ssl
 
+NOT_HTTP = "not HTTP"
+
 
 def place(host: str, port: int) -> str:
     """`host:port`, as messages name a server."""
@@ -49,6 +51,8 @@ def broken(error: BaseException, at: str) -> str:
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         why = error.strerror or "none of its addresses answers"
         return f"{at} cannot be reached ({why}). Check the address, its port and the network"
+    if str(error) == NOT_HTTP:
+        return f"{at} does not answer in HTTP. Check the address: whether it is http or https, and the port"
     return f"the connection to {at} broke before the answer was whole"
 
 

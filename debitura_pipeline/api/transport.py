@@ -15,6 +15,7 @@ import httptools
 import httpx
 
 from debitura_pipeline.api import wire
+from debitura_pipeline.api.network import NOT_HTTP
 from debitura_pipeline.api.tunnel import connect_through
 from debitura_pipeline.proxies import Proxy
 
@@ -165,7 +166,7 @@ class _Link(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(httpx.RemoteProtocolError("not HTTP"))
+            self._fail(httpx.RemoteProtocolError(NOT_HTTP))
         if self._head_size > MAX_HEAD_BYTES and not self._is_in_body:
             self._fail(httpx.RemoteProtocolError("headers without end"))
 

@@ -78,7 +78,7 @@ def parse_document(body: bytes, name: str) -> Any:
     try:
         return parse_loosely(body) if body else None
     except ValueError:
-        raise TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).") from None
+        raise _no_json(body, name) from None
     except RecursionError:
         raise ShapeError(f"{name} brought JSON nested beyond reason.") from None
 
@@ -105,8 +105,14 @@ def check_whole(body: bytes, name: str) -> bytes:
     try:
         check_one_value(body)
     except OutlineError:
-        raise TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).") from None
+        raise _no_json(body, name) from None
     return body
+
+
+def _no_json(body: bytes, name: str) -> TransientApiError:
+    if body.lstrip()[:1] == b"<":
+        return TransientApiError(f"{name} brought a web page (HTML), not JSON: of another server, a proxy or a log-in.")
+    return TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).")
 
 
 def shown(path: str) -> str:

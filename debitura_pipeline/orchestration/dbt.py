@@ -26,8 +26,8 @@ from debitura_pipeline.orchestration.manifest import (
     DBT_PROJECT,
     QUIET,
     dbt_environment,
-    dbt_executable,
     obtain_manifest,
+    require_dbt,
 )
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.release import begin_release, complete_release
@@ -99,7 +99,7 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
 def _run(
     context: dg.AssetExecutionContext, settings: Settings, target: Path, more: Sequence[str] = ()
 ) -> Iterator[Any]:
-    dbt = QuietDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=dbt_executable())
+    dbt = QuietDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=require_dbt())
     with _environment({**QUIET, **dbt_environment(settings)}):
         invocation = dbt.cli(
             ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target

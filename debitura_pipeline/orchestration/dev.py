@@ -23,7 +23,8 @@ import dagster as dg
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.failed_runs import FailedRuns
-from debitura_pipeline.orchestration.instance import POSTGRES_VARIABLE, dagster_url, end_dead_runs, open_instance
+from debitura_pipeline.orchestration.home import POSTGRES_VARIABLE, dagster_url
+from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.periodic import periodically
 from debitura_pipeline.orchestration.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port

@@ -1,15 +1,12 @@
 """Dagster's own instance: its folder, its `dagster.yaml`, its first start, and what a killed process left behind.
 
-Belongs here: DAGSTER_HOME and the run records of processes that no longer live. Does not: jobs and assets. Called by
-`nightly.py`, `dev.py` and the tests. A `dagster.yaml` that somebody has changed is left as it is. With DAGSTER_POSTGRES_URL
-it is `deploy/dagster.yaml`, which names the variable and not the address.
+Belongs here: opening it, and the run records of processes that no longer live. Does not: jobs and assets, what can be told
+without Dagster (`home.py`). Called by `nightly.py`, `dev.py` and the tests. With DAGSTER_POSTGRES_URL its `dagster.yaml` is
+`deploy/dagster.yaml`, which names the variable and not the address.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,60 +15,28 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster_shared.check.functions import CheckError
 from filelock import FileLock
 
-from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.home import (
+    CONFIG,
+    PROCESS_TAG,
+    REWRITTEN,
+    InstanceError,
+    check_database,
+    is_of_living_process,
+    postgres_environment,
+    process_mark,
+    write_config,
+)
 from debitura_pipeline.orchestration.liveness import lives_of
 from debitura_pipeline.orchestration.pools import POOLS
-from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, load_settings
+from debitura_pipeline.settings import Settings, load_settings
 
-# The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
-# by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
-PROCESS_TAG = "debitura/process"
 # From a run's start to its process's first word; the daemon gives up on one after five minutes.
 STARTS_WITHIN = timedelta(minutes=10)
 
-TEMPLATE = """\
-# Dagster's instance for the pipeline. Written once; yours to change. Storage is SQLite beside this file.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-run_coordinator:
-  module: dagster._core.run_coordinator
-  class: QueuedRunCoordinator
-  config:  # a run whose turn comes while the code server is being started again goes back into the queue
-    max_user_code_failure_retries: 30
-    user_code_failure_retry_delay: 10
-concurrency:
-  runs:
-    max_concurrent_runs: 3  # each is a process of its own
-  pools:
-    default_limit: 1  # `warehouse` and `debitura_api`: one step at a time
-    granularity: op
-run_monitoring:
-  enabled: true
-  start_timeout_seconds: 300
-  poll_interval_seconds: 30
-  free_slots_after_run_end_seconds: 30
-run_retries:
-  enabled: true
-  max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
-retention:  # in days; the sensor ticks every half minute
-  schedule:
-    purge_after_days: 90
-  sensor:
-    purge_after_days:
-      skipped: 7
-      failure: 30
-      success: 90
-schedules:
-  use_threads: true
-  num_workers: 2
-sensors:
-  use_threads: true
-  num_workers: 2
-"""
+LONGEST_REASON = 300
 
 # SHA-256 of what earlier versions wrote as `dagster.yaml`: unchanged, it is replaced by today's.
 EARLIER = {
@@ -86,14 +51,6 @@ IN_PROCESS = {
 }
 
 
-POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
-POSTGRES_TEMPLATE = PROJECT_ROOT / "deploy" / "dagster.yaml"
-
-
-class InstanceError(DebituraError):
-    """Dagster's instance cannot be what the settings ask for."""
-
-
 def prepare_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME ready: folder, `dagster.yaml` where absent, tables, pool limits. Safe side by side.
 
@@ -103,11 +60,10 @@ def prepare_home(settings: Settings) -> Path:
     for folder in (settings.data_dir, home):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(home / ".prepare.lock", mode=0o600):
-        _write_config(settings, home / "dagster.yaml")
-        with (
-            postgres_environment(settings),
-            dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance,
-        ):
+        write_config(settings)
+        if settings.dagster_postgres is not None:
+            check_database(settings.dagster_postgres)
+        with _opened(settings) as instance:
             _limit_pools(instance)
             instance.get_run_records(limit=1)
             instance.schedule_storage.all_instigator_state()  # type: ignore[union-attr]
@@ -117,54 +73,28 @@ def prepare_home(settings: Settings) -> Path:
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance in DAGSTER_HOME, prepared, for runs inside this process."""
-    home = prepare_home(settings)
-    with (
-        postgres_environment(settings),
-        dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=IN_PROCESS)) as instance,
-    ):
+    prepare_home(settings)
+    with _opened(settings) as instance:
         yield instance
 
 
 @contextmanager
-def postgres_environment(settings: Settings) -> Iterator[None]:
-    """DAGSTER_POSTGRES_URL where Dagster looks for it: in the environment, also when it was read from `.env`."""
-    if settings.dagster_postgres is None:
-        yield
-        return
-    before = os.environ.get(POSTGRES_VARIABLE)
-    os.environ[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
+def _opened(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with postgres_environment(settings), dg.DagsterInstance.from_ref(_reference(settings)) as instance:
+        yield instance
+
+
+def _reference(settings: Settings) -> InstanceRef:
+    """What `dagster.yaml` asks for. Dagster's own words on it list all that it would take; the first line says what is wrong."""
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[POSTGRES_VARIABLE]
-        else:
-            os.environ[POSTGRES_VARIABLE] = before
-
-
-def dagster_url(url: Secret) -> str:
-    """The address as Dagster's library wants it spelled."""
-    return "postgresql://" + url.reveal().partition("://")[2]
-
-
-def process_mark(pid: int | None = None) -> str | None:
-    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process, or only its exit
-    status, which nobody has asked for."""
-    pid = os.getpid() if pid is None else pid
-    started = "0"
-    try:
-        os.kill(pid, 0)
-        stat = Path(f"/proc/{pid}/stat")
-        if stat.exists():
-            facts = stat.read_text().rpartition(")")[2].split()
-            if facts[0] in "ZX":
-                return None
-            started = facts[19]
-    except ProcessLookupError:
-        return None
-    except OSError:  # another user's process: it lives, and it is none of ours
-        pass
-    return f"{socket.gethostname()}:{pid}:{started}"
+        return InstanceRef.from_dir(str(settings.dagster_home), overrides=IN_PROCESS)
+    except (dg.DagsterError, CheckError) as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        wrong = next((line for line in lines if line.startswith("Error 1: ")), lines[0] if lines else "")
+        why = wrong.removeprefix("Error 1: ").partition(" Expected: ")[0][:LONGEST_REASON].rstrip(".")
+        raise InstanceError(
+            f"{settings.dagster_home / CONFIG}: Dagster does not take it: {why}.", cure=f"Correct it. {REWRITTEN}"
+        ) from None
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -191,7 +121,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         run_id
         for run_id, record in on.items()
         if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
-        and not _is_of_living_process(marks[run_id])
+        and not is_of_living_process(marks[run_id])
     }
     dead = {run_id for run_id in lives_of(instance).dead(suspects) if _fail(instance, run_id)}
     for run_id in dead | (claiming - on.keys()):
@@ -207,12 +137,6 @@ def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
 
 
-def _is_of_living_process(mark: str | None) -> bool:
-    """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
-    pid = (mark or "").split(":")[1:2]
-    return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
-
-
 def _fail(instance: dg.DagsterInstance, run_id: str) -> bool:
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
@@ -225,33 +149,11 @@ def _aware(at: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _write_config(settings: Settings, config: Path) -> None:
-    on_postgres = POSTGRES_TEMPLATE.read_text()
-    wanted = TEMPLATE if settings.dagster_postgres is None else on_postgres
-    found = config.read_text() if config.exists() else None
-    if found in (None, TEMPLATE, on_postgres) or hashlib.sha256(found.encode()).hexdigest() in EARLIER:
-        if found != wanted:
-            _write_private(config, wanted)
-    elif settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:
-        raise InstanceError(
-            f"{POSTGRES_VARIABLE} is set, and {config}, which was changed by hand, does not use it. Add the part `storage` "
-            "of deploy/dagster.yaml to it, or remove the file."
-        )
-
-
 def _limit_pools(instance: dg.DagsterInstance) -> None:
     limited = {limit.name for limit in instance.event_log_storage.get_pool_limits()}
     for pool in POOLS:
         if pool not in limited:
             instance.event_log_storage.set_concurrency_slots(pool, 1)
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 if __name__ == "__main__":  # before Dagster's own programs are started by hand, or by systemd

@@ -11,15 +11,17 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import dagster as dg
 import psycopg
 
 from debitura_pipeline.orchestration.runs import EXECUTING, HELD, lock_number
 from debitura_pipeline.settings import Secret
 from debitura_pipeline.warehouse.pg_connect import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 # A server that restarts forgets its locks; their holders take them again within this time.
 RETAKE_S = 1.0
@@ -52,6 +54,13 @@ def lives_of(instance: dg.DagsterInstance) -> Lives:
         if key not in _known:
             _known[key] = _InDatabase(Secret(url)) if url else _InFolder(Path(instance.root_directory) / EXECUTING)
         return _known[key]
+
+
+def not_executed(home: Path, dsn: Secret | None, run_ids: set[str]) -> set[str]:
+    """Those of the runs that no living process seems to execute; for words, since it is looked at once only."""
+    if dsn is not None:
+        return _InDatabase(dsn)._not_held(run_ids)
+    return _InFolder(home / EXECUTING).dead(run_ids)
 
 
 class _InFolder:

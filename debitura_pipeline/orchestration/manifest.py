@@ -67,6 +67,18 @@ def dbt_executable() -> str:
     return str(Path(sys.executable).with_name("dbt"))
 
 
+def require_dbt() -> str:
+    """The same, if it is there. Raises ManifestError."""
+    path = dbt_executable()
+    if not os.access(path, os.X_OK):
+        fault = "may not be executed" if Path(path).exists() else "is not there"
+        raise ManifestError(
+            f"dbt, which builds the reports, is missing: {path} {fault}.",
+            cure="Run `make setup`; if that changes nothing, remove .venv first.",
+        )
+    return path
+
+
 def obtain_manifest(project: Path = DBT_PROJECT) -> Path:
     """Path of an up-to-date `manifest.json`; builds it first where it is missing or older than the sources.
 
@@ -102,7 +114,7 @@ def _is_current(manifest: Path, stamp: Path, wanted: str) -> bool:
 
 def _parse(project: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as draft:
-        command = [dbt_executable(), "--quiet", "parse", "--no-partial-parse", "--target-path", draft]
+        command = [require_dbt(), "--quiet", "parse", "--no-partial-parse", "--target-path", draft]
         env = {
             **os.environ,
             **QUIET,

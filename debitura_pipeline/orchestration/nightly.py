@@ -21,12 +21,14 @@ from typing import TextIO
 
 import dagster as dg
 
+from debitura_pipeline import failures
 from debitura_pipeline.extract.read import Progress
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.liveness import lives_of
+from debitura_pipeline.orchestration.manifest import require_dbt
 from debitura_pipeline.orchestration.nights import COMMAND
 from debitura_pipeline.orchestration.outcome import outcome_of, recorded
 from debitura_pipeline.orchestration.reasons import reason_of
@@ -107,9 +109,10 @@ def run_job(
 
     Errors inside steps are in the result; what keeps the run from starting is raised: WarehouseBusy where another run is on.
     """
+    require_dbt()  # or a night would read for an hour, and then fail
     job = import_module(DEFINITIONS).defs.resolve_job_def(NIGHTLY)
     run_id = str(uuid.uuid4())
-    heard = _Listener(on_step)
+    heard = _Listener(settings, on_step)
     with ExitStack() as stack:
         stack.enter_context(exclusive_run(settings, "nightly"))
         stack.enter_context(private_files())
@@ -169,8 +172,8 @@ class _WithoutDagster(io.TextIOBase):
 class _Listener:
     """Turns Dagster's events into outcomes, as they happen."""
 
-    def __init__(self, on_step: Callable[[StepOutcome], None] | None) -> None:
-        self._on_step = on_step
+    def __init__(self, settings: Settings, on_step: Callable[[StepOutcome], None] | None) -> None:
+        self._settings, self._on_step = settings, on_step
         self._since: dict[str, float] = {}
         self._planned: Counter[str] = Counter()
         self._made: Counter[str] = Counter()
@@ -199,7 +202,7 @@ class _Listener:
     def _step(self, name: str, state: str, event: dg.DagsterEvent) -> None:
         now = time.monotonic()
         self._since.setdefault(name, now)
-        error = reason_of(event) if state == FAILED else None
+        error = failures.completed(reason_of(event), self._settings) if state == FAILED else None
         outcome = StepOutcome(name, state, now - self._since[name], error)
         self.outcomes[name] = outcome
         if self._on_step:

@@ -15,7 +15,8 @@ import dagster as dg
 from dagster._utils.interrupts import check_captured_interrupt
 
 from debitura_pipeline import interrupts
-from debitura_pipeline.orchestration.instance import PROCESS_TAG, end_dead_runs
+from debitura_pipeline.orchestration.home import PROCESS_TAG
+from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.pools import POOLS
 
 LOOK_EVERY_S = 1.5

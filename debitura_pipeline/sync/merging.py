@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from debitura_pipeline import failures
 from debitura_pipeline.errors import DebituraError, ShrinkRefused, WarehouseError
 from debitura_pipeline.extract.client_totals import per_client_totals
 from debitura_pipeline.extract.control import control_totals, count_quarantined
@@ -79,7 +80,7 @@ class Merging:
                 )
                 warehouse.record_failure(failed, told(error))
         except DebituraError as second:
-            log.warning("the failed sync could not be noted: %s", second)
+            _tell_of_second(second)
 
     def note_early_failure(self, resource: str, error: Exception, *, is_dated: bool = True) -> None:
         """The same for a sync that failed before it had a folder. Where the warehouse itself is the fault, it is not asked.
@@ -97,7 +98,13 @@ class Merging:
                 failed = FailedSync(sync_id, resource, "none", at, now, now, None, 0, 0, 0)
                 warehouse.record_failure(failed, told(error))
         except DebituraError as second:
-            log.warning("the failed sync could not be noted: %s", second)
+            _tell_of_second(second)
+
+
+def _tell_of_second(error: DebituraError) -> None:
+    """A disk that is full, or memory that is short, is told once: by the error that came first."""
+    if failures.kind_of(str(error)) is None:
+        log.warning("the failed sync could not be noted: %s", error)
 
 
 def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgement:

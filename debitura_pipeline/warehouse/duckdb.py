@@ -36,6 +36,9 @@ ROWS_PER_INSERT = 200
 REBUILD = (
     "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
 )
+_TABLES = """
+    SELECT count(*), count(*) FILTER (WHERE schema_name = 'ops' AND table_name = 'syncs') FROM duckdb_tables()
+    WHERE NOT temporary AND NOT internal"""
 _DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
 
 T = TypeVar("T")
@@ -57,6 +60,20 @@ class DuckDbWarehouse(SqlWarehouse):
         # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
         connection.execute("SET enable_external_file_cache = false")
         connection.execute("SET threads = 2")
+
+    def refuse_foreign(self) -> None:
+        """A file of another program's: dbt would replace its schemas."""
+        tables, ours = self.rows(_TABLES)[0]
+        if tables and not ours:
+            raise WarehouseError(
+                f"{self._name()} is the DuckDB file of something else: it holds {tables} tables, and none of the pipeline's.",
+                cure="Set DEBITURA_WAREHOUSE to a file of its own. Nothing was changed.",
+            )
+
+    def _name(self) -> str:
+        return str(
+            self.rows("SELECT coalesce(max(path), 'The warehouse') FROM duckdb_databases() WHERE NOT internal")[0][0]
+        )
 
     def execute_outside(self, sql: str) -> None:
         """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
@@ -221,7 +238,7 @@ class DuckDbWarehouse(SqlWarehouse):
             self._failed = True
             words = f"The warehouse refused a statement: {_reason(error)}"
             if any(sign in str(error) for sign in _DAMAGE):
-                raise WarehouseDamaged(f"{words} {REBUILD}") from error
+                raise WarehouseDamaged(words, cure=REBUILD) from error
             raise WarehouseError(words) from error
 
     def _roll_back(self) -> None:
@@ -242,11 +259,11 @@ def _landed_columns(table: Table) -> list[tuple[str, str]]:
 
 
 def _reason(error: duckdb.Error) -> str:
-    """An error's kind and first line; of errors that quote a row's value, the kind alone."""
-    name = type(error).__name__
+    """DuckDB's words, which begin with the kind of error; of errors that quote a row's value, the kind alone."""
+    line = str(error).splitlines()[0][:300].rstrip(".")
     if isinstance(error, duckdb.ConversionException | duckdb.ConstraintException):
-        return name
-    return f"{name}: {str(error).splitlines()[0][:300]}"
+        line = line.partition(":")[0]
+    return f"{line}."
 
 
 def literal(text: str) -> str:

@@ -82,7 +82,12 @@ class SqlWarehouse(ABC):
     def close(self) -> None:
         """Let go of the connection."""
 
+    @abstractmethod
+    def refuse_foreign(self) -> None:
+        """Raise WarehouseError where the database is something else's."""
+
     def prepare(self) -> None:
+        self.refuse_foreign()
         with self.transaction():
             found = self.rows(
                 "SELECT table_schema, table_name, column_name FROM information_schema.columns "

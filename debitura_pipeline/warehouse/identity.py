@@ -54,8 +54,8 @@ class Known:
         for where, known in self.places():
             if partner_id and key and known.partner not in (None, _hashed_partner(key, partner_id)):
                 raise IdentityRefused(
-                    f"{where} holds the data of another partner than the one whose DEBITURA_API_KEY is set. {_OTHER_PLACE} "
-                    "Nothing was read or changed."
+                    f"{where} holds the data of another partner than the one whose DEBITURA_API_KEY is set.",
+                    cure=f"{_OTHER_PLACE} Nothing was read or changed.",
                 )
         return replace(self, partner_id=partner_id)
 
@@ -96,7 +96,8 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
     if len(partners) > 1:
         raise IdentityRefused(
             f"The data directory {settings.data_dir} and the warehouse {described(settings)} hold the data of two different "
-            f"partners. {_OTHER_PLACE} Nothing was read or changed."
+            "partners.",
+            cure=f"{_OTHER_PLACE} Nothing was read or changed.",
         )
     return known
 
@@ -120,8 +121,8 @@ def fingerprint(key: bytes) -> str:
 def _check_api(settings: Settings, where: str, found: Identity) -> None:
     if (found.environment, found.host) != _api_of(settings):
         raise IdentityRefused(
-            f"{where} holds the data of {found.api}, and the settings name {api_name(settings)}. {_OTHER_PLACE} "
-            "Nothing was asked or changed."
+            f"{where} holds the data of {found.api}, and the settings name {api_name(settings)}.",
+            cure=f"{_OTHER_PLACE} Nothing was asked or changed.",
         )
 
 
@@ -134,9 +135,9 @@ def _other_key(settings: Settings, where: str, key: bytes | None) -> IdentityRef
             f"is another one than {'DEBITURA_PRIVACY_KEY' if settings.privacy_key is not None else f'that in {file}'}"
         )
     return IdentityRefused(
-        f"{where}: the privacy key that its pseudonyms were made with {fault}. Put the old key back, as that file or in "
-        f"DEBITURA_PRIVACY_KEY (it is in privacy.key of the data directory that was used before). {_OTHER_PLACE} "
-        "Nothing was asked or changed."
+        f"{where}: the privacy key that its pseudonyms were made with {fault}.",
+        cure="Put the old key back, as that file or in DEBITURA_PRIVACY_KEY (it is in privacy.key of the data directory that was "
+        f"used before). {_OTHER_PLACE} Nothing was asked or changed.",
     )
 
 
@@ -166,8 +167,9 @@ def _read_file(path: Path) -> Identity | None:
         return None
     except (OSError, ValueError, LookupError, TypeError):
         raise IdentityRefused(
-            f"{path} cannot be read, so nobody knows whose data {path.parent} holds. Put it back from a backup; if you are sure "
-            "that the settings are the right ones, remove it, and the next run writes it anew. Nothing was changed."
+            f"{path} cannot be read, so nobody knows whose data {path.parent} holds.",
+            cure="Put it back from a backup; if you are sure that the settings are the right ones, remove it, and the next run "
+            "writes it anew. Nothing was changed.",
         ) from None
 
 
@@ -184,7 +186,7 @@ def _write_file(path: Path, identity: Identity) -> None:
 
 
 def _read_row(settings: Settings, wait_s: float) -> Identity | None:
-    if not is_there(settings):
+    if not is_there(settings, wait_s=wait_s):
         return None
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
         if not warehouse.columns("ops", "identity"):

@@ -37,6 +37,7 @@ WAIT_S = 60.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 SPILL = "duckdb-"
+MARK, MARK_AT = b"DUCK", 8  # in each of DuckDB's files, after a checksum
 
 _own_spills: set[Path] = set()
 _umask_lock = threading.Lock()
@@ -88,10 +89,10 @@ def described(settings: Settings) -> str:
     return f"Postgres at {place(dsn)}" + (f", schemas {prefix}…" if prefix else "")
 
 
-def check_neighbours(settings: Settings) -> None:
+def check_neighbours(settings: Settings, *, wait_s: float = WAIT_S) -> None:
     """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
     if settings.warehouse.dsn is not None:
-        with connect(settings.warehouse.dsn, "doctor", read_only=True) as connection:
+        with connect(settings.warehouse.dsn, "doctor", read_only=True, wait_s=wait_s) as connection:
             refuse_strangers(connection, settings.warehouse)
 
 
@@ -214,10 +215,25 @@ def _is_held(error: Exception) -> bool:
 
 def _unusable(path: Path, error: Exception) -> WarehouseError:
     """Of a file that this process may read and DuckDB cannot, the cure is known."""
-    words = f"{path} cannot be opened: {type(error).__name__}. {_first_line(error)}"
+    if path.is_dir():
+        return WarehouseError(
+            f"{path} cannot be opened: it is a folder.",
+            cure="Set DEBITURA_WAREHOUSE to a file in a folder that is there.",
+        )
     if not os.access(path, os.R_OK | os.W_OK):
-        return WarehouseError(words)
-    return WarehouseDamaged(f"{words} {REBUILD}")
+        cure = "Give this user the right to read and write it."
+        return WarehouseError(f"{path} cannot be opened: {_first_line(error)}", cure=cure)
+    if path.is_file() and path.stat().st_size > 0 and not _has_duckdbs_mark(path):
+        return WarehouseDamaged(
+            f"{path} cannot be opened: it is not a DuckDB file.",
+            cure=f"If it is something else's, set DEBITURA_WAREHOUSE to another file. {REBUILD}",
+        )
+    return WarehouseDamaged(f"{path} cannot be opened: {_first_line(error)}", cure=REBUILD)
+
+
+def _has_duckdbs_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
 
 
 def _set_orphan_aside(path: Path) -> None:
@@ -230,12 +246,15 @@ def _set_orphan_aside(path: Path) -> None:
 def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
     holder = re.search(r"PID (\d+)", str(error))
     who = f"process {holder[1]}" if holder else "another user in this process"
+    waited = f", for {wait_s:.0f} s already" if wait_s >= 1 else ""
     return WarehouseBusy(
-        f"{path} is held by {who}, for {wait_s:.0f} s already. Close what has it open (a run, a notebook, a BI tool) "
-        "and try again; to read, use the published copy, which is never locked.",
+        f"{path} is held by {who}{waited}.",
+        cure="Close what has it open (a run, a notebook, a BI tool) and try again; to read, use the published copy, which is "
+        "never locked.",
         pid=int(holder[1]) if holder else None,
     )
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+    """DuckDB's words, which begin with the kind of error."""
+    return str(error).splitlines()[0][:300].rstrip(".") + "."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,16 +16,18 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.settings import Secret
+from debitura_pipeline.settings import Secret, address_options
+from debitura_pipeline.warehouse.pg_cures import cure_of
 from debitura_pipeline.warehouse.pg_pooler import SharedSessionError, keeps_its_server
 
 WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
 REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
 PAUSE_S = 0.25
 OLDEST_SERVER = 140000
+NO_RIGHT = "42501"
 NAME_BYTES = 63  # Postgres cuts longer application names off
 LOCKS = 0x64656269  # the first number of all advisory locks: the project's own
 
@@ -106,7 +109,9 @@ def connect(
         waits = wait_s if _is_any(fault, _COMING) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _SILENT) else 0
         if clock() - began >= waits:
             kind = WarehouseBusy if waits else WarehouseError
-            raise kind(f"Postgres at {place(dsn)} cannot be reached: {fault}. See DEBITURA_WAREHOUSE.")
+            raise kind(
+                f"Postgres at {place(dsn)} cannot be used: {_without_prefix(fault)}.", cure=cure_of(fault, dsn.variable)
+            )
         sleep(PAUSE_S)
 
 
@@ -134,11 +139,22 @@ def without_password(dsn: Secret, text: str) -> str:
 
 
 def described(error: psycopg.Error) -> str:
-    """An error's kind and first line; of errors that quote a row's value, the kind alone."""
+    """The server's words; of errors that quote a row's value, the code alone."""
     state = error.sqlstate or ""
     if state[:2] in ("22", "23"):
-        return type(error).__name__
-    return f"{type(error).__name__}: {_first_line(error)}"
+        return f"a value does not fit or breaks a constraint (SQLSTATE {state})"
+    return _first_line(error).rstrip(".")
+
+
+def refused(what: str, error: psycopg.Error) -> WarehouseError:
+    """For a statement that the server refused; `what` begins the message."""
+    cure = None
+    if error.sqlstate == NO_RIGHT:
+        cure = (
+            "The user lacks a right: an administrator runs the SQL that `debitura doctor --grant-sql` prints in that database, or "
+            "makes the user its owner."
+        )
+    return WarehouseError(f"{what}: {described(error)}.", cure=cure)
 
 
 def lost(error: psycopg.Error) -> WarehouseError:
@@ -154,16 +170,10 @@ def _options(dsn: Secret, purpose: str) -> dict[str, Any]:
 
 
 def _parsed(dsn: Secret) -> dict[str, Any]:
-    with suppress(psycopg.Error):  # what libpq says of an address quotes it
-        options = dict(conninfo_to_dict(dsn.reveal()))
-        # A password with @ : / as they are moves its rest into the host, the port or the database, which are shown.
-        shown = "".join(str(options.get(name) or "") for name in ("host", "dbname"))
-        if "@" not in shown and str(options.get("port") or "0").replace(",", "").isdecimal():
-            return options
-    raise WarehouseError(
-        "DEBITURA_WAREHOUSE is no address that Postgres's library understands. Characters like @ : / % in a password "
-        "are written as %40 %3A %2F %25. Example: postgresql://user:password@host:5432/db?sslmode=verify-full"
-    )
+    options = address_options(dsn.reveal())
+    if options is None:
+        raise WarehouseError(f"{dsn.variable} is no address that Postgres's library understands.")
+    return options
 
 
 def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
@@ -177,6 +187,12 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
         connection.execute("SET client_connection_check_interval = '500ms'")
     if connection.closed:
         raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+
+def _without_prefix(fault: str) -> str:
+    """libpq's words from where they say something new: the place is named already."""
+    said = re.sub(r"^(connection failed: )?(connection to server at .*? failed: )?(FATAL: +)?", "", fault)
+    return re.sub(r"\[Errno -?\d+\] ", "", said).rstrip(".")
 
 
 def _first_line(error: BaseException) -> str:

@@ -51,8 +51,8 @@ def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl
     if strangers:
         raise WarehouseError(
             f"Postgres at {place(database.server)}: the pipeline's schemas hold what it did not make: {listed(strangers)}. "
-            "Nothing was changed. Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move "
-            "these elsewhere.",
+            "Nothing was changed.",
+            cure="Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.",
             strangers=len(strangers),
         )
 

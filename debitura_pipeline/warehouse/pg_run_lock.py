@@ -37,6 +37,14 @@ _HOLDER = """
     WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s::oid AND l.objsubid = 2 AND l.granted"""
 
 
+def holder_of(connection: psycopg.Connection[Any]) -> str | None:
+    """Who has the run lock of the connection's database, for people; None where nobody has."""
+    found = connection.execute(_HOLDER.encode()).fetchone()
+    return (
+        f"{found[1] or 'a program without a name'} (user {found[2]}, session {found[0]})" if found is not None else None
+    )
+
+
 class PostgresRunLock:
     """The lock, held by a connection that does nothing else; it goes with the connection, so with the process.
 

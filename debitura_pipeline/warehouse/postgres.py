@@ -21,7 +21,7 @@ from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
 from debitura_pipeline.warehouse.merge import TEMPORARY_TABLES, current, quoted
-from debitura_pipeline.warehouse.pg_connect import LOCKS, described, lost
+from debitura_pipeline.warehouse.pg_connect import LOCKS, lost, refused
 from debitura_pipeline.warehouse.pg_export import export
 from debitura_pipeline.warehouse.pg_neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.pgcopy import ARROW_TYPES, HEADER, TRAILER, encode
@@ -90,6 +90,9 @@ class PostgresWarehouse(SqlWarehouse):
             with self.transaction():
                 for sql in missing:
                     self.run(sql)
+
+    def refuse_foreign(self) -> None:
+        """Postgres lets several programs share a database."""
 
     def is_prepared(self) -> bool:
         """Whether a run has made the tables; for readers, who can make none."""
@@ -232,7 +235,7 @@ class PostgresWarehouse(SqlWarehouse):
             )
         if self._connection.broken or self._connection.closed:
             return lost(error)
-        return WarehouseError(f"The warehouse refused a statement: {described(error)}")
+        return refused("The warehouse refused a statement", error)
 
     def _roll_back(self) -> None:
         try:

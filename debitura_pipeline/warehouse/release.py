@@ -18,7 +18,7 @@ import psycopg
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, WarehouseUrl
 from debitura_pipeline.warehouse.merge import quoted
-from debitura_pipeline.warehouse.pg_connect import connect, described
+from debitura_pipeline.warehouse.pg_connect import connect, refused
 from debitura_pipeline.warehouse.pg_drop import drop_built
 from debitura_pipeline.warehouse.pg_neighbours import mark_statement, marked_table, refuse_strangers
 from debitura_pipeline.warehouse.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
@@ -199,4 +199,5 @@ class _in_words:  # noqa: N801 - reads as a phrase
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, psycopg.Error):
-            raise WarehouseError(f"{self._what}: {described(error)}. Readers keep what they had.") from None
+            refusal = refused(self._what, error)
+            raise WarehouseError(f"{refusal.fault} Readers keep what they had.", cure=refusal.cure) from None

@@ -16,18 +16,17 @@ import dagster as dg
 import psycopg
 import pytest
 import yaml
+from dagster._core.instance.config import dagster_instance_config_schema
 
-from debitura_pipeline.orchestration.instance import (
+from debitura_pipeline.orchestration.home import (
     POSTGRES_TEMPLATE,
     PROCESS_TAG,
+    ROOT_NAMES,
     TEMPLATE,
     InstanceError,
-    end_dead_runs,
-    mark_run,
-    open_instance,
-    prepare_home,
     process_mark,
 )
+from debitura_pipeline.orchestration.instance import end_dead_runs, mark_run, open_instance, prepare_home
 from debitura_pipeline.orchestration.pools import POOLS, WAREHOUSE_POOL
 from debitura_pipeline.settings import Settings, load_settings
 from tests.support.command import environment
@@ -49,6 +48,28 @@ def test_the_home_is_private_and_telemetry_is_off(settings: Settings) -> None:
         assert {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()} == dict.fromkeys(
             POOLS, 1
         )
+
+
+def test_the_names_that_a_dagster_yaml_may_hold_are_dagsters() -> None:
+    assert set(dagster_instance_config_schema()) == ROOT_NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("storage: [", "line 1: is not valid YAML"),
+        ("- a", "not a mapping"),
+        ("storrage: {}", "knows no setting storrage"),
+        ("telemetry: 5", "Dagster does not take it: Value at path root:telemetry must be dict"),
+    ],
+)
+def test_a_dagster_yaml_that_cannot_be_used_is_one_line(settings: Settings, text: str, words: str) -> None:
+    settings.dagster_home.mkdir(parents=True)
+    (settings.dagster_home / "dagster.yaml").write_text(text)
+    with pytest.raises(InstanceError, match=words) as refused:
+        prepare_home(settings)
+    assert str(settings.dagster_home / "dagster.yaml") in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_dagster_yaml_of_the_users_own_is_left_as_it_is(settings: Settings) -> None:
@@ -166,9 +187,9 @@ def storage(request: pytest.FixtureRequest, settings: Settings) -> Settings:
 EXECUTING = """
     import sys
     import dagster as dg
-    from debitura_pipeline.orchestration import instance as room
+    from debitura_pipeline.orchestration import home, instance as room
     from debitura_pipeline.settings import load_settings
-    room.socket.gethostname = lambda: sys.argv[1]
+    home.socket.gethostname = lambda: sys.argv[1]
     with room.open_instance(load_settings()) as instance:
         @dg.job
         def empty(): pass

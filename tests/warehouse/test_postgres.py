@@ -8,7 +8,7 @@ import traceback
 import psycopg
 import pytest
 
-from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.errors import SettingsError, WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, Settings, load_settings
 from debitura_pipeline.warehouse.open import open_warehouse
 from debitura_pipeline.warehouse.pg_connect import connect
@@ -72,7 +72,9 @@ def test_connection_that_fails_is_told_in_one_line_without_the_password(
     ],
 )
 def test_address_that_makes_no_sense_does_not_show_its_password(url: str) -> None:
-    text = all_text(refusal(url))
+    with pytest.raises((SettingsError, WarehouseError)) as failed, open_warehouse(settings_for(url), wait_s=0):
+        pass
+    text = all_text(failed.value)
     assert "s3cret" not in text and "pass%zzword" not in text and "pass@word" not in text
     assert "DEBITURA_WAREHOUSE" in text
 

@@ -1,0 +1,123 @@
+"""The Partner API and the Customer API: do they answer, do the clocks agree, is there budget left?
+
+Each is asked once, with time-outs of its own; a key is shown to the Partner API alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from debitura_pipeline.api.connect import Tools, open_budget, open_client
+from debitura_pipeline.api.exchange import Timeouts
+from debitura_pipeline.api.reach import reach
+from debitura_pipeline.doctor.cures import api_cure
+from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
+from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
+from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Settings
+from debitura_pipeline.sync.run import read_me
+from debitura_pipeline.warehouse.identity import check_identity
+
+WITHIN_S = 7.0  # whoever asks what is wrong is waiting
+NO_WAIT_S = 0.5
+TIMEOUTS = Timeouts(3.0, 5.0, 6.0)
+MOST_OFF = timedelta(minutes=1)
+
+
+def described(settings: Settings) -> str:
+    return settings.api_url or "the embedded sandbox"
+
+
+def examine(settings: Settings) -> Iterator[Diagnosis]:
+    try:
+        check_identity(settings, with_warehouse=False)
+    except DebituraError:  # which has a line of its own; a sandbox must not move in
+        return
+    try:
+        with connect(settings) as endpoint:
+            yield from asyncio.run(_ask(settings, endpoint))
+    except DebituraError as error:  # an embedded sandbox that does not start
+        yield of_error("API", error, settings)
+
+
+def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
+    """Any answer of HTTP will do: what is behind it takes a client's token."""
+    url = settings.customer_api_url
+    if url is None:
+        return
+    try:
+        status = asyncio.run(reach(url, TIMEOUTS, settings.network))
+    except DebituraError as error:
+        variable = None if url in CUSTOMER_HOSTS.values() else "DEBITURA_CUSTOMER_API_URL"
+        yield bad("Customer API", f"{url}: {error.fault}", api_cure(error, url, variable))
+    else:
+        yield well("Customer API", f"{url} answers (HTTP {status})")
+
+
+async def _ask(settings: Settings, endpoint: Endpoint) -> list[Diagnosis]:
+    tools = Tools(timeouts=TIMEOUTS, tries=1)
+    found = [_budget(settings, endpoint, tools)]
+    client = open_client(settings, endpoint, tools)
+    try:
+        async with asyncio.timeout(WITHIN_S), client:
+            found.insert(0, await _me(settings, client))
+    except TimeoutError:
+        cure = "The request budget may be spent for this minute; ask again in a minute."
+        found.insert(0, bad("API", f"{described(settings)}: no answer within {WITHIN_S:.0f} s.", cure))
+    clock = _clock(client.server_time, datetime.now(UTC), endpoint)
+    return found + ([clock] if clock is not None else [])
+
+
+async def _me(settings: Settings, client: object) -> Diagnosis:
+    """Does the API know the key, and is its partner the one whose data is here?"""
+    try:
+        (mode, _), partner_id = await read_me(client)  # type: ignore[arg-type]
+        with suppress(WarehouseError):  # which has a line of its own
+            check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
+    except IdentityRefused as error:
+        return of_error("API", error, settings)
+    except DebituraError as error:
+        url = settings.api_url
+        variable = "DEBITURA_API_URL" if url and url not in API_HOSTS.values() else None
+        return bad("API", f"{described(settings)}: {error.fault}", api_cure(error, url or "", variable))
+    return well("API", f"{described(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
+
+
+def _budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Diagnosis:
+    """What may still be asked, as far as this data directory knows."""
+    if endpoint.is_simulated:
+        return well("request budget", f"{settings.requests_per_minute:,} a minute; the simulated API's are not kept")
+    left = open_budget(settings, endpoint, tools).left()
+    told = f"{left.hour:,} requests left in this hour, {left.day:,} in this day"
+    if left.free_at is not None:
+        cure = f"Wait until {left.free_at:%Y-%m-%d %H:%M} UTC; a sync that is started then goes on where it stopped."
+        return bad("request budget", f"{urlsplit(endpoint.base_url).hostname}: {told}.", cure)
+    return well("request budget", told)
+
+
+def _clock(stated: datetime | None, now: datetime, endpoint: Endpoint) -> Diagnosis | None:
+    """This machine's clock against the `Date` of the API's answers; None where there was none."""
+    if endpoint.is_simulated:
+        return well("clock", "not compared: the simulated API has a clock of its own")
+    if stated is None:
+        return None
+    off = now - stated
+    if abs(off) <= MOST_OFF:
+        return well("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, as at the API")
+    how_much, which = _span(abs(off)), "ahead of" if off > timedelta(0) else "behind"
+    return bad(
+        "clock",
+        f"this machine's clock ({now:%Y-%m-%d %H:%M:%S} UTC) is {how_much} {which} that of {urlsplit(endpoint.base_url).netloc}.",
+        "Set it, best by NTP (`timedatectl set-ntp true`).",
+    )
+
+
+def _span(span: timedelta) -> str:
+    minutes = round(span.total_seconds() / 60)
+    days, hours = minutes // 1440, minutes % 1440 // 60
+    parts = [(days, "day"), (hours, "hour"), (minutes % 60 if not days else 0, "minute")]
+    return " ".join(f"{count} {name}{'s' if count > 1 else ''}" for count, name in parts if count)

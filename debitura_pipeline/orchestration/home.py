@@ -1,0 +1,217 @@
+"""DAGSTER_HOME without Dagster: its `dagster.yaml`, where its storage is, the mark of a run's process.
+
+Belongs here: what can be known and written before Dagster is loaded, which takes seconds; `doctor` looks at no more than that.
+Does not: opening an instance (`instance.py`). A `dagster.yaml` that somebody has changed is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
+from debitura_pipeline.warehouse.pg_connect import WAIT_S, connect, place
+
+# The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
+# by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
+PROCESS_TAG = "debitura/process"
+# What Dagster takes at the top of the file; what stands below is checked by Dagster itself, which takes seconds to load.
+ROOT_NAMES = frozenset(
+    """auto_materialize backfills code_servers compute_logs concurrency defs_state_storage event_log_storage freshness
+    instance_class local_artifact_storage nux python_logs retention run_coordinator run_launcher run_monitoring run_queue
+    run_retries run_storage schedule_storage scheduler schedules secrets sensors storage telemetry""".split()  # noqa: SIM905
+)
+REWRITTEN = "Without the file, the next run writes one."
+
+TEMPLATE = """\
+# Dagster's instance for the pipeline. Written once; yours to change. Storage is SQLite beside this file.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config:  # a run whose turn comes while the code server is being started again goes back into the queue
+    max_user_code_failure_retries: 30
+    user_code_failure_retry_delay: 10
+concurrency:
+  runs:
+    max_concurrent_runs: 3  # each is a process of its own
+  pools:
+    default_limit: 1  # `warehouse` and `debitura_api`: one step at a time
+    granularity: op
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 30
+run_retries:
+  enabled: true
+  max_retries: 0  # a run asks for more by its tag dagster/max_retries, as the scheduled night does (DEBITURA_RUN_RETRIES)
+retention:  # in days; the sensor ticks every half minute
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
+schedules:
+  use_threads: true
+  num_workers: 2
+sensors:
+  use_threads: true
+  num_workers: 2
+"""
+
+# SHA-256 of what earlier versions wrote as `dagster.yaml`: unchanged, it is replaced by today's.
+EARLIER = {
+    "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
+    "d7e0dbf16246369861ee67350adeca45e7af532cf1fc923aacfb31bad9b7d196",  # the same on Postgres
+}
+
+POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+POSTGRES_TEMPLATE = PROJECT_ROOT / "deploy" / "dagster.yaml"
+CONFIG = "dagster.yaml"
+
+
+class InstanceError(DebituraError):
+    """Dagster's instance cannot be what the settings ask for."""
+
+
+def write_config(settings: Settings) -> None:
+    """The `dagster.yaml` that the settings ask for, unless there is one of the user's own. Raises InstanceError where that
+    one cannot be used."""
+    config = settings.dagster_home / CONFIG
+    wanted = _template(settings)
+    if read_config(settings) is None and (not config.exists() or config.read_text() != wanted):
+        _write_private(config, wanted)
+
+
+def read_config(settings: Settings) -> dict[str, Any] | None:
+    """What the user's own `dagster.yaml` says; None where there is none, or one that this program has written.
+
+    Raises InstanceError where it is no YAML, or does not use DAGSTER_POSTGRES_URL though that is set.
+    """
+    config = settings.dagster_home / CONFIG
+    try:
+        found = config.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InstanceError(f"{config} cannot be read: {why}.", cure=REWRITTEN) from None
+    if found in (TEMPLATE, POSTGRES_TEMPLATE.read_text()) or hashlib.sha256(found.encode()).hexdigest() in EARLIER:
+        return None
+    if settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:
+        raise InstanceError(
+            f"{POSTGRES_VARIABLE} is set, and {config}, which was changed by hand, does not use it.",
+            cure="Add the part `storage` of deploy/dagster.yaml to it, or remove the file.",
+        )
+    return _parsed(config, found)
+
+
+def _parsed(config: Path, text: str) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise InstanceError(
+            f"{config}{line}: is not valid YAML ({getattr(error, 'problem', None) or 'it cannot be parsed'}).",
+            cure=f"Correct that line. {REWRITTEN}",
+        ) from None
+    if not isinstance(parsed, dict | None):
+        raise InstanceError(f"{config} is not a mapping of settings.", cure=f"Correct it. {REWRITTEN}")
+    unknown = sorted(str(name) for name in (parsed or {}) if name not in ROOT_NAMES)
+    if unknown:
+        raise InstanceError(
+            f"{config}: Dagster knows no setting {', '.join(unknown)}.", cure=f"Correct its name. {REWRITTEN}"
+        )
+    return parsed or {}
+
+
+def check_database(dsn: Secret, wait_s: float = WAIT_S) -> None:
+    """Can Dagster keep its tables there? Raises WarehouseError where the login fails, InstanceError where rights are missing."""
+    with connect(dsn, "look at Dagster's storage", read_only=True, wait_s=wait_s) as connection:
+        connection.execute("RESET search_path")
+        may_create, may_write = connection.execute(_RIGHTS).fetchone() or (False, False)
+    if not may_create and not may_write:
+        raise InstanceError(
+            f"Postgres at {place(dsn)}: the user of {dsn.variable} may not create tables there.",
+            cure="An administrator runs, in that database, GRANT CREATE ON SCHEMA public TO that user, or gives Dagster a "
+            "database of its own.",
+        )
+
+
+def _template(settings: Settings) -> str:
+    return TEMPLATE if settings.dagster_postgres is None else POSTGRES_TEMPLATE.read_text()
+
+
+@contextmanager
+def postgres_environment(settings: Settings) -> Iterator[None]:
+    """DAGSTER_POSTGRES_URL where Dagster looks for it: in the environment, also when it was read from `.env`."""
+    if settings.dagster_postgres is None:
+        yield
+        return
+    before = os.environ.get(POSTGRES_VARIABLE)
+    os.environ[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[POSTGRES_VARIABLE]
+        else:
+            os.environ[POSTGRES_VARIABLE] = before
+
+
+def dagster_url(url: Secret) -> str:
+    """The address as Dagster's library wants it spelled."""
+    return "postgresql://" + url.reveal().partition("://")[2]
+
+
+def process_mark(pid: int | None = None) -> str | None:
+    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process, or only its exit
+    status, which nobody has asked for."""
+    pid = os.getpid() if pid is None else pid
+    started = "0"
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        if stat.exists():
+            facts = stat.read_text().rpartition(")")[2].split()
+            if facts[0] in "ZX":
+                return None
+            started = facts[19]
+    except ProcessLookupError:
+        return None
+    except OSError:  # another user's process: it lives, and it is none of ours
+        pass
+    return f"{socket.gethostname()}:{pid}:{started}"
+
+
+def is_of_living_process(mark: str | None) -> bool:
+    """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
+    pid = (mark or "").split(":")[1:2]
+    return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+_RIGHTS = """SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+    CASE WHEN to_regclass('runs') IS NULL THEN false ELSE has_table_privilege(to_regclass('runs'), 'INSERT') END"""

@@ -1,0 +1,56 @@
+"""What to do where a Postgres server turns a connection down: by its own words, for want of anything else.
+
+Belongs here: those words and the cures. Does not: connecting (`pg_connect.py`). libpq hands no SQLSTATE on for a connection that
+was not made, so a server that speaks another language than English gets the general cure.
+"""
+
+from __future__ import annotations
+
+_SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("password authentication failed", "no password supplied", "authentication failed"),
+        "User or password are wrong: correct them in {variable} (@ : / % in a password are written as %40 %3A %2F %25).",
+    ),
+    (
+        ("role", "does not exist"),
+        "There is no such user on that server: correct {variable}, or let `debitura doctor --grant-sql` make the roles.",
+    ),
+    (
+        ("database", "does not exist"),
+        "There is no such database on that server: correct its name in {variable}, or create it with CREATE DATABASE.",
+    ),
+    (
+        ("permission denied for database",),
+        "The user may not connect to that database: an administrator grants CONNECT (`debitura doctor --grant-sql`).",
+    ),
+    (("no pg_hba.conf entry",), "The server lets this user in from nowhere near here: add a line to its pg_hba.conf."),
+    (
+        ("resolve host", "translate host name", "not known", "name resolution"),
+        "That name was not found: check the host in {variable} for a typo, then DNS and the network.",
+    ),
+    (("refused",), "Nothing listens there: check host and port in {variable}, and whether the server is running."),
+    (
+        ("timeout", "timed out"),
+        "The server did not answer: check host and port in {variable}, and whether a firewall stands between.",
+    ),
+    (
+        ("certificate", "SSL", "sslmode"),
+        "The connection's encryption does not fit: check sslmode and sslrootcert in {variable} against the server.",
+    ),
+    (
+        ("too many clients", "connection slots"),
+        "The server has no connection left: close others, or raise its max_connections.",
+    ),
+    (("is the oldest that is supported",), "Use a Postgres of 14 or later."),
+    (("starting up", "shutting down", "recovery"), "The server is not up yet: wait, then give the same command again."),
+)
+_OTHER = "Check {variable}, and whether a Postgres server is running there."
+
+
+def cure_of(fault: str, variable: str) -> str:
+    """What to do about a connection that failed with the words `fault`; `variable` holds its address."""
+    for signs, cure in _SIGNS:
+        is_pair = signs[-1] == "does not exist"
+        if all(sign in fault for sign in signs) if is_pair else any(sign in fault for sign in signs):
+            return cure.format(variable=variable)
+    return _OTHER.format(variable=variable)

@@ -1,0 +1,268 @@
+"""What can be wrong with this machine: folders, disks, rights, the privacy key, other data, Dagster's files, limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.doctor.case import Case, Scene, env
+from tests.support.disk import mounted
+
+ANOTHER_USER = 54321
+
+
+def _disk(**bounds: int) -> Callable[[Scene, str], None]:
+    def make(scene: Scene, variable: str) -> None:
+        disk = scene.stack.enter_context(mounted(scene.folder / "disk", **bounds))
+        scene.env[variable] = str(disk.place)
+
+    return make
+
+
+def _on(variable: str, **bounds: int) -> Callable[[Scene], None]:
+    return lambda scene: _disk(**bounds)(scene, variable)
+
+
+def _read_only(variable: str) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        disk = scene.stack.enter_context(mounted(scene.folder / "disk"))
+        disk.remount("ro")
+        scene.env[variable] = str(disk.place / "below")
+
+    return make
+
+
+def _synced(change: Callable[[Path], None], **values: str) -> Callable[[Scene], None]:
+    """A copy of a data directory after a sync, then changed."""
+
+    def make(scene: Scene) -> None:
+        shutil.copytree(scene.synced, scene.data)
+        change(scene.data)
+        scene.env.update({**scene.sandbox_env(), **values})
+
+    return make
+
+
+def _home(change: Callable[[Path], None]) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        home = scene.data / "dagster"
+        home.mkdir(parents=True)
+        change(home)
+
+    return make
+
+
+def _write(name: str, body: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(body) and None
+
+
+def _left_run(home: Path) -> None:
+    """A run of a process that was killed in the middle of a step, as Dagster's tables hold it."""
+    (home / "history" / "runs").mkdir(parents=True)
+    with sqlite3.connect(home / "history" / "runs.db") as runs:
+        runs.execute("CREATE TABLE runs (run_id, pipeline_name, status, create_timestamp)")
+        runs.execute("CREATE TABLE run_tags (run_id, key, value)")
+        runs.execute("INSERT INTO runs VALUES ('0123abcd-x', 'nightly', 'STARTED', 1)")
+        runs.execute("INSERT INTO run_tags VALUES ('0123abcd-x', 'debitura/process', 'another-host:77:1')")
+    with sqlite3.connect(home / "history" / "runs" / "index.db") as index:
+        index.execute("CREATE TABLE concurrency_slots (concurrency_key, run_id, deleted)")
+        index.execute("INSERT INTO concurrency_slots VALUES ('warehouse', '0123abcd-x', false)")
+
+
+def _limited(name: int, least: int) -> Callable[[Scene], None]:
+    """A limit of the shell's; put back at the end."""
+
+    def make(scene: Scene) -> None:
+        before = resource.getrlimit(name)
+        scene.stack.callback(resource.setrlimit, name, before)
+        resource.setrlimit(name, (least, before[1]))
+
+    return make
+
+
+def _without_dbt(scene: Scene) -> None:
+    patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setattr("sys.executable", str(scene.folder / "bin" / "python"))
+
+
+def _from_another_lock(scene: Scene) -> None:
+    lock = scene.folder / "requirements.txt"
+    lock.write_text("duckdb==0.0.1 \\\n    --hash=sha256:0\ndbt-core==0.0.2\n")
+    patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setattr("debitura_pipeline.doctor.versions.LOCK", lock)
+
+
+def _chown(path: Path) -> None:
+    os.chown(path, ANOTHER_USER, ANOTHER_USER)
+
+
+ROOM = "Free some space there, or set {} to a folder with more"
+RIGHT = "Give this user the right to write there .*set {} to another folder"
+CASES = [
+    Case(
+        "a disk that is nearly full",
+        _on("DEBITURA_DATA_DIR", size=40_000),
+        "data directory",
+        "39 MiB.*wants 2.0 GiB",
+        ROOM.format("DEBITURA_DATA_DIR"),
+    ),
+    Case(
+        "a disk without inodes",
+        _on("DEBITURA_DATA_DIR", size=3_000_000, inodes=40),
+        "data directory",
+        "3\\d inodes free.*wants 2,000 inodes",
+        "Remove files from that disk.*DEBITURA_DATA_DIR",
+    ),
+    Case(
+        "a read-only disk",
+        _read_only("DEBITURA_DATA_DIR"),
+        "data directory",
+        "cannot be written: Read-only file system",
+        RIGHT.format("DEBITURA_DATA_DIR"),
+    ),
+    Case(
+        "a data directory of another user",
+        _synced(_chown),
+        "data directory",
+        "belongs to user number 54321, and this is user root",
+        "Run as user number 54321, or .*chown -R",
+    ),
+    Case(
+        "files of another user in it",
+        _synced(lambda data: _chown(data / "warehouse.duckdb")),
+        "files",
+        "warehouse.duckdb belongs to user number 54321",
+        "chown",
+    ),
+    Case(
+        "DAGSTER_HOME is full",
+        _on("DAGSTER_HOME", size=8),
+        "DAGSTER_HOME",
+        "0 MiB.*wants 100 MiB",
+        ROOM.format("DAGSTER_HOME"),
+    ),
+    Case(
+        "DAGSTER_HOME without inodes",
+        _on("DAGSTER_HOME", inodes=30),
+        "DAGSTER_HOME",
+        "2\\d inodes free.*wants 500 inodes",
+        "Remove files from that disk.*DAGSTER_HOME",
+    ),
+    Case(
+        "DAGSTER_HOME is read-only",
+        _read_only("DAGSTER_HOME"),
+        "DAGSTER_HOME",
+        "cannot be written: Read-only file system",
+        RIGHT.format("DAGSTER_HOME"),
+    ),
+    Case(
+        "DAGSTER_HOME below /proc",
+        env(DAGSTER_HOME="/proc/dagster"),
+        "DAGSTER_HOME",
+        "/proc/dagster cannot be written",
+        RIGHT.format("DAGSTER_HOME"),
+    ),
+    Case(
+        "dagster.yaml is no YAML",
+        _home(_write("dagster.yaml", "storage: [\n")),
+        "dagster.yaml",
+        r"dagster\.yaml, line 2: is not valid YAML",
+        "Correct that line. Without the file, the next run writes one",
+    ),
+    Case(
+        "dagster.yaml is not what Dagster takes",
+        _home(_write("dagster.yaml", "storrage: {}\n")),
+        "dagster.yaml",
+        "Dagster knows no setting storrage",
+        "Correct its name. Without the file",
+    ),
+    Case(
+        "a run that was killed has a pool's slot",
+        _home(_left_run),
+        "Dagster run",
+        r"0123abcd \(nightly\) was left unfinished, holds a slot of pool warehouse; its process is gone "
+        r"\(process 77 on host another-host\)",
+        "",
+        is_well=True,
+    ),
+    Case(
+        "the privacy key is lost",
+        _synced(lambda data: (data / "privacy.key").unlink()),
+        "identity",
+        r"privacy key .* is missing: neither .*privacy\.key nor DEBITURA_PRIVACY_KEY",
+        "Put the old key back",
+    ),
+    Case(
+        "another privacy key",
+        _synced(_write("privacy.key", "another key, of more than 16 characters")),
+        "identity",
+        "privacy key .* is another one than that in",
+        "Put the old key back",
+    ),
+    Case(
+        "privacy.key that others may read",
+        _synced(lambda data: (data / "privacy.key").chmod(0o644)),
+        "privacy key",
+        r"privacy\.key has mode 644",
+        r"chmod 600 .*privacy\.key",
+    ),
+    Case(
+        "full over pseudonymous data",
+        _synced(lambda _: None, DEBITURA_PRIVACY="full"),
+        "privacy",
+        "DEBITURA_PRIVACY is full, and .* holds pseudonyms alone",
+        "debitura sync --full",
+    ),
+    Case(
+        "the data of another API",
+        _synced(lambda _: None, DEBITURA_API_URL="https://no-such-host.invalid"),
+        "identity",
+        "holds the data of the sandbox API at this machine, and the settings name",
+        "another DEBITURA_DATA_DIR",
+    ),
+    Case(
+        "an identity that cannot be read",
+        _synced(_write("identity.json", "{")),
+        "identity",
+        r"identity\.json cannot be read",
+        "from a backup",
+    ),
+    Case(
+        "dbt is not installed",
+        _without_dbt,
+        "dbt",
+        r"there is no .*/dbt, and a night builds its reports with it",
+        "make setup",
+    ),
+    Case(
+        "other packages than the lock's",
+        _from_another_lock,
+        "packages",
+        r"duckdb is [\d.]+, requirements.txt says 0\.0\.1; ?|dbt-core is",
+        "make setup",
+    ),
+    Case(
+        "few open files",
+        _limited(resource.RLIMIT_NOFILE, 200),
+        "open files",
+        r"at most 200 at a time .* wants 256",
+        "ulimit -n 1024",
+    ),
+]
+
+TAKE_ROOT = {
+    "a disk that is nearly full",
+    "a disk without inodes",
+    "a read-only disk",
+    "a data directory of another user",
+    "files of another user in it",
+    "DAGSTER_HOME is full",
+    "DAGSTER_HOME without inodes",
+    "DAGSTER_HOME is read-only",
+}

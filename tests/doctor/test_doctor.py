@@ -1,0 +1,181 @@
+"""Every setup that is known to go wrong: doctor says what, where, and what to do, in words for the one who has to mend it."""
+
+from __future__ import annotations
+
+import re
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.doctor import Diagnosis, examine, machine
+from debitura_pipeline.doctor.examine import CHECKS, Check
+from debitura_pipeline.environment import _pairs, _refuse_unknown
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import Settings, load_settings
+from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
+from tests.doctor.case import Case, Scene
+from tests.doctor.page import PAGE, names_on, on_the_page
+from tests.support.command import debitura
+
+FOUND = [*machine_cases.CASES, *warehouse_cases.CASES, *api_cases.CASES]
+# No traceback, no exception's class, no secret.
+NEVER = re.compile(
+    r"Traceback|\w+Exception|(?<!\bSocket)\b[a-z]\w*error\b|\b[A-Z][a-z]\w*Error\b|InsufficientPrivilege|s3cret|\[Errno"
+)
+
+
+def said(scene: Scene) -> list[Diagnosis]:
+    """All that doctor finds. The embedded sandbox is asked by one test alone: to start it each time takes seconds."""
+    settings = load_settings(scene.env, scene.folder)
+    checks = tuple(check for check in CHECKS if settings.api_url is not None or check.what != "API")
+    return list(examine(settings, checks))
+
+
+@pytest.mark.parametrize("case", FOUND, ids=lambda case: case.name)
+def test_what_is_wrong_is_named_with_its_place_and_its_cure(case: Case, scene: Scene, may_mount: bool) -> None:
+    if case.name in machine_cases.TAKE_ROOT and not may_mount:
+        pytest.skip("disks and owners of the test's own take root")
+    case.make(scene)
+    found = said(scene)
+    scene.stack.close()
+    text = "\n".join(f"{one.what}: {one.seen} {one.cure}" for one in found if one.cure or one.what == case.line)
+    assert not NEVER.search(text), text
+    lines = [one for one in found if one.what == case.line and re.search(case.seen, one.seen)]
+    assert lines, text
+    assert lines[0].is_well == case.is_well, text
+    assert re.search(case.cure, lines[0].cure), text
+    assert case.is_well or lines[0].cure
+    on_the_page(case.name, f"{'ok ' if case.is_well else 'BAD'} {lines[0].what}: {lines[0].seen}", lines[0].cure, scene)
+
+
+@pytest.mark.parametrize("case", settings_cases.CASES, ids=lambda case: case.name)
+def test_settings_that_cannot_be_meant_are_one_line(case: Case, scene: Scene) -> None:
+    case.make(scene)
+    with pytest.raises(SettingsError) as refused:
+        values = dict(scene.env)
+        if scene.dotenv is not None:
+            (scene.folder / ".env").write_bytes(scene.dotenv)
+            values |= dict(_pairs(scene.folder / ".env"))
+            _refuse_unknown(values, str(scene.folder / ".env"))
+        _refuse_unknown(values, "the environment")
+        load_settings(values, scene.folder)
+    text = str(refused.value)
+    assert re.search(case.seen, text), text
+    assert re.search(case.cure, text), text
+    assert "\n" not in text
+    assert not NEVER.search(text), text
+    on_the_page(case.name, text, "", scene)
+
+
+def test_the_page_has_these_cases_and_no_others() -> None:
+    assert names_on(PAGE.read_text()) == [case.name for case in (*settings_cases.CASES, *FOUND)]
+
+
+def test_all_is_well_where_nothing_is_wrong(scene: Scene) -> None:
+    scene.env.update(scene.sandbox_env())
+    found = said(scene)
+    # A busy machine may have little memory or disk left; the rest is this test's own.
+    assert [
+        one for one in found if not one.is_well and one.what not in ("memory", "data directory", "temporary files")
+    ] == []
+
+
+def test_a_postgres_owner_is_well(scene: Scene) -> None:
+    with scene.server.database() as database:
+        scene.env |= {"DEBITURA_WAREHOUSE": database.url, "DAGSTER_POSTGRES_URL": database.url}
+        found = {one.what: one for one in said(scene)}
+    for what in ("warehouse", "rights in DEBITURA_WAREHOUSE", "DAGSTER_POSTGRES_URL"):
+        assert found[what].is_well, found[what]
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "words"),
+    [
+        ({"DEBITURA_WAREHOUSE": "postgresql://me:s3@cr/et@host/db"}, 2, "DEBITURA_WAREHOUSE is no address"),
+        ({"DAGSTER_HOME": "/proc/dagster"}, 2, "BAD DAGSTER_HOME"),
+    ],
+)
+def test_the_command_ends_with_2_and_no_traceback(
+    scene: Scene, values: dict[str, str], status: int, words: str
+) -> None:
+    told = debitura("doctor", env={**scene.env, **scene.sandbox_env(), **values})
+    assert told.status == status
+    assert words in told.out + told.err
+    assert not NEVER.search(told.out + told.err)
+
+
+def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene) -> None:
+    over = threading.Event()
+
+    def failing(_: Settings) -> Iterator[Diagnosis]:
+        yield Diagnosis("one", True, "first")
+        raise KeyError("s3cret")
+
+    def hanging(_: Settings) -> Iterator[Diagnosis]:
+        over.wait()
+        yield Diagnosis("never", True, "")
+
+    checks = (Check("odd", failing, str), Check("slow", hanging, lambda _: "a server"), CHECKS[1])
+    began = time.monotonic()
+    found = list(examine(load_settings(scene.env, scene.folder), checks, within_s=0.3))
+    over.set()
+    assert time.monotonic() - began < 3
+    assert [(one.what, one.is_well) for one in found] == [
+        ("one", True),
+        ("odd", False),
+        ("slow", False),
+        ("settings", True),
+    ]
+    assert re.search(r"this check itself failed, at test_doctor\.py, line \d+", found[1].seen)
+    assert "no answer from a server" in found[2].seen
+    assert not NEVER.search(found[1].seen + found[1].cure)
+
+
+@pytest.mark.parametrize(
+    ("files", "seen"),
+    [
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 204800 kB\n"}, r"200 MiB are available \(this machine\)"),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 8000000 kB\n",
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/memory.max": "1073741824\n",
+                "sys/fs/cgroup/a/memory.current": "629145600\n",
+                "sys/fs/cgroup/a/memory.stat": "anon 1\ninactive_file 104857600\n",
+                "sys/fs/cgroup/a/b/memory.max": "max\n",
+            },
+            r"524 MiB are available \(limit of the container or service, .*cgroup/a\)",
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:memory:/x\n0::/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "0\n",
+            },
+            r"512 MiB are available \(limit of the container or service, .*cgroup/memory\)",
+        ),
+    ],
+    ids=["machine", "version 2", "version 1"],
+)
+def test_memory_is_that_of_the_tightest_limit(files: dict[str, str], seen: str, tmp_path: Path) -> None:
+    for name, body in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(body)
+    found = machine.memory(tmp_path)
+    assert not found.is_well
+    assert re.search(seen, found.seen), found.seen
+
+
+def test_a_shells_limit_on_memory_counts() -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (900 * 1024**2, before[1]))
+        found = machine.memory()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert "900 MiB are available (limit of this shell on address space" in found.seen
+    assert found.cure == "Lift it with `ulimit -v unlimited`."

@@ -1,0 +1,218 @@
+"""What can be wrong with the warehouse: files that are none, locks, logins, rights, databases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import duckdb
+
+from tests.doctor.case import Case, Scene
+from tests.doctor.servers import closed_port, serving
+from tests.support.postgres import Database
+
+HOLDER = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+def _file(make_it: Callable[[Path], object]) -> Callable[[Scene], None]:
+    """A file of the case's own as the warehouse."""
+
+    def make(scene: Scene) -> None:
+        path = scene.folder / "w.duckdb"
+        make_it(path)
+        scene.env["DEBITURA_WAREHOUSE"] = f"duckdb:///{path}"
+
+    return make
+
+
+def _of_something_else(path: Path) -> None:
+    with duckdb.connect(str(path)) as other:
+        other.execute("CREATE SCHEMA marts; CREATE TABLE marts.finance (a INTEGER)")
+
+
+def _held(scene: Scene) -> None:
+    path = scene.folder / "w.duckdb"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    scene.stack.callback(process.__exit__, None, None, None)
+    scene.stack.callback(process.kill)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    scene.env["DEBITURA_WAREHOUSE"] = f"duckdb:///{path}"
+
+
+def _pg(change: Callable[[str], str], variable: str = "DEBITURA_WAREHOUSE") -> Callable[[Scene], None]:
+    """An empty database, whose address is changed."""
+
+    def make(scene: Scene) -> None:
+        database = _database(scene)
+        scene.env["DEBITURA_WAREHOUSE"] = database.url
+        scene.env[variable] = change(database.url)
+
+    return make
+
+
+def _database(scene: Scene) -> Database:
+    return scene.stack.enter_context(scene.server.database())
+
+
+def _role(scene: Scene, database: Database, name: str = "reader") -> str:
+    """The address for a role that may log in and nothing else."""
+    scene.server.admin(f"CREATE ROLE {name} LOGIN PASSWORD 's3cret'")
+    scene.stack.callback(scene.server.admin, f"DROP ROLE {name}")
+    return f"postgresql://{name}:s3cret@127.0.0.1:{scene.server.port}/{database.name}"
+
+
+def _without_rights(variable: str) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        database = _database(scene)
+        scene.env["DEBITURA_WAREHOUSE"] = database.url
+        scene.server.admin(f"REVOKE ALL ON DATABASE {database.name} FROM PUBLIC")
+        scene.env[variable] = _role(scene, database)
+        scene.server.admin(f"GRANT CONNECT ON DATABASE {database.name} TO reader")
+        scene.stack.callback(scene.server.admin, f"REVOKE ALL ON DATABASE {database.name} FROM reader")
+
+    return make
+
+
+def _two_databases(scene: Scene) -> None:
+    scene.env["DEBITURA_WAREHOUSE"] = _database(scene).url
+    scene.env["DEBITURA_DBT_URL"] = _database(scene).url
+
+
+def _silent(scene: Scene) -> None:
+    port = scene.stack.enter_context(serving(None))
+    scene.env["DEBITURA_WAREHOUSE"] = f"postgresql://pipeline:s3cret@127.0.0.1:{port}/db"
+
+
+def _password(url: str) -> str:
+    user, rest = url.split("@", 1)
+    return f"{user.rsplit(':', 1)[0]}:{quote('s3cret wrong')}@{rest}"
+
+
+def _closed(_: str) -> str:
+    return f"postgresql://pipeline:s3cret@127.0.0.1:{closed_port()}/db"
+
+
+def _elsewhere(url: str) -> str:
+    return url.replace("127.0.0.1", "no-such-host.invalid")
+
+
+PLACE = r"Postgres at 127\.0\.0\.1:\d+, database \w+"
+CASES = [
+    Case(
+        "the warehouse is a folder",
+        _file(Path.mkdir),
+        "warehouse",
+        r"w\.duckdb is a folder, not a file",
+        "DEBITURA_WAREHOUSE to a file",
+    ),
+    Case(
+        "a file that is no database",
+        _file(lambda path: path.write_bytes(b"garbage " * 2000)),
+        "warehouse",
+        r"w\.duckdb cannot be opened: it is not a DuckDB file",
+        "DEBITURA_WAREHOUSE .*debitura replay",
+    ),
+    Case(
+        "the DuckDB file of something else",
+        _file(_of_something_else),
+        "warehouse",
+        r"w\.duckdb is the DuckDB file of something else: it holds 1 tables",
+        "DEBITURA_WAREHOUSE",
+    ),
+    Case(
+        "a file that another program has open",
+        _held,
+        "warehouse",
+        r"w\.duckdb is held by process \d+",
+        "Close what has it open",
+    ),
+    Case(
+        "Postgres: a wrong password",
+        _pg(_password),
+        "warehouse",
+        rf"{PLACE} .*password authentication failed",
+        "User or password are wrong.*DEBITURA_WAREHOUSE",
+    ),
+    Case(
+        "Postgres: nothing listens there",
+        _pg(_closed),
+        "warehouse",
+        r"127\.0\.0\.1:\d+.*refused",
+        "Nothing listens there: check host and port in DEBITURA_WAREHOUSE",
+    ),
+    Case(
+        "Postgres: no such database",
+        _pg(lambda url: f"{url}_not"),
+        "warehouse",
+        r"database .* does not exist",
+        "no such database .*DEBITURA_WAREHOUSE.*CREATE DATABASE",
+    ),
+    Case(
+        "Postgres: no such host",
+        _pg(_elsewhere),
+        "warehouse",
+        r"no-such-host\.invalid:\d+.*(resolve|not known)",
+        "name was not found: check the host in DEBITURA_WAREHOUSE",
+    ),
+    Case(
+        "Postgres: a server that never answers",
+        _silent,
+        "warehouse",
+        r"no answer from Postgres at 127\.0\.0\.1:\d+",
+        "reachable",
+    ),
+    Case(
+        "Postgres: a role without rights",
+        _without_rights("DEBITURA_WAREHOUSE"),
+        "rights in DEBITURA_WAREHOUSE",
+        r"user reader at 127.* may not create the schemas raw, ops .*, nor make temporary tables",
+        "debitura doctor --grant-sql",
+    ),
+    Case(
+        "Postgres: dbt's wrong password",
+        _pg(_password, "DEBITURA_DBT_URL"),
+        "DEBITURA_DBT_URL",
+        rf"{PLACE} .*password authentication failed",
+        "wrong: correct them in DEBITURA_DBT_URL",
+    ),
+    Case(
+        "Postgres: dbt's role without rights",
+        _without_rights("DEBITURA_DBT_URL"),
+        "rights in DEBITURA_DBT_URL",
+        r"user reader at 127.* may not create schemas to build in",
+        "debitura doctor --grant-sql",
+    ),
+    Case(
+        "Postgres: dbt in another database",
+        _two_databases,
+        "DEBITURA_DBT_URL",
+        "is another database than that of DEBITURA_WAREHOUSE",
+        "same server and database",
+    ),
+    Case(
+        "Dagster's Postgres: a wrong password",
+        _pg(_password, "DAGSTER_POSTGRES_URL"),
+        "DAGSTER_POSTGRES_URL",
+        rf"{PLACE} .*password authentication failed",
+        "DAGSTER_POSTGRES_URL",
+    ),
+    Case(
+        "Dagster's Postgres: nothing listens there",
+        _pg(_closed, "DAGSTER_POSTGRES_URL"),
+        "DAGSTER_POSTGRES_URL",
+        "refused",
+        "check host and port in DAGSTER_POSTGRES_URL",
+    ),
+    Case(
+        "Dagster's Postgres: no right to make tables",
+        _without_rights("DAGSTER_POSTGRES_URL"),
+        "DAGSTER_POSTGRES_URL",
+        "may not create tables there",
+        "GRANT CREATE ON SCHEMA public",
+    ),
+]
