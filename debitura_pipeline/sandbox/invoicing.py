@@ -36,7 +36,6 @@ def move_stages(world: World, some: Some) -> None:
         (to_receive, "platform", codes.RECEIVED), (to_send, "referral", codes.REFERRAL_INVOICED),
         (to_pay, "referral", codes.REFERRAL_PAID), (settled, "referral", codes.REFERRAL_PAID),
         (some(issued, 0.0002, day % 6 == 0), "platform", codes.NOT_INVOICED),
-        (some(received, 0.0, day % 12 == 2), "platform", codes.INVOICE_CREDITED),
         (some(sent, 0.0003, day % 4 == 1), "referral", codes.REFERRAL_PENDING),
         (_taken(sent, some(sent, 0.002, day % 3 == 2)), "referral", codes.DISPUTED),
         (some(confirmed, 0.00002, day % 4 == 2), "commission", codes.CREDITED),

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.settings import WarehouseUrl
-from debitura_pipeline.warehouse.pg_connect import place
+from debitura_pipeline.warehouse.pg_connect import lost, place, refused
 from debitura_pipeline.warehouse.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 
@@ -46,8 +46,7 @@ UNMARKED_MODELS = {
 
 def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
     """Raises WarehouseError in one line that names what is not the pipeline's, where there is any. Only reads."""
-    found = connection.execute(strangers_sql(Schemas(database.schema_prefix), _roles(connection, database)).encode())
-    strangers = [what for (what,) in found.fetchall()]
+    strangers = _strangers(connection, database)
     if strangers:
         raise WarehouseError(
             f"Postgres at {place(database.server)}: the pipeline's schemas hold what it did not make: {listed(strangers)}. "
@@ -55,6 +54,16 @@ def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl
             cure="Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.",
             strangers=len(strangers),
         )
+
+
+def _strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
+    try:
+        sql = strangers_sql(Schemas(database.schema_prefix), _roles(connection, database))
+        return [what for (what,) in connection.execute(sql.encode()).fetchall()]
+    except psycopg.Error as error:
+        is_lost = connection.broken or connection.closed
+        refusal = lost(error) if is_lost else refused("The schemas of the database cannot be looked at", error)
+    raise refusal
 
 
 def listed(strangers: list[str]) -> str:

@@ -1,6 +1,6 @@
 /* Wall-clock time that a file shifts, for programs started with LD_PRELOAD: what `date` says moves, what a wait takes does not.
  *
- * The file DEBITURA_SOAK_CLOCK holds one 64-bit integer, the shift in seconds; it is mapped, so a change is seen at once by every
+ * The file SOAK_CLOCK holds one 64-bit integer, the shift in seconds; it is mapped, so a change is seen at once by every
  * process. Deadlines by the wall clock are shifted back before the kernel sees them.
  */
 #define _GNU_SOURCE
@@ -26,7 +26,7 @@ static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void attach(void) {
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
-    const char *path = getenv("DEBITURA_SOAK_CLOCK");
+    const char *path = getenv("SOAK_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
     void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);

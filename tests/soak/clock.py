@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("clock.c")
-VARIABLE = "DEBITURA_SOAK_CLOCK"  # where the library looks for the file
+VARIABLE = "SOAK_CLOCK"  # where the library looks for the file
 
 
 class ShiftedClock:

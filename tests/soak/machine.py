@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,10 +17,12 @@ from typing import IO
 
 import duckdb
 
+CONSOLE = (sys.executable, "-c", "from debitura_pipeline.cli import main; main()")
+NO_STAGE = re.compile(r"\d+ rows? fit none of the API's stages, so no total holds their sum")
 RESTART_S = 5.0
 DISK_MIB = 1500
 ROLES = {  # by what stands in the command line of the process
-    "run worker": ("execute_run",),
+    "run worker": ("spawn_main", "execute_run"),
     "daemon": ("dagster-daemon", "dagster._daemon", "daemon run"),
     "code server": ("code-server", "api grpc", "dagster._cli.api"),
     "web server": ("dagster-webserver", "dagster_webserver"),
@@ -47,17 +51,17 @@ class Machine:
             self._start()
 
     def _start(self) -> None:
-        command = f"hostname {self.name}; exec {sys.executable} -m debitura_pipeline dev"
         self._process = subprocess.Popen(
-            ["unshare", "-u", "sh", "-c", command], env=self._env, stdin=subprocess.DEVNULL,
-            stdout=self._log, stderr=self._log, start_new_session=True,
+            ["unshare", "-u", "sh", "-c", 'hostname "$0"; exec "$@"', self.name, *CONSOLE, "dev"],
+            env=self._env, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
         self._ended_at, self.starts = 0.0, self.starts + 1
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command of the console, as a job of the same machine would give it."""
-        command = [sys.executable, "-m", "debitura_pipeline", *arguments]
-        return subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(
+            [*CONSOLE, *arguments], env=self._env, capture_output=True, text=True, timeout=300, check=False
+        )
 
     def kill(self, role: str) -> int:
         """SIGKILL to all processes of a role, or to everything at once; how many there were."""
@@ -90,16 +94,24 @@ class Machine:
         return shutil.disk_usage(self.disk).used // 2**20
 
     def published(self) -> tuple[str | None, bool]:
-        """The instant that the published copy is of, and whether every resource in it is proven; None: there is none."""
+        """The instant that the published copy is of, and whether every resource in it is proven but for rows that fit no
+        stage, whose sum the API does not state; None: there is none."""
         path = self.disk / "data" / "published" / "warehouse.duckdb"
         if not path.exists():
             return None, False
         with duckdb.connect(path, read_only=True) as copy:
             rows = copy.execute(
-                """SELECT resource, max(as_of)::VARCHAR, arg_max(is_proven, as_of) FROM ops.syncs
+                """SELECT resource, max(as_of)::VARCHAR, arg_max(is_proven, as_of), arg_max(message, as_of) FROM ops.syncs
                 WHERE mode <> 'client' AND status = 'done' GROUP BY resource"""
             ).fetchall()
-        return min((at for _, at, _ in rows), default=None), len(rows) == 3 and all(proven for *_, proven in rows)
+        proven = [is_proven or NO_STAGE.fullmatch(message or "") for *_, is_proven, message in rows]
+        return min((at for _, at, *_ in rows), default=None), len(rows) == 3 and all(proven)
+
+    def is_idle(self) -> bool:
+        """No run is queued or on."""
+        told = self.run("status", "--json")
+        queue = json.loads(told.stdout or "{}").get("queue") or {}
+        return told.returncode == 0 and not queue.get("queued") and not queue.get("on")
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

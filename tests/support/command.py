@@ -38,6 +38,7 @@ class Said:
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without settings of the project's, and with `env`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITURA_", "DAGSTER_"))}
+    kept.pop("COLUMNS", None)  # the width of the terminal that the tests run in
     return {**kept, "PYTHONPATH": str(ROOT), **env}
 
 

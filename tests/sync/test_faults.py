@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,10 @@ def test_rows_that_stay_away_are_an_error_and_never_an_empty_list(
 
 
 def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
-    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was landed before the wait is not asked for again: requests are what ran out."""
+    sandbox = sandbox_factory(cases=1_600)
     monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", 60)
     undisturbed = Pipeline(tmp_path / "undisturbed", sandbox)
     needed = undisturbed.sync("cases")[0].requests

@@ -49,4 +49,4 @@ def test_a_table_without_a_primary_key_gets_one(settings: Settings, landings: La
         with pytest.raises(WarehouseError) as refused:
             double(warehouse)
             warehouse.merge(landings.land("cases", [case("a"), case("b")], at=night(2)))
-        assert engine == "duckdb" or "UniqueViolation" in str(refused.value)
+        assert engine == "duckdb" or "SQLSTATE 23505" in str(refused.value)
