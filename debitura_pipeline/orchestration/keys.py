@@ -9,7 +9,8 @@ PARTNER_REPORT = dg.AssetKey(["reports", "partner_report"])
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
 ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "access", "history")}
 # What every sync writes beside the tables of `raw`.
-OPS = [dg.AssetKey(["ops", name]) for name in ("control_totals", "quarantine", "schema_drift", "syncs", "windows")]
+OPS_TABLES = ("control_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
+OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])
 GAPS = dg.AssetKey(["reports", "attribution_gaps"])
 OWNERS = ["team:debitura-pipeline"]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 SKEW_REPORTED = timedelta(minutes=5)
+DATE_STEP = timedelta(
+    seconds=2
+)  # a Date header has whole seconds; what is closer together may seem to be in the other order
 SKEW_BELIEVED = timedelta(days=1)  # more is a wrong clock and no time zone: nobody's answers are dated like that
 
 
@@ -54,3 +57,11 @@ def after(now: datetime, newest: datetime | None) -> tuple[datetime, str | None]
         f"the sync before it was dated {ahead:.0f} s ahead of now ({newest:%Y-%m-%d %H:%M} UTC); dated right after it"
     )
     return newest + timedelta(microseconds=1), told if newest - now > SKEW_REPORTED else None
+
+
+def in_order(at: datetime, others: datetime | None) -> datetime:
+    """The instant of a sync that begins after the newest sync of any resource, at `others`, was merged.
+
+    Two syncs of one night each know the API's clock to a second, so the later one could be dated before the earlier one.
+    """
+    return others + timedelta(microseconds=1) if others is not None and at <= others <= at + DATE_STEP else at

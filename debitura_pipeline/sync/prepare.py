@@ -19,7 +19,7 @@ from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.plan import Knowledge, Plan, plan
 from debitura_pipeline.landing.store import SyncFolder, discard, folders, unmerged
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after
+from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, in_order
 from debitura_pipeline.sync.land import Ground, survey
 from debitura_pipeline.sync.land_clients import survey_clients
 from debitura_pipeline.sync.landed import tenants_of
@@ -103,7 +103,7 @@ class Preparation:
                 return folder
             if tenants_of(folder) == wanted or not follows(folder, head):
                 discard(folder)
-        return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head)
+        return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head, newest_of_all(warehouse))
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
         """Begun lately, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
@@ -114,10 +114,17 @@ class Preparation:
         return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
 
     def _new_folder(
-        self, landing: Path, resource: str, chosen: Plan, tenants: tuple[str, ...] | None, head: Head | None
+        self,
+        landing: Path,
+        resource: str,
+        chosen: Plan,
+        tenants: tuple[str, ...] | None,
+        head: Head | None,
+        others: datetime | None = None,
     ) -> SyncFolder:
         now = self.clock.now()
         at, note = after(now, head[0] if head else None)
+        at = in_order(at, others)
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
         facts: dict[str, Any] = {
             "mode": chosen.mode,
@@ -157,6 +164,12 @@ def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
         return as_of.astimezone(UTC), certificate
     merged = [folder for folder in folders(landing, resource) if folder.is_merged]
     return (merged[-1].instant("at"), merged[-1].certificate_sha256) if merged else None
+
+
+def newest_of_all(warehouse: Warehouse) -> datetime | None:
+    """The instant of the newest merged sync, of whatever resource."""
+    (at,) = warehouse.rows("SELECT max(as_of) FROM ops.syncs WHERE status = 'done'")[0]
+    return at.astimezone(UTC) if at is not None else None
 
 
 def _live_rows(warehouse: Warehouse, resource: str) -> int:

@@ -5,6 +5,7 @@ Belongs here: that daemon and what tests ask of it. Does not: assertions about o
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,7 +67,11 @@ class Ticks:
         return job.execute_in_process(instance=self.instance, partition_key=key, raise_on_error=False)
 
     def night(self) -> dg.ExecuteInProcessResult:
-        """What of a night concerns onboarding: the raw tables, one after the other."""
+        """What of a night concerns onboarding: the raw tables, one after the other.
+
+        A second after whatever was added: the API's clock is known by its Date header, which has no fractions.
+        """
+        time.sleep(1.1)
         job = defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(instance=self.instance, asset_selection=list(RAW.values()))
 

@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.sync import replay, sync, verify
-from debitura_pipeline.sync.clock import after, sync_clock
+from debitura_pipeline.sync.clock import after, in_order, sync_clock
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -119,3 +119,15 @@ def test_a_wrong_clock_once_stops_nothing_and_hides_nothing(
     replay(pipeline.settings)
     assert pipeline.state() == before
     assert not [finding for finding in verify(pipeline.settings) if finding.faults]
+
+
+@pytest.mark.parametrize(
+    ("behind", "moved"), [("0.2", True), ("0", True), ("1.9", True), ("2.5", False), ("-0.1", False), ("86400", False)]
+)
+def test_a_sync_is_dated_after_the_one_that_was_merged_a_moment_before(behind: str, moved: bool) -> None:
+    """Whole seconds in a Date header: clients read first could seem to be read after the cases of the same night."""
+    others = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    at = others - timedelta(seconds=float(behind))
+    found = in_order(at, others)
+    assert found == (others + timedelta(microseconds=1) if moved else at)
+    assert in_order(at, None) == at
