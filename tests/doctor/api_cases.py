@@ -108,7 +108,7 @@ CASES = [
         "a certificate that nobody signed",
         _at(_tls("https")),
         "API",
-        r"certificate of localhost:\d+ could not .*SSL_CERT_FILE",
+        r"certificate of localhost:\d+ could not .*DEBITURA_CA_FILE",
         CHECK,
     ),
     Case("the API is down", _at(_answering(answer("503 Down"))), "API", "HTTP 503", "API's side: try again later"),

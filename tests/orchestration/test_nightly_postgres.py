@@ -205,7 +205,7 @@ def assert_copy_has_plain_names(settings: Settings) -> None:
 def test_an_empty_database_is_well_and_holds_nothing_yet(postgres: Database, tmp_path: Path) -> None:
     env = {"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_WAREHOUSE": postgres.url}
     status = debitura("status", env=env)
-    assert (status.status, status.out[:23]) == (0, "Nothing was synced yet;")
+    assert (status.status, status.out[:24]) == (0, "Nothing is published yet")
     (seen,) = [diagnosis for diagnosis in examine(load_settings(env)) if diagnosis.what == "warehouse"]
     assert seen.is_well
     assert seen.seen.endswith("holds nothing yet; the first run makes it")
