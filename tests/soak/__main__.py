@@ -93,7 +93,7 @@ def run(folder: Path, wanted: argparse.Namespace, log: TextIO) -> int:
     clock = ShiftedClock(folder)
     start = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT02:00:00Z")  # the first night's
     sandbox = start_sandbox(
-        clients=20, cases=3_000, transactions=8_000, seed=wanted.seed, start=start, no_rate_limit=True
+        clients=20, cases=12_000, transactions=30_000, seed=wanted.seed, start=start, no_rate_limit=True
     )
     port = urllib.parse.urlsplit(sandbox.url).port or 0
     front = Front(folder, ("127.0.0.1", port))

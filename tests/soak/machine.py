@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from typing import IO
 import duckdb
 
 CONSOLE = (sys.executable, "-c", "from debitura_pipeline.cli import main; main()")
-NO_STAGE = re.compile(r"\d+ rows? fit none of the API's stages, so no total holds their sum")
 RESTART_S = 5.0
 DISK_MIB = 1500
 ROLES = {  # by what stands in the command line of the process
@@ -94,18 +92,16 @@ class Machine:
         return shutil.disk_usage(self.disk).used // 2**20
 
     def published(self) -> tuple[str | None, bool]:
-        """The instant that the published copy is of, and whether every resource in it is proven but for rows that fit no
-        stage, whose sum the API does not state; None: there is none."""
+        """The instant that the published copy is of, and whether every resource in it is proven; None: there is none."""
         path = self.disk / "data" / "published" / "warehouse.duckdb"
         if not path.exists():
             return None, False
         with duckdb.connect(path, read_only=True) as copy:
             rows = copy.execute(
-                """SELECT resource, max(as_of)::VARCHAR, arg_max(is_proven, as_of), arg_max(message, as_of) FROM ops.syncs
+                """SELECT resource, max(as_of)::VARCHAR, arg_max(is_proven, as_of) FROM ops.syncs
                 WHERE mode <> 'client' AND status = 'done' GROUP BY resource"""
             ).fetchall()
-        proven = [is_proven or NO_STAGE.fullmatch(message or "") for *_, is_proven, message in rows]
-        return min((at for _, at, *_ in rows), default=None), len(rows) == 3 and all(proven)
+        return min((at for _, at, _ in rows), default=None), len(rows) == 3 and all(proven for *_, proven in rows)
 
     def is_idle(self) -> bool:
         """No run is queued or on."""
