@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.onboarding.coverage import Standing, note_covered, untried
+from debitura_pipeline.sandbox import codes
 from debitura_pipeline.warehouse.open import open_warehouse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -64,7 +65,11 @@ def test_statuses_that_fit_no_stage_hold_nobody_up(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:
     """Some such rows are in every larger account: its nights would never have covered anybody."""
-    pipeline = Pipeline(tmp_path / "data", sandbox_factory(clients=2, cases=500, transactions=1_500), **warehouse_env)
+    sandbox = sandbox_factory(clients=2, cases=500, transactions=1_500)
+    for column, value in (("referral", codes.REFERRAL_PENDING), ("platform", codes.INVOICE_CREDITED)):
+        change = {"op": "row", "resource": "transactions", "action": "set", "row": 0, "column": column, "value": value}
+        sandbox.admin("change", change)
+    pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
     pipeline.sync()
     (message,) = pipeline.rows("SELECT message FROM ops.syncs WHERE NOT is_proven")[0]
     assert message.endswith("rows fit none of the API's stages, so no total holds their sum")

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from debitura_pipeline.sandbox import codes
 from debitura_pipeline.sandbox.places import COUNTRIES, PARTNERS
 from debitura_pipeline.sandbox.query import PARTNER_IDS
 from tests.sandbox.local import LocalSandbox, exact
@@ -159,6 +160,9 @@ def test_country_and_partner_of_a_transaction_are_those_of_its_case(sandbox):
 @pytest.mark.parametrize("mode", ["PayWhenPaid", "ConfirmedPipeline"])
 def test_stage_filter_narrows_rows_but_not_totals(mode):
     sandbox = LocalSandbox(mode=mode)
+    for column, value in (("referral", codes.REFERRAL_PENDING), ("platform", codes.INVOICE_CREDITED)):
+        change = {"op": "row", "resource": "transactions", "action": "set", "row": 0, "column": column, "value": value}
+        sandbox.app.change(change)
     everything = sandbox.truth("transactions")
     seen = 0
     for code, name in enumerate(STAGES):

@@ -201,10 +201,10 @@ class History:
         if new:
             self.tally.counts["deaths after the merge"] += 1
             last = new[-1]
-            moments = self.sim.unwatch(resource)
-            if LATE in last.message:  # an earlier night's reading, merged before this one's
+            if LATE in last.message:  # an earlier reading, merged before this one's, which may be taken up: watched on
                 self.kept[resource], new = self.workshop.live(resource), []
             else:
+                moments = self.sim.unwatch(resource)
                 self._hold(f"{name}, died before {where}", wanted, last, moments, is_alone=len(new) == 1)
         elif self.workshop.live(resource) != self.kept[resource]:
             self.fail("changed by a dead process", name, resource, f"died before {where}, and the warehouse changed")

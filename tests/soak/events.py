@@ -59,20 +59,17 @@ def play(kind: str, scene: Scene) -> None:
     """One event, at a random moment of the night that has just begun."""
     if kind == "nothing":
         return
-    if kind == "kill dbt":
-        scene.wait(STARTED_WITHIN_S, lambda: _kill(scene, "dbt"))
-        return
     if kind in ("host name", "certificate"):  # from one moment to the next, before or while the night runs
         scene.wait(scene.random.uniform(0, 40))
     else:
         scene.night_reads()
     word, _, rest = kind.partition(" ")
-    if word != "outage":  # which is to come while the API is read
+    if word not in ("outage", "kill"):  # an outage is to come while the API is read, a kill while the process is there
         scene.wait(scene.random.uniform(0, 15))
     if word == "outage":
         outage(scene, int(rest))
     elif word == "kill":
-        _kill(scene, rest)
+        scene.wait(STARTED_WITHIN_S, lambda: _kill(scene, rest))
     elif kind == "disk full":
         scene.machine.fill()
         scene.say("disk filled")
