@@ -300,10 +300,10 @@ def test_the_commands_say_what_they_did(source: Pipeline, target: Pipeline, tmp_
     assert f"{rows:,} rows in raw" in done.out
     assert "0 do not hold" in done.out
     assert debitura("verify", env=target.env).status == 0
-    night = debitura("nightly", env=target.env)
-    assert night.status == 0, night.err
-    assert "differs" not in night.out
-    assert "not proven" not in night.out
+    synced = debitura("sync", env=target.env)
+    assert synced.status == 0, synced.err
+    assert "differs" not in synced.out
+    assert "not proven" not in synced.out
 
 
 def test_another_api_or_engine_is_refused(target: Pipeline, archive: Path, api: RunningSandbox, tmp_path: Path) -> None:
