@@ -36,6 +36,8 @@ PRIVACY_KEY_BYTES = 32
 PRIVACY_KEY_FILE = "privacy.key"
 LEAST_PRIVACY_KEY = 16  # characters
 # With the longest name that a schema gets, `reports__previous`, Postgres's 63 bytes.
+DUCKDB_MEMORY = "400MiB"  # while dbt builds
+_MEMORY = re.compile(r"[1-9]\d*(\.\d+)? ?([KMG]i?B)", re.IGNORECASE)
 _SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
 MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 a minute at 850 ms an answer
 
@@ -105,6 +107,7 @@ class Settings:
     outage_minutes: int = 30
     run_retries: int = 3
     keep_run_days: int = 90
+    duckdb_memory: str = DUCKDB_MEMORY
 
     @property
     def uses_embedded_sandbox(self) -> bool:
@@ -227,6 +230,7 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         outage_minutes=read.whole("DEBITURA_OUTAGE_MINUTES", 30, 0, 720),
         run_retries=read.whole("DEBITURA_RUN_RETRIES", 3, 0, 10),
         keep_run_days=read.whole("DEBITURA_KEEP_RUN_DAYS", 90, 0, 36500),
+        duckdb_memory=read.memory("DEBITURA_DUCKDB_MEMORY", DUCKDB_MEMORY),
     )
 
 
@@ -304,6 +308,12 @@ class _Reader:
         value = self._converted(name, text, int, "whole number", str(default)) if text is not None else default
         if not low <= value <= high:
             raise _wrong(name, f"is {value}, outside {low} to {high}", str(default))
+        return value
+
+    def memory(self, name: str, default: str) -> str:
+        value = self.text(name) or default
+        if _MEMORY.fullmatch(value) is None:
+            raise _wrong(name, f"is {value!r}, which is no amount of memory", default)
         return value
 
     def path(self, name: str, default: Path, root: Path) -> Path:

@@ -50,7 +50,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         return {**dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
     if warehouse.path is None:
         raise WarehouseError("The settings name no warehouse; see DEBITURA_WAREHOUSE.")
-    return _profile(warehouse.path)
+    return {**_profile(warehouse.path), "DEBITURA_DUCKDB_MEMORY": settings.duckdb_memory}
 
 
 def _profile(path: Path) -> dict[str, str]:

@@ -126,6 +126,11 @@ CASES = [
         env(DEBITURA_CONCURRENCY="1000"),
         "^DEBITURA_CONCURRENCY is 1000, outside 1 to 64",
     ),
+    _wrong(
+        "memory that is no amount",
+        env(DEBITURA_DUCKDB_MEMORY="lots"),
+        "^DEBITURA_DUCKDB_MEMORY is 'lots', which is no amount",
+    ),
     _wrong("days that are no number", env(DEBITURA_REFRESH_DAYS="abc"), "^DEBITURA_REFRESH_DAYS is not a whole number"),
     _wrong(
         "more requests a minute than the API grants",
