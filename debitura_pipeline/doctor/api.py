@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
 from debitura_pipeline.api.exchange import Timeouts
 from debitura_pipeline.api.reach import reach
-from debitura_pipeline.doctor.cures import api_cure
+from debitura_pipeline.doctor.cures import unreached
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
 from debitura_pipeline.orchestration.endpoint import connect
@@ -53,7 +53,8 @@ def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
         status = asyncio.run(reach(url, TIMEOUTS, settings.network))
     except DebituraError as error:
         variable = None if url in CUSTOMER_HOSTS.values() else "DEBITURA_CUSTOMER_API_URL"
-        yield bad("Customer API", f"{url}: {error.fault}", api_cure(error, url, variable))
+        fault, cure = unreached(error, url, variable)
+        yield bad("Customer API", f"{url}: {fault}", cure)
     else:
         yield well("Customer API", f"{url} answers (HTTP {status})")
 
@@ -83,7 +84,8 @@ async def _me(settings: Settings, client: object) -> Diagnosis:
     except DebituraError as error:
         url = settings.api_url
         variable = "DEBITURA_API_URL" if url and url not in API_HOSTS.values() else None
-        return bad("API", f"{described(settings)}: {error.fault}", api_cure(error, url or "", variable))
+        fault, cure = unreached(error, url or "", variable)
+        return bad("API", f"{described(settings)}: {fault}", cure)
     return well("API", f"{described(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
 
 

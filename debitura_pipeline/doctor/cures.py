@@ -6,7 +6,18 @@ from urllib.parse import urlsplit
 
 from debitura_pipeline.errors import DebituraError, RateLimited
 
+NOT_RETRIED = ". Not retried."
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, SERVER_ERROR = 401, 403, 404, 500
+
+
+def unreached(error: DebituraError, url: str, variable: str | None) -> tuple[str, str]:
+    """What an API's error says, and its cure: the error's own advice where its text has one."""
+    fault, advice, rest = error.fault.partition(". Check ")
+    if not advice:
+        return error.fault, api_cure(error, url, variable)
+    cure = f"Check {rest.removesuffix(NOT_RETRIED).rstrip('.')}."
+    is_proxy = "proxy" in fault  # the address of the API is not what to look at then
+    return f"{fault}.", cure if is_proxy else f"{cure} The address is that of {variable or 'DEBITURA_ENVIRONMENT'}."
 
 
 def api_cure(error: DebituraError, url: str, variable: str | None) -> str:

@@ -54,6 +54,11 @@ def _dated(off: timedelta) -> Callable[[Scene], None]:
     return _at(url)
 
 
+def _behind_a_dead_proxy(scene: Scene) -> None:
+    _at(lambda _: "https://api.example.com")(scene)
+    scene.env["DEBITURA_PROXY"] = f"http://user:s3cret@127.0.0.1:{closed_port()}"
+
+
 CHECK = "DEBITURA_API_URL"
 CASES = [
     Case(
@@ -76,6 +81,13 @@ CASES = [
         "API",
         r"nothing listens at 127\.0\.0\.1:\d+",
         CHECK,
+    ),
+    Case(
+        "a proxy that is down",
+        _behind_a_dead_proxy,
+        "API",
+        r"the proxy cannot be used: nothing listens at 127\.0\.0\.1:\d+",
+        "^Check DEBITURA_PROXY and whether the proxy is up\\.$",
     ),
     Case(
         "a host that there is not",
@@ -108,8 +120,8 @@ CASES = [
         "a certificate that nobody signed",
         _at(_tls("https")),
         "API",
-        r"certificate of localhost:\d+ could not .*DEBITURA_CA_FILE",
-        CHECK,
+        r"certificate of localhost:\d+ could not be verified\.$",
+        "DEBITURA_CA_FILE.* that of DEBITURA_API_URL",
     ),
     Case("the API is down", _at(_answering(answer("503 Down"))), "API", "HTTP 503", "API's side: try again later"),
     Case(
