@@ -1,5 +1,4 @@
-"""Is everything in order, and if not, how is it mended? The body of `debitura doctor`: a file per area, put together in
-`examine.py`. Nothing is changed, and nothing printed."""
+"""The checks of `debitura doctor`, and a cure for each fault: one file per area, run by `examine.py`. Nothing is printed."""
 
 from debitura_pipeline.doctor.diagnosis import Diagnosis
 from debitura_pipeline.doctor.examine import examine

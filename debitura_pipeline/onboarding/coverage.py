@@ -21,9 +21,9 @@ from debitura_pipeline.warehouse.open import open_warehouse
 
 DIGEST_BYTES = 9  # twelve characters each; among 20,000 clients two share one with a chance of 1 to 10^13
 
-# A reading of all cases and one of all transactions, each begun after the client was seen as it stands now: signed. In a
-# night the clients are read first, so whoever signs or is linked after that has to be loaded by itself. Statuses that fit no
-# stage leave a sum without a total; all rows are there nevertheless, and a client read by itself would not be proven better.
+# All cases and all transactions were read after the client was last seen to have signed. A night reads the clients first, so
+# one that signs or is linked later is loaded on its own. Rows that fit no stage leave a sum unproven, but every row was read,
+# and a reading of that client alone would prove no more.
 _COVERED = f"""
     WITH whole AS (
         SELECT s.resource, max(s.as_of) AS read_at FROM ops.syncs AS s

@@ -31,7 +31,7 @@ QUIET = {
     "DBT_VERSION_CHECK": "false",
     "DBT_USE_COLORS": "false",
 }
-# Always set: the manifest has the plain names, by which Dagster knows the models, and a build has those of its database.
+# Always set, so that the manifest has the plain schema names, which are the asset keys, and a build those of its database.
 SCHEMA_PREFIX = "DEBITURA_SCHEMA_PREFIX"
 # A parse opens nothing. The path is the default one, so that the first build of a fresh clone finds its parse usable.
 PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"

@@ -39,7 +39,7 @@ class OnboardingError(DebituraError):
 
 @dataclass
 class OnboardingRun:
-    """`due`: how many clients wait in all, those of the run included. `is_asked_for`: by a person, who wants them read."""
+    """`due`: number of clients waiting, those of this run included. `is_asked_for`: a person started the run from the UI."""
 
     context: dg.AssetExecutionContext
     settings: Settings

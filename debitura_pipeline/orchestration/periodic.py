@@ -1,4 +1,4 @@
-"""Something that is looked at again and again, beside the main thread, which must not wait for it."""
+"""Calls a function at intervals in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ ENDS_WITHIN_S = 1.0
 
 
 @contextmanager
-def periodically(every_s: float, look: Callable[[], object]) -> Iterator[None]:
-    """Call `look` every `every_s` seconds while the block runs. One that fails is made up for by the next."""
+def periodically(
+    every_s: float, look: Callable[[], object], *, ends_within_s: float | None = ENDS_WITHIN_S
+) -> Iterator[None]:
+    """Call `look` every `every_s` seconds while the block runs; a call that raises is ignored.
+
+    `ends_within_s`: how long the end of the block waits for a call in progress, None: until it returns.
+    """
     over = threading.Event()
 
     def loop() -> None:
@@ -25,4 +30,4 @@ def periodically(every_s: float, look: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(ENDS_WITHIN_S)
+        thread.join(ends_within_s)

@@ -6,10 +6,9 @@ takes. Waiting for another run's lock is `warehouse/run_lock.py`.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._utils.interrupts import check_captured_interrupt
@@ -17,6 +16,7 @@ from dagster._utils.interrupts import check_captured_interrupt
 from debitura_pipeline import interrupts
 from debitura_pipeline.orchestration.home import PROCESS_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs
+from debitura_pipeline.orchestration.periodic import periodically
 from debitura_pipeline.orchestration.pools import POOLS
 
 LOOK_EVERY_S = 1.5
@@ -26,22 +26,9 @@ TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
 @contextmanager
 def watched_pools(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> Iterator[None]:
     """While the block runs, `tell` hears for whom a step of the run waits: soon, then once a minute."""
-    over = threading.Event()
-    watch = _Watch(instance, run_id, tell)
-
-    def look() -> None:
-        while not over.wait(LOOK_EVERY_S):
-            # Only told, and tried again: a storage that fails for good fails the run itself.
-            with suppress(Exception):
-                watch.look()
-
-    thread = threading.Thread(target=look, name="pools", daemon=True)
-    thread.start()
-    try:
+    # Errors are ignored: a storage that fails for good fails the run itself. The instance is closed after the block.
+    with periodically(LOOK_EVERY_S, _Watch(instance, run_id, tell).look, ends_within_s=None):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 class _Watch:
