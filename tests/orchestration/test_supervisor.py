@@ -72,7 +72,9 @@ def until(supervisor: Supervisor, holds: Callable[[], bool]) -> None:
 
 
 def pid_of(port: int) -> int:
-    return next(c.pid for c in psutil.Process().children() if str(port) in c.cmdline() and "http.server" in c.cmdline())
+    """The server's process; the one before it is a zombie until it is waited for, and has no command line then."""
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return next(child.pid for child in alive if {str(port), "http.server"} <= set(child.cmdline()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
