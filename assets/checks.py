@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.warehouse import dbt_models
-from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES
 from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.verdicts import Rows, Verdict
-from debitura_pipeline.warehouse.published import current_night
+from debitura_pipeline.warehouse import checks as verdicts
+from debitura_pipeline.warehouse.checks import Rows, Verdict
+from debitura_pipeline.warehouse.published_folder import current_night
 
 
 def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:

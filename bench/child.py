@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.listings import LISTINGS
-from debitura_pipeline.extract.night import Night
-from debitura_pipeline.extract.night_cases import CasesNight
-from debitura_pipeline.extract.night_transactions import TransactionsNight
-from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.contract.listings import LISTINGS
+from debitura_pipeline.incremental.base import Night
+from debitura_pipeline.incremental.cases import CasesNight
+from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import foresee, replay, sync
 from debitura_pipeline.warehouse.publish import publish

@@ -88,7 +88,7 @@ def sandbox(*options: str, is_limited: bool = False) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "debitura_pipeline.sandbox",
+        "debitura_sandbox",
         "serve",
         "--port",
         str(port),

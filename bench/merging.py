@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench import machine, night, truth, wire
-from debitura_pipeline.api.listings import LISTINGS
+from debitura_pipeline.contract.listings import LISTINGS
 
 SHAPED_PAGES = 1_500
 

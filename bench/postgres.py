@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.landing_zone import folders
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.sync.landed import landed_from
+from debitura_pipeline.sync.landed_sync import landed_from
 from debitura_pipeline.warehouse.base import Absent
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.postgres import PostgresServer
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))

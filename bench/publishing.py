@@ -55,7 +55,7 @@ def _engine(cases: int, engine: str, env: dict[str, str], folder: Path, runs: in
 def _nightly(env: dict[str, str]) -> tuple[float, float, float]:
     """`debitura nightly` to its end: wall seconds, peak MiB of its process and of the dbt process."""
     began, pipeline, dbt = time.monotonic(), 0.0, 0.0
-    command = [sys.executable, "-c", "from debitura_pipeline.cli import main; main()", "nightly"]
+    command = [sys.executable, "-c", "from debitura_pipeline.cli.app import main; main()", "nightly"]
     with subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
         family = psutil.Process(process.pid)
         while process.poll() is None:

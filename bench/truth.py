@@ -20,8 +20,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from bench import wire
-from debitura_pipeline.api.listings import LISTINGS
-from debitura_pipeline.landing.contract import TABLES, Column, Kind
+from debitura_pipeline.contract.listings import LISTINGS
+from debitura_pipeline.contract.tables import TABLES, Column, Kind
 
 BATCH_PAGES = 250
 MEMORY = "3GB"

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.landing_zone import folders
 from tests.support.command import Said, debitura
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import start_sandbox

@@ -17,7 +17,7 @@ from tests.support.truth import expected
 # Fills the disk when the step has ended, as another program would.
 FILLED_AFTER = """
 from pathlib import Path
-import debitura_pipeline.nightly as night
+import debitura_pipeline.cli.nightly as night
 tell = night._tell_step
 def filling(step):
     tell(step)

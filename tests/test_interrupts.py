@@ -102,7 +102,7 @@ def test_a_nightly_is_interrupted_in_its_steps(
 
 IN_REPLAY = """
 import time
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 def slow(self, *arguments, **options):
     print("replaying", flush=True)
     time.sleep(600)
@@ -110,7 +110,7 @@ DuckDbWarehouse.replay = slow
 """
 DEAF = """
 import time
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 def deaf(self, *arguments, **options):
     print("replaying", flush=True)
     while True:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline import nightly
+from debitura_pipeline.cli import nightly
 from debitura_pipeline.orchestration.nightly import FAILED, NightlyResult, StepOutcome
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.publish import publish
 
 AT = datetime(2026, 4, 1, 3, tzinfo=UTC)

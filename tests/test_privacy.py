@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.onboarding.lifecycle import partition_key
-from debitura_pipeline.sandbox import embedded
+from debitura_sandbox.server import embedded
 from tests.support import leaks
 from tests.support.command import Said, debitura, environment
 from tests.support.pipeline import Pipeline
@@ -29,7 +29,7 @@ from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import ONBOARD
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.open import private_files
+from debitura_pipeline.warehouse.opening import private_files
 with private_files(), open_instance(load_settings()) as instance:
     instance.add_dynamic_partitions(CLIENTS.name, [sys.argv[1]])
     job = defs.resolve_job_def(ONBOARD)

@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 from rich.console import Console, RenderableType
 
-from debitura_pipeline import console, progress
-from debitura_pipeline.extract.read import Progress
+from debitura_pipeline.cli import console, progress
+from debitura_pipeline.cli.tables import sync_table, totals_table
+from debitura_pipeline.extract.reader import Progress
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.tables import sync_table, totals_table
 
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 LONG = "the API did not state it, and its own rows of that stage moved with the exchange rates of the day"

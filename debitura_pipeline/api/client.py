@@ -16,14 +16,14 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from debitura_pipeline.api.budget import LONGEST_WAIT_S, Budget
-from debitura_pipeline.api.envelope import Page, read_envelope
-from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
-from debitura_pipeline.api.in_flight import InFlight
-from debitura_pipeline.api.listings import Query
+from debitura_pipeline.api.concurrency import InFlight
+from debitura_pipeline.api.encoding import check_whole, parse_document, shown
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
 from debitura_pipeline.api.outage import OutagePolicy, Outages
+from debitura_pipeline.api.page import Page, read_envelope
+from debitura_pipeline.api.rate_limit import LONGEST_WAIT_S, Budget
 from debitura_pipeline.api.transport import Connection
-from debitura_pipeline.api.wire import check_whole, parse_document, shown
+from debitura_pipeline.contract.listings import Query
 from debitura_pipeline.errors import RateLimited, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.settings import Secret

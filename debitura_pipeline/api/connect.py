@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
-from debitura_pipeline.api.exchange import DEFAULT_TIMEOUTS, Timeouts
-from debitura_pipeline.api.ledger import read_ledger
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.api.outage import OutagePolicy
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.rate_limit_state import read_ledger
 from debitura_pipeline.settings import Endpoint, Settings
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from debitura_pipeline.api.json_scan import OutlineError, elements, members
-from debitura_pipeline.api.listings import Listing
-from debitura_pipeline.api.marks import row_type
+from debitura_pipeline.api.row_keys import row_type
+from debitura_pipeline.contract.listings import Listing
 from debitura_pipeline.errors import ShapeError, TransientApiError
 
 Raw = msgspec.Raw | bytes

@@ -14,8 +14,8 @@ from typing import cast
 import httptools
 import httpx
 
-from debitura_pipeline.api import wire
-from debitura_pipeline.api.network import NOT_HTTP
+from debitura_pipeline.api import encoding
+from debitura_pipeline.api.connection_errors import NOT_HTTP
 from debitura_pipeline.api.tunnel import connect_through
 from debitura_pipeline.proxies import Proxy
 
@@ -192,7 +192,7 @@ class _Link(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size > wire.MAX_BODY_BYTES:
+        if self._size > encoding.MAX_BODY_BYTES:
             self._fail(BodyTooLarge("larger than any page"))
         else:
             self._parts.append(part)

@@ -11,7 +11,7 @@ import re
 import ssl
 from typing import TypeVar
 
-from debitura_pipeline.api.network import is_bad_certificate, place, proxy_broken, proxy_refused, untrusted
+from debitura_pipeline.api.connection_errors import is_bad_certificate, place, proxy_broken, proxy_refused, untrusted
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Proxy
 

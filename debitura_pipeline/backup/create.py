@@ -16,7 +16,7 @@ from debitura_pipeline.backup.manifest import BackupError, Manifest, Table
 from debitura_pipeline.backup.tables import copy_out, counted
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.open import is_there, open_file
+from debitura_pipeline.warehouse.opening import is_there, open_file
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 PACKAGES = ("debitura-pipeline", "duckdb", "dagster", "dbt-core")

@@ -27,7 +27,7 @@ from debitura_pipeline.backup.tables import copy_in, copy_out, counted, declared
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.identity import Identity, api_name, fingerprint, known_identities
-from debitura_pipeline.warehouse.open import is_there, private_files
+from debitura_pipeline.warehouse.opening import is_there, private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
 
 

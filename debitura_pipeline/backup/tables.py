@@ -9,9 +9,9 @@ from pathlib import Path
 from debitura_pipeline.backup.archive import CHUNK
 from debitura_pipeline.backup.manifest import BackupError, Table
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.merge import quoted
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.warehouse.merge_sql import quoted
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.tables import all_tables
 
 

@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
-from debitura_pipeline.api.exchange import Timeouts
-from debitura_pipeline.api.reach import reach
+from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.http import Timeouts
+from debitura_pipeline.api.reachability import reach
 from debitura_pipeline.doctor.cures import unreached
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
-from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Settings
-from debitura_pipeline.sync.run import read_me
+from debitura_pipeline.sync.runner import read_me
 from debitura_pipeline.warehouse.identity import check_identity
 
 WITHIN_S = 7.0  # whoever asks what is wrong is waiting

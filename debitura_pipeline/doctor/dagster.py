@@ -8,7 +8,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import CONFIG, POSTGRES_VARIABLE, check_database, read_config
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.pg_connect import place
+from debitura_pipeline.warehouse.postgres.connection import place
 
 NO_WAIT_S = 0.0
 

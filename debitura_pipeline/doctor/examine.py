@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from debitura_pipeline.doctor import api, dagster, folders, identity, machine, roles, runs, versions, warehouse
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_surprise, well
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import described
+from debitura_pipeline.warehouse.opening import described
 
 WITHIN_S = 7.5  # of the ten that the command takes at most, the rest is starting Python
 

@@ -9,7 +9,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.identity import api_name, check_identity
-from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import described, is_there, open_warehouse
 
 NO_WAIT_S = 0.5
 

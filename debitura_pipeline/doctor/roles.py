@@ -10,8 +10,8 @@ import psycopg
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.pg_connect import connect, place
-from debitura_pipeline.warehouse.schemas import BUILT, Schemas
+from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.schemas import BUILT, Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS
 
 NO_WAIT_S = 0.0

@@ -16,7 +16,7 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.pg_connect import connect
+from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.warehouse.run_lock import DEV_FILE, run_under_way
 
@@ -90,7 +90,7 @@ def _writer(settings: Settings) -> str | None:
         return str(holder) if holder is not None else None
     if dsn is None:
         return None
-    from debitura_pipeline.warehouse.pg_run_lock import holder_of  # noqa: PLC0415 - Postgres alone
+    from debitura_pipeline.warehouse.postgres.run_lock import holder_of  # noqa: PLC0415 - Postgres alone
 
     with suppress(DebituraError), connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
         return holder_of(connection)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import check_neighbours, described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import check_neighbours, described, is_there, open_warehouse
 
 NO_WAIT_S = 0.5  # who asks what is wrong does not want to wait for it to go away
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from debitura_pipeline.api.envelope import Page
-from debitura_pipeline.api.listings import Listing
-from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.contract.listings import Listing
+from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
-from debitura_pipeline.api.envelope import Total
-from debitura_pipeline.extract.evidence import FLOATING
+from debitura_pipeline.api.page import Total
+from debitura_pipeline.extract.verified_window import FLOATING
 
 Verdict = Literal["equal", "unproven", "differs"]
 

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from debitura_pipeline.api.envelope import Page
+from debitura_pipeline.api.page import Page
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.behaviour import LEADS_US, Behaviour, NotHeededError, instant_of
-from debitura_pipeline.extract.evidence import Stretch
+from debitura_pipeline.extract.verified_window import Stretch
 from debitura_pipeline.landing.outline import RowMark
 
 MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements

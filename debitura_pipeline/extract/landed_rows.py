@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from debitura_pipeline.extract.stages import stage_sql, stage_totals_sql
+from debitura_pipeline.contract.stages import stage_sql, stage_totals_sql
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
-from debitura_pipeline.landing.contract import TABLES
 
 ROWS_A_PASS = 500_000  # counted at once: some 100 MB
 MEMORY_LIMIT = "256MB"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from debitura_pipeline.api.listings import Listing
+from debitura_pipeline.contract.listings import Listing
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.heeded import tenants_of
+from debitura_pipeline.extract.filter_checks import tenants_of
 from debitura_pipeline.extract.windows import Filters
 
 MAX_ROUNDS = 3

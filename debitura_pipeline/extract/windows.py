@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from debitura_pipeline.api.listings import Listing, Query
+from debitura_pipeline.contract.listings import Listing, Query
 
 OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an API that drops fractions
 MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first

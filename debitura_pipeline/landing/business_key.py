@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.settings import Privacy, Settings
 
 PREFIX = "hashed-"

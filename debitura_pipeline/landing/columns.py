@@ -13,14 +13,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from debitura_pipeline.contract.tables import Kind, Table
 from debitura_pipeline.landing.business_key import BusinessKeys
-from debitura_pipeline.landing.checks import Mask, check_ids, check_instants
-from debitura_pipeline.landing.contract import Kind, Table
 from debitura_pipeline.landing.labels import safe_labels
-from debitura_pipeline.landing.layout import Layout, Path
-from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.page_schema import Layout, Path
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.redact import without_contacts
 from debitura_pipeline.landing.row_hash import row_hashes
+from debitura_pipeline.landing.validators import Mask, check_ids, check_instants
 from debitura_pipeline.settings import Privacy
 
 Values = dict[Path, pa.Array]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
-from debitura_pipeline.landing.contract import Kind
-from debitura_pipeline.landing.extras import exact
+from debitura_pipeline.contract.tables import Kind
+from debitura_pipeline.landing.unknown_fields import exact
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TEN_THOUSANDTH = Decimal("0.0001")

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_pipeline.landing.contract import Kind, Table
+from debitura_pipeline.contract.tables import Kind, Table
 from debitura_pipeline.landing.findings import Drift
 from debitura_pipeline.landing.labels import is_documented
-from debitura_pipeline.landing.layout import Path
+from debitura_pipeline.landing.page_schema import Path
 from debitura_pipeline.landing.redact import safe_path
 
 MAX_NEW_VALUES = 50  # per column and window: a column that is no enum any more needs no longer list

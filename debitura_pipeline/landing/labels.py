@@ -12,7 +12,7 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_pipeline.api.words import is_label
+from debitura_pipeline.api.label_words import is_label
 
 WITHHELD = "[withheld]"
 

@@ -14,10 +14,10 @@ import msgspec
 import pyarrow as pa
 
 from debitura_pipeline.api.json_scan import OutlineError, members
-from debitura_pipeline.api.listings import LISTINGS, Listing
-from debitura_pipeline.api.marks import columns_of
 from debitura_pipeline.api.page_parts import STRICT_ERRORS, Raw, split_page
-from debitura_pipeline.landing.checks import check_instants, is_id, micros_of_text
+from debitura_pipeline.api.row_keys import columns_of
+from debitura_pipeline.contract.listings import LISTINGS, Listing
+from debitura_pipeline.landing.validators import check_instants, is_id, micros_of_text
 
 Path = tuple[str, ...]
 

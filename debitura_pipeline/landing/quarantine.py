@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.api.words import is_label
+from debitura_pipeline.api.label_words import is_label
+from debitura_pipeline.contract.tables import Kind
 from debitura_pipeline.landing.business_key import BusinessKeys
-from debitura_pipeline.landing.contract import Kind
 from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.labels import WITHHELD, safe_label
-from debitura_pipeline.landing.layout import Known, Layout
 from debitura_pipeline.landing.outline import text_at
-from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.page_schema import Known, Layout
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.redact import (
     encode,
     is_code,

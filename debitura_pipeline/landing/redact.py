@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from debitura_pipeline.api.words import is_label
+from debitura_pipeline.api.label_words import is_label
 from debitura_pipeline.landing.business_key import holds_plain_contact, may_hold_contact
 from debitura_pipeline.landing.labels import WITHHELD
-from debitura_pipeline.landing.layout import Path
+from debitura_pipeline.landing.page_schema import Path
 
 MAX_CODE = 40  # letters; a UUID has 36
 PHONE_DIGITS = range(8, 16)  # a whole number this long may be called

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_pipeline.landing.contract import TEXTS, Kind, Table
+from debitura_pipeline.contract.tables import TEXTS, Kind, Table
 
 ESCAPE, NULL, SEPARATOR = "\x1d", "\x1e", "\x1f"
 FIRST_PRINTABLE = 0x20

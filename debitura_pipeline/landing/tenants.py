@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.listings import CLIENTS, PAGE_SIZE, Query
 from debitura_pipeline.api.page_parts import split_page
+from debitura_pipeline.contract.listings import CLIENTS, PAGE_SIZE, Query
 from debitura_pipeline.errors import ApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.outline import any_text_at

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from debitura_pipeline.api.access import try_token
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
+from debitura_pipeline.api.customer import try_token
+from debitura_pipeline.api.rate_limit import Budget
 from debitura_pipeline.errors import ApiError, BudgetSpent, RefusedError, ShapeError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.tenants import TenantBook

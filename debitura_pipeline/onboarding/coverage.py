@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from debitura_pipeline.extract.stages import UNCLASSIFIED
+from debitura_pipeline.contract.stages import UNCLASSIFIED
 from debitura_pipeline.onboarding.lifecycle import LOADED, outstanding, partition_key, read_partition_key
 from debitura_pipeline.onboarding.record import News, record_in
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 DIGEST_BYTES = 9  # twelve characters each; among 20,000 clients two share one with a chance of 1 to 10^13
 

@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.api.listings import CLIENTS, PAGE_SIZE, Query
+from debitura_pipeline.api.encoding import parse_loosely
 from debitura_pipeline.api.page_parts import split_page
-from debitura_pipeline.api.wire import parse_loosely
+from debitura_pipeline.contract.listings import CLIENTS, PAGE_SIZE, Query
 from debitura_pipeline.errors import ApiError, BudgetSpent, TransientApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
-from debitura_pipeline.landing.checks import instant_of
 from debitura_pipeline.landing.labels import safe_label
+from debitura_pipeline.landing.validators import instant_of
 from debitura_pipeline.onboarding.lifecycle import Client, read_partition_key
 from debitura_pipeline.settings import Endpoint, Settings
 

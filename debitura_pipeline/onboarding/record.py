@@ -11,7 +11,7 @@ from typing import Any
 from debitura_pipeline.onboarding.lifecycle import read_partition_key
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import OPS
 
 TYPES = dict(OPS["onboarding"])

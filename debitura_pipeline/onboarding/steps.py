@@ -18,7 +18,7 @@ from debitura_pipeline.onboarding.lifecycle import GONE, LOADED, SIGNED, WAITING
 from debitura_pipeline.onboarding.reading import Found, read_some
 from debitura_pipeline.onboarding.record import News, record
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 Facts: TypeAlias = dict[str, Any]
 # Reads and merges the histories of clients, and says when that was and which tenants could not be read, and why.

@@ -30,9 +30,9 @@ from debitura_pipeline.orchestration.manifest import (
     require_dbt,
 )
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.release import begin_release, complete_release
+from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
+from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
-from debitura_pipeline.warehouse.schemas import NEXT
 
 STOPPING_S = 4.0  # for dbt to call its statements off, once it was told to end
 

@@ -14,8 +14,8 @@ import dagster as dg
 from dagster import TableColumn, TableSchema
 from dagster._core.definitions.metadata import TableMetadataSet
 
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.errors import SettingsError
-from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.tables import OPS, current_columns
 

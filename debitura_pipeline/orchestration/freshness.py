@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.verdicts import STALE_AFTER
+from debitura_pipeline.warehouse.checks import STALE_AFTER
 
 # A window, and not the schedule's clock: a data directory whose nights are started by cron at another hour is as fresh.
 # Without nights it turns yellow an hour after a day is over.

@@ -18,7 +18,7 @@ import yaml
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
-from debitura_pipeline.warehouse.pg_connect import WAIT_S, connect, place
+from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, place
 
 # The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
 # by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).

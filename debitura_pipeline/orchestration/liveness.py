@@ -17,7 +17,7 @@ import psycopg
 
 from debitura_pipeline.orchestration.runs import EXECUTING, HELD, lock_number
 from debitura_pipeline.settings import Secret
-from debitura_pipeline.warehouse.pg_connect import connect
+from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 
 if TYPE_CHECKING:

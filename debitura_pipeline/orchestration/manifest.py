@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Settings
-from debitura_pipeline.warehouse.release import dbt_access
+from debitura_pipeline.warehouse.postgres.schema_swap import dbt_access
 
 DBT_PROJECT = PROJECT_ROOT / "dbt"
 SOURCE_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}

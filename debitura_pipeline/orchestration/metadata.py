@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.verdicts import markdown
+from debitura_pipeline.warehouse.checks import markdown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from debitura_pipeline.extract.evidence import Totals
+    from debitura_pipeline.extract.verified_window import Totals
     from debitura_pipeline.report import ReportFacts
     from debitura_pipeline.settings import Settings
     from debitura_pipeline.sync import SyncReport

@@ -22,9 +22,9 @@ from typing import TextIO
 import dagster as dg
 
 from debitura_pipeline import failures
-from debitura_pipeline.extract.read import Progress
+from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.extract.reader import Progress
 from debitura_pipeline.interrupts import was_interrupted
-from debitura_pipeline.orchestration.endpoint import connect
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.liveness import lives_of
@@ -37,7 +37,7 @@ from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.open import private_files
+from debitura_pipeline.warehouse.opening import private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 # Loaded by name, as workspace.yaml has it loaded: it stands above this floor.

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.api.listings import LISTINGS, Query
-from debitura_pipeline.extract.evidence import Totals
+from debitura_pipeline.contract.listings import LISTINGS, Query
+from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.settings import Endpoint, Settings
 
 CHUNK = 100  # events fetched at once: onboarding runs of a busy day

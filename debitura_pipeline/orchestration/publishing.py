@@ -12,7 +12,7 @@ from debitura_pipeline.errors import DebituraError, WarehouseBusy, WarehouseErro
 from debitura_pipeline.orchestration.children import ends_with_us
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.publish import Published, publish_held, published_now, readers_have
-from debitura_pipeline.warehouse.published import current_night
+from debitura_pipeline.warehouse.published_folder import current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 GRACE_S = 10.0  # for a process that was interrupted to remove its draft

@@ -15,9 +15,9 @@ from typing import Any
 
 import dagster as dg
 
+from debitura_pipeline.api.endpoint import connect
 from debitura_pipeline.api.outage import OutagePolicy
-from debitura_pipeline.extract.read import Progress
-from debitura_pipeline.orchestration.endpoint import connect
+from debitura_pipeline.extract.reader import Progress
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import LISTING
@@ -27,7 +27,7 @@ from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import Patience, exclusive_run
 
 # For a run that nobody watches: longer than a night takes, short enough that the morning's check sees a failure.

@@ -94,7 +94,7 @@ def _by_file(home: Path) -> Callable[[str], bool]:
 def _on_postgres(dsn: Secret) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
     import psycopg  # noqa: PLC0415 - not where Dagster's storage is SQLite
 
-    from debitura_pipeline.warehouse.pg_connect import connect, without_password  # noqa: PLC0415
+    from debitura_pipeline.warehouse.postgres.connection import connect, without_password  # noqa: PLC0415
 
     try:
         with connect(dsn, "status", read_only=True, wait_s=WAIT_S) as connection:

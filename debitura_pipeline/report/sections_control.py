@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.extract.control import FLOATS
+from debitura_pipeline.reconcile.control_totals import FLOATS
 from debitura_pipeline.report.model import Column, Section, Table, Verdict
 from debitura_pipeline.report.page import count, instant, sentence, titled
 from debitura_pipeline.report.read import Reports

@@ -22,7 +22,7 @@ from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
 from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums, top_clients
 from debitura_pipeline.report.stages import STAGES, headline
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 FILE_NAME = "partner-report.html"
 CHAPTERS: tuple[Callable[[Reports], Section | None], ...] = (

@@ -20,8 +20,8 @@ from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.status.nights import RUNNING, Night, last_nights
 from debitura_pipeline.status.times import ago, length, when
 from debitura_pipeline.sync import read_status
-from debitura_pipeline.warehouse.open import is_there
-from debitura_pipeline.warehouse.published import WAREHOUSE, current_night
+from debitura_pipeline.warehouse.opening import is_there
+from debitura_pipeline.warehouse.published_folder import WAREHOUSE, current_night
 from debitura_pipeline.warehouse.run_lock import run_under_way
 
 SHOWN_NIGHTS = 5

@@ -3,12 +3,12 @@
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.sync.clients import ClientsSync, WantedClient, sync_clients
 from debitura_pipeline.sync.proof import check_certificates, verify
+from debitura_pipeline.sync.reconciliation import reconcile
 from debitura_pipeline.sync.repair import Repair, repair
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import RESOURCES, foresee, sync
+from debitura_pipeline.sync.runner import RESOURCES, foresee, sync
 from debitura_pipeline.sync.status import read_status
-from debitura_pipeline.sync.upkeep import reconcile
 
 __all__ = [
     "RESOURCES",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from debitura_pipeline.errors import LandingError
-from debitura_pipeline.landing.gaps import Gap, read_gaps
-from debitura_pipeline.landing.store import SyncFolder, by_clock, folder_paths
+from debitura_pipeline.landing.accepted_gaps import Gap, read_gaps
+from debitura_pipeline.landing.landing_zone import SyncFolder, by_clock, folder_paths
 from debitura_pipeline.warehouse.base import Warehouse
 
 _SYNCS = """

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.api.listings import LISTINGS, PAGE_SIZE, Query
+from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import READ_IN_ORDER, RESOURCES, with_session
+from debitura_pipeline.sync.runner import READ_IN_ORDER, RESOURCES, with_session
 from debitura_pipeline.sync.session import Session
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from debitura_pipeline.extract.control import SILENT
-from debitura_pipeline.extract.stages import UNCLASSIFIED
+from debitura_pipeline.contract.stages import UNCLASSIFIED
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.control_totals import SILENT
 from debitura_pipeline.warehouse.base import WindowRecord
 
 NAMED = 3  # figures that a reason names one by one

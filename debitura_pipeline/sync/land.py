@@ -11,18 +11,18 @@ from datetime import datetime
 from pathlib import Path
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.ask import PAGE_ROWS, SPARE_REQUESTS
-from debitura_pipeline.extract.evidence import Totals, VerifiedWindow
-from debitura_pipeline.extract.filter_date import find_filter_date
+from debitura_pipeline.extract.calendar_parts import MAX_WINDOW_ROWS
 from debitura_pipeline.extract.landed_rows import COLUMNS
-from debitura_pipeline.extract.night import Forecast, Night
-from debitura_pipeline.extract.night_cases import CasesNight
-from debitura_pipeline.extract.night_transactions import TransactionsNight
-from debitura_pipeline.extract.overlay import Overlay, snapshot_sql
-from debitura_pipeline.extract.parts import MAX_WINDOW_ROWS
 from debitura_pipeline.extract.plan import Knowledge, Plan
-from debitura_pipeline.extract.prove import Prover
-from debitura_pipeline.extract.read import Reader
+from debitura_pipeline.extract.reader import Reader
+from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
+from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
+from debitura_pipeline.incremental.base import Forecast, Night
+from debitura_pipeline.incremental.cases import CasesNight
+from debitura_pipeline.incremental.date_column import find_filter_date
+from debitura_pipeline.incremental.expected_state import Overlay, snapshot_sql
+from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.reconcile.completeness import Prover
 from debitura_pipeline.warehouse.base import Warehouse
 
 BEFORE = "before.parquet"  # the warehouse's rows when a reading began; removed once it is merged

@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 
 from debitura_pipeline.errors import ApiError, BudgetSpent, UnprovenError
-from debitura_pipeline.extract.evidence import Totals
 from debitura_pipeline.extract.landed_rows import COLUMNS
-from debitura_pipeline.extract.overlay import snapshot_sql
 from debitura_pipeline.extract.plan import Plan
-from debitura_pipeline.extract.prove import Proof, Prover
-from debitura_pipeline.extract.read import Reader
+from debitura_pipeline.extract.reader import Reader
+from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Slice
+from debitura_pipeline.incremental.expected_state import snapshot_sql
+from debitura_pipeline.reconcile.completeness import Proof, Prover
 from debitura_pipeline.sync.land import Ground, Landing
 from debitura_pipeline.warehouse.base import Warehouse
 

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.extract.certificate import read_windows
 from debitura_pipeline.extract.plan import Knowledge, Plan, plan
-from debitura_pipeline.landing.store import SyncFolder, discard, folders, unmerged
+from debitura_pipeline.landing.landing_zone import SyncFolder, discard, folders, unmerged
+from debitura_pipeline.reconcile.certificate import read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, in_order
 from debitura_pipeline.sync.land import Ground, survey
 from debitura_pipeline.sync.land_clients import survey_clients
-from debitura_pipeline.sync.landed import tenants_of
+from debitura_pipeline.sync.landed_sync import tenants_of
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.records import newest_merged
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.ops_sql import newest_merged
 
 # The same night's reading is taken up again, tomorrow's is another one: a schedule is never punctual to the second.
 RESUME_WITHIN = timedelta(hours=20)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from debitura_pipeline.errors import LandingError, WarehouseError
-from debitura_pipeline.extract.certificate import Finding, check
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.certificate import Finding, check
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.warehouse.open import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import described, is_there, open_warehouse
 
 WAREHOUSE_WAIT_S = 2.0
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from debitura_pipeline.errors import LandingError, WarehouseBusy
-from debitura_pipeline.landing.store import SyncFolder, unmerged
+from debitura_pipeline.landing.landing_zone import SyncFolder, unmerged
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync.merging import told
+from debitura_pipeline.sync.merge import told
 from debitura_pipeline.sync.prepare import FINISHED_STANDS, follows, head_of, is_recent
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from debitura_pipeline.errors import LandingError
-from debitura_pipeline.extract.certificate import file_faults, read_windows
-from debitura_pipeline.landing.gaps import GAPS, Gap, accept_gaps, read_gaps
+from debitura_pipeline.landing.accepted_gaps import GAPS, Gap, accept_gaps, read_gaps
 from debitura_pipeline.landing.journal import JOURNAL
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.certificate import file_faults, read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.warehouse.open import is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import is_there, open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 LOST = "its landing cannot be recovered; accepted with `debitura repair`"

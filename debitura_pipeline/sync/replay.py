@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from debitura_pipeline.errors import LandingError
-from debitura_pipeline.extract.certificate import file_faults
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.certificate import file_faults
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.sync.landed import landed_from, tenants_of
-from debitura_pipeline.sync.merging import judgement_of
-from debitura_pipeline.sync.run import RESOURCES
+from debitura_pipeline.sync.landed_sync import landed_from, tenants_of
+from debitura_pipeline.sync.merge import judgement_of
+from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.base import Judge, LandedSync
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.open import is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import is_there, open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 COMPLETE = ("full", "small")  # readings of everything: what follows one needs nothing from before it

@@ -17,18 +17,18 @@ from pathlib import Path
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.api.listings import LISTINGS
+from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.night import Forecast
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
-from debitura_pipeline.extract.read import Progress, Reader
-from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import SyncFolder, discard
+from debitura_pipeline.extract.reader import Progress, Reader
+from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.landing.landing_zone import SyncFolder, discard
+from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import sync_clock
 from debitura_pipeline.sync.land import Landing, forecast, land, land_nightly, whole_cost
 from debitura_pipeline.sync.land_clients import land_clients
-from debitura_pipeline.sync.merging import Merging, told
+from debitura_pipeline.sync.merge import Merging, told
 from debitura_pipeline.sync.prepare import Partner, Preparation, Reading
 from debitura_pipeline.sync.recover import Recovery
 from debitura_pipeline.sync.report import SyncReport

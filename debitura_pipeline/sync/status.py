@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync.run import RESOURCES
+from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.base import Rows
-from debitura_pipeline.warehouse.open import WAIT_S, open_warehouse
+from debitura_pipeline.warehouse.opening import WAIT_S, open_warehouse
 
 ATTEMPT = ("sync_id", "mode", "status", "started_at", "finished_at", "requests", "message")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from debitura_pipeline.errors import LandingError
 from debitura_pipeline.landing.journal import JOURNAL
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
 
 log = logging.getLogger(__name__)
 

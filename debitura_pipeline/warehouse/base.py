@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
 
 

@@ -13,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from debitura_pipeline.contract.tables import TABLES, Table
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
-from debitura_pipeline.landing.contract import TABLES, Table
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.landing.store import sha256_of
-from debitura_pipeline.warehouse import merge, records
+from debitura_pipeline.landing.landing_zone import sha256_of
+from debitura_pipeline.warehouse import merge_sql as merge
+from debitura_pipeline.warehouse import ops_sql
 from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
-from debitura_pipeline.warehouse.merge import Statement
+from debitura_pipeline.warehouse.merge_sql import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
 # A reading that takes more rows away is refused (`most_deleted`). Few rows may always go: a client withdraws, a payment is
@@ -103,7 +104,7 @@ class SqlWarehouse(ABC):
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         check_files(landed)
         with self.transaction():
-            for newest in self.rows(*records.newest_merged(landed.resource)):
+            for newest in self.rows(*ops_sql.newest_merged(landed.resource)):
                 _check_order(landed, *newest)
             return self._merge(landed, judge, allow_shrink=allow_shrink)
 
@@ -115,7 +116,7 @@ class SqlWarehouse(ABC):
             for table in TABLES.values():
                 self.run(f"DELETE FROM {merge.current(table)}")
                 self.run(f"DELETE FROM {merge.superseded(table)}")
-            self._run_all(records.forget_all())
+            self._run_all(ops_sql.forget_all())
             return [self.merge_again(sync, judge_of, known) for sync in ordered]
 
     def merge_again(self, landed: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
@@ -131,11 +132,11 @@ class SqlWarehouse(ABC):
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
-            known = self.rows(*records.known_sync(sync.sync_id))
+            known = self.rows(*ops_sql.known_sync(sync.sync_id))
             if known and known[0][0] == "done":
                 return
-            self.run(*records.forget_sync(sync.sync_id))
-            self.run(*records.insert_failed(sync, message))
+            self.run(*ops_sql.forget_sync(sync.sync_id))
+            self.run(*ops_sql.insert_failed(sync, message))
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
         with self.transaction():
@@ -143,8 +144,8 @@ class SqlWarehouse(ABC):
             self.unstage()
 
     def _replace_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
-        self.stage_rows("merge_totals", OPS["control_totals"], records.total_rows(sync_id, at, totals))
-        self._run_all(records.replace_control_totals(sync_id))
+        self.stage_rows("merge_totals", OPS["control_totals"], ops_sql.total_rows(sync_id, at, totals))
+        self._run_all(ops_sql.replace_control_totals(sync_id))
 
     def _merge(
         self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool, keep_record: bool = False
@@ -152,7 +153,7 @@ class SqlWarehouse(ABC):
         table = TABLES[landed.resource]
         self.unstage()
         shown = self.stage_landed(landed)
-        self.stage_rows("merge_bad", records.BAD_COLUMNS, records.bad_rows(landed.bad))
+        self.stage_rows("merge_bad", ops_sql.BAD_COLUMNS, ops_sql.bad_rows(landed.bad))
         self.run(*merge.protected(table))
         if self._value(merge.is_empty(table)):
             self.run(*merge.first_load(table, landed.sync_id, landed.at))
@@ -210,13 +211,13 @@ class SqlWarehouse(ABC):
 
     def _keep_findings(self, landed: LandedSync) -> None:
         resource, sync_id, at = landed.resource, landed.sync_id, landed.at
-        self._run_all(records.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
-        self.stage_rows("merge_drift", records.DRIFT_COLUMNS, records.drift_rows(landed))
-        self.run(*records.keep_drift(resource, sync_id, at))
-        self.stage_rows("merge_windows", records.WINDOW_COLUMNS, records.window_rows(landed))
-        self._run_all(records.keep_windows(resource, sync_id))
+        self._run_all(ops_sql.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
+        self.stage_rows("merge_drift", ops_sql.DRIFT_COLUMNS, ops_sql.drift_rows(landed))
+        self.run(*ops_sql.keep_drift(resource, sync_id, at))
+        self.stage_rows("merge_windows", ops_sql.WINDOW_COLUMNS, ops_sql.window_rows(landed))
+        self._run_all(ops_sql.keep_windows(resource, sync_id))
         if landed.partner is not None:
-            self._run_all(records.keep_partner(*landed.partner, at))
+            self._run_all(ops_sql.keep_partner(*landed.partner, at))
 
     def _keep_sync(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
         """Control totals and the sync's row, in the transaction of its rows: none of them is ever there without the others."""
@@ -224,11 +225,11 @@ class SqlWarehouse(ABC):
         judgement = judge(self.rows) if judge is not None else None
         if judgement is not None:
             self._replace_totals(sync_id, landed.at, judgement.totals)
-        known = self.rows(*records.known_sync(sync_id))
+        known = self.rows(*ops_sql.known_sync(sync_id))
         # Merging a landing once more touches nothing, and its record keeps what the first time counted.
         inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
-        self.run(*records.forget_sync(sync_id))
-        self.run(*records.insert_merged(landed, counts, (inserted, changed, deleted), judgement))
+        self.run(*ops_sql.forget_sync(sync_id))
+        self.run(*ops_sql.insert_merged(landed, counts, (inserted, changed, deleted), judgement))
 
     def _run_all(self, statements: Iterable[Statement]) -> None:
         for sql, params in statements:

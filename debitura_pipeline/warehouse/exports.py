@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.warehouse.duckdb import literal
-from debitura_pipeline.warehouse.merge import quoted
-from debitura_pipeline.warehouse.published import REPORTS, WAREHOUSE
+from debitura_pipeline.warehouse.duckdb_engine import literal
+from debitura_pipeline.warehouse.merge_sql import quoted
+from debitura_pipeline.warehouse.published_folder import REPORTS, WAREHOUSE
 
 SCHEMAS = ("marts", "reports")
 # DuckDB names an opened file's database after the file, and a database `reports` with a schema `reports` makes the name

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from debitura_pipeline.errors import IdentityRefused
 from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.open import WAIT_S, described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import WAIT_S, described, is_there, open_warehouse
 
 FILE = "identity.json"
 EMBEDDED = "embedded sandbox"

@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse import published
+from debitura_pipeline.warehouse import published_folder
 from debitura_pipeline.warehouse.exports import export_marts, newest_reading
-from debitura_pipeline.warehouse.open import open_file, private_files
-from debitura_pipeline.warehouse.pg_publish import copy_out
-from debitura_pipeline.warehouse.published import WAREHOUSE, Night, current_night
+from debitura_pipeline.warehouse.opening import open_file, private_files
+from debitura_pipeline.warehouse.postgres.snapshot import copy_out
+from debitura_pipeline.warehouse.published_folder import WAREHOUSE, Night, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -58,8 +58,8 @@ def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -
     source, folder = settings.warehouse.path, settings.published_dir
     if source is not None and not source.exists():
         raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
-    with private_files(), _errors_in_words(folder), published.writing(folder):
-        with published.drafted(folder) as draft:
+    with private_files(), _errors_in_words(folder), published_folder.writing(folder):
+        with published_folder.drafted(folder) as draft:
             night = _release(settings, folder, draft, now)
         _remove_old_nights(folder)
     return published_now(settings, night)
@@ -78,15 +78,15 @@ def _release(settings: Settings, folder: Path, draft: Path, now: Callable[[], da
     else:
         _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
     export_marts(draft)
-    return published.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
+    return published_folder.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
 
 
 def _remove_old_nights(folder: Path) -> None:
     try:
-        published.remove_old_nights(folder)
+        published_folder.remove_old_nights(folder)
     except OSError as error:
         raise WarehouseError(
-            f"The new night is published, but older ones in {folder / published.NIGHTS} could not be removed: "
+            f"The new night is published, but older ones in {folder / published_folder.NIGHTS} could not be removed: "
             f"{error.strerror or error}."
         ) from error
 

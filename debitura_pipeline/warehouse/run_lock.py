@@ -21,7 +21,7 @@ from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
 
 if TYPE_CHECKING:
-    from debitura_pipeline.warehouse.pg_run_lock import PostgresRunLock
+    from debitura_pipeline.warehouse.postgres.run_lock import PostgresRunLock
 
 Lock: TypeAlias = "ProcessLock | PostgresRunLock"
 
@@ -123,7 +123,7 @@ def _wanted(settings: Settings) -> Iterator[Path | WarehouseUrl]:
 
 def _taken(what: Path | WarehouseUrl, purpose: str) -> Lock:
     if isinstance(what, WarehouseUrl):
-        from debitura_pipeline.warehouse.pg_run_lock import PostgresRunLock  # noqa: PLC0415 - takes a while to load
+        from debitura_pipeline.warehouse.postgres.run_lock import PostgresRunLock  # noqa: PLC0415 - takes a while to load
 
         return PostgresRunLock(what, purpose)
     lock = ProcessLock(what)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Sequence
 
-from debitura_pipeline.landing.contract import META, TABLES, VALIDITY, Table
+from debitura_pipeline.contract.tables import META, TABLES, VALIDITY, Table
 
 SCHEMAS = ("raw", "ops")
 SUPERSEDED = "_superseded"  # raw.cases_superseded: versions that are no longer the newest of their row

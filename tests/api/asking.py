@@ -8,11 +8,11 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.envelope import Page
-from debitura_pipeline.api.exchange import Timeouts
-from debitura_pipeline.api.listings import CASES, Query
+from debitura_pipeline.api.http import Timeouts
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.settings import Secret
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import Answer, FaultServer, reply

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.access import try_token
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.customer import try_token
+from debitura_pipeline.api.rate_limit import Budget
 from debitura_pipeline.errors import ApiError, BudgetSpent, RateLimited, RefusedError, TransientApiError
 from debitura_pipeline.settings import Secret
-from debitura_pipeline.sync.run import read_partner
+from debitura_pipeline.sync.runner import read_partner
 from tests.api.asking import BODY, GOOD, against, first_page
 from tests.api.clockwork import START, Clockwork
 from tests.api.fault_server import FaultServer, reply

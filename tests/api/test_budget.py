@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.budget import Budget
+from debitura_pipeline.api.rate_limit import Budget
 from debitura_pipeline.errors import BudgetSpent
 from tests.api.clockwork import START, Clockwork
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.budget import LEAST_WAIT_S, Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
-from debitura_pipeline.api.listings import CASES, TRANSACTIONS, Query
+from debitura_pipeline.api.rate_limit import LEAST_WAIT_S, Budget
+from debitura_pipeline.contract.listings import CASES, TRANSACTIONS, Query
 from debitura_pipeline.errors import (
     ApiError,
     BudgetSpent,

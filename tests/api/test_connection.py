@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.envelope import Page
-from debitura_pipeline.api.listings import CASES, Query
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import (
     ApiError,
     RefusedError,
@@ -29,7 +29,7 @@ from tests.api.pages import page_of
 
 
 def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("debitura_pipeline.api.wire.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("debitura_pipeline.api.encoding.MAX_BODY_BYTES", 1000)
     bomb = gzip.compress(b" " * 100_000)
     assert len(bomb) < 1000
     for answer in (

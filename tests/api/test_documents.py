@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.access import Access, try_token
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.listings import path_to
+from debitura_pipeline.api.customer import Access, try_token
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.contract.listings import path_to
 from debitura_pipeline.errors import (
     RefusedError,
 )

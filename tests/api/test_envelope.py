@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.envelope import Total, read_envelope
-from debitura_pipeline.api.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Listing
+from debitura_pipeline.api.page import Total, read_envelope
+from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Listing
 from debitura_pipeline.errors import ShapeError, TransientApiError
 from tests.api.pages import page_of, revenue, transactions
 

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from debitura_pipeline.api.budget import Budget
-from debitura_pipeline.api.in_flight import InFlight
-from debitura_pipeline.api.listings import CASES, Query
+from debitura_pipeline.api.concurrency import InFlight
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.contract.listings import CASES, Query
 from tests.api.asking import GOOD, client_of
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import FaultServer, reply

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from debitura_pipeline.api.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Query, instant, path_to
+from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Query, instant, path_to
 
 
 def test_params_state_bounds_sort_and_size_every_time() -> None:

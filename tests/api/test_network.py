@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from debitura_pipeline.api.network import broken, place, timed_out
+from debitura_pipeline.api.connection_errors import broken, place, timed_out
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
-from debitura_pipeline.api.envelope import Page
-from debitura_pipeline.api.listings import CASES, Query
 from debitura_pipeline.api.outage import FIRST_PAUSE_S, LONGEST_PAUSE_S, OutagePolicy
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import ApiError, ApiOutage, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.settings import Secret
 from tests.api.asking import BODY, GOOD, KEY, QUICK, first_page

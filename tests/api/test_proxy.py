@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.api.access import try_token
-from debitura_pipeline.api.budget import Budget
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.envelope import Page
+from debitura_pipeline.api.customer import try_token
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.rate_limit import Budget
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Secret, load_settings

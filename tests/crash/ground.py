@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.landing_zone import folders
 from debitura_pipeline.sync import check_certificates
 from debitura_pipeline.sync.chain import LandingZone, read_zone
 from tests.crash.nursery import KILLED, Nursery

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from debitura_pipeline.cli import _status_of, app
+from debitura_pipeline.cli.app import _status_of, app
 from tests.crash.points import install
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.landing.journal import JOURNAL
-from debitura_pipeline.landing.store import SyncFolder
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
-from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 
 READING = ("SELECT", "DESCRIBE", "SHOW", "BEGIN", "SET", "ROLLBACK")
 

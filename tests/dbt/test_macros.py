@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from debitura_pipeline.extract.stages import stage_sql
+from debitura_pipeline.contract.stages import stage_sql
 from tests.dbt.worlds import PROJECT
 
 AMOUNTS = st.decimals(min_value=Decimal("-99999999999"), max_value=Decimal("99999999999"), places=4)

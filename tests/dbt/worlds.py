@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
 

@@ -33,7 +33,7 @@ def sections(path: Path) -> configparser.ConfigParser:
 
 def command_of(program: str) -> click.Command:
     if program == "debitura":
-        return typer.main.get_command(import_module("debitura_pipeline.cli").app)
+        return typer.main.get_command(import_module("debitura_pipeline.cli.app").app)
     module, name = {
         "dagster": ("dagster._cli", "cli"),
         "dagster-daemon": ("dagster._daemon.cli", "cli"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from debitura_pipeline.api.ledger import Ledger
+from debitura_pipeline.api.rate_limit_state import Ledger
 from tests.doctor.case import Case, Scene, at_the_sandbox
 from tests.doctor.servers import answer, closed_port, self_signed, serving
 

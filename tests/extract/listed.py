@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from debitura_pipeline.api.envelope import Page, read_envelope
-from debitura_pipeline.api.listings import Query
+from debitura_pipeline.api.page import Page, read_envelope
+from debitura_pipeline.contract.listings import Query
 from tests.api.pages import page_of
 from tests.landing.rows import case_row, to_json
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.envelope import Total
+from debitura_pipeline.api.page import Total
 from debitura_pipeline.extract.comparison import CENT, STEP, bucket_differs, compare, stated_step
-from debitura_pipeline.extract.evidence import Totals
-from debitura_pipeline.extract.narrow import differences, less, step_of
+from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.incremental.differences import differences, less, step_of
 
 FEES = st.lists(st.integers(0, 10**9).map(lambda units: Decimal(units) / 10_000), min_size=1, max_size=300)
 OFF = st.integers(1, 10**7).map(lambda units: Decimal(units) / 10_000)

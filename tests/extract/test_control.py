@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from debitura_pipeline.api.envelope import Total
-from debitura_pipeline.extract.control import control_totals
-from debitura_pipeline.extract.evidence import Totals
-from debitura_pipeline.extract.stages import STAGES, UNCLASSIFIED, stage_sql
+from debitura_pipeline.api.page import Total
+from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
+from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.reconcile.control_totals import control_totals
 from debitura_pipeline.warehouse.tables import create_statements
 
 COMMISSION = (None, "Unpaid", "Paid", "Credited", "Waived")

@@ -11,14 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from debitura_pipeline.api.listings import CASES
+from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract import ask, read
-from debitura_pipeline.extract.certificate import gaps
-from debitura_pipeline.extract.prove import Proof, Prover
+from debitura_pipeline.extract import reader as read
+from debitura_pipeline.extract import requests
 from debitura_pipeline.extract.windows import Slice, Window
-from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.reconcile.certificate import gaps
+from debitura_pipeline.reconcile.completeness import Proof, Prover
 from tests.extract.listed import Case, Listed, Manners, moved, without
 from tests.simulation.door import Here
 
@@ -183,7 +184,7 @@ def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_p
 ) -> None:
     """A row is added before each answer. The rows of the start are all shown, however few requests there are."""
     if not has_room:
-        monkeypatch.setattr(ask, "SPARE_REQUESTS", 30)
+        monkeypatch.setattr(requests, "SPARE_REQUESTS", 30)
     rows = [*hourly(40), *(Case(1_000 + number, START + 50 * HOUR) for number in range(250))]
     listed = Listed(rows)
     for number in range(2, 5_000):
@@ -204,7 +205,7 @@ def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> No
         ]  # fmt: skip
     with pytest.raises(UnprovenError, match="grows without end"):
         proven(listed, tmp_path)
-    assert len(listed.asked) <= 2 * 3 + ask.SPARE_REQUESTS
+    assert len(listed.asked) <= 2 * 3 + requests.SPARE_REQUESTS
 
 
 def test_windows_side_by_side_are_no_more_than_requests_in_flight(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import duckdb
 import pytest
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.evidence import Totals
-from debitura_pipeline.extract.ledger import Ledger
-from debitura_pipeline.extract.night import MAX_ROUNDS, Forecast, Night
-from debitura_pipeline.extract.overlay import Missing, Overlay
+from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.incremental.base import MAX_ROUNDS, Forecast, Night
+from debitura_pipeline.incremental.expected_state import Missing, Overlay
+from debitura_pipeline.incremental.hourly_totals import Ledger
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from debitura_pipeline.extract.turn import DAY, WINDOW_ROWS, cost_of, due_days, joined
 from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.incremental.rotation import DAY, WINDOW_ROWS, cost_of, due_days, joined
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)

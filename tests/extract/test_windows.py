@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.listings import CASES
+from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.extract.windows import OVERLAP, Slice, Window
 
 UPPER = datetime(2026, 1, 5, 2, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.landing.business_key import PREFIX, BusinessKeys
-from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
 
 KEYS = BusinessKeys(Pseudonyms(b"a key for tests only"), "pseudonymous")
 CONTACTS = (

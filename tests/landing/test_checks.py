@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.landing.checks import check_ids, check_instants
+from debitura_pipeline.landing.validators import check_ids, check_instants
 from tests.landing.rows import ids, instants
 
 ODD = "no instant at all"  # sends the whole column down the careful way

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.envelope import read_envelope
-from debitura_pipeline.api.listings import LISTINGS
+from debitura_pipeline.api.page import read_envelope
+from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import TransientApiError
 from debitura_pipeline.landing.outline import outline
-from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.transform import Shaper
 from tests.landing.mutations import pages
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS
 

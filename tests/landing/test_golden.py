@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES
-from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES
+from debitura_pipeline.landing.transform import Shaper
 from tests.landing.rows import KEY, MAKERS, case_row, client_row, page, transaction_row
 
 ASE = hmac.new(KEY, "åse bjørnsdóttir".encode(), "sha256").hexdigest()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.envelope import read_envelope
-from debitura_pipeline.api.listings import CASES
+from debitura_pipeline.api.page import read_envelope
+from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import ShapeError
 from debitura_pipeline.landing.findings import Drift
-from debitura_pipeline.landing.shape import Shaped, Shaper
+from debitura_pipeline.landing.transform import Shaped, Shaper
 from tests.landing.rows import KEY, MAKERS, Number, case_row, client_row, page, transaction_row
 
 ID = "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.listings import LISTINGS
 from debitura_pipeline.api.page_parts import marked_page
+from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.landing.outline import RowMark, outline
-from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.landing.transform import Shaper
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS, Number, new_id, page, to_json, transaction_row, variations
 
 ODD_ROWS = (

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.words import is_label
+from debitura_pipeline.api.label_words import is_label
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.landing.business_key import is_pseudonym
-from debitura_pipeline.landing.contract import TABLES
 from debitura_pipeline.landing.findings import Drift
-from debitura_pipeline.landing.pseudonym import Pseudonyms
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.redact import scrub
-from debitura_pipeline.landing.shape import Shaped, Shaper
+from debitura_pipeline.landing.transform import Shaped, Shaper
 from tests.landing.rows import KEY, MAKERS, PERSONAL_TEXTS, case_row, page
 
 SECRETS = {

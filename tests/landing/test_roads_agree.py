@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.landing.contract import TABLES
-from debitura_pipeline.landing.fast_road import read_fast
-from debitura_pipeline.landing.layout import Layout
-from debitura_pipeline.landing.shape import Shaper
+from debitura_pipeline.contract.tables import TABLES
+from debitura_pipeline.landing.arrow_reader import read_fast
+from debitura_pipeline.landing.page_schema import Layout
+from debitura_pipeline.landing.transform import Shaper
 from tests.landing.rows import KEY, MAKERS, Number, case_row, page, plain_texts, transaction_row, variations
 
 unknown = st.dictionaries(

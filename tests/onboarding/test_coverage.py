@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.onboarding.coverage import Standing, note_covered, untried
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_sandbox.world import codes
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 

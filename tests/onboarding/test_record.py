@@ -9,7 +9,7 @@ import pytest
 
 from debitura_pipeline.onboarding.record import News, record
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 FIRST = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 

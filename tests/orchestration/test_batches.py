@@ -10,7 +10,7 @@ from debitura_pipeline.onboarding.lifecycle import MAX_CLIENTS
 from debitura_pipeline.orchestration.keys import LISTING, OPS, OPS_ONBOARDING, RAW
 from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.progress import read_progress
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.ticks import Ticks, add, states
 from tests.support.sandbox import RunningSandbox
 

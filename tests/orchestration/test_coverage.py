@@ -13,7 +13,7 @@ from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.keys import RAW
 from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.partitions import CLIENTS
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.conftest import Pointed
 from tests.orchestration.ticks import Ticks, add, states
 from tests.support.sandbox import RunningSandbox

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.orchestration import dev, programs
-from debitura_pipeline.orchestration.endpoint import connect
-from debitura_pipeline.orchestration.supervisor import DevError
+from debitura_pipeline.api.endpoint import connect
 from debitura_pipeline.settings import Endpoint, Secret, load_settings
+from debitura_pipeline.supervision import dev, programs
+from debitura_pipeline.supervision.supervisor import DevError
 from debitura_pipeline.sync import sync
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 from tests.support.command import debitura

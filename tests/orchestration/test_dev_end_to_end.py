@@ -22,9 +22,9 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.onboarding.lifecycle import partition_key
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.programs import free_port
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.supervision.programs import free_port
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.orchestration.conftest import Pointed
 from tests.support.command import debitura
@@ -39,7 +39,7 @@ STOP_S = 10
 @contextmanager
 def dev(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`debitura dev` as a user starts it, in a group of its own; whatever is left of it at the end is killed."""
-    command = [sys.executable, "-m", "debitura_pipeline.orchestration.dev", str(port)]
+    command = [sys.executable, "-m", "debitura_pipeline.supervision.dev", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
         try:

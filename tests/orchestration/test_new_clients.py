@@ -10,7 +10,7 @@ import pytest
 from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.orchestration.refusals import SensorBlind
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.ticks import Ticks, add, states
 from tests.support.sandbox import RunningSandbox
 

@@ -16,7 +16,6 @@ import pytest
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from debitura_pipeline.definitions import defs
-from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import RAW
@@ -26,7 +25,8 @@ from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status.nights import last_nights
-from debitura_pipeline.warehouse.published import FACTS, current_night
+from debitura_pipeline.warehouse import checks
+from debitura_pipeline.warehouse.published_folder import FACTS, current_night
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
@@ -156,8 +156,8 @@ def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = current_night(night.settings.published_dir)
-    wrong = verdicts.Verdict(False, "the API says 12.00, the warehouse 11.00")
-    monkeypatch.setattr(verdicts, "control_totals", lambda resource, rows: wrong)
+    wrong = checks.Verdict(False, "the API says 12.00, the warehouse 11.00")
+    monkeypatch.setattr(checks, "control_totals", lambda resource, rows: wrong)
     result = run_job(night.settings)
     assert not result.success
     states = {outcome.name: outcome.state for outcome in result.steps}
@@ -242,8 +242,8 @@ def test_a_run_that_was_killed_neither_stays_on_nor_keeps_the_next_one_waiting(
     victim.wait()
     victim.stdout.close()
     sandbox.faults()
-    enough = verdicts.Verdict(False, "far enough for this test")
-    monkeypatch.setattr(verdicts, "control_totals", lambda resource, rows: enough)
+    enough = checks.Verdict(False, "far enough for this test")
+    monkeypatch.setattr(checks, "control_totals", lambda resource, rows: enough)
     result = run_job(settings)
     assert [report.rows_read for report in result.reports] == [2, 20, 20]
     with open_instance(settings) as instance:

@@ -17,7 +17,7 @@ from debitura_pipeline.doctor import examine
 from debitura_pipeline.orchestration.nightly import NightlyResult, run_job
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.sync import read_status, reconcile, replay, verify
-from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE
+from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE
 from tests.support.command import debitura
 from tests.support.neighbours import HOSTILE, OTHERS, snapshot
 from tests.support.pipeline import Pipeline

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from debitura_pipeline.api import client, outage
-from debitura_pipeline.orchestration import verdicts
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD
 from debitura_pipeline.orchestration.nightly import StepOutcome, run_job
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.warehouse import checks
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -34,8 +34,8 @@ def test_a_night_goes_on_when_the_api_is_back_and_is_proven(point_at: Pointed, m
         if len(told) == 3:
             running.append(start_sandbox(**WORLD, port=port))
 
-    enough = verdicts.Verdict(False, "far enough for this test")
-    monkeypatch.setattr(verdicts, "control_totals", lambda resource, rows: enough)
+    enough = checks.Verdict(False, "far enough for this test")
+    monkeypatch.setattr(checks, "control_totals", lambda resource, rows: enough)
     try:
         result = run_job(settings, on_step=step, on_wait=tell)
         truth = {resource: len(running[-1].truth(resource)) for resource in ("clients", "cases", "transactions")}

@@ -18,7 +18,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.orchestration import publishing
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse import published
+from debitura_pipeline.warehouse import published_folder
 from debitura_pipeline.warehouse.publish import publish
 from tests.support.sandbox import ROOT
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
@@ -52,7 +52,7 @@ def test_it_gives_what_publishing_here_gives(settings: Settings) -> None:
     result = publish_apart(settings)
     assert result.path == settings.published_dir / "warehouse.duckdb" and result.bytes > 0
     assert {path.name for path in result.parquet} == {"a.parquet", "b.parquet"}
-    assert result.night == published.current_night(settings.published_dir)
+    assert result.night == published_folder.current_night(settings.published_dir)
     assert marks(settings.published_dir) == {1} and shown(settings.published_dir) == NAMES
 
 
@@ -85,7 +85,7 @@ def test_it_ends_with_the_run_and_the_next_one_publishes(
     publish(settings)
     fill(settings, 2, rows=400_000)
     with subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, env={**os.environ, **env}, stderr=-1) as run:
-        eventually(lambda: list(settings.published_dir.glob(f"nights/{published.DRAFT}*")))
+        eventually(lambda: list(settings.published_dir.glob(f"nights/{published_folder.DRAFT}*")))
         children = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(ending)
         run.wait(30)
@@ -103,6 +103,6 @@ def test_it_ends_with_the_run_and_the_next_one_publishes(
 
 def test_two_do_not_write_at_once(settings: Settings) -> None:
     folder = settings.published_dir
-    with published.writing(folder), pytest.raises(WarehouseError, match="Another process writes to"):  # noqa: SIM117
-        with published.writing(folder, wait_s=0.1):
+    with published_folder.writing(folder), pytest.raises(WarehouseError, match="Another process writes to"):  # noqa: SIM117
+        with published_folder.writing(folder, wait_s=0.1):
             pytest.fail("both were let in")

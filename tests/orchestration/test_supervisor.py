@@ -16,14 +16,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from debitura_pipeline.orchestration import supervised
-from debitura_pipeline.orchestration.log_files import LogFile
-from debitura_pipeline.orchestration.programs import free_port
-from debitura_pipeline.orchestration.sandbox_keeper import SandboxKeeper
-from debitura_pipeline.orchestration.supervised import Child, Program
-from debitura_pipeline.orchestration.supervisor import MOST_DEATHS, WITHIN_S, Deaths, DevError, Supervisor
-from debitura_pipeline.sandbox import embedded
 from debitura_pipeline.settings import Endpoint, Secret
+from debitura_pipeline.supervision import child as supervised
+from debitura_pipeline.supervision.child import Child, Program
+from debitura_pipeline.supervision.log_files import LogFile
+from debitura_pipeline.supervision.programs import free_port
+from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
+from debitura_pipeline.supervision.supervisor import MOST_DEATHS, WITHIN_S, Deaths, DevError, Supervisor
+from debitura_sandbox.server import embedded
 
 PATIENCE_S = 30.0
 STUBBORN = """
@@ -168,7 +168,7 @@ def test_a_killed_sandbox_is_started_again_with_the_same_world_and_address(
 KILLED = """
 import os, sys, time
 from pathlib import Path
-from debitura_pipeline.orchestration.supervisor import Supervisor
+from debitura_pipeline.supervision.supervisor import Supervisor
 from tests.orchestration.test_supervisor import server
 supervisor = Supervisor(os.environ, Path(sys.argv[1]), print)
 supervisor.start(server(int(sys.argv[2])))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.extract.control import FLOATS, SILENT
-from debitura_pipeline.orchestration import verdicts
+from debitura_pipeline.reconcile.control_totals import FLOATS, SILENT
 from debitura_pipeline.settings import load_settings
+from debitura_pipeline.warehouse import checks
 from debitura_pipeline.warehouse.base import Warehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 
@@ -54,40 +54,40 @@ def total(
 
 
 def test_completeness_is_of_the_last_sync_whatever_a_single_clients_reading_did(warehouse: Warehouse) -> None:
-    assert verdicts.completeness("cases", warehouse.rows).description == "cases were never read"
+    assert checks.completeness("cases", warehouse.rows).description == "cases were never read"
     synced(warehouse, "old", 24, status="failed", message="HTTP 403")
-    assert not verdicts.completeness("cases", warehouse.rows).passed
+    assert not checks.completeness("cases", warehouse.rows).passed
     synced(warehouse, "new", 1)
-    assert verdicts.completeness("cases", warehouse.rows).passed
+    assert checks.completeness("cases", warehouse.rows).passed
     synced(warehouse, "one-client", 0, mode="client", status="failed")
-    assert verdicts.completeness("cases", warehouse.rows).figures["sync"] == "new"
+    assert checks.completeness("cases", warehouse.rows).figures["sync"] == "new"
 
 
 def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None:
     synced(warehouse, "s", is_proven=False, message="the summary does not follow the dates")
-    found = verdicts.completeness("cases", warehouse.rows)
+    found = checks.completeness("cases", warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True)
     assert "the summary does not follow the dates" in found.description
     total(warehouse, "differs", scope="one client")
-    assert verdicts.completeness("cases", warehouse.rows).is_warning
+    assert checks.completeness("cases", warehouse.rows).is_warning
     total(warehouse, "differs")
-    assert not verdicts.completeness("cases", warehouse.rows).is_warning, "contradicted, not just unproven"
+    assert not checks.completeness("cases", warehouse.rows).is_warning, "contradicted, not just unproven"
 
 
 def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> None:
     total(warehouse, "differs", NOW - timedelta(days=1))
     total(warehouse, "equal")
     total(warehouse, "unproven", detail=FLOATS)
-    found = verdicts.control_totals("cases", warehouse.rows)
+    found = checks.control_totals("cases", warehouse.rows)
     assert found.passed
     assert found.figures == {"equal": 1, "differs": 0, "unproven": 1}
     assert found.description.endswith("1 equal, 1 move with exchange rates")
     total(warehouse, "unproven", detail=SILENT)
-    found = verdicts.control_totals("cases", warehouse.rows)
+    found = checks.control_totals("cases", warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True), "it may go on, and says so"
     assert found.description.endswith("1 could not be compared")
     total(warehouse, "differs")
-    found = verdicts.control_totals("cases", warehouse.rows)
+    found = checks.control_totals("cases", warehouse.rows)
     assert not found.passed
     assert not found.is_warning
     assert found.table is not None
@@ -97,24 +97,24 @@ def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> N
 def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehouse) -> None:
     total(warehouse, "equal", resource="clients")
     total(warehouse, "differs", scope="0b9f4a52", resource="clients")
-    assert verdicts.control_totals("clients", warehouse.rows).passed
-    found = verdicts.client_totals(warehouse.rows)
+    assert checks.control_totals("clients", warehouse.rows).passed
+    found = checks.client_totals(warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True)
 
 
 def test_a_key_that_is_there_twice_is_found(warehouse: Warehouse) -> None:
-    assert verdicts.unique_keys("cases", warehouse.rows).passed
+    assert checks.unique_keys("cases", warehouse.rows).passed
     older = "INSERT INTO raw.cases_superseded (case_id, _valid_from, _valid_to) VALUES ('a', $1, $2)"
     warehouse.execute("INSERT INTO raw.cases (case_id, _changed_at) VALUES ('a', $1), ('b', $1)", (NOW,))
-    assert verdicts.unique_keys("cases", warehouse.rows).passed
+    assert checks.unique_keys("cases", warehouse.rows).passed
     warehouse.execute(older, (NOW - timedelta(days=2), NOW))
-    assert verdicts.unique_keys("cases", warehouse.rows).passed, "an older version"
+    assert checks.unique_keys("cases", warehouse.rows).passed, "an older version"
     warehouse.execute(older, (NOW - timedelta(days=2), NOW + timedelta(seconds=1)))
-    found = verdicts.unique_keys("cases", warehouse.rows)
+    found = checks.unique_keys("cases", warehouse.rows)
     assert not found.passed
     assert found.figures == {"keys_twice": 0, "versions_overlapping": 1}
     warehouse.execute("INSERT INTO raw.cases (case_id, _changed_at) VALUES ('b', $1)", (NOW,))
-    assert verdicts.unique_keys("cases", warehouse.rows).figures["keys_twice"] == 1
+    assert checks.unique_keys("cases", warehouse.rows).figures["keys_twice"] == 1
 
 
 def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(warehouse: Warehouse) -> None:
@@ -123,14 +123,14 @@ def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(wa
         " VALUES ('cases', $1, 'no id', $2, $3, $4)"
     )
     warehouse.execute(insert, ("x", '{"secret": 1}', NOW, NOW))
-    assert verdicts.quarantine_empty("cases", warehouse.rows).passed
+    assert checks.quarantine_empty("cases", warehouse.rows).passed
     warehouse.execute(insert, ("y", '{"secret": 1}', NOW, None))
-    found = verdicts.quarantine_empty("cases", warehouse.rows)
+    found = checks.quarantine_empty("cases", warehouse.rows)
     assert (found.passed, found.is_warning, found.figures["rows"]) == (False, False, 1)
     assert found.table is not None
     assert "no id" in found.table
     assert "secret" not in found.table
-    assert verdicts.quarantine_empty("clients", warehouse.rows).passed
+    assert checks.quarantine_empty("clients", warehouse.rows).passed
 
 
 def test_drift_warns_once(warehouse: Warehouse) -> None:
@@ -140,21 +140,21 @@ def test_drift_warns_once(warehouse: Warehouse) -> None:
         " VALUES ('cases', 'value', 'lifecycle', 'Pa|used', $1, 'one')",
         (NOW,),
     )
-    found = verdicts.schema_drift("cases", warehouse.rows)
+    found = checks.schema_drift("cases", warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True)
     assert found.table is not None
     assert "Pa\\|used" in found.table
     synced(warehouse, "two")
-    assert verdicts.schema_drift("cases", warehouse.rows).passed
+    assert checks.schema_drift("cases", warehouse.rows).passed
 
 
 def test_freshness_allows_a_late_night_and_no_missing_one() -> None:
-    assert not verdicts.freshness("cases", None, NOW).passed
-    assert verdicts.freshness("cases", NOW - timedelta(hours=26), NOW).passed
-    assert not verdicts.freshness("cases", NOW - timedelta(hours=26, minutes=1), NOW).passed
+    assert not checks.freshness("cases", None, NOW).passed
+    assert checks.freshness("cases", NOW - timedelta(hours=26), NOW).passed
+    assert not checks.freshness("cases", NOW - timedelta(hours=26, minutes=1), NOW).passed
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:
-    text = verdicts.markdown(("a",), [(number,) for number in range(verdicts.SHOWN + 3)])
+    text = checks.markdown(("a",), [(number,) for number in range(checks.SHOWN + 3)])
     assert text.endswith("3 more in the warehouse.")
-    assert len(text.splitlines()) == verdicts.SHOWN + 4
+    assert len(text.splitlines()) == checks.SHOWN + 4

@@ -20,7 +20,7 @@ from debitura_pipeline.orchestration.keys import RAW
 from debitura_pipeline.orchestration.progress import run_config_of
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.sandbox import RunningSandbox
 
 

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from debitura_pipeline.sandbox.app import AppOptions, Sandbox
-from debitura_pipeline.sandbox.documents import ENCODER, truth
-from debitura_pipeline.sandbox.http import Request, Response
-from debitura_pipeline.sandbox.journal import Journal
-from debitura_pipeline.sandbox.world import WorldOptions
+from debitura_sandbox.api.app import Sandbox
+from debitura_sandbox.api.context import AppOptions
+from debitura_sandbox.api.documents import ENCODER, truth
+from debitura_sandbox.api.http import Request, Response
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import WorldOptions
 
 
 class LocalSandbox:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.journal import Journal
-from debitura_pipeline.sandbox.world import World, WorldOptions
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import World, WorldOptions
 
 NIGHTS = 40  # past two invoice days and the terms of collection partners
 PENDING, CONFIRMED, AWAITING, READY, INVOICED, PAID, DISPUTED, UNCLASSIFIED = range(8)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.changes import UnknownChangeError
-from debitura_pipeline.sandbox.counted_night import FULL
-from debitura_pipeline.sandbox.journal import Journal
-from debitura_pipeline.sandbox.world import RESOURCES, WorldOptions
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.benchmark_day import FULL
+from debitura_sandbox.world.commands import UnknownChangeError
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import RESOURCES, WorldOptions
 
 CASES, TRANSACTIONS = 20_000, 60_000
 SCALE = CASES / 1_000_000

@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from debitura_pipeline.sandbox import embedded
-from debitura_pipeline.sandbox.codes import DAY_US
+from debitura_sandbox.server import embedded
+from debitura_sandbox.world.codes import DAY_US
 
 TINY = ("--clients", "6", "--cases", "80", "--transactions", "150")
 

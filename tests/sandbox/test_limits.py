@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from debitura_pipeline.sandbox.app import AppOptions
-from debitura_pipeline.sandbox.limits import DAY_S, HOUR_S, RateLimits
+from debitura_sandbox.api.context import AppOptions
+from debitura_sandbox.api.rate_limits import DAY_S, HOUR_S, RateLimits
 from tests.sandbox.local import LocalSandbox, exact
 
 NOON = 1_767_614_400.0  # on the hour

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.places import COUNTRIES, PARTNERS
-from debitura_pipeline.sandbox.query import PARTNER_IDS
+from debitura_sandbox.api.query import PARTNER_IDS
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.addresses import COUNTRIES, PARTNERS
 from tests.sandbox.local import LocalSandbox, exact
 from tests.sandbox.shapes import STAGES
 

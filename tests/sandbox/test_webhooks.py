@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from debitura_pipeline.sandbox.app import AppOptions
-from debitura_pipeline.sandbox.webhooks import DELAYS_S
+from debitura_sandbox.api.context import AppOptions
+from debitura_sandbox.api.webhooks import DELAYS_S
 from tests.sandbox.local import LocalSandbox, exact
 
 HOOK = {"url": "https://hooks.example/in", "events": ["case.created", "case.updated", "client.linked"]}

@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from debitura_pipeline.sandbox.changes import UnknownChangeError
-from debitura_pipeline.sandbox.columns import references, uuids
-from debitura_pipeline.sandbox.journal import Journal
-from debitura_pipeline.sandbox.world import RESOURCES, WorldOptions
+from debitura_sandbox.world.columns import references, uuids
+from debitura_sandbox.world.commands import UnknownChangeError
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import RESOURCES, WorldOptions
 from tests.sandbox.local import LocalSandbox
 
 NIGHTS = 25

@@ -16,13 +16,13 @@ from urllib.parse import urlencode
 
 from debitura_pipeline.api.client import RequestStats, Translate
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.api.envelope import Page, read_envelope
-from debitura_pipeline.api.listings import Query
-from debitura_pipeline.api.refusal import read_date
-from debitura_pipeline.api.wire import parse_document
+from debitura_pipeline.api.encoding import parse_document
+from debitura_pipeline.api.error_body import read_date
+from debitura_pipeline.api.page import Page, read_envelope
+from debitura_pipeline.contract.listings import Query
 from debitura_pipeline.errors import BudgetSpent, RefusedError
-from debitura_pipeline.sandbox.columns import from_us, to_us
-from debitura_pipeline.sandbox.http import Request
+from debitura_sandbox.api.http import Request
+from debitura_sandbox.world.columns import from_us, to_us
 from tests.simulation.world import SimWorld
 
 T = TypeVar("T")

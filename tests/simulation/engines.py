@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import duckdb
 
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from tests.simulation.crash import Deaths
 
 # Settings of the whole database, made once with it: threads that start and end with each opening cost more than a merge.

@@ -16,14 +16,14 @@ from typing import Any
 
 from debitura_pipeline.errors import BudgetSpent, UnprovenError
 from debitura_pipeline.landing.tenants import TenantBook
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.changes import Entry
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.proof import verify
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.run import read_partner
+from debitura_pipeline.sync.runner import read_partner
 from debitura_pipeline.sync.session import Session
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.commands import Entry
 from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.judge import Terms, judge, plain

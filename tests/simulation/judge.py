@@ -24,7 +24,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from tests.simulation.world import Moments, Row, Rows
 
 CENT = Decimal("0.01")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.world import WorldOptions
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.world import WorldOptions
 
 PROFILES = 40  # different first days; what happens afterwards is different in every history
 # Chance that something moves between two answers, from quiet to very restless; then up to three things move.

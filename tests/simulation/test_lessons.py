@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox.columns import to_us
-from debitura_pipeline.sandbox.places import CURRENCIES
-from debitura_pipeline.sandbox.world import RESOURCES
+from debitura_sandbox.world import codes
+from debitura_sandbox.world.addresses import CURRENCIES
+from debitura_sandbox.world.columns import to_us
+from debitura_sandbox.world.world import RESOURCES
 from tests.simulation.history import REFRESH_DAYS, History, Wanted
 from tests.simulation.options import Options, Profile
 from tests.simulation.workshop import Workshop

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.sandbox.world import WorldOptions
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync import reconcile, upkeep
-from debitura_pipeline.sync.run import read_partner
+from debitura_pipeline.sync import reconcile, reconciliation
+from debitura_pipeline.sync.runner import read_partner
 from debitura_pipeline.sync.session import Session
+from debitura_sandbox.world.world import WorldOptions
 from tests.simulation.door import DirectClient, Here, tools_of
 from tests.simulation.history import ENDPOINT
 from tests.simulation.judge import Terms, bucket_of
@@ -35,7 +35,7 @@ class Bench:
         self.sim = SimWorld(WorldOptions(seed=5, clients=8, cases=400, transactions=900, years=2))
         self.workshop = workshop
         self.settings: Settings = workshop.settle_in(30)
-        patch.setattr(upkeep, "open_client", lambda *_: self.client())
+        patch.setattr(reconciliation, "open_client", lambda *_: self.client())
         asyncio.run(self._load())
         self.rows = {resource: workshop.live(resource) for resource in RESOURCES}
 

@@ -27,7 +27,7 @@ def test_the_command_says_so_and_ends_with_status_3(
         key, creditor = connection.execute(sql).fetchone() or ("", "")
         change = "UPDATE raw.transactions SET referral_fee_usd = referral_fee_usd + 0.01 WHERE transaction_id = ?"
         connection.execute(change, [key])
-    code = "import sys; from debitura_pipeline.cli import main; sys.exit(main())"
+    code = "import sys; from debitura_pipeline.cli.app import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "reconcile"]
     done = subprocess.run(
         command,

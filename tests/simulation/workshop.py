@@ -24,16 +24,16 @@ from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
 import pytest
 
-from debitura_pipeline.extract.night import Forecast
-from debitura_pipeline.extract.night_cases import CasesNight
-from debitura_pipeline.extract.night_transactions import TransactionsNight
-from debitura_pipeline.landing.contract import TABLES
-from debitura_pipeline.landing.shape import Shaper
-from debitura_pipeline.sandbox.listing import DATES
+from debitura_pipeline.contract.tables import TABLES
+from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.incremental.cases import CasesNight
+from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.sync import proof, repair, replay, run, upkeep  # noqa: F401 (all that is patched is loaded)
+from debitura_pipeline.sync import proof, reconciliation, repair, replay, runner  # noqa: F401 (all that is patched is loaded)
 from debitura_pipeline.warehouse import identity
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
+from debitura_sandbox.world.world import DATES
 from tests.simulation.crash import Deaths
 from tests.simulation.engines import Engines, MemoryWarehouse
 from tests.simulation.options import Profile

@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from debitura_pipeline.sandbox import codes
-from debitura_pipeline.sandbox import world as sandbox_world
-from debitura_pipeline.sandbox.app import AppOptions, Sandbox
-from debitura_pipeline.sandbox.changes import Entry
-from debitura_pipeline.sandbox.columns import Columns
-from debitura_pipeline.sandbox.documents import case_document, client_document, money, transaction_document
-from debitura_pipeline.sandbox.exchange import Exchange
-from debitura_pipeline.sandbox.journal import Journal
-from debitura_pipeline.sandbox.listing import DATES
-from debitura_pipeline.sandbox.world import RESOURCES, World, WorldOptions
+from debitura_sandbox.api.app import Sandbox
+from debitura_sandbox.api.context import AppOptions
+from debitura_sandbox.api.documents import case_document, client_document, money, transaction_document
+from debitura_sandbox.api.listing import DATES
+from debitura_sandbox.world import codes
+from debitura_sandbox.world import world as sandbox_world
+from debitura_sandbox.world.columns import Columns
+from debitura_sandbox.world.commands import Entry
+from debitura_sandbox.world.fx_rates import Exchange
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import RESOURCES, World, WorldOptions
 from tests.support.pipeline import PRIVACY_KEY
 from tests.support.truth import EXPECTED, Row
 

@@ -16,7 +16,7 @@ from typing import IO
 
 import duckdb
 
-CONSOLE = (sys.executable, "-c", "from debitura_pipeline.cli import main; main()")
+CONSOLE = (sys.executable, "-c", "from debitura_pipeline.cli.app import main; main()")
 RESTART_S = 5.0
 DISK_MIB = 1500
 ROLES = {  # by what stands in the command line of the process

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.ledger import Ledger, LedgerFile
+from debitura_pipeline.api.rate_limit_state import Ledger, LedgerFile
 from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status import read_standing, standing
 from debitura_pipeline.status.times import ago, length, when
 from debitura_pipeline.sync import read_status
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.publish import publish
-from debitura_pipeline.warehouse.published import FACTS, current_night
+from debitura_pipeline.warehouse.published_folder import FACTS, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 NOW = datetime.now(UTC)

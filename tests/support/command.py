@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.support.sandbox import ROOT
 
-COMMAND = "from debitura_pipeline.cli import main; main()"
+COMMAND = "from debitura_pipeline.cli.app import main; main()"
 TIME_LIMIT_S = 240
 
 

@@ -6,14 +6,14 @@ no test has to guess at a moment; moments guessed at are tested besides.
 
 from __future__ import annotations
 
-SMALL_WINDOWS = "import debitura_pipeline.extract.parts as r; r.MAX_WINDOW_ROWS = {rows}\n"
+SMALL_WINDOWS = "import debitura_pipeline.extract.calendar_parts as r; r.MAX_WINDOW_ROWS = {rows}\n"
 
 _DIE = "import os, signal\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n"
 
 _AT_LINE = (
     _DIE
     + """
-from debitura_pipeline.landing.store import SyncFolder
+from debitura_pipeline.landing.landing_zone import SyncFolder
 append, left = SyncFolder.append, [{count}]
 def dying(self, kind, **facts):
     if self.begin_is("{resource}", kind) and kind == "{kind}":
@@ -35,8 +35,8 @@ SyncFolder.append = dying
 _IN_MERGE = (
     _DIE
     + """
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
-from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 left = [0]
 def deadly(engine, merge, run):
     def merging(self, landed, **options):

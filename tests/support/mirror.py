@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.truth import expected
 

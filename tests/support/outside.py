@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.api.exchange import Timeouts
+from debitura_pipeline.api.http import Timeouts
 
 
 class JumpingClock:

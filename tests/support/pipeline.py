@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
 from debitura_pipeline.sync import SyncReport, sync
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 from tests.support.sandbox import RunningSandbox
 

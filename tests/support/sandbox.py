@@ -90,7 +90,7 @@ class RunningSandbox:
 
 def start_sandbox(**options: Any) -> RunningSandbox:
     """Start a sandbox on a free port. Options are those of `serve`: `cases=300, no_rate_limit=True, state=path`."""
-    command = [sys.executable, "-m", "debitura_pipeline.sandbox", "serve", "--ends-with-stdin"]
+    command = [sys.executable, "-m", "debitura_sandbox", "serve", "--ends-with-stdin"]
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         if value is True:

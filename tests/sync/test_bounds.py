@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.extract import parts
+from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.extract.windows import DAWN
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.landing_zone import folders
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -41,7 +41,7 @@ def put(sandbox: RunningSandbox, resource: str, action: str, row: int, at: datet
 def test_rows_on_the_bounds_of_windows_are_read_and_counted_once(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str
 ) -> None:
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", 12)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", 12)
     sandbox = sandbox_factory(cases=500, transactions=500)
     for row, at in enumerate(EDGES):
         put(sandbox, resource, "move", row, at)
@@ -65,7 +65,7 @@ def test_rows_dated_in_the_future_are_rows_like_others(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
     """More of them than one window should hold, too: behind the upper bound there is nothing to split by."""
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", largest)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", largest)
     sandbox = sandbox_factory()
     for row in range(40):
         put(sandbox, "cases", "move", row, datetime(2027, 1, 1, tzinfo=UTC) + timedelta(days=9 * row))
@@ -78,7 +78,7 @@ def test_rows_dated_in_the_future_are_rows_like_others(
 def test_rows_from_before_all_others_are_found(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", 30)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", 30)
     sandbox = sandbox_factory()
     put(sandbox, "cases", "move", 0, datetime(1999, 12, 31, 23, tzinfo=UTC))
     put(sandbox, "cases", "move", 1, datetime(1969, 7, 20, tzinfo=UTC))

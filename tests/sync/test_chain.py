@@ -14,7 +14,7 @@ import pytest
 
 from debitura_pipeline.errors import JournalDamaged, LandingError, WarehouseDamaged
 from debitura_pipeline.landing.journal import JOURNAL
-from debitura_pipeline.landing.store import SyncFolder, folder_paths, folders
+from debitura_pipeline.landing.landing_zone import SyncFolder, folder_paths, folders
 from debitura_pipeline.sync import check_certificates, read_status, repair, replay
 from tests.support.command import debitura
 from tests.support.pipeline import Pipeline

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.extract import parts
-from debitura_pipeline.landing.store import SyncFolder, folders
+from debitura_pipeline.extract import calendar_parts
+from debitura_pipeline.landing.landing_zone import SyncFolder, folders
 from debitura_pipeline.sync import replay, verify
 from tests.support.command import debitura, start
 from tests.support.killed import SMALL_WINDOWS, at_line, in_merge
@@ -49,7 +49,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
     shutil.copytree(folder / "first", folder / "undisturbed")
     undisturbed = Pipeline(folder / "undisturbed", sandbox)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "MAX_WINDOW_ROWS", WINDOW_ROWS)
+        patch.setattr(calendar_parts, "MAX_WINDOW_ROWS", WINDOW_ROWS)
         reports = {report.resource: report for report in undisturbed.sync()}
     assert min(getattr(reports["cases"], name) for name in ("inserted", "changed", "deleted")) > 0
     assert reports["cases"].windows > 8
@@ -78,7 +78,7 @@ def open_folder(pipeline: Pipeline, resource: str = "cases") -> SyncFolder:
 
 
 def rerun(pipeline: Pipeline, second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", WINDOW_ROWS)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", WINDOW_ROWS)
     pipeline.sync()
     assert pipeline.state() == second.state
     assert not [finding for finding in verify(pipeline.settings) if finding.faults]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.exchange import Timeouts
+from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.errors import BudgetSpent, ShapeError, TransientApiError
-from debitura_pipeline.extract import parts
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.extract import calendar_parts
+from debitura_pipeline.landing.landing_zone import folders
 from tests.support.command import debitura
 from tests.support.mirror import assert_mirrors
 from tests.support.outside import JumpingClock
@@ -99,7 +99,7 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
 ) -> None:
     """What was landed before the wait is not asked for again: requests are what ran out."""
     sandbox = sandbox_factory(cases=1_600)
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", 60)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", 60)
     undisturbed = Pipeline(tmp_path / "undisturbed", sandbox)
     needed = undisturbed.sync("cases")[0].requests
     pipeline, clock = Pipeline(tmp_path / "data", sandbox), JumpingClock()

@@ -14,9 +14,9 @@ from debitura_pipeline.errors import IdentityRefused, SettingsError
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import reconcile, replay
 from debitura_pipeline.sync.clients import WantedClient, sync_clients
-from debitura_pipeline.sync.run import foresee
+from debitura_pipeline.sync.runner import foresee
 from debitura_pipeline.warehouse.identity import FILE, check_identity
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.command import debitura
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from debitura_pipeline.extract.control import FLOATS, SILENT
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.reconcile.control_totals import FLOATS, SILENT
 from debitura_pipeline.sync.judging import MOST_REASONS, judge_proof
 from debitura_pipeline.warehouse.base import WindowRecord
 

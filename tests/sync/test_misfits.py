@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.extract.stages import STAGES, UNCLASSIFIED
+from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.sync import read_status
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.extract import parts
+from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.extract.windows import DAWN
-from debitura_pipeline.landing.store import folders
+from debitura_pipeline.landing.landing_zone import folders
 from tests.support.mirror import assert_mirrors, assert_same_keys
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -46,7 +46,7 @@ def test_a_row_that_comes_goes_or_moves_meanwhile_is_neither_lost_nor_kept(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str, largest: int
 ) -> None:
     """Each change pushes the rows behind it to another page: a plain reader skips one or sees one twice."""
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", largest)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", largest)
     pipeline = Pipeline(tmp_path / "data", sandbox)
     requests = pipeline.sync(resource)[0].requests
     chance = random.Random(f"{resource} {largest}")
@@ -72,7 +72,7 @@ def test_a_row_that_comes_goes_or_moves_meanwhile_is_neither_lost_nor_kept(
 def test_several_changes_of_one_kind_in_one_sync(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
-    monkeypatch.setattr(parts, "MAX_WINDOW_ROWS", largest)
+    monkeypatch.setattr(calendar_parts, "MAX_WINDOW_ROWS", largest)
     pipeline = Pipeline(tmp_path / "data", sandbox)
     rules = [
         {"kind": "change", "path": "/cases", "nth": nth, "change": row_change("cases", "insert", nth, at=micros(EARLY))}

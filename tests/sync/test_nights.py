@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox
 from tests.support.truth import expected, version

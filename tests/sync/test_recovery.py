@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
-from debitura_pipeline.landing.store import SyncFolder, folders
+from debitura_pipeline.landing.landing_zone import SyncFolder, folders
 from debitura_pipeline.sync import read_status, replay, verify
 from debitura_pipeline.sync.session import Session
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.pg_neighbours import marked_table
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.postgres.neighbours import marked_table
 
 ROWS = 200
 NAMES = {"a.parquet", "b.parquet", "warehouse.duckdb", "reports.duckdb"}

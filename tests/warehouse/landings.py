@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from debitura_pipeline.landing.contract import LANDED_EXTRA, TABLES, Table
+from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 DONE, REFUSED, KILLED = 0, 3, -signal.SIGKILL

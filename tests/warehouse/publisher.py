@@ -17,7 +17,8 @@ from typing import Any
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse import exports, pg_publish, publish
+from debitura_pipeline.warehouse import exports, publish
+from debitura_pipeline.warehouse.postgres import snapshot
 
 CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree"}
 TOLD = 1  # exit status of a try that ended with an error, which it has printed
@@ -35,7 +36,7 @@ class Countdown:
         sys.addaudithook(self._hear)
         for module, name in ((exports, "write_parquet"), (exports, "newest_reading"), (publish, "export_marts")):
             setattr(module, name, self._counted(getattr(module, name)))
-        pg_publish.bounded = self._counted(pg_publish.bounded)
+        snapshot.bounded = self._counted(snapshot.bounded)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         writes = event in CHANGES or (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.landing.contract import TABLES
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.tables import all_tables, current_columns
 

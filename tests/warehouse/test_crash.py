@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.postgres import PostgresServer
 from tests.warehouse.landings import Landings
 from tests.warehouse.merger import DONE, KILLED, REFUSED, Nursery, kill

@@ -7,7 +7,7 @@ import pytest
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.states import check_rules, state
 

@@ -10,7 +10,7 @@ import pytest
 
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.findings import BadRow
-from debitura_pipeline.landing.store import sha256_of
+from debitura_pipeline.landing.landing_zone import sha256_of
 from debitura_pipeline.warehouse.base import Absent, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse, most_deleted
 from tests.warehouse.landings import Landings, case, night, transaction

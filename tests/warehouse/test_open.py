@@ -16,7 +16,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.open import open_warehouse, private_files
+from debitura_pipeline.warehouse.opening import open_warehouse, private_files
 from tests.warehouse.landings import night
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, WarehouseUrl, load_settings
-from debitura_pipeline.warehouse.open import is_there, open_warehouse
-from debitura_pipeline.warehouse.pg_neighbours import MARK, listed, marked_table
-from debitura_pipeline.warehouse.release import begin_release
-from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE, grant_sql
+from debitura_pipeline.warehouse.opening import is_there, open_warehouse
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, listed, marked_table
+from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE, grant_sql
+from debitura_pipeline.warehouse.postgres.schema_swap import begin_release
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from debitura_pipeline.warehouse.run_lock import exclusive_run
-from debitura_pipeline.warehouse.schemas import Schemas
 from tests.support.command import debitura
 from tests.support.neighbours import HOSTILE, OTHERS, snapshot
 from tests.support.postgres import Database, PostgresServer

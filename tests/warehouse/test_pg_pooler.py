@@ -11,8 +11,8 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Secret, load_settings
-from debitura_pipeline.warehouse.open import is_there, open_warehouse
-from debitura_pipeline.warehouse.pg_connect import connect
+from debitura_pipeline.warehouse.opening import is_there, open_warehouse
+from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura
 from tests.support.pooler import pooled

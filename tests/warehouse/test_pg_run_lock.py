@@ -21,7 +21,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.postgres import Database, PostgresServer
 from tests.warehouse.landings import Landings, case, night

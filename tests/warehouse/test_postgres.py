@@ -10,9 +10,9 @@ import pytest
 
 from debitura_pipeline.errors import SettingsError, WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, Settings, load_settings
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.pg_connect import connect
-from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.postgres.connection import connect
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from tests.support.postgres import Database, PostgresServer
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.states import state
@@ -199,7 +199,7 @@ def test_lost_connection_is_said_to_be_lost_and_nothing_stays(
 def test_writer_that_waits_too_long_says_that_another_has_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("debitura_pipeline.warehouse.postgres.LOCK_WAIT_MS", 200)
+    monkeypatch.setattr("debitura_pipeline.warehouse.postgres.engine.LOCK_WAIT_MS", 200)
     with open_warehouse(settings) as first, open_warehouse(settings) as second, first.transaction():
         busy = pytest.raises(WarehouseBusy, match="Another writer")
         with busy:

@@ -14,11 +14,11 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse import exports, published
+from debitura_pipeline.warehouse import exports, published_folder
 from debitura_pipeline.warehouse import publish as publishing
-from debitura_pipeline.warehouse.open import open_warehouse
-from debitura_pipeline.warehouse.pg_neighbours import MARK, marked_table
-from debitura_pipeline.warehouse.postgres import PostgresWarehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, marked_table
 from debitura_pipeline.warehouse.publish import publish, readers_have
 from debitura_pipeline.warehouse.tables import all_tables
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
@@ -149,7 +149,7 @@ def test_it_is_told_what_is_published_and_as_of_when(settings: Settings, landing
     assert readers_have(folder) == (
         f"Still published: the night as of {night(0):%Y-%m-%d %H:%M} UTC, made 2026-04-01 03:00 UTC."
     )
-    (folder / "current" / published.FACTS).write_text("{")
+    (folder / "current" / published_folder.FACTS).write_text("{")
     assert "the night made 20" in readers_have(folder)
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
 from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, WindowRecord
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.records import NOT_JUDGED
+from debitura_pipeline.warehouse.ops_sql import NOT_JUDGED
 from tests.warehouse.landings import FIRST_NIGHT, Landings, case, night
 from tests.warehouse.states import state
 

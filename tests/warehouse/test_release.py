@@ -12,9 +12,9 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import Secret, WarehouseUrl
-from debitura_pipeline.warehouse.pg_neighbours import marked_table
-from debitura_pipeline.warehouse.release import begin_release, complete_release
-from debitura_pipeline.warehouse.schemas import BUILT
+from debitura_pipeline.warehouse.postgres.neighbours import marked_table
+from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
+from debitura_pipeline.warehouse.postgres.schemas import BUILT
 from tests.support.postgres import Database, PostgresServer
 
 NIGHTS = 6

@@ -6,12 +6,12 @@ import contextlib
 
 import pytest
 
+from debitura_pipeline.contract.tables import CASES
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.landing.contract import CASES
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.duckdb import DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.states import state

@@ -1,0 +1,85 @@
+"""A client's token, tried on the Customer API: does it open the door, and whose?
+
+Belongs here: the second credential and what its refusal means. Does not: minting a token, which is a document of the
+partner's own API. Called by onboarding and `doctor`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from debitura_pipeline.api.client import ApiClient, Sleep
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Clock, Scheme, Timeouts
+from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.errors import RefusedError
+from debitura_pipeline.proxies import DIRECT, Network
+from debitura_pipeline.settings import Secret
+
+_ID = re.compile(r"[0-9A-Fa-f-]{1,36}")
+CLIENT_TOKEN = Scheme("Authorization", "Bearer ", "The client's token is refused.")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the Customer API made of a client's token; `creditor_id` is whom it took us for."""
+
+    is_granted: bool
+    status: int
+    creditor_id: str | None
+
+
+def customer_client(
+    customer_url: str,
+    token: Secret,
+    budget: Budget,
+    *,
+    clock: Clock,
+    sleep: Sleep,
+    random: Callable[[], float],
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    network: Network = DIRECT,
+) -> ApiClient:
+    """A client of the Customer API on behalf of the one client that `token` stands for; one request at a time."""
+    return ApiClient(
+        customer_url,
+        token,
+        budget,
+        1,
+        clock=clock,
+        sleep=sleep,
+        random=random,
+        scheme=CLIENT_TOKEN,
+        timeouts=timeouts,
+        network=network,
+    )
+
+
+async def try_token(
+    customer_url: str,
+    token: Secret,
+    budget: Budget,
+    *,
+    clock: Clock,
+    sleep: Sleep,
+    random: Callable[[], float],
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    network: Network = DIRECT,
+) -> Access:
+    """Show a minted token to the Customer API (`GET /me`). Refusal is an answer here, not an error.
+
+    Counts against the same budget as the rest: whether the API keeps a bucket per token is not documented.
+    """
+    client = customer_client(
+        customer_url, token, budget, clock=clock, sleep=sleep, random=random, timeouts=timeouts, network=network
+    )
+    async with client:
+        try:
+            creditor = await client.document("GET", "/me", what="Trying a client's token")
+        except RefusedError as refusal:
+            return Access(False, refusal.status, None)
+    found = creditor.get("id") if isinstance(creditor, dict) else None
+    if not isinstance(found, str):
+        return Access(True, 200, None)
+    return Access(True, 200, found.lower() if _ID.fullmatch(found) else "[withheld]")

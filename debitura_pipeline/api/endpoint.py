@@ -1,0 +1,34 @@
+"""From settings to an API that answers: Debitura's, one at an address of the user's, or the embedded sandbox.
+
+Belongs here: that choice, and the sandbox's life around it. Does not: talking to the API. Called by the Dagster
+resource, the sensors and the command line; imports no Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import Endpoint, Secret, Settings
+from debitura_sandbox.server.embedded import running
+
+
+@contextmanager
+def connect(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
+    """The API of `settings`. The embedded sandbox is attached to where one runs on this data directory, else started
+    and stopped at the end; `advance_days` moves its world first. Nothing is moved at an API with an address."""
+    if settings.api_url is None:
+        with running(settings.data_dir, advance_days=advance_days) as sandbox:
+            yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)
+        return
+    if settings.api_key is None:
+        raise SettingsError(
+            "DEBITURA_API_KEY is needed, since an API address is set. Example: DEBITURA_API_KEY=the XApiKey"
+        )
+    yield Endpoint(
+        settings.api_url,
+        settings.api_key,
+        settings.customer_api_url,
+        is_simulated=settings.environment == "sandbox",
+    )

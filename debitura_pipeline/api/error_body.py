@@ -1,0 +1,101 @@
+"""What an answer that is no page says: which error, and how long to wait. Only codes and field names are taken over.
+
+Belongs here: the shapes of error bodies, `retryAfter`, the `Date` header. Does not: deciding what to do about it.
+Called by `exchange.py`. A body may repeat what was sent, so no sentence of it ever leaves this file, and a word only where
+it is made of ordinary ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any
+
+from debitura_pipeline.api.encoding import parse_loosely
+from debitura_pipeline.api.label_words import is_label
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # one word, as `ValidationError`: never a sentence, never an address
+_FIELD = re.compile(r"[A-Za-z$][A-Za-z0-9_$.\[\]]{0,63}")
+_PLACES = re.compile(r"[$.\[\]\d]+")  # what stands between the names of `$.client.contacts[0].email`
+MOST_ASKED_S = 366 * 86_400.0  # a longer one is no wait, and no date can be told of it
+_CODE_KEYS = frozenset({"error", "type", "code"})
+_NO_FIELDS = frozenset(
+    {"error", "message", "businesserrors", "errors", "type", "title", "status", "detail", "instance", "traceid"}
+    | {"code", "data", "solutionurl", "retryafter", "signinghandoff"}
+)
+
+
+def read_refusal(body: bytes) -> tuple[list[str], list[str]]:
+    """Error codes and field names of an error body, in order, without repeats; both empty where it says nothing.
+
+    Reads the structured object (`businessErrors`, `error`), the bare mapping of fields to messages, and ASP.NET's
+    problem details (`errors`).
+    """
+    parsed = _parsed(body)
+    return list(dict.fromkeys(_codes(parsed))), list(dict.fromkeys(_fields(parsed)))
+
+
+def wait_asked(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
+    """Seconds that an answer asks to wait, at most a year: `retryAfter` of its body, else the `Retry-After` header.
+
+    `clocks`: the answer's own and this machine's. A date is that far off by the nearer one: either may be wrong.
+    """
+    stated = next((value for name, value in _parsed(body).items() if name.lower() == "retryafter"), None)
+    for value in (stated, header):
+        seconds = _seconds(value)
+        if seconds is None and isinstance(value, str) and (at := read_date(value)) is not None:
+            seconds = max(min((at - now).total_seconds() for now in clocks), 0.0)
+        if seconds is not None:
+            return min(seconds, MOST_ASKED_S)
+    return None
+
+
+def read_date(text: str | None) -> datetime | None:
+    """An HTTP date as aware UTC, None where it is missing, no date, or one that no calendar holds."""
+    try:
+        at = parsedate_to_datetime(text) if text else None
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC) if at is not None else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = parse_loosely(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
+
+
+def _codes(parsed: dict[str, Any]) -> Iterator[str]:
+    errors = next((value for name, value in parsed.items() if name.lower() == "businesserrors"), None)
+    for block in [*(errors if isinstance(errors, list) else []), parsed]:
+        for name, value in block.items() if isinstance(block, dict) else ():
+            if name.lower() in _CODE_KEYS and isinstance(value, str) and _CODE.fullmatch(value) and is_label(value):
+                yield value
+
+
+def _fields(parsed: dict[str, Any]) -> Iterator[str]:
+    nested = next((value for name, value in parsed.items() if name.lower() == "errors"), None)
+    for name, value in (nested if isinstance(nested, dict) else parsed).items():
+        if name.lower() not in _NO_FIELDS and isinstance(value, list) and _is_field(name):
+            yield name
+
+
+def _is_field(name: str) -> bool:
+    """Whether a name is one of ordinary words, as the API's parameters are: a key may be what was sent as well."""
+    return _FIELD.fullmatch(name) is not None and is_label(_PLACES.sub(" ", name).strip())

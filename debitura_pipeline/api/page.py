@@ -1,0 +1,187 @@
+"""What surrounds the rows of a page: the paging block and the control totals. Rows are skipped, not read.
+
+Belongs here: counts and sums, whatever the letter case, parts missing. Does not: rows, and cutting a page into its parts
+(`page_parts.py`). Called by `client.py` for each page, so it has to be fast.
+Source: the API's contract, PageData, ClientsSummary, CasesSummary, TransactionsSummary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from debitura_pipeline.api.json_scan import OutlineError
+from debitura_pipeline.api.page_parts import NULL, STRICT_ERRORS, PageParts, Raw, folded, marked_page, split_page
+from debitura_pipeline.contract.listings import Listing
+from debitura_pipeline.errors import ShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One control total; a part that the API did not state is None, which is not 0."""
+
+    count: int | None
+    usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Paging block and totals of one page. `page_size` and `current_page` are 0 where the API left them out.
+
+    `marks`: keys and dates of the rows (`marks.row_type`), None where only a closer look can find them.
+    `is_canonical`: camelCase throughout and rows under the listing's own key, so that a reader which knows only that
+    spelling can take the body as it is.
+    """
+
+    total_results: int
+    page_size: int
+    current_page: int
+    response_count: int
+    total_pages: int | None
+    totals: Mapping[str, Total]
+    is_canonical: bool
+    marks: Sequence[Any] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as it came, and what its envelope says."""
+
+    body: bytes
+    envelope: Envelope
+
+    def without_marks(self) -> Page:
+        """The same, once its rows' keys and dates were looked at: a window's pages are held until all have come."""
+        return Page(self.body, replace(self.envelope, marks=None))
+
+
+# Of each total: its name, then where its count and its USD sum stand in `summary` (lower case, dots between levels).
+_Place = tuple[str, str | None, str | None]
+
+_STAGES = (
+    "Pending",
+    "ConfirmedPendingInvoice",
+    "AwaitingCollectionPartnerPayment",
+    "ReadyToInvoiceDebitura",
+    "AwaitingDebituraPayment",
+    "Paid",
+    "Disputed",
+)
+_PLACES: dict[str, tuple[_Place, ...]] = {
+    "clients": (
+        ("total", "totalclients", None),
+        ("attributed", "attributedclients", None),
+        ("onboarding_complete", "onboardingcomplete", None),
+        ("onboarding_pending", "onboardingpending", None),
+        ("cases", "totalcases", None),
+    ),
+    "cases": (
+        ("total", "totalcases", None),
+        ("this_month", "casesthismonth", None),
+        *((group, f"bylifecycle.{group}", None) for group in ("active", "pending", "closed", "paused")),
+    ),
+    "transactions": (
+        *((s, f"revenue.{s.lower()}count", f"revenue.{s.lower()}referralfeeusd") for s in _STAGES),
+        ("debitura_revenue", None, "totaldebiturarevenueusd"),
+    ),
+}
+
+# A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
+_TELLTALES = {"clients": "dateLinked", "cases": "dateCreated", "transactions": "transactionId"}
+
+LARGEST = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
+
+_NONE: Mapping[str, Total] = MappingProxyType({})
+_count = msgspec.json.Decoder(int | None)
+_sum = msgspec.json.Decoder(Decimal | None)
+_first_row = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+def read_envelope(body: bytes, listing: Listing, *, with_totals: bool = True) -> Envelope:
+    """Read paging block and control totals of one page of `listing`, rows untouched. Sums are exact Decimal USD.
+
+    Without totals the summary is passed over: each answer of a window has another one, and only the first is looked at.
+
+    A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
+    paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
+    """
+    parts = marked_page(body, listing) or split_page(body, listing)
+    try:
+        return _read(parts, listing, with_totals)
+    except (*STRICT_ERRORS, OutlineError):
+        raise ShapeError(f"A page of {listing.resource} states counts or sums that are no numbers.") from None
+
+
+def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
+    rows = parts.rows
+    paging = folded(parts.paging)
+    if not paging or (total := _whole(paging, "totalresults")) is None:
+        raise ShapeError(f"A page of {listing.resource} has no paging block.")
+    announced = _whole(paging, "responsecount")
+    held = len(rows) if rows is not None else 0
+    if announced is None and rows is None:
+        raise ShapeError(f"A page of {listing.resource} holds neither rows nor a count of them.")
+    if held < (announced or 0):
+        raise ShapeError(
+            f"A page of {listing.resource} announces {announced} rows and holds {held}.", announced=announced, held=held
+        )
+    return Envelope(
+        total_results=total,
+        page_size=_whole(paging, "pagesize") or 0,
+        current_page=_whole(paging, "currentpage") or 0,
+        response_count=held if announced is None else announced,
+        total_pages=_whole(paging, "totalpages") or None,
+        totals=_totals(bytes(parts.summary), listing) if with_totals else _NONE,
+        is_canonical=parts.is_usual and rows is not None and _is_camel(parts, listing),
+        marks=rows if parts.is_marked else None,
+    )
+
+
+def _is_camel(parts: PageParts, listing: Listing) -> bool:
+    """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
+    if not parts.rows:
+        return True
+    if parts.is_marked:
+        return getattr(parts.rows[0], _TELLTALES[listing.resource]) is not msgspec.UNSET
+    try:
+        return _TELLTALES[listing.resource] in (_first_row.decode(parts.rows[0]) or {})
+    except msgspec.ValidationError:  # not an object: for the reader of rows to judge
+        return False
+
+
+def _whole(parts: dict[str, Raw], name: str) -> int | None:
+    value: int | None = _count.decode(parts.get(name, NULL))
+    if value is not None and not 0 <= value < LARGEST:
+        raise ShapeError(f"The API states a {name} that cannot be true.")
+    return value
+
+
+@lru_cache(maxsize=64)  # the pages of one window carry the same summary, byte for byte
+def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
+    blocks = {"": folded(summary)}
+    totals = {}
+    for name, count_at, usd_at in _PLACES[listing.resource]:
+        total = Total(
+            count=_count.decode(_at(blocks, count_at)) if count_at else None,
+            usd=_sum.decode(_at(blocks, usd_at)) if usd_at else None,
+        )
+        is_sum = total.usd is None or (total.usd.is_finite() and total.usd.copy_abs() < LARGEST)
+        if not is_sum or not 0 <= (total.count or 0) < LARGEST:
+            raise ShapeError(f"The API states a total {name} that cannot be true.")
+        if total != Total(None, None):
+            totals[name] = total
+    return MappingProxyType(totals)
+
+
+def _at(blocks: dict[str, dict[str, Raw]], place: str) -> Raw:
+    """The value at `place`, null where it is missing; blocks below the first level are opened once."""
+    block, _, name = place.rpartition(".")
+    if block not in blocks:
+        blocks[block] = folded(blocks[""].get(block, NULL))
+    return blocks[block].get(name, NULL)

@@ -1,0 +1,29 @@
+"""Does a host answer in HTTP at all? For `doctor`, which has no credential for the Customer API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from debitura_pipeline.api.http import Call, Exchange, Scheme, Timeouts
+from debitura_pipeline.errors import ApiError, RateLimited
+from debitura_pipeline.proxies import Network
+from debitura_pipeline.secret import Secret
+
+NOBODY = Scheme("User-Agent", "", "")  # no credential: the header is one that any program sends
+OK, TOO_MANY = 200, 429
+
+
+async def reach(url: str, timeouts: Timeouts, network: Network) -> int:
+    """The status of `GET /`, whatever it is. Raises ApiError where no answer in HTTP comes."""
+    exchange = Exchange(url, Secret("debitura-doctor"), NOBODY, timeouts, lambda: datetime.now(UTC), network)
+    connection = exchange.connection()
+    try:
+        await exchange.once(Call("GET /", "Reaching it", "GET", exchange.target("/", ())), connection)
+    except ApiError as error:
+        status = TOO_MANY if isinstance(error, RateLimited) else error.facts.get("status")
+        if not isinstance(status, int):
+            raise
+        return status
+    finally:
+        await connection.aclose()
+    return OK

@@ -1,0 +1,125 @@
+"""How far a command is, while it runs: bars on a terminal, elsewhere a plain line now and then.
+
+Belongs here: what is shown of syncs and of a night's steps. Does not: finding it out. A bar goes when its step is over; one that
+is full and still there says what it waits for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from debitura_pipeline.cli import console
+from debitura_pipeline.extract.reader import Progress
+
+LINE_EVERY_S = 10.0  # without a terminal: often enough to see life, seldom enough for a log
+READ = "read; being proven and merged"
+
+
+class Shown(Protocol):
+    """What is told while a command runs; called with a sync's progress."""
+
+    def __call__(self, state: Progress) -> None: ...
+
+    def began(self, step: str) -> None:
+        """A step of the night runs from here on."""
+
+    def built(self, step: str, made: int, planned: int) -> None:
+        """So many of a step's tables are made."""
+
+    def ended(self, step: str) -> None: ...
+
+
+class PlainProgress:
+    """Progress for logs: a line every LINE_EVERY_S seconds; what is quicker needs none."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def __call__(self, state: Progress) -> None:
+        self._say(
+            state.resource,
+            f"{state.resource}: {state.pages} of {state.pages_known} pages read, {state.rows} rows landed",
+        )
+
+    def began(self, step: str) -> None:
+        self._last[step] = self._clock()
+
+    def built(self, step: str, made: int, planned: int) -> None:
+        self._say(step, f"{step}: {made} of {planned} models built")
+
+    def ended(self, step: str) -> None:
+        self._last.pop(step, None)
+
+    def _say(self, what: str, line: str) -> None:
+        now = self._clock()
+        if now - self._last.setdefault(what, now) >= LINE_EVERY_S:
+            self._last[what] = now
+            console.say(line)
+
+
+class BarProgress:
+    """Progress for a terminal: a bar per resource that is read, and one for the step that runs."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, state: Progress) -> None:
+        is_read = state.pages >= state.pages_known
+        told = READ if is_read else f"{state.pages} of {state.pages_known} pages"
+        task = self._task(f"raw/{state.resource}")
+        self._bars.update(
+            task, completed=state.pages, total=max(state.pages_known, 1), told=f"{told}, {state.rows:,} rows"
+        )
+
+    def began(self, step: str) -> None:
+        self._task(step)
+
+    def built(self, step: str, made: int, planned: int) -> None:
+        self._bars.update(self._task(step), completed=made, total=planned, told=f"{made} of {planned} models")
+
+    def ended(self, step: str) -> None:
+        task = self._tasks.pop(step, None)
+        if task is not None:
+            self._bars.remove_task(task)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return self._bars.tasks
+
+    def _task(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None, told="")
+        return self._tasks[name]
+
+
+@contextmanager
+def shown_progress() -> Iterator[Shown]:
+    """Progress that fits where the command prints."""
+    if not console.out.is_terminal or console.out.quiet:
+        yield PlainProgress()
+        return
+    with bars_on(console.out) as bars:
+        yield bars
+
+
+@contextmanager
+def bars_on(terminal: Console) -> Iterator[BarProgress]:
+    """Bars that go away at the end of the block."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=terminal, transient=True) as bars:
+        yield BarProgress(bars)

@@ -1,0 +1,119 @@
+"""`debitura status` for people. Belongs here: the words. Does not: finding out (`standing.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from debitura_pipeline.cli import console
+from debitura_pipeline.cli.tables import Fitted
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.status.standing import read_standing
+from debitura_pipeline.status.times import clock, length, when
+
+COUNTS = ("requests", "live rows", "deleted rows")
+
+
+def tell_status(settings: Settings) -> dict[str, Any]:
+    """Print how it stands, and give the same as plain values."""
+    now = datetime.now(UTC)
+    found = read_standing(settings, now)
+    if found["resources"]:
+        console.show(_syncs(found["resources"], now, has_own_clock=found["has_own_clock"]))
+        console.say()
+    if found["nights"]:
+        console.show(_nights(found["nights"], now))
+        for night in found["nights"]:
+            if night["reason"]:
+                console.say(f"  {when(_at(night['started_at']), now)}: {night['reason']}")
+        console.say()
+    for line in _lines(found, now):
+        console.say(line)
+    for problem in found["problems"]:
+        console.warn(f"open: {problem}")
+    count = len(found["problems"])
+    console.conclude(f"{count} open problem{'' if count == 1 else 's'}." if count else "No open problems.")
+    if settings.uses_embedded_sandbox:
+        console.say(console.SIMULATED)
+    return found
+
+
+def _syncs(resources: Mapping[str, Mapping[str, Any]], now: datetime, *, has_own_clock: bool) -> Fitted:
+    """One row per resource: how fresh, how many, how the last sync went."""
+    rows = [
+        (
+            resource,
+            _as_of(facts["as_of"], now, has_own_clock=has_own_clock) if facts["as_of"] else "never",
+            facts["sync_id"] or "none",
+            facts["mode"] or "",
+            facts["status"] or "",
+            {None: "", True: "proven", False: "not proven"}[facts["is_proven"]],
+            *(f"{facts[name.replace(' ', '_')] or 0:,}" for name in COUNTS),
+        )
+        for resource, facts in resources.items()
+    ]
+    return Fitted(("resource", "as of", "last sync", "plan", "status", "proof", *COUNTS), rows, right=frozenset(COUNTS))
+
+
+def _nights(nights: list[dict[str, Any]], now: datetime) -> Fitted:
+    rows = [
+        (
+            when(_at(night["started_at"]), now),
+            "" if night["duration_s"] is None else length(timedelta(seconds=night["duration_s"])),
+            night["verdict"],
+            night["started_by"],
+        )
+        for night in nights
+    ]
+    return Fitted(("night", "took", "verdict", "started by"), rows, right=frozenset({"took"}))
+
+
+def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    if found["note"]:
+        yield f"Note: {found['note']}"
+    yield _published(found["published"], now, has_own_clock=found["has_own_clock"])
+    if run := found["run"]:
+        yield f"Under way: {run['what']}, process {run['pid']} on host {run['host']}, since {_since(run['since'], now)}"
+    queue = found["queue"]
+    if queue["queued"] or queue["on"]:
+        parts = [
+            f"{count} {job} {state}" for state in ("on", "queued") for job, count in queue[f"{state}_by_job"].items()
+        ]
+        yield f"Dagster's runs: {', '.join(parts)}"
+    waiting = found["waiting_to_sign"]
+    if waiting["count"]:
+        at = waiting["longest_since"]
+        since = f", since {_as_of(at, now, has_own_clock=found['has_own_clock'])}" if at else ""
+        yield f"Waiting to sign: {waiting['count']}; the longest: {waiting['longest_tenant_id']}{since}"
+    if spent := found["budget"]:
+        yield (
+            f"Requests: {spent['in_hour']:,} of {spent['per_hour']:,} this hour, "
+            f"{spent['in_day']:,} of {spent['per_day']:,} today"
+        )
+
+
+def _published(published: Mapping[str, Any] | None, now: datetime, *, has_own_clock: bool) -> str:
+    if published is None:
+        return "Nothing is published yet; `debitura nightly` runs the main job."
+    at = when(_at(published["published_at"]), now)
+    if published["as_of"] is None:
+        return f"Published {at}: {published['file']}"
+    as_of = _as_of(published["as_of"], now, has_own_clock=has_own_clock)
+    return f"Published as of {as_of} (made {at}): {published['file']}"
+
+
+def _as_of(text: str, now: datetime, *, has_own_clock: bool) -> str:
+    """With its age, but for a simulated world: that has a calendar of its own."""
+    return clock(_at(text), now) if has_own_clock else when(_at(text), now)
+
+
+def _since(text: str, now: datetime) -> str:
+    try:
+        return when(_at(text), now)
+    except ValueError:
+        return text
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)

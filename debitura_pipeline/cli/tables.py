@@ -1,0 +1,131 @@
+"""Tables of the command line. Belongs here: columns and cells. Does not: which rows, or printing (`console.py`).
+
+A table that is wider than the terminal is written row by row, a row over several lines: no name is ever cut.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from debitura_pipeline.extract.plan import Plan
+from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.sync.report import SyncReport
+
+STYLES = {
+    "equal": "green", "unproven": "yellow", "differs": "bold red", "proven": "green", "contradicted": "bold red",
+    "done and proven": "green", "done, not proven": "yellow", "failed": "bold red", "killed": "bold red",
+}  # fmt: skip
+INDENT = "  "
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A table as such where it fits, else row by row. `names`: columns whose cells head a row then; `right`: figures."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    names: int = 1
+    right: frozenset[str] = field(default_factory=frozenset)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        width = Measurement.get(console, options.update(max_width=10_000), table).maximum
+        if width <= options.max_width:
+            yield table
+            return
+        for row in self.rows:
+            yield from self._lines(row, options.max_width)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in self.head:
+            table.add_column(name, justify="right" if name in self.right else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(_cell(cell) for cell in row))
+        return table
+
+    def _lines(self, row: Sequence[str], width: int) -> RenderResult:
+        for line in _folded([cell for cell in row[: self.names] if cell not in ("", "all")], width):
+            yield Text(line, style="bold", no_wrap=True, overflow="ignore")
+        pairs = zip(self.head[self.names :], row[self.names :], strict=True)
+        # A name and its value stay together: no-break spaces are no place to fold at.
+        told = [f"{name}\N{NO-BREAK SPACE}{_together(cell)}" for name, cell in pairs if cell]
+        for line in _folded(told, width - len(INDENT)):
+            yield Text(INDENT + line.replace("\N{NO-BREAK SPACE}", " "), no_wrap=True, overflow="ignore")
+
+
+def sync_table(reports: Sequence[SyncReport]) -> Fitted:
+    """One row per resource: what was read and what it changed."""
+    counts = ("requests", "rows read", "new", "changed", "deleted", "unchanged", "quarantined")
+    names = ("requests", "rows_read", "inserted", "changed", "deleted", "unchanged", "quarantined")
+    rows = [
+        (
+            report.resource,
+            report.mode,
+            *(f"{getattr(report, name):,}" for name in names),
+            report.proof,
+            report.verdict,
+        )
+        for report in reports
+    ]
+    return Fitted(("resource", "plan", *counts, "proof", "control totals"), rows, right=frozenset(counts))
+
+
+def plan_table(foreseen: Sequence[tuple[str, Plan, Forecast]]) -> Fitted:
+    """What a sync would read and cost, part by part."""
+    rows = []
+    for resource, plan, forecast in foreseen:
+        rows += [(resource, plan.mode, what, f"{cost:,.0f}") for what, cost in forecast.parts]
+        rows.append((resource, plan.mode, "in all", f"{forecast.requests:,}"))
+    return Fitted(("resource", "plan", "what", "requests"), rows, right=frozenset({"requests"}))
+
+
+def totals_table(totals: Sequence[ControlTotal]) -> Fitted:
+    """The API's figures beside the warehouse's."""
+    rows = [
+        (
+            total.resource, total.check_name, total.scope, total.bucket, total.unit,
+            *(number(value, total.unit) for value in (total.api_value, total.warehouse_value, total.difference)),
+            total.verdict, total.detail or "",
+        )
+        for total in totals
+    ]  # fmt: skip
+    figures = ("API", "warehouse", "difference")
+    head = ("resource", "check", "scope", "bucket", "unit", *figures, "verdict", "detail")
+    return Fitted(head, rows, names=5, right=frozenset(figures))
+
+
+def worth_telling(totals: Sequence[ControlTotal]) -> list[ControlTotal]:
+    """Totals of whole listings, and those of clients that differ."""
+    return [total for total in totals if total.scope == "all" or total.verdict == "differs"]
+
+
+def number(value: Decimal | None, unit: str) -> str:
+    if value is None:
+        return "not stated"
+    return f"{value:,.0f}" if unit == "count" else f"{value:,.4f}"
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def _together(text: str) -> str:
+    """Short values in one piece; a sentence may be folded."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}") if len(text) <= 30 else text
+
+
+def _folded(pieces: Sequence[str], width: int) -> list[str]:
+    fold = textwrap.TextWrapper(
+        width=width, break_long_words=False, break_on_hyphens=False, fix_sentence_endings=False, drop_whitespace=True
+    )
+    return fold.wrap("  ".join(pieces))

@@ -1,0 +1,316 @@
+"""Reads slices of a listing by keyset, several side by side, and lands each as one file of the sync's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.page import Page
+from debitura_pipeline.contract.listings import Listing, Query, path_to
+from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
+from debitura_pipeline.extract.calendar_parts import Cutter, Part
+from debitura_pipeline.extract.filter_checks import FILTERS, check_filters
+from debitura_pipeline.extract.keyset import Keyset
+from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
+from debitura_pipeline.extract.requests import PAGE_ROWS, Asker, CeilingError
+from debitura_pipeline.extract.union import UnionReading
+from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.windows import BY_ID, Filters, Slice, Window
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.landing.transform import Shaped, Shaper
+
+log = logging.getLogger(__name__)
+
+BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
+MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
+TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sync is: pages read of those known to be needed so far, rows landed."""
+
+    resource: str
+    pages: int
+    pages_known: int
+    rows: int
+    windows: int
+
+
+@dataclass
+class Numbers:
+    """Numbers of landed files, each given out once."""
+
+    next: int = 1
+
+    def take(self) -> int:
+        self.next += 1
+        return self.next - 1
+
+
+@dataclass
+class Reader:
+    """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
+
+    `opening`: what the API stated of a slice when its reading began.
+    """
+
+    client: ApiClient
+    shaper: Shaper
+    shaping: ThreadPoolExecutor
+    folder: SyncFolder
+    listing: Listing
+    upper: datetime
+    progress: Callable[[Progress], None] | None = None
+    landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
+    opening: dict[Slice, Totals] = field(default_factory=dict)
+    _pages_known: int = 0
+    _rows: int = 0
+    _numbers: Numbers = field(default_factory=Numbers)
+
+    def __post_init__(self) -> None:
+        """Take up what an interrupted sync has landed already, file by file checked."""
+        listing = self.listing
+        self.asker = Asker(self.client, listing, self._tell)
+        self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
+        self._cutter = Cutter(self.behaviour, self.upper)
+        self._readings: dict[Slice, int] = {}
+        for line in self.folder.of("window"):
+            self._numbers.next = max(self._numbers.next, line["seq"] + 1)
+            if line["file"] is None or self.folder.file_intact(line):
+                verified = VerifiedWindow.from_line(line)
+                self.landed[verified.slice] = verified
+
+    def apart(self) -> Reader:
+        """A reader into the same folder whose ceiling, and view of how the listing behaves, are its own."""
+        return replace(self)
+
+    @property
+    def requests(self) -> int:
+        return self.asker.requests
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noticed of the API that slows the reading down and does no harm to it."""
+        if not self.behaviour.has_smaller_pages:
+            return ()
+        return (f"the API shows {self.behaviour.page_rows} rows a page, {PAGE_ROWS} were asked for",)
+
+    async def read(self, slices: Sequence[Slice], *, again: bool = False) -> list[VerifiedWindow]:
+        """Verified windows that cover `slices`, several read side by side; `again` reads even what is landed.
+
+        Raises UnprovenError naming what cannot be proven, or the ApiError that ended the reading.
+        """
+        try:
+            return await self._read(slices, again)
+        except NotHeededError as error:
+            is_whole = len(slices) == 1 and slices[0].window == Window(None, None)
+            if not is_whole or error.parameter in FILTERS:
+                raise
+            return [await self.read_by_pages(slices[0], str(error))]
+
+    async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
+        """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
+        waiting = deque(Part(slice_) for slice_ in slices)
+        running: list[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = []
+        results: list[VerifiedWindow] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < max(1, self.client.in_flight):
+                    running.append(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                done = [task for task in running if task.done()]
+                running = [task for task in running if task not in done]
+                if failed := [error for task in done if (error := task.exception()) is not None]:
+                    raise failed[0]
+                for task in done:
+                    verified, parts = task.result()
+                    results += verified
+                    waiting.extendleft(reversed(parts))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return sorted(results, key=lambda verified: verified.seq)
+
+    async def totals(self, slice_: Slice) -> Totals:
+        """What the API states of a slice now; one request."""
+        return (await self.asker.closing(slice_)).totals
+
+    async def closing(self, slice_: Slice) -> Answer:
+        """The first page of a slice as it is now, with its totals; one request."""
+        return await self.asker.closing(slice_)
+
+    async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
+        """What the API states between two instants, both included, without overlap; one request."""
+        return await self.asker.exact_totals(start, end, filters)
+
+    async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
+        """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
+        landed: list[VerifiedWindow] = []
+        unknown: set[str] = set()
+        for start in range(0, len(keys), BY_ID_ROWS):
+            chunk = keys[start : start + BY_ID_ROWS]
+            what = f"Reading one of the {self.listing.resource} by its id"
+            self.asker.spend(len(chunk))
+            bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
+            unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
+            found = [body for body in bodies if body is not None]
+            if found:
+                landed.append(await self._land_rows(found))
+        return landed, unknown
+
+    async def listed_now(self, window: VerifiedWindow, keys: set[str]) -> set[str]:
+        """Those of `keys`, rows read by id, that the list shows at the dates that they have now."""
+        table = self.landed_rows([window])
+        dates = table.dates(keys, COLUMNS[self.listing.resource][self.behaviour.date])
+        answers = await asyncio.gather(
+            *(self.asker.ask(Query(self.listing, at, at + TICK)) for at in sorted(set(dates)))
+        )
+        return keys & {key for answer in answers for key in answer.keys}
+
+    def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
+        """The rows of these windows, for counting."""
+        return LandedRows(self.listing.resource, [self.folder.path / one.file for one in windows if one.file])
+
+    async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
+        """Rows that came alone, as one page of a listing; the row path takes them, whatever their spelling."""
+        page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
+        shaped = await self._shape([page], is_canonical=False)
+        totals = Totals(shaped.distinct_keys, {})
+        slice_ = Slice(Window(None, None), ((BY_ID, str(self._numbers.next)),))
+        return await self._land(slice_, totals, shaped)
+
+    async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:
+        slice_ = part.slice
+        if slice_ in self.landed and not again:
+            return [self.landed[slice_]], []
+        if part.seed is not None:
+            return [await self._land_seeded(slice_, part.seed)], []
+        keyset = self._keyset(slice_)
+        first = await keyset.ask(keyset.lower, keyset.upper, True)
+        self.behaviour.check(first, keyset.lower, keyset.upper)
+        check_filters(first, slice_.filters, self.listing)
+        self._cutter.check(first, part)
+        self.opening[slice_] = first.totals
+        self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
+        if parts := self._cutter.parts(slice_, first, self.client.in_flight):
+            return [], parts
+        contradicts_itself = first.total != first.rows and first.rows < self.behaviour.page_rows
+        await keyset.read(None if contradicts_itself else first)
+        return [await self._land_window(slice_, keyset)], []
+
+    async def _land_seeded(self, slice_: Slice, seed: Answer) -> VerifiedWindow:
+        """A window that a wider answer shows whole; rows of that answer beyond it are landed too, and count once."""
+        shaped = await self._shape_pages([seed.page])
+        stretch = Stretch(slice_.window.start, slice_.window.end, seed.rows)
+        return await self._land(slice_, Totals(shaped.distinct_keys, seed.totals.summary), shaped, (stretch,))
+
+    def _keyset(self, slice_: Slice) -> Keyset:
+        query = slice_.query(self.listing)
+
+        async def ask(lower: int | None, upper: int | None, with_totals: bool) -> Answer:
+            query = Query(self.listing, _instant(lower), _instant(upper), slice_.filters)
+            return await self.asker.ask(query, with_totals=with_totals)
+
+        async def union(lower: int, upper: int) -> tuple[list[Answer], bool]:
+            async def page(listing: Listing, cut: Filters, number: int) -> Answer:
+                query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
+                answer = await self.asker.ask(query, number)
+                self.behaviour.check_bounds(answer, lower, upper)
+                return answer
+
+            return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read_moving()
+
+        return Keyset(self.behaviour, ask, union, micros_of(query.from_), micros_of(query.to))
+
+    async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
+        """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
+
+        Raises UnprovenError where that would take too many requests, or no two readings are the same.
+        """
+        first = await self.asker.ask(slice_.query(self.listing))
+        pages = math.ceil(first.total / max(1, first.rows))
+        too_many = UnprovenError(
+            f"{reason} Without that {first.total} rows cannot be proven complete within {MAX_UNHEEDED_REQUESTS} requests. "
+            "Nothing of this sync reached the warehouse.",
+            resource=self.listing.resource,
+        )
+        if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
+            raise too_many from None
+
+        async def page(listing: Listing, cut: Filters, number: int) -> Answer:
+            return await self.asker.ask(Query(listing, filters=(*slice_.filters, *cut)), number)
+
+        ceiling = self.asker.ceiling
+        self.asker.ceiling = min(MAX_UNHEEDED_REQUESTS, ceiling or MAX_UNHEEDED_REQUESTS)
+        try:
+            answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+        except CeilingError:
+            raise too_many from None
+        finally:
+            self.asker.ceiling = ceiling
+        shaped = await self._shape_pages([answer.page for answer in answers])
+        stretch = Stretch(None, None, shaped.rows, "pages")
+        return await self._land(slice_, answers[-1].totals, shaped, (stretch,))
+
+    async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
+        shaped = await self._shape_pages(keyset.pages)
+        summary = Totals.of(keyset.pages[0].envelope).summary
+        return await self._land(
+            slice_, Totals(keyset.counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
+        )
+
+    async def _shape_pages(self, pages: Sequence[Page]) -> Shaped:
+        canonical = all(page.envelope.is_canonical for page in pages)
+        return await self._shape([page.body for page in pages], is_canonical=canonical)
+
+    async def _shape(self, pages: list[bytes], *, is_canonical: bool) -> Shaped:
+        shape = partial(self.shaper.shape, self.listing.resource, pages, canonical=is_canonical)
+        return await asyncio.get_running_loop().run_in_executor(self.shaping, shape)
+
+    async def _land(
+        self,
+        slice_: Slice,
+        totals: Totals,
+        shaped: Shaped,
+        stretches: tuple[Stretch, ...] = (),
+        *,
+        has_moved: bool = False,
+    ) -> VerifiedWindow:
+        seq = self._numbers.take()
+        file = f"{seq:06d}.parquet" if shaped.good else None
+        sha256 = None
+        if file is not None:
+            path = self.folder.path / file
+            sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
+        self._readings[slice_] = attempts = self._readings.get(slice_, 0) + 1
+        verified = VerifiedWindow(
+            slice_, seq, totals, shaped.rows, shaped.distinct_keys, attempts, file, sha256, shaped.bad, shaped.drift,
+            stretches, has_moved,
+        )  # fmt: skip
+        self.folder.append("window", **verified.as_line())
+        self.landed[slice_] = verified
+        self._rows += shaped.rows
+        log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, shaped.rows, attempts)
+        self._tell()
+        return verified
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            known = max(self._pages_known, self.requests)
+            self.progress(Progress(self.listing.resource, self.requests, known, self._rows, len(self.landed)))
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else instant_of(micros)

@@ -1,0 +1,102 @@
+"""Whole pages to columns at once, by Arrow's JSON reader: the road that nearly every window takes.
+
+Belongs here: canonical pages without any misfit. Does not: finding out what is wrong. Whatever is out of the ordinary
+gives None, and `slow_road.py` looks at the rows one by one. Errors of the reader quote values, so none leaves here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from debitura_pipeline.contract.tables import Kind
+from debitura_pipeline.landing.columns import Values, check_values
+from debitura_pipeline.landing.page_schema import MONEY, Layout, Leaf, Path, nests_too_deep, newcomers
+from debitura_pipeline.landing.row_hash import has_control_letters
+from debitura_pipeline.landing.unknown_fields import extra_of_pages
+
+MONEY_DECIMALS = 4
+PROBE = 32  # rows
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields.
+
+    `empty`: fields of the contract that hold an empty text where null is meant.
+    """
+
+    values: Values
+    extra: list[str | None] | None
+    unknown: tuple[Path, ...]
+    rows: int
+    empty: tuple[Path, ...] = ()
+
+
+def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
+    """The window's rows, or None where any of them needs a closer look."""
+    if not pages:
+        return None
+    try:
+        rows = _rows(layout, pages)
+        new = newcomers(layout, rows.type)
+        if new.is_respelled or nests_too_deep(rows.type):
+            return None
+        raw = {path: _value(rows, leaf) for path, leaf in layout.leaves.items()}
+        values, faults = check_values(layout, raw)
+        if faults or any(_has_nul(values[path]) for path in layout.leaves):
+            return None
+        extra = extra_of_pages(layout, pages, new.paths) if new.paths else None
+    except (pa.ArrowException, msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if extra is not None and len(extra) != len(rows):
+        return None
+    return Reading(values, extra, new.paths, len(rows))
+
+
+def _rows(layout: Layout, pages: Sequence[bytes]) -> pa.StructArray:
+    body = b"\n".join(pages)
+    table = pj.read_json(
+        pa.BufferReader(body),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
+        parse_options=pj.ParseOptions(
+            explicit_schema=layout.page_schema, newlines_in_values=True, unexpected_field_behavior="infer"
+        ),
+    )
+    lists = table[layout.rows_key]
+    return pa.concat_arrays([chunk.flatten() for chunk in lists.chunks])
+
+
+def _value(rows: pa.StructArray, leaf: Leaf) -> pa.Array:
+    values = pc.struct_field(rows, list(leaf.path))
+    if values.type == pa.string():
+        values.validate(full=True)  # the reader takes broken UTF-8, and such a column would be refused much later
+    if leaf.kind is Kind.MONEY:
+        return _money(values)
+    return values.cast(pa.int64()) if leaf.kind is Kind.COUNT else values
+
+
+def _money(values: pa.Array) -> pa.Array:
+    """Half to even. Arrow's error for what is out of range sends the window down the slow road.
+
+    Most columns hold cents, which need no rounding: the plain cast costs half as much, but dearly where it fails, hence
+    the look at the first rows.
+    """
+    for part in (values.slice(0, PROBE), values):
+        try:
+            landed = part.cast(MONEY)
+        except pa.ArrowInvalid:
+            return pc.round(values, MONEY_DECIMALS, round_mode="half_to_even").cast(MONEY)
+    return landed
+
+
+def _has_nul(values: pa.Array) -> bool:
+    """No warehouse but DuckDB stores U+0000 in a text."""
+    if values.type != pa.string() or not has_control_letters(values):
+        return False
+    return bool(pc.any(pc.match_substring(values, "\0")).as_py())

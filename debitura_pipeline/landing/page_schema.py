@@ -1,0 +1,146 @@
+"""Where values stand in a row: the tree of fields that the contract names, and the Arrow schema of a page.
+
+Belongs here: everything derived from `contract.Table` about the JSON's outline. Does not: reading values. Used by both
+roads, so that they agree on what is a column, what is passed over in silence, and what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from debitura_pipeline.contract.listings import LISTINGS
+from debitura_pipeline.contract.tables import PERSONAL_SUBTREES, Kind, Table
+
+Path = tuple[str, ...]
+
+# 20 decimals hold every amount that a double prints within its 17 digits from 0.001 upwards; what needs more goes
+# down the slow road. 18 digits stay before the point, and landing takes 14.
+WIRE_NUMBER = pa.decimal128(38, 20)
+MONEY = pa.decimal128(18, 4)
+MAX_NESTING = 64  # levels of a row, itself the first; the contract has four, and recursion ends in hundreds
+INSTANT = pa.timestamp("us", tz="UTC")
+
+# Fields of the contract that are neither stored nor personal: a case read by its id carries a forecast.
+UNSTORED: dict[str, tuple[Path, ...]] = {"cases": (("potentialRevenue",),)}
+
+_WIRE_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: WIRE_NUMBER, Kind.MONEY: WIRE_NUMBER}
+_STORED_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: pa.int64(), Kind.MONEY: MONEY, Kind.INSTANT: INSTANT}
+
+
+def stored_type(kind: Kind) -> pa.DataType:
+    """Arrow type of a landed column."""
+    return _STORED_TYPES.get(kind, pa.string())
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A value that becomes a column (or two: a debtor's name gives its key as well)."""
+
+    path: Path
+    kind: Kind
+
+    @property
+    def label(self) -> str:
+        return ".".join(self.path)
+
+
+class Known:
+    """A node of the tree: a column's leaf, an object with nodes of its own, or neither: a field passed over whole.
+
+    `nodes` and `spelling` go by lower case, `names` and `objects` by the contract's spelling.
+    """
+
+    def __init__(self, path: Path = ()) -> None:
+        self.path = path
+        self.leaf: Leaf | None = None
+        self.nodes: dict[str, Known] = {}
+        self.spelling: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.objects: dict[str, Known] = {}
+
+    def reach(self, path: Path) -> Known:
+        """Node at `path`, made where it is missing."""
+        node = self
+        for depth, name in enumerate(path, start=1):
+            node.names.add(name)
+            node.spelling[name.lower()] = name
+            child = node.nodes.setdefault(name.lower(), Known((*node.path, name)))
+            if depth < len(path):
+                node.objects[name] = child
+            node = child
+        return node
+
+    @property
+    def is_object(self) -> bool:
+        return bool(self.nodes)
+
+    @property
+    def holds_columns(self) -> bool:
+        return self.leaf is not None or any(child.holds_columns for child in self.nodes.values())
+
+
+class Layout:
+    """The outline of one table's rows."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.rows_key = LISTINGS[table.resource].rows_key
+        self.known = Known()
+        self.leaves: dict[Path, Leaf] = {}
+        for column in table.columns:
+            leaf = self.leaves.setdefault(column.path, Leaf(column.path, column.kind))
+            self.known.reach(column.path).leaf = leaf
+        for path in (*PERSONAL_SUBTREES, *UNSTORED.get(table.resource, ())):
+            self.known.reach(path)
+        self.key = next(self.leaves[column.path] for column in table.columns if column.name == table.key)
+        self.page_schema = pa.schema([(self.rows_key, pa.list_(self._struct(self.known)))])
+
+    def _struct(self, node: Known) -> pa.StructType:
+        fields = []
+        for name, child in node.nodes.items():
+            if child.leaf is not None:
+                fields.append(pa.field(node.spelling[name], _WIRE_TYPES.get(child.leaf.kind, pa.string())))
+            elif child.holds_columns:
+                fields.append(pa.field(node.spelling[name], self._struct(child)))
+        return pa.struct(fields)
+
+
+def nests_too_deep(rows: pa.DataType) -> bool:
+    """Whether any row of an inferred schema nests deeper than MAX_NESTING."""
+    found = [(rows, 1)]
+    while found:
+        kind, level = found.pop()
+        if kind.num_fields and level > MAX_NESTING:
+            return True
+        found += [(kind.field(index).type, level + 1) for index in range(kind.num_fields)]
+    return False
+
+
+@dataclass(frozen=True)
+class Newcomers:
+    """What a page's inferred schema holds beyond the contract. `is_respelled`: a known field in other letter case."""
+
+    paths: tuple[Path, ...]
+    is_respelled: bool
+
+
+def newcomers(layout: Layout, rows: pa.StructType) -> Newcomers:
+    """Compare the schema that Arrow inferred with the contract; only the top of a new subtree is named."""
+    found = list(_walk(layout.known, rows, ()))
+    return Newcomers(tuple(sorted(path for path, new in found if new)), any(not new for _, new in found))
+
+
+def _walk(node: Known, struct: pa.StructType, path: Path) -> Iterator[tuple[Path, bool]]:
+    for index in range(struct.num_fields):
+        field: Any = struct.field(index)
+        child = node.nodes.get(field.name.lower())
+        if child is None:
+            yield (*path, field.name), True
+        elif node.spelling[field.name.lower()] != field.name:
+            yield (*path, field.name), False
+        elif child.is_object and pa.types.is_struct(field.type):
+            yield from _walk(child, field.type, (*path, field.name))

@@ -1,0 +1,152 @@
+"""Rows one by one: finds those that do not fit the contract, says why, and lets the others through.
+
+Belongs here: pages in unusual spelling, and windows with misfits. Does not: anything that `fast_road.py` can do.
+A row may be anything: each is parsed by itself, so that one which is no JSON costs no other. Whatever Arrow accepts is
+accepted here too, with the same result; field names go by letters, not by case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from debitura_pipeline.api.json_scan import depth
+from debitura_pipeline.api.page_parts import Raw, split_page
+from debitura_pipeline.contract.listings import LISTINGS
+from debitura_pipeline.contract.tables import Kind
+from debitura_pipeline.errors import ShapeError, TransientApiError
+from debitura_pipeline.landing.arrow_reader import Reading
+from debitura_pipeline.landing.columns import Fault, Values, check_values
+from debitura_pipeline.landing.convert import EMPTY_IS_NULL, Misfit, convert
+from debitura_pipeline.landing.findings import BadRow
+from debitura_pipeline.landing.page_schema import MAX_NESTING, Known, Layout, Leaf, Path, stored_type
+from debitura_pipeline.landing.quarantine import Quarantine
+from debitura_pipeline.landing.unknown_fields import extra_text, parse, unknown_values
+
+
+@dataclass
+class _Row:
+    """A row on its way: as it came, its values by path, what is new in it, what is empty, and what is wrong with it.
+
+    `source` None with a fault: a row that could not be parsed, or null.
+    """
+
+    raw: bytes
+    source: Any = None
+    unknown: dict[Path, Any] = field(default_factory=dict)
+    values: dict[Path, Any] = field(default_factory=dict)
+    empty: set[Path] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+
+def read_slow(layout: Layout, pages: Sequence[bytes], quarantine: Quarantine) -> tuple[Reading, tuple[BadRow, ...]]:
+    """Good rows as the fast road would give them, and the bad ones, redacted.
+
+    Raises ShapeError where a page is not JSON or its rows are no array: reading it again may help.
+    """
+    rows = [_read_row(layout, bytes(raw)) for page in pages for raw in _raw_rows(layout, page)]
+    candidates = [row for row in rows if not row.faults]
+    values, faults = check_values(layout, _arrays(layout, candidates))
+    _blame(candidates, faults)
+    good = [row for row in candidates if not row.faults]
+    if faults:
+        values, _ = check_values(layout, _arrays(layout, good))
+    unknown = {path for row in rows for path in row.unknown}
+    empty = {path for row in rows for path in row.empty}
+    extra = [extra_text(row.unknown) for row in good]
+    reading = Reading(values, extra, tuple(sorted(unknown)), len(rows), tuple(sorted(empty)))
+    return reading, tuple(
+        quarantine.bad_row(layout, row.raw, row.source, "; ".join(row.faults)) for row in rows if row.faults
+    )
+
+
+def _raw_rows(layout: Layout, page: bytes) -> Sequence[Raw]:
+    try:
+        return split_page(page, LISTINGS[layout.table.resource]).rows or ()
+    except TransientApiError:
+        raise ShapeError(f"A page of {layout.table.resource} holds no array of rows.") from None
+
+
+def _spellings(source: dict[str, Any]) -> dict[str, str]:
+    """Lower case -> the field's name as it came. Where two differ in case alone, the last one stands."""
+    return {name.lower(): name for name in source}
+
+
+def _get(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
+    """Value of a field, whatever the case of its name; the contract's own spelling goes first."""
+    return source[name] if name in source else source.get(spellings.get(name.lower(), name))
+
+
+def _read_row(layout: Layout, raw: bytes) -> _Row:
+    row = _Row(raw)
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and depth(raw) > MAX_NESTING:
+        row.faults.append(f"the row nests more than {MAX_NESTING} levels deep")
+        return row
+    try:
+        row.source = parse(raw.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        row.faults.append("the row is not valid JSON")
+        return row
+    if isinstance(row.source, dict):
+        if _is_pascal(layout.known, row.source):
+            row.source = _camel(row.source)
+        row.unknown = unknown_values(layout.known, row.source)
+        _read_fields(layout.known, row.source, row)
+    else:
+        row.faults.append("the row is not an object")
+    return row
+
+
+def _is_pascal(known: Known, source: dict[str, Any]) -> bool:
+    """A row that spells no field as the contract does, and some with a capital: its new fields are spelt so too."""
+    return not source.keys() & known.names and any(name[:1].isupper() for name in source)
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _camel(inner) for name, inner in value.items()}
+    return [_camel(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _read_fields(node: Known, source: dict[str, Any], row: _Row) -> None:
+    spellings = {} if source.keys() <= node.names else _spellings(source)
+    for lower, child in node.nodes.items():
+        value = _get(source, spellings, node.spelling[lower])
+        if value is None:
+            continue
+        if child.leaf is not None:
+            _read_leaf(child.leaf, value, row)
+        elif child.is_object and isinstance(value, dict):
+            _read_fields(child, value, row)
+        elif child.is_object and child.holds_columns and value == "":
+            row.empty.add(child.path)
+        elif child.is_object and child.holds_columns:
+            row.faults.append(f"{'.'.join(child.path)} is not an object")
+
+
+def _read_leaf(leaf: Leaf, value: Any, row: _Row) -> None:
+    if value == "" and leaf.kind in EMPTY_IS_NULL:
+        row.empty.add(leaf.path)
+        return
+    try:
+        row.values[leaf.path] = convert(leaf.kind, value)
+    except Misfit as misfit:
+        row.faults.append(f"{leaf.label} {misfit}")
+
+
+def _arrays(layout: Layout, rows: Sequence[_Row]) -> Values:
+    def column(path: Path, kind: Kind) -> pa.Array:
+        as_text = kind in (Kind.ID, Kind.INSTANT)
+        return pa.array([row.values.get(path) for row in rows], pa.string() if as_text else stored_type(kind))
+
+    return {path: column(path, leaf.kind) for path, leaf in layout.leaves.items()}
+
+
+def _blame(rows: Sequence[_Row], faults: Sequence[Fault]) -> None:
+    for fault in faults:
+        for index in np.flatnonzero(fault.rows).tolist():
+            rows[index].faults.append(fault.reason)

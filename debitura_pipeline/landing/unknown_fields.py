@@ -1,0 +1,118 @@
+"""Fields that the contract does not know: found, scrubbed, and written as the row's `extra`.
+
+Belongs here: `extra` for both roads, byte for byte the same. Does not: the rules of what is personal (`redact.py`).
+`extra` is a JSON object: dotted path of the topmost unknown field -> its scrubbed value. Null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from debitura_pipeline.landing.page_schema import Known, Layout, Path
+from debitura_pipeline.landing.redact import encode, safe_path, scrub
+
+REMEMBERED = 4_096  # scrubbed values; unknown fields mostly repeat a few
+
+
+def exact(text: str) -> Decimal:
+    """A number's text as Decimal; one with an exponent beyond all reason is infinite, hence out of every range."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON with every number exact, `NaN` and `Infinity` too. Raises ValueError."""
+    return json.loads(text, parse_float=exact, parse_int=exact, parse_constant=Decimal)
+
+
+def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:
+    """Slow road: topmost unknown fields of a parsed row, by path as they came."""
+    found: dict[Path, Any] = {}
+    if row.keys() <= known.names:
+        inner = [(child, row.get(name)) for name, child in known.objects.items()]
+    else:
+        inner = []
+        for name, value in row.items():
+            child = known.nodes.get(name.lower())
+            if child is None:
+                found[(*known.path, name)] = value
+            else:
+                inner.append((child, value))
+    for child, value in inner:
+        if child.is_object and isinstance(value, dict):
+            found.update(unknown_values(child, value))
+    return found
+
+
+def extra_text(values: dict[Path, Any]) -> str | None:
+    """`extra` of one row."""
+    if not values:
+        return None
+    return encode({safe_path(path): scrub(path, value) for path, value in sorted(values.items())})
+
+
+def extra_of_pages(layout: Layout, pages: Sequence[bytes], paths: Sequence[Path]) -> list[str | None]:
+    """Fast road: `extra` of every row of canonical pages, reading nothing but the unknown fields at `paths`.
+
+    Raises msgspec.MsgspecError where a page is not as Arrow saw it; the slow road then takes over.
+    """
+    decoder = msgspec.json.Decoder(_page_type(layout, paths))
+    route = [_attributes(paths, path) for path in paths]
+    texts: list[str | None] = []
+    for page in pages:
+        for row in decoder.decode(page).rows or ():
+            raws = tuple(bytes(_value_at(row, attributes)) for attributes in route)
+            texts.append(_extra_of_raws(tuple(paths), raws))
+    return texts
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _extra_of_raws(paths: tuple[Path, ...], raws: tuple[bytes, ...]) -> str | None:
+    return extra_text({path: parse(raw) for path, raw in zip(paths, raws, strict=True) if raw})
+
+
+def _value_at(row: Any, attributes: tuple[str, ...]) -> Any:
+    for attribute in attributes:
+        if row is None:
+            return _ABSENT
+        row = getattr(row, attribute)
+    return row
+
+
+_ABSENT = msgspec.Raw()
+
+
+def _attributes(paths: Sequence[Path], path: Path) -> tuple[str, ...]:
+    """Attribute names that lead to `path` in the struct made by `_row_type`."""
+    names = []
+    for depth in range(len(path)):
+        siblings = sorted({other[depth] for other in paths if other[:depth] == path[:depth] and len(other) > depth})
+        names.append(f"f{siblings.index(path[depth])}")
+    return tuple(names)
+
+
+def _row_type(paths: Sequence[Path]) -> Any:
+    """A struct with one raw field per unknown field; msgspec skips all others in C."""
+    fields: list[tuple[str, Any, Any]] = []
+    for index, name in enumerate(sorted({path[0] for path in paths})):
+        below = [path[1:] for path in paths if path[0] == name and len(path) > 1]
+        if below:
+            fields.append((f"f{index}", _row_type(below) | None, msgspec.field(default=None, name=name)))
+        else:
+            fields.append((f"f{index}", msgspec.Raw, msgspec.field(default=_ABSENT, name=name)))
+    return msgspec.defstruct("Row", fields)
+
+
+def _page_type(layout: Layout, paths: Sequence[Path]) -> Any:
+    row = _row_type(paths)
+    rows: Any = types.GenericAlias(list, (row,)) | None
+    return msgspec.defstruct("Page", [("rows", rows, msgspec.field(default=None, name=layout.rows_key))])

@@ -1,0 +1,173 @@
+"""Compares the API's own totals with ours and says which hold. Pure but for the counting of our rows in SQL.
+
+Every total that the contract names gets a verdict: equal, differs, or unproven where the API did not state it or it cannot
+tell. Where the API does not say what a figure counts, every reading that makes sense is tried and the one that fits is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.api.page import Total
+from debitura_pipeline.contract.stages import (
+    STAGES,
+    UNCLASSIFIED,
+    client_totals_sql,
+    estimates_sql,
+    lifecycle_totals_sql,
+    stage_totals_sql,
+)
+from debitura_pipeline.extract.comparison import STEP, compare, stated_step
+from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.incremental.differences import step_of, with_unclassified
+from debitura_pipeline.landing.findings import ControlTotal
+
+Rows = Callable[[str], Sequence[tuple[Any, ...]]]
+Readings = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), the most likely first
+
+ZERO = Decimal(0)
+NOT_STATED = Total(None, None)
+PENDING, REVENUE = STAGES[0], "debitura_revenue"
+FLOATS = "holds estimates, whose USD moves with exchange rates between two answers"
+SILENT = "the API did not state it"
+
+
+def control_totals(
+    resource: str, totals: Totals, mode: str | None, rows: Rows, known: Iterable[Totals] = ()
+) -> list[ControlTotal]:
+    """The API's `totals` of the whole listing beside the live rows of `raw`. `rows` runs one statement; `known`: what else
+    the API stated of this listing, which tells to which digit it adds up."""
+    live = f"(SELECT * FROM raw.{resource} WHERE _deleted_at IS NULL) AS live"
+    if resource == "transactions":
+        found = _transactions(totals, mode, live, rows, [totals, *known])
+    elif resource == "cases":
+        found = _cases(totals, rows(lifecycle_totals_sql(live))[0])
+    else:
+        found = _clients(totals, rows(client_totals_sql(live))[0])
+    aside = count_quarantined(resource, rows)
+    return [_explained(total, aside) for total in found]
+
+
+def count_quarantined(resource: str, rows: Rows) -> int:
+    """Rows that the API shows and that do not fit the contract."""
+    return int(rows(f"SELECT count(*) FROM ops.quarantine WHERE resource = '{resource}' AND resolved_at IS NULL")[0][0])
+
+
+def _transactions(
+    totals: Totals, mode: str | None, live: str, rows: Rows, known: Sequence[Totals]
+) -> list[ControlTotal]:
+    ours = {stage: (count, Decimal(usd)) for stage, count, usd in rows(stage_totals_sql(live, mode))}
+    counted = sum(count for count, _ in ours.values())
+    found = [one_total("transactions", "rows", "all", "count", totals.count, [("rows", counted)])]
+    step = step_of(known)
+    for stage in STAGES:
+        stated, (count, usd) = totals.summary.get(stage, NOT_STATED), ours.get(stage, (0, ZERO))
+        found.append(one_total("transactions", "stage", stage, "count", stated.count, [("rows", count)]))
+        found.append(
+            one_total("transactions", "stage", stage, "usd", stated.usd, [("fees", usd)], step=step, rows=count)
+        )
+    estimates, elsewhere, revenue = rows(estimates_sql(live, mode))[0]
+    step = stated_step(answer.summary.get(REVENUE, NOT_STATED).usd for answer in known)
+    stated_revenue = totals.summary.get(REVENUE, NOT_STATED).usd
+    found.append(
+        one_total(
+            "transactions", REVENUE, "all", "usd", stated_revenue, [("revenue", revenue)], step=step, rows=counted
+        )
+    )
+    found += _unclassified(totals, ours.get(UNCLASSIFIED, (0, ZERO)))
+    return _without_floating(found, is_moving=bool(estimates), is_moving_elsewhere=bool(elsewhere))
+
+
+def _unclassified(totals: Totals, ours: tuple[int, Decimal]) -> list[ControlTotal]:
+    """Rows that fit no stage: as many as the API's stages leave over of all rows; their sum is in no total at all."""
+    rest = with_unclassified(totals).summary.get(UNCLASSIFIED, NOT_STATED).count
+    if not rest and not ours[0]:
+        return []
+    detail = f"{ours[0] or rest} rows fit none of the API's stages, so no total holds their sum"
+    count = one_total("transactions", "stage", UNCLASSIFIED, "count", rest, [("rows", ours[0])])
+    usd = one_total("transactions", "stage", UNCLASSIFIED, "usd", None, [("fees", ours[1])])
+    return [count, replace(usd, detail=detail)]
+
+
+def _without_floating(found: list[ControlTotal], *, is_moving: bool, is_moving_elsewhere: bool) -> list[ControlTotal]:
+    """Sums of estimates prove nothing by differing. The revenue of all rows moves only if that of the estimates does: where
+    the fees of stage Pending stand still and no other stage holds estimates, a difference is a difference."""
+    usd = {
+        total.bucket if total.check_name == "stage" else total.check_name: total
+        for total in found
+        if total.unit == "usd"
+    }
+    floating = [usd[PENDING]] if is_moving or usd[PENDING].api_value else []
+    if (floating and usd[PENDING].verdict != "equal") or is_moving_elsewhere:
+        floating.append(usd[REVENUE])
+    return [
+        replace(total, verdict="unproven", detail=FLOATS, is_floating=True)
+        if total in floating and total.verdict == "differs"
+        else total
+        for total in found
+    ]
+
+
+def _cases(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
+    total, active, paused, closed, merged = counted
+    pending = total - active - paused - closed - merged
+    readings: Mapping[str, Readings] = {
+        "total": [("all cases", total), ("all but merged", total - merged)],
+        "active": [("Active", active)],
+        "paused": [("Paused", paused)],
+        "closed": [("Closed", closed), ("Closed and Merged", closed + merged)],
+        "pending": [("every other open state", pending), ("every other state, Merged too", pending + merged)],
+    }
+    found = [one_total("cases", "rows", "all", "count", totals.count, [("rows", total)])]
+    return found + _counts("cases", "lifecycle", totals, readings)
+
+
+def _clients(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
+    names = ("total", "attributed", "onboarding_complete", "onboarding_pending")
+    readings = {name: [("clients", figure)] for name, figure in zip(names, counted, strict=True)}
+    found = [one_total("clients", "rows", "all", "count", totals.count, [("rows", counted[0])])]
+    return found + _counts("clients", "clients", totals, readings)
+
+
+def _counts(resource: str, check: str, totals: Totals, readings: Mapping[str, Readings]) -> list[ControlTotal]:
+    return [
+        one_total(resource, check, name, "count", totals.summary.get(name, NOT_STATED).count, options)
+        for name, options in readings.items()
+    ]
+
+
+def one_total(
+    resource: str,
+    check: str,
+    bucket: str,
+    unit: str,
+    stated: Decimal | int | None,
+    readings: Readings,
+    *,
+    scope: str = "all",
+    step: Decimal = STEP,
+    rows: int = 1,
+) -> ControlTotal:
+    """One comparison; the first reading that is equal is taken, else the first is shown. Counts are compared as they are."""
+    ours = [(name, Decimal(value)) for name, value in readings]
+    if stated is None:
+        return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", SILENT)
+    figure = Decimal(stated)
+    verdicts = [compare(figure, value, step if unit == "usd" else STEP, rows) for _, value in ours]
+    verdict = next(word for word in ("equal", "unproven", "differs") if word in verdicts)
+    name, value = ours[verdicts.index(verdict)]
+    detail = f"read as: {name}" if len(readings) > 1 and verdict != "differs" else None
+    if verdict == "unproven":
+        detail = "added up by the API in floating point, whose error hides the last digits of so large a sum"
+    return ControlTotal(resource, check, scope, bucket, unit, figure, value, verdict, detail)
+
+
+def _explained(total: ControlTotal, aside: int) -> ControlTotal:
+    """A difference that rows in quarantine can account for proves nothing; their own check says that they are there."""
+    difference = abs(total.difference or ZERO)
+    if total.verdict != "differs" or not aside or (total.unit == "count" and difference > aside):
+        return total
+    return replace(total, verdict="unproven", detail=f"{aside} rows in quarantine are not counted")

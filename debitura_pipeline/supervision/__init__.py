@@ -1,0 +1,1 @@
+"""`debitura dev`: Dagster's programs started, watched and restarted."""

@@ -1,0 +1,159 @@
+"""Code server, daemon, web server and sandbox, kept running until Ctrl-C. The body of `debitura dev`.
+
+Belongs here: which programs there are, and the loop around them. Does not: processes (`supervised.py`), starting them again
+(`supervisor.py`). The code server listens on a socket in a private folder: whoever reaches it may run code as this user.
+Runs by itself too: `python -m debitura_pipeline.supervision.dev [PORT]`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import dagster as dg
+
+from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.interrupts import INTERRUPTED
+from debitura_pipeline.orchestration.failed_runs import FailedRuns
+from debitura_pipeline.orchestration.home import POSTGRES_VARIABLE, dagster_url
+from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
+from debitura_pipeline.orchestration.manifest import obtain_manifest
+from debitura_pipeline.orchestration.periodic import periodically
+from debitura_pipeline.settings import Endpoint, Settings, load_settings
+from debitura_pipeline.supervision.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
+from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
+from debitura_pipeline.supervision.supervisor import Supervisor
+from debitura_pipeline.warehouse.opening import private_files
+from debitura_pipeline.warehouse.run_lock import exclusive_dev
+
+LOOK_EVERY_S = 0.5
+LOOK_FOR_FAILURES_S = 3.0
+
+
+def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], None] | None = None) -> int:
+    """Run until Ctrl-C or SIGTERM; exit status 130 then.
+
+    Raises WarehouseBusy where another one is on in the data directory or in Dagster's home, DevError where `port` is taken
+    or a process does not stay up.
+    """
+    with exclusive_dev(settings):
+        return _run_dev(settings, port, say or _say)
+
+
+def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -> int:
+    chosen = choose_port(port, say)
+    url = f"http://{HOST}:{chosen}"
+    obtain_manifest()
+    with private_files(), open_instance(settings) as instance:
+        for run_id in end_dead_runs(instance):
+            say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
+        with (
+            _stop_signals() as stopped,
+            connect(settings) as endpoint,
+            _supervised(settings, endpoint, say) as supervisor,
+        ):
+            sandbox = "The sandbox is up. " if endpoint.is_simulated else ""
+            say(f"Starting Dagster; this takes a quarter of a minute. {sandbox}Logs: {logs_of(settings)}")
+            failures = FailedRuns(instance, url, datetime.now(UTC))
+            with periodically(LOOK_FOR_FAILURES_S, lambda: failures.tell(say)):
+                _watch(settings, instance, endpoint, supervisor, chosen, say, stopped)
+            say("Stopping.")
+    return INTERRUPTED
+
+
+def _watch(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    endpoint: Endpoint,
+    supervisor: Supervisor,
+    port: int,
+    say: Callable[[str], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Start everything, the code server first, and keep it running until told to stop."""
+    keeper = SandboxKeeper(settings.data_dir, endpoint, supervisor) if settings.uses_embedded_sandbox else None
+    with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
+        programs = Programs(Path(folder), port, instance, say)
+        supervisor.start(programs.code_server())
+        has_clients = is_told = False
+        while not stopped():
+            supervisor.look()
+            if keeper is not None:
+                keeper.look()
+            if not has_clients and supervisor.is_up(CODE_SERVER):
+                has_clients = True
+                supervisor.start(programs.daemon())
+                supervisor.start(programs.web_server())
+            if not is_told and supervisor.is_up(WEB_SERVER):
+                is_told = True
+                say(f"Dagster is up: http://{HOST}:{port} (Ctrl-C stops it). Data: {settings.data_dir}")
+            time.sleep(LOOK_EVERY_S)
+
+
+@contextmanager
+def _supervised(settings: Settings, endpoint: Endpoint, say: Callable[[str], None]) -> Iterator[Supervisor]:
+    supervisor = Supervisor(child_environment(settings, endpoint, os.environ), logs_of(settings), say)
+    try:
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
+def logs_of(settings: Settings) -> Path:
+    """Where the processes' output goes."""
+    return settings.data_dir / "logs"
+
+
+def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str, str]) -> dict[str, str]:
+    """The children's environment: ours, the settings that paths depend on, and the API where it has an address.
+
+    The key goes to them this way alone: not on a command line, not into a file. An embedded sandbox is found by each
+    process in the data directory, as it may get another address when it is started again.
+    """
+    ours = {
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "DEBITURA_DATA_DIR": str(settings.data_dir),
+        "DEBITURA_ENVIRONMENT": settings.environment,
+    }
+    if not settings.uses_embedded_sandbox:
+        ours["DEBITURA_API_URL"] = endpoint.base_url
+        ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
+        ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
+    if settings.dagster_postgres is not None:
+        ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
+    return {**outer, **ours}
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGINT and SIGTERM into a flag, for the length of the block."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a terminal that is gone is no reason to stop
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(run_dev(load_settings(), int(sys.argv[1]) if len(sys.argv) > 1 else None))

@@ -1,0 +1,132 @@
+"""After a resource is read: its folder merged, the API's totals beside the warehouse's, the failed sync on record.
+
+Belongs here: what of a sync reaches the warehouse. Does not: what is read, or the merge's own statements (`warehouse/`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from debitura_pipeline import failures
+from debitura_pipeline.errors import DebituraError, ShrinkRefused, WarehouseError
+from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.client_totals import per_client_totals
+from debitura_pipeline.reconcile.control_totals import control_totals, count_quarantined
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.sync.clock import after
+from debitura_pipeline.sync.judging import judge_proof, notes_of
+from debitura_pipeline.sync.landed_sync import landed_from, tenants_of, used_windows
+from debitura_pipeline.sync.report import SyncReport
+from debitura_pipeline.sync.tidy import mark_merged
+from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.ops_sql import newest_merged
+
+log = logging.getLogger(__name__)
+
+_SIZE = "SELECT count(*), count(CASE WHEN _deleted_at IS NULL THEN 1 END) FROM raw.{resource}"
+
+
+@dataclass(frozen=True)
+class Merging:
+    """`now`: the API's clock."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+    token: Callable[[], str]
+
+    def merge(self, folder: SyncFolder, *, allow_shrink: bool, note: str | None = None) -> SyncReport:
+        """Rows, totals and record in one transaction, then the journal follows. `note` is said in the sync's message too."""
+        landed = landed_from(folder)
+        landed = replace(landed, message="; ".join(filter(None, [landed.message, note])) or None)
+        with open_warehouse(self.settings) as warehouse:
+            judged: list[Judgement] = []
+
+            def judge(rows: Rows) -> Judgement:
+                judged.append(judgement_of(landed, folder, rows))
+                return judged[-1]
+
+            try:
+                counts = warehouse.merge(landed, judge=judge, allow_shrink=allow_shrink)
+            except ShrinkRefused as error:
+                folder.append("refused", reason=str(error))
+                raise
+            table_rows, live_rows = warehouse.rows(_SIZE.format(resource=landed.resource))[0]
+        # Last, and only for whoever reads the landing zone: the warehouse knows it already, and the next run goes by that.
+        mark_merged(folder, self.now())
+        return SyncReport.of(landed, counts, judged[-1], (table_rows, live_rows))
+
+    def note_failure(self, folder: SyncFolder, error: Exception, requests: int, retries: int) -> None:
+        """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""
+        try:
+            with open_warehouse(self.settings) as warehouse:
+                begin, end = folder.begin, folder.end or {}
+                failed = FailedSync(
+                    sync_id=begin["sync_id"],
+                    resource=begin["resource"],
+                    mode=begin["mode"],
+                    at=folder.instant("at"),
+                    started_at=folder.instant("started_at" if "started_at" in begin else "at"),
+                    finished_at=self.now(),
+                    upper_bound=folder.instant("upper_bound"),
+                    requests=end.get("requests", requests),
+                    retries=end.get("retries", retries),
+                    rows_read=sum(line["rows"] for line in folder.of("window")),
+                )
+                warehouse.record_failure(failed, told(error))
+        except DebituraError as second:
+            _tell_of_second(second)
+
+    def note_early_failure(self, resource: str, error: Exception, *, is_dated: bool = True) -> None:
+        """The same for a sync that failed before it had a folder. Where the warehouse itself is the fault, it is not asked.
+
+        Not `is_dated`: what the API's clock is could not be found out, so it is put right after the sync before it.
+        """
+        if isinstance(error, WarehouseError):
+            return
+        try:
+            with open_warehouse(self.settings) as warehouse:
+                now = self.now()
+                newest = next((as_of for as_of, *_ in warehouse.rows(*newest_merged(resource))), None)
+                at, _ = after(now if is_dated or newest is None else newest, newest)
+                sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.token()}"
+                failed = FailedSync(sync_id, resource, "none", at, now, now, None, 0, 0, 0)
+                warehouse.record_failure(failed, told(error))
+        except DebituraError as second:
+            _tell_of_second(second)
+
+
+def _tell_of_second(error: DebituraError) -> None:
+    """A disk that is full, or memory that is short, is told once: by the error that came first."""
+    if failures.kind_of(str(error)) is None:
+        log.warning("the failed sync could not be noted: %s", error)
+
+
+def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgement:
+    """Asked inside the merge's transaction: the API's closing totals beside `raw`, and what they make of the sync."""
+    totals = _compare(landed, folder, rows)
+    quarantined = len(landed.bad) if landed.mode == "client" else count_quarantined(landed.resource, rows)
+    proof = judge_proof(totals, notes_of(folder), quarantined, landed.windows)
+    said = landed.message or ""
+    reasons = [reason for reason in proof.reasons if reason not in said]
+    return Judgement(tuple(totals), proof.is_proven, "; ".join(filter(None, [said, *reasons])) or None)
+
+
+def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[ControlTotal]:
+    """Of some clients' reading the API's closing totals say nothing about the whole."""
+    if tenants_of(folder) is not None or folder.end is None:
+        return []
+    stated = Totals.from_json(folder.end["api"])
+    known = [window.totals for window in used_windows(folder) if not window.slice.filters]
+    found = control_totals(landed.resource, stated, folder.begin["partner"][0], rows, known)
+    return found + (per_client_totals(rows) if folder.end.get("with_clients") else [])
+
+
+def told(error: BaseException) -> str:
+    """An error in words that may be kept: one raised on purpose speaks, of any other the kind alone, since it may quote a row."""
+    return str(error) if isinstance(error, DebituraError) else f"{type(error).__name__}, which nobody foresaw"

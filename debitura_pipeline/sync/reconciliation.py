@@ -1,0 +1,48 @@
+"""What is done beside syncing: ask the API for its totals. The body of `debitura reconcile`, which prints nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.contract.listings import LISTINGS, Query
+from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.tenants import TenantBook
+from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.reconcile.client_totals import per_client_totals
+from debitura_pipeline.reconcile.control_totals import control_totals
+from debitura_pipeline.reconcile.locate import Locator
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.runner import RESOURCES, read_me
+from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.warehouse.opening import open_warehouse
+
+
+def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None) -> list[ControlTotal]:
+    """The API's totals as they are now beside the warehouse's; nothing is written.
+
+    Four requests, and where cases or transactions differ, more: each difference is followed to its window and client.
+    """
+    return asyncio.run(_reconcile(settings, endpoint, tools or Tools()))
+
+
+async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> list[ControlTotal]:
+    known = check_identity(settings)
+    async with open_client(settings, endpoint, tools) as client:
+        (mode, _), partner_id = await read_me(client)
+        known.of_partner(partner_id)
+        with open_warehouse(settings, read_only=True) as warehouse:
+            found = []
+            upper = client.server_time or tools.now()
+            for resource in RESOURCES:
+                page = await client.page(Query(LISTINGS[resource]), 1)
+                found += control_totals(resource, Totals.of(page.envelope), mode, warehouse.rows)
+            found += per_client_totals(warehouse.rows)
+            differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
+            with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
+                client.translate = TenantBook(client, shaper.business_keys).query
+                locator = Locator(client, shaper, warehouse.rows, mode, upper)
+                for resource in sorted(differing - {"clients"}):
+                    found += await locator.locate(resource)
+    return found

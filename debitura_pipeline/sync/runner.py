@@ -1,0 +1,170 @@
+"""One resource from plan to merge, and the partner's clients, cases and transactions in turn.
+
+Belongs here: the order of things. Does not: how pages are read (`extract/`), shaped (`landing/`) or merged (`warehouse/`).
+Called by the command line and by the Dagster assets. Nothing reaches `raw` before every window is landed and verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.outage import OutagePolicy
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
+from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.landing.labels import safe_label
+from debitura_pipeline.landing.tenants import TenantBook
+from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.clock import sync_clock
+from debitura_pipeline.sync.merge import Merging
+from debitura_pipeline.sync.reached import note_reached, was_reached
+from debitura_pipeline.sync.report import SyncReport
+from debitura_pipeline.sync.session import Session
+from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.warehouse.opening import is_there
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+RESOURCES = ("clients", "cases", "transactions")
+# Transactions before cases: the longest merge then runs beside the second longest reading, and the case of a
+# transaction that came in between is there too.
+READ_IN_ORDER = ("clients", "transactions", "cases")
+
+MOST_PERCENT = 1_000_000  # more is no percentage, and would not fit its column
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def sync(
+    settings: Settings,
+    endpoint: Endpoint,
+    resources: Sequence[str] = RESOURCES,
+    *,
+    full: bool = False,
+    allow_shrink: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    tools: Tools | None = None,
+    small_requests: int = SMALL_REQUESTS,
+    outages: OutagePolicy | None = None,
+) -> list[SyncReport]:
+    """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
+
+    A resource that takes fewer than `small_requests` is read whole each time. `outages`: how long an API is waited for that
+    has answered this or an earlier sync; without it, a request has its ordinary tries.
+    Raises the DebituraError that ended the first resource that failed; those read before it are merged. Raises WarehouseBusy
+    before anything is read where another run has the warehouse (Postgres), IdentityRefused where data directory or warehouse
+    hold the data of another API or partner.
+    """
+
+    async def work(session: Session) -> list[SyncReport]:
+        wanted = [resource for resource in READ_IN_ORDER if resource in resources]
+        session.small_requests = small_requests
+        reports = await session.resources(wanted, full=full, allow_shrink=allow_shrink)
+        return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
+
+    with exclusive_run(settings, "sync"):
+        return asyncio.run(with_session(settings, endpoint, progress, tools or Tools(), work, outages=outages))
+
+
+def foresee(
+    settings: Settings,
+    endpoint: Endpoint,
+    resources: Sequence[str] = RESOURCES,
+    *,
+    full: bool = False,
+    tools: Tools | None = None,
+    small_requests: int = SMALL_REQUESTS,
+) -> list[tuple[str, Plan, Forecast]]:
+    """What `sync` would read and how many requests that takes; asks for totals, changes nothing."""
+
+    async def work(session: Session) -> list[tuple[str, Plan, Forecast]]:
+        session.small_requests = small_requests
+        wanted = [resource for resource in RESOURCES if resource in resources]
+        return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]
+
+    return asyncio.run(with_session(settings, endpoint, None, tools or Tools(), work, is_kept=False))
+
+
+async def with_session(
+    settings: Settings,
+    endpoint: Endpoint,
+    progress: Callable[[Progress], None] | None,
+    tools: Tools,
+    work: Callable[[Session], Coroutine[Any, Any, T]],
+    *,
+    is_kept: bool = True,
+    outages: OutagePolicy | None = None,
+) -> T:
+    """Check whose data this is, open client, shaper and their thread, ask who the partner is, do the work, close all.
+
+    `is_kept`: what is found out of the identity is written down, before anything of it is landed.
+    """
+    known = check_identity(settings)
+    if outages is not None:
+        outages = replace(outages, is_known=was_reached(settings, endpoint, known))
+    async with open_client(settings, endpoint, tools, outages) as client:
+        try:
+            partner, partner_id = await read_me(client)
+        except Exception as error:
+            if is_kept:
+                _note_failure_to_start(settings, endpoint, tools, client.server_time, error)
+            raise
+        known = known.of_partner(partner_id)
+        if is_kept:
+            known.keep()
+        with (
+            Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper,
+            ThreadPoolExecutor(1, "shape") as shaping,
+        ):
+            client.translate = TenantBook(client, shaper.business_keys).query
+            done = await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+    if is_kept:
+        note_reached(settings, endpoint)
+    return done
+
+
+def _note_failure_to_start(
+    settings: Settings, endpoint: Endpoint, tools: Tools, stated: datetime | None, error: Exception
+) -> None:
+    """A run whose first question failed is on record under the resource that it would have begun with."""
+    clock = sync_clock(stated, tools.now(), tools.monotonic, is_simulated=endpoint.is_simulated)
+    # A simulated API that gave no answer leaves open what its world's clock is.
+    is_dated = stated is not None or not endpoint.is_simulated
+    with suppress(WarehouseError):  # the error itself is told anyway
+        if is_there(settings):
+            Merging(settings, clock.now, tools.token).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)
+
+
+async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
+    """The partner's invoicing trigger mode and fee percentage."""
+    return (await read_me(client))[0]
+
+
+async def read_me(client: ApiClient) -> tuple[tuple[str | None, Decimal | None], str | None]:
+    """The partner's mode and fee percentage, and its id, which goes nowhere but into a hash; the rest of `GET /me` is left
+    where it is."""
+    document = await client.document("GET", "/me", what="Reading the partner's own record")
+    fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+    mode, pct, own_id = (fields.get(name) for name in ("invoicingtriggermode", "referralfeepercentage", "id"))
+    partner = (safe_label(mode) if isinstance(mode, str) else None), _percentage(pct)
+    return partner, str(own_id) if isinstance(own_id, str | int) and own_id != "" else None
+
+
+def _percentage(value: Any) -> Decimal | None:
+    """A number that a percentage may be, exact; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    number = Decimal(value)
+    return number if number.is_finite() and number.copy_abs() <= MOST_PERCENT else None

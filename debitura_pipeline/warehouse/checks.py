@@ -1,0 +1,184 @@
+"""What the asset checks say, read from the warehouse by one query each.
+
+Belongs here: the question, the verdict and its figures. Does not: Dagster (assets/checks.py turns a verdict into a
+check result), or proving anything: the syncs did that and wrote it to `ops`. No figure names a person or shows a payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from debitura_pipeline.contract.tables import TABLES
+from debitura_pipeline.reconcile.control_totals import FLOATS
+from debitura_pipeline.warehouse.tables import SUPERSEDED
+
+Rows = Callable[[str], Sequence[tuple[Any, ...]]]
+
+SHOWN = 20  # lines of a table in the UI; the rest is in the warehouse
+STALE_AFTER = timedelta(hours=26)  # a nightly run, and two hours for it to be late
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of one check; `table` is markdown, `figures` are plain numbers and names."""
+
+    passed: bool
+    description: str
+    figures: Mapping[str, int | float | str] = field(default_factory=dict)
+    table: str | None = None
+    is_warning: bool = False
+
+
+def completeness(resource: str, rows: Rows) -> Verdict:
+    """Was the last sync of the resource done, and is it proven? A warning where nothing speaks against it but not all could be
+    compared."""
+    found = rows(
+        "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "
+        f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
+    )
+    if not found:
+        return Verdict(False, f"{resource} were never read")
+    sync_id, status, is_proven, windows, rows_read, message = found[0]
+    figures = {"sync": sync_id, "windows": int(windows or 0), "rows_read": int(rows_read or 0)}
+    if status != "done":
+        return Verdict(False, f"The last sync did not finish: {message}", figures)
+    if not is_proven:
+        contradicted = _single(rows(_CONTRADICTED.format(resource=resource, sync_id=sync_id)))
+        said = "is contradicted by the API's totals" if contradicted else "could not be proven complete"
+        return Verdict(False, f"The last sync {said}: {message}", figures, is_warning=not contradicted)
+    return Verdict(True, f"Every window was verified: {windows} windows, {rows_read} rows", figures)
+
+
+def control_totals(resource: str, rows: Rows) -> Verdict:
+    """Do the API's own totals, written down by the last sync, equal ours? One that could not be compared warns; sums of
+    estimates, which exchange rates move, are shown and speak against nothing."""
+    return _totals(
+        rows(_LAST_TOTALS.format(resource=resource, scope="scope = 'all'")), f"The API's totals of {resource}"
+    )
+
+
+def client_totals(rows: Rows) -> Verdict:
+    """Does what each client's record says of itself equal that client's rows? A warning: the API computes it apart."""
+    found = _totals(rows(_LAST_TOTALS.format(resource="clients", scope="scope <> 'all'")), "The clients' own totals")
+    return Verdict(found.passed, found.description, found.figures, found.table, is_warning=True)
+
+
+def unique_keys(resource: str, rows: Rows) -> Verdict:
+    """Is each key of `raw` there once, and has no row two versions at one time?"""
+    key = TABLES[resource].key
+    twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))
+    overlapping = int(
+        _single(
+            rows(
+                f"SELECT count(*) FROM raw.{resource}{SUPERSEDED} AS s JOIN raw.{resource} AS c ON c.{key} = s.{key} "
+                "WHERE s._valid_to > c._changed_at OR s._valid_from >= c._changed_at"
+            )
+        )
+    )
+    passed = twice == 0 and overlapping == 0
+    description = (
+        "Every key is there once" if passed else f"{twice} keys twice in raw, {overlapping} versions at one time"
+    )
+    return Verdict(passed, description, {"keys_twice": twice, "versions_overlapping": overlapping})
+
+
+def quarantine_empty(resource: str, rows: Rows) -> Verdict:
+    """Are there rows that did not fit the contract and are still shown by the API? Reasons and counts, no payload."""
+    found = rows(
+        "SELECT reason, count(*), min(first_seen_at) FROM ops.quarantine "
+        f"WHERE resource = '{resource}' AND resolved_at IS NULL GROUP BY reason ORDER BY count(*) DESC, reason"
+    )
+    total = sum(int(count) for _, count, _ in found)
+    if not total:
+        return Verdict(True, "No row is in quarantine", {"rows": 0})
+    table = markdown(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
+    return Verdict(
+        False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table
+    )
+
+
+def schema_drift(resource: str, rows: Rows) -> Verdict:
+    """Did the last sync see fields or values for the first time?"""
+    found = rows(
+        "SELECT kind, field, value FROM ops.schema_drift "
+        f"WHERE resource = '{resource}' AND sync_id = ({_LAST_SYNC.format(resource=resource)}) ORDER BY 1, 2, 3"
+    )
+    figures = {"new": len(found)}
+    if not found:
+        return Verdict(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
+    table = markdown(("kind", "field", "value"), found)
+    return Verdict(
+        False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True
+    )
+
+
+def attribution_gaps(rows: Rows) -> Verdict:
+    """Does the report find money that may be missing? A warning: someone should look."""
+    total = int(_single(rows("SELECT count(*) FROM reports.attribution_gaps")))
+    if not total:
+        return Verdict(True, "No gap was found", {"findings": 0}, is_warning=True)
+    description = f"{total} findings, the dearest first in reports.attribution_gaps"
+    return Verdict(False, description, {"findings": total}, is_warning=True)
+
+
+def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> Verdict:
+    """Was it done within STALE_AFTER? `done_at` and `now` are of this machine's clock, aware UTC; `done` says what was."""
+    if done_at is None:
+        verb, _, participle = done.partition(" ")
+        return Verdict(False, f"{what} {verb} never {participle}")
+    hours = (now - done_at) / timedelta(hours=1)
+    figures = {"hours": round(hours, 2)}
+    if now - done_at > STALE_AFTER:
+        return Verdict(False, f"{what} {done} {hours:.0f} hours ago; a nightly run is missing or has failed", figures)
+    return Verdict(True, f"{what} {done} {hours:.1f} hours ago", figures)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A markdown table of at most SHOWN rows."""
+    lines = [list(map(_cell, row)) for row in (head, ["---"] * len(head), *rows[:SHOWN])]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return text if len(rows) <= SHOWN else f"{text}\n\n{len(rows) - SHOWN} more in the warehouse."
+
+
+def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
+    if not found:
+        return Verdict(True, f"{what}: none were given")
+    verdicts = [verdict for *_, verdict, _ in found]
+    figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
+    floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == FLOATS)
+    head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict", "detail")
+    table = markdown(head, [row for row in found if row[-2] != "equal"] or found)
+    if figures["differs"]:
+        return Verdict(False, f"{what}: {figures['differs']} of {len(found)} differ from the warehouse", figures, table)
+    text = f"{what}: {figures['equal']} equal" + (f", {floating} move with exchange rates" if floating else "")
+    if missing := figures["unproven"] - floating:
+        return Verdict(False, f"{text}, {missing} could not be compared", figures, table, is_warning=True)
+    return Verdict(True, text, figures, table)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _single(found: Sequence[tuple[Any, ...]]) -> Any:
+    return found[0][0]
+
+
+_LAST_SYNC = (
+    "SELECT sync_id FROM ops.syncs WHERE resource = '{resource}' AND mode <> 'client' AND status = 'done' "
+    "ORDER BY started_at DESC LIMIT 1"
+)
+_CONTRADICTED = (
+    "SELECT count(*) FROM ops.control_totals WHERE resource = '{resource}' AND sync_id = '{sync_id}' "
+    "AND scope = 'all' AND verdict = 'differs'"
+)
+_LAST_TOTALS = """
+    SELECT check_name, scope, bucket, unit, api_value, warehouse_value, verdict, detail
+    FROM ops.control_totals
+    WHERE resource = '{resource}' AND {scope} AND checked_at = (
+        SELECT max(checked_at) FROM ops.control_totals WHERE resource = '{resource}' AND {scope}
+    )
+    ORDER BY verdict, check_name, scope, bucket, unit"""

@@ -1,0 +1,271 @@
+"""The warehouse in one DuckDB file: the primitives that `engine.py` builds on.
+
+Belongs here: what only DuckDB does (Parquet read in place, its transactions, its memory bounds). Does not: waiting for
+the file (`open.py`), the merge itself. Made by `open.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import duckdb
+
+from debitura_pipeline.contract.tables import TABLES, Table
+from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
+from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
+from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
+from debitura_pipeline.warehouse.table_swap import exchange
+from debitura_pipeline.warehouse.tables import Columns
+
+# Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
+# with the first parameter) and what DuckDB does not count add up to 250 MiB more.
+MEMORY_LIMIT = "96MiB"
+MEMORY_LIMIT_OF_TWO = "160MiB"
+# For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
+MEMORY_LIMIT_AT_NEED = "1GiB"
+# Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
+# one thread fills whole row groups, which the checkpoint then need not pack again.
+ROWS_FOR_TWO_THREADS = 1_000_000
+ROWS_PER_INSERT = 200
+REBUILD = (
+    "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
+)
+_TABLES = """
+    SELECT count(*), count(*) FILTER (WHERE schema_name = 'ops' AND table_name = 'syncs') FROM duckdb_tables()
+    WHERE NOT temporary AND NOT internal"""
+_DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
+
+T = TypeVar("T")
+
+
+class DuckDbWarehouse(SqlWarehouse):
+    """One open connection. `spill` is a folder of this process alone, removed when the connection closes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+        self._connection = connection
+        self._spill = spill
+        self._failed = False
+        self._is_at_need = False
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET temp_directory = {literal(str(spill))}")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn in the middle of our own lines
+        # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
+        connection.execute("SET enable_external_file_cache = false")
+        connection.execute("SET threads = 2")
+
+    def refuse_foreign(self) -> None:
+        """A file of another program's: dbt would replace its schemas."""
+        tables, ours = self.rows(_TABLES)[0]
+        if tables and not ours:
+            raise WarehouseError(
+                f"{self._name()} is the DuckDB file of something else: it holds {tables} tables, and none of the pipeline's.",
+                cure="Set DEBITURA_WAREHOUSE to a file of its own. Nothing was changed.",
+            )
+
+    def _name(self) -> str:
+        return str(
+            self.rows("SELECT coalesce(max(path), 'The warehouse') FROM duckdb_databases() WHERE NOT internal")[0][0]
+        )
+
+    def execute_outside(self, sql: str) -> None:
+        """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
+        self._run_bare(sql)
+
+    def execute_all(self, statements: Iterable[str]) -> None:
+        """Run statements in one transaction."""
+        with self.transaction():
+            for sql in statements:
+                self.run(sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._failed = False
+        self._run_bare("BEGIN TRANSACTION")
+        try:
+            yield
+            # DuckDB takes a COMMIT after a failed statement without a word, and writes nothing.
+            if self._failed:
+                raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            self._run_bare("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        merging = super().merge
+        return self._with_memory(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
+
+    def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
+        """Built in a file beside, sync by sync, then exchanged in one transaction: memory does not grow with the nights, and
+        what hangs on the tables (dbt's views, other schemas) stays."""
+        ordered, known = in_order(landed), self.merged_syncs()
+        with TemporaryDirectory(prefix="replay-", dir=self._spill) as folder:
+            path = Path(folder) / "warehouse.duckdb"
+            with closing(DuckDbWarehouse(duckdb.connect(path), Path(folder) / "spill")) as beside:
+                beside.prepare()
+                counts = [beside.rebuild(sync, judge_of, known) for sync in ordered]
+            exchange(self, path)
+        return counts
+
+    def rebuild(self, sync: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
+        """One sync of a replay, in a transaction of its own."""
+
+        def work() -> MergeCounts:
+            with self.transaction():
+                return self.merge_again(sync, judge_of, known)
+
+        return self._with_memory(work)
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        result = self._run_bare(sql, params)
+        first = result.fetchone() if result.description else None
+        return first[0] if first and isinstance(first[0], int) else 0
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._run_bare(sql, params).fetchall()
+
+    def tables(self) -> set[str]:
+        found = self.rows("SELECT table_schema, table_name FROM information_schema.tables")
+        return {f"{schema}.{name}" for schema, name in found}
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        asked = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
+        return [name for (name,) in self.rows(f"{asked} ORDER BY ordinal_position", (schema, table))]
+
+    def stage_landed(self, landed: LandedSync) -> int:
+        table = TABLES[landed.resource]
+        if not landed.files:
+            empty = ", ".join(f"CAST(NULL AS {sql}) AS {quoted(name)}" for name, sql in _landed_columns(table))
+            self.run(f"CREATE TEMPORARY VIEW incoming AS SELECT {empty} WHERE false")
+            return 0
+        # A view takes no parameters, so the names stand in it as literals.
+        names = ", ".join(literal(str(path)) for path in landed.files)
+        source = f"read_parquet([{names}], hive_partitioning = false)"
+        there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
+        columns = ", ".join(
+            f"CAST({quoted(name) if name in there else 'NULL'} AS {sql}) AS {quoted(name)}"
+            for name, sql in _landed_columns(table)
+        )
+        self.run(f"CREATE TEMPORARY VIEW landed AS SELECT {columns} FROM {source}")
+        return self._stage_latest(table, landed)
+
+    def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+        body = ", ".join(f"{quoted(column)} {sql_type}" for column, sql_type in columns)
+        self.run(f"CREATE OR REPLACE TEMPORARY TABLE {quoted(name)} ({body})")
+        marks = "(" + ", ".join("?" * len(columns)) + ")"
+        for start in range(0, len(rows), ROWS_PER_INSERT):
+            part = rows[start : start + ROWS_PER_INSERT]
+            values = ", ".join([marks] * len(part))
+            self.run(f"INSERT INTO {quoted(name)} VALUES {values}", [value for row in part for value in row])
+
+    def check_keys(self, table: Table) -> None:
+        """By hashes first: they take a fraction of the keys' memory. An index would not fit it."""
+        key, rows = quoted(table.key), current(table)
+        twice = f"SELECT hash({key}) FROM {rows} GROUP BY 1 HAVING count(*) > 1"
+        suspects = f"SELECT {key} FROM {rows} WHERE hash({key}) IN ({twice}) GROUP BY 1 HAVING count(*) > 1"
+        (doubles,) = self.rows(f"SELECT count(*) FROM ({suspects})")[0]
+        (missing,) = self.rows(f"SELECT count(*) - count({key}) FROM {rows}")[0]
+        if doubles or missing:
+            raise doubled(table, doubles + missing)
+
+    def unstage(self) -> None:
+        for view in ("incoming", "landed"):
+            self.run(f"DROP VIEW IF EXISTS temp.main.{view}")
+        for name in (*TEMPORARY_TABLES, "merge_repeats"):
+            self.run(f"DROP TABLE IF EXISTS temp.main.{name}")
+
+    def export(self, sql: str, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._run_bare(f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet)")
+
+    def close(self) -> None:
+        self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def _stage_latest(self, table: Table, landed: LandedSync) -> int:
+        """Of a key that stands in several files, the row with the highest `_seq`. Gives the number of keys.
+
+        Repeated keys are few (windows overlap by a second), so they are listed, and `incoming` stays a view over the
+        files. Hashes are counted first: they take a fraction of the keys' memory.
+        """
+        key = quoted(table.key)
+        total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
+        is_large = total > ROWS_FOR_TWO_THREADS
+        self.run(f"SET threads = {2 if is_large else 1}")
+        if is_large and not self._is_at_need:
+            self.run(f"SET memory_limit = '{MEMORY_LIMIT_OF_TWO}'")
+        self.run(
+            f"""CREATE TEMPORARY TABLE merge_repeats AS
+            SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM landed
+            WHERE hash({key}) IN (SELECT hash({key}) FROM landed GROUP BY 1 HAVING count(*) > 1)
+            GROUP BY 1 HAVING count(*) > 1"""
+        )
+        repeated, is_broken = self.rows("SELECT coalesce(sum(n - 1), 0), bool_or(n > files) FROM merge_repeats")[0]
+        if with_key < total or is_broken:
+            raise WarehouseError(
+                f"A landed file of sync {landed.sync_id} holds {table.resource} without a key or one key twice. "
+                "Nothing was changed; run the sync again with --full.",
+                sync_id=landed.sync_id,
+            )
+        latest = "WHERE NOT EXISTS (SELECT 1 FROM merge_repeats AS r WHERE r.key = l.{0} AND r.seq > l._seq)"
+        self.run(
+            f"CREATE TEMPORARY VIEW incoming AS SELECT * FROM landed AS l {latest.format(key) if repeated else ''}"
+        )
+        return int(total - repeated)
+
+    def _with_memory(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except WarehouseError as error:
+            if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise
+        self._run_bare(f"SET memory_limit = '{MEMORY_LIMIT_AT_NEED}'")
+        self._is_at_need = True
+        return work()
+
+    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql, list(params))
+        except duckdb.Error as error:
+            self._failed = True
+            words = f"The warehouse refused a statement: {_reason(error)}"
+            if any(sign in str(error) for sign in _DAMAGE):
+                raise WarehouseDamaged(words, cure=REBUILD) from error
+            raise WarehouseError(words) from error
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            # A failed COMMIT has ended the transaction by itself; there is nothing left to undo.
+            self._failed = True
+
+
+def _landed_columns(table: Table) -> list[tuple[str, str]]:
+    return [
+        *((column.name, column.kind.sql) for column in table.columns),
+        ("extra", "JSON"),
+        ("_row_hash", "VARCHAR"),
+        ("_seq", "BIGINT"),
+    ]
+
+
+def _reason(error: duckdb.Error) -> str:
+    """DuckDB's words, which begin with the kind of error; of errors that quote a row's value, the kind alone."""
+    line = str(error).splitlines()[0][:300].rstrip(".")
+    if isinstance(error, duckdb.ConversionException | duckdb.ConstraintException):
+        line = line.partition(":")[0]
+    return f"{line}."
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal, for where DuckDB takes no parameter."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,209 @@
+"""The SQL that turns a landing into current rows and history. Text only; DuckDB and Postgres 14 to 17 take it alike.
+
+Belongs here: which statements, in which order, with which parameters. Does not: running them (`engine.py`), `ops`
+(`records.py`). Called by `engine.py`.
+
+A merge meets relation `incoming` (the landed rows, one per key) and works out in `merge_delta` what becomes of each
+key. Then rows are deleted and inserted, never updated column by column: an engine that updates in place would hold
+each old value in memory until the commit. Only narrow columns of one instant are updated.
+
+    inserted   key is new: a row, which is its first version
+    changed    hash differs: the row as it stood is superseded, the new one takes its place
+    returned   was deleted and is back: a new version; the gap to the superseded one stays
+    followed   same hash, but a column that the hash leaves out moved (USD of an estimate, `extra`, the debtor's name):
+               the row shows it, and neither `_changed_at` nor the number of versions moves
+    deleted    a complete reading no longer shows it: `_deleted_at`
+
+A row's newest version is the current row itself, valid from `_changed_at` to `_deleted_at`; the older ones stand in
+`raw.<resource>_superseded`, and the view `raw.<resource>_history` shows both. So a version is written once. `_sync_id` is
+the sync that opened it, and a version has `_deleted_at` only where the row's deletion ended it. An instant holds one
+version: what two syncs with the same clock show of a row makes one version, the later reading's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from debitura_pipeline.contract.tables import Table
+from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.tables import SUPERSEDED
+
+Statement = tuple[str, tuple[object, ...]]
+
+TEMPORARY_TABLES = (
+    "merge_delta",
+    "merge_gone",
+    "merge_protected",
+    "merge_bad",
+    "merge_drift",
+    "merge_windows",
+    "merge_totals",
+)
+GONE_COLUMNS = (("key", "VARCHAR"),)
+DELTA_COLUMNS = (
+    ("key", "VARCHAR"),
+    ("action", "VARCHAR"),
+    ("first_seen_at", "TIMESTAMPTZ"),
+    ("changed_at", "TIMESTAMPTZ"),
+    ("sync_id", "VARCHAR"),
+)
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def current(table: Table) -> str:
+    return f"raw.{quoted(table.resource)}"
+
+
+def superseded(table: Table) -> str:
+    return f"raw.{quoted(table.resource + SUPERSEDED)}"
+
+
+def is_empty(table: Table) -> Statement:
+    return f"SELECT NOT EXISTS (SELECT 1 FROM {current(table)} UNION ALL SELECT 1 FROM {superseded(table)})", ()
+
+
+def protected(table: Table) -> Statement:
+    """Keys that stand in quarantine and nowhere else in the landing: not read, hence neither verified nor absent."""
+    key = quoted(table.key)
+    return (
+        f"""CREATE TEMPORARY TABLE merge_protected AS
+        SELECT DISTINCT b.row_key AS key FROM merge_bad AS b
+        WHERE b.row_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = b.row_key)""",
+        (),
+    )
+
+
+def delta(table: Table, sync_id: str, at: datetime) -> Statement:
+    """What becomes of each incoming key that is not simply there as it stood."""
+    key = quoted(table.key)
+    soft = [quoted(name) for name in table.names if name not in table.hashed or name in table.floating]
+    moved = [f"c.{name} IS DISTINCT FROM i.{name}" for name in soft]
+    # Postgres has no equality for JSON; its text has one.
+    moved.append("CAST(c.extra AS VARCHAR) IS DISTINCT FROM CAST(i.extra AS VARCHAR)")
+    return (
+        f"""INSERT INTO merge_delta (key, action, first_seen_at, changed_at, sync_id)
+        WITH compared AS (
+            SELECT i.{key} AS key, c._first_seen_at, c._changed_at, c._sync_id,
+                CASE
+                    WHEN c.{key} IS NULL THEN 'inserted'
+                    WHEN c._deleted_at IS NOT NULL THEN 'returned'
+                    WHEN c._row_hash <> i._row_hash THEN 'changed'
+                    WHEN {" OR ".join(moved)} THEN 'followed'
+                END AS action
+            FROM incoming AS i LEFT JOIN {current(table)} AS c ON c.{key} = i.{key}
+        )
+        SELECT key, action,
+            CASE WHEN action = 'inserted' THEN CAST($1 AS TIMESTAMPTZ) ELSE _first_seen_at END,
+            CASE WHEN action = 'followed' THEN _changed_at ELSE CAST($1 AS TIMESTAMPTZ) END,
+            CASE WHEN action = 'followed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END
+        FROM compared WHERE action IS NOT NULL""",
+        (at, sync_id),
+    )
+
+
+def delta_of_absent(table: Table, absent: Absent) -> Statement:
+    """Live rows in the reading's scope that it does not show. Not asked for where the scope is none."""
+    key = quoted(table.key)
+    scope, params = _in_scope(absent)
+    if absent.kind == "keys":
+        scope += f" AND EXISTS (SELECT 1 FROM merge_gone AS g WHERE g.key = c.{key})"
+    return (
+        f"""INSERT INTO merge_delta (key, action)
+        SELECT c.{key}, 'deleted' FROM {current(table)} AS c
+        WHERE {scope}
+            AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = c.{key})
+            AND NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = c.{key})""",
+        params,
+    )
+
+
+def live_in_scope(table: Table, absent: Absent) -> Statement:
+    scope, params = _in_scope(absent)
+    return f"SELECT count(*) FROM {current(table)} AS c WHERE {scope}", params
+
+
+def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
+    """Rows into empty tables: all of `incoming` is new, and needs no comparison."""
+    return (
+        f"""INSERT INTO {current(table)} ({_columns(table)})
+        SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
+            CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash
+        FROM incoming AS i""",
+        (at, sync_id),
+    )
+
+
+def supersede(table: Table, at: datetime) -> Statement:
+    """Rows that are about to be written anew, kept as versions: until now, or until they were deleted.
+
+    One that was opened at this very instant was never anybody's version: what follows takes its place.
+    """
+    return (
+        f"""INSERT INTO {superseded(table)} ({_columns(table)}, _valid_from, _valid_to)
+        SELECT {_columns(table, "c.")}, c._changed_at, coalesce(c._deleted_at, CAST($1 AS TIMESTAMPTZ))
+        FROM {current(table)} AS c JOIN merge_delta AS d ON d.key = c.{quoted(table.key)}
+        WHERE d.action IN ('changed', 'returned') AND c._changed_at < CAST($1 AS TIMESTAMPTZ)""",
+        (at,),
+    )
+
+
+def mark_deleted(table: Table, at: datetime) -> Statement:
+    return (
+        f"""UPDATE {current(table)} AS t SET _deleted_at = CAST($1 AS TIMESTAMPTZ) FROM merge_delta AS d
+        WHERE t.{quoted(table.key)} = d.key AND d.action = 'deleted' AND t._deleted_at IS NULL""",
+        (at,),
+    )
+
+
+def remove_outdated(table: Table) -> Statement:
+    return (
+        f"""DELETE FROM {current(table)} AS c USING merge_delta AS d
+        WHERE c.{quoted(table.key)} = d.key AND d.action IN ('changed', 'returned', 'followed')""",
+        (),
+    )
+
+
+def insert_current(table: Table, at: datetime) -> Statement:
+    return (
+        f"""INSERT INTO {current(table)} ({_columns(table)})
+        SELECT {_columns(table, "i.", own=False)}, d.first_seen_at, d.changed_at, CAST($1 AS TIMESTAMPTZ), NULL,
+            d.sync_id, i._row_hash
+        FROM incoming AS i JOIN merge_delta AS d ON d.key = i.{quoted(table.key)}
+        WHERE d.action IN ('inserted', 'changed', 'returned', 'followed')""",
+        (at,),
+    )
+
+
+def verify_seen(table: Table, absent: Absent, at: datetime) -> Statement:
+    """New `_verified_at` for the live rows that the reading showed.
+
+    After a complete reading every one was shown, but for those in quarantine: no need to look each one up.
+    """
+    key = quoted(table.key)
+    if absent.kind == "all":
+        seen = f"NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = t.{key})"
+    else:
+        seen = f"EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = t.{key})"
+    return (
+        f"""UPDATE {current(table)} AS t SET _verified_at = CAST($1 AS TIMESTAMPTZ)
+        WHERE t._deleted_at IS NULL AND t._verified_at < CAST($1 AS TIMESTAMPTZ) AND {seen}""",
+        (at,),
+    )
+
+
+def _in_scope(absent: Absent) -> tuple[str, tuple[object, ...]]:
+    if absent.kind == "client":
+        places = ", ".join(f"${place}" for place in range(1, len(absent.tenants) + 1))
+        return f"c._deleted_at IS NULL AND c.external_tenant_id IN ({places})", absent.tenants
+    return "c._deleted_at IS NULL", ()
+
+
+def _columns(table: Table, prefix: str = "", *, own: bool = True) -> str:
+    names = [*table.names, "extra"]
+    if own:
+        names += ["_first_seen_at", "_changed_at", "_verified_at", "_deleted_at", "_sync_id", "_row_hash"]
+    return ", ".join(prefix + quoted(name) for name in names)

@@ -1,0 +1,260 @@
+"""Opening the warehouse that the settings name, for a short while, and waiting where another process has it.
+
+Belongs here: the choice of the engine, DuckDB's locks and waiting, file modes, folders. Does not: what is done with the
+warehouse, connecting to Postgres (`pg_connect.py`). Called by whoever reads or writes it; nobody keeps it open longer than
+a step, since DuckDB lets one process at a time at the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
+from debitura_pipeline.settings import Settings, WarehouseUrl
+from debitura_pipeline.warehouse.duckdb_engine import REBUILD, DuckDbWarehouse
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
+from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
+from debitura_pipeline.warehouse.run_lock import ensure_run
+
+# A full merge holds the file for some tens of seconds; a minute lets one pass.
+WAIT_S = 60.0
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+SPILL = "duckdb-"
+MARK, MARK_AT = b"DUCK", 8  # in each of DuckDB's files, after a checksum
+
+_own_spills: set[Path] = set()
+_umask_lock = threading.Lock()
+_umask_users = 0
+_umask_before = 0
+
+
+@contextmanager
+def open_warehouse(
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[SqlWarehouse]:
+    """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
+
+    Raises WarehouseBusy when another process holds the file, or the server stays away, for longer than `wait_s`,
+    WarehouseError when it is missing (reading) or cannot be opened.
+    """
+    opened: AbstractContextManager[SqlWarehouse]
+    if settings.warehouse.dsn is not None:
+        opened = _open_database(settings.warehouse, read_only, wait_s, sleep, clock)
+    else:
+        opened = open_file(settings, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
+    with opened as warehouse:
+        yield warehouse
+
+
+def is_there(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
+    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
+    database = settings.warehouse
+    if database.path is not None:
+        return database.path.exists()
+    warehouse = _connected(database, connect(database.server, "reader", read_only=True, wait_s=wait_s))
+    try:
+        return warehouse.is_prepared()
+    finally:
+        warehouse.close()
+
+
+def described(settings: Settings) -> str:
+    """Where the warehouse is, for people: the file, or the server and database without user and password."""
+    dsn = settings.warehouse.dsn
+    if dsn is None:
+        return str(settings.warehouse.path)
+    prefix = settings.warehouse.schema_prefix
+    return f"Postgres at {place(dsn)}" + (f", schemas {prefix}…" if prefix else "")
+
+
+def check_neighbours(settings: Settings, *, wait_s: float = WAIT_S) -> None:
+    """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
+    if settings.warehouse.dsn is not None:
+        with connect(settings.warehouse.dsn, "doctor", read_only=True, wait_s=wait_s) as connection:
+            refuse_strangers(connection, settings.warehouse)
+
+
+def _connected(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:
+    return PostgresWarehouse(connection, Schemas(database.schema_prefix))
+
+
+@contextmanager
+def _open_database(
+    database: WarehouseUrl, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> Iterator[SqlWarehouse]:
+    if not read_only:
+        ensure_run(database)
+    purpose = "reader" if read_only else "writer"
+    connection = connect(database.server, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
+    warehouse = _connected(database, connection)
+    try:
+        if not read_only:
+            refuse_strangers(connection, database)
+            warehouse.prepare()
+        elif not warehouse.is_prepared():
+            raise WarehouseError(
+                f"There is no warehouse at {place(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
+            )
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+@contextmanager
+def open_file(
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[DuckDbWarehouse]:
+    """The warehouse in DuckDB's file, for what only a file can do; else use `open_warehouse`."""
+    path = settings.warehouse.path
+    if path is None:
+        raise WarehouseError("The warehouse is a Postgres database, and this needs a DuckDB file.")
+    if read_only and not path.exists():
+        raise WarehouseError(f"There is no warehouse at {path} yet. Run `debitura nightly` or `debitura sync` first.")
+    with private_files():
+        for folder in (path.parent, settings.data_dir / "tmp"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _set_orphan_aside(path)
+            _create(path)
+        connection = _connect(path, read_only, wait_s, sleep, clock)
+        spill = Path(tempfile.mkdtemp(prefix=SPILL, dir=settings.data_dir / "tmp"))
+        _own_spills.add(spill)
+        warehouse = DuckDbWarehouse(connection, spill)
+        try:
+            if not read_only:
+                path.chmod(0o600)
+                _remove_left_spills(spill.parent)
+                warehouse.prepare()
+            yield warehouse
+        finally:
+            warehouse.close()
+            _own_spills.discard(spill)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Files made meanwhile are the owner's alone (DuckDB makes its log whenever it likes). The mask is the process's,
+    so the first user sets it and the last one puts it back."""
+    global _umask_users, _umask_before  # noqa: PLW0603
+    with _umask_lock:
+        _umask_users += 1
+        if _umask_users == 1:
+            _umask_before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        with _umask_lock:
+            _umask_users -= 1
+            if _umask_users == 0:
+                os.umask(_umask_before)
+
+
+def _create(path: Path) -> None:
+    """Make an empty warehouse under another name first: one that was killed half-made could never be opened again."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        duckdb.connect(draft).close()
+        with contextlib.suppress(FileExistsError):  # another process was first: its file stands
+            os.link(draft, path)
+
+
+def _remove_left_spills(folder: Path) -> None:
+    """What killed processes have left. Whoever may write has the file alone, so all but this process's are left ones."""
+    for spill in set(folder.glob(SPILL + "*")) - _own_spills:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _connect(
+    path: Path, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> duckdb.DuckDBPyConnection:
+    give_up_at, pause = clock() + wait_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return duckdb.connect(path, read_only=read_only)
+        except duckdb.Error as error:
+            if not _is_held(error):
+                raise _unusable(path, error) from error
+            if clock() >= give_up_at:
+                raise _busy(path, error, wait_s) from error
+        sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _is_held(error: Exception) -> bool:
+    """Locked by another process, or open in this one under other settings."""
+    text = str(error)
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def _unusable(path: Path, error: Exception) -> WarehouseError:
+    """Of a file that this process may read and DuckDB cannot, the cure is known."""
+    if path.is_dir():
+        return WarehouseError(
+            f"{path} cannot be opened: it is a folder.",
+            cure="Set DEBITURA_WAREHOUSE to a file in a folder that is there.",
+        )
+    if not os.access(path, os.R_OK | os.W_OK):
+        cure = "Give this user the right to read and write it."
+        return WarehouseError(f"{path} cannot be opened: {_first_line(error)}", cure=cure)
+    if path.is_file() and path.stat().st_size > 0 and not _has_duckdbs_mark(path):
+        return WarehouseDamaged(
+            f"{path} cannot be opened: it is not a DuckDB file.",
+            cure=f"If it is something else's, set DEBITURA_WAREHOUSE to another file. {REBUILD}",
+        )
+    return WarehouseDamaged(f"{path} cannot be opened: {_first_line(error)}", cure=REBUILD)
+
+
+def _has_duckdbs_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
+
+
+def _set_orphan_aside(path: Path) -> None:
+    """The log of a warehouse whose file was moved away: DuckDB would play it into the new one."""
+    log = path.with_name(path.name + ".wal")
+    if log.exists():
+        log.replace(path.with_name(path.name + ".wal.orphaned"))
+
+
+def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
+    holder = re.search(r"PID (\d+)", str(error))
+    who = f"process {holder[1]}" if holder else "another user in this process"
+    waited = f", for {wait_s:.0f} s already" if wait_s >= 1 else ""
+    return WarehouseBusy(
+        f"{path} is held by {who}{waited}.",
+        cure="Close what has it open (a run, a notebook, a BI tool) and try again; to read, use the published copy, which is "
+        "never locked.",
+        pid=int(holder[1]) if holder else None,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """DuckDB's words, which begin with the kind of error."""
+    return str(error).splitlines()[0][:300].rstrip(".") + "."

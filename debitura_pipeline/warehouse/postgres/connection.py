@@ -1,0 +1,204 @@
+"""Connecting to Postgres: the URL as it is given, waiting for a server that is coming up, errors without the password.
+
+Belongs here: connections, their session settings, the words for what went wrong. Does not: what is done with them
+(`postgres.py`), who may run (`run_lock.py`). All of libpq's options are honoured, those of TLS above all.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.settings import Secret, address_options
+from debitura_pipeline.warehouse.postgres.cures import cure_of
+from debitura_pipeline.warehouse.postgres.pooler import SharedSessionError, keeps_its_server
+
+WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
+REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
+PAUSE_S = 0.25
+OLDEST_SERVER = 140000
+NO_RIGHT = "42501"
+NAME_BYTES = 63  # Postgres cuts longer application names off
+LOCKS = 0x64656269  # the first number of all advisory locks: the project's own
+
+# Used where the URL says nothing of them: a connection that waits for an hour must not be forgotten by what is between.
+DEFAULTS: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+}
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "client_encoding": "UTF8",
+    "search_path": "pg_catalog",  # every name is qualified; what others put into `public` stays out of it
+    # A client that is gone must let go of its locks soon, also where its machine died without a word.
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+}
+
+_COMING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+    "too many clients",
+    "remaining connection slots",
+)
+_SILENT = ("refused", "closed the connection unexpectedly", "reset by peer")
+
+
+class Session(psycopg.Connection[Any]):
+    """A connection that leaves nothing behind on a server connection which a pooler gives to the next client."""
+
+    is_pooled = False
+
+    def close(self) -> None:
+        if self.is_pooled and not self.closed:
+            with suppress(psycopg.Error):  # one that is lost, or in the middle of a copy, the pooler does not hand on
+                self.rollback()
+                self.execute(b"DISCARD ALL")
+        super().close()
+
+
+def connect(
+    dsn: Secret,
+    purpose: str,
+    *,
+    read_only: bool = False,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> psycopg.Connection[Any]:
+    """An open connection in UTC that commits each statement.
+
+    Raises WarehouseError in one line without a password; that of a pooler that shares server connections out by the transaction
+    is refused before anything is set on it.
+    """
+    options = _options(dsn, purpose)
+    began = clock()
+    while True:
+        fault = ""
+        try:
+            connection = _opened(options)
+            try:
+                connection.is_pooled = keeps_its_server(connection, lambda: _opened(options))
+                _set_up(connection, read_only)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        except SharedSessionError:
+            fault = f"The address of Postgres, {place(dsn)}, is a pooler in transaction mode; use the direct port or session mode"
+            raise WarehouseError(f"{fault}. Nothing was changed. See DEBITURA_WAREHOUSE.") from None
+        except psycopg.Error as error:
+            fault = without_password(dsn, _first_line(error))
+        # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
+        waits = wait_s if _is_any(fault, _COMING) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _SILENT) else 0
+        if clock() - began >= waits:
+            kind = WarehouseBusy if waits else WarehouseError
+            raise kind(
+                f"Postgres at {place(dsn)} cannot be used: {_without_prefix(fault)}.", cure=cure_of(fault, dsn.variable)
+            )
+        sleep(PAUSE_S)
+
+
+def _opened(options: Mapping[str, Any]) -> Session:
+    return Session.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
+
+
+def place(dsn: Secret) -> str:
+    """Where the URL points, for people: host, port, database; no user, no password."""
+    options = _parsed(dsn)
+    host = options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST") or "the local socket"
+    port = options.get("port") or os.environ.get("PGPORT") or "5432"
+    return f"{host}:{port}, database {options.get('dbname') or options.get('user') or 'of the user'}"
+
+
+def without_password(dsn: Secret, text: str) -> str:
+    """`text` with everything taken out that the URL keeps secret, however it is spelled there."""
+    secrets = {dsn.reveal()}
+    for name in ("password", "sslpassword"):
+        if value := _parsed(dsn).get(name):
+            secrets |= {str(value), quote(str(value), safe=""), quote(str(value))}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def described(error: psycopg.Error) -> str:
+    """The server's words; of errors that quote a row's value, the code alone."""
+    state = error.sqlstate or ""
+    if state[:2] in ("22", "23"):
+        return f"a value does not fit or breaks a constraint (SQLSTATE {state})"
+    return _first_line(error).rstrip(".")
+
+
+def refused(what: str, error: psycopg.Error) -> WarehouseError:
+    """For a statement that the server refused; `what` begins the message."""
+    cure = None
+    if error.sqlstate == NO_RIGHT:
+        cure = (
+            "The user lacks a right: an administrator runs the SQL that `debitura doctor --grant-sql` prints in that database, or "
+            "makes the user its owner."
+        )
+    return WarehouseError(f"{what}: {described(error)}.", cure=cure)
+
+
+def lost(error: psycopg.Error) -> WarehouseError:
+    """For a connection that ended in the middle of something."""
+    return WarehouseError(
+        f"The connection to Postgres was lost ({described(error)}). What was not committed is undone; run again."
+    )
+
+
+def _options(dsn: Secret, purpose: str) -> dict[str, Any]:
+    name = f"debitura {purpose}, {platform.node()}, process {os.getpid()}"
+    return {**DEFAULTS, "application_name": name.encode()[:NAME_BYTES].decode(errors="ignore"), **_parsed(dsn)}
+
+
+def _parsed(dsn: Secret) -> dict[str, Any]:
+    options = address_options(dsn.reveal())
+    if options is None:
+        raise WarehouseError(f"{dsn.variable} is no address that Postgres's library understands.")
+    return options
+
+
+def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.parameter_status("server_version")
+        raise psycopg.NotSupportedError(f"it is Postgres {version}, and 14 is the oldest that is supported")
+    settings = {**SESSION, "default_transaction_read_only": "on" if read_only else "off"}
+    calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
+    connection.execute(f"SELECT {calls}".encode())
+    with suppress(psycopg.Error):  # not every server's system can tell; without it a client's death is noticed later
+        connection.execute("SET client_connection_check_interval = '500ms'")
+    if connection.closed:
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+
+def _without_prefix(fault: str) -> str:
+    """libpq's words from where they say something new: the place is named already."""
+    said = re.sub(r"^(connection failed: )?(connection to server at .*? failed: )?(FATAL: +)?", "", fault)
+    return re.sub(r"\[Errno -?\d+\] ", "", said).rstrip(".")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _is_any(text: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in text for sign in signs)

@@ -1,0 +1,294 @@
+"""The warehouse in a Postgres database, 14 or later: the primitives that `engine.py` builds on.
+
+Belongs here: what only Postgres does (binary COPY into temporary tables, its transactions). Does not: connecting
+(`pg_connect.py`), COPY's format (`pgcopy.py`), the merge itself. Made by `open.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg.types.string import StrDumper, TextLoader
+
+from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
+from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
+from debitura_pipeline.warehouse.postgres.binary_copy import ARROW_TYPES, HEADER, TRAILER, encode
+from debitura_pipeline.warehouse.postgres.connection import LOCKS, lost, refused
+from debitura_pipeline.warehouse.postgres.export import export
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
+from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
+
+BATCH_ROWS = 10_000
+WRITE_LOCK = 2  # one writing transaction at a time, as with DuckDB's file
+LOCK_WAIT_MS = 60_000
+# For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
+WORK_MEM = "64MB"
+ANALYZED_FROM = 10_000
+
+T = TypeVar("T")
+
+
+class PostgresWarehouse(SqlWarehouse):
+    """One open connection in UTC, each statement its own transaction unless inside `transaction()`."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schemas: Schemas = Schemas()) -> None:  # noqa: B008 - frozen
+        self._connection = connection
+        self._schemas = schemas
+        self._failed = False
+        connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
+        # A text parameter is text, as in DuckDB; left open, its type is guessed anew at each place that it stands in.
+        connection.adapters.register_dumper(str, StrDumper)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._failed = False
+        self._run_bare("BEGIN")
+        try:
+            self._run_bare(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+            self._run_bare(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
+            self._run_bare(f"SET LOCAL work_mem = '{WORK_MEM}'")
+            yield
+            # Postgres takes a COMMIT after a failed statement without a word, and writes nothing.
+            if self._failed:
+                raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            self._run_bare("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reading that sees one moment, however many statements it takes; nothing is written."""
+        self._run_bare("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
+    def prepare(self) -> None:
+        """Only what is missing: a role that owns its schemas may not be allowed to create any."""
+        names = [self._schemas.named(schema) for schema in SCHEMAS]
+        marked = dict(self.rows(_EXISTING_SCHEMAS, (MARK, names)))
+        there = {f"CREATE SCHEMA IF NOT EXISTS {self._schemas.plain(name)}" for name in marked}
+        found = [
+            (self._schemas.plain(schema), table, column)
+            for schema, table, column in self.rows(_EXISTING_COLUMNS, (names,))
+        ]
+        missing = [sql for sql in create_statements(found) if sql not in there]
+        missing += [mark_statement(name) for name in names if not marked.get(name, False)]
+        if missing:
+            with self.transaction():
+                for sql in missing:
+                    self.run(sql)
+
+    def refuse_foreign(self) -> None:
+        """Postgres lets several programs share a database."""
+
+    def is_prepared(self) -> bool:
+        """Whether a run has made the tables; for readers, who can make none."""
+        return "sync_id" in self.columns("ops", "syncs") and "case_id" in self.columns("raw", "cases")
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        found = self.rows(_EXISTING_COLUMNS, ([self._schemas.named(schema)],))
+        return [column for _, name, column in found if name == table]
+
+    def tables(self) -> set[str]:
+        found = self.rows(_EXISTING_COLUMNS, (list(self._schemas.all()),))
+        return {f"{self._schemas.plain(schema)}.{table}" for schema, table, _ in found}
+
+    def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
+        counts = super().merge(landed, judge=judge, allow_shrink=allow_shrink)
+        if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
+            # The dbt build that follows comes sooner than the server's own housekeeping.
+            # A small sample will do until then.
+            self._run_bare("SET default_statistics_target = 10")
+            self._run_bare(f"ANALYZE raw.{quoted(landed.resource)}")
+            self._run_bare(f"ANALYZE raw.{quoted(landed.resource + SUPERSEDED)}")
+            self._run_bare("RESET default_statistics_target")
+        return counts
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        return max(0, self._run_bare(sql, params).rowcount)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._run_bare(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+    def stage_landed(self, landed: LandedSync) -> int:
+        table = TABLES[landed.resource]
+        columns = (*((column.name, column.kind.sql) for column in table.columns), *LANDED_EXTRA)
+        batches = (_as_declared(batch, columns) for path in landed.files for batch in _batches(path))
+        total = self._copy_in("incoming", columns, _gathered(batches))
+        self.run(f"ANALYZE pg_temp.incoming ({quoted(table.key)}, _seq)")
+        return total - self._remove_repeats(table, landed)
+
+    def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+        values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+        arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
+        self._copy_in(name, columns, [pa.record_batch(arrays, [column for column, _ in columns])])
+
+    def check_keys(self, table: Table) -> None:
+        """A primary key does it; a table from before there was one gets it now, with its first merged rows in it."""
+        if self.rows(_PRIMARY_KEY, (self._schemas.translated(current(table)),)):
+            return
+        key = quoted(table.key)
+        twice = f"SELECT 1 FROM {current(table)} GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"
+        (doubles,) = self.rows(f"SELECT count(*) FROM ({twice}) AS found")[0]
+        if doubles:
+            raise doubled(table, doubles)
+        self.run(f"ALTER TABLE {current(table)} ADD PRIMARY KEY ({key})")
+
+    def unstage(self) -> None:
+        for name in ("incoming", "merge_repeats", *TEMPORARY_TABLES):
+            self.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
+
+    def export(self, sql: str, path: Path) -> None:
+        self._guarded(lambda: export(self._connection, self._schemas.translated(sql), path))
+
+    def copy_out(self, statement: str) -> Iterator[bytes]:
+        """The bytes that a COPY ... TO STDOUT gives."""
+        with self._connection.cursor() as cursor, cursor.copy(self._schemas.translated(statement).encode()) as copy:
+            yield from map(bytes, copy)
+
+    def copy_in(self, statement: str, chunks: Iterable[bytes]) -> int:
+        """Feed a COPY ... FROM STDIN inside the transaction; gives the number of rows."""
+
+        def work() -> int:
+            with self._connection.cursor() as cursor:
+                with cursor.copy(self._schemas.translated(statement).encode()) as copy:
+                    for chunk in chunks:
+                        copy.write(chunk)
+                return cursor.rowcount
+
+        return self._guarded(work)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _copy_in(self, name: str, columns: Columns, batches: Iterable[pa.RecordBatch]) -> int:
+        """Make temporary table `name` and fill it by COPY; gives the number of rows."""
+        body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
+        self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
+        self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
+        return self._guarded(lambda: self._copy(name, batches))
+
+    def _copy(self, name: str, batches: Iterable[pa.RecordBatch]) -> int:
+        total = 0
+        statement = f"COPY pg_temp.{quoted(name)} FROM STDIN (FORMAT binary)"
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(HEADER)
+            for batch in batches:
+                copy.write(encode(batch))
+                total += batch.num_rows
+            copy.write(TRAILER)
+        return total
+
+    def _remove_repeats(self, table: Table, landed: LandedSync) -> int:
+        """Of a key that stands in several files the row with the highest `_seq` stays. Gives the number of those removed."""
+        key = quoted(table.key)
+        self.run(
+            f"""CREATE TEMPORARY TABLE merge_repeats AS
+            SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM incoming
+            GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"""
+        )
+        sql = "SELECT coalesce(sum(n - 1), 0), coalesce(bool_or(key IS NULL OR n > files), false) FROM merge_repeats"
+        repeated, is_broken = self.rows(sql)[0]
+        if is_broken:
+            raise WarehouseError(
+                f"A landed file of sync {landed.sync_id} holds {table.resource} without a key or one key twice. "
+                "Nothing was changed; run the sync again with --full.",
+                sync_id=landed.sync_id,
+            )
+        if repeated:
+            self.run(f"DELETE FROM incoming AS i USING merge_repeats AS r WHERE r.key = i.{key} AND r.seq > i._seq")
+        return int(repeated)
+
+    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        values = [_plain(value) for value in params] or None
+        statement = self._schemas.translated(sql).encode()
+        # The cursor that leaves `$1` to the server, and a statement without parameters as it is.
+        return self._guarded(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
+        try:
+            return work()
+        except psycopg.Error as error:
+            self._failed = True
+            refusal = self._refusal(error)
+        raise refusal
+
+    def _refusal(self, error: psycopg.Error) -> WarehouseError:
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return WarehouseBusy(
+                f"Another writer has the warehouse, for {LOCK_WAIT_MS // 1000} s already. Nothing was written."
+            )
+        if self._connection.broken or self._connection.closed:
+            return lost(error)
+        return refused("The warehouse refused a statement", error)
+
+    def _roll_back(self) -> None:
+        try:
+            if not self._connection.closed:
+                self._connection.execute(b"ROLLBACK")
+        except psycopg.Error:
+            # The connection is gone, and the server rolls back by itself.
+            self._failed = True
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH_ROWS, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise WarehouseError(
+            f"The landed file {path} cannot be read: {type(error).__name__}. Nothing was changed; run the sync again "
+            "with --full."
+        ) from error
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in fewer batches: a landed file may be small, and each batch has its price."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= BATCH_ROWS:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
+
+
+def _as_declared(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The columns that the table has, in its order and types; those that the file has not are null."""
+    found = set(batch.schema.names)
+    arrays = [
+        batch.column(name).cast(ARROW_TYPES[kind]) if name in found else pa.nulls(batch.num_rows, ARROW_TYPES[kind])
+        for name, kind in columns
+    ]
+    return pa.record_batch(arrays, [name for name, _ in columns])
+
+
+def _plain(value: Any) -> Any:
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
+_PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1) AND indisprimary"
+# A schema that another role owns counts as marked: only an owner can mark it.
+_EXISTING_SCHEMAS = """
+    SELECT nspname, coalesce(starts_with(obj_description(oid, 'pg_namespace'), $1), NOT pg_has_role(nspowner, 'USAGE'))
+    FROM pg_catalog.pg_namespace WHERE nspname = ANY($2)"""
+_EXISTING_COLUMNS = """
+    SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
+    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY n.nspname, c.relname, a.attnum"""

@@ -1,0 +1,184 @@
+"""What in the pipeline's schemas is not the pipeline's: found, named, and left alone.
+
+Belongs here: telling own from foreign in a Postgres database that others use too, and the refusal. Does not: making or
+moving anything (`postgres.py`, `release.py`). Asked of the catalogue before a run does anything, and again before the switch.
+
+Own are, in `raw` and `ops`, relations by the names and columns of `tables.py`; in dbt's schemas what bears the mark, a comment
+that dbt sets as it builds (`dbt/macros/marks.sql`). Versions before the mark left none: in a schema without it, of a database
+that has the pipeline's `ops.syncs`, their models count by name. An empty schema counts when it is marked or ours by owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from debitura_pipeline.contract.tables import TABLES
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.settings import WarehouseUrl
+from debitura_pipeline.warehouse.postgres.connection import lost, place, refused
+from debitura_pipeline.warehouse.postgres.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
+from debitura_pipeline.warehouse.tables import all_tables, version_columns
+
+MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text
+SHOWN = 4
+# What dbt had built when it did not yet set marks.
+UNMARKED_MODELS = {
+    "staging": (
+        "int_case_close_codes", "int_case_lifecycles", "int_clock", "int_close_codes", "int_invoicing_modes",
+        "int_lifecycles", "int_revenue_stages", "stg_debitura__cases", "stg_debitura__cases_history",
+        "stg_debitura__clients", "stg_debitura__clients_history", "stg_debitura__partner_history",
+        "stg_debitura__transactions", "stg_debitura__transactions_history",
+    ),
+    "marts": (
+        "dim_clients", "fct_case_changes", "fct_cases", "fct_stage_changes", "fct_transactions", "cases_as_of",
+        "transactions_as_of",
+    ),
+    "reports": (
+        "attribution_by_client", "attribution_gaps", "case_outcomes", "data_quality", "payout_reconciliation",
+        "revenue_by_client", "revenue_by_month", "revenue_pipeline",
+    ),
+}  # fmt: skip
+
+
+def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
+    """Raises WarehouseError in one line that names what is not the pipeline's, where there is any. Only reads."""
+    strangers = _strangers(connection, database)
+    if strangers:
+        raise WarehouseError(
+            f"Postgres at {place(database.server)}: the pipeline's schemas hold what it did not make: {listed(strangers)}. "
+            "Nothing was changed.",
+            cure="Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.",
+            strangers=len(strangers),
+        )
+
+
+def _strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
+    try:
+        sql = strangers_sql(Schemas(database.schema_prefix), _roles(connection, database))
+        return [what for (what,) in connection.execute(sql.encode()).fetchall()]
+    except psycopg.Error as error:
+        is_lost = connection.broken or connection.closed
+        refusal = lost(error) if is_lost else refused("The schemas of the database cannot be looked at", error)
+    raise refusal
+
+
+def listed(strangers: list[str]) -> str:
+    """The first few, and how many there are."""
+    rest = len(strangers) - SHOWN
+    return ", ".join(strangers[:SHOWN]) + (f" and {rest} more ({len(strangers)} in all)" if rest > 0 else "")
+
+
+def strangers_sql(schemas: Schemas, roles: Iterable[str]) -> str:
+    """A query for what is not the pipeline's: one text per object with its kind and owner. `roles`: the pipeline's own.
+
+    Every object of a schema depends on it in `pg_depend`, whatever its kind. Needs no right beyond connecting.
+    """
+    return _STRANGERS.format(
+        mark=literal(MARK + "%"),
+        places=", ".join(map(literal, schemas.all())),
+        written=", ".join(_written(schemas)),
+        models=", ".join(_models(schemas)),
+        syncs=literal(schemas.named("ops")),
+        roles=f"ARRAY[{', '.join(map(literal, roles))}]::text[]",
+        built="|".join(BUILT),
+        prefix=schemas.prefix,
+    )
+
+
+def literal(text: str) -> str:
+    """A text as an SQL string, whatever `standard_conforming_strings` says."""
+    if "\\" in text:
+        raise ValueError("no backslash is written into SQL")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def mark_statement(schema: str) -> str:
+    return f'COMMENT ON SCHEMA "{schema}" IS {literal(MARK)}'
+
+
+def marked_table(table: str) -> str:
+    return f"COMMENT ON TABLE {table} IS {literal(MARK)}"
+
+
+def _written(schemas: Schemas) -> Iterator[str]:
+    """Relations of `raw` and `ops` with their columns, the views over history too, which once were tables."""
+    histories = ((f"{resource}_history", version_columns(table)) for resource, table in TABLES.items())
+    for schema, name, columns in (*all_tables(), *(("raw", *history) for history in histories)):
+        names = ", ".join(literal(column) for column, _ in columns)
+        yield f"({literal(schemas.named(schema))}, {literal(name)}, ARRAY[{names}]::text[])"
+
+
+def _models(schemas: Schemas) -> Iterator[str]:
+    for schema, names in UNMARKED_MODELS.items():
+        for suffix in ("", NEXT, PREVIOUS, OLD):
+            yield from (f"({literal(schemas.named(schema + suffix))}, {literal(name)})" for name in names)
+
+
+def _roles(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
+    """The roles that the settings name, and the one that is connected."""
+    given = (conninfo_to_dict(dsn.reveal()).get("user") for dsn in {database.server, database.for_dbt})
+    return sorted({connection.info.user, *(str(user) for user in given if user)})
+
+
+# A table with one of our names is ours when it has half of our columns: an older version's has fewer than ours.
+_STRANGERS = r"""
+WITH places AS (
+    SELECT n.oid, n.nspname, n.nspowner,
+        coalesce(obj_description(n.oid, 'pg_namespace') LIKE {mark}, false) AS is_marked
+    FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ({places})
+), members AS (
+    SELECT p.nspname, p.nspowner, p.is_marked, d.classid, d.objid, c.relname, c.relkind, coalesce(c.relname, f.proname) AS name,
+        coalesce(c.relowner, f.proowner) AS owner,
+        coalesce(obj_description(d.objid, c0.relname) LIKE {mark}, false) AS has_mark
+    FROM places AS p
+    JOIN pg_catalog.pg_depend AS d
+        ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = p.oid AND d.deptype = 'n'
+    JOIN pg_catalog.pg_class AS c0 ON c0.oid = d.classid
+    LEFT JOIN pg_catalog.pg_class AS c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
+    LEFT JOIN pg_catalog.pg_proc AS f ON d.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = d.objid
+), written AS (
+    SELECT m.objid, m.nspname, m.relname FROM members AS m
+    JOIN (VALUES {written}) AS w(schema, name, columns) ON w.schema = m.nspname AND w.name = m.relname
+    WHERE m.relkind IN ('r', 'v') AND 2 * (
+        SELECT count(*) FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = m.objid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (w.columns)
+    ) >= cardinality(w.columns)
+), strangers AS (
+    SELECT m.* FROM members AS m
+    WHERE NOT (m.has_mark AND m.name IS NOT NULL AND m.nspname ~ '^{prefix}({built})(__|$)')
+        AND NOT EXISTS (SELECT 1 FROM written AS w WHERE w.objid = m.objid AND m.relname IS NOT NULL)
+        AND NOT (
+            NOT m.is_marked
+            AND EXISTS (SELECT 1 FROM written AS w WHERE w.nspname = {syncs} AND w.relname = 'syncs')
+            AND EXISTS (SELECT 1 FROM (VALUES {models}) AS v(schema, name) WHERE v.schema = m.nspname AND v.name = m.name)
+            AND (m.owner = m.nspowner OR pg_get_userbyid(m.owner) = ANY ({roles}))
+        )
+), readers AS (
+    SELECT DISTINCT m.nspname, m.name, coalesce(r.ev_class, k.conrelid, f.oid) AS objid,
+        CASE WHEN f.oid IS NULL THEN 'pg_catalog.pg_class' ELSE 'pg_catalog.pg_proc' END::regclass AS classid
+    FROM members AS m
+    JOIN pg_catalog.pg_depend AS d ON d.refclassid = m.classid AND d.refobjid = m.objid AND d.deptype = 'n'
+    LEFT JOIN pg_catalog.pg_rewrite AS r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+    LEFT JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
+    LEFT JOIN pg_catalog.pg_constraint AS k ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
+    LEFT JOIN pg_catalog.pg_proc AS f ON d.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = d.objid
+    WHERE m.name IS NOT NULL AND m.nspname ~ '^{prefix}({built})(__|$)'
+        AND coalesce(v.relnamespace, k.connamespace, f.pronamespace) NOT IN (SELECT oid FROM places)
+)
+SELECT i.identity || ' (' || i.type || coalesce(', owner ' || s.owner, '') || s.why || ')' AS what FROM (
+    SELECT m.classid, m.objid, '' AS why, pg_get_userbyid(coalesce(m.owner, h.refobjid, 10)) AS owner FROM strangers AS m
+    LEFT JOIN pg_catalog.pg_shdepend AS h ON h.classid = m.classid AND h.objid = m.objid AND h.deptype = 'o'
+        AND h.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT 'pg_catalog.pg_namespace'::regclass, p.oid, ', empty', pg_get_userbyid(p.nspowner) FROM places AS p
+    WHERE NOT p.is_marked AND pg_get_userbyid(p.nspowner) <> ALL ({roles})
+        AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.nspname = p.nspname)
+    UNION ALL
+    SELECT classid, objid, ', on ' || quote_ident(nspname) || '.' || quote_ident(min(name)), NULL FROM readers
+    GROUP BY classid, objid, nspname
+) AS s, LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) AS i
+ORDER BY 1"""

@@ -1,0 +1,125 @@
+"""The SQL for three roles on Postgres, none of them a superuser: who may do what, and no more.
+
+Belongs here: that text. Does not: running it, which an administrator does, once. Printed by `debitura doctor --grant-sql`.
+It is one transaction and sees nothing but `pg_catalog`. Where the pipeline's schemas hold what is not the pipeline's it stops
+and changes nothing; where the database has other things in it, what everybody may do there stays as it is.
+"""
+
+from __future__ import annotations
+
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, literal, strangers_sql
+from debitura_pipeline.warehouse.postgres.schemas import BUILT, SCHEMAS, Schemas
+
+PIPELINE, DBT, ANALYST = "debitura_pipeline", "debitura_dbt", "debitura_analyst"
+
+
+def grant_sql(schemas: Schemas) -> str:
+    """The script for the schemas of one warehouse."""
+    named = {schema: schemas.named(schema) for schema in SCHEMAS}
+    return _SCRIPT.format(
+        pipeline=PIPELINE,
+        dbt=DBT,
+        analyst=ANALYST,
+        mark=literal(MARK),
+        strangers=strangers_sql(schemas, (PIPELINE, DBT)).strip().replace("\n", "\n        "),
+        all=", ".join(map(literal, schemas.all())),
+        five=", ".join(map(literal, named.values())),
+        written=", ".join(literal(named[schema]) for schema in SCHEMAS if schema not in BUILT),
+        prefix_note=f" and DEBITURA_SCHEMA_PREFIX={schemas.prefix}" if schemas.prefix else "",
+        **named,
+    )
+
+
+_SCRIPT = """\
+-- Roles for the Debitura pipeline. Run as an administrator, connected to the warehouse's database; running it again does no
+-- harm. Then give each role a password (\\password {pipeline} in psql), and set
+--   DEBITURA_WAREHOUSE=postgresql://{pipeline}:...@host/db{prefix_note}
+--   DEBITURA_DBT_URL=postgresql://{dbt}:...@host/db
+-- It stops, and nothing is changed, where the pipeline's schemas hold what the pipeline did not make.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+DO $roles$
+#variable_conflict use_column
+DECLARE
+    a_role text;
+    thing record;
+    strangers text[] := ARRAY(
+        {strangers}
+    );
+BEGIN
+    IF cardinality(strangers) > 0 THEN
+        RAISE EXCEPTION 'The pipeline''s schemas hold what it did not make: %. Nothing was changed.',
+            array_to_string(strangers[1:20], ', ')
+            || CASE WHEN cardinality(strangers) > 20 THEN format(' and %s more', cardinality(strangers) - 20) ELSE '' END
+            USING HINT = 'Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.';
+    END IF;
+
+    FOREACH a_role IN ARRAY ARRAY['{pipeline}', '{dbt}', '{analyst}'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = a_role) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN', a_role);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), a_role);
+    END LOOP;
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {pipeline}, {dbt}', current_database());
+    -- dbt builds in new schemas, which then take the old ones' places.
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO {dbt}', current_database());
+
+    -- In a database of its own nobody else needs any right. Others' are left alone.
+    IF NOT EXISTS (
+        SELECT FROM pg_namespace AS n
+        WHERE n.nspname NOT IN ({all}) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+            AND (n.nspname <> 'public' OR EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'))
+    ) THEN
+        EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+        IF to_regnamespace('public') IS NOT NULL THEN
+            REVOKE ALL ON SCHEMA public FROM PUBLIC;
+        END IF;
+    END IF;
+
+    -- The schemas, and what another role of the pipeline has made in them before. All of it is known to be the pipeline's.
+    FOREACH a_role IN ARRAY ARRAY[{five}] LOOP
+        EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', a_role);
+        EXECUTE format('COMMENT ON SCHEMA %I IS %L', a_role, {mark});
+    END LOOP;
+    FOR thing IN
+        SELECT n.nspname AS schema, CASE WHEN n.nspname IN ({written}) THEN '{pipeline}' ELSE '{dbt}' END AS role
+        FROM pg_namespace AS n WHERE n.nspname IN ({all})
+    LOOP
+        EXECUTE format('ALTER SCHEMA %I OWNER TO %I', thing.schema, thing.role);
+    END LOOP;
+    FOR thing IN
+        SELECT n.nspname AS schema, c.relname AS relation,
+            CASE WHEN n.nspname IN ({written}) THEN '{pipeline}' ELSE '{dbt}' END AS role
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'v') AND n.nspname IN ({all})
+    LOOP
+        EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', thing.schema, thing.relation, thing.role);
+    END LOOP;
+    FOR thing IN
+        SELECT p.oid::regprocedure AS function FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname IN ({all})
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO {dbt}', thing.function);
+    END LOOP;
+END
+$roles$;
+
+-- dbt reads what the pipeline wrote.
+GRANT USAGE ON SCHEMA {raw}, {ops} TO {dbt};
+GRANT SELECT ON ALL TABLES IN SCHEMA {raw}, {ops} TO {dbt};
+ALTER DEFAULT PRIVILEGES FOR ROLE {pipeline} IN SCHEMA {raw}, {ops} GRANT SELECT ON TABLES TO {dbt};
+
+-- The pipeline reads what dbt made, for its page, its checks and the published files; analysts read the marts and reports.
+-- Who may use a schema gets the right to read its tables anew with each night's.
+GRANT USAGE ON SCHEMA {staging}, {marts}, {reports} TO {pipeline};
+GRANT SELECT ON ALL TABLES IN SCHEMA {staging}, {marts}, {reports} TO {pipeline};
+GRANT USAGE ON SCHEMA {marts}, {reports} TO {analyst};
+GRANT SELECT ON ALL TABLES IN SCHEMA {marts}, {reports} TO {analyst};
+-- The switch to a new night waits for whoever is reading; a forgotten transaction must not keep it waiting.
+ALTER ROLE {analyst} SET idle_in_transaction_session_timeout = '5min';
+
+COMMIT;
+"""

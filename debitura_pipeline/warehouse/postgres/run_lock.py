@@ -1,0 +1,127 @@
+"""One run at a time on a Postgres warehouse, whatever machine it is started on: an advisory lock for as long as it takes.
+
+Belongs here: that lock and the words for who has it. Does not: who takes it, and when (`run_lock.py`), transactions
+(`postgres.py` lets one write at a time).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC
+from typing import Any
+
+import psycopg
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.settings import WarehouseUrl
+from debitura_pipeline.warehouse.postgres.connection import LOCKS, connect, lost, place
+from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
+
+RUN_LOCK = 1
+# A run of this machine that was just killed: its server session ends as soon as the server has noticed.
+GRACE_S = 3.0
+# One that may live: long enough for a session whose end is on its way, short enough to be told at once.
+LIVING_GRACE_S = 0.2
+PAUSE_S = 0.05
+
+_HOLDER = """
+    SELECT a.pid, a.application_name, a.usename, a.client_addr, a.backend_start
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s::oid AND l.objsubid = 2 AND l.granted"""
+
+
+def holder_of(connection: psycopg.Connection[Any]) -> str | None:
+    """Who has the run lock of the connection's database, for people; None where nobody has."""
+    found = connection.execute(_HOLDER.encode()).fetchone()
+    return (
+        f"{found[1] or 'a program without a name'} (user {found[2]}, session {found[0]})" if found is not None else None
+    )
+
+
+class PostgresRunLock:
+    """The lock, held by a connection that does nothing else; it goes with the connection, so with the process.
+
+    Not taken where the pipeline's schemas hold what is not the pipeline's: WarehouseError, before a run has done anything.
+    """
+
+    def __init__(self, database: WarehouseUrl, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._database, self._purpose, self._sleep = database, purpose, sleep
+        self._key = [LOCKS, Schemas(database.schema_prefix).lock(RUN_LOCK)]
+        self._connection = self._taken()
+        self.is_held = True
+
+    def ensure(self) -> None:
+        """Hold it still, or again: a server that was restarted has forgotten it. Raises WarehouseBusy when another has it."""
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error:
+            self._connection.close()
+            self._connection = self._taken()
+
+    def release(self) -> None:
+        self.is_held = False
+        with suppress(psycopg.Error):  # a connection that is lost holds nothing
+            self._connection.close()
+
+    def _taken(self) -> psycopg.Connection[Any]:
+        connection = connect(self._database.server, self._purpose, sleep=self._sleep)
+        try:
+            refusal = self._refusal(connection)
+            if refusal is None:
+                refuse_strangers(connection, self._database)
+        except psycopg.Error as error:
+            refusal = lost(error)
+        except BaseException:
+            connection.close()
+            raise
+        if refusal is None:
+            return connection
+        connection.close()
+        raise refusal
+
+    def _refusal(self, connection: psycopg.Connection[Any]) -> WarehouseError | None:
+        """Take the lock: None when it is taken, else who has it."""
+        waited = 0.0
+        while True:
+            found = connection.execute("SELECT pg_try_advisory_lock(%s::integer, %s::integer)", self._key).fetchone()
+            if found == (True,):
+                return None
+            holder = connection.execute(_HOLDER, self._key).fetchone()
+            if waited >= (GRACE_S if holder is None or _is_gone(holder[1]) else LIVING_GRACE_S):
+                return self._busy(holder)
+            self._sleep(PAUSE_S)
+            waited += PAUSE_S
+
+    def _busy(self, holder: tuple[Any, ...] | None) -> WarehouseBusy:
+        if holder is None:
+            return WarehouseBusy("Another run had the warehouse until just now. Nothing was touched; run again.")
+        session, name, user, address, since = holder
+        when = since.astimezone(UTC).isoformat(timespec="seconds") if since is not None else "a time not shown"
+        where = place(self._database.server)
+        return WarehouseBusy(
+            f"Another run has the warehouse at {where}: {name or 'a program without a name'} (user {user}, from "
+            f"{address or 'the server itself'}), since {when}. Nothing was touched. Wait for it; if it hangs, end its "
+            f"session with SELECT pg_terminate_backend({session}).",
+            session=session,
+        )
+
+
+def _is_gone(name: str | None) -> bool:
+    """Whether a session's name (`pg_connect.py` gives it) is that of a process of this machine that is no longer there."""
+    named = re.search(rf", {re.escape(platform.node())}, process (\d+)$", name or "")
+    if named is None:
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

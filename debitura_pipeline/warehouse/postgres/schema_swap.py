@@ -1,0 +1,203 @@
+"""dbt's schemas on Postgres: built beside those that readers have, then put in their place in one transaction.
+
+Belongs here: the schemas' names, what a build begins with, the switch and what it waits for, and how dbt reaches the
+server. Does not: running dbt (`orchestration/dbt.py`). A reader sees one night, in one statement and in one transaction:
+the switch takes all tables for itself first, which it gets when nobody is in the middle of reading them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import cycle
+from typing import Any
+
+import psycopg
+
+from debitura_pipeline.errors import WarehouseBusy, WarehouseError
+from debitura_pipeline.settings import Secret, WarehouseUrl
+from debitura_pipeline.warehouse.merge_sql import quoted
+from debitura_pipeline.warehouse.postgres.connection import connect, refused
+from debitura_pipeline.warehouse.postgres.drop import drop_built
+from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_strangers
+from debitura_pipeline.warehouse.postgres.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
+
+# How long the switch waits for readers. Each try holds new ones up for half a second at most, which is less than it
+# takes a server to look for a deadlock: a reader is never the one that has to give way.
+PATIENCE_S = 600.0
+TRIES_MS = (20, 50, 100, 200, 500)
+PAUSE_S = 0.05
+# Transactions from before the end of the build, with a snapshot of their own: new tables would look empty to them.
+OLDER_PATIENCE_S = 30.0
+
+
+def dbt_access(dsn: Secret) -> dict[str, str]:
+    """The environment by which dbt reaches the same place: asked of a connection, which knows all defaults.
+
+    Options other than who and where, those of TLS above all, go by libpq's own names.
+    """
+    with connect(dsn, "dbt access") as connection:
+        info = connection.info
+        others = {
+            option.keyword.decode(): option.envvar.decode()
+            for option in psycopg.pq.Conninfo.get_defaults()
+            if option.envvar and option.keyword not in (b"host", b"hostaddr", b"port", b"user", b"dbname", b"password")
+        }
+        given = {others[name]: str(value) for name, value in info.get_parameters().items() if name in others}
+        return {
+            **given,
+            "PGTZ": "UTC",
+            "PGAPPNAME": "debitura dbt",
+            "DEBITURA_DBT_TARGET": "postgres",
+            "DEBITURA_POSTGRES_HOST": info.host,
+            "DEBITURA_POSTGRES_PORT": str(info.port),
+            "DEBITURA_POSTGRES_USER": info.user,
+            "DEBITURA_POSTGRES_DATABASE": info.dbname,
+            "DEBITURA_POSTGRES_PASSWORD": info.password,
+        }
+
+
+def begin_release(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
+    """Make empty schemas to build in; `carried` (schema, table) begin as they stand: dbt adds to them what is new.
+
+    Raises WarehouseError, with nothing changed, where the schemas hold what the pipeline did not make.
+    """
+    named = Schemas(database.schema_prefix).named
+    with connect(database.for_dbt, "release") as connection, _in_words("Schemas to build in could not be made"):
+        refuse_strangers(connection, database)
+        for suffix in (NEXT, OLD):
+            drop_built(connection, [named(schema + suffix) for schema in BUILT])
+        for schema in BUILT:
+            connection.execute(f"CREATE SCHEMA {quoted(named(schema + NEXT))}".encode())
+            connection.execute(mark_statement(named(schema + NEXT)).encode())
+        for schema, table in carried:
+            current, draft = (f"{quoted(named(schema + suffix))}.{quoted(table)}" for suffix in ("", NEXT))
+            if _one(connection, "SELECT to_regclass(%s) IS NOT NULL", current):
+                with connection.transaction():
+                    connection.execute(f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL)".encode())
+                    connection.execute(marked_table(draft).encode())
+                    connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
+
+
+def complete_release(
+    database: WarehouseUrl,
+    *,
+    patience_s: float = PATIENCE_S,
+    older_patience_s: float = OLDER_PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Let readers have what was built; what they had is kept under `…__previous`. All in one transaction, or nothing.
+
+    Raises WarehouseBusy when readers hold the tables for longer than `patience_s`, WarehouseError when somebody has meanwhile
+    put something into these schemas; readers then keep what they had.
+    """
+    schemas = Schemas(database.schema_prefix)
+    with connect(database.for_dbt, "release") as connection, _in_words("The new reports could not be put in place"):
+        _let_older_transactions_end(connection, older_patience_s, sleep, clock)
+        give_up_at = clock() + patience_s
+        for try_ms in cycle(TRIES_MS):
+            if _switched(connection, database, schemas, try_ms):
+                break
+            if clock() >= give_up_at:
+                raise WarehouseBusy(
+                    f"The new reports are built, and readers hold the old ones for {patience_s:.0f} s already "
+                    f"({_holders(connection, schemas)}). They keep the old ones; end these sessions and run again."
+                )
+            sleep(PAUSE_S)
+        with suppress(psycopg.errors.LockNotAvailable):  # somebody reads it still: the next build drops it
+            drop_built(connection, [schemas.named(schema + OLD) for schema in BUILT])
+
+
+def _switched(connection: psycopg.Connection[Any], database: WarehouseUrl, schemas: Schemas, try_ms: int) -> bool:
+    try:
+        with connection.transaction():
+            refuse_strangers(connection, database)
+            tables = _tables(connection, schemas)
+            if tables:
+                connection.execute(f"SET LOCAL statement_timeout = {try_ms}".encode())
+                connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE".encode())
+                connection.execute(b"SET LOCAL statement_timeout = 0")
+            for schema in BUILT:
+                _hand_on_rights(connection, schemas.named(schema), schemas.named(schema + NEXT))
+                for suffixes in ((PREVIOUS, OLD), ("", PREVIOUS), (NEXT, "")):
+                    source, target = (quoted(schemas.named(schema + suffix)) for suffix in suffixes)
+                    if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", source):
+                        connection.execute(f"ALTER SCHEMA {source} RENAME TO {target}".encode())
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return False
+    return True
+
+
+def _tables(connection: psycopg.Connection[Any], schemas: Schemas) -> list[str]:
+    """The tables that readers have. Not the views: to lock one locks what it reads, which the pipeline owns."""
+    found = connection.execute(
+        """SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'm') ORDER BY 1""",
+        [list(map(schemas.named, BUILT))],
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def _hand_on_rights(connection: psycopg.Connection[Any], schema: str, draft: str) -> None:
+    """Who may use a schema may read all that is in it, tonight as before."""
+    found = connection.execute(
+        """SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+        FROM pg_catalog.pg_namespace AS n, aclexplode(n.nspacl) AS a
+        WHERE n.nspname = %s AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner""",
+        [schema],
+    )
+    for (grantee,) in found.fetchall():
+        connection.execute(f"GRANT USAGE ON SCHEMA {quoted(draft)} TO {grantee}".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {quoted(draft)} TO {grantee}".encode())
+
+
+def _let_older_transactions_end(
+    connection: psycopg.Connection[Any], patience_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> None:
+    older, give_up_at = _transactions(connection), clock() + patience_s
+    while older and clock() < give_up_at:
+        sleep(PAUSE_S)
+        older &= _transactions(connection)
+
+
+def _transactions(connection: psycopg.Connection[Any]) -> set[str]:
+    found = connection.execute(
+        b"""SELECT l.virtualxid FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+        WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.pid <> pg_backend_pid()"""
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+def _holders(connection: psycopg.Connection[Any], schemas: Schemas) -> str:
+    found = connection.execute(
+        """SELECT DISTINCT a.pid, a.usename, a.application_name FROM pg_catalog.pg_locks AS l
+        JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = ANY(%s) AND a.datname = current_database() AND a.pid <> pg_backend_pid() ORDER BY 1""",
+        [list(map(schemas.named, BUILT))],
+    )
+    who = [f"session {pid}, user {user}{f', {name}' if name else ''}" for pid, user, name in found.fetchall()]
+    return "; ".join(who) or "not one of them any more"
+
+
+def _one(connection: psycopg.Connection[Any], sql: str, value: str) -> Any:
+    row = connection.execute(sql.encode(), [value]).fetchone()
+    return row[0] if row else None
+
+
+class _in_words:  # noqa: N801 - reads as a phrase
+    """The driver's errors as one line of ours."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, psycopg.Error):
+            refusal = refused(self._what, error)
+            raise WarehouseError(f"{refusal.fault} Readers keep what they had.", cure=refusal.cure) from None

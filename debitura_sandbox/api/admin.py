@@ -1,0 +1,97 @@
+"""The admin door, under `/sandbox/` with the same key: move the world, order faults, ask for the truth. No limits apply.
+
+Belongs here: the routes. Does not: what they do. Not part of the simulated API; used by tests, `embedded.py` and the
+command line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from debitura_sandbox.api.context import Context
+from debitura_sandbox.api.documents import ENCODER, truth
+from debitura_sandbox.api.faults import Rule
+from debitura_sandbox.api.http import Request, Response, answer, empty, not_found, problem
+from debitura_sandbox.api.personal_data import personal_strings
+from debitura_sandbox.world.codes import DAY_US
+from debitura_sandbox.world.columns import from_us
+from debitura_sandbox.world.commands import UnknownChangeError
+from debitura_sandbox.world.world import RESOURCES
+
+
+def route(context: Context, request: Request) -> Response:
+    """Answer a call to the admin door."""
+    if request.headers.get("xapikey", "") != context.options.key:
+        return Response(401, b"", None)
+    name = request.path.removeprefix("/sandbox/")
+    try:
+        if request.method == "GET":
+            return _read(context, name)
+        if request.method == "DELETE":
+            return _clear(context, name)
+        return _write(context, name, request)
+    except (UnknownChangeError, ValueError, KeyError, TypeError) as fault:
+        return problem(400, f"{type(fault).__name__}: {fault}")
+
+
+def health(context: Context) -> dict[str, Any]:
+    """Day, clock and sizes. `days_behind`: whole days that the clock has run on without the world."""
+    world = context.world
+    return {
+        "pid": os.getpid(),
+        "day": world.day,
+        "days_behind": (context.clock.now_us() - world.now_us) // DAY_US,
+        "now": from_us(context.clock.now_us()).isoformat(),
+        "requests": context.requests,
+        "rows": {name: int(world.live(name).sum()) for name in RESOURCES},
+    }
+
+
+def _read(context: Context, name: str) -> Response:
+    if name == "health":
+        return answer(health(context))
+    if name == "log":
+        return answer(dict(context.log))
+    if name == "personal":
+        return answer(personal_strings(context.world))
+    if name == "deliveries":
+        return answer(
+            [{"event": d.event, "statuses": d.statuses, "isOver": d.is_over} for d in context.webhooks.deliveries]
+        )
+    if name == "faults":
+        return answer([msgspec.to_builtins(rule) for rule in context.faults.rules])
+    resource = name.removeprefix("truth/")
+    if resource in RESOURCES:
+        lines = b"".join(ENCODER.encode(document) + b"\n" for document in truth(context.world, resource))
+        return Response(200, lines, "application/x-ndjson")
+    return not_found("The admin path")
+
+
+def _clear(context: Context, name: str) -> Response:
+    if name == "faults":
+        context.faults.rules.clear()
+    elif name == "log":
+        context.log.clear()
+    else:
+        return not_found("The admin path")
+    return empty(204)
+
+
+def _write(context: Context, name: str, request: Request) -> Response:
+    if name == "faults":
+        rules = msgspec.json.decode(request.body)
+        context.faults.rules += [Rule.from_dict(rule) for rule in (rules if isinstance(rules, list) else [rules])]
+        return answer({"rules": len(context.faults.rules)})
+    wanted = request.document()
+    if name == "advance":
+        return answer(context.change({"op": "advance", "days": int(wanted.get("days", 1))}))
+    if name == "clients":
+        return answer(context.change({"op": "add_client", "cases": 12, "transactions": 20, **wanted}))
+    if name == "sign":
+        return answer(context.change({"op": "sign", "tenant": wanted["tenant"]}))
+    if name == "change":
+        return answer(context.change(wanted))
+    return not_found("The admin path")

@@ -1,0 +1,84 @@
+"""The simulated API as a function from request to response: key, limits, faults, then the route of the path."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import unquote
+
+from debitura_sandbox.api import admin, client_routes, customer_api, static_documents, webhook_routes
+from debitura_sandbox.api.context import Context
+from debitura_sandbox.api.documents import case_document, client_document
+from debitura_sandbox.api.http import RefusedError, Request, Response, answer, not_found
+from debitura_sandbox.api.query import BadQueryError, read_query
+
+LISTING_PATHS = {"/clients": "clients", "/cases": "cases", "/reporting/transactions": "transactions"}
+
+
+class Sandbox(Context):
+    """The simulated API without a server: tests call `handle` directly."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            if request.path.startswith("/sandbox/"):
+                return admin.route(self, request)
+            if request.path.startswith("/customer/"):
+                return customer_api.route(self, request)
+            return self._public(request)
+        except RefusedError as refused:
+            return refused.response
+
+    def _public(self, request: Request) -> Response:
+        self.requests += 1
+        self.log[f"{request.method} {request.path}"] += 1
+        key = request.headers.get("xapikey", "")
+        is_known = key == self.options.key
+        if self.options.has_rate_limit:
+            wait = self.limits.take(key if is_known else "", self.wall())
+            if wait is not None:
+                self.log["429"] += 1
+                return too_many(wait)
+        if not is_known:
+            return Response(401, b"", None)
+        rule = self.faults.match(request)
+        if rule is None:
+            return self._route(request)
+        self.log[f"fault {rule.kind}"] += 1
+        return self.faults.apply(rule, request, self._route, self.change)
+
+    def _route(self, request: Request) -> Response:
+        resource = LISTING_PATHS.get(request.path)
+        if resource is not None and request.method == "GET":
+            try:
+                ask = read_query(resource, request.query)
+            except BadQueryError as bad:
+                return answer(bad.body, 400)
+            return Response(200, self.pages.page(ask, self.clock.now_us(), self.requests).body())
+        parts = request.path.strip("/").split("/")
+        if request.method == "GET" and len(parts) == 2 and parts[0] == "cases":
+            return self._case(parts[1])
+        if request.method == "GET" and len(parts) == 2 and parts[0] == "clients":
+            return self._client(unquote(parts[1]))
+        if parts[0] == "v1":
+            return webhook_routes.route(self, request)
+        return static_documents.route(self, request) or client_routes.route(self, request) or not_found("The path")
+
+    def _case(self, id_: str) -> Response:
+        row = self.find("cases", id_)
+        if row is None:
+            return not_found("The case")
+        return answer(
+            case_document(self.world, row) | {"potentialRevenue": static_documents.potential_revenue(self.world, row)}
+        )
+
+    def _client(self, tenant: str) -> Response:
+        row = self.world.find_tenant(tenant)
+        if row is None:
+            return not_found("The client")
+        return answer(client_document(self.world, row, self.world.client_stats()))
+
+
+def too_many(wait_s: float) -> Response:
+    """429: the wait stands in the body only."""
+    body = {"error": "rate_limit_exceeded", "message": "Too many requests.", "retryAfter": math.ceil(wait_s * 10) / 10}
+    return answer(body, 429)

@@ -1,0 +1,255 @@
+"""Rows to JSON text in bulk: whole columns at a time, joined by Arrow, never a Python object per row.
+
+Belongs here: the wire form of cases and transactions. Does not: which rows, or paging. `documents.py` writes the same
+rows one by one; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from debitura_sandbox.api.documents import ASKED, ENCODER, REFERENCE_STYLES, client_brief, client_document, contacts
+from debitura_sandbox.world import codes, people
+from debitura_sandbox.world.addresses import COUNTRIES, CURRENCIES, PARTNERS
+from debitura_sandbox.world.codes import NULL_US
+from debitura_sandbox.world.columns import Array, references, uuids
+from debitura_sandbox.world.world import World
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Rows as text, each followed by a comma; row i stands at `offsets[i]:offsets[i + 1]`."""
+
+    text: bytes
+    offsets: Any = field(repr=False)
+
+    def cut(self, first: int, last: int) -> bytes:
+        """Rows `first` to `last` (exclusive), commas between them."""
+        return self.text[self.offsets[first] : self.offsets[last] - 1] if last > first else b""
+
+
+def render(world: World, resource: str, rows: Array) -> Slab:
+    """JSON text of these rows, in this order."""
+    if resource == "clients":
+        stats = world.client_stats()
+        texts = [ENCODER.encode(client_document(world, row, stats)) + b"," for row in rows.tolist()]
+        return Slab(b"".join(texts), np.cumsum([0, *map(len, texts)]))
+    pieces = _case(world, rows) if resource == "cases" else _transaction(world, rows)
+    joined = _join(*pieces)
+    buffers = joined.buffers()
+    offsets = np.frombuffer(buffers[1], dtype=np.int32, count=len(rows) + 1)
+    return Slab(buffers[2].to_pybytes() if buffers[2] else b"", offsets)
+
+
+def _case(world: World, rows: Array) -> list[Any]:
+    table = {name: world.cases[name][rows] for name in _CASE_NEEDS}
+    marks = _marks(rows)
+    return [
+        '{"id":"', _fixed(uuids(rows, world.salts["cases"])),
+        '","reference":"', _fixed(references(rows, world.salts["cases"])),
+        '","creditorReference":', _creditor_references(world, rows, table),
+        ',"client":', _clients(world).with_contacts.take(_codes(table["client"])),
+        ',"debtor":{"name":', *_debtor(table["head"], table["tail"]),
+        ',"country":', _word(_COUNTRIES, table["country"]),
+        '},"grossAmount":', _money(table["gross"]),
+        ',"remainder":', _money(table["remainder"]),
+        ',"currency":', _word(_CURRENCIES, table["currency"]),
+        ',"lifecycle":', _word(_LIFECYCLES, table["lifecycle"]),
+        ',"closeCode":', _word(_CLOSE_CODES, table["close_code"]),
+        ',"currentEngagementPhase":', _word(_PHASES, table["phase"]),
+        ',"dateCreated":', _instant(table["created"], marks),
+        ',"dueDate":', _instant(table["due"], _word(_ZONE_MARKS, np.full(len(rows), 2))),
+        ',"dateCollectionStarted":', _instant(table["started"], marks),
+        ',"dateFinished":', _instant(table["finished"], marks),
+        ',"validation":{"needsInfo":', _flag(table["needs_info"]),
+        ',"creditorRespondedAt":', _instant(table["responded"], marks),
+        ',"items":', _word(_ASKED, np.where(table["needs_info"], rows % len(ASKED), -1)),
+        '},"collectionPartner":', _word(_PARTNERS, table["partner"]),
+        ',"expectedReferralRatePercentage":', _money(table["rate"]),
+        "},",
+    ]  # fmt: skip
+
+
+def _transaction(world: World, rows: Array) -> list[Any]:
+    table = {name: world.transactions[name][rows] for name in _TRANSACTION_NEEDS}
+    case = table["case"]
+    marks, currency = _marks(rows), _word(_CURRENCIES, table["currency"])
+    fee_usd, is_recognized = world.usd(rows, "fee"), table["platform"] == codes.RECEIVED
+    return [
+        '{"transactionId":"', _fixed(uuids(rows, world.salts["transactions"])),
+        '","date":', _instant(table["date"], marks),
+        ',"client":', _clients(world).brief.take(_codes(world.cases["client"][case])),
+        ',"case":{"invoiceId":"', _fixed(uuids(case, world.salts["cases"])),
+        '","caseReference":"', _fixed(references(case, world.salts["cases"])),
+        '","debtorName":', *_debtor(world.cases["head"][case], world.cases["tail"][case]),
+        ',"originalAmount":', _money(world.cases["gross"][case]),
+        ',"currency":', _word(_CURRENCIES, world.cases["currency"][case]),
+        '},"payment":{"amount":', _money(table["amount"]), ',"currency":', currency,
+        ',"paymentDate":', _instant(table["paid"], marks),
+        '},"earnings":{"currency":', currency,
+        ',"debituraRevenue":', _money(table["revenue"]),
+        ',"debituraRevenueUsd":', _money(world.usd(rows, "revenue")),
+        ',"referralFeePercentage":', _money(table["rate"]),
+        ',"referralFeeAmount":', _money(table["fee"]),
+        ',"referralFeeAmountUsd":', _money(fee_usd),
+        ',"isEstimate":', _flag(table["commission"] != codes.PAID),
+        '},"recognition":{"isRecognized":', _flag(is_recognized),
+        ',"referralFeeRecognizedUsd":', _money(np.where(is_recognized, fee_usd, 0)),
+        '},"status":{"commissionPaymentStatus":', _word(_COMMISSION, table["commission"]),
+        ',"platformInvoicingStatus":', _word(_PLATFORM, table["platform"]),
+        ',"referralInvoicingStatus":', _word(_REFERRAL, table["referral"]),
+        "}},",
+    ]  # fmt: skip
+
+
+_CASE_NEEDS = (
+    "client", "head", "tail", "country", "currency", "gross", "remainder", "lifecycle", "close_code", "phase", "created",
+    "due", "started", "finished", "needs_info", "responded", "partner", "rate", "has_reference",
+)  # fmt: skip
+_TRANSACTION_NEEDS = (
+    "case",
+    "date",
+    "paid",
+    "amount",
+    "currency",
+    "revenue",
+    "rate",
+    "fee",
+    "commission",
+    "platform",
+    "referral",
+)
+
+
+def strings(texts: Sequence[str]) -> pa.Array:
+    """An Arrow string column. (`pa.array` would import pandas, which doubles the time that a server takes to start.)"""
+    encoded = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(encoded), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )
+
+
+@cache
+def _literal(text: str) -> pa.Scalar:
+    return strings([text])[0]
+
+
+def _join(*pieces: pa.Array | str) -> pa.Array:
+    """Texts put together row by row; a plain string stands in every row."""
+    told = [_literal(piece) if isinstance(piece, str) else piece for piece in pieces]
+    return pc.binary_join_element_wise(*told, _literal(""))
+
+
+def _numbers(values: Array, kind: pa.DataType) -> pa.Array:
+    """Numbers of one machine type as an Arrow column, without a copy."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _booleans(values: Array) -> pa.Array:
+    return _numbers(np.asarray(values, dtype=np.int8), pa.int8()).cast(pa.bool_())
+
+
+def _words(values: Any) -> pa.Array:
+    """JSON texts with `null` in front, so that code -1 is null."""
+    return strings(["null", *(json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)])
+
+
+_COUNTRIES = _words(country.name for country in COUNTRIES)
+_CURRENCIES = _words(CURRENCIES)
+_LIFECYCLES = _words(lifecycle.label for lifecycle in codes.LIFECYCLES)
+_CLOSE_CODES = _words(codes.CLOSE_CODES)
+_PHASES = _words(codes.PHASES)
+_PARTNERS = _words(partner.name for partner in PARTNERS)
+_COMMISSION, _PLATFORM, _REFERRAL = _words(codes.COMMISSION), _words(codes.PLATFORM), _words(codes.REFERRAL)
+_ASKED = strings(["[]", *(msgspec.json.encode(items).decode() for items in ASKED)])
+_ZONE_MARKS = strings(["", 'Z"', '+00:00"', '"'])
+_HEADS = strings(["null", *(json.dumps(head)[:-1] for head in people.debtor_tables()[0])])
+_TAILS = strings(["", *(json.dumps(tail, ensure_ascii=False)[1:] for tail in people.debtor_tables()[1])])
+
+
+def _codes(values: Array, shift: int = 0) -> pa.Array:
+    return _numbers(np.asarray(values, dtype=np.int32) + np.int32(shift), pa.int32())
+
+
+def _word(words: pa.Array, values: Array) -> pa.Array:
+    return words.take(_codes(values, 1))
+
+
+def _marks(rows: Array) -> pa.Array:
+    return _word(_ZONE_MARKS, np.select([rows % 13 == 5, rows % 11 == 7], [1, 2], 0))
+
+
+def _debtor(heads: Array, tails: Array) -> tuple[pa.Array, pa.Array]:
+    return _word(_HEADS, heads), _word(_TAILS, tails)
+
+
+def _flag(values: Array) -> pa.Array:
+    return _booleans(values).cast(pa.string())
+
+
+def _fixed(texts: Array) -> pa.Array:
+    """Fixed-width bytes as an Arrow string column, without a copy."""
+    offsets = np.arange(len(texts) + 1, dtype=np.int32) * np.int32(texts.dtype.itemsize)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
+
+
+def _money(values: Array) -> pa.Array:
+    """Amounts of 1/10,000 as decimal text without needless zeros; the mark for "none" becomes null."""
+    halves = np.column_stack([values, values >> 63])
+    decimals = pa.Array.from_buffers(pa.decimal128(18, 4), len(values), [None, pa.py_buffer(halves)])
+    text = pc.ascii_rtrim(pc.ascii_rtrim(decimals.cast(pa.string()), "0"), ".")
+    is_null = values == NULL_US
+    return pc.if_else(_booleans(is_null), _literal("null"), text) if is_null.any() else text
+
+
+def _instant(values: Array, marks: pa.Array) -> pa.Array:
+    """Quoted instants with their zone marks; the mark for "none" becomes null."""
+    is_null = values == NULL_US
+    stamps = _numbers(np.where(is_null, 0, values), pa.timestamp("us")).cast(pa.string())
+    text = pc.ascii_rtrim(pc.ascii_rtrim(pc.binary_replace_slice(stamps, 10, 11, "T"), "0"), ".")
+    quoted = _join('"', text, marks)
+    return pc.if_else(_booleans(is_null), _literal("null"), quoted) if is_null.any() else quoted
+
+
+def _creditor_references(world: World, rows: Array, table: dict[str, Array]) -> pa.Array:
+    digits = _numbers(rows, pa.int64()).cast(pa.string())
+    styles = world.clients["number"][table["client"]] % len(REFERENCE_STYLES)
+    pieces = []
+    for style in REFERENCE_STYLES:
+        before, after = style.split("{:0")
+        width, after = int(after[0]), after[2:]
+        pieces.append(_join(f'"{before}', pc.utf8_lpad(digits, width, "0"), f'{after}"'))
+    return pc.choose(
+        _numbers(np.where(table["has_reference"], styles, len(pieces)), pa.int64()), *pieces, _literal("null")
+    )
+
+
+@dataclass(frozen=True)
+class _ClientTexts:
+    count: int
+    brief: pa.Array
+    with_contacts: pa.Array
+
+
+def _clients(world: World) -> _ClientTexts:
+    """The part of a row that names its client; made again only when clients were added, since names never change."""
+    known: _ClientTexts | None = world.kept.get("client texts")
+    if known is None or known.count != len(world.clients):
+        rows = range(len(world.clients))
+        briefs = [client_brief(world, row) for row in rows]
+        full = [brief | {"contacts": contacts(world, row)} for row, brief in zip(rows, briefs, strict=True)]
+        known = _ClientTexts(
+            len(rows), *(strings([ENCODER.encode(d).decode() for d in docs]) for docs in (briefs, full))
+        )
+        world.kept["client texts"] = known
+    return known

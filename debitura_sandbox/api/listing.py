@@ -1,0 +1,217 @@
+"""Listings: which rows a request gets, in which order, with which totals.
+
+Belongs here: filters, sorting, summaries, and what is kept between requests. Does not: HTTP, JSON of rows.
+A listing that is only bounded by dates is one run of the index, so that its pages are slices of text made ahead.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from debitura_sandbox.api.documents import ENCODER, creditor_reference, money, office_email, registration
+from debitura_sandbox.api.query import Ask
+from debitura_sandbox.world import codes, people
+from debitura_sandbox.world.codes import Flags, Ints
+from debitura_sandbox.world.columns import Array, from_us, mix, references, to_us
+from debitura_sandbox.world.world import DATES, World
+
+KEPT_SELECTIONS = 4_096
+MIN_SEARCH = 2  # letters of `Search` below which transactions ignore it
+
+
+@dataclass(frozen=True)
+class Index:
+    """Live rows of a resource by date (then row number), and their dates."""
+
+    version: int
+    rows: Ints
+    dates: Ints
+    kept: dict[str, Any] = field(default_factory=dict)  # figures of all rows, made when first asked for
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of a request in ascending order of its sort field. `start`: they are one run of the index, from there."""
+
+    rows: Ints
+    start: int | None
+    summary: bytes
+
+
+class Listings:
+    """Answers requests for rows of one world; keeps indexes and selections until the world changes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._indexes: dict[str, Index] = {}
+        self._selections: OrderedDict[Any, Selection] = OrderedDict()
+
+    def index(self, resource: str) -> Index:
+        """The present index of `resource`."""
+        version = self._world.versions[resource]
+        known = self._indexes.get(resource)
+        if known is None or known.version != version:
+            self._selections.clear()
+            live = np.flatnonzero(self._world.live(resource))
+            dates = self._world.table(resource)[DATES[resource]][live]
+            order = np.argsort(dates, kind="stable")
+            known = self._indexes[resource] = Index(version, live[order], dates[order])
+        return known
+
+    def select(self, ask: Ask, now_us: int) -> Selection:
+        """Rows and totals of a request, whatever its page."""
+        self.index(ask.resource)
+        month = from_us(now_us).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        key = (ask.resource, self._world.versions[ask.resource], ask.filters, ask.sort, month)
+        known = self._selections.get(key)
+        if known is None:
+            known = self._selections[key] = self._make(ask, to_us(month))
+            if len(self._selections) > KEPT_SELECTIONS:
+                self._selections.popitem(last=False)
+        return known
+
+    def _make(self, ask: Ask, month_us: int) -> Selection:
+        index, filters = self.index(ask.resource), dict(ask.filters)
+        low = int(np.searchsorted(index.dates, filters.pop("from", codes.NULL_US), "left"))
+        high = max(low, int(np.searchsorted(index.dates, filters.pop("to", -codes.NULL_US - 1), "right")))
+        stage = filters.pop("stage", None)
+        mask = self._mask(ask.resource, index.rows[low:high], filters)
+        rows = index.rows[low:high] if mask is None else index.rows[low:high][mask]
+        counted = rows
+        if ask.resource == "transactions" and self._world.options.summary_ignores_dates:
+            whole = self._mask(ask.resource, index.rows, filters)
+            counted = index.rows if whole is None else index.rows[whole]
+        summary = self._summary(ask.resource, counted, month_us)
+        if stage is not None:
+            rows = rows[np.isin(self._world.stages(rows), list(stage))]
+        by_date = ask.sort in ("DateCreated", "dateCreated", "collectionDate")
+        if not by_date:
+            rows = rows[np.argsort(self._sort_values(ask, rows), kind="stable")]
+        return Selection(rows, low if mask is None and stage is None and by_date else None, ENCODER.encode(summary))
+
+    def _mask(self, resource: str, rows: Ints, filters: dict[str, Any]) -> Flags | None:
+        """Which of `rows` pass all filters but dates and stages; None where there are none to pass."""
+        masks = [_FILTERS[name](self._world, resource, rows, value) for name, value in filters.items()]
+        masks = [mask for mask in masks if mask is not None]
+        return np.logical_and.reduce(masks) if masks else None
+
+    def _sort_values(self, ask: Ask, rows: Ints) -> Array:
+        if ask.resource == "clients":
+            return np.array([self._world.company_name(row).casefold() for row in rows.tolist()], dtype=object)
+        column = {"GrossAmount": "gross", "DueDate": "due", "amount": "amount"}[ask.sort]
+        return self._world.table(ask.resource)[column][rows]
+
+    def _summary(self, resource: str, rows: Ints, month_us: int) -> dict[str, Any]:
+        if resource == "clients":
+            table = self._world.clients
+            done = int(table["done"][rows].sum())
+            return {
+                "totalClients": len(rows),
+                "attributedClients": int(table["is_attributed"][rows].sum()),
+                "onboardingComplete": done,
+                "onboardingPending": len(rows) - done,
+                "totalCases": int(self._world.client_stats()[0][rows].sum()),
+            }
+        if resource == "cases":
+            groups = np.bincount(codes.GROUP_OF[self._world.cases["lifecycle"][rows]], minlength=len(codes.GROUPS))
+            return {
+                "totalCases": len(rows),
+                "casesThisMonth": int((self._world.cases["created"][rows] >= month_us).sum()),
+                "byLifecycle": dict(zip(codes.GROUPS, groups.tolist(), strict=True)),
+            }
+        return self._revenue(rows)
+
+    def _revenue(self, rows: Ints) -> dict[str, Any]:
+        kept = self.index("transactions").kept
+        if not kept:
+            every = np.arange(len(self._world.transactions))
+            kept["stage"] = self._world.stages(every)
+            kept["fee"], kept["revenue"] = self._world.usd(every, "fee"), self._world.usd(every, "revenue")
+        stages, fees = kept["stage"][rows], kept["fee"][rows]
+        revenue: dict[str, Any] = {}
+        for number, stage in enumerate(codes.STAGES):
+            is_in = stages == number
+            revenue[f"{stage}ReferralFeeUsd"] = money(fees[is_in].sum())
+            revenue[f"{stage}Count"] = int(is_in.sum())
+        return {"revenue": revenue, "totalDebituraRevenueUsd": money(kept["revenue"][rows].sum())}
+
+    def arrange(self, selection: Selection, ask: Ask, request_number: int) -> Selection:
+        """The selection as one request sees it: rows of equal instants change places where the world says so."""
+        if not self._world.options.ties_shuffle or (not ask.sort.endswith("Date") and "ateCreated" not in ask.sort):
+            return selection
+        dates = self._world.table(ask.resource)[DATES[ask.resource]][selection.rows]
+        order = np.lexsort((mix(selection.rows, request_number), dates))
+        return Selection(selection.rows[order], None, selection.summary)
+
+
+def _tenant(world: World, resource: str, rows: Ints, wanted: str) -> Flags:
+    owners = rows if resource == "clients" else world.client_of(resource, rows)
+    return np.asarray((world.clients["tenant"] == wanted)[owners], dtype=bool)
+
+
+def _column(name: str, owner: str) -> Any:
+    """Filter by membership of a column of the case (of a transaction's case, too) or of the resource itself."""
+
+    def mask(world: World, resource: str, rows: Ints, value: Any) -> Flags:
+        is_case = owner == "case"
+        table = world.cases if is_case else world.table(resource)
+        at = world.transactions["case"][rows] if is_case and resource == "transactions" else rows
+        return np.isin(table[name][at], list(value) if isinstance(value, frozenset) else [value])
+
+    return mask
+
+
+def _referral(world: World, resource: str, rows: Ints, wanted: frozenset[int]) -> Flags:
+    """Referral status; null counts as Pending."""
+    return np.isin(np.maximum(world.transactions["referral"][rows], 0), list(wanted))
+
+
+def _recognized(world: World, resource: str, rows: Ints, wanted: bool) -> Flags:
+    return np.asarray((world.transactions["platform"][rows] == codes.RECEIVED) == wanted, dtype=bool)
+
+
+def _text(world: World, resource: str, rows: Ints, wanted: str) -> Flags | None:
+    """Free text, letter case ignored: over references and names, as each listing documents."""
+    needle = wanted.casefold()
+    if resource == "transactions" and len(needle) < MIN_SEARCH:
+        return None
+    cases = world.transactions["case"][rows] if resource == "transactions" else rows
+    texts = _client_texts(world, rows) if resource == "clients" else _case_texts(world, cases, resource)
+    return np.array([any(needle in text.casefold() for text in row) for row in texts], dtype=bool)
+
+
+def _client_texts(world: World, rows: Ints) -> list[tuple[str, ...]]:
+    return [
+        (world.company_name(row), office_email(world, row), registration(world, row) or "") for row in rows.tolist()
+    ]
+
+
+def _case_texts(world: World, cases: Ints, resource: str) -> list[tuple[str, ...]]:
+    refs = [text.decode() for text in references(cases, world.salts["cases"]).tolist()]
+    if resource == "transactions":
+        owners = [world.company_name(row) for row in range(len(world.clients))]
+        return [(ref, owners[row]) for ref, row in zip(refs, world.cases["client"][cases].tolist(), strict=True)]
+    heads, tails = world.cases["head"][cases].tolist(), world.cases["tail"][cases].tolist()
+    return [
+        (ref, creditor_reference(world, row) or "", people.debtor_name(head, tail) or "")
+        for ref, row, head, tail in zip(refs, cases.tolist(), heads, tails, strict=True)
+    ]
+
+
+_FILTERS = {
+    "tenant": _tenant,
+    "text": _text,
+    "is_attributed": _column("is_attributed", "own"),
+    "done": _column("done", "own"),
+    "lifecycle": _column("lifecycle", "own"),
+    "country": _column("country", "case"),
+    "partner": _column("partner", "case"),
+    "commission": _column("commission", "own"),
+    "platform": _column("platform", "own"),
+    "referral": _referral,
+    "recognized": _recognized,
+}

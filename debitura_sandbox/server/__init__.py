@@ -1,0 +1,1 @@
+"""The simulated API over HTTP, by itself or embedded in a command."""

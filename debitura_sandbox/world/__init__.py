@@ -1,0 +1,1 @@
+"""The simulated world: clients, cases and payments, and how they change from day to day."""

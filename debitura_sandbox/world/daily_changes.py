@@ -1,0 +1,208 @@
+"""Moves the world forward, one night at a time: everything that a warehouse has to notice happens somewhere in here.
+
+Belongs here: what changes in a night, in bulk. Does not: changes that somebody asks for (`changes.py`). Each night
+draws from its own generator (seed, day), so nine nights in one go are the same as nine nights one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from debitura_sandbox.world import codes, initial_state, invoicing, outcomes, payments
+from debitura_sandbox.world.codes import DAY_US, NULL_US, Flags, Ints
+from debitura_sandbox.world.payments import Random
+from debitura_sandbox.world.world import RESOURCES, World
+
+FEW_CLIENTS = 8  # worlds below this size keep their clients
+UNTOLD_DAYS = 10  # so often a case may be closed as paid without a transaction
+EVENTS_A_NIGHT = 200  # of one kind; a large world would otherwise announce tens of thousands
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that webhooks announce."""
+
+    name: str
+    client: int
+    case: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def advance(world: World, days: int) -> list[Event]:
+    """Move the world `days` nights forward; what happened is announced in order."""
+    events: list[Event] = []
+    for _ in range(days):
+        world.day += 1
+        rng = np.random.default_rng([world.options.seed, 77, world.day])
+        _Night(world, rng, events).pass_by()
+    world.touch(*RESOURCES)
+    return events
+
+
+class _Night:
+    """One night. The order of its steps matters: a case opened tonight does not close tonight."""
+
+    def __init__(self, world: World, rng: Random, events: list[Event]) -> None:
+        self.world, self.rng, self.events = world, rng, events
+        self.cases, self.clients = world.cases, world.clients
+        self.begin = world.now_us - DAY_US
+        self.booked = 0  # payments with which cases ended
+
+    def pass_by(self) -> None:
+        """Everything that one night does."""
+        invoicing.move_stages(self.world, self.some)
+        invoicing.correct_payments(self.world, self.some)
+        self.close_cases()
+        self.move_cases()
+        self.book_payments()
+        self.sign_contracts()
+        self.open_cases()
+        self.change_clients()
+
+    def some(self, mask: Flags, part: float, least: int = 0) -> Ints:
+        """Some of the rows that a mask names: about `part` of them, and at least `least` where there are so many."""
+        rows = np.flatnonzero(mask)
+        count = min(len(rows), max(int(least), int(self.rng.poisson(len(rows) * part))))
+        return np.sort(self.rng.choice(rows, count, replace=False)) if count else rows[:0]
+
+    def moments(self, count: int) -> Ints:
+        """Instants within the night, ascending."""
+        return np.sort(self.begin + (self.rng.random(count) * (DAY_US - 2_000_000)).astype(np.int64))
+
+    def close_cases(self) -> None:
+        """Cases end, for all kinds of reasons; one is merged into another, one is deleted; clients that left take theirs."""
+        cases, day, state = self.cases, self.world.day, self.cases["lifecycle"].copy()
+        alive, has_client = cases["alive"], self.clients["alive"][cases["client"]]
+        ended = self.some(alive & has_client & np.isin(state, (codes.ACTIVE, codes.PAUSED)), 0.007, 1)
+        merged = self.some(alive & (state == codes.ACTIVE), 0.0, day % 4 == 1)
+        merged = merged[~np.isin(merged, ended)]
+        early = self.some(alive & has_client & (state < codes.ACTIVE) & (state > codes.SIGNING), 0.006)
+        left = self.some(alive & ~has_client & ~np.isin(state, (codes.CLOSED, codes.MERGED)), 0.3, 1)
+        self._end(ended)
+        kind = self.rng.choice(codes.EARLY, len(early), p=codes.EARLY_WEIGHTS)
+        outcomes.close(self.world, self.rng, early, kind, self.moments(len(early)))
+        outcomes.withdraw(self.world, self.rng, left, self.begin)
+        self._announce("case.closed", np.concatenate([ended, early, left]))
+        cases["lifecycle"][merged], cases["close_code"][merged] = codes.MERGED, codes.NO_CODE
+        cases["finished"][merged] = self.begin
+        alive[self.some(alive & (cases["lifecycle"] == codes.INTERNAL), 0.0, day % 3 == 1)] = False
+
+    def _end(self, rows: Ints) -> None:
+        """Close cases under way, with their last payments; now and then nobody tells of those on one."""
+        at = self.moments(len(rows))
+        code = outcomes.collected_codes(self.world, self.rng, rows)
+        if not self.world.options.transactions:
+            code[self.cases["earns"][rows]] = codes.NOTHING_PAID
+        is_unpaid = self.cases["remainder"][rows] == self.cases["gross"][rows]
+        untold = rows[(code == codes.PAID_IN_FULL) & is_unpaid][: int(self.world.day % UNTOLD_DAYS == 7)]
+        is_told = ~np.isin(rows, untold)
+        self.booked = outcomes.last_payments(
+            self.world, self.rng, rows[is_told], code[is_told], self.begin, at[is_told]
+        )
+        outcomes.close(self.world, self.rng, rows, code, at)
+        outcomes.settle_without_transactions(self.world, self.rng, rows)
+
+    def move_cases(self) -> None:
+        """Open cases take a step; phases move, at times backwards; creditors answer."""
+        cases, alive, state = self.cases, self.cases["alive"], self.cases["lifecycle"].copy()
+        for source, target, part in (
+            (codes.INTERNAL, codes.VERIFYING, 0.3), (codes.VERIFYING, codes.LEADS, 0.2), (codes.VERIFYING, codes.NEEDS_INFO, 0.1),
+            (codes.NEEDS_INFO, codes.LEADS, 0.15), (codes.LEADS, codes.QUOTED, 0.2), (codes.QUOTED, codes.ACTIVE, 0.25),
+            (codes.ACTIVE, codes.PAUSED, 0.004), (codes.PAUSED, codes.ACTIVE, 0.04),
+        ):  # fmt: skip
+            rows = self.some(alive & (state == source) & (cases["lifecycle"] == source), part, 1)
+            self._announce("case.updated", rows, newLifecycle=codes.LIFECYCLES[target].label)
+            cases["lifecycle"][rows] = target
+            cases["needs_info"][rows] = False
+            cases["responded"][rows] = NULL_US
+            if target == codes.NEEDS_INFO:
+                initial_state.ask(self.world, self.rng, rows)
+            fresh = rows[cases["partner"][rows] < 0] if target == codes.ACTIVE else rows[:0]
+            initial_state.assign(self.world, self.rng, fresh)
+            cases["started"][fresh] = self.moments(len(fresh))
+        running = alive & (cases["lifecycle"] == codes.ACTIVE) & (cases["phase"] >= 0)
+        onwards = self.some(running & (cases["phase"] < 2), 0.005, 1)
+        back = self.some(running & (cases["phase"] > 0), 0.001, 1)
+        cases["phase"][onwards] += 1
+        cases["phase"][back] = 0
+        answered = self.some(alive & cases["needs_info"], 0.1)
+        cases["responded"][answered] = self.moments(len(answered))
+
+    def book_payments(self) -> None:
+        """Debtors pay, as they did in the months before."""
+        able = np.flatnonzero(self.world.is_collected())
+        expected = self.rng.poisson(self.world.pace.payments * len(able)) - self.booked
+        count = min(len(able), max(int(expected), int(self.world.options.transactions > 0)))
+        if not count:
+            return
+        rows = self.rng.choice(able, count, replace=False)
+        amounts = payments.part_of_remainder(self.world, self.rng, rows, 0.05, 0.6)
+        payments.add_payments(self.world, self.rng, rows, self.moments(count), amounts, is_new=True)
+
+    def sign_contracts(self) -> None:
+        """A client that had something to sign signs it, and its waiting cases move on; another gets a new contract."""
+        clients = self.clients
+        for row in self.some(clients["alive"] & ~clients["done"], 0.1, self.world.day % 2).tolist():
+            self.events.extend(sign(self.world, row))
+        renewed = self.some(
+            clients["alive"] & clients["done"], 0.0, int(self.world.day % 3 == 2 and len(clients) >= FEW_CLIENTS)
+        )
+        clients["done"][renewed], clients["is_upgrade"][renewed] = False, True
+
+    def open_cases(self) -> None:
+        """Clients bring new cases."""
+        clients = self.clients
+        weights = clients["weight"] * clients["alive"]
+        count = max(int(self.rng.poisson(self.world.pace.cases * weights.sum())), int(self.world.options.cases > 0))
+        if not count or not weights.sum():
+            return
+        owners = self.rng.choice(len(clients), count, p=weights / weights.sum())
+        self._announce("case.created", initial_state.add_cases(self.world, self.rng, owners, self.moments(count)))
+
+    def change_clients(self) -> None:
+        """New clients are linked; one is archived; the id of an archived one goes to a new creditor."""
+        options, day = self.world.options, self.world.day
+        count = int(self.rng.poisson(options.clients / (options.years * 365))) + (day % 10 == 1)
+        if count:
+            self._link(count, None)
+        if len(self.clients) < FEW_CLIENTS:
+            return
+        if day % 15 == 8:
+            size = self.world.client_stats()[0]
+            small = self.clients["alive"] & (size <= max(1, np.quantile(size[self.clients["alive"]], 0.3)))
+            self.clients["alive"][self.some(small, 0.0, 1)] = False
+        if day % 15 == 9:
+            free = [
+                t for t in self.clients["tenant"][~self.clients["alive"]].tolist() if self.world.find_tenant(t) is None
+            ]
+            if free:
+                self._link(1, [str(free[-1])])
+
+    def _link(self, count: int, tenants: list[str] | None) -> None:
+        rows = initial_state.add_clients(
+            self.world, self.rng, self.moments(count), self.rng.random(count) < 0.5, tenants
+        )
+        self.events.extend(Event("client.linked", row) for row in rows.tolist())
+
+    def _announce(self, name: str, rows: Ints, **facts: Any) -> None:
+        for row in rows[:EVENTS_A_NIGHT].tolist():
+            old = codes.LIFECYCLES[self.cases["lifecycle"][row]].label
+            changes = {"oldLifecycle": old, **facts} if name == "case.updated" else {}
+            self.events.append(Event(name, int(self.cases["client"][row]), row, changes))
+
+
+def sign(world: World, row: int) -> list[Event]:
+    """A client signs what it had to sign; its cases that waited for this go on to verification."""
+    world.clients["done"][row], world.clients["is_upgrade"][row] = True, False
+    waiting = np.flatnonzero((world.cases["client"] == row) & (world.cases["lifecycle"] == codes.SIGNING))
+    world.cases["lifecycle"][waiting] = codes.INTERNAL
+    world.touch("clients", "cases")
+    step = {
+        "oldLifecycle": codes.LIFECYCLES[codes.SIGNING].label,
+        "newLifecycle": codes.LIFECYCLES[codes.INTERNAL].label,
+    }
+    moved = [Event("case.updated", row, case, step) for case in waiting[:EVENTS_A_NIGHT].tolist()]
+    return [Event("client.onboarding.poa_signed", row), Event("client.onboarding.contract_signed", row), *moved]

@@ -1,0 +1,40 @@
+"""Exchange rates of the simulated world: one per currency and day, the same for the same seed.
+
+Belongs here: rates and the conversion to USD. Does not: when an amount is locked (the world decides). All whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from debitura_sandbox.world.addresses import CURRENCIES, USD_RATES
+from debitura_sandbox.world.codes import Ints
+from debitura_sandbox.world.columns import share
+
+MICRO = 1_000_000
+HORIZON_DAYS = 3_660  # the world can be moved ten years past its start; afterwards rates stand still
+PULL, STEP = 0.02, 0.004  # a daily move of some tenths of a percent, drawn back to the currency's usual rate
+
+
+class Exchange:
+    """Daily rates from `history_days` before the world's start (day 0) to the horizon."""
+
+    def __init__(self, seed: int, history_days: int) -> None:
+        self._history = history_days
+        rng = np.random.default_rng([seed, 401])
+        drift = np.zeros(len(CURRENCIES))
+        rates = np.empty((history_days + HORIZON_DAYS, len(CURRENCIES)), dtype=np.int64)
+        steps = rng.normal(0, STEP, rates.shape)
+        for day in range(len(rates)):
+            drift = drift * (1 - PULL) + steps[day]
+            rates[day] = np.rint(np.array(USD_RATES) * np.exp(drift))
+        rates[:, CURRENCIES.index("USD")] = MICRO
+        self._rates = rates
+
+    def usd(self, amounts: npt.NDArray[Any], currencies: npt.NDArray[Any], days: npt.NDArray[Any] | int) -> Ints:
+        """`amounts` in USD at the rate of each one's day, rounded to 1/10,000."""
+        rows = np.clip(np.asarray(days) + self._history, 0, len(self._rates) - 1)
+        return share(amounts, self._rates[rows, currencies], MICRO)
