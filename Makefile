@@ -40,10 +40,11 @@ soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, ki
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
 
-lint: $(LINT)/.ready $(VENV)/.ready ## format, lint and strict types, nothing changed
+lint: $(LINT)/.ready $(VENV)/.ready ## format, lint, strict types and conventions, nothing changed
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
 	@$(LINT)/bin/mypy
+	@$(BIN)/python -m tools.conventions
 
 format: $(LINT)/.ready ## put the code in form
 	@$(LINT)/bin/ruff format .

@@ -43,6 +43,7 @@ from tests.support.pipeline import PRIVACY_KEY
 MEMORY = Path("/dev/shm")
 ALWAYS = 1_000  # a nightly plan is followed whatever it costs: a world of forty rows is always cheaper to read whole
 
+READING = ("extract", "incremental", "reconcile")  # packages whose sizes a profile changes
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Workshop:
             self._patch.setattr(module, "open_warehouse", self._open)
         for module in (*modules_with("is_there", "sync"), identity):
             self._patch.setattr(module, "is_there", lambda _, **options: True)
-        for module in modules_with("duckdb", "extract"):
+        for module in modules_with("duckdb", *READING):
             self._patch.setattr(module, "duckdb", self.engines)
         self._patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process
         self._patch.setattr(asyncio, "to_thread", here)
@@ -130,7 +131,7 @@ class Workshop:
         """Pages and windows as small as the worlds, and the list's own date, while a history is played."""
         with pytest.MonkeyPatch.context() as patch:
             for name, rows in scales(profile).items():
-                found = [*modules_with(name, "extract"), *modules_with(name, "sync")]
+                found = modules_with(name, *READING, "sync")
                 assert found, f"no module has {name} any more: say in `scales` what took its place"
                 for module in found:
                     patch.setattr(module, name, rows)
@@ -178,9 +179,9 @@ def as_if_long(estimate: Callable[[Any, int], Awaitable[Forecast]]) -> Callable[
     return lambda night, full: estimate(night, full * ALWAYS)
 
 
-def modules_with(name: str, package: str) -> list[ModuleType]:
-    """Loaded modules of one of the pipeline's packages that hold `name`."""
-    prefix = f"debitura_pipeline.{package}."
+def modules_with(name: str, *packages: str) -> list[ModuleType]:
+    """Loaded modules of the pipeline's `packages` that hold `name`."""
+    prefix = tuple(f"debitura_pipeline.{package}." for package in packages)
     return [module for key, module in sorted(sys.modules.items()) if key.startswith(prefix) and hasattr(module, name)]
 
 

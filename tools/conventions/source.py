@@ -49,8 +49,7 @@ def modules(packages: tuple[str, ...] = PACKAGES) -> dict[str, Module]:
 def imports(known: dict[str, Module]) -> dict[str, set[str]]:
     """Which of the `known` modules each imports."""
     return {
-        name: {target for target in (_module_of(full, known) for full in module.imported_names()) if target}
-        - {name}
+        name: {target for target in (_module_of(full, known) for full in module.imported_names()) if target} - {name}
         for name, module in known.items()
     }
 
