@@ -58,11 +58,13 @@ def test_every_statement_of_a_merge_names_its_schemas_plainly() -> None:
     statements = [
         *((sql, ()) for sql in create_statements()),
         merge_sql.is_empty(table), merge_sql.protected(table), merge_sql.delta(table, "s", at),
-        merge_sql.first_load(table, "s", at), merge_sql.delta_of_absent(table, Absent("client", "t")), merge_sql.supersede(table, at),
-        merge_sql.mark_deleted(table, at), merge_sql.remove_outdated(table), merge_sql.insert_current(table, at), merge_sql.verify_seen(table, Absent("all"), at),
+        merge_sql.first_load(table, "s", at), merge_sql.delta_of_absent(table, Absent("client", "t")),
+        merge_sql.supersede(table, at), merge_sql.mark_deleted(table, at), merge_sql.remove_outdated(table),
+        merge_sql.insert_current(table, at), merge_sql.verify_seen(table, Absent("all"), at),
         ops_sql.newest_merged("cases"), *ops_sql.keep_quarantine(table, "s", at, Absent("all")),
-        ops_sql.keep_drift("cases", "s", at), *ops_sql.keep_windows("cases", "s"), *ops_sql.keep_partner("m", None, at),
-        ops_sql.known_sync("s"), ops_sql.forget_sync("s"), *ops_sql.replace_control_totals("s"), *ops_sql.forget_all(),
+        ops_sql.keep_drift("cases", "s", at), *ops_sql.keep_windows("cases", "s"),
+        *ops_sql.keep_partner("m", None, at), ops_sql.known_sync("s"), ops_sql.forget_sync("s"),
+        *ops_sql.replace_control_totals("s"), *ops_sql.forget_all(),
     ]  # fmt: skip
     for sql, _ in statements:
         translated = DEB.translated(sql)
