@@ -113,9 +113,9 @@ def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeli
     assert said.status == 3
     assert said.err == ""
     found = lines_of(said)
-    assert any(landed.begin["sync_id"] in line and f"{file.name} has changed" in line for line in found)
+    assert any(landed.begin.sync_id in line and f"{file.name} has changed" in line for line in found)
     assert found[-1].endswith("1 do not hold")
-    other = next(folders(pipeline.settings.landing_dir, "clients")).begin["sync_id"]
+    other = next(folders(pipeline.settings.landing_dir, "clients")).begin.sync_id
     assert debitura("verify", "--sync", other, env=pipeline.env).status == 0, "the other certificates still hold"
     file.unlink()
     said = debitura("verify", env=pipeline.env)

@@ -19,7 +19,7 @@ from debitura_pipeline.doctor.cures import unreached
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
 from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Settings
-from debitura_pipeline.sync.runner import read_me
+from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.warehouse.identity import check_identity
 
 WITHIN_S = 7.0  # whoever asks what is wrong is waiting

@@ -85,9 +85,9 @@ class Reader:
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
         self._cutter = Cutter(self.behaviour, self.upper)
         self._readings: dict[Slice, int] = {}
-        for line in self.folder.of("window"):
-            self._numbers.next = max(self._numbers.next, line["seq"] + 1)
-            if line["file"] is None or self.folder.file_intact(line):
+        for line in self.folder.windows:
+            self._numbers.next = max(self._numbers.next, line.seq + 1)
+            if line.file is None or self.folder.is_intact(line.file, line.sha256):
                 verified = VerifiedWindow.from_line(line)
                 self.landed[verified.slice] = verified
 
@@ -299,7 +299,7 @@ class Reader:
             slice_, seq, totals, shaped.rows, shaped.distinct_keys, attempts, file, sha256, shaped.bad, shaped.drift,
             stretches, has_moved,
         )  # fmt: skip
-        self.folder.append("window", **verified.as_line())
+        self.folder.append(verified.as_line())
         self.landed[slice_] = verified
         self._rows += shaped.rows
         log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, shaped.rows, attempts)

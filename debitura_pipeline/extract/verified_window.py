@@ -1,6 +1,6 @@
 """What a verified window rests on: the stretches that its answers showed whole, the API's totals, the rows, the landed file.
 
-The record in its two forms: object and line of the journal.
+Also its form as a line of the journal.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from debitura_pipeline.api.page import Envelope, Total
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.findings import BadRow, Drift
+from debitura_pipeline.landing.journal_lines import StatedTotals, WindowLine
 
 # Sums that move with exchange rates from one answer to the next, so they say nothing about the list having moved.
 FLOATING = ("Pending", "debitura_revenue")
@@ -38,18 +38,20 @@ class Totals:
         ]
         return self.count, *settled
 
-    def as_json(self) -> dict[str, Any]:
+    def as_stated(self) -> StatedTotals:
+        """As the journal holds them."""
         sums = {
-            name: [total.count, None if total.usd is None else str(total.usd)] for name, total in self.summary.items()
+            name: (total.count, None if total.usd is None else str(total.usd)) for name, total in self.summary.items()
         }
-        return {"count": self.count, "summary": sums}
+        return StatedTotals(self.count, sums)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Totals:
+    def from_stated(cls, stated: StatedTotals) -> Totals:
+        """Raises ArithmeticError where a sum is not a number."""
         summary = {
-            name: Total(count, None if usd is None else Decimal(usd)) for name, (count, usd) in data["summary"].items()
+            name: Total(count, None if usd is None else Decimal(usd)) for name, (count, usd) in stated.summary.items()
         }
-        return cls(data["count"], summary)
+        return cls(stated.count, summary)
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,6 @@ class Stretch:
     end: datetime | None
     rows: int
     method: str = "answer"
-
-    def as_json(self) -> list[Any]:
-        return [self.start, self.end, self.rows, self.method]
-
-    @classmethod
-    def from_json(cls, data: list[Any]) -> Stretch:
-        start, end, rows, method = data
-        return cls(_instant(start), _instant(end), rows, method)
 
 
 @dataclass(frozen=True)
@@ -105,45 +99,40 @@ class VerifiedWindow:
         """Whether rows that are there may be missing from it."""
         return any(stretch.method == "part" for stretch in self.stretches)
 
-    def as_line(self) -> dict[str, Any]:
-        return {
-            "name": self.slice.name,
-            "start": self.window.start,
-            "end": self.window.end,
-            "filters": self.slice.filters,
-            "seq": self.seq,
-            "api": self.totals.as_json(),
-            "rows": self.rows,
-            "distinct": self.distinct,
-            "attempts": self.attempts,
-            "file": self.file,
-            "sha256": self.sha256,
-            "bad": [vars(row) for row in self.bad],
-            "drift": [vars(item) for item in self.drift],
-            "stretches": [stretch.as_json() for stretch in self.stretches],
-            "has_moved": self.has_moved,
-        }
-
-    @classmethod
-    def from_line(cls, line: dict[str, Any]) -> VerifiedWindow:
-        return cls(
-            Slice(
-                Window(_instant(line["start"]), _instant(line["end"])),
-                tuple((name, value) for name, value in line["filters"]),
-            ),
-            line["seq"],
-            Totals.from_json(line["api"]),
-            line["rows"],
-            line["distinct"],
-            line["attempts"],
-            line["file"],
-            line["sha256"],
-            tuple(BadRow(**row) for row in line["bad"]),
-            tuple(Drift(**item) for item in line["drift"]),
-            tuple(Stretch.from_json(data) for data in line.get("stretches", ())),
-            line.get("has_moved", False),
+    def as_line(self) -> WindowLine:
+        """As the journal holds it."""
+        return WindowLine(
+            name=self.slice.name,
+            start=self.window.start,
+            end=self.window.end,
+            filters=self.slice.filters,
+            seq=self.seq,
+            api=self.totals.as_stated(),
+            rows=self.rows,
+            distinct=self.distinct,
+            attempts=self.attempts,
+            file=self.file,
+            sha256=self.sha256,
+            bad=self.bad,
+            drift=self.drift,
+            stretches=tuple((part.start, part.end, part.rows, part.method) for part in self.stretches),
+            has_moved=self.has_moved,
         )
 
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None
+    @classmethod
+    def from_line(cls, line: WindowLine) -> VerifiedWindow:
+        """Raises ArithmeticError where a sum is not a number."""
+        return cls(
+            Slice(Window(line.start, line.end), line.filters),
+            line.seq,
+            Totals.from_stated(line.api),
+            line.rows,
+            line.distinct,
+            line.attempts,
+            line.file,
+            line.sha256,
+            line.bad,
+            line.drift,
+            tuple(Stretch(*part) for part in line.stretches),
+            line.has_moved,
+        )

@@ -7,17 +7,25 @@ nothing else. Whether a sync is merged is for the warehouse to say (`ops.syncs`)
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from debitura_pipeline.errors import LandingError
-from debitura_pipeline.landing.journal import JOURNAL, Line, damaged, read_journal
+from debitura_pipeline.landing.journal import damaged, read_journal
+from debitura_pipeline.landing.journal_lines import (
+    JOURNAL,
+    Begin,
+    End,
+    Line,
+    Merged,
+    Refused,
+    WindowLine,
+    encode,
+)
 
 TAIL_BYTES = 4096  # the last line of a merged journal is far shorter
 _MERGED = b'{"line":"merged"'
@@ -33,15 +41,15 @@ class SyncFolder:
     certified: int | None = None
 
     @classmethod
-    def create(cls, landing: Path, resource: str, sync_id: str, **facts: Any) -> SyncFolder:
-        """A new folder whose journal begins with `facts`. Raises LandingError where it cannot be written."""
-        path = landing / resource / f"sync={sync_id}"
+    def create(cls, landing: Path, begin: Begin) -> SyncFolder:
+        """A new folder whose journal begins with `begin`. Raises LandingError where it cannot be written."""
+        path = landing / begin.resource / f"sync={begin.sync_id}"
         try:
             path.mkdir(parents=True, mode=0o700)
         except OSError as error:
             raise LandingError(f"{path} cannot be made: {error.strerror}. Nothing was read or merged.") from error
         folder = cls(path)
-        folder.append("begin", sync_id=sync_id, resource=resource, **facts)
+        folder.append(begin)
         return folder
 
     @classmethod
@@ -50,18 +58,18 @@ class SyncFolder:
         journal = read_journal(path / JOURNAL)
         return cls(path, journal.lines, journal.size, journal.certified)
 
-    def append(self, kind: str, **facts: Any) -> None:
+    def append(self, line: Line) -> None:
         """Add a line and see it to the disk; what a crash left of a half-written line is cut off first.
 
         Raises LandingError where it cannot be written; the journal then counts as it was before.
         """
-        text = json.dumps({"line": kind, **facts}, default=_plain, separators=(",", ":")) + "\n"
+        text = encode(line) + b"\n"
         try:
             handle = os.open(self.path / JOURNAL, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.truncate(self.size)
                 file.seek(self.size)
-                file.write(text.encode())
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -69,33 +77,43 @@ class SyncFolder:
                 f"{self.path / JOURNAL} could not be written: {error.strerror}. What is landed stays; "
                 "the same command goes on from there."
             ) from error
-        self.size += len(text.encode())
-        self.lines.append(json.loads(text))
-        if kind == "end":
+        self.size += len(text)
+        self.lines.append(line)
+        if isinstance(line, End):
             self.certified = self.size
 
-    def of(self, kind: str) -> list[Line]:
-        return [line for line in self.lines if line["line"] == kind]
-
     @property
-    def begin(self) -> Line:
-        if not self.lines or self.lines[0]["line"] != "begin":
+    def begin(self) -> Begin:
+        """The first line. Raises JournalDamaged where there is none."""
+        first = self.lines[0] if self.lines else None
+        if not isinstance(first, Begin):
             raise damaged(self.path / JOURNAL, "it does not begin as a journal does")
-        return self.lines[0]
+        return first
 
     @property
-    def end(self) -> Line | None:
+    def windows(self) -> list[WindowLine]:
+        """All windows that were landed, in order, superseded ones included."""
+        return [line for line in self.lines if isinstance(line, WindowLine)]
+
+    @property
+    def end(self) -> End | None:
         """The line that says that every window is landed and verified, or None."""
-        return next(iter(self.of("end")), None)
+        return next((line for line in self.lines if isinstance(line, End)), None)
+
+    @property
+    def mode(self) -> str:
+        """The plan that was followed: where reading everything was no dearer, a nightly plan became a full reading."""
+        return (self.end.mode if self.end is not None else None) or self.begin.mode
 
     @property
     def is_merged(self) -> bool:
-        return bool(self.of("merged"))
+        """Whether the journal says that the warehouse has it."""
+        return any(isinstance(line, Merged) for line in self.lines)
 
     @property
     def is_open(self) -> bool:
         """Neither merged nor refused: a sync that was interrupted."""
-        return bool(self.lines) and not self.of("merged") and not self.of("refused")
+        return bool(self.lines) and not any(isinstance(line, Merged | Refused) for line in self.lines)
 
     @property
     def certificate_sha256(self) -> str | None:
@@ -105,14 +123,10 @@ class SyncFolder:
         with (self.path / JOURNAL).open("rb") as file:
             return hashlib.sha256(file.read(self.certified)).hexdigest()
 
-    def instant(self, name: str) -> datetime:
-        """An instant of the `begin` line, aware UTC."""
-        return datetime.fromisoformat(self.begin[name])
-
-    def file_intact(self, line: Line) -> bool:
-        """The window's file is there with the bytes that were landed."""
-        path = self.path / line["file"]
-        return path.is_file() and sha256_of(path) == str(line["sha256"])
+    def is_intact(self, file: str, sha256: str | None) -> bool:
+        """Whether a landed file is there with the bytes that were landed."""
+        path = self.path / file
+        return path.is_file() and sha256_of(path) == sha256
 
 
 def folder_paths(landing: Path, resource: str | None = None) -> list[Path]:
@@ -137,7 +151,7 @@ def unmerged(landing: Path, resource: str | None = None) -> list[SyncFolder]:
 
 
 def by_clock(folder: SyncFolder) -> tuple[datetime, str]:
-    return folder.instant("at"), folder.path.name
+    return folder.begin.at, folder.path.name
 
 
 def discard(folder: SyncFolder) -> None:
@@ -162,9 +176,3 @@ def _ends_merged(journal: Path) -> bool:
     except OSError:
         return False
     return len(lines) > 1 and lines[-1] == b"" and lines[-2].startswith(_MERGED)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return str(value)

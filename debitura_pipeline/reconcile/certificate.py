@@ -11,13 +11,12 @@ from itertools import pairwise
 
 import duckdb
 
+from debitura_pipeline.errors import LandingError
 from debitura_pipeline.extract.landed_rows import LandedRows
 from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
-from debitura_pipeline.landing.journal import JOURNAL, damaged
+from debitura_pipeline.landing.journal import damaged
+from debitura_pipeline.landing.journal_lines import JOURNAL, End
 from debitura_pipeline.landing.landing_zone import SyncFolder
-
-# What reading a journal's values may raise where they are of other types than the reader writes.
-ODD_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -35,47 +34,49 @@ class Finding:
 def read_windows(folder: SyncFolder) -> list[VerifiedWindow]:
     """All windows of the journal, in its order. Raises JournalDamaged where a line is not one."""
     try:
-        return [VerifiedWindow.from_line(line) for line in folder.of("window")]
-    except ODD_VALUES:
+        return [VerifiedWindow.from_line(line) for line in folder.windows]
+    except ArithmeticError:
         raise damaged(folder.path / JOURNAL, "a `window` line is not what the reader writes") from None
 
 
-def check(folder: SyncFolder) -> Finding:
-    """Files against their hashes, keys of each window and of all against the API's counts. Raises JournalDamaged."""
-    windows = read_windows(folder)
+def closing_totals(folder: SyncFolder, end: End) -> Totals:
+    """What the API stated of the whole at the end. Raises JournalDamaged."""
     try:
-        return _check(folder, windows)
-    except ODD_VALUES:
+        return Totals.from_stated(end.api)
+    except ArithmeticError:
         raise damaged(folder.path / JOURNAL, "its `end` line is not what a sync writes") from None
 
 
-def _check(folder: SyncFolder, landed: list[VerifiedWindow]) -> Finding:
-    assert folder.end is not None
-    used = set(folder.end["windows"])
-    windows = [window for window in landed if window.seq in used]
-    totals = Totals.from_json(folder.end["api"])
+def check(folder: SyncFolder) -> Finding:
+    """Files against their hashes, keys of each window and of all against the API's counts. Raises LandingError where the sync is
+    not finished, JournalDamaged."""
+    end = folder.end
+    if end is None:
+        raise LandingError(f"{folder.path} is not finished; it has no certificate.")
+    used = set(end.windows)
+    windows = [window for window in read_windows(folder) if window.seq in used]
+    totals = closing_totals(folder, end)
     faults = [fault for window in windows for fault in _faults(folder, window)]
     if len(windows) != len(used):
         faults.append(f"{len(used) - len(windows)} windows of the certificate are not in the journal")
     keys = 0
-    is_nightly = folder.end.get("mode", folder.begin["mode"]) == "nightly"
-    if not faults and is_nightly:  # what was not read is proven by totals, not by keys
+    if not faults and folder.mode == "nightly":  # what was not read is proven by totals, not by keys
         keys = sum(window.distinct for window in windows)
     elif not faults:
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         files = [folder.path / window.file for window in windows if window.file]
         try:
-            keys = LandedRows(folder.begin["resource"], files).totals(None)[0] + len(bad)
+            keys = LandedRows(folder.begin.resource, files).totals(None)[0] + len(bad)
         except duckdb.Error:  # its words may quote a row
             faults.append("a landed file is not what the shaper writes")
-        if not faults and keys != totals.count and not folder.end.get("unproven"):
+        if not faults and keys != totals.count and not end.unproven:
             faults.append(f"{keys} distinct keys landed, the API counted {totals.count}")
-    return Finding(folder.begin["sync_id"], folder.begin["resource"], len(windows), keys, totals.count, tuple(faults))
+    return Finding(folder.begin.sync_id, folder.begin.resource, len(windows), keys, totals.count, tuple(faults))
 
 
 def file_faults(folder: SyncFolder) -> list[str]:
     """What does not hold of the landed files that the certificate rests on: missing, or changed. Raises JournalDamaged."""
-    used = set(folder.end["windows"]) if folder.end is not None else set()
+    used = set(folder.end.windows) if folder.end is not None else set()
     return [fault for window in read_windows(folder) if window.seq in used for fault in _file_faults(folder, window)]
 
 
@@ -108,5 +109,5 @@ def _file_faults(folder: SyncFolder, window: VerifiedWindow) -> Iterator[str]:
     path = folder.path / window.file
     if not path.exists():
         yield f"window {window.slice.name}: {window.file} is missing"
-    elif not folder.file_intact({"file": window.file, "sha256": window.sha256}):
+    elif not folder.is_intact(window.file, window.sha256):
         yield f"window {window.slice.name}: {window.file} has changed since it was landed"

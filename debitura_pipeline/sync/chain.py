@@ -61,7 +61,7 @@ class LandingZone:
     def unknown(self) -> list[SyncFolder]:
         """Merged by their own word, and the warehouse does not know them: it was rebuilt, restored or is another one."""
         known = {sync.sync_id for sync in self.recorded or ()}
-        return [folder for folder in self.merged() if folder.begin["sync_id"] not in known]
+        return [folder for folder in self.merged() if folder.begin.sync_id not in known]
 
 
 def recorded_syncs(warehouse: Warehouse) -> list[Recorded]:
@@ -95,7 +95,7 @@ def read_zone(landing: Path, recorded: Sequence[Recorded] | None) -> LandingZone
 
 
 def _hashes(folder: SyncFolder) -> set[str | None]:
-    return {line["sha256"] for line in folder.of("window")}
+    return {line.sha256 for line in folder.windows}
 
 
 def sync_id_of(path: Path) -> str:
@@ -107,8 +107,8 @@ def _check_names(zone: LandingZone) -> None:
         zone.faults[sync_id_of(path)].append(str(error))
     for folder in zone.folders:
         named, begin = (folder.path.parent.name, sync_id_of(folder.path)), folder.begin
-        if named != (begin["resource"], begin["sync_id"]):
-            zone.faults[named[1]].append(f"its journal is that of {begin['resource']} sync {begin['sync_id']}")
+        if named != (begin.resource, begin.sync_id):
+            zone.faults[named[1]].append(f"its journal is that of {begin.resource} sync {begin.sync_id}")
         if folder.is_merged and folder.end is None:
             zone.faults[named[1]].append(
                 "its journal says that it is merged, and its certificate is cut: it has no `end`"
@@ -138,14 +138,14 @@ def _check_links(zone: LandingZone) -> None:
     hashes: dict[str, set[str]] = defaultdict(set)
     for folder in zone.folders:
         if (sha256 := folder.certificate_sha256) is not None:
-            hashes[folder.begin["resource"]].add(sha256)
+            hashes[folder.begin.resource].add(sha256)
     for gap in zone.gaps.values():
         hashes[gap.resource].add(gap.certificate_sha256 or "")
     for sync in zone.recorded or ():
         hashes[sync.resource].add(sync.certificate_sha256 or "")
     for folder in zone.merged():
-        previous = folder.begin.get("previous_sha256")
-        if previous is not None and previous not in hashes[folder.begin["resource"]]:
+        previous = folder.begin.previous_sha256
+        if previous is not None and previous not in hashes[folder.begin.resource]:
             zone.faults[sync_id_of(folder.path)].append(
                 f"the certificate before it ({previous[:12]}…) is missing, or is no longer what it was"
             )

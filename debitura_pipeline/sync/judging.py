@@ -58,10 +58,11 @@ def label(total: ControlTotal) -> str:
 
 def notes_of(folder: SyncFolder) -> list[str]:
     """What the journal says is not proven: the reading as a whole, and any window that its certificate rests on."""
-    end = folder.end or {}
-    used = set(end.get("windows", ()))
-    of_windows = [line.get("unproven") for line in folder.of("window") if line["seq"] in used]
-    return [note for note in (*end.get("unproven", ()), *of_windows) if note]
+    if folder.end is None:
+        return []
+    used = set(folder.end.windows)
+    of_windows = [line.unproven for line in folder.windows if line.seq in used]
+    return [note for note in (*folder.end.unproven, *of_windows) if note]
 
 
 def _of_totals(whole: Sequence[ControlTotal]) -> Iterator[str]:

@@ -37,7 +37,7 @@ ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
 
 @dataclass(frozen=True)
-class Ground:
+class Baseline:
     """What a reading starts from: the rows before, in a file, and what the clients' records say of them."""
 
     before: Path
@@ -66,7 +66,7 @@ class Landing:
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) -> Ground:
+def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) -> Baseline:
     """Take from the warehouse what a reading needs to know, so that it can be closed meanwhile."""
     before = folder / BEFORE
     warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource]), before)
@@ -74,12 +74,12 @@ def survey(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) 
         "SELECT creditor_id, cases_total, cases_closed, external_tenant_id, _deleted_at IS NULL FROM raw.clients"
     )
     stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, is_live in found if is_live}
-    return Ground(before, stats, {creditor: tenant for creditor, _, _, tenant, _ in found})
+    return Baseline(before, stats, {creditor: tenant for creditor, _, _, tenant, _ in found})
 
 
-async def land(reader: Reader, chosen: Plan, ground: Ground | None, mode: str | None) -> Landing:
+async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: str | None) -> Landing:
     """Read everything that the plan names and prove it as a whole."""
-    before, tenants = (ground.before, ground.tenants) if ground is not None else (None, {})
+    before, tenants = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
     prover = Prover(reader, chosen.whole, mode, before, tenants)
     proof = await prover.prove(await reader.read(chosen.slices))
     return Landing(
@@ -87,41 +87,61 @@ async def land(reader: Reader, chosen: Plan, ground: Ground | None, mode: str | 
     )
 
 
-async def land_nightly(
-    reader: Reader, chosen: Plan, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
-) -> Landing:
-    """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no dearer."""
-    reader.asker.ceiling = math.ceil(MOST_OF_FULL * chosen.requests) + SPARE_REQUESTS // 2
-    try:
-        date = await find_filter_date(reader, ground.before)
+@dataclass(frozen=True)
+class Incremental:
+    """An incremental sync of one resource. `at`: the sync's clock; `refresh_days`: each row is read again within so many."""
+
+    reader: Reader
+    plan: Plan
+    baseline: Baseline
+    known: Knowledge
+    invoicing_mode: str | None
+    at: datetime
+    refresh_days: int
+
+    async def land(self) -> Landing:
+        """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no
+        dearer."""
+        reader, requests = self.reader, self.plan.requests
+        reader.asker.ceiling = math.ceil(MOST_OF_FULL * requests) + SPARE_REQUESTS // 2
+        try:
+            date = await find_filter_date(reader, self.baseline.before)
+            if date is not None:
+                with closing(self._expected(date)) as expected:
+                    night = self._night(expected)
+                    if (await night.estimate(requests)).requests <= PAYS * requests:
+                        found = await night.read()
+                        return Landing(
+                            found.windows, found.totals, self.plan.mode, found.gone, found.unproven, notes=reader.notes
+                        )
+        except UnprovenError:  # what cannot be compared in part can still be read whole
+            log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
+        reader.asker.ceiling = reader.requests + 2 * requests + SPARE_REQUESTS
+        return await land(reader, self.plan, self.baseline, self.invoicing_mode)
+
+    async def forecast(self) -> tuple[str, Forecast]:
+        """The mode that `land` would follow, and what it would cost; asks for totals only."""
+        date = await find_filter_date(self.reader, self.baseline.before)
         if date is not None:
-            with closing(_overlay(reader, ground, mode, date)) as overlay:
-                night = _night(reader, overlay, ground, known, at, refresh_days)
-                if (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests:
-                    reading = await night.read()
-                    return Landing(
-                        reading.windows, reading.totals, chosen.mode, reading.gone, reading.unproven, notes=reader.notes
-                    )
-    except UnprovenError:  # what cannot be compared in part can still be read whole
-        log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
-    reader.asker.ceiling = reader.requests + 2 * chosen.requests + SPARE_REQUESTS
-    return await land(reader, chosen, ground, mode)
+            with closing(self._expected(date)) as expected:
+                night = self._night(expected)
+                if (await night.estimate(self.plan.requests)).requests <= PAYS * self.plan.requests:
+                    return self.plan.mode, await night.forecast()
+        return _whole_mode(self.plan), await estimate_full_read(self.reader, self.plan)
+
+    def _night(self, expected: Overlay) -> Night:
+        at, days, since = self.at, self.refresh_days, self.known.last_upper
+        if self.reader.listing.resource == "cases":
+            return CasesNight(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
+        return TransactionsNight(self.reader, expected, at, days, since)
+
+    def _expected(self, date: int) -> Overlay:
+        """The rows before, dated by the column that the API filters by."""
+        resource = self.reader.listing.resource
+        return Overlay(self.baseline.before, resource, self.invoicing_mode, COLUMNS[resource][date])
 
 
-async def forecast(
-    reader: Reader, chosen: Plan, ground: Ground, known: Knowledge, mode: str | None, at: datetime, refresh_days: int
-) -> tuple[str, Forecast]:
-    """The plan that `land_nightly` would follow, and what it would cost; asks for totals only."""
-    date = await find_filter_date(reader, ground.before)
-    if date is not None:
-        with closing(_overlay(reader, ground, mode, date)) as overlay:
-            night = _night(reader, overlay, ground, known, at, refresh_days)
-            if (await night.estimate(chosen.requests)).requests <= PAYS * chosen.requests:
-                return chosen.mode, await night.forecast()
-    return _whole_mode(chosen), await whole_cost(reader, chosen)
-
-
-async def whole_cost(reader: Reader, chosen: Plan) -> Forecast:
+async def estimate_full_read(reader: Reader, chosen: Plan) -> Forecast:
     """What a plan that reads everything costs, by the API's own count: pages, and a page more per window for its rest."""
     rows = (await reader.totals(chosen.whole)).count
     pages = max(1, -(-rows // (PAGE_ROWS - 1)))
@@ -131,17 +151,3 @@ async def whole_cost(reader: Reader, chosen: Plan) -> Forecast:
 
 def _whole_mode(chosen: Plan) -> str:
     return "full" if chosen.mode == "nightly" else chosen.mode
-
-
-def _night(
-    reader: Reader, overlay: Overlay, ground: Ground, known: Knowledge, at: datetime, refresh_days: int
-) -> Night:
-    if reader.listing.resource == "cases":
-        return CasesNight(reader, overlay, at, refresh_days, known.last_upper, client_stats=ground.client_stats)
-    return TransactionsNight(reader, overlay, at, refresh_days, known.last_upper)
-
-
-def _overlay(reader: Reader, ground: Ground, mode: str | None, date: int) -> Overlay:
-    """Rows before, dated by the column that the API filters by."""
-    resource = reader.listing.resource
-    return Overlay(ground.before, resource, mode, COLUMNS[resource][date])

@@ -19,15 +19,15 @@ from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.expected_state import snapshot_sql
 from debitura_pipeline.reconcile.completeness import Proof, Prover
-from debitura_pipeline.sync.land import Ground, Landing
+from debitura_pipeline.sync.land import Baseline, Landing
 from debitura_pipeline.warehouse.base import Warehouse
 
 log = logging.getLogger(__name__)
 
 
-def survey_clients(
+def export_client_baselines(
     warehouse: Warehouse, resource: str, mode: str | None, folder: Path, tenants: Sequence[str]
-) -> dict[str, Ground]:
+) -> dict[str, Baseline]:
     """What the warehouse has of these tenants already, by tenant; a new one has nothing."""
     places = ", ".join(f"${place}" for place in range(1, len(tenants) + 1))
     found = warehouse.rows(
@@ -38,15 +38,15 @@ def survey_clients(
     if not found:
         return {}
     of_creditor = dict(warehouse.rows("SELECT creditor_id, external_tenant_id FROM raw.clients"))
-    grounds: dict[str, Ground] = {}
+    baselines: dict[str, Baseline] = {}
     for number, (tenant,) in enumerate(found):
         before = folder / f"before-{number}.parquet"
         warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource], tenant), before)
-        grounds[tenant] = Ground(before, tenants=of_creditor)
-    return grounds
+        baselines[tenant] = Baseline(before, tenants=of_creditor)
+    return baselines
 
 
-async def land_clients(reader: Reader, chosen: Plan, grounds: Mapping[str, Ground], mode: str | None) -> Landing:
+async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Baseline], mode: str | None) -> Landing:
     """Read and prove each slice of the plan, a tenant's part of the listing, several side by side.
 
     A tenant that cannot be read or proven is in `failed`. Raises the first such error where none could be read, and at once
@@ -57,8 +57,8 @@ async def land_clients(reader: Reader, chosen: Plan, grounds: Mapping[str, Groun
     room = asyncio.Semaphore(max(1, reader.client.in_flight))
 
     async def prove(own: Reader, slice_: Slice, tenant: str) -> Proof | Exception:
-        ground = grounds.get(tenant)
-        before, known = (ground.before, ground.tenants) if ground is not None else (None, {})
+        baseline = baselines.get(tenant)
+        before, known = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
         async with room:
             try:
                 return await Prover(own, slice_, mode, before, known).prove(await own.read([slice_]))

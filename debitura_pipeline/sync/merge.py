@@ -1,7 +1,4 @@
-"""After a resource is read: its folder merged, the API's totals beside the warehouse's, the failed sync on record.
-
-Belongs here: what of a sync reaches the warehouse. Does not: what is read, or the merge's own statements (`warehouse/`).
-"""
+"""After a resource is read: its folder merged, the API's totals compared with the warehouse's, a failed sync recorded."""
 
 from __future__ import annotations
 
@@ -12,15 +9,16 @@ from datetime import datetime
 
 from debitura_pipeline import failures
 from debitura_pipeline.errors import DebituraError, ShrinkRefused, WarehouseError
-from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.landing.journal_lines import Refused
 from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.reconcile.certificate import closing_totals
 from debitura_pipeline.reconcile.client_totals import per_client_totals
 from debitura_pipeline.reconcile.control_totals import control_totals, count_quarantined
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import after
 from debitura_pipeline.sync.judging import judge_proof, notes_of
-from debitura_pipeline.sync.landed_sync import landed_from, tenants_of, used_windows
+from debitura_pipeline.sync.landed_sync import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
@@ -33,8 +31,8 @@ _SIZE = "SELECT count(*), count(CASE WHEN _deleted_at IS NULL THEN 1 END) FROM r
 
 
 @dataclass(frozen=True)
-class Merging:
-    """`now`: the API's clock."""
+class Merger:
+    """Merges landed syncs. `now`: the API's clock."""
 
     settings: Settings
     now: Callable[[], datetime]
@@ -54,7 +52,7 @@ class Merging:
             try:
                 counts = warehouse.merge(landed, judge=judge, allow_shrink=allow_shrink)
             except ShrinkRefused as error:
-                folder.append("refused", reason=str(error))
+                folder.append(Refused(reason=str(error)))
                 raise
             table_rows, live_rows = warehouse.rows(_SIZE.format(resource=landed.resource))[0]
         # Last, and only for whoever reads the landing zone: the warehouse knows it already, and the next run goes by that.
@@ -65,18 +63,18 @@ class Merging:
         """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""
         try:
             with open_warehouse(self.settings) as warehouse:
-                begin, end = folder.begin, folder.end or {}
+                begin, end = folder.begin, folder.end
                 failed = FailedSync(
-                    sync_id=begin["sync_id"],
-                    resource=begin["resource"],
-                    mode=begin["mode"],
-                    at=folder.instant("at"),
-                    started_at=folder.instant("started_at" if "started_at" in begin else "at"),
+                    sync_id=begin.sync_id,
+                    resource=begin.resource,
+                    mode=begin.mode,
+                    at=begin.at,
+                    started_at=begin.began_at,
                     finished_at=self.now(),
-                    upper_bound=folder.instant("upper_bound"),
-                    requests=end.get("requests", requests),
-                    retries=end.get("retries", retries),
-                    rows_read=sum(line["rows"] for line in folder.of("window")),
+                    upper_bound=begin.upper_bound,
+                    requests=end.requests if end is not None else requests,
+                    retries=end.retries if end is not None else retries,
+                    rows_read=sum(line.rows for line in folder.windows),
                 )
                 warehouse.record_failure(failed, told(error))
         except DebituraError as second:
@@ -119,12 +117,12 @@ def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgemen
 
 def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[ControlTotal]:
     """Of some clients' reading the API's closing totals say nothing about the whole."""
-    if tenants_of(folder) is not None or folder.end is None:
+    if folder.begin.scope is not None or folder.end is None:
         return []
-    stated = Totals.from_json(folder.end["api"])
+    stated = closing_totals(folder, folder.end)
     known = [window.totals for window in used_windows(folder) if not window.slice.filters]
-    found = control_totals(landed.resource, stated, folder.begin["partner"][0], rows, known)
-    return found + (per_client_totals(rows) if folder.end.get("with_clients") else [])
+    found = control_totals(landed.resource, stated, folder.begin.partner[0], rows, known)
+    return found + (per_client_totals(rows) if folder.end.with_clients else [])
 
 
 def told(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """Before a resource is read: what the warehouse knows of it, the plan that follows, the folder that it lands in.
 
-Belongs here: taking up an interrupted reading, or beginning one. Does not: reading (`session.py`) or merging (`merging.py`).
 The warehouse is open only while this looks; nobody waits for it while the API is read.
 """
 
@@ -10,19 +9,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.extract.plan import Knowledge, Plan, plan
+from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard, folders, unmerged
 from debitura_pipeline.reconcile.certificate import read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, in_order
-from debitura_pipeline.sync.land import Ground, survey
-from debitura_pipeline.sync.land_clients import survey_clients
-from debitura_pipeline.sync.landed_sync import tenants_of
+from debitura_pipeline.sync.land import Baseline, export_baseline
+from debitura_pipeline.sync.land_clients import export_client_baselines
+from debitura_pipeline.sync.partner import PartnerTerms
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.ops_sql import newest_merged
@@ -32,53 +30,59 @@ RESUME_WITHIN = timedelta(hours=20)
 # A reading that was finished is a night's whole answer; only a rerun right after it may take it for its own.
 FINISHED_STANDS = timedelta(hours=1)
 
-Partner = tuple[str | None, Decimal | None]  # invoicing trigger mode, fee percentage
 Head = tuple[datetime, str | None]  # clock and certificate of the newest merged sync
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One resource about to be read: what the warehouse knows of it, the plan, where it lands, what a night starts from."""
+class Prepared:
+    """One resource about to be read: what the warehouse knows of it, the plan, the folder it lands in, and the baseline of an
+    incremental sync."""
 
     resource: str
     known: Knowledge
     plan: Plan
     folder: SyncFolder
-    ground: Ground | None
-    grounds: Mapping[str, Ground] = field(default_factory=dict)  # by tenant, where some tenants' part is read
+    baseline: Baseline | None
+    client_baselines: Mapping[str, Baseline] = field(
+        default_factory=dict
+    )  # by tenant, where some tenants' part is read
     is_taken_up: bool = False  # an interrupted run had read all of it
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preparer:
+    """Decides what is read, and where it lands."""
+
     settings: Settings
     tools: Tools
-    partner: Partner
+    partner: PartnerTerms
     clock: SyncClock
     small_requests: int
 
-    def of(self, resource: str, tenants: Sequence[str] | None = None, *, full: bool = False) -> Reading:
+    def prepare(self, resource: str, tenants: Sequence[str] | None = None, *, full: bool = False) -> Prepared:
         """To be landed for good, in the folder of an interrupted sync where there is one that can be taken up again."""
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, tenants, full)
             folder = self._folder(warehouse, resource, chosen, tenants)
             if folder.end is not None:
-                return Reading(resource, known, chosen, folder, None, is_taken_up=True)
+                return Prepared(resource, known, chosen, folder, None, is_taken_up=True)
             if tenants is not None:
-                grounds = survey_clients(warehouse, resource, self.partner[0], folder.path, tenants)
-                return Reading(resource, known, chosen, folder, None, grounds)
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
+                baselines = export_client_baselines(
+                    warehouse, resource, self.partner.invoicing_mode, folder.path, tenants
+                )
+                return Prepared(resource, known, chosen, folder, None, baselines)
+            return Prepared(resource, known, chosen, folder, self._baseline(warehouse, known, folder))
 
-    def draft(self, resource: str, scratch: Path, *, full: bool = False) -> Reading:
+    def preview(self, resource: str, scratch: Path, *, full: bool = False) -> Prepared:
         """The same for a forecast, in a folder below `scratch`."""
         with open_warehouse(self.settings) as warehouse:
             warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, None, full)
             folder = self._new_folder(scratch, resource, chosen, None, None)
-            return Reading(resource, known, chosen, folder, self._survey(warehouse, known, folder))
+            return Prepared(resource, known, chosen, folder, self._baseline(warehouse, known, folder))
 
     def _plan(
         self, warehouse: Warehouse, resource: str, tenants: Sequence[str] | None, full: bool
@@ -86,10 +90,10 @@ class Preparation:
         known = Knowledge(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
         return known, plan(resource, known, full=full, tenants=tenants, small_requests=self.small_requests)
 
-    def _survey(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Ground | None:
+    def _baseline(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Baseline | None:
         if not known.live_rows:
             return None
-        return survey(warehouse, folder.begin["resource"], self.partner[0], folder.path)
+        return export_baseline(warehouse, folder.begin.resource, self.partner.invoicing_mode, folder.path)
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenants: Sequence[str] | None) -> SyncFolder:
         """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""
@@ -98,18 +102,18 @@ class Preparation:
         for folder in unmerged(self.settings.landing_dir, resource):
             if not folder.is_open:
                 continue
-            if tenants_of(folder) == wanted and self._can_resume(folder, chosen, head):
-                log.info("resuming sync %s", folder.begin["sync_id"])
+            if folder.begin.scope == wanted and self._can_resume(folder, chosen, head):
+                log.info("resuming sync %s", folder.begin.sync_id)
                 return folder
-            if tenants_of(folder) == wanted or not follows(folder, head):
+            if folder.begin.scope == wanted or not follows(folder, head):
                 discard(folder)
         return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head, newest_of_all(warehouse))
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
         """Begun lately, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
         read_windows(folder)  # or it is damaged, and says so
-        is_enough = folder.begin["mode"] in (chosen.mode, "full")
-        is_same = folder.begin["partner"] == _partner_text(self.partner)
+        is_enough = folder.begin.mode in (chosen.mode, "full")
+        is_same = folder.begin.partner == self.partner.as_text()
         within = RESUME_WITHIN if folder.end is None else FINISHED_STANDS
         return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
 
@@ -126,24 +130,26 @@ class Preparation:
         at, note = after(now, head[0] if head else None)
         at = in_order(at, others)
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
-        facts: dict[str, Any] = {
-            "mode": chosen.mode,
-            "at": at,
-            "started_at": now,
-            "upper_bound": min(at, now),
-            "read_until": self.clock.latest(),
-            "tenant": tenants[0] if tenants is not None and len(tenants) == 1 else None,
-            "tenants": tenants,
-            "partner": _partner_text(self.partner),
-            "previous_sha256": head[1] if head else None,
-            "note": note,
-        }
-        return SyncFolder.create(landing, resource, sync_id, **facts)
+        begin = Begin(
+            sync_id=sync_id,
+            resource=resource,
+            mode=chosen.mode,
+            at=at,
+            started_at=now,
+            upper_bound=min(at, now),
+            read_until=self.clock.latest(),
+            tenant=tenants[0] if tenants is not None and len(tenants) == 1 else None,
+            tenants=tenants,
+            partner=self.partner.as_text(),
+            previous_sha256=head[1] if head else None,
+            note=note,
+        )
+        return SyncFolder.create(landing, begin)
 
 
 def is_recent(folder: SyncFolder, now: datetime, within: timedelta) -> bool:
     """Begun no longer ago than that, and not in the future either, where a wrong clock may have put it."""
-    began = folder.instant("started_at" if "started_at" in folder.begin else "at")
+    began = folder.begin.began_at
     return -SKEW_REPORTED < now - began < within
 
 
@@ -152,8 +158,8 @@ def follows(folder: SyncFolder, head: Head | None) -> bool:
     if head is None:
         return True
     at, certificate = head
-    previous = folder.begin.get("previous_sha256")
-    return folder.instant("at") > at and (certificate is None or previous in (None, certificate))
+    previous = folder.begin.previous_sha256
+    return folder.begin.at > at and (certificate is None or previous in (None, certificate))
 
 
 def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
@@ -163,7 +169,7 @@ def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
         as_of, _, certificate = found[0]
         return as_of.astimezone(UTC), certificate
     merged = [folder for folder in folders(landing, resource) if folder.is_merged]
-    return (merged[-1].instant("at"), merged[-1].certificate_sha256) if merged else None
+    return (merged[-1].begin.at, merged[-1].certificate_sha256) if merged else None
 
 
 def newest_of_all(warehouse: Warehouse) -> datetime | None:
@@ -184,7 +190,3 @@ def _last_upper(warehouse: Warehouse, resource: str, now: datetime) -> datetime 
     )
     found = warehouse.rows(sql, (resource, now))[0][0]
     return found.astimezone(UTC) if found is not None else None
-
-
-def _partner_text(partner: Partner) -> list[str | None]:
-    return [partner[0], None if partner[1] is None else str(partner[1])]

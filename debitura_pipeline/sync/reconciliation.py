@@ -14,7 +14,8 @@ from debitura_pipeline.reconcile.client_totals import per_client_totals
 from debitura_pipeline.reconcile.control_totals import control_totals
 from debitura_pipeline.reconcile.locate import Locator
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.sync.runner import RESOURCES, read_me
+from debitura_pipeline.sync.partner import read_me
+from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 
@@ -30,19 +31,19 @@ def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None
 async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> list[ControlTotal]:
     known = check_identity(settings)
     async with open_client(settings, endpoint, tools) as client:
-        (mode, _), partner_id = await read_me(client)
+        terms, partner_id = await read_me(client)
         known.of_partner(partner_id)
         with open_warehouse(settings, read_only=True) as warehouse:
             found = []
             upper = client.server_time or tools.now()
             for resource in RESOURCES:
                 page = await client.page(Query(LISTINGS[resource]), 1)
-                found += control_totals(resource, Totals.of(page.envelope), mode, warehouse.rows)
+                found += control_totals(resource, Totals.of(page.envelope), terms.invoicing_mode, warehouse.rows)
             found += per_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
             with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
                 client.translate = TenantBook(client, shaper.business_keys).query
-                locator = Locator(client, shaper, warehouse.rows, mode, upper)
+                locator = Locator(client, shaper, warehouse.rows, terms.invoicing_mode, upper)
                 for resource in sorted(differing - {"clients"}):
                     found += await locator.locate(resource)
     return found

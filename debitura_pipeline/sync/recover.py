@@ -40,9 +40,9 @@ class Recovery:
             warehouse.prepare()
             done = _done(warehouse)
             for folder in left:
-                if folder.begin["sync_id"] in done:
-                    _follow(folder, done[folder.begin["sync_id"]], self.now)
-            late = [folder for folder in left if folder.begin["resource"] in resources and self._is_late(folder)]
+                if folder.begin.sync_id in done:
+                    _follow(folder, done[folder.begin.sync_id], self.now)
+            late = [folder for folder in left if folder.begin.resource in resources and self._is_late(folder)]
         for folder in late:
             self._catch_up(folder)
 
@@ -52,7 +52,7 @@ class Recovery:
 
     def _catch_up(self, folder: SyncFolder) -> None:
         """Merge what an earlier night had read, before the reading of this one: it is a version of its time and no more."""
-        sync_id, resource = folder.begin["sync_id"], folder.begin["resource"]
+        sync_id, resource = folder.begin.sync_id, folder.begin.resource
         with open_warehouse(self.settings) as warehouse:
             if not follows(folder, head_of(warehouse, self.settings.landing_dir, resource)):
                 return  # of no use any more; `prepare.py` drops it
@@ -76,7 +76,7 @@ def _done(warehouse: Warehouse) -> dict[str, str | None]:
 def _follow(folder: SyncFolder, certificate: str | None, now: datetime) -> None:
     if folder.end is None or (certificate is not None and certificate != folder.certificate_sha256):
         raise LandingError(
-            f"{folder.path} is not as it was when sync {folder.begin['sync_id']} was merged. Nothing was touched; "
+            f"{folder.path} is not as it was when sync {folder.begin.sync_id} was merged. Nothing was touched; "
             "`debitura repair` says what can be done."
         )
     mark_merged(folder, now)

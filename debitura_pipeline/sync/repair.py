@@ -17,7 +17,7 @@ from typing import Literal
 
 from debitura_pipeline.errors import LandingError
 from debitura_pipeline.landing.accepted_gaps import GAPS, Gap, accept_gaps, read_gaps
-from debitura_pipeline.landing.journal import JOURNAL
+from debitura_pipeline.landing.journal_lines import JOURNAL, Merged
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import file_faults, read_windows
 from debitura_pipeline.settings import Settings
@@ -138,9 +138,9 @@ def _loss(name: str, resource: str, path: Path | None, fault: str, sha256: str |
 def _links(zone: LandingZone) -> Iterator[Repair]:
     """Certificates that are known only as somebody's predecessor."""
     for folder in zone.folders:
-        name, previous = sync_id_of(folder.path), folder.begin.get("previous_sha256")
+        name, previous = sync_id_of(folder.path), folder.begin.previous_sha256
         if any(fault.startswith("the certificate before it") for fault in zone.faults.get(name, ())):
-            resource = folder.begin["resource"]
+            resource = folder.begin.resource
             words = (
                 f"the sync of {resource} before {name} is missing, and the warehouse does not know it. It is recorded as "
                 "lost; then run `debitura sync --full`"
@@ -170,7 +170,7 @@ def _move(settings: Settings, one: Repair, now: datetime) -> None:
     if path is None:
         return
     if one.kind == "mark":
-        SyncFolder.load(path).append("merged", at=now)
+        SyncFolder.load(path).append(Merged(at=now))
         return
     target = settings.data_dir / "aside" / one.resource / f"{path.name}-{now:%Y%m%dT%H%M%SZ}"
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def _move(settings: Settings, one: Repair, now: datetime) -> None:
         target.mkdir(mode=0o700)
         shutil.copy2(path / JOURNAL, target / JOURNAL)
         os.truncate(path / JOURNAL, _prefix(path, one.certificate_sha256))
-        SyncFolder.load(path).append("merged", at=now)
+        SyncFolder.load(path).append(Merged(at=now))
     else:
         path.rename(target)
 

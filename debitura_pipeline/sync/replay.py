@@ -9,7 +9,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import file_faults
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.sync.landed_sync import landed_from, tenants_of
+from debitura_pipeline.sync.landed_sync import landed_from
 from debitura_pipeline.sync.merge import judgement_of
 from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.base import Judge, LandedSync
@@ -33,7 +33,7 @@ def replay(settings: Settings) -> dict[str, int]:
         _refuse_faults(zone, merged, settings.landing_dir)
         _refuse_open_gaps(zone, merged)
         with open_warehouse(settings) as warehouse:
-            by_sync = {folder.begin["sync_id"]: folder for folder in merged}
+            by_sync = {folder.begin.sync_id: folder for folder in merged}
             warehouse.replay((landed_from(folder) for folder in merged), lambda sync: _judge(sync, by_sync))
             counts = {
                 resource: warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0]
@@ -78,8 +78,8 @@ def _refuse_open_gaps(zone: LandingZone, merged: list[SyncFolder]) -> None:
     resources = {name: gap.resource for name, gap in zone.gaps.items()}
     resources |= {sync.sync_id: sync.resource for sync in zone.recorded or () if sync.is_lost}
     for name, resource in sorted(resources.items()):
-        later = [folder for folder in merged if folder.begin["resource"] == resource and folder.begin["sync_id"] > name]
-        if not any(folder.begin["mode"] in COMPLETE and tenants_of(folder) is None for folder in later):
+        later = [folder for folder in merged if folder.begin.resource == resource and folder.begin.sync_id > name]
+        if not any(folder.mode in COMPLETE and folder.begin.scope is None for folder in later):
             raise LandingError(
                 f"Nothing was touched: sync {name} of {resource} is lost, and no complete reading follows it in the "
                 "landing zone. Run `debitura sync --full`, then `debitura replay`.",

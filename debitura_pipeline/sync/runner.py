@@ -13,22 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
-from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.reader import Progress
 from debitura_pipeline.incremental.base import Forecast
-from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import sync_clock
-from debitura_pipeline.sync.merge import Merging
+from debitura_pipeline.sync.merge import Merger
+from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.sync.reached import note_reached, was_reached
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
@@ -40,8 +38,6 @@ RESOURCES = ("clients", "cases", "transactions")
 # Transactions before cases: the longest merge then runs beside the second longest reading, and the case of a
 # transaction that came in between is there too.
 READ_IN_ORDER = ("clients", "transactions", "cases")
-
-MOST_PERCENT = 1_000_000  # more is no percentage, and would not fit its column
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -144,27 +140,4 @@ def _note_failure_to_start(
     is_dated = stated is not None or not endpoint.is_simulated
     with suppress(WarehouseError):  # the error itself is told anyway
         if is_there(settings):
-            Merging(settings, clock.now, tools.token).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)
-
-
-async def read_partner(client: ApiClient) -> tuple[str | None, Decimal | None]:
-    """The partner's invoicing trigger mode and fee percentage."""
-    return (await read_me(client))[0]
-
-
-async def read_me(client: ApiClient) -> tuple[tuple[str | None, Decimal | None], str | None]:
-    """The partner's mode and fee percentage, and its id, which goes nowhere but into a hash; the rest of `GET /me` is left
-    where it is."""
-    document = await client.document("GET", "/me", what="Reading the partner's own record")
-    fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
-    mode, pct, own_id = (fields.get(name) for name in ("invoicingtriggermode", "referralfeepercentage", "id"))
-    partner = (safe_label(mode) if isinstance(mode, str) else None), _percentage(pct)
-    return partner, str(own_id) if isinstance(own_id, str | int) and own_id != "" else None
-
-
-def _percentage(value: Any) -> Decimal | None:
-    """A number that a percentage may be, exact; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
-    number = Decimal(value)
-    return number if number.is_finite() and number.copy_abs() <= MOST_PERCENT else None
+            Merger(settings, clock.now, tools.token).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)

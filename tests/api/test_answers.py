@@ -17,7 +17,7 @@ from debitura_pipeline.api.customer import try_token
 from debitura_pipeline.api.rate_limit import Budget
 from debitura_pipeline.errors import ApiError, BudgetSpent, RateLimited, RefusedError, TransientApiError
 from debitura_pipeline.settings import Secret
-from debitura_pipeline.sync.runner import read_partner
+from debitura_pipeline.sync.partner import read_terms
 from tests.api.asking import BODY, GOOD, against, first_page
 from tests.api.clockwork import START, Clockwork
 from tests.api.fault_server import FaultServer, reply
@@ -153,7 +153,7 @@ BROKEN = [b"{", b"[" * 100_000, b"\xff\xfe{\0}\0", b"{'a':1}"]
 def test_the_partner_s_record_may_be_anything(body: bytes) -> None:
     """`GET /me` opens every sync: what is odd in it must not end one with a traceback."""
     try:
-        assert against([reply(200, body)], read_partner)[0] == (None, None)
+        assert against([reply(200, body)], read_terms)[0] == (None, None)
     except ApiError as error:
         assert str(error).startswith("Reading the partner's own record failed: GET /me ")
         assert str(error).endswith(" times.")
@@ -167,7 +167,7 @@ def test_the_partner_s_record_may_be_anything(body: bytes) -> None:
 )  # fmt: skip
 def test_the_partner_s_percentage_is_a_number_or_unknown(stated: bytes, read: Decimal | None) -> None:
     body = b'{"invoicingTriggerMode":"Zelda \\ud800","referralFeePercentage":%b}' % stated
-    assert against([reply(200, body)], read_partner)[0] == ("[withheld]", read)
+    assert against([reply(200, body)], read_terms)[0] == ("[withheld]", read)
 
 
 @pytest.mark.parametrize("body", [*ODD_JSON, *BROKEN], ids=lambda body: repr(body[:12]))

@@ -120,7 +120,7 @@ class Ground:
 def finished(pipeline: Pipeline) -> set[str]:
     """Resources whose killed night was read to its end: it is part of the history, whenever it is merged."""
     zone: LandingZone = read_zone(pipeline.settings.landing_dir, None)
-    ends = [folder.begin["resource"] for folder in zone.folders if folder.end is not None]
+    ends = [folder.begin.resource for folder in zone.folders if folder.end is not None]
     return {resource for resource in ends if ends.count(resource) > 1}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from debitura_pipeline.landing.journal import JOURNAL
+from debitura_pipeline.landing.journal_lines import JOURNAL, Line, encode
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
@@ -61,13 +61,13 @@ def install(deadly: int) -> Points:
 def _watch_journal(points: Points) -> None:
     original = SyncFolder.append
 
-    def watched(self: SyncFolder, kind: str, **facts: Any) -> None:
+    def watched(self: SyncFolder, line: Line) -> None:
         points.reached()
         if points.count + 1 == points.deadly:
             with (self.path / JOURNAL).open("ab") as file:
-                file.write(b'{"line":"' + kind.encode() + b'","half a line')
+                file.write(encode(line)[:20])
         points.reached()
-        original(self, kind, **facts)
+        original(self, line)
         points.reached()
 
     SyncFolder.append = watched  # type: ignore[method-assign]

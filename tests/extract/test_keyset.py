@@ -16,6 +16,7 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract import reader as read
 from debitura_pipeline.extract import requests
 from debitura_pipeline.extract.windows import Slice, Window
+from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.reconcile.certificate import gaps
@@ -35,11 +36,13 @@ def hourly(count: int) -> list[Case]:
 
 def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Proof, set[str], read.Reader]:
     """The proof of a first reading of everything, the keys that it landed, and the reader."""
-    facts: dict[str, Any] = {"mode": "full", "at": AT, "upper_bound": AT, "tenant": None, "partner": [None, None]}
+    begin = Begin(
+        sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
+    )
     shaping: Any = Here()
     client: Any = listed
     with Shaper("pseudonymous", b"a key of the tests") as shaper:
-        reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, "cases", "one", **facts), CASES, AT)
+        reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, begin), CASES, AT)
 
         async def work() -> Proof:
             return await Prover(reader, whole, None).prove(await reader.read([whole]))

@@ -17,10 +17,10 @@ from typing import Any
 from debitura_pipeline.errors import BudgetSpent, UnprovenError
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Secret, Settings
+from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.proof import verify
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.runner import read_partner
 from debitura_pipeline.sync.session import Session
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.commands import Entry
@@ -253,14 +253,15 @@ class History:
         shaping: Any = Here()
         session = Session(
             self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,
-            await read_partner(client), wanted.small_requests,
+            await read_terms(client), wanted.small_requests,
         )  # fmt: skip
-        return await session.resource(
-            wanted.resource,
+        (report,) = await session.resources(
+            (wanted.resource,),
             tenants=None if wanted.tenant is None else (wanted.tenant,),
             full=wanted.full,
             allow_shrink=True,
         )
+        return report
 
     def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
         merged = next(sync for sync in self.workshop.merged(wanted.resource) if sync.sync_id == report.sync_id)

@@ -13,7 +13,7 @@ import pytest
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import reconcile, reconciliation
-from debitura_pipeline.sync.runner import read_partner
+from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.session import Session
 from debitura_sandbox.world.world import WorldOptions
 from tests.simulation.door import DirectClient, Here, tools_of
@@ -44,12 +44,11 @@ class Bench:
 
     async def _load(self) -> None:
         client, shaping = self.client(), Here()
-        partner = await read_partner(client)
+        partner = await read_terms(client)
         session = Session(
             self.settings, ENDPOINT, tools_of(self.sim), client, self.workshop.shaper, shaping, None, partner
         )  # type: ignore[arg-type]
-        for resource in RESOURCES:
-            await session.resource(resource)
+        await session.resources(RESOURCES)
 
     def reconcile(self) -> list[ControlTotal]:
         return reconcile(self.settings, ENDPOINT, tools_of(self.sim))

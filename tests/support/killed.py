@@ -15,7 +15,8 @@ _AT_LINE = (
     + """
 from debitura_pipeline.landing.landing_zone import SyncFolder
 append, left = SyncFolder.append, [{count}]
-def dying(self, kind, **facts):
+def dying(self, line):
+    kind = line.__struct_config__.tag
     if self.begin_is("{resource}", kind) and kind == "{kind}":
         left[0] -= 1
         if left[0] == 0 and "{when}" == "before":
@@ -24,7 +25,7 @@ def dying(self, kind, **facts):
             with (self.path / "journal.jsonl").open("ab") as file:
                 file.write(b'{{"line":"window","na' + b"x" * 200_000)
             die()
-    append(self, kind, **facts)
+    append(self, line)
     if left[0] == 0:
         die()
 SyncFolder.begin_is = lambda self, resource, kind: self.path.parent.name == resource

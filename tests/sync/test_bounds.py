@@ -52,10 +52,8 @@ def test_rows_on_the_bounds_of_windows_are_read_and_counted_once(
     assert_mirrors(pipeline, resource)
     assert report.verdict == "equal"
     assert report.windows > 20, "proven by its windows, not by the last resort of one reading without dates"
-    lines = next(folders(pipeline.settings.landing_dir, resource)).of("window")
-    spans = {
-        datetime.fromisoformat(x["end"]) - datetime.fromisoformat(x["start"]) for x in lines if x["start"] and x["end"]
-    }
+    lines = next(folders(pipeline.settings.landing_dir, resource)).windows
+    spans = {x.end - x.start for x in lines if x.start and x.end}
     assert timedelta(hours=1) in spans, "the finest windows were there too"
     assert len(spans) > 3
 

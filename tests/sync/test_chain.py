@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from debitura_pipeline.errors import JournalDamaged, LandingError, WarehouseDamaged
-from debitura_pipeline.landing.journal import JOURNAL
+from debitura_pipeline.landing.journal_lines import JOURNAL
 from debitura_pipeline.landing.landing_zone import SyncFolder, folder_paths, folders
 from debitura_pipeline.sync import check_certificates, read_status, repair, replay
 from tests.support.command import debitura
@@ -82,14 +82,15 @@ def cut_end_alone(pipeline: Pipeline) -> None:
 def edit(pipeline: Pipeline) -> None:
     """Five rows out of the file, its hash and every count made to fit."""
     folder = cases(pipeline)[1]
-    (window,) = [line for line in folder.of("window") if line["seq"] in (folder.end or {})["windows"]]
-    path = folder.path / window["file"]
+    (window,) = [line for line in folder.windows if folder.end is not None and line.seq in folder.end.windows]
+    assert window.file is not None and window.sha256 is not None
+    path = folder.path / window.file
     pq.write_table(pq.read_table(path).slice(5), path)
 
     def fewer(lines: list[dict[str, object]]) -> list[dict[str, object]]:
         text = json.dumps(lines, separators=(",", ":"))
-        count = window["distinct"]
-        text = text.replace(window["sha256"], hashlib.sha256(path.read_bytes()).hexdigest())
+        count = window.distinct
+        text = text.replace(window.sha256, hashlib.sha256(path.read_bytes()).hexdigest())
         return list(json.loads(text.replace(f":{count},", f":{count - 5},").replace(f":{count}}}", f":{count - 5}}}")))
 
     rewrite(folder, fewer)
@@ -122,7 +123,8 @@ def flip_a_bit(pipeline: Pipeline) -> None:
 
 
 def rewrite(folder: SyncFolder, change: Callable[[list[dict[str, object]]], list[dict[str, object]]]) -> None:
-    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in change(folder.lines))
+    lines = [json.loads(line) for line in (folder.path / JOURNAL).read_text().splitlines()]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in change(lines))
     (folder.path / JOURNAL).write_text(text)
 
 
@@ -231,8 +233,7 @@ def test_syncs_from_before_the_chain_are_checked_by_what_there_is(pipeline: Pipe
         warehouse.execute("ALTER TABLE ops.syncs DROP COLUMN certificate_sha256")
         warehouse.execute("ALTER TABLE ops.syncs DROP COLUMN previous_sha256")
     for folder in folders(pipeline.settings.landing_dir):
-        begin = {name: value for name, value in folder.begin.items() if name != "previous_sha256"}
-        rewrite(folder, lambda lines, begin=begin: [begin, *lines[1:]])  # type: ignore[misc]
+        rewrite(folder, lambda lines: [{k: v for k, v in lines[0].items() if k != "previous_sha256"}, *lines[1:]])
     assert not faults(pipeline)
     assert any("before certificates were chained" in note for note in check_certificates(pipeline.settings).notes)
     pipeline.sync()

@@ -95,14 +95,14 @@ def test_killed_while_reading_it_goes_on_from_the_landed_windows(
         == -signal.SIGKILL
     )
     interrupted = open_folder(pipeline)
-    landed = interrupted.of("window")
+    landed = interrupted.windows
     assert len(landed) == count - (when != "after")
     second.sandbox.admin("log", method="DELETE")
     rerun(pipeline, second, monkeypatch)
     resumed = SyncFolder.load(interrupted.path)
     assert resumed.is_merged, "the same sync, not another one"
-    assert resumed.of("window")[: len(landed)] == landed
-    names = [line["name"] for line in resumed.of("window")]
+    assert resumed.windows[: len(landed)] == landed
+    names = [line.name for line in resumed.windows]
     assert len(names) == len(set(names)), "no window was read twice"
     # The first page, by which the list is parted, is asked for again, and it fills the first windows by itself.
     assert second.sandbox.log()["GET /cases"] <= second.requests - (4 if count > 10 else 0)

@@ -122,7 +122,7 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
 
 def windows_of(pipeline: Pipeline) -> int:
     """Windows landed so far for which a request was asked."""
-    return sum(line["rows"] > 0 for line in next(folders(pipeline.settings.landing_dir, "cases")).of("window"))
+    return sum(line.rows > 0 for line in next(folders(pipeline.settings.landing_dir, "cases")).windows)
 
 
 def test_a_refused_key_ends_with_one_clear_line_and_status_1(sandbox: RunningSandbox, tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def test_a_bulk_upload_at_one_instant_in_no_fixed_order_is_read_whole(
     pipeline = Pipeline(tmp_path / "data", sandbox)
     pipeline.sync(resource)
     assert_mirrors(pipeline, resource)
-    lines = next(folders(pipeline.settings.landing_dir, resource)).of("window")
-    assert "union" in {stretch[3] for line in lines for stretch in line["stretches"]}
+    lines = next(folders(pipeline.settings.landing_dir, resource)).windows
+    assert "union" in {stretch[3] for line in lines for stretch in line.stretches}
 
 
 @pytest.mark.parametrize("resource", PATHS)

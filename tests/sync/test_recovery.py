@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
+from debitura_pipeline.landing.journal_lines import Line, Merged
 from debitura_pipeline.landing.landing_zone import SyncFolder, folders
 from debitura_pipeline.sync import read_status, replay, verify
-from debitura_pipeline.sync.session import Session
+from debitura_pipeline.sync.merge import Merger
+from debitura_pipeline.sync.resource import ResourceSync
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
@@ -33,10 +35,10 @@ def test_a_disk_that_takes_no_line_after_the_commit_costs_nothing(
     """The warehouse has the rows; failing now would say that it has not."""
     append = SyncFolder.append
 
-    def full_disk(self: SyncFolder, kind: str, **facts: Any) -> None:
-        if kind == "merged":
+    def full_disk(self: SyncFolder, line: Line) -> None:
+        if isinstance(line, Merged):
             raise LandingError("No space left on device")
-        append(self, kind, **facts)
+        append(self, line)
 
     with monkeypatch.context() as patch:
         patch.setattr(SyncFolder, "append", full_disk)
@@ -78,7 +80,7 @@ def test_a_reading_that_cannot_be_merged_blocks_no_later_night(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.sync()
-    monkeypatch.setattr(Session, "_merge", _poisoned(Session._merge))
+    monkeypatch.setattr(Merger, "merge", _poisoned(Merger.merge))
     with pytest.raises(ZeroDivisionError):
         pipeline.sync("cases")
     assert statuses(pipeline)[-1][0] == "failed"
@@ -94,19 +96,17 @@ def _poisoned(merge: Callable[..., Any]) -> Callable[..., Any]:
     """The second folder of cases can never be merged."""
     poison: list[str] = []
 
-    def merging(self: Session, folder: SyncFolder, *rest: Any) -> Any:
-        sync_id = folder.begin["sync_id"]
-        if folder.begin["resource"] == "cases" and (not poison or sync_id in poison):
+    def merging(self: Merger, folder: SyncFolder, **options: Any) -> Any:
+        sync_id = folder.begin.sync_id
+        if folder.begin.resource == "cases" and (not poison or sync_id in poison):
             poison.append(sync_id)
-            error = ZeroDivisionError("a row's own words")
-            self._note_failure(folder, error)
-            raise error
-        return merge(self, folder, *rest)
+            raise ZeroDivisionError("a row's own words")
+        return merge(self, folder, **options)
 
     return merging
 
 
-@pytest.mark.parametrize("place", ["_land", "_close"])
+@pytest.mark.parametrize("place", ["_land", "_end_line"])
 def test_whatever_ends_a_sync_is_on_record_without_a_row_s_words(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_whatever_ends_a_sync_is_on_record_without_a_row_s_words(
 
     pipeline.sync()
     with monkeypatch.context() as patch:
-        patch.setattr(Session, place, fail)
+        patch.setattr(ResourceSync, place, fail)
         with pytest.raises(KeyError):
             pipeline.sync("cases")
     status, message = statuses(pipeline)[-1]

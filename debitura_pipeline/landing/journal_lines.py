@@ -1,0 +1,137 @@
+"""The lines of a sync's journal as types. A line is one JSON object whose member `line` says which of them it is.
+
+Instants are aware UTC. Members that are None or empty where an older version wrote none have a default.
+"""
+
+from __future__ import annotations
+
+from datetime import MAXYEAR, MINYEAR, datetime
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from debitura_pipeline.landing.findings import BadRow, Drift
+
+JOURNAL = "journal.jsonl"
+
+Text = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=0)]
+Instant = Annotated[datetime, Meta(tz=True)]
+Terms = tuple[str | None, str | None]  # the partner's invoicing trigger mode, and its fee percentage as text
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="line"):
+    pass
+
+
+class Begin(_Line, frozen=True, kw_only=True, tag="begin"):
+    """What is to be read. `at`: the sync's own clock; `started_at`: when it really began, where that differs.
+
+    `upper_bound`: rows dated later are another sync's; `read_until`: up to where is asked nevertheless. `tenant`, `tenants`:
+    whose part of the listing is read, None for all of it. `previous_sha256`: certificate of the sync before it.
+    """
+
+    sync_id: Text
+    resource: Text
+    mode: Text
+    at: Instant
+    upper_bound: Instant
+    partner: Terms
+    tenant: str | None
+    started_at: Instant | None = None
+    read_until: Instant | None = None
+    tenants: tuple[str, ...] | None = None
+    previous_sha256: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        for instant in (self.at, self.upper_bound, self.started_at, self.read_until):
+            if instant is not None and not MINYEAR < instant.year < MAXYEAR:
+                raise ValueError("an instant that no time zone can be applied to")
+
+    @property
+    def began_at(self) -> datetime:
+        """When the reading began."""
+        return self.started_at or self.at
+
+    @property
+    def scope(self) -> tuple[str, ...] | None:
+        """The tenants whose part of the listing is read, as stored; None: all of it."""
+        if self.tenants is not None:
+            return self.tenants
+        return None if self.tenant is None else (self.tenant,)
+
+
+class StatedTotals(msgspec.Struct, frozen=True):
+    """What the API stated: rows that match, and per bucket of its summary how many and their sum in USD as text."""
+
+    count: Count
+    summary: dict[str, tuple[int | None, str | None]]
+
+
+class WindowLine(_Line, frozen=True, kw_only=True, tag="window"):
+    """One window as it was read: bounds, filters, what the API stated, what was landed. See `extract/verified_window.py`."""
+
+    name: str = ""
+    start: Instant | None = None
+    end: Instant | None = None
+    filters: tuple[tuple[str, str], ...] = ()
+    seq: Count
+    api: StatedTotals
+    rows: Count
+    distinct: Count
+    attempts: Count
+    file: str | None
+    sha256: str | None
+    bad: tuple[BadRow, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    stretches: tuple[tuple[Instant | None, Instant | None, Count, str], ...] = ()
+    has_moved: bool = False
+    unproven: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.file is not None and (Path(self.file).name != self.file or self.file in ("", JOURNAL)):
+            raise ValueError("`file` is not the name of a file beside the journal")
+
+
+class End(_Line, frozen=True, kw_only=True, tag="end"):
+    """Every window is landed and verified: up to here the journal is the sync's certificate.
+
+    `windows`: numbers of those that it rests on. `mode`: the plan followed in the end, where it is not the one begun with.
+    `gone`: keys found deleted. `tenants` and `failed`: of a reading of some tenants, whose rows are all known, and why
+    others' are not.
+    """
+
+    windows: tuple[Count, ...]
+    api: StatedTotals
+    finished_at: Instant
+    requests: Count
+    retries: Count
+    message: str | None
+    mode: str | None = None
+    gone: tuple[str, ...] = ()
+    is_settled: bool = True
+    unproven: tuple[str, ...] = ()
+    with_clients: bool = False
+    tenants: tuple[str, ...] | None = None
+    failed: dict[str, str] = {}
+
+
+class Merged(_Line, frozen=True, kw_only=True, tag="merged"):
+    """The warehouse has it. Follows what `ops.syncs` says."""
+
+    at: Instant
+
+
+class Refused(_Line, frozen=True, kw_only=True, tag="refused"):
+    """The warehouse would not take it."""
+
+    reason: str
+
+
+Line: TypeAlias = Begin | WindowLine | End | Merged | Refused
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Line).decode

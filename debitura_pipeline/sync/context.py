@@ -1,0 +1,48 @@
+"""What all resources of one session share: settings, the API, the partner's terms, the clock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.extract.plan import SMALL_REQUESTS
+from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync.clock import SyncClock, sync_clock
+from debitura_pipeline.sync.partner import PartnerTerms
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class SyncContext:
+    """`shaping` is one thread, since the transformer owns one DuckDB connection. `small_requests`: a resource that takes
+    fewer is read whole each time. `failed`: tenants that could not be read, and why."""
+
+    settings: Settings
+    endpoint: Endpoint
+    tools: Tools
+    client: ApiClient
+    shaper: Shaper
+    shaping: ThreadPoolExecutor
+    progress: Callable[[Progress], None] | None
+    partner: PartnerTerms
+    small_requests: int = SMALL_REQUESTS
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take the API's clock where it can be believed."""
+        stated, is_simulated = self.client.server_time, self.endpoint.is_simulated
+        self.clock: SyncClock = sync_clock(stated, self.tools.now(), self.tools.monotonic, is_simulated=is_simulated)
+        if self.clock.message:
+            log.warning("%s", self.clock.message)
+
+    def now(self) -> datetime:
+        """The instant by the session's clock, aware UTC."""
+        return self.clock.now()
