@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from debitura_pipeline.landing.landing_zone import folders
-from tests.support.command import Said, debitura
+from tests.support.command import Said, debitura, ended, start
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import start_sandbox
 
@@ -54,7 +54,7 @@ def lines_of(said: Said) -> list[str]:
 
 def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = debitura("--help", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    said = ended(start(["--help"], {"DEBITURA_DATA_DIR": str(tmp_path / "data")}))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert said.status == 0
     commands = set(re.findall(r"^│ ([a-z]+) ", said.out, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The command `debitura` as a process of its own, as a user or cron would start it, and what it said.
+"""The command `debitura` as a process of its own, and what it said.
 
 Belongs here: starting, waiting, the environment. Does not: assertions. Processes end with their test.
 """
@@ -10,8 +10,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from tests.support.forks import ForkServer
 from tests.support.sandbox import ROOT
 
 COMMAND = "from debitura_pipeline.cli.app import main; main()"
@@ -43,17 +45,35 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def debitura(*arguments: str, env: Mapping[str, str], before: str = "") -> Said:
-    """Run the command to its end. `before`: Python that runs first in that process."""
-    process = start(arguments, env, before)
+    """Run the command to its end, in a process that has the libraries imported. `before`: Python that runs first in it."""
+    whole = environment(env)
+    if not fork_server().can_run(whole):
+        return ended(start(arguments, env, before))
+    return Said(*fork_server().run(f"{before}\n{COMMAND}", arguments, _folder(env), whole, TIME_LIMIT_S))
+
+
+@cache
+def fork_server() -> ForkServer:
+    """This process's own."""
+    return ForkServer()
+
+
+def ended(process: subprocess.Popen[str]) -> Said:
     out, err = process.communicate(timeout=TIME_LIMIT_S)
     return Said(process.returncode, out, err)
 
 
+def _folder(env: Mapping[str, str]) -> Path:
+    """No `.env` of this checkout's is found from there, and no path that only works here."""
+    return Path(env["DEBITURA_DATA_DIR"]).parent
+
+
 def start(arguments: Sequence[str], env: Mapping[str, str], before: str = "") -> subprocess.Popen[str]:
+    """The command as a user or cron would start it, interpreter, imports and all."""
     code = f"{before}\n{COMMAND}"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        cwd=Path(env["DEBITURA_DATA_DIR"]).parent,  # no .env of this checkout's, and no path that only works here
+        cwd=_folder(env),
         env=environment(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

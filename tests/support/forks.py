@@ -1,0 +1,159 @@
+"""Processes forked from one that has imported the libraries: a command starts in milliseconds and is a process all the same.
+
+Each fork is what `python -c CODE ARGUMENTS` would be: its own working directory, environment, standard streams and `__main__`.
+Only libraries are imported beforehand; the project's own modules are read anew in each fork. What the start itself does
+(help that must be quick, a signal while imports are under way) is tested with a process started in full, by `command.start`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = (
+    "typer.main", "rich.console", "rich.progress", "rich.table", "httpx", "httptools", "orjson", "psycopg", "msgspec", "filelock",
+    "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "numpy", "pyarrow.dataset",
+    "pyarrow.parquet",
+)  # fmt: skip
+# What the interpreter reads when it starts: where a command wants another value, it is started in full.
+READ_AT_START = ("PYTHON", "LANG", "LC_")
+
+
+class Request(NamedTuple):
+    code: str
+    arguments: list[str]
+    cwd: str
+    env: dict[str, str]
+
+
+class ForkServer:
+    """The process that forks. `run` takes one command to its end; the server ends with the process that made it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno())],
+                cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        self._socket = ours
+
+    def can_run(self, env: Mapping[str, str]) -> bool:
+        """Whether the interpreter would start alike with this environment."""
+        return _read_at_start(env) == _read_at_start(os.environ)
+
+    def run(self, code: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float) -> Any:
+        """Exit status (negative: the signal that ended it), standard output and standard error. Raises TimeoutError."""
+        (out, child_out), (err, child_err), (told, telling) = os.pipe(), os.pipe(), os.pipe()
+        try:
+            body = json.dumps(Request(code, list(arguments), str(cwd), dict(env))).encode() + b"\n"
+            socket.send_fds(self._socket, [body[:1]], [child_out, child_err, telling])
+            self._socket.sendall(body[1:])
+        finally:
+            for fd in (child_out, child_err, telling):
+                os.close(fd)
+        printed = _read_all([out, err, told], limit_s)
+        return int(printed[2]), printed[0].decode(), printed[1].decode()
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait(10)
+
+
+def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(READ_AT_START) and name != "PYTHONPATH"}
+
+
+def _read_all(fds: list[int], limit_s: float) -> list[bytes]:
+    """All of each, until every writer has closed it. The last one says the number of the process first."""
+    import selectors
+
+    until, found = time.monotonic() + limit_s, [bytearray() for _ in fds]
+    with selectors.DefaultSelector() as selector:
+        for number, fd in enumerate(fds):
+            selector.register(fd, selectors.EVENT_READ, number)
+        while selector.get_map():
+            for key, _ in selector.select(max(0.0, until - time.monotonic())):
+                part = os.read(key.fd, 1 << 16)
+                found[key.data] += part
+                if not part:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+            if selector.get_map() and time.monotonic() > until:
+                os.kill(int(found[-1].split()[0]), signal.SIGKILL)
+                raise TimeoutError(f"it did not end within {limit_s} s:\n{found[0].decode()}\n{found[1].decode()}")
+    return [*(bytes(part) for part in found[:-1]), found[-1].split()[1]]
+
+
+def _serve(server: socket.socket) -> Request | None:
+    """In a fork: what it is to do. In the server: None, when nobody is left to ask."""
+    while True:
+        part, fds, _, _ = socket.recv_fds(server, 1, 3)
+        if not part:
+            return None
+        body = part
+        while not body.endswith(b"\n"):
+            body += server.recv(1 << 16)
+        if os.fork() == 0:
+            server.close()
+            return _forked(Request(*json.loads(body)), *fds)
+        for fd in fds:
+            os.close(fd)
+        while True:  # so that their CPU time is counted, and none stays as a zombie
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    break
+            except ChildProcessError:
+                break
+
+
+def _forked(request: Request, out: int, err: int, telling: int) -> Request:
+    """A second fork does the work, while this one waits for its end and tells it."""
+    child = os.fork()
+    if child:
+        for fd in (out, err):
+            os.close(fd)
+        os.write(telling, f"{child} ".encode())
+        os.write(telling, str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+        os._exit(0)
+    for fd, number in ((out, 1), (err, 2)):
+        os.dup2(fd, number)
+        os.close(fd)
+    os.close(telling)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request.env)
+    time.tzset()
+    os.chdir(request.cwd)
+    sys.argv[:] = ["-c", *request.arguments]
+    sys.path[0] = ""
+    return request
+
+
+def _main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as server:
+        request = _serve(server)
+    if request is not None:
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(request.code, "<string>", "exec"), main.__dict__)
+
+
+if __name__ == "__main__":
+    _main()
