@@ -10,6 +10,27 @@ from tests.support import command
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
+MAKES_FOR_SEVERAL = ("module", "package")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a fixture of their module's run in one worker of `--dist loadgroup`, so that it is made once."""
+    for item in items:
+        shared = [name for name, scope in _scopes(item).items() if scope in MAKES_FOR_SEVERAL]
+        if shared:
+            params = getattr(getattr(item, "callspec", None), "params", {})
+            chosen = [str(params[name]) for name in shared if name in params]
+            folder = item.path.parent if "package" in _scopes(item).values() else item.path
+            item.add_marker(pytest.mark.xdist_group(" ".join([str(folder.relative_to(item.config.rootpath)), *chosen])))
+
+
+def _scopes(item: pytest.Item) -> dict[str, str]:
+    """The scope of each fixture that the test gets, directly or through others."""
+    found = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # pytest has no public way to ask
+    return {name: definitions[-1].scope for name, definitions in found.items()}
+
+
 SMALL = {"clients": 6, "cases": 120, "transactions": 300, "seed": 7, "no_rate_limit": True}
 
 
