@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support import command
+from tests.support.forks import fork_server
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -37,8 +37,8 @@ SMALL = {"clients": 6, "cases": 120, "transactions": 300, "seed": 7, "no_rate_li
 @pytest.fixture(scope="session", autouse=True)
 def _fork_server_ends_with_the_session() -> Iterator[None]:
     yield
-    if command.fork_server.cache_info().currsize:
-        command.fork_server().close()
+    if fork_server.cache_info().currsize:
+        fork_server().close()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
 
 NIGHTS = 10
-BUILT_ON = (1, 6, 10)
+BUILT_ON = (1, 10)
 # The bytes of a landed file follow the order in which pages came, and requests the number of retries: no two syncs'.
 UNLIKE = {("ops", "windows"): {"file_sha256"}, ("ops", "syncs"): {"requests", "retries"}}
 

@@ -102,7 +102,7 @@ BOTH = """
         FROM reports.attribution_by_client) AS m"""
 
 
-def test_a_reader_sees_one_night_while_others_are_built(night: Night) -> None:
+def test_a_reader_sees_one_night_while_the_next_is_built(night: Night) -> None:
     """Money of one night beside a count of another looks like a loss, and nobody could find it afterwards."""
     seen: list[tuple[Any, ...]] = []
     done = threading.Event()
@@ -115,19 +115,18 @@ def test_a_reader_sees_one_night_while_others_are_built(night: Night) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        for _ in range(2):
-            night.sandbox.admin("advance", {"days": 1})
-            result = run_job(night.settings)
-            assert result.success, result.error
+        night.sandbox.admin("advance", {"days": 1})
+        result = run_job(night.settings)
+        assert result.success, result.error
     finally:
         done.set()
         reader.join(30)
     assert [both for both in seen if both[:2] != both[2:]] == []
-    assert len(set(seen)) == 3, "the nights must differ, or this proves nothing"
+    assert len(set(seen)) == 2, "the nights must differ, or this proves nothing"
     previous = night.rows(
         "SELECT sum(transaction_count), sum(referral_fee_usd) FROM reports__previous.revenue_by_client"
     )
-    assert previous[0] == list(dict.fromkeys(seen))[1][:2], "last night's are kept"
+    assert previous[0] == seen[0][:2], "last night's are kept"
 
 
 def test_the_roles_of_grant_sql_suffice_in_a_database_that_others_use_too(

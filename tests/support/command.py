@@ -10,10 +10,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from tests.support.forks import ForkServer
+from tests.support.forks import fork_server
 from tests.support.sandbox import ROOT
 
 COMMAND = "from debitura_pipeline.cli.app import main; main()"
@@ -50,12 +49,6 @@ def debitura(*arguments: str, env: Mapping[str, str], before: str = "") -> Said:
     if not fork_server().can_run(whole):
         return ended(start(arguments, env, before))
     return Said(*fork_server().run(f"{before}\n{COMMAND}", arguments, _folder(env), whole, TIME_LIMIT_S))
-
-
-@cache
-def fork_server() -> ForkServer:
-    """This process's own."""
-    return ForkServer()
 
 
 def ended(process: subprocess.Popen[str]) -> Said:

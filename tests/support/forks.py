@@ -1,8 +1,9 @@
 """Processes forked from one that has imported the libraries: a command starts in milliseconds and is a process all the same.
 
 Each fork is what `python -c CODE ARGUMENTS` would be: its own working directory, environment, standard streams and `__main__`.
-Only libraries are imported beforehand; the project's own modules are read anew in each fork. What the start itself does
-(help that must be quick, a signal while imports are under way) is tested with a process started in full, by `command.start`.
+Only libraries and the sandbox are imported beforehand; the pipeline's own modules are read anew in each fork. What the start
+itself does (help that must be quick, a signal while imports are under way) is tested with a process started in full, by
+`command.start`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import gc
 import importlib
 import json
 import os
+import select
+import selectors
 import signal
 import socket
 import subprocess
@@ -18,15 +21,19 @@ import sys
 import time
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     "typer.main", "rich.console", "rich.progress", "rich.table", "httpx", "httptools", "orjson", "psycopg", "msgspec", "filelock",
     "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "numpy", "pyarrow.dataset",
-    "pyarrow.parquet",
+    "pyarrow.parquet", "debitura_sandbox.server.cli",
 )  # fmt: skip
+STOP_S = 10.0
 # What the interpreter reads when it starts: where a command wants another value, it is started in full.
 READ_AT_START = ("PYTHON", "LANG", "LC_")
 
@@ -38,8 +45,29 @@ class Request(NamedTuple):
     env: dict[str, str]
 
 
+@dataclass
+class Forked:
+    """A process that was forked. `stdin` and `stdout` are pipes; it is nobody's child here, so its end is told by a pipe."""
+
+    pid: int
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+    told: IO[bytes]
+
+    def stop(self) -> None:
+        """End it, and wait for that; a second call does nothing."""
+        if not self.told.closed:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+            if not select.select([self.told], [], [], STOP_S)[0]:
+                os.kill(self.pid, signal.SIGKILL)
+            self.told.read()
+        for stream in (self.stdin, self.stdout, self.told):
+            stream.close()
+
+
 class ForkServer:
-    """The process that forks. `run` takes one command to its end; the server ends with the process that made it."""
+    """The process that forks: `run` takes a command to its end, `start` does not wait for it. It ends with who made it."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -54,22 +82,45 @@ class ForkServer:
         """Whether the interpreter would start alike with this environment."""
         return _read_at_start(env) == _read_at_start(os.environ)
 
-    def run(self, code: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float) -> Any:
+    def run(
+        self, code: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float
+    ) -> tuple[int, str, str]:
         """Exit status (negative: the signal that ended it), standard output and standard error. Raises TimeoutError."""
         (out, child_out), (err, child_err), (told, telling) = os.pipe(), os.pipe(), os.pipe()
-        try:
-            body = json.dumps(Request(code, list(arguments), str(cwd), dict(env))).encode() + b"\n"
-            socket.send_fds(self._socket, [body[:1]], [child_out, child_err, telling])
-            self._socket.sendall(body[1:])
-        finally:
-            for fd in (child_out, child_err, telling):
-                os.close(fd)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        self._ask(Request(code, list(arguments), str(cwd), dict(env)), [nothing, child_out, child_err, telling])
         printed = _read_all([out, err, told], limit_s)
         return int(printed[2]), printed[0].decode(), printed[1].decode()
+
+    def start(self, code: str, arguments: Sequence[str], cwd: Path) -> Forked:
+        """With this process's environment and standard error. To be stopped by the caller."""
+        (child_in, stdin), (stdout, child_out), (told, telling) = os.pipe(), os.pipe(), os.pipe()
+        request = Request(code, list(arguments), str(cwd), dict(os.environ))
+        self._ask(request, [child_in, child_out, os.dup(2), telling])
+        telling_end = os.fdopen(told, "rb", buffering=0)
+        pid = bytearray()
+        while not pid.endswith(b" "):
+            pid += telling_end.read(1)
+        return Forked(int(pid), os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), telling_end)
+
+    def _ask(self, request: Request, fds: list[int]) -> None:
+        body = json.dumps(request).encode() + b"\n"
+        try:
+            socket.send_fds(self._socket, [body[:1]], fds)
+            self._socket.sendall(body[1:])
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def close(self) -> None:
         self._socket.close()
         self._process.wait(10)
+
+
+@cache
+def fork_server() -> ForkServer:
+    """This process's own; ended by a fixture in `tests/conftest.py`."""
+    return ForkServer()
 
 
 def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
@@ -78,8 +129,6 @@ def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
 
 def _read_all(fds: list[int], limit_s: float) -> list[bytes]:
     """All of each, until every writer has closed it. The last one says the number of the process first."""
-    import selectors
-
     until, found = time.monotonic() + limit_s, [bytearray() for _ in fds]
     with selectors.DefaultSelector() as selector:
         for number, fd in enumerate(fds):
@@ -100,7 +149,7 @@ def _read_all(fds: list[int], limit_s: float) -> list[bytes]:
 def _serve(server: socket.socket) -> Request | None:
     """In a fork: what it is to do. In the server: None, when nobody is left to ask."""
     while True:
-        part, fds, _, _ = socket.recv_fds(server, 1, 3)
+        part, fds, _, _ = socket.recv_fds(server, 1, 4)
         if not part:
             return None
         body = part
@@ -119,16 +168,16 @@ def _serve(server: socket.socket) -> Request | None:
                 break
 
 
-def _forked(request: Request, out: int, err: int, telling: int) -> Request:
+def _forked(request: Request, stdin: int, out: int, err: int, telling: int) -> Request:
     """A second fork does the work, while this one waits for its end and tells it."""
     child = os.fork()
     if child:
-        for fd in (out, err):
+        for fd in (stdin, out, err):
             os.close(fd)
         os.write(telling, f"{child} ".encode())
         os.write(telling, str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
         os._exit(0)
-    for fd, number in ((out, 1), (err, 2)):
+    for fd, number in ((stdin, 0), (out, 1), (err, 2)):
         os.dup2(fd, number)
         os.close(fd)
     os.close(telling)

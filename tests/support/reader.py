@@ -28,7 +28,7 @@ COUNTS = {
     "mart": "SELECT count(*) FROM marts.fct_cases",
     "outcomes": "SELECT sum(cases) FROM reports.case_outcomes",
 }
-PAUSE_S = 0.03
+PAUSE_S = 0.15  # a look takes as long; without a pause it would take a core from the nights it looks at
 NEWEST = "SELECT max(as_of) FROM ops.syncs WHERE status = 'done' AND mode <> 'client'"
 
 

@@ -6,8 +6,6 @@ Belongs here: starting, asking, stopping. Does not: assertions. Used through the
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,8 +13,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.support.forks import Forked, fork_server
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
+# Its own end takes no time: an interpreter that ends in good order would take down all that its parent has imported.
+SERVE = """
+import os, runpy, traceback
+try:
+    runpy.run_module("debitura_sandbox", run_name="__main__")
+except SystemExit:
+    pass
+except BaseException:
+    traceback.print_exc()
+os._exit(0)
+"""
 
 
 class RunningSandbox:
@@ -24,8 +35,8 @@ class RunningSandbox:
 
     key = KEY
 
-    def __init__(self, process: subprocess.Popen[str], facts: dict[str, Any]) -> None:
-        self.process = process
+    def __init__(self, process: Forked, facts: dict[str, Any]) -> None:
+        self._process = process
         self.url: str = facts["url"]
         self.customer_url: str = facts["customer_url"]
 
@@ -76,31 +87,21 @@ class RunningSandbox:
 
     def stop(self) -> None:
         """End the process; a second call does nothing."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
+        self._process.stop()
 
 
 def start_sandbox(**options: Any) -> RunningSandbox:
     """Start a sandbox on a free port. Options are those of `serve`: `cases=300, no_rate_limit=True, state=path`."""
-    command = [sys.executable, "-m", "debitura_sandbox", "serve", "--ends-with-stdin"]
+    arguments = ["serve", "--ends-with-stdin"]
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         if value is True:
-            command.append(flag)
+            arguments.append(flag)
         elif value is not False and value is not None:
-            command += [flag, str(value)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+            arguments += [flag, str(value)]
+    process = fork_server().start(SERVE, arguments, ROOT)
     line = process.stdout.readline()
     if not line:
-        process.wait(10)
-        raise RuntimeError(f"the sandbox did not start: {command[4:]}, exit status {process.returncode}")
+        process.stop()
+        raise RuntimeError(f"the sandbox did not start: {arguments}")
     return RunningSandbox(process, json.loads(line))
