@@ -173,8 +173,8 @@ def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
 
 
 def newest_of_all(warehouse: Warehouse) -> datetime | None:
-    """The instant of the newest merged sync, of whatever resource."""
-    (at,) = warehouse.rows("SELECT max(as_of) FROM ops.syncs WHERE status = 'done'")[0]
+    """The instant of the newest sync, of whatever resource, failed ones included: they are on record in the same order."""
+    (at,) = warehouse.rows("SELECT max(as_of) FROM ops.syncs")[0]
     return at.astimezone(UTC) if at is not None else None
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from debitura_pipeline.api import http
+from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
 from debitura_pipeline.landing.journal_lines import Line, Merged
 from debitura_pipeline.landing.landing_zone import SyncFolder, folders
@@ -134,4 +137,20 @@ def test_a_run_that_is_refused_at_the_door_is_on_record(pipeline: Pipeline, faul
     assert f"HTTP {fault['status']}" in " ".join(read_status(pipeline.settings)["problems"])
     pipeline.sandbox.faults()
     pipeline.sync()
+    assert not [problem for problem in read_status(pipeline.settings)["problems"] if "failed" in problem]
+
+
+def test_a_good_run_within_a_second_of_a_failed_one_is_the_last_one(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `Date` has whole seconds: the two were dated alike, and the failure stayed an open problem."""
+    at = datetime.fromisoformat(pipeline.sandbox.admin("health")["now"])
+    monkeypatch.setattr(http, "read_date", lambda _: at)
+    tools = Tools(now=lambda: at, monotonic=lambda: 0.0)
+    pipeline.sync("clients", tools=tools)
+    pipeline.sandbox.faults({"kind": "status", "status": 401, "path": "/me", "times": 0})
+    with pytest.raises(RefusedError):
+        pipeline.sync("clients", tools=tools)
+    pipeline.sandbox.faults()
+    pipeline.sync("clients", tools=tools)
     assert not [problem for problem in read_status(pipeline.settings)["problems"] if "failed" in problem]
