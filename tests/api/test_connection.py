@@ -10,6 +10,7 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,16 +186,22 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
-@pytest.fixture
-def certified(tmp_path: Path) -> tuple[FaultServer, Path]:
+def certified_by(folder: Path, name: str = "IP:127.0.0.1", days: int = 2) -> tuple[FaultServer, Path]:
     """A server with a certificate that it has issued itself, and the certificate's file."""
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert)]
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*made, *subject], check=True, capture_output=True)
+    key, cert, asked, extensions = (folder / file for file in ("key.pem", "cert.pem", "asked.csr", "extensions"))
+    extensions.write_text(f"subjectAltName={name}\nbasicConstraints=CA:TRUE\n")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    signed = ("-in", asked, "-signkey", key, "-days", str(days), "-extfile", extensions, "-out", cert)
+    for command in (("req", *curve, "-keyout", key, "-out", asked, "-subj", "/CN=server"), ("x509", "-req", *signed)):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     return FaultServer([GOOD], tls=context), cert
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> tuple[FaultServer, Path]:
+    return certified_by(tmp_path)
 
 
 async def read_from(server: FaultServer) -> Page:
@@ -218,3 +225,17 @@ def test_an_authority_of_ones_own_is_trusted_where_the_usual_variable_names_it(
     server, cert = certified
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     assert asyncio.run(read_from(server)).body == BODY
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate that is not right")
+@pytest.mark.parametrize("made", [{"name": "DNS:other.example"}, {"days": -1}], ids=["another name", "expired"])
+def test_a_trusted_certificate_that_is_not_right_is_refused_before_the_key_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, Any]
+) -> None:
+    """But for that it is the one of the test above, which is taken."""
+    server, cert = certified_by(tmp_path, **made)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    with pytest.raises(ApiError, match="could not be verified") as caught:
+        asyncio.run(read_from(server))
+    assert not caught.value.is_retryable
+    assert server.seen == []
