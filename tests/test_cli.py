@@ -17,9 +17,10 @@ import duckdb
 import pytest
 
 from debitura_pipeline.landing.landing_zone import folders
+from debitura_sandbox.server import embedded
 from tests.support.command import Said, debitura, ended, start
 from tests.support.pipeline import Pipeline
-from tests.support.sandbox import start_sandbox
+from tests.support.sandbox import EmbeddedSandbox, start_sandbox
 
 MEANT_FOR_TERMINALS = re.compile(r"\x1b|[█━╸]")
 HELP_CPU_S = 1.5  # importing DuckDB, pandas or Dagster for it would take two to ten seconds
@@ -240,12 +241,25 @@ def test_tables_fit_eighty_columns(synced: Pipeline) -> None:
         assert re.search("transactions", said.out)
 
 
-def test_several_clients_are_added_at_once(tmp_path: Path) -> None:
+def test_the_embedded_sandbox_is_moved_on_and_its_clients_added_and_signed(tmp_path: Path) -> None:
     env = {"DEBITURA_DATA_DIR": str(tmp_path / "data")}
-    said = debitura("sandbox", "add-client", "--count", "3", "--unsigned", env=env)
-    assert said.status == 0, said.err
-    added = re.findall(r"^Added client (\S+), still to sign\.$", said.out, re.MULTILINE)
-    assert len(set(added)) == 3
+    with embedded.running(tmp_path / "data") as found:  # or each command would start one
+        said = debitura("sandbox", "add-client", "--count", "3", "--unsigned", env=env)
+        assert said.status == 0, said.err
+        added = re.findall(r"^Added client (\S+), still to sign\.$", said.out, re.MULTILINE)
+        assert len(set(added)) == 3
+        assert debitura("sandbox", "sign", added[0], env=env).out == f"{added[0]} has signed.\n"
+        days = [debitura("sandbox", "advance", *more, env=env).out for more in ((), ("--days", "2"))]
+        assert days == [f"The sandbox's world is at day {found.day + more}.\n" for more in (1, 3)]
+        rows = EmbeddedSandbox(found).truth("clients")
+    signed = {row["externalTenantId"]: row["onboardingDone"] for row in rows}
+    assert [signed[tenant] for tenant in added] == [True, False, False]
+
+
+def test_sandbox_commands_are_refused_where_an_api_is_named(synced: Pipeline) -> None:
+    said = debitura("sandbox", "advance", env=synced.env)
+    assert said.status == 2
+    assert "this is for the embedded sandbox" in said.error_line
 
 
 def test_replay_rebuilds_and_needs_no_api(pipeline: Pipeline) -> None:

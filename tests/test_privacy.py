@@ -17,7 +17,7 @@ from debitura_sandbox.server import embedded
 from tests.support import leaks
 from tests.support.command import Said, debitura, environment
 from tests.support.pipeline import Pipeline
-from tests.support.sandbox import ROOT, RunningSandbox
+from tests.support.sandbox import ROOT, EmbeddedSandbox, RunningSandbox
 from tests.support.spoiling_proxy import spoiling
 
 API_KEY, PRIVACY_KEY = "a-key-that-must-not-be-seen-7712", "pseudonyms are made with this 5519"
@@ -36,13 +36,6 @@ with private_files(), open_instance(load_settings()) as instance:
     outcome = job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
     sys.exit(0 if outcome.success else 1)
 """
-
-
-class EmbeddedSandbox(RunningSandbox):
-    """The admin door of the sandbox that a data directory carries."""
-
-    def __init__(self, found: embedded.Embedded) -> None:
-        self.url, self.customer_url, self.key = found.url, found.customer_url, found.key
 
 
 def onboard(key: str, env: dict[str, str]) -> Said:

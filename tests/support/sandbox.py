@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from debitura_sandbox.server.embedded import Embedded
 from tests.support.forks import Forked, fork_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,13 @@ class RunningSandbox:
     def stop(self) -> None:
         """End the process; a second call does nothing."""
         self._process.stop()
+
+
+class EmbeddedSandbox(RunningSandbox):
+    """The admin door of the sandbox that a data directory carries."""
+
+    def __init__(self, found: Embedded) -> None:
+        self.url, self.customer_url, self.key = found.url, found.customer_url, found.key
 
 
 def start_sandbox(**options: Any) -> RunningSandbox:
