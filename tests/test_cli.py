@@ -23,20 +23,28 @@ from tests.support.pipeline import Pipeline
 from tests.support.sandbox import EmbeddedSandbox, start_sandbox
 
 MEANT_FOR_TERMINALS = re.compile(r"\x1b|[█━╸]")
+TELL_LOADED = """import atexit, sys
+atexit.register(lambda: print("loaded:", *sorted({"duckdb", "pandas", "psycopg", "dagster"} & set(sys.modules))))"""
 HELP_CPU_S = 1.5  # importing DuckDB, pandas or Dagster for it would take two to ten seconds
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """A data directory after one `debitura sync`, with the API still there."""
+def first_sync(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, Said]]:
+    """A data directory after one `debitura sync`, with the API still there, and what the command said."""
     sandbox = start_sandbox(clients=5, cases=110, transactions=150, seed=7, no_rate_limit=True)
     pipeline = Pipeline(tmp_path_factory.mktemp("cli") / "data", sandbox)
-    said = debitura("sync", env=pipeline.env)
+    said = debitura("sync", env=pipeline.env, before=TELL_LOADED)
     assert said.status == 0, said.err
     assert said.err == ""
     assert re.search(r"^cases +full +\d +11\d +110 .*equal *$", said.out, re.MULTILINE), said.out
-    yield pipeline
+    yield pipeline, said
     sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def synced(first_sync: tuple[Pipeline, Said]) -> Pipeline:
+    """The data directory alone."""
+    return first_sync[0]
 
 
 @pytest.fixture
@@ -61,6 +69,11 @@ def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
     commands = set(re.findall(r"^│ ([a-z]+) ", said.out, re.MULTILINE))
     assert {"nightly", "sync", "replay", "verify", "reconcile", "status", "doctor", "dev", "sandbox"} <= commands
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_CPU_S
+
+
+def test_a_sync_into_duckdb_loads_no_library_that_it_has_no_use_for(first_sync: tuple[Pipeline, Said]) -> None:
+    """DuckDB and Arrow load pandas by themselves where they may: as much CPU as reading 10,000 rows, in each command."""
+    assert first_sync[1].out.splitlines()[-1] == "loaded: duckdb"
 
 
 BAD_SETTINGS = {

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from debitura_pipeline.contract.stages import stage_sql, stage_totals_sql
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
 
 ROWS_A_PASS = 500_000  # counted at once: some 100 MB
+ROWS_FOR_TWO_THREADS = 250_000  # below, a second thread costs more CPU than it saves time
 MEMORY_LIMIT = "256MB"
 ZERO = Decimal(0)
 # The columns that the dates of a listing land in, in the order of `outline.DATES`.
@@ -84,23 +89,11 @@ class LandedRows:
 
     def lacking(self, keys: set[str]) -> set[str]:
         """Those of `keys` that no file holds."""
-        there: set[str] = set()
-        for connection, share in self._shares():
-            held = connection.execute(
-                f'SELECT DISTINCT "{self.key}" FROM {share} WHERE "{self.key}" IN (SELECT unnest(?))', [list(keys)]
-            )
-            there |= {key for (key,) in held.fetchall()}
-        return keys - there
+        return keys - set(self._of_keys(keys, self.key))
 
     def dates(self, keys: set[str], date: str) -> list[datetime]:
         """The dates of these rows, aware UTC; rows without one are left out."""
-        found: list[datetime] = []
-        for connection, share in self._shares():
-            rows = connection.execute(
-                f'SELECT "{date}" FROM {share} WHERE "{self.key}" IN (SELECT unnest(?))', [list(keys)]
-            )
-            found += [at.astimezone(UTC) for (at,) in rows.fetchall() if at is not None]
-        return found
+        return [at.astimezone(UTC) for at in self._of_keys(keys, date) if at is not None]
 
     def per_creditor(self) -> dict[str | None, int]:
         """Distinct keys by creditor."""
@@ -138,12 +131,22 @@ class LandedRows:
                     found[name] = Unseen(name, at.astimezone(UTC) if at is not None else None, creditor)
         return sorted(found.values(), key=lambda row: row.key)
 
+    def _of_keys(self, keys: set[str], column: str) -> Iterator[Any]:
+        """One column of the rows with these keys, file by file: for a few keys, which need no engine."""
+        wanted = pa.array(list(keys), pa.string())
+        for path in self.files:
+            with pq.ParquetFile(path) as file:
+                rows = file.read(list({self.key, column}), use_threads=False)
+            yield from rows[column].filter(pc.is_in(rows[self.key], wanted)).to_pylist()
+
     def _shares(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         if not self.files:
             return
         with _connected() as connection:
             self._register(connection)
-            passes = _one(connection, "SELECT count(*) FROM landed") // ROWS_A_PASS + 1
+            rows = _one(connection, "SELECT count(*) FROM landed")
+            passes = rows // ROWS_A_PASS + 1
+            connection.execute(f"SET threads = {2 if rows > ROWS_FOR_TWO_THREADS else 1}")
             for number in range(passes):
                 yield connection, f'(SELECT * FROM landed WHERE hash("{self.key}") % {passes} = {number})'
 

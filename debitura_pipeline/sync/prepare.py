@@ -64,7 +64,6 @@ class Preparer:
     def prepare(self, resource: str, tenants: Sequence[str] | None = None, *, full: bool = False) -> Prepared:
         """To be landed for good, in the folder of an interrupted sync where there is one that can be taken up again."""
         with open_warehouse(self.settings) as warehouse:
-            warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, tenants, full)
             folder = self._folder(warehouse, resource, chosen, tenants)
             if folder.end is not None:
@@ -79,7 +78,6 @@ class Preparer:
     def preview(self, resource: str, scratch: Path, *, full: bool = False) -> Prepared:
         """The same for a forecast, in a folder below `scratch`."""
         with open_warehouse(self.settings) as warehouse:
-            warehouse.prepare()
             known, chosen = self._plan(warehouse, resource, None, full)
             folder = self._new_folder(scratch, resource, chosen, None, None)
             return Prepared(resource, known, chosen, folder, self._baseline(warehouse, known, folder))

@@ -21,7 +21,7 @@ from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCo
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.table_swap import exchange
-from debitura_pipeline.warehouse.tables import Columns
+from debitura_pipeline.warehouse.tables import Columns, arrow_table
 
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
 # with the first parameter) and what DuckDB does not count add up to 250 MiB more.
@@ -32,7 +32,6 @@ MEMORY_LIMIT_AT_NEED = "1GiB"
 # Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
 # one thread fills whole row groups, which the checkpoint then need not pack again.
 ROWS_FOR_TWO_THREADS = 1_000_000
-ROWS_PER_INSERT = 200
 REBUILD = (
     "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
 )
@@ -160,11 +159,10 @@ class DuckDbWarehouse(SqlWarehouse):
     def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
         body = ", ".join(f"{quoted(column)} {sql_type}" for column, sql_type in columns)
         self.run(f"CREATE OR REPLACE TEMPORARY TABLE {quoted(name)} ({body})")
-        marks = "(" + ", ".join("?" * len(columns)) + ")"
-        for start in range(0, len(rows), ROWS_PER_INSERT):
-            part = rows[start : start + ROWS_PER_INSERT]
-            values = ", ".join([marks] * len(part))
-            self.run(f"INSERT INTO {quoted(name)} VALUES {values}", [value for row in part for value in row])
+        if rows:
+            self._connection.register("staged", arrow_table(columns, rows))
+            self.run(f"INSERT INTO {quoted(name)} SELECT * FROM staged")
+            self._connection.unregister("staged")
 
     def check_keys(self, table: Table) -> None:
         """By hashes first: they take a fraction of the keys' memory. An index would not fit it."""

@@ -154,7 +154,10 @@ class SqlWarehouse(ABC):
         self.unstage()
         shown = self.stage_landed(landed)
         self.stage_rows("merge_bad", ops_sql.BAD_COLUMNS, ops_sql.bad_rows(landed.bad))
-        self.run(*merge.protected(table))
+        if landed.bad:
+            self.run(*merge.protected(table))
+        else:  # without a look at every row
+            self.stage_rows("merge_protected", merge.KEY_COLUMNS, ())
         if self._value(merge.is_empty(table)):
             self.run(*merge.first_load(table, landed.sync_id, landed.at))
             counts = MergeCounts(shown, 0, 0, 0, 0)
@@ -171,7 +174,7 @@ class SqlWarehouse(ABC):
         self.stage_rows("merge_delta", merge.DELTA_COLUMNS, ())
         self.run(*merge.delta(table, landed.sync_id, landed.at))
         if landed.absent.kind != "none":
-            self.stage_rows("merge_gone", merge.GONE_COLUMNS, [(key,) for key in landed.absent.keys])
+            self.stage_rows("merge_gone", merge.KEY_COLUMNS, [(key,) for key in landed.absent.keys])
             self.run(*merge.delta_of_absent(table, landed.absent))
         found = dict(self.rows("SELECT action, count(*) FROM merge_delta GROUP BY action"))
         if not allow_shrink:

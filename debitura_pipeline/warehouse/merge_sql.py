@@ -39,7 +39,7 @@ TEMPORARY_TABLES = (
     "merge_windows",
     "merge_totals",
 )
-GONE_COLUMNS = (("key", "VARCHAR"),)
+KEY_COLUMNS = (("key", "VARCHAR"),)
 DELTA_COLUMNS = (
     ("key", "VARCHAR"),
     ("action", "VARCHAR"),

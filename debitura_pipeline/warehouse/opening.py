@@ -1,8 +1,8 @@
 """Opening the warehouse that the settings name, for a short while, and waiting where another process has it.
 
 Belongs here: the choice of the engine, DuckDB's locks and waiting, file modes, folders. Does not: what is done with the
-warehouse, connecting to Postgres (`pg_connect.py`). Called by whoever reads or writes it; nobody keeps it open longer than
-a step, since DuckDB lets one process at a time at the file.
+warehouse, Postgres (`postgres/opening.py`, loaded where the settings name it). Called by whoever reads or writes it; nobody
+keeps it open longer than a step, since DuckDB lets one process at a time at the file.
 """
 
 from __future__ import annotations
@@ -17,20 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
-from debitura_pipeline.settings import Settings, WarehouseUrl
+from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.duckdb_engine import REBUILD, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.postgres.connection import connect, place
-from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
-from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
-from debitura_pipeline.warehouse.postgres.schemas import Schemas
-from debitura_pipeline.warehouse.run_lock import ensure_run
 
 # A full merge holds the file for some tens of seconds; a minute lets one pass.
 WAIT_S = 60.0
@@ -61,7 +54,9 @@ def open_warehouse(
     """
     opened: AbstractContextManager[SqlWarehouse]
     if settings.warehouse.dsn is not None:
-        opened = _open_database(settings.warehouse, read_only, wait_s, sleep, clock)
+        from debitura_pipeline.warehouse.postgres.opening import open_database  # noqa: PLC0415 - a tenth of a second
+
+        opened = open_database(settings.warehouse, read_only, wait_s, sleep, clock)
     else:
         opened = open_file(settings, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
     with opened as warehouse:
@@ -70,56 +65,28 @@ def open_warehouse(
 
 def is_there(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
     """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
-    database = settings.warehouse
-    if database.path is not None:
-        return database.path.exists()
-    warehouse = _connected(database, connect(database.server, "reader", read_only=True, wait_s=wait_s))
-    try:
-        return warehouse.is_prepared()
-    finally:
-        warehouse.close()
+    if settings.warehouse.path is not None:
+        return settings.warehouse.path.exists()
+    from debitura_pipeline.warehouse.postgres.opening import is_prepared  # noqa: PLC0415 - see above
+
+    return is_prepared(settings.warehouse, wait_s)
 
 
 def described(settings: Settings) -> str:
     """Where the warehouse is, for people: the file, or the server and database without user and password."""
-    dsn = settings.warehouse.dsn
-    if dsn is None:
+    if settings.warehouse.dsn is None:
         return str(settings.warehouse.path)
-    prefix = settings.warehouse.schema_prefix
-    return f"Postgres at {place(dsn)}" + (f", schemas {prefix}…" if prefix else "")
+    from debitura_pipeline.warehouse.postgres.opening import described as database_described  # noqa: PLC0415 - see above
+
+    return database_described(settings.warehouse)
 
 
 def check_neighbours(settings: Settings, *, wait_s: float = WAIT_S) -> None:
     """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
     if settings.warehouse.dsn is not None:
-        with connect(settings.warehouse.dsn, "doctor", read_only=True, wait_s=wait_s) as connection:
-            refuse_strangers(connection, settings.warehouse)
+        from debitura_pipeline.warehouse.postgres import opening  # noqa: PLC0415 - see above
 
-
-def _connected(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:
-    return PostgresWarehouse(connection, Schemas(database.schema_prefix))
-
-
-@contextmanager
-def _open_database(
-    database: WarehouseUrl, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
-) -> Iterator[SqlWarehouse]:
-    if not read_only:
-        ensure_run(database)
-    purpose = "reader" if read_only else "writer"
-    connection = connect(database.server, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
-    warehouse = _connected(database, connection)
-    try:
-        if not read_only:
-            refuse_strangers(connection, database)
-            warehouse.prepare()
-        elif not warehouse.is_prepared():
-            raise WarehouseError(
-                f"There is no warehouse at {place(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
-            )
-        yield warehouse
-    finally:
-        warehouse.close()
+        opening.check_neighbours(settings.warehouse, wait_s)
 
 
 @contextmanager

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Sequence
 
+import pyarrow as pa
+
 from debitura_pipeline.contract.tables import META, TABLES, VALIDITY, Table
 
 SCHEMAS = ("raw", "ops")
 SUPERSEDED = "_superseded"  # raw.cases_superseded: versions that are no longer the newest of their row
 
 Columns = tuple[tuple[str, str], ...]
+
+# Arrow's type for each SQL type that is used here.
+ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "JSON": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(),
+    "DECIMAL(18,4)": pa.decimal128(18, 4),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+}
 
 OPS: dict[str, Columns] = {
     "syncs": (
@@ -134,6 +146,13 @@ def current_columns(table: Table) -> Columns:
 def version_columns(table: Table) -> Columns:
     """Columns of a version: those of the current table and its validity."""
     return (*current_columns(table), *VALIDITY)
+
+
+def arrow_table(columns: Columns, rows: Sequence[tuple[object, ...]]) -> pa.Table:
+    """A few rows of Python values as Arrow columns of `ARROW_TYPES`. Raises ArrowInvalid where a value does not fit exactly."""
+    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
+    return pa.table(arrays, [name for name, _ in columns])
 
 
 def all_tables() -> Iterator[tuple[str, str, Columns]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from debitura_pipeline.extract.landed_rows import LandedRows
 ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS case_id,
     CAST(n + 0.25 AS DECIMAL(18,4)) AS referral_fee_usd,
     'Paid' AS commission_status, 'PaymentReceived' AS platform_invoicing_status,
-    CASE WHEN n % 3 = 0 THEN 'Paid' ELSE 'Invoiced' END AS referral_invoicing_status, CAST({seq} AS BIGINT) AS _seq
+    CASE WHEN n % 3 = 0 THEN 'Paid' ELSE 'Invoiced' END AS referral_invoicing_status, CAST({seq} AS BIGINT) AS _seq,
+    CASE WHEN n % 2 = 0 THEN TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_hours(n) END AS occurred_at
     FROM range({first}, {last}) AS r(n))"""
 
 
@@ -43,3 +45,12 @@ def test_totals_are_the_same_in_however_many_passes(
         "AwaitingDebituraPayment": (len(invoiced), sum(invoiced) + Decimal("0.25") * len(invoiced)),
     }
     assert LandedRows("cases", files).totals(None) == (70, {})
+
+
+def test_keys_that_no_file_holds_and_the_dates_of_those_that_one_does(files: list[Path]) -> None:
+    rows = LandedRows("transactions", files)
+    assert rows.lacking({"key-0", "key-69", "key-70"}) == {"key-70"}
+    assert rows.lacking(set()) == set()
+    assert rows.dates({"key-1", "key-60", "key-70"}, "occurred_at") == [datetime(2026, 1, 3, 12, tzinfo=UTC)]
+    assert LandedRows("cases", files).dates({"key-60"}, "occurred_at") == [datetime(2026, 1, 3, 12, tzinfo=UTC)]
+    assert LandedRows("transactions", []).lacking({"key-0"}) == {"key-0"}

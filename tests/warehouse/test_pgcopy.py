@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.settings import Secret
-from debitura_pipeline.warehouse.postgres.binary_copy import ARROW_TYPES, encode
+from debitura_pipeline.warehouse.postgres.binary_copy import encode
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
+from debitura_pipeline.warehouse.tables import ARROW_TYPES
 from tests.support.postgres import PostgresServer
 
 COLUMNS = (

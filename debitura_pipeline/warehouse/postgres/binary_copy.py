@@ -14,18 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from debitura_pipeline.warehouse.tables import ARROW_TYPES
+
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-
-# Arrow's type for each SQL type of `tables.py`; what a batch must be cast to before it is encoded.
-ARROW_TYPES = {
-    "VARCHAR": pa.string(),
-    "JSON": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "BIGINT": pa.int64(),
-    "DECIMAL(18,4)": pa.decimal128(18, 4),
-    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
-}
 
 NULL_LENGTH = -1
 MICROS_FROM_1970_TO_2000 = 946_684_800_000_000
@@ -39,7 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def encode(batch: pa.RecordBatch) -> memoryview:
-    """The rows of `batch` as COPY takes them, without header and trailer. Columns are of `ARROW_TYPES` or all null."""
+    """The rows of `batch` as COPY takes them, without header and trailer. Columns are of `tables.ARROW_TYPES` or all null."""
     if batch.num_rows == 0:
         return memoryview(b"")
     parts: list[pa.Array] = []

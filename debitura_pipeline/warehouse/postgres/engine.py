@@ -21,12 +21,12 @@ from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
-from debitura_pipeline.warehouse.postgres.binary_copy import ARROW_TYPES, HEADER, TRAILER, encode
+from debitura_pipeline.warehouse.postgres.binary_copy import HEADER, TRAILER, encode
 from debitura_pipeline.warehouse.postgres.connection import LOCKS, lost, refused
 from debitura_pipeline.warehouse.postgres.export import export
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
-from debitura_pipeline.warehouse.tables import SCHEMAS, SUPERSEDED, Columns, create_statements
+from debitura_pipeline.warehouse.tables import ARROW_TYPES, SCHEMAS, SUPERSEDED, Columns, arrow_table, create_statements
 
 BATCH_ROWS = 10_000
 WRITE_LOCK = 2  # one writing transaction at a time, as with DuckDB's file
@@ -133,9 +133,7 @@ class PostgresWarehouse(SqlWarehouse):
         return total - self._remove_repeats(table, landed)
 
     def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
-        values = zip(*rows, strict=True) if rows else ([] for _ in columns)
-        arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
-        self._copy_in(name, columns, [pa.record_batch(arrays, [column for column, _ in columns])])
+        self._copy_in(name, columns, arrow_table(columns, rows).to_batches())
 
     def check_keys(self, table: Table) -> None:
         """A primary key does it; a table from before there was one gets it now, with its first merged rows in it."""

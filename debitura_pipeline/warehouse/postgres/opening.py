@@ -1,0 +1,67 @@
+"""Opening a Postgres database as the warehouse. Called by `warehouse/opening.py`, which chooses the engine.
+
+Loaded only where the settings name a Postgres database: with psycopg it takes a tenth of a second, and most have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg
+
+from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.settings import WarehouseUrl
+from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
+from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
+from debitura_pipeline.warehouse.run_lock import ensure_run
+
+
+@contextmanager
+def open_database(
+    database: WarehouseUrl, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> Iterator[PostgresWarehouse]:
+    """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
+
+    Raises WarehouseBusy when the server stays away for longer than `wait_s`, WarehouseError when there is no warehouse yet
+    (reading) or it cannot be used.
+    """
+    if not read_only:
+        ensure_run(database)
+    purpose = "reader" if read_only else "writer"
+    connection = connect(database.server, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
+    with closing(_warehouse(database, connection)) as warehouse:
+        if not read_only:
+            refuse_strangers(connection, database)
+            warehouse.prepare()
+        elif not warehouse.is_prepared():
+            raise WarehouseError(
+                f"There is no warehouse at {place(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
+            )
+        yield warehouse
+
+
+def is_prepared(database: WarehouseUrl, wait_s: float) -> bool:
+    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
+    connection = connect(database.server, "reader", read_only=True, wait_s=wait_s)
+    with closing(_warehouse(database, connection)) as warehouse:
+        return warehouse.is_prepared()
+
+
+def described(database: WarehouseUrl) -> str:
+    """Server, database and schemas for people; no user, no password."""
+    prefix = database.schema_prefix
+    return f"Postgres at {place(database.server)}" + (f", schemas {prefix}…" if prefix else "")
+
+
+def check_neighbours(database: WarehouseUrl, wait_s: float) -> None:
+    """Raises WarehouseError where the database holds other people's things in the pipeline's schemas."""
+    with connect(database.server, "doctor", read_only=True, wait_s=wait_s) as connection:
+        refuse_strangers(connection, database)
+
+
+def _warehouse(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:
+    return PostgresWarehouse(connection, Schemas(database.schema_prefix))
