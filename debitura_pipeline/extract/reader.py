@@ -60,7 +60,7 @@ class Numbers:
 
 @dataclass
 class Reader:
-    """Reads one listing into one sync folder. `shaping` is one thread: the shaper owns one DuckDB connection.
+    """Reads one listing into one sync folder. `shaping` is one thread: the shaper is not safe to use from several.
 
     `opening`: what the API stated of a slice when its reading began.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -57,7 +56,6 @@ def check_values(layout: Layout, values: Values) -> tuple[Values, list[Fault]]:
 class Builder:
     """Makes landed tables. `privacy` decides whether debtors' names are in them."""
 
-    db: duckdb.DuckDBPyConnection
     pseudonyms: Pseudonyms
     business_keys: BusinessKeys
     privacy: Privacy
@@ -67,7 +65,7 @@ class Builder:
         columns = {column.name: self._column(column.kind, values[column.path]) for column in table.columns}
         count = len(values[next(iter(values))])
         texts = pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string())
-        hashes = row_hashes(self.db, table, columns)
+        hashes = row_hashes(table, columns)
         return pa.table({**columns, "extra": pa.ExtensionArray.from_storage(EXTRA_TYPE, texts), "_row_hash": hashes})
 
     def _column(self, kind: Kind, values: pa.Array) -> pa.Array:

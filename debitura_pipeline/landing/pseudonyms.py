@@ -39,6 +39,10 @@ class Pseudonyms:
         """Keys of `names`; null where a name is null or blank."""
         return pa.array(map(self._recall, names.to_pylist()), pa.string())
 
+    def forget(self) -> None:
+        """Names that were seen and their keys are remembered no longer."""
+        self._recall.cache_clear()
+
     def digest(self, data: bytes) -> str:
         """HMAC of bytes that must not be guessable from their hash."""
         inner, outer = self._inner.copy(), self._outer.copy()

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -102,17 +101,15 @@ def _write_whole(path: Path, content: pa.Buffer) -> None:
 
 
 class Shaper:
-    """Shapes windows, one at a time. Holds the privacy key in memory and one in-memory DuckDB; close it after use."""
+    """Shapes windows, one at a time. Holds the privacy key and names in memory; close it after use."""
 
     def __init__(self, privacy: Privacy, privacy_key: bytes) -> None:
         if not privacy_key:
             raise ValueError("the privacy key is empty: pseudonyms made with it could be guessed")
-        self._db = duckdb.connect(":memory:", config={"threads": 1})
-        self._db.execute("SET TimeZone = 'UTC'")
-        pseudonyms = Pseudonyms(privacy_key)
+        self._pseudonyms = pseudonyms = Pseudonyms(privacy_key)
         self.business_keys = BusinessKeys(pseudonyms, privacy)
         self._quarantine = Quarantine(pseudonyms, self.business_keys)
-        self._builder = Builder(self._db, pseudonyms, self.business_keys, privacy)
+        self._builder = Builder(pseudonyms, self.business_keys, privacy)
         self._layouts = {resource: Layout(table) for resource, table in TABLES.items()}
 
     def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> Shaped:
@@ -130,7 +127,8 @@ class Shaper:
         return Shaped(layout.table, last_of_each(built, layout.table.key), reading.rows, bad, drift)
 
     def close(self) -> None:
-        self._db.close()
+        """Forget the names that were pseudonymised."""
+        self._pseudonyms.forget()
 
     def __enter__(self) -> Self:
         return self
