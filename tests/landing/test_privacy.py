@@ -107,6 +107,13 @@ def test_shaped_windows_do_not_show_rows_in_their_text() -> None:
     assert "Bjørnsdóttir" not in repr(shaped)
 
 
+def test_a_closed_shaper_remembers_no_names() -> None:
+    with Shaper("pseudonymous", KEY) as shaper:
+        shaper.shape("cases", [page("cases", [case_row()])])
+        assert shaper._pseudonyms._recall.cache_info().currsize == 1
+    assert shaper._pseudonyms._recall.cache_info().currsize == 0
+
+
 def _keys(key: bytes, names: list[str | None]) -> list[str | None]:
     keys: list[str | None] = Pseudonyms(key).of(pa.array(names, pa.string())).to_pylist()
     return keys
