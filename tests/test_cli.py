@@ -160,14 +160,17 @@ def test_status_is_readable_and_its_json_parses(synced: Pipeline, tmp_path: Path
     said = debitura("status", env=synced.env)
     assert said.status == 0
     assert "No open problems." in lines_of(said)
-    said = debitura("status", "--json", env=synced.env)
+    said = debitura("status", "--exit-code", "--json", env=synced.env)
+    assert said.status == 0
     found = json.loads(said.out)
     assert {name: facts["live_rows"] for name, facts in found["resources"].items()} == {
         "clients": 5, "cases": 110, "transactions": 150,
     }  # fmt: skip
     assert found["problems"] == []
-    empty = debitura("status", "--json", env={**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")})
-    assert json.loads(empty.out)["problems"] == ["nothing was synced yet"]
+    nothing_yet = {**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    assert debitura("status", env=nothing_yet).status == 0
+    found = document_of(debitura("status", "--exit-code", "--json", env=nothing_yet))
+    assert (found["exit_status"], found["error"], found["problems"]) == (1, "nothing was synced yet", [found["error"]])
     assert list(tmp_path.iterdir()) == [], "to ask makes nothing"
 
 

@@ -26,6 +26,7 @@ from debitura_pipeline.backup.manifest import BackupError, Manifest
 from debitura_pipeline.backup.tables import copy_in, copy_out, counted, declared
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
+from debitura_pipeline.warehouse.dagster_processes import refuse_beside_dagster
 from debitura_pipeline.warehouse.identity import Identity, api_name, fingerprint, known_identities
 from debitura_pipeline.warehouse.opening import is_there, private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
@@ -40,9 +41,10 @@ class Restored:
 
 
 def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restored:
-    """Put back what `back_up` has written. Raises WarehouseBusy while a run or `debitura dev` is on, BackupError where the
-    archive is damaged, is another partner's, or would replace something and `replace` was not said."""
+    """Put back what `back_up` has written. Raises WarehouseBusy while a run, `debitura dev` or a program of Dagster's is on,
+    BackupError where the archive is damaged, is another partner's, or would replace something and `replace` was not said."""
     with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_files():
+        refuse_beside_dagster(settings)
         manifest = verified(file)
         _refuse_unfit(settings, manifest, file)
         was_interrupted = restore_marker(settings).exists()

@@ -226,12 +226,21 @@ def reconcile(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if tell_reconciliation(load_settings()) else NOT_PROVEN)
 
 
-@app.command(epilog="Examples:  debitura status  |  debitura status --json")
-def status(as_json: AsJson = False) -> None:
-    """The last nights, what is published, last syncs, the queue, the request budget, and what is open."""
+@app.command(epilog="Examples:  debitura status  |  debitura status --json  |  debitura --quiet status --exit-code")
+def status(
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="For monitoring: exit with 1 where there are open problems.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The last nights, what is published, last syncs, the queue, the request budget, and open problems."""
     from debitura_pipeline.cli.status import tell_status
 
-    json_document.give(**tell_status(load_settings()))
+    found = tell_status(load_settings())
+    json_document.give(**found)
+    if exit_code and found["problems"]:
+        json_document.fail("; ".join(found["problems"]))
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog="Examples:  debitura doctor  |  debitura doctor --grant-sql > grant.sql")

@@ -31,20 +31,23 @@ from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.supervision.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
 from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
 from debitura_pipeline.supervision.supervisor import Supervisor
+from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_beside_dagster
 from debitura_pipeline.warehouse.opening import private_files
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
 LOOK_EVERY_S = 0.5
 LOOK_FOR_FAILURES_S = 3.0
+LEFTOVERS_END_WITHIN_S = 10.0  # the daemon of a `debitura dev` that was killed
 
 
 def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], None] | None = None) -> int:
     """Run until Ctrl-C or SIGTERM; exit status 130 then.
 
-    Raises WarehouseBusy where another one is on in the data directory or in Dagster's home, DevError where `port` is taken
-    or a process does not stay up.
+    Raises WarehouseBusy where another one, or a daemon that something else started, is on in the data directory or in
+    Dagster's home, DevError where `port` is taken or a process does not stay up.
     """
     with exclusive_dev(settings):
+        refuse_beside_dagster(settings, (DAEMON,), LEFTOVERS_END_WITHIN_S)
         return _run_dev(settings, port, say or _say)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from debitura_pipeline.backup.manifest import BackupError
 from debitura_pipeline.backup.tables import counted, declared
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.sync import check_certificates
+from debitura_pipeline.warehouse.dagster_processes import DAEMON, dagster_processes, refuse_beside_dagster
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura, environment
 from tests.support.leaks import find
@@ -332,6 +333,34 @@ def test_the_daemon_must_be_stopped_first(target: Pipeline, archive: Path) -> No
             restore(target.settings, archive)
         assert dev.stdin is not None
         dev.stdin.close()
+
+
+@on_files
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["dagster-daemon", "run", "--workspace", "w.yaml"], "daemon"),
+        (["python", "-m", "dagster_webserver", "--host", "127.0.0.1"], "web server"),
+        (["dagster", "api", "grpc", "--socket", "s"], "code server"),
+    ],
+)
+def test_services_that_systemd_started_must_be_stopped_first(
+    target: Pipeline, archive: Path, command: list[str], named: str
+) -> None:
+    """They would go on writing to the files that were moved aside, and keep them as their own."""
+    env = environment({"DAGSTER_HOME": str(target.settings.dagster_home)})
+    others = load_settings({"DEBITURA_DATA_DIR": str(target.settings.data_dir / "other")})
+    with subprocess.Popen([str(Path(sys.executable).with_name(command[0])), *command[1:]], env=env) as service:
+        try:
+            with pytest.raises(WarehouseBusy) as refused:
+                restore(target.settings, archive)
+            assert str(refused.value).startswith(f"Dagster's {named} (process {service.pid}) works on DAGSTER_HOME /")
+            with pytest.raises(WarehouseBusy) if named == "daemon" else nullcontext():
+                refuse_beside_dagster(target.settings, (DAEMON,), 1.0, lambda _: None)
+            assert list(dagster_processes(others)) == [], "another home's are none of ours"
+        finally:
+            service.kill()
+    assert list(dagster_processes(target.settings)) == []
 
 
 @on_files
