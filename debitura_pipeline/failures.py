@@ -20,11 +20,13 @@ MEMORY = "Close other programs, give this machine or container more memory, or s
 AGAIN = "then give the same command again."
 # What the system, SQLite, DuckDB, Arrow, Dagster and dbt say, and the kind of fault that it is.
 SPACE, ACCESS, SHORT, FILES, SIZE, DISK = "space", "access", "memory", "open files", "file size", "disk"
+SERVER = "server"
 SIGNS = (
+    (SERVER, r"could not (?:extend|write (?:to|block \d+ of)(?: temporary)?|create temporary) file .*no space left"),
     (SPACE, r"no space left|disk is full|disk quota|out of disk space|no free space|max_temp_directory_size"),
     (
         ACCESS,
-        r"read-only file ?system|readonly database|permission denied|operation not permitted|unable to open database",
+        r"read-only file ?system|readonly database|permission denied(?! for )|operation not permitted|unable to open database",
     ),
     (SHORT, r"out of memory|cannot allocate|failed to allocate|could not allocate|malloc|bad_alloc|start new thread"),
     (SHORT, r"\bsignal 9\b|exit code `?-9\b|memoryerror|\bsigkill\b"),
@@ -122,8 +124,9 @@ def _cure(kind: str, told: str, settings: Settings | None) -> str:
         FILES: "Raise the limit on open files (`ulimit -n`)",
         SIZE: "Raise the limit on file sizes (`ulimit -f`)",
         DISK: "Check that folder and its disk",
+        SERVER: "Free some space on the disk of the Postgres server",
     }[kind]
-    return f"{first}, {AGAIN}" if kind in (FILES, SIZE, DISK, SHORT) else f"{first}; {AGAIN}"
+    return f"{first}, {AGAIN}" if kind in (FILES, SIZE, DISK, SHORT, SERVER) else f"{first}; {AGAIN}"
 
 
 def _plain(text: str) -> str:

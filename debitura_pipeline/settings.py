@@ -37,7 +37,7 @@ PRIVACY_KEY_FILE = "privacy.key"
 LEAST_PRIVACY_KEY = 16  # characters
 # With the longest name that a schema gets, `reports__previous`, Postgres's 63 bytes.
 DUCKDB_MEMORY = "400MiB"  # while dbt builds
-_MEMORY = re.compile(r"[1-9]\d*(\.\d+)? ?([KMG]i?B)", re.IGNORECASE)
+_MEMORY = re.compile(r"([1-9]\d*(?:\.\d+)?) ?([KMG])(i?)B", re.IGNORECASE)
 _SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
 MOST_IN_FLIGHT = 32  # where no number is set: as many as it takes to ask 1,800 a minute at 850 ms an answer
 
@@ -286,6 +286,14 @@ def _warehouse(read: _Reader, data_dir: Path, root: Path) -> WarehouseUrl:
 
 def _why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "no such file"
+
+
+def bytes_of(memory: str) -> int:
+    """An amount of memory as DEBITURA_DUCKDB_MEMORY is written, such as 400MiB or 2 GB."""
+    found = _MEMORY.fullmatch(memory)
+    if found is None:
+        raise ValueError(f"{memory!r} is no amount of memory")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** ("KMG".index(found[2].upper()) + 1))
 
 
 class _Reader:

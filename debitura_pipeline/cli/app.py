@@ -21,7 +21,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from debitura_pipeline import failures, notes
+from debitura_pipeline import address_space, failures, notes
 from debitura_pipeline.cli import json_document
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.orchestration.nights import failure_to_start_noted
@@ -91,6 +91,7 @@ def nightly(
     """Run the main job once: extract, prove, merge, dbt, report, publish."""
     settings = load_settings()
     with failure_to_start_noted(settings), exclusive_run(settings, "nightly"):
+        address_space.ensure(address_space.NIGHT)
         from debitura_pipeline.cli.nightly import run_nightly
 
         status = run_nightly(settings, advance=not same_night)
@@ -115,6 +116,7 @@ def sync(
 ) -> None:
     """Extraction alone: read, prove and merge, without reports."""
     settings = load_settings()
+    address_space.ensure(address_space.SYNC)
     with nullcontext() if only_plan else exclusive_run(settings, "sync"):
         from debitura_pipeline.cli import syncing
 
@@ -130,6 +132,7 @@ def sync(
 def replay() -> None:
     """Rebuild `raw` from the landing zone, without the API."""
     settings = load_settings()
+    address_space.ensure(address_space.SYNC)
     with exclusive_run(settings, "replay"):
         from debitura_pipeline.cli import console
         from debitura_pipeline.sync import replay as run_replay
@@ -429,7 +432,7 @@ def _status_of(run: Callable[[], object]) -> int:
         _complain(str(error))
         return BAD_SETTINGS
     except DebituraError as error:
-        return _failed(failures.completed(str(error), _settings_or_none()))
+        return _failed(str(error) if error.cure else failures.completed(str(error), _settings_or_none()))
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except BrokenPipeError:

@@ -1,14 +1,17 @@
 """The Partner API and the Customer API: do they answer, do the clocks agree, is there budget left?
 
-Each is asked once, with time-outs of its own; a key is shown to the Partner API alone.
+Each is asked once, with time-outs of its own; a key is shown to the Partner API alone. An embedded sandbox that does not run is
+not started on the data directory, since its world would move: a small one, in a temporary folder, shows that it could be.
 """
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.connect import Tools, open_budget, open_client
@@ -18,14 +21,16 @@ from debitura_pipeline.api.reachability import reach
 from debitura_pipeline.doctor.cures import unreached
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
-from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Settings
+from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.warehouse.identity import check_identity
+from debitura_sandbox.server import embedded
 
 WITHIN_S = 7.0  # whoever asks what is wrong is waiting
 NO_WAIT_S = 0.5
 TIMEOUTS = Timeouts(3.0, 5.0, 6.0)
 MOST_OFF = timedelta(minutes=1)
+SMALL = ("--clients", "1", "--cases", "1", "--transactions", "1")
 
 
 def described(settings: Settings) -> str:
@@ -38,10 +43,26 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     except DebituraError:  # which has a line of its own; a sandbox must not move in
         return
     try:
-        with connect(settings) as endpoint:
-            yield from asyncio.run(_ask(settings, endpoint))
+        with _endpoint(settings) as (endpoint, has_our_data):
+            yield from asyncio.run(_ask(settings, endpoint, has_our_data))
     except DebituraError as error:  # an embedded sandbox that does not start
         yield of_error("API", error, settings)
+
+
+@contextmanager
+def _endpoint(settings: Settings) -> Iterator[tuple[Endpoint, bool]]:
+    """The API, and whether its partner is the one whose data is in the data directory."""
+    if not settings.uses_embedded_sandbox:
+        with connect(settings) as endpoint:
+            yield endpoint, True
+        return
+    with tempfile.TemporaryDirectory(prefix="debitura-doctor-", ignore_cleanup_errors=True) as folder:
+        sandbox = embedded.found(settings.data_dir)
+        if sandbox is not None:
+            yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True), True
+            return
+        with embedded.running(Path(folder), arguments=SMALL) as small:
+            yield Endpoint(small.url, Secret(small.key), small.customer_url, is_simulated=True), False
 
 
 def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
@@ -59,13 +80,13 @@ def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
         yield well("Customer API", f"{url} answers (HTTP {status})")
 
 
-async def _ask(settings: Settings, endpoint: Endpoint) -> list[Diagnosis]:
+async def _ask(settings: Settings, endpoint: Endpoint, has_our_data: bool) -> list[Diagnosis]:
     tools = Tools(timeouts=TIMEOUTS, tries=1)
     found = [_budget(settings, endpoint, tools)]
     client = open_client(settings, endpoint, tools)
     try:
         async with asyncio.timeout(WITHIN_S), client:
-            found.insert(0, await _me(settings, client))
+            found.insert(0, await _me(settings, client, has_our_data))
     except TimeoutError:
         cure = "The request budget may be spent for this minute; ask again in a minute."
         found.insert(0, bad("API", f"{described(settings)}: no answer within {WITHIN_S:.0f} s.", cure))
@@ -73,12 +94,13 @@ async def _ask(settings: Settings, endpoint: Endpoint) -> list[Diagnosis]:
     return found + ([clock] if clock is not None else [])
 
 
-async def _me(settings: Settings, client: object) -> Diagnosis:
+async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnosis:
     """Does the API know the key, and is its partner the one whose data is here?"""
     try:
         (mode, _), partner_id = await read_me(client)  # type: ignore[arg-type]
         with suppress(WarehouseError):  # which has a line of its own
-            check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
+            if has_our_data:
+                check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
     except IdentityRefused as error:
         return of_error("API", error, settings)
     except DebituraError as error:

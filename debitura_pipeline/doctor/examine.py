@@ -87,5 +87,8 @@ def _started(check: Check, settings: Settings) -> queue.SimpleQueue[Diagnosis | 
             found.put(None)
 
     # Nobody waits for one that hangs in a call to the system.
-    threading.Thread(target=look, name=f"doctor: {check.what}", daemon=True).start()
+    try:
+        threading.Thread(target=look, name=f"doctor: {check.what}", daemon=True).start()
+    except RuntimeError:  # there is too little memory for one more: one after the other, then
+        look()
     return found

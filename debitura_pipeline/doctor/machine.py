@@ -1,4 +1,4 @@
-"""Memory and open files: what this machine, the container and the shell leave to a night."""
+"""Memory, address space and open files: what this machine, the container and the shell leave to a night."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from debitura_pipeline import address_space
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, well
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import DUCKDB_MEMORY, Settings, bytes_of
 
 MIB = 1024**2
-# A night of some ten thousand rows peaks at about 450 MiB, and its dbt process at as much beside it.
-LEAST_MEMORY = 1024 * MIB
+ROOT = Path("/")
+# A night of some ten thousand rows peaks at about 450 MiB. Its dbt process then has DEBITURA_DUCKDB_MEMORY (400 MiB) for queries
+# beside what it takes itself.
+LEAST_BESIDE_DUCKDB = 624 * MIB
 LEAST_FILES = 256
 # Where cgroups keep limit, usage and what of it is only cache, version 2 and version 1.
 _V2 = ("memory.max", "memory.current", "inactive_file")
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
-def examine(_: Settings) -> Iterator[Diagnosis]:
-    yield memory()
+def examine(settings: Settings) -> Iterator[Diagnosis]:
+    yield memory(settings.duckdb_memory if settings.warehouse.path is not None else DUCKDB_MEMORY)
+    if (fault := address_space.shortage(address_space.NIGHT)) is not None:
+        yield bad("address space", fault, address_space.LIFT)
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     is_enough = soft in (resource.RLIM_INFINITY, -1) or soft >= LEAST_FILES
     seen = "no limit" if soft == resource.RLIM_INFINITY else f"at most {soft:,}"
@@ -31,17 +36,20 @@ def examine(_: Settings) -> Iterator[Diagnosis]:
         yield bad("open files", f"{seen} at a time (`ulimit -n`), and a night wants {LEAST_FILES}.", cure)
 
 
-def memory(root: Path = Path("/")) -> Diagnosis:
-    """What is available, by the tightest of the limits that are known."""
-    limits = sorted(_limits(root))
+def memory(duckdb_memory: str = DUCKDB_MEMORY, root: Path | None = None) -> Diagnosis:
+    """What is available, by the tightest of the limits that are known, against what a night takes."""
+    limits = sorted(_limits(root or ROOT))
     if not limits:
         return well("memory", "not known on this system")
     left, who, cure = limits[0]
-    if left < LEAST_MEMORY:
-        return bad(
-            "memory", f"{left / MIB:,.0f} MiB are available ({who}), and a night wants {LEAST_MEMORY / MIB:,.0f}.", cure
-        )
-    return well("memory", f"{left / 1024**3:.1f} GiB available ({who})")
+    wanted = LEAST_BESIDE_DUCKDB + bytes_of(duckdb_memory)
+    if left >= wanted:
+        return well("memory", f"{left / 1024**3:.1f} GiB available ({who})")
+    seen = f"{left / MIB:,.0f} MiB are available ({who}), and a night wants {wanted / MIB:,.0f}"
+    if wanted > LEAST_BESIDE_DUCKDB + bytes_of(DUCKDB_MEMORY):
+        seen += f", of which DEBITURA_DUCKDB_MEMORY={duckdb_memory} is for dbt's queries"
+        cure = f"Set DEBITURA_DUCKDB_MEMORY to less (the default is {DUCKDB_MEMORY}). {cure}"
+    return bad("memory", f"{seen}.", cure)
 
 
 def _limits(root: Path) -> Iterator[tuple[int, str, str]]:
@@ -51,9 +59,6 @@ def _limits(root: Path) -> Iterator[tuple[int, str, str]]:
         available = next(line for line in lines if line.startswith("MemAvailable:"))
         yield int(available.split()[1]) * 1024, "this machine", "Close other programs, or give the machine more memory."
     yield from _of_cgroups(root)
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        yield soft, "limit of this shell on address space, `ulimit -v`", "Lift it with `ulimit -v unlimited`."
 
 
 def _of_cgroups(root: Path) -> Iterator[tuple[int, str, str]]:

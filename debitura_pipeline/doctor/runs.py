@@ -15,6 +15,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
+from debitura_pipeline.orchestration.runs import untouched
 from debitura_pipeline.settings import Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
@@ -90,9 +91,11 @@ def _writer(settings: Settings) -> str | None:
         return str(holder) if holder is not None else None
     if dsn is None:
         return None
-    from debitura_pipeline.warehouse.postgres.run_lock import holder_of  # noqa: PLC0415 - Postgres alone
+    import psycopg  # noqa: PLC0415 - Postgres alone
 
-    with suppress(DebituraError), connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
+    from debitura_pipeline.warehouse.postgres.run_lock import holder_of  # noqa: PLC0415
+
+    with suppress(DebituraError, psycopg.Error), connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
         return holder_of(connection)
     return None
 
@@ -103,10 +106,10 @@ def _in_folder(settings: Settings) -> tuple[list[tuple[str, ...]], list[tuple[st
 
 
 def _asked(file: Path, sql: str) -> list[tuple[str, ...]]:
-    """What a query gives; nothing where there is no such file. SQLite's log beside it may want a file of its own to be read."""
+    """What a query gives; nothing where there is no such file."""
     if not file.exists():
         return []
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+    with closing(sqlite3.connect(untouched(file), uri=True, timeout=BUSY_S)) as connection:
         try:
             return connection.execute(sql).fetchall()
         except sqlite3.OperationalError:  # made and not filled yet

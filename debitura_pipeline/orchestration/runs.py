@@ -79,11 +79,18 @@ def _storage(settings: Settings) -> Iterator[tuple[Rows, Callable[[str], bool]] 
         yield None
         return
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
+        with closing(sqlite3.connect(untouched(file), uri=True, timeout=WAIT_S)) as database:
             is_there = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
             yield (lambda sql: database.execute(sql).fetchall(), _by_file(settings.dagster_home)) if is_there else None
     except sqlite3.Error as error:
         raise DebituraError(f"Dagster's runs in {file} cannot be read: {error}.") from None
+
+
+def untouched(file: Path) -> str:
+    """The address at which SQLite reads a database and leaves nothing beside it. Where no log is there nobody has it open, and
+    SQLite, told that it will not change, makes none."""
+    log = file.with_name(f"{file.name}-wal")
+    return f"{file.resolve().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 
 
 def _by_file(home: Path) -> Callable[[str], bool]:

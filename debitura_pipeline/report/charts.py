@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline import address_space
 from debitura_pipeline.report.model import Chart, Table
 from debitura_pipeline.report.svg import adapt
 
@@ -100,6 +101,7 @@ def _both(name: str, caption: str, description: str, series: Sequence[Series], d
 def _svg(chart: Any, width: int) -> str:
     import vl_convert  # noqa: PLC0415
 
+    address_space.ensure(address_space.NIGHT)
     text = {"labelColor": "var(--soft)", "labelFontSize": FONT[width]}
     themed = (
         chart.properties(width=width, padding={"left": 2, "right": 10, "top": 6, "bottom": 2}, background="transparent")

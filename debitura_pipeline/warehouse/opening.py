@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import threading
@@ -105,13 +106,15 @@ def open_file(
     if read_only and not path.exists():
         raise WarehouseError(f"There is no warehouse at {path} yet. Run `debitura nightly` or `debitura sync` first.")
     with private_files():
-        for folder in (path.parent, settings.data_dir / "tmp"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            _set_orphan_aside(path)
-            _create(path)
+        temporary = settings.data_dir / "tmp"
+        if not read_only:
+            for folder in (path.parent, temporary):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                _set_orphan_aside(path)
+                _create(path)
         connection = _connect(path, read_only, wait_s, sleep, clock)
-        spill = Path(tempfile.mkdtemp(prefix=SPILL, dir=settings.data_dir / "tmp"))
+        spill = _spill(temporary, read_only)
         _own_spills.add(spill)
         warehouse = DuckDbWarehouse(connection, spill)
         try:
@@ -123,6 +126,13 @@ def open_file(
         finally:
             warehouse.close()
             _own_spills.discard(spill)
+
+
+def _spill(temporary: Path, read_only: bool) -> Path:
+    """A folder of this process alone. For a reader DuckDB makes it when it needs it: to ask leaves no trace."""
+    if not read_only:
+        return Path(tempfile.mkdtemp(prefix=SPILL, dir=temporary))
+    return (temporary if temporary.exists() else temporary.parent) / f"{SPILL}{secrets.token_hex(4)}"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] =
         yield found
     finally:
         _leave(home, user)
+
+
+def found(data_dir: Path) -> Embedded | None:
+    """The sandbox that runs on `data_dir`, if one does. Nothing is written, and it may end at any moment."""
+    with suppress(OSError, ValueError, KeyError):
+        return _answering(data_dir / "sandbox" / "server.json")
+    return None
 
 
 def is_gone(data_dir: Path) -> bool:
@@ -176,15 +183,20 @@ def _find(home: Path) -> Embedded | None:
     """The sandbox that `server.json` names, if it answers to its key; a stale file is removed."""
     file = home / "server.json"
     try:
-        facts = json.loads(file.read_text())
-        health = _call(facts["url"], facts["key"], "health", None, ANSWER_TIMEOUT_S)
-        if health["pid"] != facts["pid"]:
-            raise ValueError("another process has its port")
+        return _answering(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError):
         file.unlink(missing_ok=True)
         return None
+
+
+def _answering(file: Path) -> Embedded:
+    """Raises OSError, ValueError or KeyError where none answers."""
+    facts = json.loads(file.read_text())
+    health = _call(facts["url"], facts["key"], "health", None, ANSWER_TIMEOUT_S)
+    if health["pid"] != facts["pid"]:
+        raise ValueError("another process has its port")
     return Embedded(facts["url"], facts["key"], facts["customer_url"], int(health["day"]))
 
 

@@ -86,6 +86,20 @@ def _limited(name: int, least: int) -> Callable[[Scene], None]:
     return make
 
 
+def _memory(files: dict[str, str], **values: str) -> Callable[[Scene], None]:
+    """A machine or container with little of it, as Linux tells."""
+
+    def make(scene: Scene) -> None:
+        for name, body in files.items():
+            (scene.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (scene.folder / name).write_text(body)
+        patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("debitura_pipeline.doctor.machine.ROOT", scene.folder)
+        scene.env.update(values)
+
+    return make
+
+
 def _without_dbt(scene: Scene) -> None:
     patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
     patch.setattr("sys.executable", str(scene.folder / "bin" / "python"))
@@ -246,6 +260,34 @@ CASES = [
         "packages",
         r"duckdb is [\d.]+, requirements.txt says 0\.0\.1; ?|dbt-core is",
         "make setup",
+    ),
+    Case(
+        "a machine with little memory",
+        _memory({"proc/meminfo": "MemAvailable: 512000 kB\n"}),
+        "memory",
+        r"^500 MiB are available \(this machine\), and a night wants 1,024\.$",
+        "Close other programs, or give the machine more memory",
+    ),
+    Case(
+        "a container with little memory",
+        _memory(
+            {
+                "proc/meminfo": "MemAvailable: 8192000 kB\n",
+                "proc/self/cgroup": "0::/debitura\n",
+                "sys/fs/cgroup/debitura/memory.max": f"{768 * 1024**2}\n",
+                "sys/fs/cgroup/debitura/memory.current": f"{256 * 1024**2}\n",
+            }
+        ),
+        "memory",
+        r"^512 MiB are available \(limit of the container or service, .*/debitura\)",
+        "Raise the memory limit of the container or service",
+    ),
+    Case(
+        "more memory for DuckDB than there is",
+        _memory({"proc/meminfo": "MemAvailable: 8192000 kB\n"}, DEBITURA_DUCKDB_MEMORY="16GiB"),
+        "memory",
+        r"^8,000 MiB are available \(this machine\), and a night wants 17,008, of which DEBITURA_DUCKDB_MEMORY=16GiB is",
+        "Set DEBITURA_DUCKDB_MEMORY to less \\(the default is 400MiB\\)",
     ),
     Case(
         "few open files",

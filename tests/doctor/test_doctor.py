@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import resource
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from debitura_pipeline.doctor import Diagnosis, examine, machine
 from debitura_pipeline.doctor.examine import CHECKS, Check
 from debitura_pipeline.environment import _pairs, _refuse_unknown
 from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings, load_settings
 from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
 from tests.doctor.case import Case, Scene
@@ -92,6 +93,28 @@ def test_a_postgres_owner_is_well(scene: Scene) -> None:
         assert found[what].is_well, found[what]
 
 
+def test_doctor_leaves_no_trace(scene: Scene) -> None:
+    """It is run by whoever is worried, also as another user, and beside a run."""
+    sandbox_env = scene.sandbox_env()
+    shutil.copytree(scene.synced, scene.data)
+    with open_instance(load_settings({**scene.env, **sandbox_env}, scene.folder)):
+        pass
+    before = tree(scene.folder)
+    assert debitura("doctor", env={**scene.env, **sandbox_env}).status == 0
+    assert tree(scene.folder) == before
+    embedded = {"DEBITURA_DATA_DIR": str(scene.folder / "new" / "data")}
+    for env in ({**embedded, **sandbox_env, "DEBITURA_ENVIRONMENT": "production"}, embedded):
+        (scene.folder / "new").mkdir(exist_ok=True)
+        said = debitura("doctor", env=env)
+        assert "answers; invoicing trigger mode" in said.out
+        assert list((scene.folder / "new").iterdir()) == [], said.out
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file and folder below, with its size and when it was changed."""
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
 @pytest.mark.parametrize(
     ("values", "status", "words"),
     [
@@ -165,17 +188,18 @@ def test_memory_is_that_of_the_tightest_limit(files: dict[str, str], seen: str, 
     for name, body in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(body)
-    found = machine.memory(tmp_path)
+    found = machine.memory(root=tmp_path)
     assert not found.is_well
     assert re.search(seen, found.seen), found.seen
 
 
-def test_a_shells_limit_on_memory_counts() -> None:
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (900 * 1024**2, before[1]))
-        found = machine.memory()
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-    assert "900 MiB are available (limit of this shell on address space" in found.seen
-    assert found.cure == "Lift it with `ulimit -v unlimited`."
+def test_a_limit_on_address_space_is_refused_before_a_library_ends_the_process(scene: Scene) -> None:
+    """The engine that draws charts reserves 64 GiB and aborts without them, in the middle of the night."""
+    few = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, resource.RLIM_INFINITY))"
+    for command in ("nightly", "sync"):
+        said = debitura(command, env={**scene.env, **scene.sandbox_env()}, before=few)
+        assert said.status == 1
+        assert re.match(r"Address space is limited to 0\.9 GiB .*`ulimit -v unlimited`", said.error_line)
+    said = debitura("doctor", env={**scene.env, **scene.sandbox_env()}, before=few)
+    assert said.status == 2
+    assert "BAD address space: address space is limited to 0.9 GiB (`ulimit -v`), and this needs 72 GiB" in said.out

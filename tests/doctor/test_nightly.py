@@ -39,7 +39,12 @@ NO_DBT = "import sys; sys.executable = '/nowhere/bin/python'"
             "refused.*check host and port in DAGSTER_POSTGRES_URL",
         ),
         ("nightly", lambda _: None, NO_DBT, r"/nowhere/bin/dbt is not there\. Run `make setup`"),
-        ("sync", PG["Postgres: a role without rights"], "", "permission denied for database.*--grant-sql"),
+        (
+            "sync",
+            PG["Postgres: a role without rights"],
+            "",
+            r"permission denied for database .*`debitura doctor` says which one, and what an administrator has to grant\.$",
+        ),
         (
             "sync",
             PG["the DuckDB file of something else"],

@@ -10,8 +10,12 @@ from urllib.parse import quote
 
 import duckdb
 
+from debitura_pipeline.warehouse.pg_neighbours import MARK
+from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE, grant_sql
+from debitura_pipeline.warehouse.schemas import Schemas
 from tests.doctor.case import Case, Scene
 from tests.doctor.servers import closed_port, serving
+from tests.support.pooler import pooled
 from tests.support.postgres import Database
 
 HOLDER = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -76,6 +80,41 @@ def _without_rights(variable: str) -> Callable[[Scene], None]:
         scene.stack.callback(scene.server.admin, f"REVOKE ALL ON DATABASE {database.name} FROM reader")
 
     return make
+
+
+def _pooler(scene: Scene) -> None:
+    database = _database(scene)
+    pooler = scene.stack.enter_context(pooled(scene.server.port, "transaction"))
+    scene.env["DEBITURA_WAREHOUSE"] = database.url.replace(f":{scene.server.port}/", f":{pooler.port}/")
+
+
+def _beside(sql: str, *, prefix: str = "") -> Callable[[Scene], None]:
+    """A database in which others have made something."""
+
+    def make(scene: Scene) -> None:
+        database = _database(scene)
+        for statement in sql.split(";"):
+            scene.server.admin(statement, database.name)
+        scene.env |= {"DEBITURA_WAREHOUSE": database.url, "DEBITURA_SCHEMA_PREFIX": prefix}
+
+    return make
+
+
+def _other_than_the_roles(scene: Scene) -> None:
+    """The warehouse belongs to the roles of the grant script; the settings name a user of the operator's own."""
+    database = _database(scene)
+    scene.env["DEBITURA_WAREHOUSE"] = database.url
+    scene.stack.callback(_drop_roles, scene, database)
+    scene.server.admin(grant_sql(Schemas()), database.name)
+    scene.env["DEBITURA_WAREHOUSE"] = _role(scene, database)
+    scene.server.admin(f"GRANT CONNECT ON DATABASE {database.name} TO reader")
+    scene.stack.callback(scene.server.admin, f"REVOKE ALL ON DATABASE {database.name} FROM reader")
+
+
+def _drop_roles(scene: Scene, database: Database) -> None:
+    for role in (PIPELINE, DBT, ANALYST):
+        scene.server.admin(f"DROP OWNED BY {role} CASCADE", database.name)
+        scene.server.admin(f"DROP ROLE {role}")
 
 
 def _two_databases(scene: Scene) -> None:
@@ -167,11 +206,53 @@ CASES = [
         "reachable",
     ),
     Case(
+        "Postgres: a pooler in transaction mode",
+        _pooler,
+        "warehouse",
+        r"127\.0\.0\.1:\d+, database \w+, is a pooler in transaction mode",
+        "Set DEBITURA_WAREHOUSE to the server's own address, or to a pool in session mode",
+    ),
+    Case(
+        "Postgres: others' tables in the pipeline's schemas",
+        _beside("CREATE SCHEMA marts; CREATE TABLE marts.finance (a integer)"),
+        "warehouse",
+        r"hold what it did not make: marts\.finance \(table, owner postgres\)",
+        "DEBITURA_SCHEMA_PREFIX .*a database of its own",
+    ),
+    Case(
+        "Postgres: others' foreign tables there",
+        _beside(
+            "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER elsewhere FOREIGN DATA WRAPPER w; CREATE SCHEMA reports; "
+            "CREATE FOREIGN TABLE reports.orders (a integer) SERVER elsewhere"
+        ),
+        "warehouse",
+        r"hold what it did not make: reports\.orders \(foreign table, owner postgres\)",
+        "DEBITURA_SCHEMA_PREFIX",
+    ),
+    Case(
+        "Postgres: others' views on the pipeline's tables",
+        _beside(
+            f"CREATE SCHEMA deb_marts; COMMENT ON SCHEMA deb_marts IS '{MARK}'; CREATE TABLE deb_marts.fct_cases (a integer); "
+            f"COMMENT ON TABLE deb_marts.fct_cases IS '{MARK}'; CREATE VIEW public.board AS SELECT a FROM deb_marts.fct_cases",
+            prefix="deb_",
+        ),
+        "warehouse",
+        r"hold what it did not make: public\.board \(view, on deb_marts\.fct_cases\)",
+        "move these elsewhere",
+    ),
+    Case(
         "Postgres: a role without rights",
         _without_rights("DEBITURA_WAREHOUSE"),
         "rights in DEBITURA_WAREHOUSE",
         r"user reader at 127.* may not create the schemas raw, ops .*, nor make temporary tables",
-        "debitura doctor --grant-sql",
+        r'GRANT CREATE, TEMPORARY ON DATABASE "\w+" TO "reader"\. Or .*--grant-sql.*debitura_pipeline in DEBITURA_WAREHOUSE',
+    ),
+    Case(
+        "Postgres: another user than the roles that own the schemas",
+        _other_than_the_roles,
+        "rights in DEBITURA_WAREHOUSE",
+        r"user reader at 127.* may not .*use and create in schema raw",
+        r"Set DEBITURA_WAREHOUSE to the user .*\(debitura_dbt or debitura_pipeline\).* does not help reader",
     ),
     Case(
         "Postgres: dbt's wrong password",
@@ -185,7 +266,7 @@ CASES = [
         _without_rights("DEBITURA_DBT_URL"),
         "rights in DEBITURA_DBT_URL",
         r"user reader at 127.* may not create schemas to build in",
-        "debitura doctor --grant-sql",
+        r'GRANT CREATE, TEMPORARY ON DATABASE "\w+" TO "reader"',
     ),
     Case(
         "Postgres: dbt in another database",

@@ -102,7 +102,10 @@ def connect(
             return connection
         except SharedSessionError:
             fault = f"The address of Postgres, {place(dsn)}, is a pooler in transaction mode; use the direct port or session mode"
-            raise WarehouseError(f"{fault}. Nothing was changed. See DEBITURA_WAREHOUSE.") from None
+            raise WarehouseError(
+                f"{fault}. Nothing was changed.",
+                cure=f"Set {dsn.variable} to the server's own address, or to a pool in session mode.",
+            ) from None
         except psycopg.Error as error:
             fault = without_password(dsn, _first_line(error))
         # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
@@ -150,10 +153,7 @@ def refused(what: str, error: psycopg.Error) -> WarehouseError:
     """For a statement that the server refused; `what` begins the message."""
     cure = None
     if error.sqlstate == NO_RIGHT:
-        cure = (
-            "The user lacks a right: an administrator runs the SQL that `debitura doctor --grant-sql` prints in that database, or "
-            "makes the user its owner."
-        )
+        cure = "The user lacks a right: `debitura doctor` says which one, and what an administrator has to grant."
     return WarehouseError(f"{what}: {described(error)}.", cure=cure)
 
 

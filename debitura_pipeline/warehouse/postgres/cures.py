@@ -13,7 +13,7 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("role", "does not exist"),
-        "There is no such user on that server: correct {variable}, or let `debitura doctor --grant-sql` make the roles.",
+        "There is no such user on that server: correct {variable}, or create it (`debitura doctor --grant-sql` prints SQL for three).",
     ),
     (
         ("database", "does not exist"),
@@ -21,7 +21,7 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("permission denied for database",),
-        "The user may not connect to that database: an administrator grants CONNECT (`debitura doctor --grant-sql`).",
+        "The user of {variable} may not connect to that database: an administrator runs GRANT CONNECT ON DATABASE … TO that user.",
     ),
     (("no pg_hba.conf entry",), "The server lets this user in from nowhere near here: add a line to its pg_hba.conf."),
     (
