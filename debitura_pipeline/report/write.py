@@ -22,6 +22,7 @@ from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
 from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums, top_clients
 from debitura_pipeline.report.stages import STAGES, headline
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.sharing import share
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 FILE_NAME = "partner-report.html"
@@ -43,7 +44,7 @@ def utc_now() -> datetime:
 
 
 def write_report(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> ReportFacts:
-    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename, mode 0600.
+    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename; readable as its folder says (`sharing.py`).
 
     Raises WarehouseError where the warehouse cannot be opened or a report lacks a column of its contract.
     """
@@ -76,6 +77,7 @@ def _replace(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        share(draft, path.parent)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The published folder: one folder per night, and the links by which readers reach the current one.
 
 `nights/<stamp>/` holds the files of one run. `current` links to the night that readers have, and each documented path
-(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename.
+(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename. Who may read is as the folder
+itself says (`sharing.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from debitura_pipeline.errors import WarehouseBusy
+from debitura_pipeline.sharing import share
 
 NIGHTS, CURRENT, DRAFT, FACTS = "nights", "current", ".draft-", "night.json"
 WAREHOUSE, REPORTS = "warehouse.duckdb", "reports.duckdb"
@@ -83,6 +85,7 @@ def drafted(folder: Path) -> Iterator[Path]:
     First removes what killed runs have left, and makes a night of files that an earlier version has published.
     """
     (folder / NIGHTS).mkdir(mode=0o700, exist_ok=True)
+    share(folder / NIGHTS, folder)
     _remove_leftovers(folder)
     _adopt_plain_files(folder)
     draft = folder / NIGHTS / f"{DRAFT}night"
@@ -126,8 +129,9 @@ def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> N
     (draft / FACTS).write_text(json.dumps(facts) + "\n")
     for path in draft.iterdir():
         if not path.is_symlink():
-            path.chmod(0o600)
+            share(path, folder)
             _sync_to_disk(path)
+    share(draft, folder)
     _sync_to_disk(draft)
     path = draft.rename(folder / NIGHTS / f"{named_at:{STAMP}}")
     _sync_to_disk(path.parent)

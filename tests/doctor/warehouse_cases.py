@@ -238,7 +238,7 @@ CASES = [
         ),
         "warehouse",
         r"hold what it did not make: public\.board \(view, on deb_marts\.fct_cases\)",
-        "move these elsewhere",
+        "Drop them, and build what they show as models in dbt/models",
     ),
     Case(
         "Postgres: a role without rights",

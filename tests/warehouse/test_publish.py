@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -97,6 +98,24 @@ def test_files_are_the_owners_alone(settings: Settings) -> None:
     publish(settings)
     for path in [settings.published_dir, *settings.published_dir.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_group_access_given_to_the_folder_lasts(settings: Settings) -> None:
+    """Analysts that read by group would be locked out by the next night, or a group that nobody chose let in."""
+    fill(settings, 1)
+    folder = publish(settings).path.parent
+    analysts = 54321 if os.geteuid() == 0 else os.getgid()
+    os.chown(folder, -1, analysts)
+    folder.chmod(0o2750)
+    night = publish(settings).night.path
+    for path in (folder / "nights", night, *night.iterdir()):
+        if not path.is_symlink():
+            mode = 0o750 if path.is_dir() else 0o640
+            assert (path.stat().st_gid, path.stat().st_mode & 0o777) == (analysts, mode), path
+    folder.chmod(0o700)
+    night = publish(settings).night.path
+    for path in (folder / "nights", night, night / "warehouse.duckdb"):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_reader_that_reads_over_and_over_meets_one_night_at_a_time(settings: Settings, tmp_path: Path) -> None:

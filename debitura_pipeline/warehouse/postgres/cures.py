@@ -13,7 +13,7 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("role", "does not exist"),
-        "There is no such user on that server: correct {variable}, or create it (`debitura doctor --grant-sql` prints SQL for three).",
+        "There is no such user on that server: correct {variable}, or create it (see `debitura doctor --grant-sql`).",
     ),
     (
         ("database", "does not exist"),

@@ -25,6 +25,7 @@ from debitura_pipeline.warehouse.tables import all_tables, version_columns
 
 MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text
 SHOWN = 4
+READS_OURS = ", on "  # as the query below words what is elsewhere and reads marts or reports
 # What dbt had built when it did not yet set marks.
 UNMARKED_MODELS = {
     "staging": (
@@ -51,9 +52,16 @@ def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl
         raise WarehouseError(
             f"Postgres at {place(database.server)}: the pipeline's schemas hold what it did not make: {listed(strangers)}. "
             "Nothing was changed.",
-            cure="Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.",
+            cure=_cure(strangers, database),
             strangers=len(strangers),
         )
+
+
+def _cure(strangers: list[str], database: WarehouseUrl) -> str:
+    if all(READS_OURS in what for what in strangers):
+        return "Drop them, and build what they show as models in dbt/models: the next night would drop them with the old tables."
+    prefix = "another DEBITURA_SCHEMA_PREFIX" if database.schema_prefix else "DEBITURA_SCHEMA_PREFIX (deb_, for example)"
+    return f"Set {prefix}, use a database of its own, or move these elsewhere."
 
 
 def _strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
