@@ -55,8 +55,10 @@ def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, outages: O
 
 
 def open_budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Budget:
-    """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too."""
-    state = None if endpoint.is_simulated else _budget_file(settings, endpoint.base_url)
+    """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too. Before the first run, which
+    makes the data directory, whatever only asks a question leaves nothing behind."""
+    is_kept = not endpoint.is_simulated and settings.data_dir.exists()
+    state = _budget_file(settings, endpoint.base_url) if is_kept else None
     return Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
 
 

@@ -127,12 +127,10 @@ class LedgerFile:
         """Add what was sent since the last exchange, and `ahead` requests to come, to the file.
 
         Gives the counts of all processes as they stand now, without the own `ahead`. Where the file cannot be
-        reached, `view` stays in force and the next exchange makes up for it. No folder is made for it: what only asks a
-        question, before the first run, leaves nothing behind.
+        reached, `view` stays in force and the next exchange makes up for it.
         """
-        if not self._path.parent.exists():
-            return view
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with _locked(self._path.with_name(self._path.name + ".lock")):
                 return self._exchange(now, ahead)
         except OSError as error:
