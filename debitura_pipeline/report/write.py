@@ -44,7 +44,7 @@ def utc_now() -> datetime:
 
 
 def write_report(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> ReportFacts:
-    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename; readable as its folder says (`sharing.py`).
+    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename; read by whom its folder says.
 
     Raises WarehouseError where the warehouse cannot be opened or a report lacks a column of its contract.
     """

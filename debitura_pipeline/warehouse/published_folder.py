@@ -1,8 +1,8 @@
 """The published folder: one folder per night, and the links by which readers reach the current one.
 
 `nights/<stamp>/` holds the files of one run. `current` links to the night that readers have, and each documented path
-(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename. Who may read is as the folder
-itself says (`sharing.py`).
+(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename.
+Who may read them is as the folder itself says (`sharing.py`).
 """
 
 from __future__ import annotations

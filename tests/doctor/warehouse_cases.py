@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import duckdb
 
-from debitura_pipeline.warehouse.pg_neighbours import MARK
-from debitura_pipeline.warehouse.roles import ANALYST, DBT, PIPELINE, grant_sql
-from debitura_pipeline.warehouse.schemas import Schemas
+from debitura_pipeline.warehouse.postgres.neighbours import MARK
+from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE, grant_sql
+from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from tests.doctor.case import Case, Scene
 from tests.doctor.servers import closed_port, serving
 from tests.support.pooler import pooled

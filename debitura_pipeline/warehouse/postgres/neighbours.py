@@ -60,7 +60,9 @@ def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl
 def _cure(strangers: list[str], database: WarehouseUrl) -> str:
     if all(READS_OURS in what for what in strangers):
         return "Drop them, and build what they show as models in dbt/models: the next night would drop them with the old tables."
-    prefix = "another DEBITURA_SCHEMA_PREFIX" if database.schema_prefix else "DEBITURA_SCHEMA_PREFIX (deb_, for example)"
+    prefix = (
+        "another DEBITURA_SCHEMA_PREFIX" if database.schema_prefix else "DEBITURA_SCHEMA_PREFIX (deb_, for example)"
+    )
     return f"Set {prefix}, use a database of its own, or move these elsewhere."
 
 
