@@ -1,13 +1,14 @@
-"""`python -m tests.disk_sweep`: nights on disks that fill up at many different moments, and the night after there is room.
+"""`python -m tests.disk_sweep`: nights on disks that fill up, or become read-only, at many different moments, and the night after.
 
 For data directory and DAGSTER_HOME, each on a disk of its own, bytes and inodes are bounded in even steps up to what a night
-takes. Each night must end with 0, or with 1 and one line that names the folder; the one after it must be right. Takes root, and
+takes; and each becomes read-only for whatever is opened after a step of the night has ended. Each night must end with 0, or with 1 and one line that names the folder; the one after it must be right. Takes root, and
 about a minute per point.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,19 +26,38 @@ RESOURCES = ("clients", "cases", "transactions")
 SANDBOX = {"clients": 2, "cases": 30, "transactions": 60, "seed": 7, "no_rate_limit": True}
 
 
+READ_ONLY = "read-only after"
+READ_ONLY_AFTER = ("raw__clients", "raw__transactions", "dbt_build", "reports__partner_report")
+# A disk with files open for writing cannot be remounted; a read-only mount of it on top meets all that is opened later.
+COVERED = """
+import subprocess
+import debitura_pipeline.cli.nightly as night
+tell = night._tell_step
+def covering(step):
+    tell(step)
+    if (step.name, step.state) == ("{step}", "done"):
+        subprocess.run(["mount", "--bind", "{place}", "{place}"], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", "{place}"], check=True)
+night._tell_step = covering
+"""
+
+
 @dataclass(frozen=True)
 class Point:
-    """Which folder is short of what, and of how much it has: KiB, or inodes."""
+    """Which folder is short of what (KiB, inodes), and of how much it has; or read-only from the end of which step on."""
 
     folder: str
     what: str
-    room: int
+    room: int = 0
+    step: str = ""
 
     def __str__(self) -> str:
-        return f"{self.folder} with {self.room} {self.what}"
+        return f"{self.folder} {self.what} {self.step}" if self.step else f"{self.folder} with {self.room} {self.what}"
 
     @property
     def bounds(self) -> dict[str, int]:
+        if self.step:
+            return {}
         return {"size": ROOMY, "inodes": MANY, "size" if self.what == "KiB" else "inodes": self.room}
 
 
@@ -49,7 +69,10 @@ def faults_of(point: Point, sandbox: RunningSandbox, work: Path) -> list[str]:
         data = places["data"] / "data"
         data.parent.mkdir(exist_ok=True)
         pipeline = Pipeline(data, sandbox, DAGSTER_HOME=str(places["home"] / "dagster"))
-        faults = list(_first(point, debitura("nightly", env=pipeline.env), disk.place))
+        before = COVERED.format(step=point.step, place=disk.place) if point.step else ""
+        faults = list(_first(point, debitura("nightly", env=pipeline.env, before=before), disk.place))
+        if point.step:
+            subprocess.run(["umount", "-l", str(disk.place)], check=True)
         disk.give_room()
         faults += _second(debitura("nightly", env=pipeline.env), pipeline)
     return faults
@@ -86,6 +109,7 @@ def points(sandbox: RunningSandbox, work: Path, steps: int) -> Iterator[Point]:
         for what, most in (("KiB", size), ("inodes", inodes)):
             for step in range(1, steps + 1):
                 yield Point(folder, what, max(most * step // (steps + 1), 1))
+        yield from (Point(folder, READ_ONLY, step=step) for step in READ_ONLY_AFTER)
 
 
 def main() -> int:
