@@ -210,8 +210,8 @@ def test_json_tells_of_a_failure_as_well(pipeline: Pipeline) -> None:
     said = debitura("status", "--json", env=bad)
     assert said.status == 2
     assert document_of(said)["error"].startswith("DEBITURA_PRIVACY")
-    said = debitura("status", "--json", "--explode", env=pipeline.env)
-    assert (said.status, document_of(said)["error"]) == (2, "No such option: --explode")
+    said = debitura("status", "--json", "--nonsense", env=pipeline.env)
+    assert (said.status, document_of(said)["error"]) == (2, "No such option: --nonsense")
 
 
 def test_quiet_leaves_the_last_line_and_verbose_adds_requests_with_their_time(synced: Pipeline) -> None:
