@@ -1,8 +1,8 @@
 """`python -m tests.disk_sweep`: nights on disks that fill up, or become read-only, at many different moments, and the night after.
 
 For data directory and DAGSTER_HOME, each on a disk of its own, bytes and inodes are bounded in even steps up to what a night
-takes; and each becomes read-only for whatever is opened after a step of the night has ended. Each night must end with 0, or with 1 and one line that names the folder; the one after it must be right. Takes root, and
-about a minute per point.
+takes; and each becomes read-only for whatever is opened after a step of the night has ended. Each night must end with 0, or with
+1 and one line that names the folder; the one after it must be right. Takes root, and about a minute per point.
 """
 
 from __future__ import annotations

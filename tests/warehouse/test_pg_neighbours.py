@@ -93,7 +93,7 @@ def test_what_somebody_adds_between_nights_is_named_and_kept(
             refused()
         assert f"did not make: {named}. Nothing was changed." in str(said.value)
     with (
-        pytest.raises(WarehouseError, match="use a database of its own|as models in dbt/models"),
+        pytest.raises(WarehouseError, match=r"use a database of its own|as models in dbt/models"),
         open_warehouse(settings),
     ):
         pass
