@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tools.conventions import layers
+from tools.conventions import docstrings, layers, names
 
-CHECKS = {"layers": layers.faults}
+CHECKS = {"layers": layers.faults, "names": names.faults, "docstrings": docstrings.faults}
 
 
 def main() -> int:
