@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.environment import read_environment
 from debitura_pipeline.errors import SettingsError
-from debitura_pipeline.settings import load_settings
+from debitura_pipeline.settings import Concurrency, load_settings
+from debitura_pipeline.settings.catalogue import VARIABLES
+from debitura_pipeline.settings.environment import read_environment
 from tests.support.command import debitura
 
 
@@ -61,7 +62,7 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
     (tmp_path / ".env").write_text("DEBITURA_REFRESH_DAYS=5\nDEBITURA_CONCURRENCY=4\nOTHER=1\n")
     monkeypatch.setenv("DEBITURA_REFRESH_DAYS", "7")
     found = load_settings(root=tmp_path)
-    assert (found.refresh_days, found.concurrency) == (7, 4)
+    assert (found.refresh_days, found.concurrency) == (7, Concurrency(4, 4))
 
 
 @pytest.mark.parametrize("command", ["sync", "nightly", "status", "doctor", "verify", "replay", "reconcile", "dev"])
@@ -85,3 +86,15 @@ def test_a_budget_above_the_apis_is_refused(environment: str, tmp_path: Path) ->
     assert load_settings({**env, "DEBITURA_REQUESTS_PER_MINUTE": "2000"}, tmp_path).requests_per_minute == 2000
     with pytest.raises(SettingsError, match="outside 1 to 2000"):
         load_settings({**env, "DEBITURA_REQUESTS_PER_MINUTE": "2001"}, tmp_path)
+
+
+def test_a_number_of_requests_that_is_set_is_never_exceeded(tmp_path: Path) -> None:
+    assert load_settings({}, tmp_path).concurrency == Concurrency(start=8, maximum=32)
+    assert load_settings({"DEBITURA_CONCURRENCY": "8"}, tmp_path).concurrency == Concurrency(start=8, maximum=8)
+
+
+def test_every_variable_that_anything_reads_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` and every other command refused variables that only dbt or the sandbox read."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "set")
+    assert set(VARIABLES) <= set(read_environment(tmp_path))

@@ -51,7 +51,7 @@ async def _try_all(
     settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools
 ) -> dict[str, Access | ApiError]:
     budget = open_budget(settings, endpoint, tools)
-    room = asyncio.Semaphore(settings.concurrency)
+    room = asyncio.Semaphore(settings.concurrency.start)
     async with open_client(settings, endpoint, tools) as client:
         door = _Door(
             endpoint, client, TenantBook(client, BusinessKeys.of_settings(settings)), budget, tools, settings.network

@@ -13,10 +13,10 @@ import pytest
 
 from debitura_pipeline.doctor import Diagnosis, examine, machine
 from debitura_pipeline.doctor.examine import CHECKS, Check
-from debitura_pipeline.environment import _pairs, _refuse_unknown
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.settings.environment import _pairs, _refuse_unknown
 from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
 from tests.doctor.case import Case, Scene
 from tests.doctor.page import PAGE, names_on, on_the_page

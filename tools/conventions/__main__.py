@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from tools.conventions import docstrings, layers, names
+from tools.conventions import docstrings, layers, names, settings
 
-CHECKS = {"layers": layers.faults, "names": names.faults, "docstrings": docstrings.faults}
+CHECKS = {
+    "layers": layers.faults,
+    "names": names.faults,
+    "docstrings": docstrings.faults,
+    "settings": settings.faults,
+}
 
 
 def main() -> int:

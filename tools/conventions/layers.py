@@ -15,7 +15,7 @@ from tools.conventions.source import Module, imports, modules
 LAYERS = (
     ("errors", "interrupts", "secret", "sharing", "without_pandas"),
     ("address_space",),
-    ("notes", "environment", "proxies"),
+    ("notes", "proxies"),
     ("settings",),
     ("places",),
     ("failures",),

@@ -1,4 +1,4 @@
-"""Reads environment variables and the `.env` file; environment variables take precedence. Names and lines are validated.
+"""Reads environment variables and the `.env` file; environment variables take precedence. Names and lines are checked.
 
 A line that cannot be read, or a name that nobody knows, is an error: a setting that is silently dropped leaves the default,
 and the default is simulated data.
@@ -7,31 +7,15 @@ and the default is simulated data.
 from __future__ import annotations
 
 import codecs
-import difflib
 import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
 from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings.catalogue import OWN, VARIABLES
 
 PREFIX = "DEBITURA_"
-KNOWN = {
-    "DEBITURA_ENVIRONMENT", "DEBITURA_API_URL", "DEBITURA_API_KEY", "DEBITURA_CUSTOMER_API_URL", "DEBITURA_WAREHOUSE",
-    "DEBITURA_DBT_URL", "DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PRIVACY_KEY", "DEBITURA_REQUESTS_PER_MINUTE",
-    "DEBITURA_CONCURRENCY", "DEBITURA_REFRESH_DAYS", "DEBITURA_DUCKDB_MEMORY",
-    "DEBITURA_PROXY", "DEBITURA_CA_FILE", "DEBITURA_OUTAGE_MINUTES", "DEBITURA_RUN_RETRIES",
-    "DEBITURA_SCHEMA_PREFIX",
-    "DEBITURA_KEEP_RUN_DAYS",
-}  # fmt: skip
-# Set by the pipeline for its own processes: dbt and the sandbox.
-INTERNAL = {
-    "DEBITURA_DUCKDB_PATH", "DEBITURA_POSTGRES_HOST", "DEBITURA_POSTGRES_PORT", "DEBITURA_POSTGRES_DATABASE",
-    "DEBITURA_POSTGRES_USER", "DEBITURA_POSTGRES_PASSWORD", "DEBITURA_DBT_TARGET", "DEBITURA_DBT_KEEP_OPEN",
-    "DEBITURA_SANDBOX_KEY",
-}  # fmt: skip
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -46,6 +30,8 @@ def read_environment(root: Path) -> dict[str, str]:
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:
     """Names and values as they are written: nothing inside of a value is replaced."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - takes 10 ms to load, and many have no `.env`
+
     for binding in parse_stream(io.StringIO(_text(file))):
         place = f"{file}, line {binding.original.line}"
         if binding.error:
@@ -73,8 +59,13 @@ def _text(file: Path) -> str:
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in sorted(names):
-        if name.upper().startswith(PREFIX) and name not in KNOWN | INTERNAL:
-            ends = [known.removeprefix(PREFIX) for known in KNOWN]  # the prefix alone makes all names alike
-            near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ends, n=1, cutoff=0.7)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else "the names that are known are in .env.example."
-            raise SettingsError(f"{name} in {where} is not a setting; {hint}", variable=name)
+        if name.upper().startswith(PREFIX) and name not in VARIABLES:
+            raise SettingsError(f"{name} in {where} is not a setting; {_hint(name)}", variable=name)
+
+
+def _hint(name: str) -> str:
+    import difflib  # noqa: PLC0415 - for a misspelt name alone
+
+    ends = [own.name.removeprefix(PREFIX) for own in OWN]  # the prefix alone makes all names alike
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ends, n=1, cutoff=0.7)
+    return f"did you mean {PREFIX}{near[0]}?" if near else "the names that are known are in .env.example."

@@ -1,0 +1,35 @@
+"""Settings: declared once in `declared.py`, read from the environment and `.env`, checked, frozen."""
+
+from debitura_pipeline.secret import Secret
+from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOPBACK, address_options
+from debitura_pipeline.settings.load import API_PER_MINUTE, load_settings
+from debitura_pipeline.settings.model import (
+    PROJECT_ROOT,
+    Concurrency,
+    Endpoint,
+    Environment,
+    Privacy,
+    Settings,
+    WarehouseUrl,
+)
+from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
+from debitura_pipeline.settings.readers import bytes_of
+
+__all__ = [
+    "API_HOSTS",
+    "API_PER_MINUTE",
+    "CUSTOMER_HOSTS",
+    "LOOPBACK",
+    "PRIVACY_KEY_FILE",
+    "PROJECT_ROOT",
+    "Concurrency",
+    "Endpoint",
+    "Environment",
+    "Privacy",
+    "Secret",
+    "Settings",
+    "WarehouseUrl",
+    "address_options",
+    "bytes_of",
+    "load_settings",
+]

@@ -1,0 +1,31 @@
+"""Addresses: Debitura's hosts, what counts as this machine, what Postgres's own library makes of a URL."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+API_HOSTS = {"test": "https://testreferral-api.debitura.com", "production": "https://referral-api.debitura.com"}
+CUSTOMER_HOSTS = {"test": "https://testcustomer-api.debitura.com", "production": "https://customer-api.debitura.com"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+POSTGRES = ("postgresql://", "postgres://")
+
+
+def is_remote(url: str | None) -> bool:
+    """Whether an API's address leads off this machine."""
+    return url is not None and urlsplit(url).hostname not in LOOPBACK
+
+
+def address_options(url: str) -> dict[str, Any] | None:
+    """The options in a Postgres address; None where libpq does not understand it, or a password has spilt into other parts."""
+    from psycopg import Error  # noqa: PLC0415 - takes a while to load, and most have no Postgres
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    with suppress(Error):  # what libpq says of an address quotes it
+        options = dict(conninfo_to_dict(url))
+        # A password with @ : / as they are moves its rest into the host, the port or the database, which are shown.
+        shown = "".join(str(options.get(name) or "") for name in ("host", "dbname"))
+        if "@" not in shown and str(options.get("port") or "0").replace(",", "").isdecimal():
+            return options
+    return None

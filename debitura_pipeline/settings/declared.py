@@ -1,0 +1,184 @@
+"""The settings, each declared once. `catalogue.py` adds the variables that are not settings of this project.
+
+`load.py` reads the values, `environment.py` refuses unknown names, `python -m tools.settings` writes `.env.example` and
+`docs/settings.md`, and `make lint` compares the declarations with what the code reads.
+"""
+
+from __future__ import annotations
+
+from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS
+from debitura_pipeline.settings.declaration import Setting
+from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_TEXT
+from debitura_pipeline.settings.readers import API_KEY as KEY
+from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, choice, text, whole
+from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, WAREHOUSE_URL
+from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
+
+API, WAREHOUSES, DATA, RUNS, NETWORK = "API", "Warehouse", "Data and privacy", "Requests and runs", "Network"
+
+# --- API
+ENVIRONMENT = Setting(
+    "DEBITURA_ENVIRONMENT",
+    API,
+    "Which API to read: sandbox is the simulated one, which needs no network; test and production are Debitura's.",
+    choice("sandbox", "test", "production"),
+    default="sandbox",
+)
+API_KEY = Setting(
+    "DEBITURA_API_KEY",
+    API,
+    "The XApiKey that Debitura issued; needed everywhere but in the sandbox.",
+    KEY,
+    is_secret=True,
+)
+API_URL = Setting(
+    "DEBITURA_API_URL",
+    API,
+    "Base address of another API; the key is then needed in every environment.",
+    HTTP_URL,
+    otherwise="the environment's own",
+    examples=(API_HOSTS["test"],),
+)
+CUSTOMER_API_URL = Setting(
+    "DEBITURA_CUSTOMER_API_URL",
+    API,
+    "Base address of the Customer API, where the clients' access is tried.",
+    HTTP_URL,
+    otherwise="the environment's own; none with `DEBITURA_API_URL`",
+    examples=(CUSTOMER_HOSTS["test"],),
+)
+
+# --- Warehouse
+WAREHOUSE = Setting(
+    "DEBITURA_WAREHOUSE",
+    WAREHOUSES,
+    "Where the warehouse is: a DuckDB file (three slashes before a relative path, four before an absolute one) or a Postgres "
+    "database.",
+    WAREHOUSE_URL,
+    otherwise="`warehouse.duckdb` in the data directory",
+    examples=("duckdb:///data/warehouse.duckdb", "postgresql://user:password@host:5432/db"),
+    is_secret=True,
+)
+DBT_URL = Setting(
+    "DEBITURA_DBT_URL",
+    WAREHOUSES,
+    "Postgres only: the same database for dbt's role; needed once the roles of `debitura doctor --grant-sql` are used.",
+    POSTGRES_URL,
+    otherwise="the role of `DEBITURA_WAREHOUSE`",
+    examples=("postgresql://debitura_dbt:password@host:5432/db?sslmode=verify-full",),
+    is_secret=True,
+)
+SCHEMA_PREFIX = Setting(
+    "DEBITURA_SCHEMA_PREFIX",
+    WAREHOUSES,
+    "Postgres only: put before the names of the five schemas, for a database shared with others.",
+    PREFIX,
+    otherwise="no prefix",
+    examples=("deb_",),
+)
+DUCKDB_MEMORY = Setting(
+    "DEBITURA_DUCKDB_MEMORY", WAREHOUSES, "Memory that DuckDB may use while dbt builds.", MEMORY, default="400MiB"
+)
+DAGSTER_POSTGRES_URL = Setting(
+    "DAGSTER_POSTGRES_URL",
+    WAREHOUSES,
+    "Postgres database in which Dagster keeps its runs and events.",
+    POSTGRES_URL,
+    otherwise="files in Dagster's home",
+    examples=("postgresql://user:password@host:5432/dagster?sslmode=verify-full",),
+    is_secret=True,
+)
+
+# --- Data and privacy
+DATA_DIR = Setting(
+    "DEBITURA_DATA_DIR",
+    DATA,
+    "Folder of the landing zone, the published files, the reports and the logs.",
+    FOLDER,
+    default="data",
+)
+DAGSTER_HOME = Setting(
+    "DAGSTER_HOME",
+    DATA,
+    "Folder of Dagster's instance.",
+    FOLDER,
+    otherwise="`dagster` in the data directory",
+    examples=("data/dagster",),
+)
+PRIVACY = Setting(
+    "DEBITURA_PRIVACY",
+    DATA,
+    "Whether debtors' names are replaced by pseudonyms (pseudonymous) or kept (full).",
+    choice("pseudonymous", "full"),
+    default="pseudonymous",
+)
+PRIVACY_KEY = Setting(
+    "DEBITURA_PRIVACY_KEY",
+    DATA,
+    "Key of the pseudonyms. With another key the same debtor gets another pseudonym.",
+    PRIVACY_KEY_TEXT,
+    otherwise="made once, as `privacy.key` in the data directory",
+    is_secret=True,
+)
+
+# --- Requests and runs
+REQUESTS_PER_MINUTE = Setting(
+    "DEBITURA_REQUESTS_PER_MINUTE",
+    RUNS,
+    "Requests a minute at most. The API allows 2,000 a minute; its limits for an hour and a day are kept as well.",
+    whole(1, 1_000_000, "1 to 2000; up to 1000000 for an API on this machine"),
+    default="1800",
+)
+CONCURRENCY = Setting(
+    "DEBITURA_CONCURRENCY",
+    RUNS,
+    "Requests in flight at most. Where it is not set, up to 32 if answers take long.",
+    whole(1, 64),
+    default="8",
+)
+REFRESH_DAYS = Setting(
+    "DEBITURA_REFRESH_DAYS",
+    RUNS,
+    "Every closed case and every settled transaction is read again at least once in this many days.",
+    whole(1, 3650),
+    default="30",
+)
+OUTAGE_MINUTES = Setting(
+    "DEBITURA_OUTAGE_MINUTES",
+    RUNS,
+    "How long a nightly run waits for an API that does not answer, in minutes; 0 does not wait.",
+    whole(0, 720),
+    default="30",
+)
+RUN_RETRIES = Setting(
+    "DEBITURA_RUN_RETRIES",
+    RUNS,
+    "How many times the daemon starts a scheduled nightly run again after a failure.",
+    whole(0, 10),
+    default="3",
+)
+KEEP_RUN_DAYS = Setting(
+    "DEBITURA_KEEP_RUN_DAYS",
+    RUNS,
+    "Days after which Dagster's runs and their event logs are deleted; 0 keeps them.",
+    whole(0, 36_500),
+    default="90",
+)
+
+# --- Network
+PROXY = Setting(
+    "DEBITURA_PROXY",
+    NETWORK,
+    "HTTP proxy for the API. Characters like @ : / % in a password are written as %40 %3A %2F %25.",
+    text("an http:// or https:// address"),
+    otherwise="`HTTPS_PROXY`, then `ALL_PROXY`",
+    examples=("http://user:password@proxy.example.com:3128",),
+    is_secret=True,
+)
+CA_FILE = Setting(
+    "DEBITURA_CA_FILE",
+    NETWORK,
+    "Certificate authorities to trust in addition to the usual ones.",
+    CERTIFICATES,
+    examples=("/etc/ssl/certs/company-ca.pem",),
+)

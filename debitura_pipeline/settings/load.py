@@ -1,0 +1,135 @@
+"""Environment -> one checked `Settings`: single values by their declarations, then what settings must have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.proxies import PORTS, Network, read_network
+from debitura_pipeline.secret import Secret
+from debitura_pipeline.settings import declared
+from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, is_remote
+from debitura_pipeline.settings.declaration import Setting, Values, wrong
+from debitura_pipeline.settings.environment import read_environment
+from debitura_pipeline.settings.model import PROJECT_ROOT, Concurrency, Environment, Privacy, Settings, WarehouseUrl
+from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
+
+API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
+# Where no number is set: as many as it takes to ask 1,800 times a minute at 850 ms an answer.
+MOST_IN_FLIGHT = 32
+
+
+def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROOT) -> Settings:
+    """Settings from `env` (default: the process's environment over the `.env` file at `root`).
+
+    Relative paths are taken from `root`. Raises SettingsError with one line naming the variable, the fault and an
+    example; nothing has been touched then.
+    """
+    values = Values(read_environment(root) if env is None else env, root)
+    environment = cast(Environment, values.one(declared.ENVIRONMENT))
+    own_url, customer_url = values.optional(declared.API_URL), values.optional(declared.CUSTOMER_API_URL)
+    key = values.optional(declared.API_KEY)
+    _check_key(key, own_url, environment)
+    api_url = own_url or API_HOSTS.get(environment)
+    customer_url = customer_url or (CUSTOMER_HOSTS.get(environment) if own_url is None else None)
+    data_dir = values.one(declared.DATA_DIR)
+    privacy_key = _privacy_key(values, data_dir)
+    return Settings(
+        environment=environment,
+        api_url=api_url,
+        api_key=_secret(key),
+        customer_api_url=customer_url,
+        warehouse=_warehouse(values, data_dir),
+        data_dir=data_dir,
+        privacy=cast(Privacy, values.one(declared.PRIVACY)),
+        privacy_key=_secret(privacy_key),
+        requests_per_minute=_per_minute(values, api_url),
+        concurrency=_concurrency(values),
+        refresh_days=values.one(declared.REFRESH_DAYS),
+        dagster_home=values.optional(declared.DAGSTER_HOME) or _default_home(data_dir),
+        dagster_postgres=values.optional(declared.DAGSTER_POSTGRES_URL),
+        network=_network(values, api_url, customer_url),
+        outage_minutes=values.one(declared.OUTAGE_MINUTES),
+        run_retries=values.one(declared.RUN_RETRIES),
+        keep_run_days=values.one(declared.KEEP_RUN_DAYS),
+        duckdb_memory=values.one(declared.DUCKDB_MEMORY),
+    )
+
+
+def _check_key(key: str | None, own_url: str | None, environment: Environment) -> None:
+    """A key is needed by every API but the embedded sandbox, and is not meant for that one."""
+    if key is None and (own_url is not None or environment != "sandbox"):
+        why = "an API address is set" if own_url is not None else f"the environment is {environment}"
+        raise wrong(declared.API_KEY.name, f"is needed, since {why}", "the XApiKey that Debitura issued")
+    if key is not None and own_url is None and environment == "sandbox":
+        raise SettingsError(
+            "DEBITURA_API_KEY is set and DEBITURA_ENVIRONMENT is sandbox, whose data is simulated. Unset the key, or set "
+            "the environment that it is for. Example: DEBITURA_ENVIRONMENT=production",
+            variable=declared.ENVIRONMENT.name,
+        )
+
+
+def _secret(text: str | None) -> Secret | None:
+    return None if text is None else Secret(text)
+
+
+def _privacy_key(values: Values, data_dir: Path) -> str | None:
+    """The key that is set. The data directory's own is only checked: nothing is made before it is needed."""
+    found = values.optional(declared.PRIVACY_KEY)
+    if found is None and (data_dir / PRIVACY_KEY_FILE).exists():
+        read_key(data_dir / PRIVACY_KEY_FILE)
+    return found
+
+
+def _warehouse(values: Values, data_dir: Path) -> WarehouseUrl:
+    place, dbt_dsn, prefix = (
+        values.optional(declared.WAREHOUSE),
+        values.optional(declared.DBT_URL),
+        values.optional(declared.SCHEMA_PREFIX),
+    )
+    if isinstance(place, Secret):
+        return WarehouseUrl("postgresql", dsn=place, dbt_dsn=dbt_dsn, schema_prefix=prefix or "")
+    for setting, value in ((declared.DBT_URL, dbt_dsn), (declared.SCHEMA_PREFIX, prefix)):
+        if value is not None:
+            raise _needs_postgres(setting)
+    return WarehouseUrl("duckdb", path=place or data_dir / "warehouse.duckdb")
+
+
+def _needs_postgres(setting: Setting[Secret] | Setting[str]) -> SettingsError:
+    return wrong(setting.name, "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE")
+
+
+def _per_minute(values: Values, api_url: str | None) -> int:
+    """Within the API's own limit; a simulated API on this machine may have another."""
+    found = values.one(declared.REQUESTS_PER_MINUTE)
+    if is_remote(api_url) and found > API_PER_MINUTE:
+        setting = declared.REQUESTS_PER_MINUTE
+        raise wrong(setting.name, f"is {found}, outside 1 to {API_PER_MINUTE}", setting.example)
+    return found
+
+
+def _concurrency(values: Values) -> Concurrency:
+    """A number that is set is never exceeded; the default grows where answers are slow."""
+    chosen = values.optional(declared.CONCURRENCY)
+    return (
+        Concurrency(values.one(declared.CONCURRENCY), MOST_IN_FLIGHT) if chosen is None else Concurrency(chosen, chosen)
+    )
+
+
+def _default_home(data_dir: Path) -> Path:
+    """Dagster's home in the data directory. Raises SettingsError where that is a file."""
+    home = data_dir / "dagster"
+    if home.exists() and not home.is_dir():
+        setting = declared.DAGSTER_HOME
+        raise wrong(setting.name, f"is {home}, which is a file, not a folder", setting.example)
+    return home
+
+
+def _network(values: Values, *urls: str | None) -> Network:
+    """The way to the hosts of `urls`."""
+    parts = [urlsplit(url) for url in urls if url is not None]
+    hosts = [(part.hostname or "", part.port or PORTS[part.scheme]) for part in parts]
+    return read_network(values.texts, hosts, values.optional(declared.CA_FILE))

@@ -1,0 +1,115 @@
+"""The settings as the rest of the project sees them: frozen and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from debitura_pipeline.proxies import DIRECT, Network
+from debitura_pipeline.secret import Secret
+from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, create_key, read_key
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+Environment = Literal["sandbox", "test", "production"]
+Privacy = Literal["pseudonymous", "full"]
+
+
+@dataclass(frozen=True)
+class WarehouseUrl:
+    """Where the warehouse is. `engine` is `duckdb` (then `path`) or `postgresql` (then `dsn`, which holds a password).
+
+    `dbt_dsn`: the same database for dbt's own role, where it has one. `schema_prefix`: before the names of the schemas there.
+    """
+
+    engine: Literal["duckdb", "postgresql"]
+    path: Path | None = None
+    dsn: Secret | None = None
+    dbt_dsn: Secret | None = None
+    schema_prefix: str = ""
+
+    @property
+    def server(self) -> Secret:
+        """The database's address. Raises ValueError where the warehouse is a file."""
+        if self.dsn is None:
+            raise ValueError(f"the warehouse {self.path} is a file")
+        return self.dsn
+
+    @property
+    def for_dbt(self) -> Secret:
+        """The same for dbt's role."""
+        return self.dbt_dsn or self.server
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An API to talk to: where, with which key. `is_simulated`: the sandbox, whose clock is its own."""
+
+    base_url: str
+    api_key: Secret
+    customer_url: str | None
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
+class Concurrency:
+    """Requests in flight at once: `start` to begin with, up to `maximum` where answers are slow."""
+
+    start: int
+    maximum: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked. `api_url` is None where the embedded sandbox is to be used."""
+
+    environment: Environment
+    api_url: str | None
+    api_key: Secret | None
+    customer_api_url: str | None
+    warehouse: WarehouseUrl
+    data_dir: Path
+    privacy: Privacy
+    privacy_key: Secret | None = field(repr=False)
+    requests_per_minute: int
+    concurrency: Concurrency
+    refresh_days: int
+    outage_minutes: int
+    run_retries: int
+    keep_run_days: int
+    duckdb_memory: str
+    dagster_home: Path
+    dagster_postgres: Secret | None = None
+    network: Network = DIRECT
+
+    @property
+    def uses_embedded_sandbox(self) -> bool:
+        return self.api_url is None
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.data_dir / "landing"
+
+    @property
+    def published_dir(self) -> Path:
+        return self.data_dir / "published"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.data_dir / "reports"
+
+    def find_privacy_key(self) -> bytes | None:
+        """Key of the debtor pseudonyms: the setting, else the data directory's own; None where neither is there.
+
+        Raises SettingsError where the file holds no usable key.
+        """
+        if self.privacy_key is not None:
+            return self.privacy_key.reveal().encode()
+        path = self.data_dir / PRIVACY_KEY_FILE
+        return read_key(path) if path.exists() else None
+
+    def obtain_privacy_key(self) -> bytes:
+        """The same; where there is none, the data directory's own is made, once, with mode 0600."""
+        found = self.find_privacy_key()
+        return create_key(self.data_dir) if found is None else found

@@ -1,0 +1,80 @@
+"""Readers of addresses: APIs, Postgres, the warehouse. An address may hold a password, so no error shows one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from debitura_pipeline.secret import Secret
+from debitura_pipeline.settings.addresses import LOOPBACK, POSTGRES, address_options
+from debitura_pipeline.settings.declaration import Given, Reader
+
+T = TypeVar("T")
+
+POSTGRES_EXAMPLE = "postgresql://user:password@host:5432/db?sslmode=verify-full"
+DUCKDB = "duckdb:///"
+
+# Host and path alone, of the letters that both may hold as they are.
+_PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d*)?(/[A-Za-z0-9_.~%/-]*)?", re.IGNORECASE)
+# With the longest name that a schema gets, `reports__previous`, Postgres's 63 bytes.
+_SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
+
+
+def http_url(given: Given) -> str:
+    """An API's base address, without a slash at its end. Plain http is for this machine alone."""
+    parts = _converted(given, urlsplit, "URL")
+    port = _converted(given, lambda _: parts.port, "URL: its port is no number from 1 to 65535")
+    is_plain = _PLAIN_URL.fullmatch(given.text) is not None and port != 0 and parts.username is None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise given.wrong("is not a plain http(s) address")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise given.wrong("is http; outside this machine only https is used")
+    return given.text.rstrip("/")
+
+
+def postgres_url(given: Given) -> Secret:
+    """A Postgres address that libpq understands."""
+    if not given.text.startswith(POSTGRES):
+        raise given.wrong("is not a postgresql:// address", POSTGRES_EXAMPLE)
+    if address_options(given.text) is None:
+        raise given.wrong(
+            "is no address that Postgres's library understands. Characters like @ : / % in a password are written as "
+            "%40 %3A %2F %25",
+            POSTGRES_EXAMPLE,
+        )
+    return Secret(given.text, given.name)
+
+
+def warehouse_url(given: Given) -> Path | Secret:
+    """A DuckDB file's path, or a Postgres address."""
+    if given.text.startswith(DUCKDB):
+        tail = given.text.removeprefix(DUCKDB)
+        if not tail or tail.endswith("/"):
+            raise given.wrong("names no file")
+        return (given.root / tail).resolve()
+    if given.text.startswith(POSTGRES):
+        return postgres_url(given)
+    raise given.wrong("is neither a duckdb:/// nor a postgresql:// address")
+
+
+def schema_prefix(given: Given) -> str:
+    """The beginning of a Postgres schema's name that needs no quotes."""
+    if _SCHEMA_PREFIX.fullmatch(given.text) is None:
+        raise given.wrong("must be a lower-case letter and at most 45 of a-z, 0-9, _ after it, and not pg_")
+    return given.text
+
+
+def _converted(given: Given, convert: Callable[[str], T], what: str) -> T:
+    try:
+        return convert(given.text)
+    except ValueError:
+        raise given.wrong(f"is not a {what}") from None
+
+
+HTTP_URL = Reader("an https:// address; http:// for this machine alone", http_url)
+POSTGRES_URL = Reader("a postgresql:// address", postgres_url)
+WAREHOUSE_URL = Reader("a duckdb:/// or a postgresql:// address", warehouse_url)
+SCHEMA_PREFIX = Reader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)
