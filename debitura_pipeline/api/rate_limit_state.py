@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from debitura_pipeline.files import write_private_atomically
+
 log = logging.getLogger(__name__)
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
@@ -154,7 +156,7 @@ class LedgerFile:
         view = msgspec.structs.replace(shared, minute=dict(shared.minute))
         if ahead:
             shared.add(now, ahead)
-        self._write(shared)
+        write_private_atomically(self._path, msgspec.json.encode(shared), fsync=False)
         self._sent, self._ahead = {}, (here, ahead)
         return view
 
@@ -166,12 +168,6 @@ class LedgerFile:
         except msgspec.DecodeError:
             log.warning("The request budget in %s is unreadable and starts anew", self._path)
             return Ledger()
-
-    def _write(self, ledger: Ledger) -> None:
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(ledger))
-        draft.replace(self._path)
 
 
 @contextmanager

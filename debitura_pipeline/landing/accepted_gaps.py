@@ -6,12 +6,12 @@ They stand here as well as in `ops.syncs` (status `lost`), since either can be r
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from debitura_pipeline.errors import LandingError
+from debitura_pipeline.files import write_private_atomically
 
 GAPS = "gaps.jsonl"
 
@@ -44,9 +44,4 @@ def accept_gaps(landing: Path, gaps: Sequence[Gap]) -> None:
     known = read_gaps(landing) | {gap.sync_id: gap for gap in gaps}
     text = "".join(json.dumps(asdict(gap), separators=(",", ":")) + "\n" for gap in known.values())
     landing.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = landing / f".{GAPS}.{os.getpid()}"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(landing / GAPS)
+    write_private_atomically(landing / GAPS, text.encode(), fsync=True)

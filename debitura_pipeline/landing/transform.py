@@ -10,7 +10,6 @@ anything out of the ordinary. Personal data stay in memory: neither file, nor ba
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from debitura_pipeline.contract.tables import TABLES, TEXTS, Table
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.landing.arrow_reader import read_fast
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.columns import Builder, last_of_each
@@ -82,22 +82,8 @@ class Shaped:
             store_decimal_as_integer=True,
         )
         content = body.getvalue()
-        _write_whole(path, content)
+        write_private_atomically(path, content, fsync=True)
         return hashlib.sha256(content).hexdigest()
-
-
-def _write_whole(path: Path, content: pa.Buffer) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 class Shaper:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, place
 
@@ -94,7 +95,7 @@ def write_config(settings: Settings) -> None:
     config = settings.dagster_home / CONFIG
     wanted = _template(settings)
     if read_config(settings) is None and (not config.exists() or config.read_text() != wanted):
-        _write_private(config, wanted)
+        write_private_atomically(config, wanted.encode(), fsync=False)
 
 
 def read_config(settings: Settings) -> dict[str, Any] | None:
@@ -203,14 +204,6 @@ def is_of_living_process(mark: str | None) -> bool:
     """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
     pid = (mark or "").split(":")[1:2]
     return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 _RIGHTS = """SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.settings import Settings
 
@@ -148,10 +149,7 @@ def _cut(path: Path) -> None:
     lines = list(_lines(path))
     if len(lines) <= 2 * KEPT:
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.writelines(lines[-KEPT:])
-    draft.replace(path)
+    write_private_atomically(path, "".join(lines[-KEPT:]).encode(), fsync=False)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -6,12 +6,12 @@ table that is not there leaves its chapter out; an empty warehouse still gives a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Page, Section
 from debitura_pipeline.report.page import exact, render
@@ -71,13 +71,4 @@ def compose(warehouse: Rows, *, is_simulated: bool, written_at: datetime) -> Pag
 def _replace(path: Path, text: str) -> None:
     """A reader finds the old page or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        share(draft, path.parent)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_private_atomically(path, text.encode(), fsync=True, finish=lambda draft: share(draft, path.parent))

@@ -7,10 +7,10 @@ port of an API on this machine.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import LOOPBACK, Endpoint, Settings
 from debitura_pipeline.warehouse.identity import Known
 
@@ -30,11 +30,7 @@ def note_reached(settings: Settings, endpoint: Endpoint) -> None:
     path = settings.data_dir / FILE
     if _read(path) == endpoint.base_url:
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"api": endpoint.base_url}, file)
-    draft.replace(path)
+    write_private_atomically(path, json.dumps({"api": endpoint.base_url}).encode(), fsync=False)
 
 
 def _read(path: Path) -> str | None:

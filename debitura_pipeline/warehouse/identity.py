@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from debitura_pipeline.errors import IdentityRefused
+from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import WAIT_S, described, is_there, open_warehouse
@@ -174,15 +174,8 @@ def _read_file(path: Path) -> Identity | None:
 
 
 def _write_file(path: Path, identity: Identity) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(vars(identity), file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_private_atomically(path, (json.dumps(vars(identity), indent=2) + "\n").encode(), fsync=True)
 
 
 def _read_row(settings: Settings, wait_s: float) -> Identity | None:
