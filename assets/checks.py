@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets.warehouse import dbt_models
 from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES
+from debitura_pipeline.orchestration.metadata import Metadata, table_metadata
 from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
@@ -21,12 +22,12 @@ from debitura_pipeline.warehouse.published_folder import current_night
 
 def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     """A verdict in Dagster's words."""
-    metadata: dict[str, dg.MetadataValue] = {
+    metadata: Metadata = {
         figure: dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.float(float(value))
         for figure, value in verdict.figures.items()
     }
     if verdict.table:
-        metadata["details"] = dg.MetadataValue.md(verdict.table)
+        metadata |= table_metadata("details", verdict.table)
     return dg.AssetCheckResult(
         passed=verdict.passed,
         check_name=name,

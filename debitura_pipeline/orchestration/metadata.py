@@ -1,4 +1,4 @@
-"""Reports of the pipeline's functions as Dagster metadata: plain figures, a small table, the paths of what was written.
+"""Reports of the pipeline's functions as Dagster metadata: plain figures, small tables, the paths of what was written.
 
 Belongs here: the shape of metadata. Does not: computing figures. No payloads, keys or persons.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from debitura_pipeline.warehouse.checks import markdown
+from debitura_pipeline.warehouse.checks import Table, table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def sync_metadata(report: SyncReport) -> Metadata:
     if totals:
         head = ("check", "bucket", "unit", "API", "warehouse", "verdict")
         lines = [(t.check_name, t.bucket, t.unit, t.api_value, t.warehouse_value, t.verdict) for t in totals]
-        metadata["control_totals"] = dg.MetadataValue.md(markdown(head, lines))
+        metadata |= table_metadata("control_totals", table_of(head, lines))
     return metadata
 
 
@@ -75,14 +75,14 @@ def listing_metadata(totals: Totals) -> Metadata:
     metadata: Metadata = {"rows": dg.MetadataValue.int(totals.count or 0)}
     lines = [(name, total.count, total.usd) for name, total in sorted(totals.summary.items())]
     if lines:
-        metadata["summary"] = dg.MetadataValue.md(markdown(("bucket", "count", "USD"), lines))
+        metadata |= table_metadata("summary", table_of(("bucket", "count", "USD"), lines))
     return metadata
 
 
 def report_metadata(facts: ReportFacts) -> Metadata:
     """Where the page is, and the figures of its strip."""
-    figures = markdown(("figure", "value"), sorted(facts.figures.items()))
-    return {"page": _file(facts.path), "open": _link(facts.path), "figures": dg.MetadataValue.md(figures)}
+    figures = table_of(("figure", "value"), sorted(facts.figures.items()))
+    return {"page": _file(facts.path), "open": _link(facts.path), **table_metadata("figures", figures)}
 
 
 def origin_metadata(settings: Settings) -> Metadata:
@@ -101,7 +101,7 @@ def published_metadata(published: Published) -> Metadata:
         "folder": _link(published.path.parent),
         "bytes": dg.MetadataValue.int(published.bytes),
         "tables": dg.MetadataValue.int(len(published.parquet)),
-        "parquet": dg.MetadataValue.md(markdown(("file", "bytes"), lines)),
+        **table_metadata("parquet", table_of(("file", "bytes"), lines)),
     }
 
 
@@ -115,6 +115,16 @@ def onboarding_metadata(facts: dict[str, Any]) -> Metadata:
             metadata[name] = dg.MetadataValue.int(value)
         elif value is not None:
             metadata[name] = dg.MetadataValue.text(str(value))
+    return metadata
+
+
+def table_metadata(name: str, table: Table) -> Metadata:
+    """The table as `name`, and as `<name>_left_out` how many rows it does not show, if any."""
+    records = [dg.TableRecord(dict(zip(table.columns, row, strict=True))) for row in table.rows]
+    schema = dg.TableSchema([dg.TableColumn(column) for column in table.columns])
+    metadata: Metadata = {name: dg.MetadataValue.table(records, schema)}
+    if table.left_out:
+        metadata[f"{name}_left_out"] = dg.MetadataValue.int(table.left_out)
     return metadata
 
 

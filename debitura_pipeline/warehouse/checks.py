@@ -17,18 +17,27 @@ from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
 
-SHOWN = 20  # lines of a table in the UI; the rest is in the warehouse
+SHOWN = 20  # rows of a table in the UI; the rest is in the warehouse
 STALE_AFTER = timedelta(hours=26)  # a nightly run, and two hours for it to be late
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows to look at, as text, at most SHOWN. `left_out`: how many more there are."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Outcome of one check; `table` is markdown, `figures` are plain numbers and names."""
+    """Outcome of one check; `figures` are plain numbers and names, `table` the rows behind them."""
 
     passed: bool
     description: str
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
-    table: str | None = None
+    table: Table | None = None
     is_warning: bool = False
 
 
@@ -94,7 +103,7 @@ def quarantine_empty(resource: str, rows: Rows) -> Verdict:
     total = sum(int(count) for _, count, _ in found)
     if not total:
         return Verdict(True, "No row is in quarantine", {"rows": 0})
-    table = markdown(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
+    table = table_of(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
     return Verdict(
         False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table
     )
@@ -109,7 +118,7 @@ def schema_drift(resource: str, rows: Rows) -> Verdict:
     figures = {"new": len(found)}
     if not found:
         return Verdict(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
-    table = markdown(("kind", "field", "value"), found)
+    table = table_of(("kind", "field", "value"), found)
     return Verdict(
         False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True
     )
@@ -136,11 +145,10 @@ def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "w
     return Verdict(True, f"{what} {done} {hours:.1f} hours ago", figures)
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A markdown table of at most SHOWN rows."""
-    lines = [list(map(_cell, row)) for row in (head, ["---"] * len(head), *rows[:SHOWN])]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return text if len(rows) <= SHOWN else f"{text}\n\n{len(rows) - SHOWN} more in the warehouse."
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """The first SHOWN of `rows`; None is an empty cell."""
+    shown = (tuple("" if value is None else str(value) for value in row) for row in rows[:SHOWN])
+    return Table(tuple(columns), tuple(shown), max(len(rows) - SHOWN, 0))
 
 
 def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
@@ -150,17 +158,13 @@ def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
     figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
     floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == FLOATS)
     head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict", "detail")
-    table = markdown(head, [row for row in found if row[-2] != "equal"] or found)
+    table = table_of(head, [row for row in found if row[-2] != "equal"] or found)
     if figures["differs"]:
         return Verdict(False, f"{what}: {figures['differs']} of {len(found)} differ from the warehouse", figures, table)
     text = f"{what}: {figures['equal']} equal" + (f", {floating} move with exchange rates" if floating else "")
     if missing := figures["unproven"] - floating:
         return Verdict(False, f"{text}, {missing} could not be compared", figures, table, is_warning=True)
     return Verdict(True, text, figures, table)
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def _single(found: Sequence[tuple[Any, ...]]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from debitura_pipeline.orchestration.metadata import table_metadata
 from debitura_pipeline.reconcile.control_totals import FLOATS, SILENT
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse import checks
@@ -91,7 +92,7 @@ def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> N
     assert not found.passed
     assert not found.is_warning
     assert found.table is not None
-    assert "| rows | all | all | count | 12.0000 | 11.0000 | differs |  |" in found.table
+    assert ("rows", "all", "all", "count", "12.0000", "11.0000", "differs", "") in found.table.rows
 
 
 def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehouse) -> None:
@@ -128,8 +129,8 @@ def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(wa
     found = checks.quarantine_empty("cases", warehouse.rows)
     assert (found.passed, found.is_warning, found.figures["rows"]) == (False, False, 1)
     assert found.table is not None
-    assert "no id" in found.table
-    assert "secret" not in found.table
+    assert [row[:2] for row in found.table.rows] == [("no id", "1")]
+    assert "secret" not in str(found.table)
     assert checks.quarantine_empty("clients", warehouse.rows).passed
 
 
@@ -143,7 +144,7 @@ def test_drift_warns_once(warehouse: Warehouse) -> None:
     found = checks.schema_drift("cases", warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True)
     assert found.table is not None
-    assert "Pa\\|used" in found.table
+    assert found.table.rows == (("value", "lifecycle", "Pa|used"),)
     synced(warehouse, "two")
     assert checks.schema_drift("cases", warehouse.rows).passed
 
@@ -155,6 +156,15 @@ def test_freshness_allows_a_late_night_and_no_missing_one() -> None:
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:
-    text = checks.markdown(("a",), [(number,) for number in range(checks.SHOWN + 3)])
-    assert text.endswith("3 more in the warehouse.")
-    assert len(text.splitlines()) == checks.SHOWN + 4
+    table = checks.table_of(("a", "b"), [(number, None) for number in range(checks.SHOWN + 3)])
+    found = table_metadata("details", table)
+    shown = found["details"].records
+    assert len(shown) == checks.SHOWN
+    assert shown[1].data == {"a": "1", "b": ""}
+    assert found["details_left_out"].value == 3
+
+
+def test_a_table_without_rows_has_its_columns() -> None:
+    found = table_metadata("parquet", checks.table_of(("file", "bytes"), []))
+    assert list(found) == ["parquet"]
+    assert [column.name for column in found["parquet"].schema.columns] == ["file", "bytes"]
