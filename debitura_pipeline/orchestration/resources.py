@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -64,7 +65,7 @@ def active(
 
 
 class Debitura(dg.ConfigurableResource[Any]):
-    """Settings, API and warehouse of one run."""
+    """Settings, API and warehouse of one run, or of one tick of a sensor. Dagster makes a copy of its own for each."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Debitura]:
@@ -89,8 +90,14 @@ class Debitura(dg.ConfigurableResource[Any]):
 
     @property
     def settings(self) -> Settings:
+        """Those of the run inside this process, else the environment's. Raises SettingsError."""
         chosen = _ACTIVE.get()
-        return chosen.settings if chosen else load_settings()
+        return chosen.settings if chosen else self.own_settings
+
+    @cached_property
+    def own_settings(self) -> Settings:
+        """The environment's and `.env`'s, read at the first access. Raises SettingsError."""
+        return load_settings()
 
     @property
     def progress(self) -> Callable[[Progress], None] | None:

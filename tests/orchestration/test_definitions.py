@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -26,6 +27,7 @@ from debitura_pipeline.orchestration.keys import (
 )
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.pools import API_POOL, POOLS, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.warehouse.tables import Columns, all_tables
 from tests.support.sandbox import ROOT
 
@@ -200,3 +202,15 @@ def test_a_process_that_loads_the_definitions_parses_nothing_and_imports_nothing
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_settings_are_read_once_a_tick_and_anew_for_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One resource lives as long as the code server does; what it has read must not."""
+    resource, found = Debitura(), []
+    for days in (5, 6):
+        monkeypatch.setenv("DEBITURA_DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("DEBITURA_REFRESH_DAYS", str(days))
+        with dg.build_resources({"debitura": resource}) as resources:
+            found.append(resources.debitura.settings.refresh_days)
+            assert resources.debitura.settings is resources.debitura.settings
+    assert found == [5, 6]

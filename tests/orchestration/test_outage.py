@@ -63,8 +63,8 @@ def test_only_the_night_waits_and_only_for_an_api_with_an_address(
     assert (policy.longest_s, told) == (1800.0, ["down"])
     assert [debitura.outages(job, told.append) for job in (ONBOARD, FRESHNESS, "__ASSET_JOB")] == [None] * 3
     monkeypatch.setenv("DEBITURA_OUTAGE_MINUTES", "0")
-    assert debitura.outages(NIGHTLY, told.append) is None
+    assert Debitura().outages(NIGHTLY, told.append) is None
     monkeypatch.setenv("DEBITURA_OUTAGE_MINUTES", "720")
     for name in ("DEBITURA_API_URL", "DEBITURA_API_KEY"):
         monkeypatch.delenv(name)
-    assert debitura.outages(NIGHTLY, told.append) is None
+    assert Debitura().outages(NIGHTLY, told.append) is None
