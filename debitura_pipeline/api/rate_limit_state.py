@@ -6,15 +6,11 @@ the only caller). The file holds counts and instants, nothing of the key or of w
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from debitura_pipeline.files import write_private_atomically
 
@@ -26,7 +22,8 @@ TICKS = 4  # buckets a second: fine enough for a smooth edge, few enough to be w
 # that one which was slow on its way (a new TLS connection) still does not meet one that came fast 60 s later.
 MINUTE_TICKS = 61 * TICKS
 EDGE_S = 1.0  # and one sent in the last second of an hour or day may be counted in the next: count it in both
-LOCK_TRIES, LOCK_PAUSE_S = 20, 0.005  # others hold the lock for well under a millisecond
+# Others hold the lock for well under a millisecond; one that is stopped, in a debugger say, is not waited for.
+LOCK_WAIT_S, LOCK_PAUSE_S = 0.1, 0.005
 
 
 class Ledger(msgspec.Struct):
@@ -133,7 +130,8 @@ class LedgerFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _locked(self._path.with_name(self._path.name + ".lock")):
+            lock = self._path.with_name(self._path.name + ".lock")
+            with FileLock(lock, timeout=LOCK_WAIT_S, poll_interval=LOCK_PAUSE_S, mode=0o600):
                 return self._exchange(now, ahead)
         except OSError as error:
             if not self._has_warned:
@@ -168,21 +166,3 @@ class LedgerFile:
         except msgspec.DecodeError:
             log.warning("The request budget in %s is unreadable and starts anew", self._path)
             return Ledger()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; an OSError if another process keeps it (stopped in a debugger, say)."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        for left in reversed(range(LOCK_TRIES)):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    raise
-                time.sleep(LOCK_PAUSE_S)
-        yield
-    finally:
-        os.close(handle)

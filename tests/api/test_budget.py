@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -249,6 +250,18 @@ def test_without_a_place_for_the_file_counting_goes_on(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(spend(allowance, 11)) > 60
     assert caplog.text.count("cannot be kept") == 1
+
+
+def test_a_process_that_keeps_the_lock_stops_nobody_and_nothing_is_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, file = Clockwork(), tmp_path / "budget.json"
+    allowance = budget(clock, 10, file)
+    with caplog.at_level(logging.WARNING), FileLock(tmp_path / "budget.json.lock"):
+        asyncio.run(spend(allowance, 1))
+    assert "could not be acquired" in caplog.text
+    allowance.close()
+    assert json.loads(file.read_text())["in_day"] == 1
 
 
 def test_a_clock_set_back_forgets_nothing_and_locks_nobody_out(tmp_path: Path) -> None:
