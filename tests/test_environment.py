@@ -84,8 +84,11 @@ def test_a_key_beside_the_sandbox_is_no_night_of_invented_money(tmp_path: Path) 
 def test_a_budget_above_the_apis_is_refused(environment: str, tmp_path: Path) -> None:
     env = {"DEBITURA_ENVIRONMENT": environment, "DEBITURA_API_KEY": "key"}
     assert load_settings({**env, "DEBITURA_REQUESTS_PER_MINUTE": "2000"}, tmp_path).requests_per_minute == 2000
-    with pytest.raises(SettingsError, match="outside 1 to 2000"):
-        load_settings({**env, "DEBITURA_REQUESTS_PER_MINUTE": "2001"}, tmp_path)
+    for value in ("0", "2001", "2000000"):
+        with pytest.raises(
+            SettingsError, match=f"is {value}, outside 1 to 2000. Example: DEBITURA_REQUESTS_PER_MINUTE=1800"
+        ):
+            load_settings({**env, "DEBITURA_REQUESTS_PER_MINUTE": value}, tmp_path)
 
 
 def test_a_number_of_requests_that_is_set_is_never_exceeded(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from debitura_pipeline.settings.declaration import Setting, Values, wrong
 from debitura_pipeline.settings.environment import read_environment
 from debitura_pipeline.settings.model import PROJECT_ROOT, Concurrency, Environment, Privacy, Settings, WarehouseUrl
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
+from debitura_pipeline.settings.readers import whole
 
 API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 # Where no number is set: as many as it takes to ask 1,800 times a minute at 850 ms an answer.
@@ -85,11 +87,8 @@ def _privacy_key(values: Values, data_dir: Path) -> str | None:
 
 
 def _warehouse(values: Values, data_dir: Path) -> WarehouseUrl:
-    place, dbt_dsn, prefix = (
-        values.optional(declared.WAREHOUSE),
-        values.optional(declared.DBT_URL),
-        values.optional(declared.SCHEMA_PREFIX),
-    )
+    place, dbt_dsn = values.optional(declared.WAREHOUSE), values.optional(declared.DBT_URL)
+    prefix = values.optional(declared.SCHEMA_PREFIX)
     if isinstance(place, Secret):
         return WarehouseUrl("postgresql", dsn=place, dbt_dsn=dbt_dsn, schema_prefix=prefix or "")
     for setting, value in ((declared.DBT_URL, dbt_dsn), (declared.SCHEMA_PREFIX, prefix)):
@@ -104,19 +103,16 @@ def _needs_postgres(setting: Setting[Secret] | Setting[str]) -> SettingsError:
 
 def _per_minute(values: Values, api_url: str | None) -> int:
     """Within the API's own limit; a simulated API on this machine may have another."""
-    found = values.one(declared.REQUESTS_PER_MINUTE)
-    if is_remote(api_url) and found > API_PER_MINUTE:
-        setting = declared.REQUESTS_PER_MINUTE
-        raise wrong(setting.name, f"is {found}, outside 1 to {API_PER_MINUTE}", setting.example)
-    return found
+    setting = declared.REQUESTS_PER_MINUTE
+    return values.one(replace(setting, reader=whole(1, API_PER_MINUTE)) if is_remote(api_url) else setting)
 
 
 def _concurrency(values: Values) -> Concurrency:
     """A number that is set is never exceeded; the default grows where answers are slow."""
     chosen = values.optional(declared.CONCURRENCY)
-    return (
-        Concurrency(values.one(declared.CONCURRENCY), MOST_IN_FLIGHT) if chosen is None else Concurrency(chosen, chosen)
-    )
+    if chosen is not None:
+        return Concurrency(chosen, chosen)
+    return Concurrency(values.one(declared.CONCURRENCY), MOST_IN_FLIGHT)
 
 
 def _default_home(data_dir: Path) -> Path:
