@@ -86,16 +86,18 @@ def test_a_declared_variable_that_nothing_reads_is_found(
     source: str, texts: dict[str, str], is_read: bool, tmp_path: Path
 ) -> None:
     new = {"DEBITURA_NEW": Setting("DEBITURA_NEW", "API", "New.", text("text"))}
-    found = {convention.LOADER: module(tmp_path / "a.py", source)}
+    found = {convention.LOADER: module(tmp_path / "a.py", source), convention.PROXIES: module(tmp_path / "b.py", "")}
     assert list(convention.unread(found, texts, new)) == (
         [] if is_read else ["DEBITURA_NEW is declared, and nothing reads it"]
     )
 
 
-def test_a_setting_that_the_loader_no_longer_reads_is_found(tmp_path: Path) -> None:
-    """Its name in a message is not a reading."""
-    wanted = {name: VARIABLES[name] for name in ("DEBITURA_DATA_DIR", "DEBITURA_PRIVACY")}
+def test_a_setting_that_is_no_longer_loaded_is_found(tmp_path: Path) -> None:
+    """Its name in a message or in a list of names is not a reading."""
+    wanted = {name: VARIABLES[name] for name in ("DEBITURA_DATA_DIR", "DEBITURA_PRIVACY", "DEBITURA_PROXY")}
+    loader = 'values.one(declared.DATA_DIR)\nname = "DEBITURA_PRIVACY"'
     found = {
-        convention.LOADER: module(tmp_path / "a.py", 'values.one(declared.DATA_DIR)\nprint("see DEBITURA_PRIVACY")')
+        convention.LOADER: module(tmp_path / "a.py", loader),
+        convention.PROXIES: module(tmp_path / "b.py", 'OWN = "DEBITURA_PROXY"'),
     }
     assert list(convention.unread(found, {}, wanted)) == ["DEBITURA_PRIVACY is declared, and nothing reads it"]

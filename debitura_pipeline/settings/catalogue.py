@@ -44,27 +44,6 @@ _INTERNAL = (
     _internal("DAGSTER_DISABLE_TELEMETRY", "Keeps Dagster from sending usage data.", "Dagster"),
 )
 
-OWN: tuple[Setting[Any], ...] = (
-    declared.ENVIRONMENT,
-    declared.API_KEY,
-    declared.API_URL,
-    declared.CUSTOMER_API_URL,
-    declared.WAREHOUSE,
-    declared.DBT_URL,
-    declared.SCHEMA_PREFIX,
-    declared.DUCKDB_MEMORY,
-    declared.DAGSTER_POSTGRES_URL,
-    declared.DATA_DIR,
-    declared.DAGSTER_HOME,
-    declared.PRIVACY,
-    declared.PRIVACY_KEY,
-    declared.REQUESTS_PER_MINUTE,
-    declared.CONCURRENCY,
-    declared.REFRESH_DAYS,
-    declared.OUTAGE_MINUTES,
-    declared.RUN_RETRIES,
-    declared.KEEP_RUN_DAYS,
-    declared.PROXY,
-    declared.CA_FILE,
-)
+# In the order in which they are declared.
+OWN: tuple[Setting[Any], ...] = tuple(value for value in vars(declared).values() if isinstance(value, Setting))
 VARIABLES = {setting.name: setting for setting in (*OWN, *_STANDARD, *_INTERNAL)}

@@ -1,7 +1,8 @@
 """Variables of the environment: declared once, read somewhere, and documented as they are declared.
 
-A setting is read where `debitura_pipeline/settings/load.py` names its declaration; any other variable where code looks its
-name up. A name in a message or in a dictionary of a child's environment is no reading, but must be declared all the same.
+A setting is read where `debitura_pipeline/settings/load.py` names its declaration (the proxy: where `proxies.py` has its
+name), any other variable where code has its name alone. A name in a message or in a dictionary, which is a child's
+environment, reads nothing, but must be declared all the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.settings import declared
-from debitura_pipeline.settings.catalogue import VARIABLES
+from debitura_pipeline.settings.catalogue import OWN, VARIABLES
 from debitura_pipeline.settings.declaration import Setting
 from tools.conventions.source import ROOT, Module, modules
 from tools.settings import COMMAND, pages
@@ -23,7 +24,7 @@ LOOKED_UP = re.compile(r"env_var\(\s*['\"](\w+)|\benv: (\w+)")  # dbt's and Dags
 TEXTS = ("dbt/**/*.yml", "dbt/**/*.sql", "deploy/**/*", "README.md", "Makefile")
 PACKAGES = ("debitura_pipeline", "debitura_sandbox", "assets", "bench")
 DECLARATIONS = ("debitura_pipeline.settings.declared", "debitura_pipeline.settings.catalogue")
-LOADER = "debitura_pipeline.settings.load"
+LOADER, PROXIES = "debitura_pipeline.settings.load", "debitura_pipeline.proxies"
 
 
 def faults(root: Path = ROOT) -> Iterator[str]:
@@ -47,11 +48,13 @@ def unread(
     found: Mapping[str, Module], texts: Mapping[str, str], variables: Mapping[str, Setting[Any]] = VARIABLES
 ) -> Iterator[str]:
     """Declared variables that nothing reads."""
-    loaded = {id(getattr(declared, constant)) for constant in _declarations_in(found[LOADER].tree)}
+    loaded = {getattr(declared, constant).name for constant in _declarations_in(found[LOADER].tree)}
+    loaded |= set(_names_alone(found[PROXIES].tree))
     looked_up = {name for text in texts.values() for pair in LOOKED_UP.findall(text) for name in pair}
-    looked_up |= {name for module in found.values() for name in _lookups(module.tree)}
+    looked_up |= {name for module in found.values() for name in _names_alone(module.tree)}
+    own = {setting.name for setting in OWN}
     for name, setting in variables.items():
-        if id(setting) not in loaded and name not in looked_up and not setting.read_by:
+        if name not in (loaded if name in own else looked_up) and not setting.read_by:
             yield f"{name} is declared, and nothing reads it"
 
 
@@ -83,7 +86,7 @@ def _declarations_in(tree: ast.Module) -> set[str]:
     }
 
 
-def _lookups(tree: ast.Module) -> Iterator[str]:
+def _names_alone(tree: ast.Module) -> Iterator[str]:
     """Strings that are exactly a name, except keys of a dictionary, which set a child's environment."""
     keys = {id(key) for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys}
     for node in ast.walk(tree):
