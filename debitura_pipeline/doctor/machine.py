@@ -9,7 +9,10 @@ from pathlib import Path
 
 from debitura_pipeline import address_space
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, well
-from debitura_pipeline.settings import DUCKDB_MEMORY, Settings, bytes_of
+from debitura_pipeline.settings import Settings, bytes_of
+from debitura_pipeline.settings.declared import DUCKDB_MEMORY as SETTING
+
+DUCKDB_MEMORY = str(SETTING.default)
 
 MIB = 1024**2
 ROOT = Path("/")
