@@ -20,7 +20,7 @@ from debitura_pipeline.settings.environment import _pairs, _refuse_unknown
 from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
 from tests.doctor.case import Case, Scene
 from tests.doctor.page import PAGE, names_on, on_the_page
-from tests.support.command import debitura
+from tests.support.command import debitura, ended, start
 
 FOUND = [*machine_cases.CASES, *warehouse_cases.CASES, *api_cases.CASES]
 # No traceback, no exception's class, no secret.
@@ -197,9 +197,9 @@ def test_a_limit_on_address_space_is_refused_before_a_library_ends_the_process(s
     """The engine that draws charts reserves 64 GiB and aborts without them, in the middle of the night."""
     few = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, resource.RLIM_INFINITY))"
     for command in ("nightly", "sync"):
-        said = debitura(command, env={**scene.env, **scene.sandbox_env()}, before=few)
+        said = ended(start((command,), {**scene.env, **scene.sandbox_env()}, few))
         assert said.status == 1
         assert re.match(r"Address space is limited to 0\.9 GiB .*`ulimit -v unlimited`", said.error_line)
-    said = debitura("doctor", env={**scene.env, **scene.sandbox_env()}, before=few)
+    said = ended(start(("doctor",), {**scene.env, **scene.sandbox_env()}, few))
     assert said.status == 2
     assert "BAD address space: address space is limited to 0.9 GiB (`ulimit -v`), and this needs 72 GiB" in said.out
