@@ -20,6 +20,18 @@
     ]) }}
 {%- endmacro %}
 
+{# The columns of `fee_columns` by name. #}
+{% macro fee_column_list() -%}
+    {{ fee_column_names() | join(',\n    ') }}
+{%- endmacro %}
+
+{# The same, of a row that a join may not have found. #}
+{% macro fee_columns_or_zero(fees) -%}
+    {%- for column in fee_column_names() %}
+    cast(coalesce({{ fees }}.{{ column }}, 0) as decimal(38, 4)) as {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
 {% macro fee_columns() -%}
     {%- for name, stage in fee_stages() %}
         {{ money_sum('referral_fee_usd', "revenue_stage = '" ~ stage ~ "'") }} as fee_{{ name }}_usd,

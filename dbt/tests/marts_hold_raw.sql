@@ -3,27 +3,27 @@ with compared as (
     select
         'transactions' as what,
         (select count(*) from {{ ref('fct_transactions') }}) as mart_rows,
-        (select count(*) from {{ source('raw', 'transactions') }} where _deleted_at is null) as raw_rows,
+        (select count(*) from {{ source('debitura', 'transactions') }} where _deleted_at is null) as raw_rows,
         (select coalesce(sum(referral_fee_usd), 0) from {{ ref('fct_transactions') }}) as mart_amount,
-        (select coalesce(sum(referral_fee_usd), 0) from {{ source('raw', 'transactions') }} where _deleted_at is null) as raw_amount
+        (select coalesce(sum(referral_fee_usd), 0) from {{ source('debitura', 'transactions') }} where _deleted_at is null) as raw_amount
     union all
     select
         'cases',
         (select count(*) from {{ ref('fct_cases') }}),
-        (select count(*) from {{ source('raw', 'cases') }} where _deleted_at is null),
+        (select count(*) from {{ source('debitura', 'cases') }} where _deleted_at is null),
         (select coalesce(sum(recovered_amount), 0) from {{ ref('fct_cases') }}),
         (
             select coalesce(sum(gross_amount) - sum(remainder), 0)
-            from {{ source('raw', 'cases') }}
+            from {{ source('debitura', 'cases') }}
             where _deleted_at is null and gross_amount is not null and remainder is not null
         )
     union all
     select
         'clients',
         (select count(*) from {{ ref('dim_clients') }}),
-        (select count(*) from {{ source('raw', 'clients') }}),
+        (select count(*) from {{ source('debitura', 'clients') }}),
         (select coalesce(sum(earnings_usd), 0) from {{ ref('dim_clients') }}),
-        (select coalesce(sum(earnings_usd), 0) from {{ source('raw', 'clients') }})
+        (select coalesce(sum(earnings_usd), 0) from {{ source('debitura', 'clients') }})
     union all
     select
         'fees of cases',

@@ -1,7 +1,20 @@
 -- A table for the same reason as int_case_lifecycles.
 {{ config(materialized='table') }}
 
-select seen.close_code, documented.outcome
-from (select distinct close_code from {{ ref('stg_debitura__cases_history') }}) as seen
-inner join {{ ref('int_close_codes') }} as documented
-    on documented.code_key = {{ label_key('seen.close_code') }}
+with cases_history as (
+    select close_code from {{ ref('stg_debitura__cases_history') }}
+),
+
+close_codes as (
+    select * from {{ ref('close_codes') }}
+),
+
+spelled as (
+    select distinct close_code from cases_history
+)
+
+select
+    spelled.close_code,
+    close_codes.outcome
+from spelled
+inner join close_codes on close_codes.code_key = {{ label_key('spelled.close_code') }}

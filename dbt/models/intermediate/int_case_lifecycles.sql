@@ -1,7 +1,20 @@
 -- A table, though it is small: from a view the planner expects millions of rows, and builds its hash tables on the cases.
 {{ config(materialized='table') }}
 
-select seen.lifecycle, documented.lifecycle_group
-from (select distinct lifecycle from {{ ref('stg_debitura__cases_history') }}) as seen
-inner join {{ ref('int_lifecycles') }} as documented
-    on documented.lifecycle_key = {{ label_key('seen.lifecycle') }}
+with cases_history as (
+    select lifecycle from {{ ref('stg_debitura__cases_history') }}
+),
+
+lifecycles as (
+    select * from {{ ref('lifecycles') }}
+),
+
+spelled as (
+    select distinct lifecycle from cases_history
+)
+
+select
+    spelled.lifecycle,
+    lifecycles.lifecycle_group
+from spelled
+inner join lifecycles on lifecycles.lifecycle_key = {{ label_key('spelled.lifecycle') }}

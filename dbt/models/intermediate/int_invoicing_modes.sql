@@ -1,9 +1,13 @@
-with stated as (
+with partner_history as (
+    select * from {{ ref('stg_debitura__partner_history') }}
+),
+
+stated as (
     select
         case when lower(invoicing_trigger_mode) = 'confirmedpipeline' then 'ConfirmedPipeline' else 'PayWhenPaid' end
             as invoicing_trigger_mode,
         valid_from
-    from {{ ref('stg_debitura__partner_history') }}
+    from partner_history
 ),
 
 -- What the first version says is taken to have held before it as well; without any version, PayWhenPaid holds.
@@ -15,13 +19,17 @@ periods as (
         coalesce(lead(valid_from) over (order by valid_from), cast('9999-12-31 00:00:00+00' as timestamptz)) as valid_to,
         lead(valid_from) over (order by valid_from) is null as is_current
     from stated
+),
+
+final as (
+    select * from periods
+    union all
+    select
+        'PayWhenPaid' as invoicing_trigger_mode,
+        cast('0001-01-01 00:00:00+00' as timestamptz) as valid_from,
+        cast('9999-12-31 00:00:00+00' as timestamptz) as valid_to,
+        true as is_current
+    where not exists (select 1 from periods)
 )
 
-select * from periods
-union all
-select
-    'PayWhenPaid',
-    cast('0001-01-01 00:00:00+00' as timestamptz),
-    cast('9999-12-31 00:00:00+00' as timestamptz),
-    true
-where not exists (select 1 from periods)
+select * from final

@@ -2,17 +2,25 @@ with clients as (
     select * from {{ ref('stg_debitura__clients') }}
 ),
 
+cases as (
+    select creditor_id, created_at from {{ ref('stg_debitura__cases') }} where deleted_at is null
+),
+
+fees as (
+    select creditor_id, occurred_at
+    from {{ ref('stg_debitura__transactions') }}
+    where deleted_at is null and referral_fee_usd > 0
+),
+
 case_dates as (
     select creditor_id, min(created_at) as first_case_at, max(created_at) as last_case_at
-    from {{ ref('stg_debitura__cases') }}
-    where deleted_at is null
+    from cases
     group by creditor_id
 ),
 
 fee_dates as (
     select creditor_id, min(occurred_at) as first_fee_at, max(occurred_at) as last_fee_at
-    from {{ ref('stg_debitura__transactions') }}
-    where deleted_at is null and referral_fee_usd > 0
+    from fees
     group by creditor_id
 )
 

@@ -22,6 +22,10 @@ history as (
     select * from {{ ref('stg_debitura__cases_history') }}
 ),
 
+lifecycles as (
+    select lifecycle, lifecycle_group in ('closed', 'merged') as is_closed from {{ ref('int_case_lifecycles') }}
+),
+
 -- Cases that can show a change: any but those that stand as they were on the first load. A second build takes only those
 -- with a version that began or ended since; all of their changes are then written anew.
 touched as (
@@ -35,10 +39,6 @@ touched as (
     {% if is_incremental() %}
     and (known.at is null or history.valid_to >= known.at or (history.valid_to is null and history.valid_from >= known.at))
     {% endif %}
-),
-
-lifecycles as (
-    select lifecycle, lifecycle_group in ('closed', 'merged') as is_closed from {{ ref('int_case_lifecycles') }}
 ),
 
 -- Each version beside the one before it and the beginning of the next.

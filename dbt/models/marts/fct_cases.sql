@@ -21,6 +21,10 @@ close_codes as (
     select * from {{ ref('int_case_close_codes') }}
 ),
 
+transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
 fees as (
     select
         case_id,
@@ -30,7 +34,7 @@ fees as (
         min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
         max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
         {{ fee_columns() }}
-    from {{ ref('fct_transactions') }}
+    from transactions
     group by case_id
 ),
 
@@ -47,9 +51,7 @@ joined as (
         coalesce(fees.earning_transaction_count, 0) as earning_transaction_count,
         fees.first_fee_at,
         fees.last_fee_at,
-        {%- for column in fee_column_names() %}
-        cast(coalesce(fees.{{ column }}, 0) as decimal(38, 4)) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ fee_columns_or_zero('fees') }}
     from cases
     cross join clock
     left join lifecycles on lifecycles.lifecycle = cases.lifecycle
@@ -106,7 +108,7 @@ select
     earning_transaction_count,
     first_fee_at,
     last_fee_at,
-    {{ fee_column_names() | join(',\n    ') }},
+    {{ fee_column_list() }},
     case
         when earning_transaction_count > 0 then 'yes'
         when lifecycle_group = 'merged' or expected_referral_rate_pct = 0 or client_record = 'archived' then 'no'

@@ -13,15 +13,19 @@ modes as (
     select * from {{ ref('int_invoicing_modes') }}
 ),
 
+history as (
+    select * from {{ ref('stg_debitura__transactions_history') }}
+),
+
+stages as (
+    select * from {{ ref('int_revenue_stages') }}
+),
+
 mode_facts as (
     select
         count(distinct invoicing_trigger_mode) > 1 as has_changed,
         max(case when valid_from > cast('0001-01-02 00:00:00+00' as timestamptz) then valid_from end) as last_change_at
     from modes
-),
-
-history as (
-    select * from {{ ref('stg_debitura__transactions_history') }}
 ),
 
 -- Transactions that can show a change: any but those that stand as they were on the first load.
@@ -71,7 +75,7 @@ states as (
     inner join modes
         on modes.valid_from < coalesce(history.valid_to, modes.valid_to)
         and modes.valid_to > history.valid_from
-    left join {{ ref('int_revenue_stages') }} as stages
+    left join stages
         on {{ stage_join('stages', 'history', 'modes.invoicing_trigger_mode') }}
 ),
 

@@ -9,25 +9,17 @@ transactions as (
     select * from {{ ref('stg_debitura__transactions') }} where deleted_at is null
 ),
 
--- A row whose only version stands has been as it is since it was first seen; only the others need their versions read.
-reached as (
-    select
-        transaction_id,
-        min(valid_from) filter (where is_recognized) as recognized_at,
-        min(valid_from) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')) as invoiced_at,
-        min(valid_from) filter (where lower(referral_invoicing_status) = 'paid') as paid_at
-    from {{ ref('stg_debitura__transactions_history') }}
-    where transaction_id in (
-        select transaction_id from {{ ref('stg_debitura__transactions_history') }} where valid_to is not null
-    )
-    group by transaction_id
+-- Read twice, and large: each reading takes only the columns and rows that it needs.
+transactions_history as not materialized (
+    select * from {{ ref('stg_debitura__transactions_history') }}
 ),
 
-stage_entries as (
-    select transaction_id, max(not_after) as entered_at
-    from {{ ref('fct_stage_changes') }}
-    where to_stage is not null and from_stage is distinct from to_stage
-    group by transaction_id
+stages as (
+    select * from {{ ref('int_revenue_stages') }}
+),
+
+stage_changes as (
+    select * from {{ ref('fct_stage_changes') }}
 ),
 
 cases as (
@@ -38,6 +30,27 @@ clients as (
     select creditor_id, is_live from {{ ref('dim_clients') }}
 ),
 
+-- A row whose only version stands has been as it is since it was first seen; only the others need their versions read.
+reached as (
+    select
+        transaction_id,
+        min(valid_from) filter (where is_recognized) as recognized_at,
+        min(valid_from) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')) as invoiced_at,
+        min(valid_from) filter (where lower(referral_invoicing_status) = 'paid') as paid_at
+    from transactions_history
+    where transaction_id in (
+        select transaction_id from transactions_history where valid_to is not null
+    )
+    group by transaction_id
+),
+
+stage_entries as (
+    select transaction_id, max(not_after) as entered_at
+    from stage_changes
+    where to_stage is not null and from_stage is distinct from to_stage
+    group by transaction_id
+),
+
 joined as (
     select
         transactions.*,
@@ -46,6 +59,7 @@ joined as (
         coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage,
         stages.revenue_stage_six,
         stages.revenue_stage_four,
+        stages.next_step,
         clock.invoicing_trigger_mode,
         coalesce(transactions.is_estimate, true) as may_move,
         coalesce(stage_entries.entered_at, transactions.first_seen_at) as stage_seen_at,
@@ -69,7 +83,7 @@ joined as (
         case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
     from transactions
     cross join clock
-    left join {{ ref('int_revenue_stages') }} as stages
+    left join stages
         on {{ stage_join('stages', 'transactions', 'clock.invoicing_trigger_mode') }}
     left join reached on reached.transaction_id = transactions.transaction_id
     left join stage_entries on stage_entries.transaction_id = transactions.transaction_id
@@ -84,14 +98,6 @@ dated as (
 scheduled as (
     select
         dated.*,
-        case revenue_stage
-            when 'Pending' then 'The collection partner states that the commission is paid'
-            when 'ConfirmedPendingInvoice' then 'Debitura invoices the collection partner'
-            when 'AwaitingCollectionPartnerPayment' then 'The collection partner pays Debitura'
-            when 'ReadyToInvoiceDebitura' then 'You invoice Debitura'
-            when 'AwaitingDebituraPayment' then 'Debitura pays you'
-            when 'Disputed' then 'You and Debitura settle the dispute'
-        end as next_step,
         case revenue_stage
             when 'ConfirmedPendingInvoice' then {{ next_invoice_day('stage_seen_day') }}
             when 'AwaitingCollectionPartnerPayment' then stage_seen_day + {{ var('collection_partner_terms_days') }}

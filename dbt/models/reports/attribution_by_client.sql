@@ -2,6 +2,14 @@ with clients as (
     select * from {{ ref('dim_clients') }}
 ),
 
+fct_cases as (
+    select * from {{ ref('fct_cases') }}
+),
+
+transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
 cases as (
     select
         coalesce(creditor_id, 'unknown') as creditor_id,
@@ -11,7 +19,7 @@ cases as (
         count(*) filter (where is_open) as cases_open,
         count(*) filter (where not is_open) as cases_closed,
         count(*) filter (where earning_transaction_count > 0) as cases_earning
-    from {{ ref('fct_cases') }}
+    from fct_cases
     group by coalesce(creditor_id, 'unknown')
 ),
 
@@ -28,7 +36,7 @@ fees as (
         min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
         max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
         {{ fee_columns() }}
-    from {{ ref('fct_transactions') }}
+    from transactions
     group by coalesce(creditor_id, 'unknown')
 ),
 
@@ -61,9 +69,7 @@ select
     coalesce(cases.cases_closed, 0) as cases_closed,
     coalesce(cases.cases_earning, 0) as cases_earning,
     coalesce(fees.transactions_total, 0) as transactions_total,
-    {%- for column in fee_column_names() %}
-    cast(coalesce(fees.{{ column }}, 0) as decimal(38, 4)) as {{ column }},
-    {%- endfor %}
+    {{ fee_columns_or_zero('fees') }},
     fees.first_fee_at,
     fees.last_fee_at,
     cast({{ div('coalesce(fees.fee_total_usd, 0)', 'all_fees.fee_total_usd', 6) }} as decimal(18, 6)) as share_of_fees,

@@ -1,15 +1,3 @@
-{#- What a finding is about, and what to do; the text of every row of that kind. -#}
-{%- set advice = {
-    'closed_paid_without_transaction':
-        'Ask Debitura why no payout was recorded for this case, with the case reference; the collection partner may share nothing on it.',
-    'transaction_of_unknown_case': 'Ask Debitura which case the payment belongs to; it may have been merged or deleted.',
-    'transaction_of_unknown_client': 'Ask Debitura which client the payment belongs to, and whether its link still stands.',
-    'transaction_before_link': 'Check the date of the link: payments before it do not earn, so Debitura may take the fee back.',
-    'fee_rate_differs': 'Compare with the rate that was agreed for the case and ask Debitura for the reason.',
-    'zero_fee': 'Ask Debitura why the fee is 0 although there is revenue and a rate.',
-    'stage_overdue': 'Remind whoever has to act: the date that the documents give has passed.',
-    'archived_client_open_cases': 'Ask the client to link again: payments while it is archived do not earn.'
-} %}
 {%- set rate_gap = 'abs(transactions.fee_pct - cast(cases.expected_referral_rate_pct as decimal(28, 6)))' %}
 
 with clock as (
@@ -26,6 +14,10 @@ cases as (
 
 clients as (
     select * from {{ ref('dim_clients') }}
+),
+
+advice as (
+    select * from {{ ref('attribution_findings') }}
 ),
 
 -- What an amount in a currency is worth in USD, by the transactions in that currency. A rate beyond a million is an error.
@@ -231,11 +223,8 @@ select
     findings.row_count,
     findings.rests_on,
     findings.detail,
-    case findings.finding
-    {%- for finding, words in advice.items() %}
-        when '{{ finding }}' then '{{ words }}'
-    {%- endfor %}
-    end as what_to_do
+    advice.what_to_do
 from findings
 cross join clock
 left join clients on clients.creditor_id = findings.creditor_id
+left join advice on advice.finding = findings.finding

@@ -1,4 +1,8 @@
-with cases as (
+with fct_cases as (
+    select * from {{ ref('fct_cases') }}
+),
+
+cases as (
     select
         coalesce(debtor_country, 'unknown') as debtor_country,
         coalesce(engagement_phase, 'none') as engagement_phase,
@@ -11,7 +15,7 @@ with cases as (
         earning_transaction_count,
         fee_total_usd,
         fee_total_of_which_estimate_usd
-    from {{ ref('fct_cases') }}
+    from fct_cases
 ),
 
 sums as (

@@ -1,7 +1,27 @@
+with control_totals as (
+    select * from {{ source('ops', 'control_totals') }}
+),
+
+transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+fct_cases as (
+    select * from {{ ref('fct_cases') }}
+),
+
+dim_clients as (
+    select * from {{ ref('dim_clients') }}
+),
+
+revenue_stages as (
+    select * from {{ ref('revenue_stages') }}
+),
+
 -- What the API stated at the latest check of each kind.
-with latest as (
+latest as (
     select resource, check_name, max(checked_at) as checked_at
-    from {{ source('ops', 'control_totals') }}
+    from control_totals
     group by resource, check_name
 ),
 
@@ -21,7 +41,7 @@ stated as (
         totals.verdict,
         totals.detail,
         totals.checked_at
-    from {{ source('ops', 'control_totals') }} as totals
+    from control_totals as totals
     inner join latest
         on latest.resource = totals.resource
         and latest.check_name = totals.check_name
@@ -29,18 +49,14 @@ stated as (
 ),
 
 -- Our own figures. Where no document says what a figure of the API counts, each reading that makes sense is a candidate.
-transactions as (
-    select * from {{ ref('fct_transactions') }}
-),
-
 stages as (
-    select listed.revenue_stage, count(transactions.transaction_id) as rows_found, {{ money_sum('transactions.referral_fee_usd') }} as fee_usd
-    from (
-        values ('Pending'), ('ConfirmedPendingInvoice'), ('AwaitingCollectionPartnerPayment'), ('ReadyToInvoiceDebitura'),
-            ('AwaitingDebituraPayment'), ('Paid'), ('Disputed'), ('Unclassified')
-    ) as listed (revenue_stage)
-    left join transactions on transactions.revenue_stage = listed.revenue_stage
-    group by listed.revenue_stage
+    select
+        revenue_stages.revenue_stage,
+        count(transactions.transaction_id) as rows_found,
+        {{ money_sum('transactions.referral_fee_usd') }} as fee_usd
+    from revenue_stages
+    left join transactions on transactions.revenue_stage = revenue_stages.revenue_stage
+    group by revenue_stages.revenue_stage
 ),
 
 cases as (
@@ -51,7 +67,7 @@ cases as (
         count(*) filter (where lifecycle_group = 'closed') as closed,
         count(*) filter (where lifecycle_group = 'merged') as merged,
         count(*) filter (where lifecycle_group in ('pending', 'unknown')) as pending
-    from {{ ref('fct_cases') }}
+    from fct_cases
 ),
 
 clients as (
@@ -60,7 +76,7 @@ clients as (
         count(*) filter (where is_attributed) as attributed,
         count(*) filter (where onboarding_done) as onboarded,
         count(*) filter (where not onboarding_done) as pending
-    from {{ ref('dim_clients') }}
+    from dim_clients
     where is_live
 ),
 
@@ -71,8 +87,8 @@ client_cases as (
         count(*) filter (where cases.created_at <= clients.verified_at) as until,
         count(*) filter (where cases.lifecycle_group = 'closed') as closed,
         count(*) filter (where cases.lifecycle_group = 'merged') as merged
-    from {{ ref('fct_cases') }} as cases
-    inner join {{ ref('dim_clients') }} as clients on clients.creditor_id = cases.creditor_id
+    from fct_cases as cases
+    inner join dim_clients as clients on clients.creditor_id = cases.creditor_id
     group by cases.creditor_id
 ),
 
@@ -100,7 +116,7 @@ live_clients as (
         coalesce(client_fees.final, 0) as final,
         coalesce(client_fees.recognized, 0) as recognized,
         coalesce(client_fees.paid, 0) as paid
-    from {{ ref('dim_clients') }} as clients
+    from dim_clients as clients
     left join client_cases on client_cases.creditor_id = clients.creditor_id
     left join client_fees on client_fees.creditor_id = clients.creditor_id
     where clients.is_live
@@ -200,5 +216,5 @@ select
     max(judged.checked_at) as checked_at,
     max(judged.detail) as detail
 from judged
-left join {{ ref('dim_clients') }} as clients on clients.creditor_id = judged.creditor_id
+left join dim_clients as clients on clients.creditor_id = judged.creditor_id
 group by judged.scope, judged.creditor_id, judged.resource, judged.stage

@@ -1,4 +1,12 @@
-with sums as (
+with transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+clients as (
+    select * from {{ ref('dim_clients') }}
+),
+
+sums as (
     select
         coalesce(creditor_id, 'unknown') as creditor_id,
         collected_month as month,
@@ -10,7 +18,7 @@ with sums as (
         {{ money_sum('referral_fee') }} as referral_fee,
         {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
         {{ money_sum('referral_fee_usd', is_moving()) }} as of_which_estimate_usd
-    from {{ ref('fct_transactions') }}
+    from transactions
     group by coalesce(creditor_id, 'unknown'), collected_month, revenue_stage, coalesce(earnings_currency, 'unknown')
 )
 
@@ -27,4 +35,4 @@ select
     sums.referral_fee_usd,
     sums.of_which_estimate_usd
 from sums
-left join {{ ref('dim_clients') }} as clients on clients.creditor_id = sums.creditor_id
+left join clients on clients.creditor_id = sums.creditor_id

@@ -1,5 +1,9 @@
 -- Each basis takes the transactions that are in its state now, by the month in which they were first seen so.
-with transactions as (
+with fct_transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+transactions as (
     select
         revenue_stage,
         coalesce(earnings_currency, 'unknown') as currency,
@@ -13,7 +17,7 @@ with transactions as (
         {{ utc_month('recognized_seen_at') }} as recognized_month,
         {{ utc_month('invoiced_seen_at') }} as invoiced_month,
         {{ utc_month('paid_seen_at') }} as paid_month
-    from {{ ref('fct_transactions') }}
+    from fct_transactions
 ),
 
 by_basis as (

@@ -1,15 +1,15 @@
-with open_transactions as (
+with transactions as (
+    select * from {{ ref('fct_transactions') }} where revenue_stage <> 'Paid'
+),
+
+revenue_stages as (
+    select * from {{ ref('revenue_stages') }}
+),
+
+open_transactions as (
     select
-        revenue_stage,
-        case revenue_stage
-            when 'Pending' then 1
-            when 'ConfirmedPendingInvoice' then 2
-            when 'AwaitingCollectionPartnerPayment' then 3
-            when 'ReadyToInvoiceDebitura' then 4
-            when 'AwaitingDebituraPayment' then 5
-            when 'Disputed' then 7
-            else 8
-        end as stage_order,
+        transactions.revenue_stage,
+        revenue_stages.stage_order,
         case
             when age_days is null then 'unknown'
             when age_days <= 30 then '000-030'
@@ -24,11 +24,11 @@ with open_transactions as (
         referral_fee_usd,
         {{ is_moving() }} as is_estimate,
         age_days,
-        next_step,
+        transactions.next_step,
         next_due_on,
         is_overdue
-    from {{ ref('fct_transactions') }}
-    where revenue_stage <> 'Paid'
+    from transactions
+    left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
 )
 
 select

@@ -26,4 +26,4 @@ select
     _changed_at as changed_at,
     _verified_at as verified_at,
     _deleted_at as deleted_at
-from {{ source('raw', 'cases') }}
+from {{ source('debitura', 'cases') }}

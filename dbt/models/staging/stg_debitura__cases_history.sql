@@ -28,4 +28,4 @@ select
     _deleted_at as deleted_at,
     _valid_from as valid_from,
     _valid_to as valid_to
-from {{ source('raw', 'cases_history') }}
+from {{ source('debitura', 'cases_history') }}

@@ -16,4 +16,4 @@ select
     _changed_at as changed_at,
     _verified_at as verified_at,
     _deleted_at as deleted_at
-from {{ source('raw', 'clients') }}
+from {{ source('debitura', 'clients') }}

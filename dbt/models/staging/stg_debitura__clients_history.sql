@@ -18,4 +18,4 @@ select
     _deleted_at as deleted_at,
     _valid_from as valid_from,
     _valid_to as valid_to
-from {{ source('raw', 'clients_history') }}
+from {{ source('debitura', 'clients_history') }}

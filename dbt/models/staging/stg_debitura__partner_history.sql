@@ -3,4 +3,4 @@ select
     referral_fee_pct,
     _valid_from as valid_from,
     _valid_to as valid_to
-from {{ source('raw', 'partner_history') }}
+from {{ source('debitura', 'partner_history') }}

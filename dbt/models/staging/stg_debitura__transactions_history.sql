@@ -31,4 +31,4 @@ select
     _deleted_at as deleted_at,
     _valid_from as valid_from,
     _valid_to as valid_to
-from {{ source('raw', 'transactions_history') }}
+from {{ source('debitura', 'transactions_history') }}

@@ -3,8 +3,8 @@
 Belongs here: telling own from foreign in a Postgres database that others use too, and the refusal. Does not: making or
 moving anything (`postgres.py`, `release.py`). Asked of the catalogue before a run does anything, and again before the switch.
 
-Own are, in `raw` and `ops`, relations by the names and columns of `tables.py`; in dbt's schemas what bears the mark, a comment
-that dbt sets as it builds (`dbt/macros/marks.sql`). Versions before the mark left none: in a schema without it, of a database
+Own are, in `raw` and `ops`, relations by the names and columns of `tables.py`; in dbt's schemas what bears the mark: a comment
+that ends with MARK, which dbt sets as it builds (`dbt/macros/persist_docs.sql`). Versions before the mark left none: in a schema without it, of a database
 that has the pipeline's `ops.syncs`, their models count by name. An empty schema counts when it is marked or ours by owner.
 """
 
@@ -88,7 +88,7 @@ def strangers_sql(schemas: Schemas, roles: Iterable[str]) -> str:
     Every object of a schema depends on it in `pg_depend`, whatever its kind. Needs no right beyond connecting.
     """
     return _STRANGERS.format(
-        mark=literal(MARK + "%"),
+        mark=literal("%" + MARK),
         places=", ".join(map(literal, schemas.all())),
         written=", ".join(_written(schemas)),
         models=", ".join(_models(schemas)),
