@@ -40,15 +40,17 @@ soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, ki
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
 
-lint: $(LINT)/.ready $(VENV)/.ready ## format, lint, strict types and conventions, nothing changed
+lint: $(LINT)/.ready $(VENV)/.ready ## format, lint (SQL too), strict types and conventions, nothing changed
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
 	@$(LINT)/bin/mypy
 	@$(BIN)/python -m tools.conventions
+	@cd dbt && ../$(LINT)/bin/sqlfluff lint --processes 2 --disable-progress-bar --nocolor models tests
 
 format: $(LINT)/.ready ## put the code in form
 	@$(LINT)/bin/ruff format .
 	@$(LINT)/bin/ruff check --fix .
+	@cd dbt && ../$(LINT)/bin/sqlfluff fix --quiet --disable-progress-bar models tests
 
 bench: setup $(VENV)/.ready-dev ## the benchmarks of bench/README.md
 	@$(BIN)/python -m bench $(ARGS)

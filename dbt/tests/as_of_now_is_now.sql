@@ -17,7 +17,10 @@ cases as (
         (select count(*) from {{ ref('fct_cases') }}) as now_rows
 )
 
-select coalesce(then_known.revenue_stage, now_known.revenue_stage) as what, then_known.rows_found as then_rows, now_known.rows_found as now_rows
+select
+    coalesce(then_known.revenue_stage, now_known.revenue_stage) as what,
+    then_known.rows_found as then_rows,
+    now_known.rows_found as now_rows
 from then_known
 full outer join now_known on now_known.revenue_stage = then_known.revenue_stage
 where then_known.rows_found is distinct from now_known.rows_found or then_known.usd is distinct from now_known.usd

@@ -5,7 +5,9 @@ with compared as (
         (select count(*) from {{ ref('fct_transactions') }}) as mart_rows,
         (select count(*) from {{ source('debitura', 'transactions') }} where _deleted_at is null) as raw_rows,
         (select coalesce(sum(referral_fee_usd), 0) from {{ ref('fct_transactions') }}) as mart_amount,
-        (select coalesce(sum(referral_fee_usd), 0) from {{ source('debitura', 'transactions') }} where _deleted_at is null) as raw_amount
+        (
+            select coalesce(sum(referral_fee_usd), 0) from {{ source('debitura', 'transactions') }} where _deleted_at is null
+        ) as raw_amount
     union all
     select
         'cases',

@@ -8,7 +8,8 @@ with transactions as (
         count(*) filter (where is_recognized) as recognized_rows,
         coalesce(sum(referral_fee_recognized_usd) filter (where is_recognized), 0) as recognized_usd,
         count(*) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')) as invoiced_rows,
-        coalesce(sum(referral_fee_usd) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')), 0) as invoiced_usd,
+        coalesce(sum(referral_fee_usd) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')), 0)
+            as invoiced_usd,
         count(*) filter (where revenue_stage = 'Paid') as paid_rows,
         coalesce(sum(referral_fee_usd) filter (where revenue_stage = 'Paid'), 0) as paid_usd
     from {{ ref('fct_transactions') }}
@@ -45,27 +46,36 @@ compared as (
     from bases
     left join months on months.basis = bases.basis
     union all
-    select 'revenue_by_client', coalesce(sum(transaction_count), 0), max(transactions.rows_found), coalesce(sum(referral_fee_usd), 0), max(transactions.usd)
+    select
+        'revenue_by_client', coalesce(sum(report.transaction_count), 0), max(transactions.rows_found),
+        coalesce(sum(report.referral_fee_usd), 0), max(transactions.usd)
     from transactions
-    left join {{ ref('revenue_by_client') }} on true
-    union all
-    select 'revenue_pipeline', coalesce(sum(transaction_count), 0), max(transactions.unpaid_rows), coalesce(sum(referral_fee_usd), 0), max(transactions.unpaid_usd)
-    from transactions
-    left join {{ ref('revenue_pipeline') }} on true
+    left join {{ ref('revenue_by_client') }} as report on true
     union all
     select
-        'attribution_by_client', coalesce(sum(transactions_total), 0), max(transactions.rows_found),
-        coalesce(sum(fee_total_usd + fee_disputed_usd + fee_unclassified_usd), 0), max(transactions.usd)
+        'revenue_pipeline', coalesce(sum(report.transaction_count), 0), max(transactions.unpaid_rows),
+        coalesce(sum(report.referral_fee_usd), 0), max(transactions.unpaid_usd)
     from transactions
-    left join {{ ref('attribution_by_client') }} on true
+    left join {{ ref('revenue_pipeline') }} as report on true
     union all
-    select 'payout_reconciliation', coalesce(sum(warehouse_count), 0), max(transactions.rows_found), coalesce(sum(warehouse_usd), 0), max(transactions.usd)
+    select
+        'attribution_by_client', coalesce(sum(report.transactions_total), 0), max(transactions.rows_found),
+        coalesce(sum(report.fee_total_usd + report.fee_disputed_usd + report.fee_unclassified_usd), 0), max(transactions.usd)
     from transactions
-    left join {{ ref('payout_reconciliation') }} on resource = 'transactions' and stage not in ('rows', 'debitura_revenue')
+    left join {{ ref('attribution_by_client') }} as report on true
     union all
-    select 'case_outcomes', coalesce(sum(cases), 0), max(cases.rows_found), coalesce(sum(fee_total_usd), 0), max(cases.usd)
+    select
+        'payout_reconciliation', coalesce(sum(report.warehouse_count), 0), max(transactions.rows_found),
+        coalesce(sum(report.warehouse_usd), 0), max(transactions.usd)
+    from transactions
+    left join {{ ref('payout_reconciliation') }} as report
+        on report.resource = 'transactions' and report.stage not in ('rows', 'debitura_revenue')
+    union all
+    select
+        'case_outcomes', coalesce(sum(report.cases), 0), max(cases.rows_found),
+        coalesce(sum(report.fee_total_usd), 0), max(cases.usd)
     from cases
-    left join {{ ref('case_outcomes') }} on true
+    left join {{ ref('case_outcomes') }} as report on true
 )
 
 select * from compared where report_rows <> mart_rows or report_usd <> mart_usd

@@ -18,6 +18,7 @@ import duckdb
 from debitura_pipeline.contract.tables import TABLES, Table
 from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.comments import Commented
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.table_swap import exchange
@@ -38,6 +39,11 @@ REBUILD = (
 _TABLES = """
     SELECT count(*), count(*) FILTER (WHERE schema_name = 'ops' AND table_name = 'syncs') FROM duckdb_tables()
     WHERE NOT temporary AND NOT internal"""
+_COMMENTS = """
+    SELECT schema_name, table_name, '', 'TABLE', comment FROM duckdb_tables() WHERE schema_name IN ('raw', 'ops')
+    UNION ALL SELECT schema_name, view_name, '', 'VIEW', comment FROM duckdb_views() WHERE schema_name IN ('raw', 'ops')
+    UNION ALL SELECT schema_name, table_name, column_name, 'COLUMN', comment FROM duckdb_columns()
+    WHERE schema_name IN ('raw', 'ops')"""
 _DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
 
 T = TypeVar("T")
@@ -138,6 +144,9 @@ class DuckDbWarehouse(SqlWarehouse):
     def columns(self, schema: str, table: str) -> list[str]:
         asked = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
         return [name for (name,) in self.rows(f"{asked} ORDER BY ordinal_position", (schema, table))]
+
+    def comments(self) -> list[Commented]:
+        return [(schema, table, column, kind, comment) for schema, table, column, kind, comment in self.rows(_COMMENTS)]
 
     def stage_landed(self, landed: LandedSync) -> int:
         table = TABLES[landed.resource]

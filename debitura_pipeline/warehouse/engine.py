@@ -20,6 +20,7 @@ from debitura_pipeline.landing.landing_zone import sha256_of
 from debitura_pipeline.warehouse import merge_sql as merge
 from debitura_pipeline.warehouse import ops_sql
 from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.merge_sql import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
@@ -60,6 +61,10 @@ class SqlWarehouse(ABC):
         """Names of a table's columns; none where it is not there."""
 
     @abstractmethod
+    def comments(self) -> list[Commented]:
+        """Every table, view and column of `raw` and `ops` with its comment, as far as this role may comment on it."""
+
+    @abstractmethod
     def stage_landed(self, landed: LandedSync) -> int:
         """Make relation `incoming` of the landed files, one row per key; gives the number of rows."""
 
@@ -95,6 +100,8 @@ class SqlWarehouse(ABC):
                 "ORDER BY table_schema, table_name, ordinal_position"
             )
             for sql in create_statements([(schema, table, column) for schema, table, column in found]):
+                self.run(sql)
+            for sql in batched(list(comment_statements(self.comments()))):
                 self.run(sql)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:

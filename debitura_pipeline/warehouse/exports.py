@@ -13,11 +13,16 @@ from pathlib import Path
 import duckdb
 
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.warehouse.comments import batched, comment_on
 from debitura_pipeline.warehouse.duckdb_engine import literal
 from debitura_pipeline.warehouse.merge_sql import quoted
 from debitura_pipeline.warehouse.published_folder import REPORTS, WAREHOUSE
 
 SCHEMAS = ("marts", "reports")
+_COMMENTS = """
+    SELECT schema_name, table_name, '', comment FROM duckdb_tables() WHERE database_name = 'whole'
+    UNION ALL SELECT schema_name, view_name, '', comment FROM duckdb_views() WHERE database_name = 'whole'
+    UNION ALL SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE database_name = 'whole'"""
 # DuckDB names an opened file's database after the file, and a database `reports` with a schema `reports` makes the name
 # ambiguous in queries. So the file has another name, and `reports.duckdb` is a link to it: DuckDB goes by the file's own.
 REPORTS_FILE = "debitura.duckdb"
@@ -47,7 +52,19 @@ def export_marts(folder: Path) -> None:
             table = f"{quoted(schema)}.{quoted(name)}"
             connection.execute(f"CREATE TABLE {table} AS SELECT * FROM whole.{table}")
             write_parquet(connection, f"SELECT * FROM whole.{table}", folder / f"{name}.parquet")
+        _copy_comments(connection)
     (folder / REPORTS).symlink_to(REPORTS_FILE)
+
+
+def _copy_comments(connection: duckdb.DuckDBPyConnection) -> None:
+    found = connection.execute(_COMMENTS).fetchall()
+    statements = [
+        comment_on(schema, table, column, "TABLE", comment)
+        for schema, table, column, comment in found
+        if schema in SCHEMAS and comment
+    ]
+    for sql in batched(statements):
+        connection.execute(sql)
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:

@@ -21,6 +21,8 @@ from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
 
 PROJECT = PROJECT_ROOT / "dbt"
+# `dbt run` leaves seeds out.
+COMMANDS = {"run": ("build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")}
 FIRST_LOAD = datetime(2026, 3, 1, 2, tzinfo=UTC)
 Row = Mapping[str, Any]
 
@@ -161,11 +163,11 @@ class World:
     def build(
         self, *arguments: str, command: str = "build", variables: Mapping[str, Any] | None = None, quiet: bool = True
     ) -> list[Any]:
-        """Run dbt in this process; the results of its nodes. Raises when dbt fails, with the messages of what failed."""
+        """Run dbt in this process, `run` being seeds and models without tests; the results of its nodes. Raises when dbt fails, with the messages of what failed."""
         from dbt.cli.main import dbtRunner
 
         chosen = [
-            command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors",
+            *COMMANDS.get(command, (command,)), "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors",
             "--log-path", str(self.path.parent / "logs"), "--target-path", str(self.path.parent / "target"),
             *(["--quiet"] if quiet else []), *arguments,
         ]  # fmt: skip

@@ -68,7 +68,8 @@ changes as (
         creditor_id,
         '{{ field }}' as field,
         {%- for prefix, name in [('prior_', 'from_value'), ('', 'to_value')] %}
-        {% if field in instants %}{{ iso_text(prefix ~ field) }}{% else %}cast({{ prefix ~ field }} as varchar){% endif %} as {{ name }},
+        {% if field in instants %}{{ iso_text(prefix ~ field) }}{% else %}cast({{ prefix ~ field }} as varchar){% endif %}
+            as {{ name }},
         {%- endfor %}
         prior_last_read_at as not_before,
         valid_from as not_after,
@@ -84,19 +85,20 @@ changes as (
     union all
     {%- endfor %}
     select
-        case_id,
-        creditor_id,
+        neighbours.case_id,
+        neighbours.creditor_id,
         'presence',
-        case when prior_to is not null then 'gone' end,
+        case when neighbours.prior_to is not null then 'gone' end,
         'there',
         cast(null as timestamptz),
-        valid_from,
+        neighbours.valid_from,
         cast(null as decimal(38, 4)),
-        currency,
+        neighbours.currency,
         false
     from neighbours
     cross join clock
-    where prior_to < valid_from or (prior_to is null and valid_from > clock.cases_first_load_at)
+    where neighbours.prior_to < neighbours.valid_from
+        or (neighbours.prior_to is null and neighbours.valid_from > clock.cases_first_load_at)
     union all
     select case_id, creditor_id, 'presence', 'there', 'gone', last_read_at, valid_to, cast(null as decimal(38, 4)), currency, false
     from neighbours

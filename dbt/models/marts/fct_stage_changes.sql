@@ -105,7 +105,7 @@ followed as (
         case
             when prior_stage <> revenue_stage and prior_version_from = version_from then 'restated'
             when prior_stage <> revenue_stage then 'moved'
-            when prior_fee is distinct from referral_fee or prior_currency is distinct from earnings_currency then 'edited'
+            when (prior_fee is distinct from referral_fee) or (prior_currency is distinct from earnings_currency) then 'edited'
             else 'fx'
         end as kind,
         prior_stage as from_stage,
@@ -132,25 +132,26 @@ followed as (
 
 came as (
     select
-        transaction_id,
-        case_id,
-        creditor_id,
-        case when prior_to is null then 'appeared' else 'returned' end as kind,
+        neighbours.transaction_id,
+        neighbours.case_id,
+        neighbours.creditor_id,
+        case when neighbours.prior_to is null then 'appeared' else 'returned' end as kind,
         cast(null as varchar) as from_stage,
-        revenue_stage as to_stage,
+        neighbours.revenue_stage as to_stage,
         cast(null as timestamptz) as not_before,
-        state_from as not_after,
+        neighbours.state_from as not_after,
         cast(null as decimal(18, 4)) as from_referral_fee,
-        referral_fee as to_referral_fee,
+        neighbours.referral_fee as to_referral_fee,
         cast(null as varchar) as from_earnings_currency,
-        earnings_currency as to_earnings_currency,
+        neighbours.earnings_currency as to_earnings_currency,
         cast(null as decimal(18, 4)) as from_referral_fee_usd,
-        referral_fee_usd as to_referral_fee_usd,
+        neighbours.referral_fee_usd as to_referral_fee_usd,
         cast(null as boolean) as from_is_estimate,
-        is_estimate as to_is_estimate
+        neighbours.is_estimate as to_is_estimate
     from neighbours
     cross join clock
-    where prior_to < state_from or (prior_to is null and state_from > clock.transactions_first_load_at)
+    where neighbours.prior_to < neighbours.state_from
+        or (neighbours.prior_to is null and neighbours.state_from > clock.transactions_first_load_at)
 ),
 
 went as (
@@ -190,8 +191,8 @@ split as (
         cast(coalesce(to_referral_fee_usd, 0) as decimal(38, 4)) - coalesce(from_referral_fee_usd, 0) as delta_usd,
         case
             when kind in ('appeared', 'returned', 'gone') then 0
-            when from_referral_fee is not distinct from to_referral_fee
-                and from_earnings_currency is not distinct from to_earnings_currency then 0
+            when (from_referral_fee is not distinct from to_referral_fee)
+                and (from_earnings_currency is not distinct from to_earnings_currency) then 0
             when from_earnings_currency = to_earnings_currency and from_referral_fee <> 0
                 and from_referral_fee_usd is not null and to_referral_fee is not null
                 then {{ mul_div('to_referral_fee', 'from_referral_fee_usd', 'from_referral_fee') }} - from_referral_fee_usd

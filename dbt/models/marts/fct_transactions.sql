@@ -30,6 +30,10 @@ clients as (
     select creditor_id, is_live from {{ ref('dim_clients') }}
 ),
 
+superseded as (
+    select transaction_id from transactions_history where valid_to is not null
+),
+
 -- A row whose only version stands has been as it is since it was first seen; only the others need their versions read.
 reached as (
     select
@@ -38,9 +42,7 @@ reached as (
         min(valid_from) filter (where lower(referral_invoicing_status) in ('invoiced', 'paid', 'disputed')) as invoiced_at,
         min(valid_from) filter (where lower(referral_invoicing_status) = 'paid') as paid_at
     from transactions_history
-    where transaction_id in (
-        select transaction_id from transactions_history where valid_to is not null
-    )
+    where transaction_id in (select superseded.transaction_id from superseded)
     group by transaction_id
 ),
 

@@ -104,8 +104,16 @@ paid_without_transaction as (
 
 of_unknown_case as (
     select
-        'transaction_of_unknown_case', transaction_id, referral_fee_usd, first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
-        case when case_record = 'deleted' then 'The case is no longer listed' else 'The case was never listed' end
+        'transaction_of_unknown_case' as finding,
+        transaction_id as subject,
+        referral_fee_usd as usd_at_stake,
+        first_seen_at as since,
+        creditor_id,
+        case_id,
+        transaction_id,
+        1 as row_count,
+        transaction_id as rests_on,
+        case when case_record = 'deleted' then 'The case is no longer listed' else 'The case was never listed' end as detail
     from transactions
     where case_record <> 'live'
 ),
@@ -124,20 +132,34 @@ of_unknown_client_ranked as (
 
 of_unknown_client as (
     select
-        'transaction_of_unknown_client', asked_about, sum(referral_fee_usd), min(first_seen_at), max(creditor_id), cast(null as varchar),
-        cast(null as varchar), count(*), string_agg(case when place <= 20 then transaction_id end, ',' order by place),
+        'transaction_of_unknown_client' as finding,
+        asked_about as subject,
+        sum(referral_fee_usd) as usd_at_stake,
+        min(first_seen_at) as since,
+        max(creditor_id) as creditor_id,
+        cast(null as varchar) as case_id,
+        cast(null as varchar) as transaction_id,
+        count(*) as row_count,
+        string_agg(case when place <= 20 then transaction_id end, ',' order by place) as rests_on,
         'The client ' || coalesce(max(company_name) || ' ', '') || 'was never listed; '
-        || cast(count(*) as varchar) || ' payments'
+        || cast(count(*) as varchar) || ' payments' as detail
     from of_unknown_client_ranked
     group by asked_about
 ),
 
 before_link as (
     select
-        'transaction_before_link', transactions.transaction_id, transactions.referral_fee_usd, transactions.occurred_at,
-        transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
+        'transaction_before_link' as finding,
+        transactions.transaction_id as subject,
+        transactions.referral_fee_usd as usd_at_stake,
+        transactions.occurred_at as since,
+        transactions.creditor_id,
+        transactions.case_id,
+        transactions.transaction_id,
+        1 as row_count,
+        transactions.transaction_id as rests_on,
         'Paid on ' || cast({{ utc_date('transactions.occurred_at') }} as varchar)
-        || ', linked on ' || cast({{ utc_date('clients.linked_at') }} as varchar)
+        || ', linked on ' || cast({{ utc_date('clients.linked_at') }} as varchar) as detail
     from transactions
     inner join clients on clients.creditor_id = transactions.creditor_id
     where {{ utc_date('transactions.occurred_at') }} < {{ utc_date('clients.linked_at') }}
@@ -146,12 +168,18 @@ before_link as (
 -- The difference between the two rates, of Debitura's revenue; never more than all of it.
 rate_differs as (
     select
-        'fee_rate_differs', transactions.transaction_id,
+        'fee_rate_differs' as finding,
+        transactions.transaction_id as subject,
         cast(transactions.debitura_revenue_usd as decimal(24, 4))
-        * cast(least({{ rate_gap }}, 100) as decimal(9, 6)) * 0.01,
-        transactions.first_seen_at, transactions.creditor_id, transactions.case_id, transactions.transaction_id, 1, transactions.transaction_id,
+        * cast(least({{ rate_gap }}, 100) as decimal(9, 6)) * 0.01 as usd_at_stake,
+        transactions.first_seen_at as since,
+        transactions.creditor_id,
+        transactions.case_id,
+        transactions.transaction_id,
+        1 as row_count,
+        transactions.transaction_id as rests_on,
         'Rate ' || cast(transactions.fee_pct as varchar) || ' % where the case expects '
-        || cast(cases.expected_referral_rate_pct as varchar) || ' %'
+        || cast(cases.expected_referral_rate_pct as varchar) || ' %' as detail
     from transactions
     inner join cases on cases.case_id = transactions.case_id
     where {{ rate_gap }} > 0.01
@@ -160,20 +188,33 @@ rate_differs as (
 
 no_fee as (
     select
-        'zero_fee', transaction_id,
-        cast(debitura_revenue_usd as decimal(24, 4)) * cast(least(fee_pct, 100) as decimal(9, 6)) * 0.01,
-        first_seen_at, creditor_id, case_id, transaction_id, 1, transaction_id,
+        'zero_fee' as finding,
+        transaction_id as subject,
+        cast(debitura_revenue_usd as decimal(24, 4)) * cast(least(fee_pct, 100) as decimal(9, 6)) * 0.01 as usd_at_stake,
+        first_seen_at as since,
+        creditor_id,
+        case_id,
+        transaction_id,
+        1 as row_count,
+        transaction_id as rests_on,
         'Fee 0 on revenue of ' || cast(debitura_revenue as varchar) || ' ' || coalesce(earnings_currency, '')
-        || ' at ' || cast(fee_pct as varchar) || ' %'
+        || ' at ' || cast(fee_pct as varchar) || ' %' as detail
     from transactions
     where referral_fee = 0 and fee_pct > 0 and debitura_revenue > 0
 ),
 
 overdue as (
     select
-        'stage_overdue', transaction_id, referral_fee_usd, cast(next_due_on as timestamp) at time zone 'UTC',
-        creditor_id, case_id, transaction_id, 1, transaction_id,
-        next_step || ': due by ' || cast(next_due_on as varchar)
+        'stage_overdue' as finding,
+        transaction_id as subject,
+        referral_fee_usd as usd_at_stake,
+        cast(next_due_on as timestamp) at time zone 'UTC' as since,
+        creditor_id,
+        case_id,
+        transaction_id,
+        1 as row_count,
+        transaction_id as rests_on,
+        next_step || ': due by ' || cast(next_due_on as varchar) as detail
     from transactions
     where is_overdue
 ),
@@ -190,10 +231,17 @@ open_of_archived as (
 
 archived_with_open_cases as (
     select
-        'archived_client_open_cases', creditor_id, sum(open_fee_usd), max(archived_at), creditor_id, cast(null as varchar),
-        cast(null as varchar), count(*), string_agg(case when place <= 20 then case_id end, ',' order by place),
+        'archived_client_open_cases' as finding,
+        creditor_id as subject,
+        sum(open_fee_usd) as usd_at_stake,
+        max(archived_at) as since,
+        creditor_id,
+        cast(null as varchar) as case_id,
+        cast(null as varchar) as transaction_id,
+        count(*) as row_count,
+        string_agg(case when place <= 20 then case_id end, ',' order by place) as rests_on,
         'Archived with ' || cast(count(*) as varchar) || ' open cases, '
-        || cast(count(open_fee_usd) as varchar) || ' of them valued'
+        || cast(count(open_fee_usd) as varchar) || ' of them valued' as detail
     from open_of_archived
     group by creditor_id
 ),

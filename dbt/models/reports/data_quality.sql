@@ -71,13 +71,15 @@ transaction_checks as (
         min(first_seen_at) filter (where case_record <> 'live') as transactions_of_unknown_case_since,
         count(*) filter (where client_record = 'unknown') as transactions_of_unknown_client,
         min(first_seen_at) filter (where client_record = 'unknown') as transactions_of_unknown_client_since,
-        count(*) filter (where referral_fee_usd is null or earnings_currency is null or occurred_at is null) as transactions_without_usd,
+        count(*) filter (where referral_fee_usd is null or earnings_currency is null or occurred_at is null)
+            as transactions_without_usd,
         min(first_seen_at) filter (where referral_fee_usd is null or earnings_currency is null or occurred_at is null)
             as transactions_without_usd_since,
         count(*) filter (where {{ fee_is_off() }}) as fee_not_as_rate,
         min(changed_at) filter (where {{ fee_is_off() }}) as fee_not_as_rate_since,
         count(*) filter (where is_recognized and referral_fee_recognized_usd <> referral_fee_usd) as usd_recognized_differs,
-        min(changed_at) filter (where is_recognized and referral_fee_recognized_usd <> referral_fee_usd) as usd_recognized_differs_since,
+        min(changed_at) filter (where is_recognized and referral_fee_recognized_usd <> referral_fee_usd)
+            as usd_recognized_differs_since,
         count(*) filter (where is_estimate = (lower(commission_status) = 'paid')) as estimate_flag_differs,
         min(changed_at) filter (where is_estimate = (lower(commission_status) = 'paid')) as estimate_flag_differs_since
     from transactions

@@ -126,20 +126,24 @@ candidates as (
     select 'all' as scope, cast(null as varchar) as creditor_id, 'transactions' as resource, revenue_stage as stage,
         'count' as unit, 1 as preference, cast(rows_found as decimal(38, 4)) as figure
     from stages
-    union all select 'all', null, 'transactions', revenue_stage, 'usd', 1, fee_usd from stages
-    union all select 'all', null, 'transactions', 'rows', 'count', 1, sum(rows_found) from stages
+    union all
+    select 'all', null, 'transactions', revenue_stage, 'usd', 1, fee_usd from stages
+    union all
+    select 'all', null, 'transactions', 'rows', 'count', 1, sum(rows_found) from stages
     union all
     select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, {{ money_sum('debitura_revenue_usd') }} from transactions
     {%- for stage, preference, figure in [
         ('rows', 1, 'total'), ('total', 1, 'total'), ('total', 2, 'total - merged'), ('active', 1, 'active'), ('paused', 1, 'paused'),
         ('closed', 1, 'closed'), ('closed', 2, 'closed + merged'), ('pending', 1, 'pending'), ('pending', 2, 'pending + merged')
     ] %}
-    union all select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ figure }} from cases
+    union all
+    select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ figure }} from cases
     {%- endfor %}
     {%- for stage, figure in [
         ('rows', 'total'), ('total', 'total'), ('attributed', 'attributed'), ('onboarding_complete', 'onboarded'), ('onboarding_pending', 'pending')
     ] %}
-    union all select 'all', null, 'clients', '{{ stage }}', 'count', 1, {{ figure }} from clients
+    union all
+    select 'all', null, 'clients', '{{ stage }}', 'count', 1, {{ figure }} from clients
     {%- endfor %}
     {%- for stage, unit, preference, figure in [
         ('cases_total', 'count', 1, 'cases_total'), ('cases_total', 'count', 2, 'cases_until'),
@@ -147,7 +151,8 @@ candidates as (
         ('earnings_usd', 'usd', 1, 'every_fee'), ('earnings_usd', 'usd', 2, 'undisputed'), ('earnings_usd', 'usd', 3, 'final'),
         ('earnings_usd', 'usd', 4, 'recognized'), ('earnings_usd', 'usd', 5, 'paid')
     ] %}
-    union all select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, {{ figure }} from live_clients
+    union all
+    select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, {{ figure }} from live_clients
     {%- endfor %}
 ),
 

@@ -11,22 +11,22 @@ open_transactions as (
         transactions.revenue_stage,
         revenue_stages.stage_order,
         case
-            when age_days is null then 'unknown'
-            when age_days <= 30 then '000-030'
-            when age_days <= 60 then '031-060'
-            when age_days <= 90 then '061-090'
-            when age_days <= 180 then '091-180'
-            when age_days <= 365 then '181-365'
+            when transactions.age_days is null then 'unknown'
+            when transactions.age_days <= 30 then '000-030'
+            when transactions.age_days <= 60 then '031-060'
+            when transactions.age_days <= 90 then '061-090'
+            when transactions.age_days <= 180 then '091-180'
+            when transactions.age_days <= 365 then '181-365'
             else '366+'
         end as age_bucket,
-        coalesce(earnings_currency, 'unknown') as currency,
-        referral_fee,
-        referral_fee_usd,
+        coalesce(transactions.earnings_currency, 'unknown') as currency,
+        transactions.referral_fee,
+        transactions.referral_fee_usd,
         {{ is_moving() }} as is_estimate,
-        age_days,
+        transactions.age_days,
         transactions.next_step,
-        next_due_on,
-        is_overdue
+        transactions.next_due_on,
+        transactions.is_overdue
     from transactions
     left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
 )

@@ -19,6 +19,7 @@ from psycopg.types.string import StrDumper, TextLoader
 from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.postgres.binary_copy import HEADER, TRAILER, encode
@@ -90,6 +91,9 @@ class PostgresWarehouse(SqlWarehouse):
             with self.transaction():
                 for sql in missing:
                     self.run(sql)
+        for sql in batched(list(comment_statements(self.comments()))):
+            with self.transaction():
+                self.run(sql)
 
     def refuse_foreign(self) -> None:
         """Postgres lets several programs share a database."""
@@ -123,6 +127,14 @@ class PostgresWarehouse(SqlWarehouse):
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self._run_bare(sql, params)
         return cursor.fetchall() if cursor.description else []
+
+    def comments(self) -> list[Commented]:
+        names = [self._schemas.named(schema) for schema in SCHEMAS]
+        found = self.rows(_COMMENTS, (names,))
+        return [
+            (self._schemas.plain(schema), table, column, kind, comment)
+            for schema, table, column, kind, comment in found
+        ]
 
     def stage_landed(self, landed: LandedSync) -> int:
         table = TABLES[landed.resource]
@@ -290,3 +302,13 @@ _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY n.nspname, c.relname, a.attnum"""
+# Only an owner may comment.
+_COMMENTS = """
+    SELECT n.nspname, c.relname, coalesce(a.attname, ''), CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END,
+        CASE WHEN a.attnum IS NULL THEN obj_description(c.oid, 'pg_class') ELSE col_description(c.oid, a.attnum) END
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN LATERAL (
+        SELECT attname, attnum FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+        UNION ALL SELECT NULL, NULL
+    ) AS a ON true
+    WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'v') AND pg_has_role(c.relowner, 'USAGE')"""

@@ -4,8 +4,9 @@ Belongs here: telling own from foreign in a Postgres database that others use to
 moving anything (`postgres.py`, `release.py`). Asked of the catalogue before a run does anything, and again before the switch.
 
 Own are, in `raw` and `ops`, relations by the names and columns of `tables.py`; in dbt's schemas what bears the mark: a comment
-that ends with MARK, which dbt sets as it builds (`dbt/macros/persist_docs.sql`). Versions before the mark left none: in a schema without it, of a database
-that has the pipeline's `ops.syncs`, their models count by name. An empty schema counts when it is marked or ours by owner.
+that ends with MARK, which dbt sets as it builds (`dbt/macros/persist_docs.sql`). Versions before the mark left none: in a
+schema without it, of a database that has the pipeline's `ops.syncs`, their models count by name. An empty schema counts when
+it is marked or ours by owner.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from debitura_pipeline.warehouse.postgres.connection import lost, place, refused
 from debitura_pipeline.warehouse.postgres.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 
-MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text
+MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text; a description may stand before it
 SHOWN = 4
 READS_OURS = ", on "  # as the query below words what is elsewhere and reads marts or reports
 # What dbt had built when it did not yet set marks.

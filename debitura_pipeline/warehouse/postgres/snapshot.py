@@ -7,6 +7,7 @@ other becomes a table, since its text may mean something else to DuckDB.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import duckdb
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
+from debitura_pipeline.warehouse.comments import batched, comment_on
 from debitura_pipeline.warehouse.duckdb_engine import literal
 from debitura_pipeline.warehouse.exports import bounded
 from debitura_pipeline.warehouse.merge_sql import quoted
 from debitura_pipeline.warehouse.postgres.connection import connect, place
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
+from debitura_pipeline.warehouse.postgres.neighbours import MARK
 from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE
 
@@ -33,6 +36,12 @@ _RELATIONS = """
 _COLUMNS = """
     SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
     WHERE table_schema = ANY($1) ORDER BY table_schema, table_name, ordinal_position"""
+_COMMENTS = """
+    SELECT n.nspname, c.relname, coalesce(a.attname, ''), d.description FROM pg_catalog.pg_description AS d
+    JOIN pg_catalog.pg_class AS c ON d.classoid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objoid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+    WHERE n.nspname = ANY($1)"""
 _FUNCTIONS = """
     SELECT p.proname, pg_get_function_sqlbody(p.oid)
     FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
@@ -81,6 +90,8 @@ def _copy(warehouse: PostgresWarehouse, schemas: Schemas, file: duckdb.DuckDBPyC
     for one in relations:
         if one.definition is not None:
             file.execute(f"CREATE VIEW {one.sql} AS {one.definition}")
+    for sql in batched(list(_comments(warehouse, relations))):
+        file.execute(sql)
     for name, body in warehouse.rows(_FUNCTIONS, (schemas.named("marts"),)):
         query = (
             schemas.translated_back(body)
@@ -111,6 +122,16 @@ def _relations(warehouse: PostgresWarehouse, schemas: Schemas) -> list[Relation]
         for source, name, definition in warehouse.rows(_RELATIONS, (names,))
         if (source, name) in columns
     ]
+
+
+def _comments(warehouse: PostgresWarehouse, relations: list[Relation]) -> Iterator[str]:
+    """The comments of what was copied, without the mark, which says something of the database alone."""
+    copied = {(one.source, one.name): one for one in relations}
+    for source, name, column, text in warehouse.rows(_COMMENTS, (sorted({one.source for one in relations}),)):
+        comment = text.removesuffix(MARK).rstrip()
+        if (source, name) in copied and comment:
+            one = copied[source, name]
+            yield comment_on(one.schema, name, column, "VIEW" if one.definition else "TABLE", comment)
 
 
 def _is_view(schema: str, definition: str) -> bool:
