@@ -16,6 +16,8 @@ from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.orchestration.dbt import incremental_models
 from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
 from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
+from debitura_pipeline.warehouse.publish import publish
+from tests.support.catalogue import described, duckdb_comments, postgres_comments
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
@@ -122,3 +124,8 @@ def test_ten_nights_leave_the_same_in_both_engines(
     assert gone != [0]
     assert len(changes) >= 4, "a world in which little happens proves little"
     assert len(found[0]) > 20
+    publish(pipelines[1].settings)
+    wanted = described()
+    assert duckdb_comments(tmp_path / "duckdb" / "warehouse.duckdb") == wanted
+    assert postgres_comments(postgres.url) == wanted
+    assert duckdb_comments(pipelines[1].settings.published_dir / "warehouse.duckdb") == wanted

@@ -25,9 +25,10 @@ class TableMaker:
         self.connection.execute("SET TimeZone = 'UTC'")
         for statement in create_statements():
             self.connection.execute(statement)
-        for schema, file in (("marts", "marts/_marts.yml"), ("reports", "reports/_reports.yml")):
+        for schema in ("marts", "reports"):
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            for model in yaml.safe_load((PROJECT_ROOT / "dbt/models" / file).read_text())["models"]:
+            for file in sorted((PROJECT_ROOT / "dbt/models" / schema).glob("*.yml")):
+                (model,) = yaml.load(file.read_text(), yaml.CSafeLoader)["models"]
                 columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
                 self.connection.execute(f"CREATE TABLE {schema}.{model['name']} ({columns})")
 
