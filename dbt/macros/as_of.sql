@@ -40,5 +40,5 @@
     {{ as_of_body(resource, '$1') }};
     end;
     comment on function {{ this.schema }}.{{ resource }}_as_of(timestamptz)
-    is {{ string_literal('The ' ~ resource ~ ' as they were known at instant ts. ' ~ mark_text()) }}
+    is 'The {{ resource }} as they were known at instant ts. {{ mark_text() }}'
 {%- endmacro %}

@@ -3,26 +3,19 @@
    the relation lacks fails the build. #}
 
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- do run_query(comments(relation, model, one_line(model.description))) -%}
+    {%- do run_query(comments(relation, model, '')) -%}
 {%- endmacro %}
 
 {# With the mark at the end of the relation's comment. #}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- do run_query(comments(relation, model, (one_line(model.description) ~ ' ' ~ mark_text()) | trim)) -%}
+    {%- do run_query(comments(relation, model, ' ' ~ mark_text())) -%}
 {%- endmacro %}
 
-{% macro comments(relation, model, description) -%}
-    comment on {{ 'view' if model.config.materialized == 'view' else 'table' }} {{ relation }} is {{ string_literal(description) }};
+{# A description as dbt has it is wrapped; as a comment it stands on one line. #}
+{% macro comments(relation, model, mark) -%}
+    {%- set kind = 'view' if model.config.materialized == 'view' else 'table' -%}
+    comment on {{ kind }} {{ relation }} is '{{ (model.description.split() | join(' ') | replace("'", "''") ~ mark) | trim }}';
     {%- for column in model.columns.values() if column.description %}
-    comment on column {{ relation }}.{{ adapter.quote(column.name) }} is {{ string_literal(one_line(column.description)) }};
+    comment on column {{ relation }}."{{ column.name }}" is '{{ column.description.split() | join(' ') | replace("'", "''") }}';
     {%- endfor %}
-{%- endmacro %}
-
-{# A description as dbt has it is wrapped. #}
-{% macro one_line(text) -%}
-    {{ (text or '').split() | join(' ') }}
-{%- endmacro %}
-
-{% macro string_literal(text) -%}
-    '{{ text | replace("'", "''") }}'
 {%- endmacro %}

@@ -6,7 +6,8 @@ transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
-fct_cases as (
+-- Read twice, and large: each reading takes only the columns that it needs.
+fct_cases as not materialized (
     select * from {{ ref('fct_cases') }}
 ),
 
