@@ -9,7 +9,7 @@ import pytest
 
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.comments import batched, comment_on, comment_statements, descriptions
-from debitura_pipeline.warehouse.open import open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.postgres import Database, PostgresServer
 
 SettingsOf = Callable[[str], Settings]
