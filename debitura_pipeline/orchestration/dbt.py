@@ -33,6 +33,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
 from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 STOPPING_S = 4.0  # for dbt to call its statements off, once it was told to end
 
@@ -48,7 +49,8 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         schema, name = dbt_resource_props["schema"], dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source" and schema == "raw":
-            return dg.AssetKey(["raw", RAW_OF_SOURCE.get(name, name.removesuffix("_history"))])
+            resource = name.removesuffix("_history").removesuffix(SUPERSEDED)
+            return dg.AssetKey(["raw", RAW_OF_SOURCE.get(name, resource)])
         return dg.AssetKey([schema, name])
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
