@@ -4,10 +4,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 LINT := .venv-lint
 LEAGUE := .venv-league
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test simulate fuzz crash soak dev lint format bench league lock clean
+.PHONY: help setup nightly test simulate fuzz crash soak dev lint format bench league docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -58,13 +59,23 @@ bench: setup $(VENV)/.ready-dev ## the benchmarks of bench/README.md
 league: setup $(VENV)/.ready-dev $(LEAGUE)/.ready ## the same worlds through this pipeline, dlt and a plain script
 	@$(BIN)/python -m bench.league --peers $(LEAGUE)/bin/python $(ARGS)
 
+docs: setup $(DOCS)/.ready ## the documentation site, build/site/index.html; any broken link is an error
+	@$(BIN)/python -m tools.docs
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs --quiet build --strict --clean
+	@$(BIN)/python -m tools.docs.offline build/site
+
+wheel: setup ## the Python packages as a wheel, in build/wheel
+	@rm -rf build/lib build/bdist.* build/wheel
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@$(BIN)/python -m tools.conventions.wheel build/wheel/*.whl
+
 lock: ## new locks from requirements*.in (needs uv on the PATH)
-	@for set in requirements requirements-dev requirements-lint requirements-league; do \
+	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) $(LEAGUE) *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -92,4 +103,11 @@ $(LEAGUE)/.ready: requirements-league.txt
 	@echo "Setting up $(LEAGUE) (once): what the pipeline is compared with"
 	@test -x $(LEAGUE)/bin/python || $(PYTHON) -m venv $(LEAGUE)
 	@$(LEAGUE)/bin/python $(PIP) --requirement requirements-league.txt
+	@touch $@
+
+$(DOCS)/.ready: requirements-docs.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(DOCS) (once)"
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python $(PIP) --requirement requirements-docs.txt
 	@touch $@

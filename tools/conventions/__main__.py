@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tools.conventions import docstrings, layers, names, settings
+from tools.conventions import docstrings, layers, names, settings, wheel
 
 CHECKS = {
     "layers": layers.faults,

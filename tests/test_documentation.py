@@ -1,0 +1,86 @@
+"""The generated pages leave nothing out: every table and column that there is, every command, every setting."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from debitura_pipeline import environment
+from debitura_pipeline.cli.app import commands
+from debitura_pipeline.settings import PROJECT_ROOT
+from debitura_pipeline.warehouse.tables import create_statements
+from tools.conventions import wheel
+from tools.docs import __main__ as docs
+from tools.docs import offline
+
+DBT = PROJECT_ROOT / "dbt"
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    return {name: text() for name, text in docs.parts().items()}
+
+
+def test_tables_and_columns_of_a_warehouse_are_all_described(pages: dict[str, str]) -> None:
+    with duckdb.connect() as warehouse:
+        for statement in create_statements():
+            warehouse.execute(statement)
+        found = warehouse.execute(
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns"
+        ).fetchall()
+    sections = {name: section for page in pages.values() for name, section in _sections(page)}
+    assert len(found) > 250
+    assert [row for row in found if f"| `{row[2]}` |" not in sections.get(f"{row[0]}.{row[1]}", "")] == []
+
+
+def test_every_model_and_seed_has_a_section_and_described_columns(pages: dict[str, str]) -> None:
+    names = {
+        path.stem
+        for folder in ("models", "seeds")
+        for path in (DBT / folder).rglob("*")
+        if path.suffix in {".sql", ".csv"}
+    }
+    sections = {name.partition(".")[2]: section for page in pages.values() for name, section in _sections(page)}
+    assert len(names) > 25
+    assert names - set(sections) == set()
+    assert [name for name in names if re.search(r"^\| `\w+` \|.*\|\s*\|$", sections[name], re.MULTILINE)] == []
+
+
+def test_every_command_is_listed(pages: dict[str, str]) -> None:
+    root = commands()
+    names = {name for name in root.commands if name != "sandbox"}
+    names |= {f"sandbox {name}" for name in root.commands["sandbox"].commands}
+    assert names - set(re.findall(r"^## `(.+?)`", pages["commands.md"], re.MULTILINE)) == set()
+
+
+def test_every_setting_is_listed(pages: dict[str, str]) -> None:
+    assert environment.KNOWN - set(re.findall(r"`([A-Z_]+)`", pages["settings.md"])) == set()
+
+
+def test_diagram_can_stand_inside_a_page(pages: dict[str, str]) -> None:
+    """Markdown ends a block of HTML at a blank line."""
+    assert "\n\n" not in pages["marts.svg"]
+
+
+def test_pages_that_load_from_another_host_are_found(tmp_path: Path) -> None:
+    (tmp_path / "good.html").write_text('<a href="https://example.com">link</a><script src="own.js"></script>')
+    (tmp_path / "bad.html").write_text('<script src="https://cdn.example.com/x.js"></script>')
+    (tmp_path / "bad.css").write_text("@import url(//fonts.example.com/css);")
+    assert [line.partition(":")[0] for line in offline.loads(tmp_path)] == ["bad.css", "bad.html"]
+
+
+def test_wheel_check_names_what_is_missing_and_what_does_not_belong() -> None:
+    held = (set(wheel.needed()) - {"debitura_pipeline/py.typed"}) | {"tests/conftest.py"}
+    assert list(wheel.differences(held)) == [
+        "debitura_pipeline/py.typed is not in the wheel",
+        "tests/conftest.py does not belong in the wheel",
+    ]
+
+
+def _sections(page: str) -> list[tuple[str, str]]:
+    """Full name of each table of a page, and what is said of it."""
+    parts = re.split(r"^## `(.+?)`.*$", page, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
