@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -60,6 +63,10 @@ def test_every_setting_is_listed(pages: dict[str, str]) -> None:
     assert environment.KNOWN - set(re.findall(r"`([A-Z_]+)`", pages["settings.md"])) == set()
 
 
+def test_shell_completion_knows_the_options_of_a_command() -> None:
+    assert {"--plan", "--only"} <= set(_completions("debitura sync --").split())
+
+
 def test_diagram_can_stand_inside_a_page(pages: dict[str, str]) -> None:
     """Markdown ends a block of HTML at a blank line."""
     assert "\n\n" not in pages["marts.svg"]
@@ -78,6 +85,14 @@ def test_wheel_check_names_what_is_missing_and_what_does_not_belong() -> None:
         "debitura_pipeline/py.typed is not in the wheel",
         "tests/conftest.py does not belong in the wheel",
     ]
+
+
+def _completions(line: str) -> str:
+    """What the shell is told for the last word of a line."""
+    env = {"_DEBITURA_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    command = Path(sys.executable).with_name("debitura")
+    done = subprocess.run([command], env=os.environ | env, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
 
 
 def _sections(page: str) -> list[tuple[str, str]]:
