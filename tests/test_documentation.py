@@ -67,6 +67,19 @@ def test_shell_completion_knows_the_options_of_a_command() -> None:
     assert {"--plan", "--only"} <= set(_completions("debitura sync --").split())
 
 
+def test_files_that_the_documentation_names_exist() -> None:
+    """A file that was renamed leaves a reader looking for it."""
+    pages = [*(PROJECT_ROOT / "docs").rglob("*.md"), *PROJECT_ROOT.glob("*.md")]
+    roots = (PROJECT_ROOT, PROJECT_ROOT / "debitura_pipeline")
+    files = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`([\w./-]+/[\w-]+\.(?:py|md|sql|yml))`", page.read_text())
+    }
+    assert len(files) > 15
+    assert [pair for pair in sorted(files) if not any((root / pair[1]).exists() for root in roots)] == []
+
+
 def test_diagram_can_stand_inside_a_page(pages: dict[str, str]) -> None:
     """Markdown ends a block of HTML at a blank line."""
     assert "\n\n" not in pages["marts.svg"]
