@@ -61,7 +61,7 @@ league: setup $(VENV)/.ready-dev $(LEAGUE)/.ready ## the same worlds through thi
 
 docs: setup $(DOCS)/.ready ## the documentation site, build/site/index.html; any broken link is an error
 	@$(BIN)/python -m tools.docs
-	@NO_MKDOCS_2_WARNING=true $(DOCS)/bin/mkdocs --quiet build --strict --clean
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs --quiet build --strict --clean
 	@$(BIN)/python -m tools.docs.offline build/site
 
 wheel: setup ## the Python packages as a wheel, in build/wheel
