@@ -1,4 +1,4 @@
-"""The generated pages leave nothing out: every table and column that there is, every command, every setting."""
+"""The generated pages leave nothing out: every table and column that there is, every command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from debitura_pipeline import environment
 from debitura_pipeline.cli.app import commands
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
@@ -57,14 +56,6 @@ def test_every_command_is_listed(pages: dict[str, str]) -> None:
     names = {name for name in root.commands if name != "sandbox"}
     names |= {f"sandbox {name}" for name in root.commands["sandbox"].commands}
     assert names - set(re.findall(r"^## `(.+?)`", pages["commands.md"], re.MULTILINE)) == set()
-
-
-def test_every_setting_is_listed(pages: dict[str, str]) -> None:
-    assert environment.KNOWN - set(re.findall(r"`([A-Z_]+)`", pages["settings.md"])) == set()
-
-
-def test_shell_completion_knows_the_options_of_a_command() -> None:
-    assert {"--plan", "--only"} <= set(_completions("debitura sync --").split())
 
 
 def test_files_that_the_documentation_names_exist() -> None:

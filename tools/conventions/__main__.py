@@ -11,6 +11,7 @@ CHECKS = {
     "names": names.faults,
     "docstrings": docstrings.faults,
     "settings": settings.faults,
+    "wheel": wheel.faults,
 }
 
 

@@ -1,1 +1,1 @@
-"""Pages of the documentation that are generated from the code: tables, settings, commands. Run by `make docs`."""
+"""Pages of the documentation that are generated from the code: tables and commands. Run by `make docs`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from debitura_pipeline.orchestration.manifest import obtain_manifest
-from tools.docs import commands_page, diagram, settings_page, tables_page
+from tools.docs import commands_page, diagram, tables_page
 from tools.docs.catalogue import SCHEMAS, read_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,6 @@ def parts() -> dict[str, Callable[[], str]]:
     return {
         **of_schema,
         "marts.svg": lambda: diagram.render(tables),
-        "settings.md": settings_page.render,
         "commands.md": commands_page.render,
     }
 
