@@ -38,7 +38,16 @@ def test_tables_and_columns_of_a_warehouse_are_all_described(pages: dict[str, st
     assert [row for row in found if f"| `{row[2]}` |" not in sections.get(f"{row[0]}.{row[1]}", "")] == []
 
 
-def test_every_model_and_seed_has_a_section_and_described_columns(pages: dict[str, str]) -> None:
+def test_every_table_and_column_has_a_description(pages: dict[str, str]) -> None:
+    sections = {
+        name: text for page, body in pages.items() if page.startswith("tables-") for name, text in _sections(body)
+    }
+    assert len(sections) > 40
+    assert [name for name, text in sections.items() if re.search(r"^\| `\w+` \|.*\|\s*\|$", text, re.MULTILINE)] == []
+    assert [name for name, text in sections.items() if text.lstrip().startswith("|")] == []
+
+
+def test_every_model_and_seed_has_a_section(pages: dict[str, str]) -> None:
     names = {
         path.stem
         for folder in ("models", "seeds")
@@ -48,7 +57,6 @@ def test_every_model_and_seed_has_a_section_and_described_columns(pages: dict[st
     sections = {name.partition(".")[2]: section for page in pages.values() for name, section in _sections(page)}
     assert len(names) > 25
     assert names - set(sections) == set()
-    assert [name for name in names if re.search(r"^\| `\w+` \|.*\|\s*\|$", sections[name], re.MULTILINE)] == []
 
 
 def test_every_command_is_listed(pages: dict[str, str]) -> None:
@@ -69,6 +77,10 @@ def test_files_that_the_documentation_names_exist() -> None:
     }
     assert len(files) > 15
     assert [pair for pair in sorted(files) if not any((root / pair[1]).exists() for root in roots)] == []
+
+
+def test_shell_completion_knows_the_options_of_a_command() -> None:
+    assert {"--plan", "--only"} <= set(_completions("debitura sync --").split())
 
 
 def test_diagram_can_stand_inside_a_page(pages: dict[str, str]) -> None:
