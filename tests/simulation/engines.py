@@ -16,6 +16,7 @@ import duckdb
 
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from tests.simulation.crash import Deaths
+from tests.simulation.first_night import Tables
 
 # Settings of the whole database, made once with it: threads that start and end with each opening cost more than a merge.
 SHARED = ("SET threads", "SET memory_limit", "SET temp_directory")
@@ -54,6 +55,21 @@ class MemoryWarehouse:
             return
         for schema, name in self._tables:
             self._root.execute(f'DELETE FROM "{schema}"."{name}"')
+
+    def saved(self) -> Tables:
+        """All rows, of the tables that have any."""
+        found = {
+            (schema, name): self._root.execute(f'SELECT * FROM "{schema}"."{name}"').to_arrow_table()
+            for schema, name in self._tables
+        }
+        return {name: rows for name, rows in found.items() if rows.num_rows}
+
+    def fill(self, tables: Tables) -> None:
+        """Put saved rows into tables that are empty."""
+        for (schema, name), rows in tables.items():
+            self._root.register("saved_rows", rows)
+            self._root.execute(f'INSERT INTO "{schema}"."{name}" SELECT * FROM saved_rows')
+            self._root.unregister("saved_rows")
 
     @contextmanager
     def connection(self) -> Iterator[DuckDbWarehouse]:

@@ -26,9 +26,10 @@ from debitura_sandbox.world import codes
 from debitura_sandbox.world.commands import Entry
 from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, tools_of
+from tests.simulation.first_night import FirstNight
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
-from tests.simulation.options import NIGHTLY, READ_ALL, RESOURCES, SYNCED, Options
+from tests.simulation.options import NIGHTLY, READ_ALL, RESOURCES, SYNCED, Options, Profile
 from tests.simulation.workshop import Merged, Workshop
 from tests.simulation.world import Moments, Rows, SimWorld
 
@@ -74,10 +75,11 @@ class History:
 
     def __init__(self, options: Options, workshop: Workshop) -> None:
         self.options, self.workshop = options, workshop
+        self.first = first_night(options.profile, workshop) if options.shares_first_night else None
         self.dice = Random(f"history {options.seed}")
         self.sim = SimWorld(options.profile.world)
         self.mover = Mover(self.sim, self.dice, options.profile)
-        self.settings: Settings = workshop.settle_in(REFRESH_DAYS)
+        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, self.first)
         self.tools = tools_of(self.sim)
         self.tally = Tally()
         self.ordered: tuple[int, Entry] | None = None
@@ -90,7 +92,10 @@ class History:
     def play(self) -> Tally:
         """The whole history; raises Broken."""
         with self.workshop.sizes(self.options.profile):
-            self.night("first", self.options.unrest if self.options.is_restless_from_the_start else 0.0)
+            if self.first is None:
+                self.night("first", self.options.unrest if self.options.is_restless_from_the_start else 0.0)
+            else:
+                self.take_over(self.first)
             for number in range(self.options.nights):
                 self.daytime()
                 unrest = self.options.unrest if self.dice.random() < 0.8 else 0.0
@@ -106,6 +111,12 @@ class History:
                 self.expect_the_world()
             self.expect_certificates()
         return self.tally
+
+    def take_over(self, first: FirstNight) -> None:
+        """Begin after a first night that was read before."""
+        self.sim.seconds = first.seconds
+        self.kept, self.counted = dict(first.kept), dict(first.counted)
+        self.tally.counts["first nights shared"] += 1
 
     def daytime(self) -> None:
         """A day passes: a full one of the sandbox's, or some moves, or next to nothing."""
@@ -342,6 +353,16 @@ class History:
         rows = list(self.sim.rows["clients"].values())
         row = self.dice.choice(rows) if rows else {}
         return row.get("external_tenant_id"), row.get("creditor_id")
+
+
+def first_night(profile: Profile, workshop: Workshop) -> FirstNight:
+    """The first night of this profile's quiet world: read and judged now, or already. Raises Broken as any other."""
+    if profile in workshop.first_nights:
+        return workshop.first_nights[profile]
+    history = History(Options(-profile.world.seed - 1, profile, 0.0, False, 0, False, False), workshop)
+    with workshop.sizes(profile):
+        history.night("first", 0.0)
+    return workshop.keep(profile, history.sim.seconds, history.kept, history.counted)
 
 
 def is_said(merged: Merged) -> bool:

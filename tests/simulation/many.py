@@ -5,6 +5,7 @@ Sharing out seeds and adding up; asserting is `test_histories.py`'s, printing `_
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 import traceback
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
+from multiprocessing.util import Finalize
+from typing import Any
 
 from tests.simulation.history import Broken, History
 from tests.simulation.options import Options
@@ -70,8 +73,23 @@ class Result:
         for kind, count in Counter(kind for _, kind, _ in self.failures).most_common():
             seeds = sorted(seed for seed, other, _ in self.failures if other == kind)
             lines.append(f"{count} x {kind}: seeds {' '.join(map(str, seeds[:12]))}")
-        lines.append(f"{len(self.failures)} of {self.histories} histories failed")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.line()])
+
+    def line(self) -> str:
+        """What was played, what held, what did not, in one line."""
+        failed = len(self.failures)
+        return (
+            f"{self.histories} histories with {self.syncs} syncs: {self.histories - failed} held, {failed} failed; "
+            f"{self.refused():.2%} of syncs refused; {self.seconds:.0f} s"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {**vars(self), "line": self.line()}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Result:
+        failures = [(seed, kind, text) for seed, kind, text in told["failures"]]
+        return cls(told["histories"], told["seconds"], Counter(told["counts"]), Counter(told["reasons"]), failures)
 
 
 def seeds_of(day: date, count: int) -> range:
@@ -80,36 +98,60 @@ def seeds_of(day: date, count: int) -> range:
     return range(first, first + count)
 
 
-def play_batch(seeds: Sequence[int]) -> Result:
-    result = Result()
-    with Workshop() as workshop:
-        for seed in seeds:
-            result.histories += 1
-            history = History(Options.of(seed), workshop)
-            try:
-                history.play()
-            except Broken as broken:
-                result.failures.append((seed, broken.kind, str(broken)))
-            except Exception as error:  # noqa: BLE001 (whatever it is, the seed that shows it matters more)
-                trail = "; ".join(history.tally.trail[-5:])
-                again = f"play it again: .venv/bin/python -m tests.simulation {seed}"
-                text = f"seed {seed}: {again}\n  before that: {trail}\n{traceback.format_exc()}"
-                result.failures.append((seed, f"{type(error).__name__}: {str(error)[:100]}", text))
+def by_profile(seeds: Sequence[int], processes: int = 2) -> list[Sequence[int]]:
+    """Batches in which histories of one world stand together: its first night is then read by one process alone."""
+    ordered = sorted(seeds, key=lambda seed: Options.of(seed).profile.world.seed)
+    size = max(1, min(MOST_PER_BATCH, -(-len(seeds) // processes)))
+    return [ordered[at : at + size] for at in range(0, len(ordered), size)]
+
+
+def play_batch(seeds: Sequence[int], workshop: Workshop | None = None) -> Result:
+    """Play these seeds in this process; in `workshop`, or in that of the pool's process."""
+    shop, result, began = workshop or _shops[0], Result(), time.monotonic()
+    for seed in seeds:
+        result.histories += 1
+        history = None
+        try:
+            history = History(Options.of(seed), shop)
+            history.play()
+        except Broken as broken:
+            result.failures.append((seed, broken.kind, str(broken)))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the seed that shows it matters more)
+            trail = "; ".join(history.tally.trail[-5:]) if history else "its first night"
+            again = f"play it again: .venv/bin/python -m tests.simulation {seed}"
+            text = f"seed {seed}: {again}\n  before that: {trail}\n{traceback.format_exc()}"
+            result.failures.append((seed, f"{type(error).__name__}: {str(error)[:100]}", text))
+        if history is not None:
             result.counts += history.tally.counts
             result.reasons += history.tally.reasons
+    result.seconds = time.monotonic() - began
+    gc.collect()
     return result
 
 
-def play_many(seeds: Sequence[int], processes: int = 2, tell: Callable[[Result], None] = lambda _: None) -> Result:
-    """Play these seeds, `processes` at a time; `tell` hears of each batch that is done."""
-    began = time.monotonic()
-    size = max(1, min(MOST_PER_BATCH, -(-len(seeds) // processes)))
-    batches = [seeds[at : at + size] for at in range(0, len(seeds), size)]
-    result = Result()
+def play_many(
+    batches: Sequence[Sequence[int]],
+    processes: int = 2,
+    tell: Callable[[Sequence[int], Result], None] = lambda *_: None,
+) -> Result:
+    """Play these seeds, `processes` batches at a time; `tell` hears of each batch that is done."""
+    began, result = time.monotonic(), Result()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for part in as_completed([pool.submit(play_batch, batch) for batch in batches]):
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_shop) as pool:
+        playing = {pool.submit(play_batch, batch): batch for batch in batches}
+        for part in as_completed(playing):
             result.add(part.result())
             result.seconds = time.monotonic() - began
-            tell(part.result())
+            tell(playing[part], part.result())
     return result
+
+
+_shops: list[Workshop] = []  # of a process of the pool: one
+
+
+def _open_shop() -> None:
+    """What histories share is made once per process, and collected as seldom as their own garbage allows."""
+    _shops.append(Workshop().__enter__())
+    Finalize(None, _shops[0].__exit__, (None, None, None), exitpriority=1)
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)

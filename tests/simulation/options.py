@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.world import WorldOptions
 
 PROFILES = 40  # different first days; what happens afterwards is different in every history
+# From here on most histories that begin quietly start from their profile's first night, read once (`first_night.py`).
+FIRST_SHARED_SEED = 400_000
+WHOLE = frozenset({739947000182})  # lessons of that range, which begin with their own first night
+SHARED, SHARED_AMONG_DYING = 0.9, 0.5
 # Chance that something moves between two answers, from quiet to very restless; then up to three things move.
 UNREST = (0.0, 0.01, 0.01, 0.03, 0.03, 0.03, 0.1, 0.1, 0.1, 0.3, 0.6)
 NIGHTLY, READ_ALL = 1, 200  # requests below which everything is read; one nightly plan in two
@@ -36,6 +41,7 @@ class Profile:
     has_future: bool  # some rows are dated after now
 
     @classmethod
+    @cache
     def of(cls, number: int) -> Profile:
         dice = Random(f"profile {number}")
         world = WorldOptions(
@@ -73,11 +79,12 @@ class Options:
     nights: int
     dies: bool  # processes die at times
     has_quiet_end: bool
+    shares_first_night: bool = False  # reads its first night not itself
 
     @classmethod
     def of(cls, seed: int) -> Options:
         dice = Random(f"options {seed}")
-        return cls(
+        options = cls(
             seed,
             Profile.of(dice.randrange(PROFILES)),
             unrest=dice.choice(UNREST),
@@ -86,3 +93,7 @@ class Options:
             dies=dice.random() < 0.25,
             has_quiet_end=dice.random() < 0.05,
         )
+        is_quiet = not options.is_restless_from_the_start or options.unrest == 0
+        may_share = is_quiet and seed >= FIRST_SHARED_SEED and seed not in WHOLE
+        share = SHARED_AMONG_DYING if options.dies else SHARED
+        return replace(options, shares_first_night=may_share and dice.random() < share)

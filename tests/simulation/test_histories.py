@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.simulation.many import Result, play_many, seeds_of
+from tests.simulation.many import Result, by_profile, play_many, seeds_of
 
 # Seeds that once failed, each by another mechanism; and others, so that a quiet day is comparable with the one before.
 LESSONS = (
@@ -30,7 +30,7 @@ def result() -> Result:
     fixed = [*LESSONS, *range(FIXED)]
     of_the_day = seeds_of(datetime.now(UTC).date(), HISTORIES - len(fixed))
     print(f"seeds of the day: {of_the_day}")  # noqa: T201 (so that a failure can be played again)
-    return play_many([*fixed, *of_the_day], PROCESSES)
+    return play_many(by_profile([*fixed, *of_the_day], PROCESSES), PROCESSES)
 
 
 @pytest.mark.slow
@@ -57,7 +57,8 @@ def test_few_syncs_are_refused_and_little_is_hidden(result: Result) -> None:
 def test_the_histories_are_worth_playing(result: Result) -> None:
     """All plans, moves within syncs, deaths: in numbers, or the two tests above say little."""
     counts = result.counts
-    assert counts["full syncs"] > 2 * HISTORIES
+    assert counts["full syncs"] > HISTORIES
+    assert counts["first nights shared"] > HISTORIES // 4
     assert counts["nightly syncs"] > HISTORIES // 2
     assert counts["small syncs"] > HISTORIES // 2
     assert counts["client syncs"] > HISTORIES // 50

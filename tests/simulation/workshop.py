@@ -10,12 +10,13 @@ time; one plan is followed where both would do; pages and windows hold as many r
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -28,19 +29,21 @@ from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.incremental.base import Forecast
 from debitura_pipeline.incremental.cases import CasesNight
 from debitura_pipeline.incremental.transactions import TransactionsNight
-from debitura_pipeline.landing.transform import Shaper
-from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.landing.transform import Shaped, Shaper
+from debitura_pipeline.settings import Privacy, Settings, load_settings
 from debitura_pipeline.sync import proof, reconciliation, repair, replay, runner  # noqa: F401 (all that is patched is loaded)
 from debitura_pipeline.warehouse import identity
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_sandbox.world.world import DATES
 from tests.simulation.crash import Deaths
 from tests.simulation.engines import Engines, MemoryWarehouse
+from tests.simulation.first_night import FirstNight
 from tests.simulation.options import Profile
-from tests.simulation.world import KEY
+from tests.simulation.world import KEY, Rows
 from tests.support.pipeline import PRIVACY_KEY
 
 MEMORY = Path("/dev/shm")
+WINDOWS_REMEMBERED = 2_000  # some 20 KB each
 ALWAYS = 1_000  # a nightly plan is followed whatever it costs: a world of forty rows is always cheaper to read whole
 
 READING = ("extract", "incremental", "reconcile")  # packages whose sizes a profile changes
@@ -74,13 +77,34 @@ class Merged(NamedTuple):
     message: str
 
 
+class RememberingShaper(Shaper):
+    """Shapes the same pages once: worlds of one profile begin with the same rows, and most windows of a night stand still."""
+
+    def __init__(self, privacy: Privacy, key: bytes) -> None:
+        super().__init__(privacy, key)
+        self._known: dict[bytes, Shaped] = {}
+
+    def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> Shaped:
+        """As by `Shaper`, of whose result nothing changes afterwards."""
+        asked = hashlib.sha256(f"{resource} {canonical} {[len(page) for page in pages]}".encode())
+        for page in pages:
+            asked.update(page)
+        key = asked.digest()
+        if key not in self._known:
+            if len(self._known) >= WINDOWS_REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[key] = super().shape(resource, pages, canonical=canonical)
+        return self._known[key]
+
+
 class Workshop:
     """Open it once per process; `settle_in` gives the folder and settings of the next history."""
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
         self._patch = pytest.MonkeyPatch()
-        self.shaper = Shaper("pseudonymous", KEY)
+        self.shaper = RememberingShaper("pseudonymous", KEY)
+        self.first_nights: dict[Profile, FirstNight] = {}
         self.deaths = Deaths(self._root / "data")
         self.engines = Engines()
         self._memory = MemoryWarehouse(self._root / "spill", self.deaths)
@@ -107,11 +131,14 @@ class Workshop:
         self.engines.close()
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def settle_in(self, refresh_days: int) -> Settings:
-        """An empty warehouse and an empty folder."""
+    def settle_in(self, refresh_days: int, first: FirstNight | None = None) -> Settings:
+        """An empty warehouse and an empty folder; or both as a first night left them."""
         self.after_death()
         shutil.rmtree(self._root / "data", ignore_errors=True)
         self._memory.empty()
+        if first is not None:
+            first.lay_out(self._root / "data")
+            self._memory.fill(first.tables)
         return load_settings(
             {
                 "DEBITURA_DATA_DIR": str(self._root / "data"),
@@ -119,6 +146,13 @@ class Workshop:
                 "DEBITURA_REFRESH_DAYS": str(refresh_days),
             }
         )
+
+    def keep(self, profile: Profile, seconds: float, kept: dict[str, Rows], counted: dict[str, set[int]]) -> FirstNight:
+        """What a first night has left, for other histories of the same profile."""
+        folder = self._root / f"first-{profile.world.seed}"
+        shutil.copytree(self._root / "data", folder)
+        self.first_nights[profile] = FirstNight(folder, self._memory.saved(), seconds, kept, counted)
+        return self.first_nights[profile]
 
     def after_death(self) -> None:
         """What the system does when a process is gone: its connections are closed, what was not committed is undone."""
