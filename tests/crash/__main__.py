@@ -1,19 +1,18 @@
-"""All write points, and random moments besides: `python -m tests.crash [--every 7] [--random 200]`; hours, on two cores."""
+"""All write points, and random moments besides: `python -m tests.crash [--every 7] [--random 200]`; hours, on two cores.
+
+With `--log` each case that is done is a line of that file, and a later run goes on with those that are not.
+"""
 
 from __future__ import annotations
 
 import argparse
-import random
-import shutil
+import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+import time
 from pathlib import Path
 
-from tests.crash.ground import Case, Ground, NewEnv, ground
-from tests.support.pipeline import Pipeline
-from tests.support.postgres import PostgresServer
+from tests.crash.share import Log, play
 
 
 def main() -> int:
@@ -22,56 +21,25 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--random", type=int, default=200, help="moments chosen by chance, over both engines")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="each takes its share of the cases")
+    parser.add_argument("--log", type=Path, help="keep what is done here, and go on where it ends")
     wanted = parser.parse_args()
-    failures = 0
-    folder = Path(tempfile.mkdtemp(prefix="debitura-crash-"))
-    server = PostgresServer()
-    try:
-        for later in (False, True):  # the world moves once, after all that are killed before
-            with ExitStack() as databases, ground(folder / f"later-{later}") as nights:
-                failures += _play(nights, wanted, later, server, databases)
-    finally:
-        server.remove()
-        shutil.rmtree(folder, ignore_errors=True)
-    return 1 if failures else 0
-
-
-def _play(nights: Ground, wanted: argparse.Namespace, later: bool, server: PostgresServer, databases: ExitStack) -> int:
-    def database() -> dict[str, str]:
-        return {"DEBITURA_WAREHOUSE": databases.enter_context(server.database()).url}
-
-    killed: list[tuple[Case, Pipeline]] = []
-    failures = 0
-    for new_env in (dict, database):
-        for case in _cases(nights, new_env, wanted, later):
-            killed.append((case, nights.kill(case, new_env)))
-            if not later:
-                failures += _holds(nights, *killed.pop())
-    if later:
-        nights.next_day()
-        failures += sum(_holds(nights, *one) for one in killed)
-    return failures
-
-
-def _cases(nights: Ground, new_env: NewEnv, wanted: argparse.Namespace, later: bool) -> Iterator[Case]:
-    chance = random.Random(wanted.seed)
-    for command in ("sync", "replay"):
-        for point in range(wanted.first, nights.points(command, new_env), wanted.every):
-            yield Case(command, point, later)
-    for _ in range(wanted.random // 4):
-        yield Case(chance.choice(("sync", "sync", "replay")), 0, later, chance.uniform(0, 2.5))
-
-
-def _holds(nights: Ground, case: Case, pipeline: Pipeline) -> int:
-    try:
-        nights.check(case, pipeline)
-    except AssertionError as error:
-        sys.stdout.write(f"FAILED {case}: {str(error)[:1500]}\n")
-        return 1
-    sys.stdout.write(f"{case} holds\n")
-    sys.stdout.flush()
-    shutil.rmtree(pipeline.settings.data_dir)
-    return 0
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="debitura-crash-") as folder:
+        log = Log(wanted.log or Path(folder) / "log")
+        context = multiprocessing.get_context("spawn")
+        shares = [context.Process(target=play, args=(wanted, log, number)) for number in range(wanted.processes)]
+        for share in shares:
+            share.start()
+        for share in shares:
+            share.join()
+        broken = sum(share.exitcode != 0 for share in shares)
+        held = list(log.done().values())
+    sys.stdout.write(
+        f"{len(held)} cases: {sum(held)} held, {len(held) - sum(held)} failed; {broken} of {len(shares)} processes broke "
+        f"off; {time.monotonic() - began:.0f} s\n"
+    )
+    return 0 if all(held) and not broken else 1
 
 
 if __name__ == "__main__":
