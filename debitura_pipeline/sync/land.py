@@ -71,10 +71,20 @@ def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folde
     before = folder / BEFORE
     warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource]), before)
     found = warehouse.rows(
-        "SELECT creditor_id, cases_total, cases_closed, external_tenant_id, _deleted_at IS NULL FROM raw.clients"
+        "SELECT creditor_id, cases_total, cases_closed, external_tenant_id FROM raw.clients WHERE _deleted_at IS NULL"
     )
-    stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, is_live in found if is_live}
-    return Baseline(before, stats, {creditor: tenant for creditor, _, _, tenant, _ in found})
+    stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant in found}
+    return Baseline(before, stats, tenants_by_creditor(warehouse, resource))
+
+
+def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | None]:
+    """Tenant ids of all clients ever listed; of those that never were, the one that live rows of `resource` state."""
+    unlisted = warehouse.rows(
+        f"SELECT r.creditor_id, max(r.external_tenant_id) FROM raw.{resource} AS r WHERE r._deleted_at IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM raw.clients AS c WHERE c.creditor_id = r.creditor_id) GROUP BY r.creditor_id"
+    )
+    listed = warehouse.rows("SELECT creditor_id, external_tenant_id FROM raw.clients")
+    return {creditor: tenant for creditor, tenant in [*unlisted, *listed] if creditor is not None}
 
 
 async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: str | None) -> Landing:

@@ -19,7 +19,7 @@ from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.expected_state import snapshot_sql
 from debitura_pipeline.reconcile.completeness import Proof, Prover
-from debitura_pipeline.sync.land import Baseline, Landing
+from debitura_pipeline.sync.land import Baseline, Landing, tenants_by_creditor
 from debitura_pipeline.warehouse.base import Warehouse
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def export_client_baselines(
     )
     if not found:
         return {}
-    of_creditor = dict(warehouse.rows("SELECT creditor_id, external_tenant_id FROM raw.clients"))
+    of_creditor = tenants_by_creditor(warehouse, resource)
     baselines: dict[str, Baseline] = {}
     for number, (tenant,) in enumerate(found):
         before = folder / f"before-{number}.parquet"

@@ -77,6 +77,23 @@ def edit(history: History, row: int, **columns: int) -> None:
         )
 
 
+def test_rows_of_a_client_that_was_never_listed_can_be_found_gone(workshop: Workshop) -> None:
+    """Its tenant id stood nowhere but in its rows: they stayed live for good, and each night spent its allowance on them."""
+    history = begun(workshop)
+    history.sim.change({"op": "add_client", "cases": 3, "transactions": 30})
+    sync(history, "with its rows", "transactions")
+    world = history.sim.world
+    client = len(world.clients) - 1
+    history.sim.set_alive(
+        "transactions", np.flatnonzero(world.client_of("transactions") == client).tolist(), is_alive=False
+    )
+    history.sim.set_alive("clients", [client], is_alive=False)
+    history.sim.midnight()
+    assert history.attempt("without them", Wanted("transactions", full=True), 0.0)
+    assert len(workshop.live("transactions")) == TRANSACTIONS
+    assert len(history.asked) < MOST_REQUESTS
+
+
 def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(workshop: Workshop) -> None:
     """Each half of a month less than a cent off, the month more: once no window was named and no night could end."""
     history = begun(workshop)
