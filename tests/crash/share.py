@@ -107,7 +107,11 @@ def _play_batch(batch: Sequence[Todo], folder: Path, log: Log, server: PostgresS
         killed: list[tuple[Todo, Pipeline, float]] = []
         for todo in batch:
             began = time.monotonic()
-            pipeline = nights.kill(todo.case, _new_env(todo.engine, server, databases))
+            try:
+                pipeline = nights.kill(todo.case, _new_env(todo.engine, server, databases))
+            except AssertionError as error:
+                _note(todo, f"it did not come to be killed: {str(error)[:1500]}", began, log)
+                continue
             killed.append((todo, pipeline, time.monotonic() - began))
             if not todo.case.later:
                 _check(nights, *killed.pop(), log)
@@ -119,16 +123,19 @@ def _play_batch(batch: Sequence[Todo], folder: Path, log: Log, server: PostgresS
 
 
 def _check(nights: Ground, todo: Todo, pipeline: Pipeline, seconds: float, log: Log) -> None:
-    began, fault = time.monotonic(), None
+    began, fault = time.monotonic() - seconds, None
     try:
         nights.check(todo.case, pipeline)
         shutil.rmtree(pipeline.settings.data_dir)
     except (AssertionError, DebituraError) as error:
         fault = f"{type(error).__name__}: {str(error)[:1500]}"
-        sys.stdout.write(f"FAILED {todo.name}: {fault}\n")
-    seconds += time.monotonic() - began
+    _note(todo, fault, began, log)
+
+
+def _note(todo: Todo, fault: str | None, began: float, log: Log) -> None:
+    seconds = time.monotonic() - began
     log.add(todo.name, fault, seconds)
-    sys.stdout.write(f"{todo.name}: {'holds' if fault is None else 'failed'}, {seconds:.1f} s\n")
+    sys.stdout.write(f"{todo.name}: {'holds' if fault is None else f'FAILED: {fault}'}, {seconds:.1f} s\n")
     sys.stdout.flush()
 
 
