@@ -102,7 +102,7 @@ def _is_of(creditor: str, rows: Iterable[Row | None]) -> bool:
 
 def _touched_beside(terms: Terms, had: Mapping[str, list[Row | None]], before: Rows, have: Rows) -> list[str]:
     """Rows of other clients that the reading of one client's changed. An earlier client with the same tenant id is read
-    with it: its rows may be verified, as what they were."""
+    with it: its rows may be verified, as what they were, or found gone."""
     keys = {key for rows in (before, have) for key, row in rows.items() if row["creditor_id"] != terms.creditor}
     touched = {key for key in keys if before.get(key) != have.get(key)}
     verified = {
@@ -110,7 +110,12 @@ def _touched_beside(terms: Terms, had: Mapping[str, list[Row | None]], before: R
         for key in touched & have.keys()
         if have[key]["external_tenant_id"] == terms.tenant and plain(terms, have[key]) in had.get(key, [])
     }
-    return sorted(touched - verified)
+    found_gone = {
+        key
+        for key in touched - have.keys()
+        if before[key]["external_tenant_id"] == terms.tenant and None in had.get(key, [None])
+    }
+    return sorted(touched - verified - found_gone)
 
 
 def _masked(terms: Terms, moments: Moments, have: Rows, keys: set[str]) -> set[str]:

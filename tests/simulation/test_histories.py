@@ -14,7 +14,7 @@ from tests.simulation.many import Result, by_profile, play_many, seeds_of
 # Seeds that once failed, each by another mechanism; and others, so that a quiet day is comparable with the one before.
 LESSONS = (
     1002, 1022, 1050, 1112, 1131, 1151, 2001, 2040, 2051, 2090, 2092, 2136, 2160, 3036, 6042, 6111, 7287, 7376, 300479, 301505,
-    302382, 303119, 739947000182,
+    302382, 303119, 500466, 739947000182,
 )  # fmt: skip
 FIXED = 100
 HISTORIES = 500
