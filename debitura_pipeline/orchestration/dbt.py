@@ -30,6 +30,7 @@ from debitura_pipeline.orchestration.manifest import (
     require_dbt,
 )
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
 from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -88,6 +89,8 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
     database = settings.warehouse
     with exclusive_run(settings, "dbt build"):
         if database.dsn is None:
+            with open_warehouse(settings):  # what cannot be opened is named here; dbt tries again for minutes first
+                pass
             yield from _run(context, settings, settings.dagster_home / "dbt")
         elif context.is_subset:  # somebody's choice of models: where they stand, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
