@@ -20,25 +20,27 @@ from typing import Any
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.endpoint import connect
 from debitura_pipeline.contract.listings import LISTINGS
-from debitura_pipeline.incremental.base import Night
-from debitura_pipeline.incremental.cases import CasesNight
-from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.incremental.base import IncrementalSync
+from debitura_pipeline.incremental.cases import CasesSync
+from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import foresee, replay, sync
 from debitura_pipeline.warehouse.publish import publish
 
-# Which step of the nightly reading asks; the innermost one counts.
+# Which step of an incremental sync sends a request; the innermost one counts.
 STEPS: tuple[tuple[type, str, str], ...] = (
-    (Night, "take_turn", "turn"),
-    (Night, "settle_by_hours", "rows that left a bucket"),
-    (Night, "ask", "totals of windows"),
-    (CasesNight, "first_look", "open and new cases"),
-    (CasesNight, "look_closer", "closed cases that differ"),
-    (CasesNight, "_settle_one_by_one", "cases by id"),
-    (CasesNight, "_read_disagreeing_clients", "clients that disagree"),
-    (TransactionsNight, "first_look", "doubtful transactions"),
-    (TransactionsNight, "look_closer", "buckets that differ"),
+    (IncrementalSync, "refresh_due_days", "periodic refresh"),
+    (IncrementalSync, "resolve_missing_by_hour", "rows that left a bucket"),
+    (IncrementalSync, "fetch_totals", "totals of windows"),
+    (CasesSync, "initial_read", "open and new cases"),
+    (CasesSync, "first_round", "closed cases that differ"),
+    (CasesSync, "later_round", "closed cases that differ"),
+    (CasesSync, "resolve_missing", "cases by id"),
+    (CasesSync, "_read_disagreeing_clients", "clients that disagree"),
+    (TransactionsSync, "initial_read", "rows that change silently"),
+    (TransactionsSync, "first_round", "buckets that differ"),
+    (TransactionsSync, "later_round", "buckets that differ"),
 )
 _step: contextvars.ContextVar[str] = contextvars.ContextVar("step", default="the rest")
 

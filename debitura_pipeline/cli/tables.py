@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from debitura_pipeline.extract.plan import Plan
-from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.sync.report import SyncReport
 
@@ -80,7 +80,7 @@ def sync_table(reports: Sequence[SyncReport]) -> Fitted:
     return Fitted(("resource", "plan", *counts, "proof", "control totals"), rows, right=frozenset(counts))
 
 
-def plan_table(foreseen: Sequence[tuple[str, Plan, Forecast]]) -> Fitted:
+def plan_table(foreseen: Sequence[tuple[str, Plan, CostEstimate]]) -> Fitted:
     """What a sync would read and cost, part by part."""
     rows = []
     for resource, plan, forecast in foreseen:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from debitura_pipeline.api.page import Page
 from debitura_pipeline.contract.listings import Listing
 from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

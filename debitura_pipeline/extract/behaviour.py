@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import EPOCH, Answer
+from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.outline import DATES
 
 SECOND_US = 1_000_000

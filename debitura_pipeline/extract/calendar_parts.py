@@ -9,7 +9,7 @@ from datetime import datetime
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.behaviour import Behaviour, instant_of, micros_of
-from debitura_pipeline.extract.windows import DAWN, Slice
+from debitura_pipeline.extract.windows import EPOCH, Slice
 
 MAX_WINDOW_ROWS = 5_000  # some 50 pages, 5 MB: what one window holds in memory
 CHAIN_ROWS = 2_500  # a window is parted down to this while places in flight are idle: each part costs half a page
@@ -79,6 +79,6 @@ class Cutter:
     def _note_earliest(self, slice_: Slice, first: Answer) -> None:
         """The first row's instant, where a window without lower bound has to be parted."""
         if slice_.window.start is None:
-            dawn = micros_of(DAWN) or 0
+            dawn = micros_of(EPOCH) or 0
             dates = [at for which in self.behaviour.units for at in first.outline.dates(which) if at > dawn]
             self.earliest = instant_of(min(dates)) if dates else self.earliest

@@ -16,23 +16,23 @@ from debitura_pipeline.extract.verified_window import FLOATING
 
 Verdict = Literal["equal", "unproven", "differs"]
 
-STEP = Decimal("0.0001")  # what rows are exact to, hence our sums
+ROW_PRECISION = Decimal("0.0001")  # what rows are exact to, hence our sums
 CENT = Decimal("0.01")
 DOUBLE_DIGITS = (16, 17)  # as many as it takes to write a double that is no short decimal
 LARGEST = 30  # powers of ten; beyond it no amount makes sense, and arithmetic on it would be no longer exact
 
 
-def stated_step(sums: Iterable[Decimal | None]) -> Decimal:
+def stated_precision(sums: Iterable[Decimal | None]) -> Decimal:
     """The last digit that the API states: 0.0001 USD where any of these sums shows more than cents, else a cent.
 
     Give it all sums of one kind that are known: a single one may end in a whole cent by chance. The error of added doubles
     does not count as digits.
     """
     known = (total for total in sums if total is not None and total.adjusted() < LARGEST)
-    return STEP if any(_rounded(total) % CENT for total in known) else CENT
+    return ROW_PRECISION if any(_rounded(total) % CENT for total in known) else CENT
 
 
-def compare(stated: Decimal, ours: Decimal, step: Decimal, rows: int = 1, roundings: int = 1) -> Verdict:
+def compare(stated: Decimal, ours: Decimal, precision: Decimal, rows: int = 1, roundings: int = 1) -> Verdict:
     """Whether a stated sum of `rows` rows is ours: equal up to half of the last digit that the API states.
 
     `roundings`: of how many stated sums it was computed; each may be off by half a cent where the API rounds to cents.
@@ -41,19 +41,19 @@ def compare(stated: Decimal, ours: Decimal, step: Decimal, rows: int = 1, roundi
     if stated.adjusted() >= LARGEST:
         return "differs"
     difference = abs(stated - ours)
-    most = step / 2 * (roundings if step == CENT else 1)
+    most = precision / 2 * (roundings if precision == CENT else 1)
     if difference <= most:
         return "equal"
     return "unproven" if difference <= most + _noise(stated, rows) else "differs"
 
 
-def bucket_differs(bucket: str, stated: Total, rows: int, usd: Decimal, step: Decimal, roundings: int = 1) -> bool:
+def bucket_differs(bucket: str, stated: Total, rows: int, usd: Decimal, precision: Decimal, roundings: int = 1) -> bool:
     """Whether a bucket holds other rows than ours, or its settled sum is another. What the API did not state is not judged."""
     if stated.count is not None and stated.count != rows:
         return True
     if stated.usd is None or bucket in FLOATING:
         return False
-    return compare(stated.usd, usd, step, rows, roundings) == "differs"
+    return compare(stated.usd, usd, precision, rows, roundings) == "differs"
 
 
 def _noise(stated: Decimal, rows: int) -> Decimal:
@@ -65,4 +65,4 @@ def _noise(stated: Decimal, rows: int) -> Decimal:
 
 
 def _rounded(stated: Decimal) -> Decimal:
-    return round(stated / STEP) * STEP
+    return round(stated / ROW_PRECISION) * ROW_PRECISION

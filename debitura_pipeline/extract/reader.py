@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from debitura_pipeline.api.client import ApiClient
@@ -25,7 +25,7 @@ from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
 from debitura_pipeline.extract.requests import PAGE_ROWS, Asker, CeilingError
 from debitura_pipeline.extract.union import UnionReading
 from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import BY_ID, Filters, Slice, Window
+from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import Shaped, Shaper
 
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
 MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
-TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Reader:
         try:
             return await self._read(slices, again)
         except NotHeededError as error:
-            is_whole = len(slices) == 1 and slices[0].window == Window(None, None)
+            is_whole = len(slices) == 1 and slices[0].window == EVERYTHING
             if not is_whole or error.parameter in FILTERS:
                 raise
             return [await self.read_by_pages(slices[0], str(error))]
@@ -188,7 +187,7 @@ class Reader:
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
-        slice_ = Slice(Window(None, None), ((BY_ID, str(self._numbers.next)),))
+        slice_ = Slice(EVERYTHING, ((BY_ID, str(self._numbers.next)),))
         return await self._land(slice_, totals, shaped)
 
     async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:

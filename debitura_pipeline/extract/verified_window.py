@@ -95,7 +95,7 @@ class VerifiedWindow:
         return self.slice.window
 
     @property
-    def is_in_part(self) -> bool:
+    def is_partial(self) -> bool:
         """Whether rows that are there may be missing from it."""
         return any(stretch.method == "part" for stretch in self.stretches)
 

@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 from debitura_pipeline.contract.listings import Listing, Query
 
+TICK = timedelta(microseconds=1)  # resolution of the API's instants
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an API that drops fractions
 MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
-DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
 STATE_FILTERS = {"Statuses", "RevenueStages"}  # their values name states, so they may stand in messages
 # Days on which parts of a month begin; each kind parts the one before it.
 PARTS_OF_MONTH = {
@@ -76,11 +78,14 @@ class Window:
         begin = _unit(min(earliest, end - timedelta(hours=1)), "month")[0]
         if self.end is not None and begin >= _months_back(self.end, 1):
             begin = _months_back(self.end, MONTHS_BEFORE)
-        if begin <= DAWN:
+        if begin <= EPOCH:
             return ()
         tail = (Window(upper, None),) if self.end is None else ()
         cut = _coarsest(begin, end, LEVELS[: LEVELS.index("month") + 1], parts) or (Window(begin, end),)
         return (Window(None, begin), *cut, *tail)
+
+
+EVERYTHING = Window(None, None)
 
 
 @dataclass(frozen=True)
@@ -158,8 +163,8 @@ def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
 
 def _months_back(at: datetime, months: int) -> datetime:
     number = at.year * 12 + at.month - 1 - months
-    if number < DAWN.year * 12:
-        return DAWN
+    if number < EPOCH.year * 12:
+        return EPOCH
     return datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
 
 

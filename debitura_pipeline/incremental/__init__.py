@@ -1,1 +1,1 @@
-"""What changed since the last sync: the API's totals compared with ours, and only what differs is read."""
+"""Incremental syncs: compare the API's totals with the warehouse and read only what differs."""

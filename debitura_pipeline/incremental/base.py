@@ -1,7 +1,6 @@
-"""The nightly reading of a large listing: what both kinds, cases and transactions, have in common.
+"""Base of the incremental syncs: read, compare with the API's totals, resolve missing rows, repeat until the totals match.
 
-Belongs here: laying what is read over what was known, settling rows that were not shown, the turn, the closing question.
-Does not: which buckets there are and how they are asked for (`night_cases.py`, `night_transactions.py`). Used by `sync/`.
+Which buckets are compared and how they are requested is defined in `cases.py` and `transactions.py`.
 """
 
 from __future__ import annotations
@@ -16,91 +15,110 @@ from datetime import datetime, timedelta
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import Filters, Slice, Window
-from debitura_pipeline.incremental.expected_state import Missing, Overlay
-from debitura_pipeline.incremental.hourly_totals import Ledger
-from debitura_pipeline.incremental.rotation import cost_of, due_days, pages_of
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, TICK, Filters, Slice, Window
+from debitura_pipeline.incremental.expected_state import ExpectedState, MissingRow
+from debitura_pipeline.incremental.hourly_totals import HourlyTotals
+from debitura_pipeline.incremental.rotation import choose_due_days, page_count, read_cost
 
-MAX_ROUNDS = 4  # closing questions; each round looks only where totals still differ
-HOUR, DAY, TICK = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)
-EVERYTHING = Window(None, None)
+MAX_ROUNDS = 4  # comparisons with the closing totals; later rounds read only where totals still differ
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """Requests that a nightly reading will take, by what they are for."""
+class CostEstimate:
+    """Expected requests of a sync, as pairs of purpose and number."""
 
     parts: tuple[tuple[str, float], ...]
 
     @property
     def requests(self) -> int:
+        """All requests, rounded."""
         return round(sum(cost for _, cost in self.parts))
 
 
 @dataclass(frozen=True)
-class NightReading:
-    """What was read and what it proves: windows, the API's totals at the close, keys that are gone, what stays unproven."""
+class SyncOutcome:
+    """What an incremental sync read. `totals`: the API's closing totals; `deleted`: keys; `unproven`: one note each."""
 
     windows: tuple[VerifiedWindow, ...]
     totals: Totals
-    gone: tuple[str, ...]
+    deleted: tuple[str, ...]
     unproven: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ReadBatch:
+    """Windows that were read together."""
+
+    windows: tuple[VerifiedWindow, ...]
+
+    @property
+    def first_seq(self) -> int:
+        """The lowest sequence number of the batch, 0 if it is empty."""
+        return min((window.seq for window in self.windows), default=0)
+
+
 @dataclass
-class Night(ABC):
-    """One night's reading. `overlay` is the state as it will be merged; `at` the sync's clock; `last` the last upper bound."""
+class IncrementalSync(ABC):
+    """One incremental sync of a resource.
+
+    `expected` is the state that will be merged, `at` the time of the sync, `last_upper` the upper bound of the previous sync.
+    `max_windows` limits how many windows are compared first: each costs a request, and fewer ones need more bisection.
+    """
 
     reader: Reader
-    overlay: Overlay
+    expected: ExpectedState
     at: datetime
     refresh_days: int
-    last: datetime | None = None
+    last_upper: datetime | None = None
     verified: dict[Slice, VerifiedWindow] = field(default_factory=dict)
-    asked: set[Slice] = field(default_factory=set)
-    gone: list[str] = field(default_factory=list)
+    requested: set[Slice] = field(default_factory=set)
+    deleted: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
-    since: int = 0  # the first window of the reading done last
-    most_windows: int = (
-        sys.maxsize
-    )  # whose totals are asked for: each is a request, and coarser ones take more halvings
+    max_windows: int = sys.maxsize
 
     @abstractmethod
-    async def first_look(self) -> None:
-        """Read what is read every night."""
+    async def initial_read(self) -> None:
+        """Read what every sync reads, whatever the totals say."""
 
     @abstractmethod
-    async def look_closer(self, number: int) -> list[str]:
-        """Find and read where totals differ; names of the windows that did. `number` counts rounds from 1."""
+    async def first_round(self) -> list[str]:
+        """Compare totals and read what differs; return the names of the windows that differed."""
 
     @abstractmethod
-    async def settle(self, rows: Sequence[Missing]) -> None:
-        """Find out of rows that no reading shows whether they are gone."""
+    async def later_round(self) -> list[str]:
+        """Do the same for every bucket, after a round that did not make the totals match."""
 
     @abstractmethod
-    def agrees(self, closing: Totals, ledger: Ledger) -> bool:
-        """Our state has what the API states of everything."""
+    async def resolve_missing(self, rows: Sequence[MissingRow]) -> None:
+        """Find out whether rows that no read returned have moved or been deleted."""
 
     @abstractmethod
-    async def estimate(self, full: int) -> Forecast:
-        """What the night will cost, for at most 2 % of the `full` requests that reading everything takes."""
+    def matches(self, closing: Totals, ours: HourlyTotals) -> bool:
+        """Whether the API's totals of the whole listing equal the expected state's."""
 
     @abstractmethod
-    async def forecast(self) -> Forecast:
-        """What the night will cost; asks for the windows' totals and reads nothing else."""
+    async def estimate(self, full_requests: int) -> CostEstimate:
+        """Estimate the cost of this sync with at most 2 % of the `full_requests` that a full sync takes."""
 
-    async def read(self) -> NightReading:
-        """Read until the API's totals and ours agree, or say by UnprovenError where they do not."""
-        await self.take_turn()
-        await self.first_look()
+    @abstractmethod
+    async def detailed_estimate(self) -> CostEstimate:
+        """Estimate the cost of this sync from the totals of all comparison windows; reads no rows."""
+
+    async def run(self) -> SyncOutcome:
+        """Read until the API's totals match the expected state.
+
+        Raises UnprovenError if they still differ after `MAX_ROUNDS` rounds, or the ApiError that ended the sync.
+        """
+        await self.refresh_due_days()
+        await self.initial_read()
         names: list[str] = []
         for number in range(1, MAX_ROUNDS + 1):
-            names = await self.look_closer(number)
-            # What a reading showed that was replaced since, and no other shows: it was there tonight, and may be gone.
-            await self.settle(self.overlay.withdrawn())
+            names = await (self.first_round() if number == 1 else self.later_round())
+            # Withdrawn rows existed during this sync, but the read that showed them was replaced: they may be deleted by now.
+            await self.resolve_missing(self.expected.withdrawn())
             closing = await self.reader.totals(Slice(EVERYTHING))
-            if self.agrees(closing, self.overlay.ledger()) and not self.overlay.withdrawn():
-                return NightReading(tuple(self.verified.values()), closing, tuple(self.gone), tuple(self.unproven))
+            if self.matches(closing, self.expected.hourly_totals()) and not self.expected.withdrawn():
+                return SyncOutcome(tuple(self.verified.values()), closing, tuple(self.deleted), tuple(self.unproven))
         where = ", ".join(names[:5]) or "rows without a date"
         raise UnprovenError(
             f"{self.reader.listing.resource}: after {MAX_ROUNDS} rounds the API's totals still differ from what was read, "
@@ -109,92 +127,103 @@ class Night(ABC):
             windows=names,
         )
 
-    async def take_turn(self) -> None:
-        """Read the days whose turn it is whole, and note which of their rows are gone."""
-        windows = self.turn()
-        await self.take([Slice(window) for window in windows])
+    async def refresh_due_days(self) -> None:
+        """Re-read the days that are due for refresh, and mark rows deleted that are no longer there."""
+        windows = self.due_windows()
+        await self.read([Slice(window) for window in windows])
         for window in windows:
-            self.lose(self.overlay.missing(window, None))
+            self.mark_deleted(self.expected.missing(window, None))
 
-    def turn(self) -> list[Window]:
-        return due_days(self.overlay.days_by_age(), self.at, self.refresh_days, self.reader.upper)
+    def due_windows(self) -> list[Window]:
+        """The windows that are due for refresh."""
+        return choose_due_days(self.expected.days_by_age(), self.at, self.refresh_days, self.reader.upper)
 
-    def turn_cost(self) -> int:
-        return cost_of(self.turn(), self.overlay.days_by_age())
+    def refresh_cost(self) -> int:
+        """Requests that the periodic refresh takes in this sync."""
+        return read_cost(self.due_windows(), self.expected.days_by_age())
 
-    async def take(self, slices: Sequence[Slice]) -> None:
-        """Read these and lay them over what was known; what was read before of the same slice is replaced."""
-        again = [slice_ for slice_ in slices if slice_ in self.asked]
-        fresh = [slice_ for slice_ in slices if slice_ not in self.asked]
+    async def read(self, slices: Sequence[Slice]) -> ReadBatch:
+        """Read `slices` and apply them to the expected state; an earlier read of the same slice is replaced.
+
+        Raises UnprovenError if a read may be incomplete, since missing rows could not be told from deleted ones.
+        """
+        again = [slice_ for slice_ in slices if slice_ in self.requested]
+        new = [slice_ for slice_ in slices if slice_ not in self.requested]
         if again:
-            self.verified = {known: found for known, found in self.verified.items() if not _is_part(known, again)}
-        found = [*await self.reader.read(fresh), *await self.reader.read(again, again=True)]
-        if any(verified.is_in_part for verified in found):  # what it does not show is not known to be gone
+            self.verified = {known: window for known, window in self.verified.items() if not _is_covered(known, again)}
+        found = [*await self.reader.read(new), *await self.reader.read(again, again=True)]
+        if any(window.is_partial for window in found):
             raise UnprovenError(
-                f"{self.reader.listing.resource}: more rows at one instant than a page, and their number would not hold still.",
+                f"{self.reader.listing.resource}: more rows at one instant than a page holds, and their number kept changing.",
                 resource=self.reader.listing.resource,
             )
-        self.verified |= {verified.slice: verified for verified in found}
-        self.asked |= set(slices)
-        self.since = min((verified.seq for verified in found), default=0)
+        self.verified |= {window.slice: window for window in found}
+        self.requested |= set(slices)
         if slices:
-            self.lay()
+            self.apply_verified()
+        return ReadBatch(tuple(found))
 
-    async def look_again(self, regions: Sequence[tuple[Window, str | None]]) -> None:
-        """Rows shown earlier tonight in these regions, which the reading just done should have shown, too, and did not:
-        what showed them is read again, so that it does not say of rows that are gone meanwhile that they are there."""
-        outdated = {seq for window, bucket in regions for seq in self.overlay.seen_before(window, bucket, self.since)}
-        slices = [verified.slice for verified in self.verified.values() if verified.seq in outdated]
-        await self.take([slice_ for slice_ in slices if not slice_.is_by_id])
+    async def reread_stale(self, regions: Sequence[tuple[Window, str | None]], batch: ReadBatch) -> None:
+        """Re-read earlier windows that hold rows which `batch`, a later read of the same regions, did not return.
 
-    def lay(self) -> None:
-        """Lay all that was read over what was known."""
-        ordered = sorted(self.verified.values(), key=lambda verified: verified.seq)
-        self.overlay.use([self.reader.folder.path / verified.file for verified in ordered if verified.file])
+        A region is a window and a bucket (None: every bucket). Without this, rows deleted during the sync would survive.
+        """
+        stale = {
+            seq for window, bucket in regions for seq in self.expected.stale_reads(window, bucket, batch.first_seq)
+        }
+        slices = [window.slice for window in self.verified.values() if window.seq in stale]
+        await self.read([slice_ for slice_ in slices if not slice_.is_by_id])
 
-    def lose(self, rows: Sequence[Missing]) -> None:
-        """These rows are gone: a complete reading of where they stood did not show them."""
-        bad = {row.row_key for verified in self.verified.values() for row in verified.bad}
-        keys = [row.key for row in rows if row.key not in bad]
-        self.gone += keys
-        self.overlay.drop([row.key for row in rows])
+    def apply_verified(self) -> None:
+        """Apply all windows read so far to the expected state."""
+        ordered = sorted(self.verified.values(), key=lambda window: window.seq)
+        self.expected.apply([self.reader.folder.path / window.file for window in ordered if window.file])
 
-    async def settle_by_hours(self, rows: Sequence[Missing]) -> None:
-        """Rows that left a bucket and turned up in none: read the hours that they stood in whole, or the day if shorter."""
+    def mark_deleted(self, rows: Sequence[MissingRow]) -> None:
+        """Note rows as deleted after a complete read of their place did not return them; quarantined rows still exist."""
+        bad = {row.row_key for window in self.verified.values() for row in window.bad}
+        self.deleted += [row.key for row in rows if row.key not in bad]
+        self.expected.mark_deleted([row.key for row in rows])
+
+    async def resolve_missing_by_hour(self, rows: Sequence[MissingRow]) -> None:
+        """Read the hours of these rows with every bucket, or the whole day if that takes no more requests."""
         windows: set[Window] = set()
-        ledger = self.overlay.ledger() if rows else None
-        for day in {floor(row.at, DAY) for row in rows}:
-            hours = {floor(row.at, HOUR) for row in rows if floor(row.at, DAY) == day}
+        ours = self.expected.hourly_totals() if rows else None
+        for day in {floor_to(row.at, DAY) for row in rows}:
+            hours = {floor_to(row.at, HOUR) for row in rows if floor_to(row.at, DAY) == day}
             whole = Window(day, day + DAY)
-            pages = pages_of(ledger.rows(whole)) if ledger is not None else 0
+            pages = page_count(ours.rows(whole)) if ours is not None else 0
             windows |= {whole} if pages <= len(hours) else {Window(hour, hour + HOUR) for hour in hours}
         ordered = sorted(windows, key=lambda window: window.name)
-        await self.take([Slice(window) for window in ordered])
+        await self.read([Slice(window) for window in ordered])
         for window in ordered:
-            self.lose(self.overlay.missing(window, None))
+            self.mark_deleted(self.expected.missing(window, None))
 
-    async def ask(self, window: Window, filters: Filters = ()) -> Totals:
-        """What the API states of a window by its own bounds exactly, its end not included."""
+    async def fetch_totals(self, window: Window, filters: Filters = ()) -> Totals:
+        """What the API states of a window, end excluded; one request. Raises ApiError."""
         end = window.end - TICK if window.end is not None else None
         return await self.reader.exact_totals(window.start, end, filters)
 
-    async def ask_all(self, windows: Sequence[Window], filters: Filters = ()) -> list[Totals]:
-        return list(await asyncio.gather(*(self.ask(window, filters) for window in windows)))
+    async def fetch_all_totals(self, windows: Sequence[Window], filters: Filters = ()) -> list[Totals]:
+        """The same for several windows, concurrently and in their order. Raises ApiError."""
+        return list(await asyncio.gather(*(self.fetch_totals(window, filters) for window in windows)))
 
-    def months(self) -> list[Window]:
-        """Windows that cover the listing: before the first month, each month or a longer unit, what is left, and from this
-        hour on. All begin and end with an hour, as our own counts do."""
-        upper = floor(self.reader.upper, HOUR)
-        earliest = self.overlay.earliest() or upper
-        cut, parts = EVERYTHING.months(earliest, upper), self.most_windows
-        while len(cut) > self.most_windows and parts > 1:
+    def comparison_windows(self) -> list[Window]:
+        """Windows that cover the listing: before the first month, each month, and from the current hour on.
+
+        At most `max_windows`, by using longer windows than months. Bounds are whole hours, as in `HourlyTotals`.
+        """
+        upper = floor_to(self.reader.upper, HOUR)
+        earliest = self.expected.earliest() or upper
+        windows, parts = EVERYTHING.months(earliest, upper), self.max_windows
+        while len(windows) > self.max_windows and parts > 1:
             parts //= 2
-            cut = EVERYTHING.split(earliest, upper, parts)
-        return list(cut) if 0 < len(cut) <= self.most_windows else [EVERYTHING]
+            windows = EVERYTHING.split(earliest, upper, parts)
+        return list(windows) if 0 < len(windows) <= self.max_windows else [EVERYTHING]
 
 
-def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:
-    """Whether one of `wholes`, read again, covers `known`: a slice is kept in parts where it was too long."""
+def _is_covered(known: Slice, wholes: Sequence[Slice]) -> bool:
+    """Whether `known` lies within one of `wholes`; a slice that was too long has been landed in parts."""
     return any(
         known.filters == whole.filters
         and (
@@ -205,6 +234,7 @@ def _is_part(known: Slice, wholes: Sequence[Slice]) -> bool:
     )
 
 
-def floor(at: datetime, unit: timedelta) -> datetime:
+def floor_to(at: datetime, unit: timedelta) -> datetime:
+    """Round down to the hour if `unit` is `HOUR`, else to the day."""
     start = at.replace(minute=0, second=0, microsecond=0)
     return start if unit == HOUR else start.replace(hour=0)

@@ -1,26 +1,23 @@
-"""The nightly reading of a large partner's cases: all that are open, what closed since, and a count of the closed.
-
-Belongs here: states as buckets, cases read one by one, clients whose own figures disagree. Does not: the walk down
-(`hunt.py`). Used by `sync/`.
-"""
+"""Incremental sync of cases: read open and new cases, and compare the number of closed ones with the API's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.page import Total
-from debitura_pipeline.extract.comparison import STEP
+from debitura_pipeline.extract.comparison import ROW_PRECISION
+from debitura_pipeline.extract.requests import PAGE_ROWS
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.extract.windows import Filters, Slice, Window
-from debitura_pipeline.incremental.base import DAY, EVERYTHING, Forecast, Night, floor
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window
+from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
 from debitura_pipeline.incremental.differences import CLOSED
-from debitura_pipeline.incremental.drilldown import Hunt, expected_cost
-from debitura_pipeline.incremental.expected_state import Missing
-from debitura_pipeline.incremental.hourly_totals import Ledger
-from debitura_pipeline.incremental.rotation import joined, pages_of
+from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
+from debitura_pipeline.incremental.expected_state import MissingRow
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
+from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 
 OPEN_STATES = (
     "PendingContractSigning",
@@ -39,106 +36,136 @@ OPEN = "open"
 
 
 @dataclass
-class CasesNight(Night):
-    """`client_stats`: per creditor what its own record says: cases in all, cases closed, its tenant id."""
+class CasesSync(IncrementalSync):
+    """`client_stats`: what each client's own record states, by creditor: all cases, closed cases, tenant id."""
 
     client_stats: Mapping[str, tuple[int | None, int | None, str | None]] = field(default_factory=dict)
 
-    async def first_look(self) -> None:
-        """Everything open, everything new, and each case that was open and is so no longer."""
-        new = [Slice(Window(self.last - DAY, None))] if self.last is not None else []
-        await self.take([Slice(EVERYTHING, OPEN_FILTER), *new])
-        await self.take(self._where_many_closed(self.overlay.missing(EVERYTHING, OPEN)))
-        await self.settle(self.overlay.missing(EVERYTHING, OPEN))
+    async def initial_read(self) -> None:
+        """Read open cases, new cases, and every case that was open before and no longer is."""
+        new = [Slice(Window(self.last_upper - DAY, None))] if self.last_upper is not None else []
+        await self.read([Slice(EVERYTHING, OPEN_FILTER), *new])
+        await self.read(self._slices_with_many_closed(self.expected.missing(EVERYTHING, OPEN)))
+        await self.resolve_missing(self.expected.missing(EVERYTHING, OPEN))
 
-    async def look_closer(self, number: int) -> list[str]:
-        """Count the closed cases of each month; from the second round on, all cases, whatever their state is called."""
-        ask = self._ask_closed if number == 1 else self._ask_any
-        windows = self.months()
-        stated = await asyncio.gather(*(ask(window) for window in windows))
-        hunt = Hunt(ask, self.overlay.ledger(None if number == 1 else CLOSED), STEP)
-        walks = [hunt.down(window, totals) for window, totals in zip(windows, stated, strict=True)]
-        quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
-        filters = CLOSED_FILTER if number == 1 else ()
-        await self.take([Slice(found.window, filters) for found in quarry])
-        await self.look_again([(found.window, CLOSED if number == 1 else None) for found in quarry])
-        for found in quarry:
-            await self.settle(self.overlay.missing(found.window, CLOSED if number == 1 else None))
-        if number == 1:
-            await self._read_disagreeing_clients()
-        return sorted({found.window.name for found in quarry})
+    async def first_round(self) -> list[str]:
+        """Compare the closed cases of each window, and re-read clients whose own record states other counts."""
+        targets = await self._find_differences(self._closed_totals)
+        await self._read_targets(targets, CLOSED_FILTER, CLOSED)
+        await self._read_disagreeing_clients()
+        return sorted({target.window.name for target in targets})
 
-    def agrees(self, closing: Totals, ledger: Ledger) -> bool:
-        return closing.count == self.overlay.count()
+    async def later_round(self) -> list[str]:
+        """Compare all cases of each window, so that states unknown to the pipeline are covered too."""
+        targets = await self._find_differences(self._all_totals, as_bucket=CLOSED)
+        await self._read_targets(targets, (), None)
+        return sorted({target.window.name for target in targets})
 
-    async def estimate(self, full: int) -> Forecast:
-        return await self._foresee([EVERYTHING])
+    async def _find_differences(
+        self, fetch_totals: Callable[[Window], Awaitable[Totals]], as_bucket: str | None = None
+    ) -> list[ReadTarget]:
+        windows = self.comparison_windows()
+        stated = await asyncio.gather(*(fetch_totals(window) for window in windows))
+        bisection = Bisection(fetch_totals, self.expected.hourly_totals(as_bucket), ROW_PRECISION)
+        found = await asyncio.gather(
+            *(bisection.find(window, totals) for window, totals in zip(windows, stated, strict=True))
+        )
+        return [target for targets in found for target in targets]
 
-    async def forecast(self) -> Forecast:
-        return await self._foresee(self.months())
+    async def _read_targets(self, targets: Sequence[ReadTarget], filters: Filters, bucket: str | None) -> None:
+        batch = await self.read([Slice(target.window, filters) for target in targets])
+        await self.reread_stale([(target.window, bucket) for target in targets], batch)
+        for target in targets:
+            await self.resolve_missing(self.expected.missing(target.window, bucket))
 
-    async def _foresee(self, windows: Sequence[Window]) -> Forecast:
-        ledger = self.overlay.ledger()
-        stated = await asyncio.gather(*(self._ask_closed(window) for window in windows))
-        swept = await self.ask(EVERYTHING, OPEN_FILTER)
-        new = await self.ask(Window(self.last - DAY, None)) if self.last is not None else Totals(0, {})
-        was_open = ledger.of(EVERYTHING).get(OPEN, (0, 0))[0]
-        closed_now = sum(totals.count for totals in stated) - ledger.of(EVERYTHING).get(CLOSED, (0, 0))[0]
-        # More closed ones than ours closed since, and are read one by one; only fewer have to be hunted for.
-        fewer = [(w, t) for w, t in zip(windows, stated, strict=True) if t.count < ledger.of(w).get(CLOSED, (0, 0))[0]]
-        walks = sum(expected_cost(window, totals, ledger, STEP) for window, totals in fewer)
-        return Forecast(
+    def matches(self, closing: Totals, ours: HourlyTotals) -> bool:
+        """Whether the number of cases is equal; the API states no sums of cases."""
+        return closing.count == self.expected.count()
+
+    async def estimate(self, full_requests: int) -> CostEstimate:
+        """Estimate from the closed cases of the whole listing; at most three requests."""
+        return await self._estimate([EVERYTHING])
+
+    async def detailed_estimate(self) -> CostEstimate:
+        """Estimate from the closed cases of each month."""
+        return await self._estimate(self.comparison_windows())
+
+    async def _estimate(self, windows: Sequence[Window]) -> CostEstimate:
+        ours = self.expected.hourly_totals()
+        stated = await asyncio.gather(*(self._closed_totals(window) for window in windows))
+        open_now = await self.fetch_totals(EVERYTHING, OPEN_FILTER)
+        new = Totals(0, {})
+        if self.last_upper is not None:
+            new = await self.fetch_totals(Window(self.last_upper - DAY, None))
+        known = ours.in_window(EVERYTHING)
+        newly_closed = sum(totals.count for totals in stated) - known.get(CLOSED, NO_ROWS)[0]
+        # Additional closed cases were open before and are read by id; only windows that lost closed cases are bisected.
+        fewer = [
+            (window, totals)
+            for window, totals in zip(windows, stated, strict=True)
+            if totals.count < ours.in_window(window).get(CLOSED, NO_ROWS)[0]
+        ]
+        months = len(self.comparison_windows())
+        return CostEstimate(
             (
-                ("totals of windows", float(len(self.months()) + 1)),
-                ("open cases", swept.count / 99 + len(self.months()) / 2),
-                ("new cases", float(pages_of(new.count))),
-                ("cases closed since", float(max(0, min(closed_now, was_open)))),
-                ("windows that differ", walks),
-                ("rows whose turn it is", float(self.turn_cost())),
+                ("totals of windows", float(months + 1)),
+                ("open cases", open_now.count / (PAGE_ROWS - 1) + months / 2),
+                ("new cases", float(page_count(new.count))),
+                ("cases closed since", float(max(0, min(newly_closed, known.get(OPEN, NO_ROWS)[0])))),
+                (
+                    "windows that differ",
+                    sum(expected_cost(window, totals, ours, ROW_PRECISION) for window, totals in fewer),
+                ),
+                ("periodic refresh", float(self.refresh_cost())),
             )
         )
 
-    async def _ask_closed(self, window: Window) -> Totals:
-        return _only_count(await self.ask(window, CLOSED_FILTER))
+    async def _closed_totals(self, window: Window) -> Totals:
+        return _count_as_closed(await self.fetch_totals(window, CLOSED_FILTER))
 
-    async def _ask_any(self, window: Window) -> Totals:
-        return _only_count(await self.ask(window))
+    async def _all_totals(self, window: Window) -> Totals:
+        return _count_as_closed(await self.fetch_totals(window))
 
-    def _where_many_closed(self, rows: Sequence[Missing]) -> list[Slice]:
-        """Clients and days that have more of these cases than pages: a contract that ended, a client that was unlinked."""
-        ours, slices = self.overlay.per_client(), []
+    def _slices_with_many_closed(self, rows: Sequence[MissingRow]) -> list[Slice]:
+        """Clients and days where reading everything takes fewer requests than reading each of `rows` by its id.
+
+        Many cases close at once when a contract ends or a client is unlinked.
+        """
+        counts, slices = self.expected.counts_by_client(), []
         for creditor, count in Counter(row.creditor for row in rows if row.creditor is not None).items():
             total, _, tenant = self.client_stats.get(creditor, (None, None, None))
-            if tenant is not None and count > pages_of(max(total or 0, ours.get(creditor, (0, 0))[0])):
+            if tenant is not None and count > page_count(max(total or 0, counts.get(creditor, (0, 0))[0])):
                 slices.append(Slice(EVERYTHING, (("ExternalTenantId", tenant),)))
                 rows = [row for row in rows if row.creditor != creditor]
-        per_day = {day: count for day, count in Counter(floor(row.at, DAY) for row in rows).items() if count > 1}
+        per_day = {day: n for day, n in Counter(floor_to(row.at, DAY) for row in rows).items() if n > 1}
         if not per_day:
             return slices
-        ledger = self.overlay.ledger()
-        held = {day: ledger.rows(Window(day, day + DAY)) for day in per_day}
-        many = {Window(day, day + DAY): held[day] for day, count in per_day.items() if count > pages_of(held[day])}
-        return [*slices, *map(Slice, joined(many))]
+        ours = self.expected.hourly_totals()
+        rows_of_day = {day: ours.rows(Window(day, day + DAY)) for day in per_day}
+        many = {
+            Window(day, day + DAY): rows_of_day[day] for day, n in per_day.items() if n > page_count(rows_of_day[day])
+        }
+        return [*slices, *map(Slice, join_adjacent(many))]
 
-    async def settle(self, rows: Sequence[Missing]) -> None:
-        """Read each of these cases by its id; one that the API does not know is gone."""
+    async def resolve_missing(self, rows: Sequence[MissingRow]) -> None:
+        """Read each of these cases by its id; a case unknown to the API was deleted."""
         landed, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
-        self.verified |= {verified.slice: verified for verified in landed}
+        self.verified |= {window.slice: window for window in landed}
         if landed:
-            self.lay()
-        self.lose([row for row in rows if row.key in unknown])
+            self.apply_verified()
+        self.mark_deleted([row for row in rows if row.key in unknown])
 
     async def _read_disagreeing_clients(self) -> None:
-        """A client whose own figures differ from its cases has these read whole."""
-        ours = self.overlay.per_client()
+        """Read all cases of clients whose own record states other counts than the expected state has."""
+        counts = self.expected.counts_by_client()
         tenants = []
         for creditor, (total, closed, tenant) in self.client_stats.items():
-            counted, counted_closed = ours.get(creditor, (0, 0))
-            differs = total not in (None, counted) or (closed is not None and closed > counted_closed)
+            our_total, our_closed = counts.get(creditor, (0, 0))
+            differs = total not in (None, our_total) or (closed is not None and closed > our_closed)
             if differs and tenant is not None:
                 tenants.append(tenant)
-        await self.take([Slice(EVERYTHING, (("ExternalTenantId", tenant),)) for tenant in sorted(set(tenants))])
+        await self.read([Slice(EVERYTHING, (("ExternalTenantId", tenant),)) for tenant in sorted(set(tenants))])
 
 
-def _only_count(totals: Totals) -> Totals:
+def _count_as_closed(totals: Totals) -> Totals:
     return Totals(totals.count, {CLOSED: Total(totals.count, None)})

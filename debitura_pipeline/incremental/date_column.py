@@ -1,4 +1,4 @@
-"""By which of a listing's dates it is filtered: asked of the API at rows whose dates lie far apart."""
+"""Detect which of a listing's dates the API filters by, by requesting rows whose dates lie far apart."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from debitura_pipeline.extract.behaviour import SECOND_US, micros_of
 from debitura_pipeline.extract.landed_rows import COLUMNS
 from debitura_pipeline.extract.reader import Reader
 
-ROWS_TRIED = 5  # each takes a question or two; one that was deleted or edited since tells nothing
+PROBE_ROWS = 5  # each takes one or two requests; a row that was deleted or edited meanwhile proves nothing
 SECOND = timedelta(seconds=1)
 
 
-async def find_filter_date(reader: Reader, before: Path) -> int | None:
-    """Place of that date in `COLUMNS`, 0 where the rows of the file `before` have all dates alike; None: no row tells.
+async def detect_filter_date(reader: Reader, baseline: Path) -> int | None:
+    """Return the index in `COLUMNS` of the date that the API filters by, and restrict `reader.behaviour` to it.
 
-    The listing is held to the date that is found from then on.
+    0 if every row of the file `baseline` has equal dates, so that any of them will do; None if no probed row decides.
+    Raises ApiError, or UnprovenError if the request limit is exceeded.
     """
     columns = COLUMNS[reader.listing.resource]
-    rows = _telling_rows(before, columns) if len(columns) > 1 else []
+    rows = _probe_rows(baseline, columns) if len(columns) > 1 else []
     if not rows:
         return 0
     for dates in rows:
         for at in dates:
             answer = await reader.asker.ask(Query(reader.listing, at, at + SECOND))
-            found = date_shown(answer, at, len(columns))
+            found = explaining_date(answer, at, len(columns))
             if found is not None:
                 reader.behaviour.units = {found: reader.behaviour.units.get(found, 1)}
                 return found
     return None
 
 
-def date_shown(answer: Answer, at: datetime, kinds: int) -> int | None:
-    """The one date that explains why rows are shown that were asked for by the second `at`; None where none does alone."""
+def explaining_date(answer: Answer, at: datetime, kinds: int) -> int | None:
+    """Return the only one of `kinds` dates by which the rows of a request for the second `at` can have been selected."""
     lower = (micros_of(at) or 0) - SECOND_US
     shown = set()
     for row in range(answer.rows):
@@ -48,14 +49,14 @@ def date_shown(answer: Answer, at: datetime, kinds: int) -> int | None:
     return shown.pop() if len(shown) == 1 else None
 
 
-def _telling_rows(before: Path, columns: tuple[str, ...]) -> list[tuple[datetime, ...]]:
-    """The dates of the rows in which the first two are farthest apart."""
+def _probe_rows(baseline: Path, columns: tuple[str, ...]) -> list[tuple[datetime, ...]]:
+    """The first two dates of the rows in which they are farthest apart."""
     first, second = (f'"{column}"' for column in columns[:2])
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("before", connection.read_parquet(str(before)))
+        connection.register("baseline", connection.read_parquet(str(baseline)))
         rows = connection.execute(
-            f"SELECT {first}, {second} FROM before WHERE date_trunc('hour', {first}) <> date_trunc('hour', {second}) "
-            f"ORDER BY abs(epoch({first}) - epoch({second})) DESC LIMIT {ROWS_TRIED}"
+            f"SELECT {first}, {second} FROM baseline WHERE date_trunc('hour', {first}) <> date_trunc('hour', {second}) "
+            f"ORDER BY abs(epoch({first}) - epoch({second})) DESC LIMIT {PROBE_ROWS}"
         ).fetchall()
     return [tuple(at.astimezone(UTC) for at in row) for row in rows]

@@ -1,7 +1,6 @@
-"""Where do the API's totals and ours part ways, and is it cheaper to look closer or to read? Pure decisions.
+"""Compare the API's totals of a window with ours, and decide whether to bisect the window or read it. Pure.
 
-Belongs here: comparing one window, bucket by bucket, and choosing the next step. Does not: asking or reading (`night.py`).
-Looking closer costs one request per halving: the other half is what the whole stated less the half that was asked.
+One bisection step costs one request: the totals of the second half are the totals of the whole minus those of the first half.
 """
 
 from __future__ import annotations
@@ -9,27 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
 from debitura_pipeline.api.page import Total
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
-from debitura_pipeline.extract.comparison import bucket_differs, stated_step
+from debitura_pipeline.extract.comparison import bucket_differs, stated_precision
+from debitura_pipeline.extract.requests import PAGE_ROWS
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.extract.windows import Window
-from debitura_pipeline.incremental.hourly_totals import NOTHING, SCALE, Figure
+from debitura_pipeline.extract.windows import HOUR, Window
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, CountAndSum
 
-PAGE_ROWS = 100
-LEAF_ROWS = 150  # a bucket this small is read rather than halved: halving on costs a request, reading it one or two
-READ_PER_CHANGE = 1.5  # pages read at the end of one narrowing, on average
-HOUR = timedelta(hours=1)
-CLOSED = "closed"  # the bucket of cases that are audited by count
+LEAF_ROWS = 150  # buckets up to this size are read: another bisection step costs a request, reading costs one or two
+READS_PER_CHANGE = 1.5  # average number of pages read at the end of a bisection
+CLOSED = "closed"  # bucket of closed and merged cases, which are compared by count
 BUCKETS = {*STAGES, UNCLASSIFIED, CLOSED}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One bucket of one window: rows that the API states, and how many more or fewer these are than ours."""
+    """A bucket that differs in a window. `changed_rows`: rows that the API states minus ours."""
 
     bucket: str
     stated_rows: int
@@ -37,37 +34,47 @@ class Difference:
 
     @property
     def pages(self) -> int:
+        """Requests needed to read the whole bucket."""
         return max(1, -(-self.stated_rows // PAGE_ROWS))
 
     @property
-    def cost_of_narrowing(self) -> float:
-        """Requests to find each change alone, were the changes spread evenly: at least one, at least the rows' balance."""
+    def bisection_cost(self) -> float:
+        """Requests needed to find each change by bisection, assuming that changes are spread evenly.
+
+        The number of changes is not known; it is at least one and at least the difference of the counts.
+        """
         changes = max(1, abs(self.changed_rows))
-        halvings = math.log2(max(2.0, self.stated_rows / LEAF_ROWS / changes))
-        return changes * (halvings + READ_PER_CHANGE)
+        steps = math.log2(max(2.0, self.stated_rows / LEAF_ROWS / changes))
+        return changes * (steps + READS_PER_CHANGE)
 
 
-def differences(stated: Totals, ours: Mapping[str, Figure], step: Decimal, roundings: int = 1) -> list[Difference]:
-    """Buckets whose counts differ, or whose settled sums do; `step` is the last digit that the API states, `roundings`
-    of how many answers `stated` was computed. A bucket that the API did not state is not judged.
+def compare_totals(
+    stated: Totals, ours: Mapping[str, CountAndSum], precision: Decimal, roundings: int = 1
+) -> list[Difference]:
+    """Return the buckets whose count or settled sum differs. Buckets without a stated count are skipped.
+
+    `precision` is the last digit that the API states (see `fee_precision`). `roundings` is the number of responses that
+    `stated` was computed from, each with sums rounded on their own.
     """
     found = []
     for bucket, total in with_unclassified(stated).summary.items():
         if total.count is None or bucket not in BUCKETS:
             continue
-        rows, usd = ours.get(bucket, NOTHING)
-        if bucket_differs(bucket, total, rows, Decimal(usd) / SCALE, step, roundings):
+        rows, usd = ours.get(bucket, NO_ROWS)
+        if bucket_differs(bucket, total, rows, Decimal(usd) / UNITS_PER_USD, precision, roundings):
             found.append(Difference(bucket, total.count, total.count - rows))
     return found
 
 
-def step_of(answers: Iterable[Totals]) -> Decimal:
-    """The last digit of the fees that the API adds up, told by all sums of all these answers."""
-    return stated_step(total.usd for stated in answers for name, total in stated.summary.items() if name in STAGES)
+def fee_precision(responses: Iterable[Totals]) -> Decimal:
+    """Return the last digit of the fee sums that the API states, 0.0001 or 0.01 USD, judged by all sums of `responses`."""
+    return stated_precision(
+        total.usd for stated in responses for name, total in stated.summary.items() if name in STAGES
+    )
 
 
 def with_unclassified(stated: Totals) -> Totals:
-    """The totals with a bucket for rows that fit none: what the stages' counts leave over of all rows."""
+    """Add the bucket of rows that fit no stage: all rows minus the rows of every stage."""
     counts = [stated.summary[stage].count for stage in STAGES if stage in stated.summary]
     if len(counts) < len(STAGES) or UNCLASSIFIED in stated.summary:
         return stated
@@ -75,13 +82,13 @@ def with_unclassified(stated: Totals) -> Totals:
     return Totals(stated.count, {**stated.summary, UNCLASSIFIED: Total(rest if None not in counts else None, None)})
 
 
-def is_worth_narrowing(difference: Difference, window: Window) -> bool:
-    """Halving finds the changes with fewer requests than reading the whole bucket, and the window can be halved."""
-    return halves(window) is not None and difference.cost_of_narrowing < difference.pages
+def should_bisect(difference: Difference, window: Window) -> bool:
+    """Whether bisecting the window takes fewer requests than reading the whole bucket."""
+    return bisect(window) is not None and difference.bisection_cost < difference.pages
 
 
-def halves(window: Window) -> tuple[Window, Window] | None:
-    """The window cut in two at a whole hour, or None where it is one hour or has no bounds."""
+def bisect(window: Window) -> tuple[Window, Window] | None:
+    """Split the window at a whole hour. None if it is a single hour or has no bounds."""
     if window.start is None or window.end is None:
         return None
     hours = (window.end - window.start) // HOUR
@@ -91,8 +98,8 @@ def halves(window: Window) -> tuple[Window, Window] | None:
     return Window(window.start, middle), Window(middle, window.end)
 
 
-def less(whole: Totals, part: Totals) -> Totals:
-    """What the rest of a window holds, given what the whole and one part of it state."""
+def subtract(whole: Totals, part: Totals) -> Totals:
+    """Return the totals of a window without one of its parts. What either of them does not state is None."""
     rest = {}
     for name, total in whole.summary.items():
         other = part.summary.get(name, Total(None, None))
@@ -102,12 +109,13 @@ def less(whole: Totals, part: Totals) -> Totals:
     return Totals(whole.count - part.count, rest)
 
 
-def follows_dates(stated: Totals, everything: Totals) -> bool:
-    """Whether the summary of a window is the window's own: its buckets add up to no more rows than the window has.
+def honours_date_filter(stated: Totals, overall: Totals) -> bool:
+    """Whether the summary stated for a window covers that window only.
 
-    Rows that fit no bucket make the sum smaller, never larger; a summary of the whole listing is larger.
+    True if the stages add up to no more rows than the window has; rows that fit no stage make their sum smaller. A summary of
+    the whole listing adds up to more, unless the window holds all rows.
     """
     counts = [stated.summary[stage].count for stage in STAGES if stage in stated.summary]
     if not counts or any(count is None for count in counts):
         return False
-    return sum(count for count in counts if count is not None) <= stated.count or stated.count == everything.count
+    return sum(count for count in counts if count is not None) <= stated.count or stated.count == overall.count

@@ -1,7 +1,4 @@
-"""Finds where the API's totals and ours differ, halving by halving, and names the slices to read. One request a step.
-
-Belongs here: walking down. Does not: deciding (`narrow.py` does) or reading (`read.py`). Used by the nightly readings.
-"""
+"""Bisect windows whose totals differ and return the ranges to read. Each step is one request; nothing is read here."""
 
 from __future__ import annotations
 
@@ -12,17 +9,24 @@ from decimal import Decimal
 
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Window
-from debitura_pipeline.incremental.differences import BUCKETS, differences, halves, is_worth_narrowing, less
-from debitura_pipeline.incremental.hourly_totals import Ledger
+from debitura_pipeline.incremental.differences import (
+    BUCKETS,
+    Difference,
+    bisect,
+    compare_totals,
+    should_bisect,
+    subtract,
+)
+from debitura_pipeline.incremental.hourly_totals import HourlyTotals
 
-# Changes next to each other share halvings and pages: measured over nights of 100,000 to 1,000,000 cases, 0.63 to 0.72
-# of what each would cost alone.
-SHARED = 0.7
+# Adjacent changes share bisection steps and pages: measured on daily changes of 100,000 to 1,000,000 cases, the total was
+# 0.63 to 0.72 of the sum of their single costs.
+SHARED_COST = 0.7
 
 
 @dataclass(frozen=True)
-class Quarry:
-    """A bucket of a window whose rows have to be read, and how many these are."""
+class ReadTarget:
+    """A bucket of a window that has to be read. `rows`: rows that the API states for it."""
 
     window: Window
     bucket: str
@@ -30,39 +34,57 @@ class Quarry:
 
 
 @dataclass
-class Hunt:
-    """Compares windows with `ledger`; `ask` gets what the API states of one, by its own bounds exactly."""
+class Bisection:
+    """Compares windows with `ours`. `fetch_totals` returns what the API states of a window, end excluded."""
 
-    ask: Callable[[Window], Awaitable[Totals]]
-    ledger: Ledger
-    step: Decimal
+    fetch_totals: Callable[[Window], Awaitable[Totals]]
+    ours: HourlyTotals
+    precision: Decimal
 
-    async def down(
+    async def find(
         self, window: Window, stated: Totals, buckets: Collection[str] = BUCKETS, roundings: int = 1
-    ) -> list[Quarry]:
-        """What to read of `window`, of which the API states `stated`, so that no difference is left in `buckets`.
-        `roundings`: of how many answers `stated` was computed."""
-        differing = differences(stated, self.ledger.of(window), self.step, roundings)
-        found = [d for d in differing if d.bucket in buckets]
-        narrowed = {d.bucket for d in found if is_worth_narrowing(d, window)}
-        quarry = [Quarry(window, d.bucket, d.stated_rows) for d in found if d.bucket not in narrowed]
-        parts = halves(window)
-        if narrowed and parts is not None:
-            first = await self.ask(parts[0])
-            both = await asyncio.gather(
-                self.down(parts[0], first, narrowed),
-                self.down(parts[1], less(stated, first), narrowed, roundings + 1),
-            )
-            quarry += both[0] + both[1]
-            # Fractions of a cent here and there: only together do they show, so the whole bucket is read.
-            unseen = narrowed - {part.bucket for part in quarry}
-            quarry += [Quarry(window, d.bucket, d.stated_rows) for d in found if d.bucket in unseen]
-        return quarry
+    ) -> list[ReadTarget]:
+        """Return what to read of `window` so that no difference in `buckets` is left.
+
+        `stated` is what the API states of `window`, computed from `roundings` responses. For example, with one changed row
+        among 100,000 of a month, the month is bisected some nine times and a range of about 150 rows is returned.
+
+        Raises whatever `fetch_totals` raises.
+        """
+        ours = self.ours.in_window(window)
+        differing = [d for d in compare_totals(stated, ours, self.precision, roundings) if d.bucket in buckets]
+        to_bisect = [d for d in differing if should_bisect(d, window)]
+        targets = [_target(window, d) for d in differing if d not in to_bisect]
+        halves = bisect(window)
+        if to_bisect and halves is not None:
+            found = await self._find_in_halves(halves, stated, {d.bucket for d in to_bisect}, roundings)
+            targets += found + _unlocated(window, to_bisect, found)
+        return targets
+
+    async def _find_in_halves(
+        self, halves: tuple[Window, Window], stated: Totals, buckets: Collection[str], roundings: int
+    ) -> list[ReadTarget]:
+        first = await self.fetch_totals(halves[0])
+        in_first, in_second = await asyncio.gather(
+            self.find(halves[0], first, buckets),
+            self.find(halves[1], subtract(stated, first), buckets, roundings + 1),
+        )
+        return in_first + in_second
 
 
-def expected_cost(window: Window, stated: Totals, ledger: Ledger, step: Decimal) -> float:
-    """Requests that hunting and reading this window's differences will take, as far as its totals tell."""
-    return SHARED * sum(
-        d.cost_of_narrowing if is_worth_narrowing(d, window) else d.pages
-        for d in differences(stated, ledger.of(window), step)
+def _target(window: Window, difference: Difference) -> ReadTarget:
+    return ReadTarget(window, difference.bucket, difference.stated_rows)
+
+
+def _unlocated(window: Window, differences: Collection[Difference], found: Collection[ReadTarget]) -> list[ReadTarget]:
+    """Read a bucket whole if neither half differs: differences below a cent may show only in the sum of both."""
+    located = {target.bucket for target in found}
+    return [_target(window, difference) for difference in differences if difference.bucket not in located]
+
+
+def expected_cost(window: Window, stated: Totals, ours: HourlyTotals, precision: Decimal) -> float:
+    """Estimate the requests for bisecting and reading the differences of a window, from its totals alone."""
+    return SHARED_COST * sum(
+        difference.bisection_cost if should_bisect(difference, window) else difference.pages
+        for difference in compare_totals(stated, ours.in_window(window), precision)
     )

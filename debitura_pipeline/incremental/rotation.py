@@ -1,6 +1,6 @@
-"""Whose turn it is: the days read longest ago, so many that every row is read at least once in so many nights. Pure.
+"""Periodic refresh: choose the days to re-read so that every row is re-read within `refresh_days`. Pure.
 
-Belongs here: that choice. It is for what no total shows: an edit that leaves counts and sums as they were.
+This catches edits that change neither a count nor a sum and so show in no total.
 """
 
 from __future__ import annotations
@@ -8,60 +8,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from debitura_pipeline.extract.windows import DAWN, Window
+from debitura_pipeline.extract.requests import PAGE_ROWS
+from debitura_pipeline.extract.windows import DAY, EPOCH, Window
 
-PAGE_ROWS = 100
-WINDOW_ROWS = 4_900  # of 5,000 that are read as one window: a few may have come since they were counted
-DAY = timedelta(days=1)
-SPARE_NIGHTS = 1  # what is due tomorrow is read tonight, should tomorrow's sync fail
+WINDOW_ROWS = 4_900  # below the 5,000 of one window: rows may have been added since they were counted
+SPARE_DAYS = 1  # read what is due tomorrow as well, in case tomorrow's sync fails
 
-Day = tuple[datetime, int, datetime]  # day, rows, least recent verification of a row of that day
+RowsOfDay = tuple[datetime, int, datetime]  # day, rows, when the row that was verified longest ago was verified
 
 
-def pages_of(rows: int) -> int:
+def page_count(rows: int) -> int:
+    """Requests needed to read `rows` rows; at least one."""
     return max(1, -(-rows // PAGE_ROWS))
 
 
-def due_days(days: Sequence[Day], at: datetime, refresh_days: int, upper: datetime) -> list[Window]:
-    """Windows of the days to read tonight, oldest verification first; days that follow one another in one window.
+def choose_due_days(days: Sequence[RowsOfDay], at: datetime, refresh_days: int, upper: datetime) -> list[Window]:
+    """Return the windows to re-read now, with adjacent days merged into one window.
 
-    An even share of all rows, and in any case every day whose turn would be over before the next night.
+    Takes the days verified longest ago until `1 / refresh_days` of all rows is covered, and every day that would be overdue
+    before the next daily sync. `at` is the time of this sync; a day that contains `upper` ends there.
     """
     share = sum(rows for _, rows, _ in days) / refresh_days
-    deadline = at - timedelta(days=max(1, refresh_days - SPARE_NIGHTS))
+    deadline = at - timedelta(days=max(1, refresh_days - SPARE_DAYS))
     chosen: dict[Window, int] = {}
-    taken = 0
-    for day, rows, seen in sorted(days, key=lambda item: (item[2], item[0])):
-        if taken >= share and seen > deadline:
+    covered = 0
+    for day, rows, verified_at in sorted(days, key=lambda item: (item[2], item[0])):
+        if covered >= share and verified_at > deadline:
             break
         chosen[Window(day, min(day + DAY, upper)) if day < upper else Window(day, day + DAY)] = rows
-        taken += rows
-    return list(joined(chosen))
+        covered += rows
+    return list(join_adjacent(chosen))
 
 
-def joined(rows_of: Mapping[Window, int]) -> dict[Window, int]:
-    """The same stretches of time, and their rows, in as few windows as hold no more than is read at once: each window ends
-    with a page that is not full. Windows without a bound stay as they are."""
-    found: dict[Window, int] = {}
-    last: Window | None = None
-    for window in sorted(rows_of, key=lambda window: window.start or DAWN):
-        rows = rows_of[window]
-        if last is not None and _can_join(last, window) and found[last] + rows <= WINDOW_ROWS:
-            rows += found.pop(last)
-            window = Window(last.start, window.end)
-        found[window] = rows
-        last = window
-    return found
+def join_adjacent(rows_by_window: Mapping[Window, int]) -> dict[Window, int]:
+    """Merge adjacent windows up to `WINDOW_ROWS` rows each and return the rows of each result.
+
+    Fewer windows mean fewer partly filled last pages. Windows without a lower or upper bound are not merged with others
+    beyond that bound.
+    """
+    joined: dict[Window, int] = {}
+    previous: Window | None = None
+    for window in sorted(rows_by_window, key=lambda window: window.start or EPOCH):
+        rows = rows_by_window[window]
+        if previous is not None and _can_join(previous, window) and joined[previous] + rows <= WINDOW_ROWS:
+            rows += joined.pop(previous)
+            window = Window(previous.start, window.end)
+        joined[window] = rows
+        previous = window
+    return joined
 
 
 def _can_join(first: Window, second: Window) -> bool:
     return first.start is not None and second.end is not None and first.end == second.start
 
 
-def cost_of(windows: Sequence[Window], days: Sequence[Day]) -> int:
-    """Requests that reading these days takes."""
-    return sum(pages_of(sum(rows for day, rows, _ in days if _starts_in(window, day))) for window in windows)
+def read_cost(windows: Sequence[Window], days: Sequence[RowsOfDay]) -> int:
+    """Return the number of requests needed to read `windows`, given the rows of each day."""
+    return sum(page_count(sum(rows for day, rows, _ in days if _contains(window, day))) for window in windows)
 
 
-def _starts_in(window: Window, day: datetime) -> bool:
+def _contains(window: Window, day: datetime) -> bool:
     return (window.start is None or window.start <= day) and (window.end is None or day < window.end)

@@ -1,7 +1,6 @@
-"""The nightly reading of a large partner's transactions: each window's totals against ours, then only what differs.
+"""Incremental sync of transactions: compare the totals of each revenue stage by window and read only what differs.
 
-Belongs here: stages as buckets, the estimates, and the way out where the summary does not follow the date filter. Does not:
-the walk down (`hunt.py`). Used by `sync/`.
+If the API's summary ignores the date filter, sums are compared for the whole listing and only counts by window.
 """
 
 from __future__ import annotations
@@ -15,18 +14,19 @@ from decimal import Decimal
 from debitura_pipeline.api.page import Total
 from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.extract.windows import Filters, Slice, Window
-from debitura_pipeline.incremental.base import EVERYTHING, Forecast, Night
-from debitura_pipeline.incremental.differences import BUCKETS, differences, follows_dates, step_of
-from debitura_pipeline.incremental.drilldown import Hunt, Quarry, expected_cost
-from debitura_pipeline.incremental.expected_state import Missing
-from debitura_pipeline.incremental.hourly_totals import Ledger
-from debitura_pipeline.incremental.rotation import joined, pages_of
+from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window
+from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
+from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_date_filter
+from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
+from debitura_pipeline.incremental.expected_state import MissingRow
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
+from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 
 PENDING, PAID = "Pending", "Paid"
-# Few rows that no total tells apart from settled ones: estimates (commission Unpaid or Credited) past the first stage,
-# and rows whose platform invoice was credited, which fit no stage.
-DOUBTFUL: tuple[Filters, ...] = (
+OPEN_STAGES = tuple(stage for stage in STAGES if stage != PAID)
+# A few rows can change without changing a count or a settled sum: estimates (commission Unpaid or Credited) after the first
+# stage, and rows whose platform invoice was credited, which fit no stage.
+SILENT_CHANGE_FILTERS: tuple[Filters, ...] = (
     (
         ("CommissionPaymentStatuses", "0"),
         ("CommissionPaymentStatuses", "2"),
@@ -34,143 +34,171 @@ DOUBTFUL: tuple[Filters, ...] = (
     ),
     (("PlatformInvoicingStatuses", "3"),),
 )
-NO_DATES = (
+SUMMARY_IGNORES_DATES = (
     "the API's summary does not follow the date filter, so sums could be compared for all rows together only, "
     "and counts of paid rows by window"
 )
 
 
 @dataclass
-class TransactionsNight(Night):
-    """`stated`: what the API states of each month, asked once a round."""
+class TransactionsSync(IncrementalSync):
+    """`stated`: the API's totals of each comparison window, fetched once per round; `overall`: of the whole listing."""
 
     stated: dict[Window, Totals] = field(default_factory=dict)
-    everything: Totals = field(default_factory=lambda: Totals(0, {}))
-    is_still: bool = False  # the last look found no window that differs
+    overall: Totals = field(default_factory=lambda: Totals(0, {}))
+    windows_match: bool = False  # no window differed in the last round
 
-    async def first_look(self) -> None:
-        """The windows' totals, and the estimates among the settled: neither counts nor sums show these come or go."""
+    async def initial_read(self) -> None:
+        """Read rows that change silently; if the summary ignores dates, also every stage that is not settled."""
         if not self.stated:
-            await self._ask_months()
-        await self.take([Slice(EVERYTHING, filters) for filters in DOUBTFUL])
-        await self.settle_by_hours(self.overlay.missing(EVERYTHING, None, doubtful=True))
-        if self._is_deaf_to_dates():
-            self.unproven.append(NO_DATES)
-            await self.take([Slice(EVERYTHING, of_stage(stage)) for stage in STAGES if stage != PAID])
+            await self._fetch_window_totals()
+        await self.read([Slice(EVERYTHING, filters) for filters in SILENT_CHANGE_FILTERS])
+        await self.resolve_missing_by_hour(self.expected.missing(EVERYTHING, None, only_silent=True))
+        if self._summary_ignores_dates():
+            self.unproven.append(SUMMARY_IGNORES_DATES)
+            await self.read([Slice(EVERYTHING, stage_filter(stage)) for stage in OPEN_STAGES])
 
-    async def look_closer(self, number: int) -> list[str]:
-        if number > 1:
-            await self._ask_months()
-        ledger = self.overlay.ledger()
-        hunt = Hunt(self.ask, ledger, self._step())
-        buckets = set(BUCKETS) - {PENDING} if number == 1 else set(BUCKETS)
-        if self._is_deaf_to_dates():
-            hunt = Hunt(self._ask_paid, ledger, self._step())
-            stated = dict(zip(self.stated, await asyncio.gather(*map(self._ask_paid, self.stated)), strict=True))
-            walks = [hunt.down(window, totals, {PAID}) for window, totals in stated.items()]
-        else:
-            walks = [hunt.down(window, totals, buckets) for window, totals in self.stated.items()]
-        quarry = [found for walk in await asyncio.gather(*walks) for found in walk]
-        self.is_still = not quarry if self._is_deaf_to_dates() else self._holds(ledger, buckets)
-        if number == 1 and not self._is_deaf_to_dates():
-            quarry += self._estimates(hunt.ledger)
-        if number > 1 and self._is_deaf_to_dates():
-            quarry += await self._sweep_again(hunt.ledger)
-        await self._read_and_settle(quarry)
-        return sorted({found.window.name for found in quarry})
+    async def first_round(self) -> list[str]:
+        """Compare settled stages by window, and read all estimates: their USD moves with exchange rates every day."""
+        ours = self.expected.hourly_totals()
+        if self._summary_ignores_dates():
+            return await self._read_targets(await self._compare_paid_counts(ours))
+        targets = await self._compare_windows(ours, set(BUCKETS) - {PENDING})
+        return await self._read_targets([*targets, *self._estimates(ours)])
 
-    async def settle(self, rows: Sequence[Missing]) -> None:
-        await self.settle_by_hours(rows)
+    async def later_round(self) -> list[str]:
+        """Compare every stage by window, with totals fetched anew."""
+        await self._fetch_window_totals()
+        ours = self.expected.hourly_totals()
+        if self._summary_ignores_dates():
+            targets = await self._compare_paid_counts(ours)
+            return await self._read_targets([*targets, *await self._changed_open_stages(ours)])
+        return await self._read_targets(await self._compare_windows(ours, set(BUCKETS)))
 
-    def agrees(self, closing: Totals, ledger: Ledger) -> bool:
-        """Counts and settled sums equal; rows without a date count among all rows.
+    async def _compare_windows(self, ours: HourlyTotals, buckets: set[str]) -> list[ReadTarget]:
+        """Bisect every window whose totals differ."""
+        bisection = Bisection(self.fetch_totals, ours, self._precision())
+        found = await asyncio.gather(
+            *(bisection.find(window, totals, buckets) for window, totals in self.stated.items())
+        )
+        self.windows_match = self._all_windows_match(ours, buckets)
+        return [target for targets in found for target in targets]
 
-        Without totals by date nothing finds a paid row whose fee was edited, but its turn: counts alone decide then.
+    async def _compare_paid_counts(self, ours: HourlyTotals) -> list[ReadTarget]:
+        """Bisect every window whose number of paid rows differs: counts follow the date filter even if sums do not."""
+        bisection = Bisection(self._paid_count, ours, self._precision())
+        stated = dict(zip(self.stated, await asyncio.gather(*map(self._paid_count, self.stated)), strict=True))
+        found = await asyncio.gather(*(bisection.find(window, totals, {PAID}) for window, totals in stated.items()))
+        targets = [target for targets in found for target in targets]
+        self.windows_match = not targets
+        return targets
+
+    async def resolve_missing(self, rows: Sequence[MissingRow]) -> None:
+        """Read the hours of these rows with every stage."""
+        await self.resolve_missing_by_hour(rows)
+
+    def matches(self, closing: Totals, ours: HourlyTotals) -> bool:
+        """Whether counts and settled sums are equal, rows without a date included.
+
+        If the summary ignores dates, sums of paid rows are not compared: a difference could not be located by window, only
+        the periodic refresh would find it.
         """
-        # Where no window differs, what the rounding of each window's sum hides is nothing that another round would find;
-        # the control totals say so then.
-        roundings = len(self.stated) + 1 if self.is_still else 1
-        found = differences(closing, ledger.of(EVERYTHING), self._step(closing), roundings)
-        if self._is_deaf_to_dates():
+        # If every window matches, a difference within the rounding of their sums cannot be found by another round; the
+        # control totals report it.
+        roundings = len(self.stated) + 1 if self.windows_match else 1
+        found = compare_totals(closing, ours.in_window(EVERYTHING), self._precision(closing), roundings)
+        if self._summary_ignores_dates():
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
-        return closing.count == self.overlay.count() and not found
+        return closing.count == self.expected.count() and not found
 
-    async def estimate(self, full: int) -> Forecast:
-        months = len(self.months())
-        self.most_windows = max(1, full // 100)
+    async def estimate(self, full_requests: int) -> CostEstimate:
+        """Estimate from few, long windows if months would take more than 1 % of `full_requests`."""
+        months = len(self.comparison_windows())
+        self.max_windows = max(1, full_requests // 100)
         try:
-            found = await self.forecast()
+            found = await self.detailed_estimate()
         finally:
-            self.most_windows = sys.maxsize
+            self.max_windows = sys.maxsize
         if len(self.stated) == months:
             return found
-        self.stated = {}  # fewer windows than months do for a forecast, and hide too much from the night itself
-        return Forecast((*found.parts, ("totals of months", float(months))))
+        self.stated = {}  # long windows are good enough for an estimate, but would hide differences from the sync itself
+        return CostEstimate((*found.parts, ("totals of months", float(months))))
 
-    async def forecast(self) -> Forecast:
+    async def detailed_estimate(self) -> CostEstimate:
+        """Estimate from the totals of each comparison window."""
         if not self.stated:
-            await self._ask_months()
-        ledger = self.overlay.ledger()
-        walks = sum(
-            expected_cost(window, totals, ledger, self._step())
-            for window, totals in self.stated.items()
-            if not self._is_deaf_to_dates()
-        )
-        estimates = sum(pages_of(found.rows) for found in self._estimates(ledger))
-        sweep = sum(pages_of(ledger.of(EVERYTHING).get(stage, (0, 0))[0]) for stage in STAGES if stage != PAID)
-        parts = [("totals of windows", float(len(self.stated) + 1)), ("rows whose turn it is", float(self.turn_cost()))]
-        if self._is_deaf_to_dates():
-            parts += [("unsettled stages", float(sweep)), ("counts of paid rows", float(len(self.stated)))]
+            await self._fetch_window_totals()
+        ours = self.expected.hourly_totals()
+        parts = [
+            ("totals of windows", float(len(self.stated) + 1)),
+            ("periodic refresh", float(self.refresh_cost())),
+        ]
+        if self._summary_ignores_dates():
+            known = ours.in_window(EVERYTHING)
+            unsettled = sum(page_count(known.get(stage, NO_ROWS)[0]) for stage in OPEN_STAGES)
+            parts += [("unsettled stages", float(unsettled)), ("counts of paid rows", float(len(self.stated)))]
         else:
-            parts += [("estimates", float(estimates)), ("windows that differ", walks)]
-        return Forecast(tuple(parts))
+            estimates = sum(page_count(target.rows) for target in self._estimates(ours))
+            precision = self._precision()
+            differing = sum(expected_cost(window, totals, ours, precision) for window, totals in self.stated.items())
+            parts += [("estimates", float(estimates)), ("windows that differ", differing)]
+        return CostEstimate(tuple(parts))
 
-    async def _ask_months(self) -> None:
-        windows = self.months()
-        self.stated = dict(zip(windows, await self.ask_all(windows), strict=True))
-        self.everything = await self.reader.totals(Slice(EVERYTHING))
+    async def _fetch_window_totals(self) -> None:
+        windows = self.comparison_windows()
+        self.stated = dict(zip(windows, await self.fetch_all_totals(windows), strict=True))
+        self.overall = await self.reader.totals(Slice(EVERYTHING))
 
-    def _holds(self, ledger: Ledger, buckets: set[str]) -> bool:
-        found = (differences(totals, ledger.of(window), self._step()) for window, totals in self.stated.items())
-        return not any(difference.bucket in buckets for of_window in found for difference in of_window)
+    def _all_windows_match(self, ours: HourlyTotals, buckets: set[str]) -> bool:
+        precision = self._precision()
+        return not any(
+            difference.bucket in buckets
+            for window, totals in self.stated.items()
+            for difference in compare_totals(totals, ours.in_window(window), precision)
+        )
 
-    def _step(self, *more: Totals) -> Decimal:
-        return step_of((*self.stated.values(), self.everything, *more))
+    def _precision(self, *more: Totals) -> Decimal:
+        return fee_precision((*self.stated.values(), self.overall, *more))
 
-    def _is_deaf_to_dates(self) -> bool:
-        return not all(follows_dates(totals, self.everything) for totals in self.stated.values())
+    def _summary_ignores_dates(self) -> bool:
+        return not all(honours_date_filter(totals, self.overall) for totals in self.stated.values())
 
-    def _estimates(self, ledger: Ledger) -> list[Quarry]:
-        """The buckets of estimates of all windows: their USD moves every night, so they are read every night."""
-        rows_of = {}
+    def _estimates(self, ours: HourlyTotals) -> list[ReadTarget]:
+        """All windows that hold estimates, in as few read targets as possible."""
+        rows_by_window = {}
         for window, totals in self.stated.items():
             rows = (totals.summary.get(PENDING) or Total(0, None)).count or 0
-            if rows or ledger.of(window).get(PENDING):
-                rows_of[window] = rows
-        return [Quarry(window, PENDING, rows) for window, rows in joined(rows_of).items()]
+            if rows or ours.in_window(window).get(PENDING):
+                rows_by_window[window] = rows
+        return [ReadTarget(window, PENDING, rows) for window, rows in join_adjacent(rows_by_window).items()]
 
-    async def _sweep_again(self, ledger: Ledger) -> list[Quarry]:
-        """Stages whose totals moved on after they were swept."""
-        moved = [d for d in differences(self.everything, ledger.of(EVERYTHING), self._step()) if d.bucket != PAID]
-        if any(difference.bucket not in STAGES for difference in moved):
-            await self.take([Slice(EVERYTHING, DOUBTFUL[1])])
-        return [Quarry(EVERYTHING, d.bucket, d.stated_rows) for d in moved if d.bucket in STAGES]
+    async def _changed_open_stages(self, ours: HourlyTotals) -> list[ReadTarget]:
+        """Stages that changed after `initial_read` read them."""
+        differing = compare_totals(self.overall, ours.in_window(EVERYTHING), self._precision())
+        changed = [difference for difference in differing if difference.bucket != PAID]
+        if any(difference.bucket not in STAGES for difference in changed):
+            await self.read([Slice(EVERYTHING, SILENT_CHANGE_FILTERS[1])])
+        return [ReadTarget(EVERYTHING, d.bucket, d.stated_rows) for d in changed if d.bucket in STAGES]
 
-    async def _ask_paid(self, window: Window) -> Totals:
-        totals = await self.ask(window, of_stage(PAID))
+    async def _paid_count(self, window: Window) -> Totals:
+        totals = await self.fetch_totals(window, stage_filter(PAID))
         return Totals(totals.count, {PAID: Total(totals.count, None)})
 
-    async def _read_and_settle(self, quarry: Sequence[Quarry]) -> None:
-        """Read the buckets; a row that left one and is found in none has its hour read whole."""
-        await self.take([Slice(found.window, of_stage(found.bucket)) for found in quarry])
-        await self.look_again([(found.window, found.bucket) for found in quarry])
-        lost = {row.key: row for found in quarry for row in self.overlay.missing(found.window, found.bucket)}
-        if self._is_deaf_to_dates():
-            sweep = (self.overlay.missing(EVERYTHING, stage) for stage in STAGES if stage != PAID)
-            lost |= {row.key: row for rows in sweep for row in rows}
-        await self.settle_by_hours(list(lost.values()))
+    async def _read_targets(self, targets: Sequence[ReadTarget]) -> list[str]:
+        """Read the targets; rows that left their stage and were found in no other have their hour read with every stage.
+
+        Returns the names of the targets' windows.
+        """
+        batch = await self.read([Slice(target.window, stage_filter(target.bucket)) for target in targets])
+        await self.reread_stale([(target.window, target.bucket) for target in targets], batch)
+        missing = {row.key: row for target in targets for row in self.expected.missing(target.window, target.bucket)}
+        if self._summary_ignores_dates():
+            for stage in OPEN_STAGES:
+                missing |= {row.key: row for row in self.expected.missing(EVERYTHING, stage)}
+        await self.resolve_missing_by_hour(list(missing.values()))
+        return sorted({target.window.name for target in targets})
 
 
-def of_stage(stage: str) -> Filters:
-    """Filter for one stage; rows that fit no stage can be had only with all others."""
+def stage_filter(stage: str) -> Filters:
+    """The API's filter for a stage; empty for rows that fit no stage, since they can only be requested with all others."""
     return (("RevenueStages", str(STAGES.index(stage))),) if stage in STAGES else ()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,12 +15,11 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page import Page
 from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.contract.stages import STAGES, stage_sql
-from debitura_pipeline.extract.windows import Filters, Window
+from debitura_pipeline.extract.windows import TICK, Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.reconcile.control_totals import ZERO, Rows
 
-TICK = timedelta(microseconds=1)
 MAX_ROWS = 2_000  # rows of one place that are fetched to tell the clients apart
 FLOATING_STAGE = STAGES[0]
 PENDING_STATES = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.extract.comparison import stated_step
+from debitura_pipeline.extract.comparison import stated_precision
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.reconcile.control_totals import Readings, Rows, one_total
 
@@ -15,7 +15,7 @@ from debitura_pipeline.reconcile.control_totals import Readings, Rows, one_total
 def per_client_totals(rows: Rows) -> list[ControlTotal]:
     """What each live client's record says of itself beside its cases and transactions; nothing is asked of the API."""
     found, records = [], rows(_PER_CLIENT)
-    step = stated_step(record[3] for record in records)
+    precision = stated_precision(record[3] for record in records)
     for record in records:
         creditor, cases, closed, earnings, *ours = record
         total, until, closed_ours, merged, payments, fees, undisputed, final, recognized, paid = ours
@@ -28,7 +28,9 @@ def per_client_totals(rows: Rows) -> list[ControlTotal]:
             ]),
         ]  # fmt: skip
         found += [
-            one_total("clients", check, "all", unit, stated, options, scope=creditor, step=step, rows=payments)
+            one_total(
+                "clients", check, "all", unit, stated, options, scope=creditor, precision=precision, rows=payments
+            )
             for check, unit, stated, options in checks
         ]
     return found

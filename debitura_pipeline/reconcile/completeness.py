@@ -9,25 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import EPOCH, Answer
-from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_step
+from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_precision
 from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS, CeilingError
 from debitura_pipeline.extract.verified_window import FLOATING, Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import Slice
+from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
 from debitura_pipeline.reconcile.missing_rows import Settlement, Tenants
 
 MAX_ROUNDS = 5  # each reads again only what moved since the round before
 FEW_FLOATING = 0.25  # of the windows
 SMALL_PAGES = 60  # a reading this short is repeated as a whole, and one of short windows: asking each costs as much
-TICK = timedelta(microseconds=1)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -251,8 +249,10 @@ def _differing(totals: Totals, ours: Figures, *, is_judged: bool) -> list[str]:
     if not is_judged:
         return []
     stated = {stage: total for stage, total in totals.summary.items() if stage in STAGES}
-    step = stated_step(total.usd for stage, total in stated.items() if stage not in FLOATING)
-    return [stage for stage, total in stated.items() if bucket_differs(stage, total, *ours.get(stage, (0, ZERO)), step)]
+    precision = stated_precision(total.usd for stage, total in stated.items() if stage not in FLOATING)
+    return [
+        stage for stage, total in stated.items() if bucket_differs(stage, total, *ours.get(stage, (0, ZERO)), precision)
+    ]
 
 
 async def _in_thread(count: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:

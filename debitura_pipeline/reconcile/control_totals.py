@@ -20,9 +20,9 @@ from debitura_pipeline.contract.stages import (
     lifecycle_totals_sql,
     stage_totals_sql,
 )
-from debitura_pipeline.extract.comparison import STEP, compare, stated_step
+from debitura_pipeline.extract.comparison import ROW_PRECISION, compare, stated_precision
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.incremental.differences import step_of, with_unclassified
+from debitura_pipeline.incremental.differences import fee_precision, with_unclassified
 from debitura_pipeline.landing.findings import ControlTotal
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
@@ -62,19 +62,28 @@ def _transactions(
     ours = {stage: (count, Decimal(usd)) for stage, count, usd in rows(stage_totals_sql(live, mode))}
     counted = sum(count for count, _ in ours.values())
     found = [one_total("transactions", "rows", "all", "count", totals.count, [("rows", counted)])]
-    step = step_of(known)
+    precision = fee_precision(known)
     for stage in STAGES:
         stated, (count, usd) = totals.summary.get(stage, NOT_STATED), ours.get(stage, (0, ZERO))
         found.append(one_total("transactions", "stage", stage, "count", stated.count, [("rows", count)]))
         found.append(
-            one_total("transactions", "stage", stage, "usd", stated.usd, [("fees", usd)], step=step, rows=count)
+            one_total(
+                "transactions", "stage", stage, "usd", stated.usd, [("fees", usd)], precision=precision, rows=count
+            )
         )
     estimates, elsewhere, revenue = rows(estimates_sql(live, mode))[0]
-    step = stated_step(answer.summary.get(REVENUE, NOT_STATED).usd for answer in known)
+    precision = stated_precision(answer.summary.get(REVENUE, NOT_STATED).usd for answer in known)
     stated_revenue = totals.summary.get(REVENUE, NOT_STATED).usd
     found.append(
         one_total(
-            "transactions", REVENUE, "all", "usd", stated_revenue, [("revenue", revenue)], step=step, rows=counted
+            "transactions",
+            REVENUE,
+            "all",
+            "usd",
+            stated_revenue,
+            [("revenue", revenue)],
+            precision=precision,
+            rows=counted,
         )
     )
     found += _unclassified(totals, ours.get(UNCLASSIFIED, (0, ZERO)))
@@ -148,7 +157,7 @@ def one_total(
     readings: Readings,
     *,
     scope: str = "all",
-    step: Decimal = STEP,
+    precision: Decimal = ROW_PRECISION,
     rows: int = 1,
 ) -> ControlTotal:
     """One comparison; the first reading that is equal is taken, else the first is shown. Counts are compared as they are."""
@@ -156,7 +165,7 @@ def one_total(
     if stated is None:
         return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", SILENT)
     figure = Decimal(stated)
-    verdicts = [compare(figure, value, step if unit == "usd" else STEP, rows) for _, value in ours]
+    verdicts = [compare(figure, value, precision if unit == "usd" else ROW_PRECISION, rows) for _, value in ours]
     verdict = next(word for word in ("equal", "unproven", "differs") if word in verdicts)
     name, value = ours[verdicts.index(verdict)]
     detail = f"read as: {name}" if len(readings) > 1 and verdict != "differs" else None

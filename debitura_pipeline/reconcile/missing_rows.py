@@ -9,20 +9,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.landed_rows import Unseen
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.verified_window import VerifiedWindow
-from debitura_pipeline.extract.windows import Filters, Slice, Window
+from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window
 from debitura_pipeline.landing.tenants import UnlistedTenantError
 
 MAX_QUESTIONS = 200  # rows asked for one by one; where more are missing, only whole clients are asked for
 FEW = 20  # rows of one client up to which each is asked for
-HOUR = timedelta(hours=1)
-TICK = timedelta(microseconds=1)
-EVERYTHING = Window(None, None)
 
 Tenants = Mapping[str, str | None]  # tenant id by creditor
 
@@ -118,7 +114,7 @@ class Settlement:
             return
         windows = await self.reader.read([Slice(EVERYTHING, _of(tenant))], again=True)
         lacking = self.reader.landed_rows(windows).lacking(keys)
-        (settled.open if any(window.is_in_part for window in windows) else settled.gone).update(lacking)
+        (settled.open if any(window.is_partial for window in windows) else settled.gone).update(lacking)
         settled.listed += windows if lacking != keys else []
 
     async def _client_has(self, creditor: str | None) -> int | None:

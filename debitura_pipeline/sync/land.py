@@ -17,11 +17,11 @@ from debitura_pipeline.extract.plan import Knowledge, Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
-from debitura_pipeline.incremental.base import Forecast, Night
-from debitura_pipeline.incremental.cases import CasesNight
-from debitura_pipeline.incremental.date_column import find_filter_date
-from debitura_pipeline.incremental.expected_state import Overlay, snapshot_sql
-from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
+from debitura_pipeline.incremental.cases import CasesSync
+from debitura_pipeline.incremental.date_column import detect_filter_date
+from debitura_pipeline.incremental.expected_state import ExpectedState, snapshot_sql
+from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.reconcile.completeness import Prover
 from debitura_pipeline.warehouse.base import Warehouse
 
@@ -115,48 +115,53 @@ class Incremental:
         reader, requests = self.reader, self.plan.requests
         reader.asker.ceiling = math.ceil(MOST_OF_FULL * requests) + SPARE_REQUESTS // 2
         try:
-            date = await find_filter_date(reader, self.baseline.before)
+            date = await detect_filter_date(reader, self.baseline.before)
             if date is not None:
                 with closing(self._expected(date)) as expected:
-                    night = self._night(expected)
-                    if (await night.estimate(requests)).requests <= PAYS * requests:
-                        found = await night.read()
+                    incremental = self._sync(expected)
+                    if (await incremental.estimate(requests)).requests <= PAYS * requests:
+                        found = await incremental.run()
                         return Landing(
-                            found.windows, found.totals, self.plan.mode, found.gone, found.unproven, notes=reader.notes
+                            found.windows,
+                            found.totals,
+                            self.plan.mode,
+                            found.deleted,
+                            found.unproven,
+                            notes=reader.notes,
                         )
         except UnprovenError:  # what cannot be compared in part can still be read whole
             log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
         reader.asker.ceiling = reader.requests + 2 * requests + SPARE_REQUESTS
         return await land(reader, self.plan, self.baseline, self.invoicing_mode)
 
-    async def forecast(self) -> tuple[str, Forecast]:
+    async def forecast(self) -> tuple[str, CostEstimate]:
         """The mode that `land` would follow, and what it would cost; asks for totals only."""
-        date = await find_filter_date(self.reader, self.baseline.before)
+        date = await detect_filter_date(self.reader, self.baseline.before)
         if date is not None:
             with closing(self._expected(date)) as expected:
-                night = self._night(expected)
-                if (await night.estimate(self.plan.requests)).requests <= PAYS * self.plan.requests:
-                    return self.plan.mode, await night.forecast()
+                incremental = self._sync(expected)
+                if (await incremental.estimate(self.plan.requests)).requests <= PAYS * self.plan.requests:
+                    return self.plan.mode, await incremental.detailed_estimate()
         return _whole_mode(self.plan), await estimate_full_read(self.reader, self.plan)
 
-    def _night(self, expected: Overlay) -> Night:
+    def _sync(self, expected: ExpectedState) -> IncrementalSync:
         at, days, since = self.at, self.refresh_days, self.known.last_upper
         if self.reader.listing.resource == "cases":
-            return CasesNight(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
-        return TransactionsNight(self.reader, expected, at, days, since)
+            return CasesSync(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
+        return TransactionsSync(self.reader, expected, at, days, since)
 
-    def _expected(self, date: int) -> Overlay:
+    def _expected(self, date: int) -> ExpectedState:
         """The rows before, dated by the column that the API filters by."""
         resource = self.reader.listing.resource
-        return Overlay(self.baseline.before, resource, self.invoicing_mode, COLUMNS[resource][date])
+        return ExpectedState(self.baseline.before, resource, self.invoicing_mode, COLUMNS[resource][date])
 
 
-async def estimate_full_read(reader: Reader, chosen: Plan) -> Forecast:
+async def estimate_full_read(reader: Reader, chosen: Plan) -> CostEstimate:
     """What a plan that reads everything costs, by the API's own count: pages, and a page more per window for its rest."""
     rows = (await reader.totals(chosen.whole)).count
     pages = max(1, -(-rows // (PAGE_ROWS - 1)))
     windows = 0 if rows <= MAX_WINDOW_ROWS else -(-rows // MAX_WINDOW_ROWS)
-    return Forecast((("pages", float(pages)), ("windows and proof", windows * 0.5 + 1)))
+    return CostEstimate((("pages", float(pages)), ("windows and proof", windows * 0.5 + 1)))
 
 
 def _whole_mode(chosen: Plan) -> str:

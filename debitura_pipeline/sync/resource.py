@@ -13,7 +13,7 @@ from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.journal_lines import End
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard
 from debitura_pipeline.sync.context import SyncContext
@@ -88,7 +88,7 @@ class ResourceSync:
             self._note_failure(error)
             raise
 
-    async def forecast(self) -> tuple[Plan, Forecast]:
+    async def forecast(self) -> tuple[Plan, CostEstimate]:
         """The plan and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
         with tempfile.TemporaryDirectory(prefix="debitura-plan-") as scratch:
             self.prepared = draft = self._preparer.preview(self.resource, Path(scratch), full=self.full)

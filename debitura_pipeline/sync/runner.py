@@ -20,7 +20,7 @@ from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.reader import Progress
-from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
@@ -82,10 +82,10 @@ def foresee(
     full: bool = False,
     tools: Tools | None = None,
     small_requests: int = SMALL_REQUESTS,
-) -> list[tuple[str, Plan, Forecast]]:
+) -> list[tuple[str, Plan, CostEstimate]]:
     """What `sync` would read and how many requests that takes; asks for totals, changes nothing."""
 
-    async def work(session: Session) -> list[tuple[str, Plan, Forecast]]:
+    async def work(session: Session) -> list[tuple[str, Plan, CostEstimate]]:
         session.small_requests = small_requests
         wanted = [resource for resource in RESOURCES if resource in resources]
         return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]

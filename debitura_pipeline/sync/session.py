@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from debitura_pipeline.extract.plan import Plan
-from debitura_pipeline.incremental.base import Forecast
+from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.sync.context import SyncContext
 from debitura_pipeline.sync.merge import Merger
@@ -56,7 +56,7 @@ class Session(SyncContext):
             reports.append(landed.merge())
         return reports
 
-    async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, Forecast]:
+    async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, CostEstimate]:
         """The plan for one resource and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
         return await ResourceSync(self, resource, full=full).forecast()
 

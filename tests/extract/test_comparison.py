@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.api.page import Total
-from debitura_pipeline.extract.comparison import CENT, STEP, bucket_differs, compare, stated_step
+from debitura_pipeline.extract.comparison import CENT, ROW_PRECISION, bucket_differs, compare, stated_precision
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.incremental.differences import differences, less, step_of
+from debitura_pipeline.incremental.differences import compare_totals, fee_precision, subtract
 
 FEES = st.lists(st.integers(0, 10**9).map(lambda units: Decimal(units) / 10_000), min_size=1, max_size=300)
 OFF = st.integers(1, 10**7).map(lambda units: Decimal(units) / 10_000)
@@ -37,16 +37,16 @@ def added_as_doubles(fees: list[Decimal]) -> float:
 def test_four_decimals_are_compared_exactly(fees: list[Decimal], off: Decimal) -> None:
     """0.0001 USD is a difference: `reconcile` once let 0.0051 pass that a night would not."""
     ours = sum(fees, Decimal(0))
-    assert compare(as_json(ours), ours, STEP, len(fees)) == "equal"
-    assert compare(as_json(ours + off), ours, STEP, len(fees)) == "differs"
+    assert compare(as_json(ours), ours, ROW_PRECISION, len(fees)) == "equal"
+    assert compare(as_json(ours + off), ours, ROW_PRECISION, len(fees)) == "differs"
 
 
 @settings(max_examples=300, deadline=None)
 @given(FEES, OFF)
 def test_sums_added_in_doubles_are_compared_exactly_too(fees: list[Decimal], off: Decimal) -> None:
     ours = sum(fees, Decimal(0))
-    assert compare(as_json(added_as_doubles(fees)), ours, STEP, len(fees)) == "equal"
-    assert compare(as_json(added_as_doubles([*fees, off])), ours, STEP, len(fees)) == "differs"
+    assert compare(as_json(added_as_doubles(fees)), ours, ROW_PRECISION, len(fees)) == "equal"
+    assert compare(as_json(added_as_doubles([*fees, off])), ours, ROW_PRECISION, len(fees)) == "differs"
 
 
 @settings(max_examples=300, deadline=None)
@@ -69,13 +69,15 @@ def test_where_the_api_rounds_to_cents_half_a_cent_is_the_most_that_is_equal(
 def test_the_last_digit_is_told_by_all_sums_and_not_by_the_noise_of_doubles(buckets: list[list[Decimal]]) -> None:
     exact = [sum(fees, Decimal(0)) for fees in buckets]
     has_more = any(total % CENT for total in exact)
-    assert stated_step(map(as_json, exact)) == (STEP if has_more else CENT)
-    assert stated_step(as_json(added_as_doubles(fees)) for fees in buckets) == (STEP if has_more else CENT)
-    assert stated_step(as_json(total.quantize(CENT)) for total in exact) == CENT
+    assert stated_precision(map(as_json, exact)) == (ROW_PRECISION if has_more else CENT)
+    assert stated_precision(as_json(added_as_doubles(fees)) for fees in buckets) == (
+        ROW_PRECISION if has_more else CENT
+    )
+    assert stated_precision(as_json(total.quantize(CENT)) for total in exact) == CENT
 
 
 def test_noise_alone_is_no_digit() -> None:
-    assert stated_step([Decimal("1234.5600000000001"), None, Decimal("0.30000000000000004")]) == CENT
+    assert stated_precision([Decimal("1234.5600000000001"), None, Decimal("0.30000000000000004")]) == CENT
     assert compare(Decimal("1234.5600000000001"), Decimal("1234.56"), CENT, 3) == "equal"
     assert compare(Decimal("1234.5600000000001"), Decimal("1234.5700"), CENT, 3) == "differs"
 
@@ -85,36 +87,38 @@ def test_a_sum_too_large_for_a_double_is_neither_equal_nor_different() -> None:
     fees = [Decimal("997.1301")] * 1_000_000
     ours = sum(fees, Decimal(0))
     stated = as_json(added_as_doubles(fees))
-    assert abs(stated - ours) > STEP, "else this test shows nothing"
-    assert compare(stated, ours, STEP, len(fees)) == "unproven"
-    assert compare(stated + 100, ours, STEP, len(fees)) == "differs"
-    assert not bucket_differs("Paid", Total(len(fees), stated), len(fees), ours, STEP)
+    assert abs(stated - ours) > ROW_PRECISION, "else this test shows nothing"
+    assert compare(stated, ours, ROW_PRECISION, len(fees)) == "unproven"
+    assert compare(stated + 100, ours, ROW_PRECISION, len(fees)) == "differs"
+    assert not bucket_differs("Paid", Total(len(fees), stated), len(fees), ours, ROW_PRECISION)
 
 
 @pytest.mark.parametrize("stated", ["1E+400", "1E+31", "-9E+999999"])
 def test_a_sum_beyond_all_sense_differs_and_breaks_nothing(stated: str) -> None:
-    assert compare(Decimal(stated), Decimal(1), STEP) == "differs"
-    assert stated_step([Decimal(stated)]) == CENT
+    assert compare(Decimal(stated), Decimal(1), ROW_PRECISION) == "differs"
+    assert stated_precision([Decimal(stated)]) == CENT
 
 
 def test_a_row_of_more_than_four_decimals_shows_where_it_adds_up() -> None:
     """Rows are rounded to four decimals when they are landed: one such row is equal, a hundred differ by half a cent."""
-    assert compare(Decimal("10.00004"), Decimal("10.0000"), STEP) == "equal"
-    assert compare(Decimal("1000.004"), Decimal("1000.0000"), STEP, 100) == "differs"
+    assert compare(Decimal("10.00004"), Decimal("10.0000"), ROW_PRECISION) == "equal"
+    assert compare(Decimal("1000.004"), Decimal("1000.0000"), ROW_PRECISION, 100) == "differs"
 
 
 def test_what_a_window_lacks_of_a_rounded_sum_may_be_off_by_two_roundings_and_of_an_exact_one_by_none() -> None:
     """The second half of a window is never asked for: it is the whole less the first, each rounded for itself."""
     whole, first = Totals(2, {"Paid": Total(2, Decimal("2.01"))}), Totals(1, {"Paid": Total(1, Decimal("1.00"))})
     ours = {"Paid": (1, 10_041)}  # 1.0041 beside 1.0049: together 2.009, rounded 2.01; the first rounded 1.00
-    rest = less(whole, first)
-    assert differences(rest, ours, CENT)
-    assert not differences(rest, ours, CENT, roundings=2)
-    assert differences(rest, ours, STEP, roundings=2)
+    rest = subtract(whole, first)
+    assert compare_totals(rest, ours, CENT)
+    assert not compare_totals(rest, ours, CENT, roundings=2)
+    assert compare_totals(rest, ours, ROW_PRECISION, roundings=2)
 
 
 def test_any_answer_of_a_reading_that_shows_fractions_of_a_cent_makes_all_of_them_exact() -> None:
     month, closing = Totals(1, {"Paid": Total(1, Decimal("0.0051"))}), Totals(1, {"Paid": Total(1, Decimal("7"))})
-    assert step_of([closing]) == CENT
-    assert step_of([closing, month]) == STEP
-    assert step_of([Totals(1, {"debitura_revenue": Total(None, Decimal("0.0051"))})]) == CENT, "another kind of sum"
+    assert fee_precision([closing]) == CENT
+    assert fee_precision([closing, month]) == ROW_PRECISION
+    assert fee_precision([Totals(1, {"debitura_revenue": Total(None, Decimal("0.0051"))})]) == CENT, (
+        "another kind of sum"
+    )

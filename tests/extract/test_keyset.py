@@ -194,7 +194,7 @@ def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_p
         listed.between[number] = lambda rows, number=number: [*rows, Case(10_000 + number, START + 50 * HOUR)]
     proof, keys, _ = proven(listed, tmp_path)
     assert keys >= keys_of(rows)
-    assert any(window.is_in_part for window in proof.windows)
+    assert any(window.is_partial for window in proof.windows)
     assert any("moved while they were read" in reason or "were read" in reason for reason in proof.unproven)
     assert not proof.gone
 

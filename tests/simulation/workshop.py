@@ -26,9 +26,9 @@ from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 import pytest
 
 from debitura_pipeline.contract.tables import TABLES
-from debitura_pipeline.incremental.base import Forecast
-from debitura_pipeline.incremental.cases import CasesNight
-from debitura_pipeline.incremental.transactions import TransactionsNight
+from debitura_pipeline.incremental.base import CostEstimate
+from debitura_pipeline.incremental.cases import CasesSync
+from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.landing.transform import Shaped, Shaper
 from debitura_pipeline.settings import Privacy, Settings, load_settings
 from debitura_pipeline.sync import proof, reconciliation, repair, replay, runner  # noqa: F401 (all that is patched is loaded)
@@ -170,7 +170,7 @@ class Workshop:
                 for module in found:
                     patch.setattr(module, name, rows)
             if profile.has_months:
-                for night in (CasesNight, TransactionsNight):
+                for night in (CasesSync, TransactionsSync):
                     patch.setattr(night, "estimate", as_if_long(night.estimate))
             if profile.goes_by_paid:
                 patch.setitem(DATES, "transactions", "paid")
@@ -208,7 +208,7 @@ class Workshop:
             yield warehouse
 
 
-def as_if_long(estimate: Callable[[Any, int], Awaitable[Forecast]]) -> Callable[[Any, int], Awaitable[Forecast]]:
+def as_if_long(estimate: Callable[[Any, int], Awaitable[CostEstimate]]) -> Callable[[Any, int], Awaitable[CostEstimate]]:
     """A nightly plan compares as many windows as the list is worth: here as if it had thousands of pages, so months."""
     return lambda night, full: estimate(night, full * ALWAYS)
 

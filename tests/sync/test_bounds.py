@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.extract import calendar_parts
-from debitura_pipeline.extract.windows import DAWN
+from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.landing_zone import folders
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
@@ -33,7 +33,7 @@ EDGES = [
 
 
 def put(sandbox: RunningSandbox, resource: str, action: str, row: int, at: datetime) -> None:
-    micros = (at - DAWN) // BREATH
+    micros = (at - EPOCH) // BREATH
     sandbox.admin("change", {"op": "row", "resource": resource, "action": action, "row": row, "at": micros})
 
 

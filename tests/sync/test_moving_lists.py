@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.extract import calendar_parts
-from debitura_pipeline.extract.windows import DAWN
+from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.landing_zone import folders
 from tests.support.mirror import assert_mirrors, assert_same_keys
 from tests.support.pipeline import Pipeline
@@ -24,7 +24,7 @@ ONE_LIST, SOME_PAGES_EACH, MANY_SMALL = 10_000, 330, 60
 
 
 def micros(at: datetime) -> int:
-    return int((at - DAWN).total_seconds()) * 1_000_000 + at.microsecond
+    return int((at - EPOCH).total_seconds()) * 1_000_000 + at.microsecond
 
 
 def row_change(resource: str, action: str, row: int, **more: Any) -> dict[str, Any]:
