@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from debitura_pipeline.cli import console, progress
 from debitura_pipeline.cli.tables import sync_table, totals_table
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.sync.report import SyncReport
 
@@ -69,7 +69,7 @@ def test_a_log_hears_of_a_long_step_now_and_then(capsys: pytest.CaptureFixture[s
     plain.began("dbt_build")
     for made in (1, 12, 13):
         plain.built("dbt_build", made, 27)
-    plain(Progress("cases", 1, 2, 100, 0))
+    plain(ReadProgress("cases", 1, 2, 100, 0))
     assert capsys.readouterr().out == "dbt_build: 12 of 27 models built\n"
 
 
@@ -77,9 +77,9 @@ def test_a_full_bar_says_what_it_waits_for_and_goes_with_its_step() -> None:
     file = io.StringIO()
     with progress.bars_on(Console(file=file, force_terminal=True, width=100)) as shown:
         shown.began("raw/cases")
-        shown(Progress("cases", 3, 7, 300, 1))
+        shown(ReadProgress("cases", 3, 7, 300, 1))
         assert [task.fields["told"] for task in shown.tasks] == ["3 of 7 pages, 300 rows"]
-        shown(Progress("cases", 7, 7, 700, 1))
+        shown(ReadProgress("cases", 7, 7, 700, 1))
         assert [task.fields["told"] for task in shown.tasks] == ["read; being proven and merged, 700 rows"]
         shown.ended("raw/cases")
         shown.began("dbt_build")

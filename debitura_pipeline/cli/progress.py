@@ -16,7 +16,7 @@ from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, Ti
 from rich.progress import Progress as Bars
 
 from debitura_pipeline.cli import console
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 
 LINE_EVERY_S = 10.0  # without a terminal: often enough to see life, seldom enough for a log
 READ = "read; being proven and merged"
@@ -25,7 +25,7 @@ READ = "read; being proven and merged"
 class Shown(Protocol):
     """What is told while a command runs; called with a sync's progress."""
 
-    def __call__(self, state: Progress) -> None: ...
+    def __call__(self, state: ReadProgress) -> None: ...
 
     def began(self, step: str) -> None:
         """A step of the night runs from here on."""
@@ -43,7 +43,7 @@ class PlainProgress:
         self._clock = clock
         self._last: dict[str, float] = {}
 
-    def __call__(self, state: Progress) -> None:
+    def __call__(self, state: ReadProgress) -> None:
         self._say(
             state.resource,
             f"{state.resource}: {state.pages} of {state.pages_known} pages read, {state.rows} rows landed",
@@ -72,7 +72,7 @@ class BarProgress:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, state: Progress) -> None:
+    def __call__(self, state: ReadProgress) -> None:
         is_read = state.pages >= state.pages_known
         told = READ if is_read else f"{state.pages} of {state.pages_known} pages"
         task = self._task(f"raw/{state.resource}")

@@ -86,9 +86,9 @@ class Query:
             raise ValueError(f"page {page} of {page_size} rows: pages count from 1 and hold 1 to {PAGE_SIZE} rows")
         params = []
         if self.from_ is not None:
-            params.append((self.listing.from_param, instant(self.from_)))
+            params.append((self.listing.from_param, format_instant(self.from_)))
         if self.to is not None:
-            params.append((self.listing.to_param, instant(self.to)))
+            params.append((self.listing.to_param, format_instant(self.to)))
         params += self.filters
         params += [("Sort", self.listing.sort), ("PageSize", str(page_size)), ("Page", str(page))]
         return params
@@ -97,15 +97,15 @@ class Query:
         """The query in words for messages; a search text or a tenant's id is not repeated."""
         words = [self.listing.resource]
         if self.from_ is not None:
-            words.append(f"from {instant(self.from_)}")
+            words.append(f"from {format_instant(self.from_)}")
         if self.to is not None:
-            words.append(f"to {instant(self.to)}")
+            words.append(f"to {format_instant(self.to)}")
         shown = (f"{name}={value}" if name in _TELLING_FILTERS else name for name, value in self.filters)
         told = ", ".join(dict.fromkeys(shown))
         return " ".join(words) + (f" (by {told})" if told else "")
 
 
-def instant(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
     """An aware instant as the API takes it: UTC, `Z`, and no more fractional digits than it has."""
     text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"

@@ -19,7 +19,7 @@ STAGES = (
 UNCLASSIFIED = "Unclassified"
 
 
-def stage_sql(mode: str | None) -> str:
+def stage_sql(invoicing_mode: str | None) -> str:
     """CASE expression giving a transaction's stage from its three statuses; first match wins.
 
     `mode` is the partner's invoicing trigger; anything but ConfirmedPipeline reads as PayWhenPaid.
@@ -27,7 +27,7 @@ def stage_sql(mode: str | None) -> str:
     referral = "lower(coalesce(referral_invoicing_status, 'pending'))"
     platform, commission = "lower(platform_invoicing_status)", "lower(commission_status)"
     confirmed = ""
-    if (mode or "").lower() == "confirmedpipeline":
+    if (invoicing_mode or "").lower() == "confirmedpipeline":
         confirmed = (
             f"WHEN {referral} = 'pending' AND {commission} = 'paid' AND {platform} IN ('notinvoiced', 'invoiceissued') "
             "THEN 'ReadyToInvoiceDebitura'"
@@ -45,21 +45,21 @@ def stage_sql(mode: str | None) -> str:
     END"""
 
 
-def stage_totals_sql(relation: str, mode: str | None) -> str:
+def stage_totals_sql(relation: str, invoicing_mode: str | None) -> str:
     """Rows (stage, count, fee in USD) over `relation`, which has the columns of `raw.transactions`."""
     return f"""
         SELECT stage, count(*), coalesce(sum(referral_fee_usd), 0)
-        FROM (SELECT {stage_sql(mode)} AS stage, referral_fee_usd FROM {relation}) AS staged
+        FROM (SELECT {stage_sql(invoicing_mode)} AS stage, referral_fee_usd FROM {relation}) AS staged
         GROUP BY stage"""
 
 
-def estimates_sql(relation: str, mode: str | None) -> str:
+def estimates_sql(relation: str, invoicing_mode: str | None) -> str:
     """One row: estimates, estimates in a stage other than the first, Debitura's revenue in USD, over `relation`."""
     return f"""
         SELECT count(CASE WHEN is_estimate THEN 1 END),
             count(CASE WHEN is_estimate AND stage <> '{STAGES[0]}' THEN 1 END),
             coalesce(sum(debitura_revenue_usd), 0)
-        FROM (SELECT {stage_sql(mode)} AS stage, is_estimate, debitura_revenue_usd FROM {relation}) AS staged"""
+        FROM (SELECT {stage_sql(invoicing_mode)} AS stage, is_estimate, debitura_revenue_usd FROM {relation}) AS staged"""
 
 
 def lifecycle_totals_sql(relation: str) -> str:

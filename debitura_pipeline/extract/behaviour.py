@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import Answer
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.outline import DATES
 
@@ -18,11 +18,11 @@ SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 UNITS_US = (1, SECOND_US, 60 * SECOND_US, 3_600 * SECOND_US, DAY_US)  # to which an API may round a bound down
 # How much earlier than the last row the next question begins: for bounds that are exclusive, or in another time zone.
-LEADS_US = (0, SECOND_US, DAY_US)
-SLACK_US = DAY_US  # rows beyond a bound: one that covers its whole day, or another time zone
+LOOKBACKS_US = (0, SECOND_US, DAY_US)
+TOLERANCE_US = DAY_US  # rows beyond a bound: one that covers its whole day, or another time zone
 
 
-class NotHeededError(UnprovenError):
+class IgnoredParameterError(UnprovenError):
     """A listing does not do what a parameter asks for, so that it cannot be read by date. `parameter` names it."""
 
     def __init__(self, resource: str, parameter: str, seen: str) -> None:
@@ -39,7 +39,7 @@ class Behaviour:
     to_name: str
     page_rows: int
     units: dict[int, int] = field(default_factory=dict)
-    lead: int = 0  # place in LEADS_US
+    lookback: int = 0  # place in LOOKBACKS_US
     has_smaller_pages: bool = False
 
     def __post_init__(self) -> None:
@@ -55,14 +55,14 @@ class Behaviour:
         return self.units[self.date]
 
     @property
-    def lead_us(self) -> int:
-        return LEADS_US[self.lead]
+    def lookback_us(self) -> int:
+        return LOOKBACKS_US[self.lookback]
 
-    def check(self, answer: Answer, lower: int | None, upper: int | None) -> None:
-        """Hold an answer against its question, bounds in microseconds. Raises NotHeededError when no date fits any more."""
+    def check(self, response: PageResponse, lower: int | None, upper: int | None) -> None:
+        """Hold an answer against its question, bounds in microseconds. Raises IgnoredParameterError when no date fits any more."""
         fits, faults = {}, []
         for which, unit in self.units.items():
-            found = _unit_of(answer, which, lower, upper, unit)
+            found = _unit_of(response, which, lower, upper, unit)
             if isinstance(found, int):
                 fits[which] = found
             else:
@@ -70,25 +70,25 @@ class Behaviour:
         if not fits:
             parameter, seen = faults[0]
             names = {"from": self.from_name, "to": self.to_name}
-            raise NotHeededError(self.resource, names.get(parameter, parameter), seen)
+            raise IgnoredParameterError(self.resource, names.get(parameter, parameter), seen)
         self.units = fits
 
-    def check_bounds(self, answer: Answer, lower: int, upper: int) -> None:
-        """The same for an answer in another order than that of its dates. Raises NotHeededError."""
+    def check_bounds(self, response: PageResponse, lower: int, upper: int) -> None:
+        """The same for an answer in another order than that of its dates. Raises IgnoredParameterError."""
         for which in self.units:
-            dates = answer.outline.dates(which)
-            if not dates or (min(dates) >= lower - SLACK_US and max(dates) <= upper + SLACK_US):
+            dates = response.outline.dates(which)
+            if not dates or (min(dates) >= lower - TOLERANCE_US and max(dates) <= upper + TOLERANCE_US):
                 return
         seen = f"it shows rows from {_day(min(dates))} to {_day(max(dates))} and was asked for those of {_day(lower)}"
-        raise NotHeededError(self.resource, f"{self.from_name} and {self.to_name}", seen)
+        raise IgnoredParameterError(self.resource, f"{self.from_name} and {self.to_name}", seen)
 
     def accept_page_rows(self, rows: int) -> None:
         """The listing shows at most so many rows a page, whatever page size it is asked for."""
         self.page_rows, self.has_smaller_pages = rows, True
 
-    def lengthen_lead(self) -> None:
+    def extend_lookback(self) -> None:
         """Begin the next questions earlier: rows at the bound itself were left out."""
-        self.lead = min(self.lead + 1, len(LEADS_US) - 1)
+        self.lookback = min(self.lookback + 1, len(LOOKBACKS_US) - 1)
 
     def floor(self, at: int) -> int:
         return at // self.unit_us * self.unit_us
@@ -98,12 +98,14 @@ class Behaviour:
         return self.floor(at) + self.unit_us
 
 
-def _unit_of(answer: Answer, which: int, lower: int | None, upper: int | None, unit: int) -> int | tuple[str, str]:
+def _unit_of(
+    response: PageResponse, which: int, lower: int | None, upper: int | None, unit: int
+) -> int | tuple[str, str]:
     """The unit that explains these dates (ascending, within their bounds), or the parameter that was not heeded and how."""
-    if not answer.outline.is_ordered(which):
+    if not response.outline.is_ordered(which):
         return "Sort", "its rows are not in the order of their dates"
-    first, last = answer.first(which), answer.last(which)
-    if last is not None and upper is not None and last > upper + SLACK_US:
+    first, last = response.first(which), response.last(which)
+    if last is not None and upper is not None and last > upper + TOLERANCE_US:
         return "to", f"it shows a row of {_day(last)} and was asked for rows up to {_day(upper)}"
     if first is None or lower is None or first >= lower:
         return unit
@@ -116,13 +118,13 @@ def _unit_of(answer: Answer, which: int, lower: int | None, upper: int | None, u
 
 
 def _day(micros: int) -> str:
-    return f"{instant_of(micros):%Y-%m-%d}"
+    return f"{from_micros(micros):%Y-%m-%d}"
 
 
-def micros_of(at: datetime | None) -> int | None:
+def to_micros(at: datetime | None) -> int | None:
     """Microseconds since 1970 of an aware instant."""
     return None if at is None else (at - EPOCH) // timedelta(microseconds=1)
 
 
-def instant_of(micros: int) -> datetime:
+def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from debitura_pipeline.api.page_parts import split_page
 from debitura_pipeline.contract.listings import Listing
-from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.behaviour import NotHeededError
+from debitura_pipeline.extract.behaviour import IgnoredParameterError
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.windows import Filters
 from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.landing.outline import Path, any_text_at
@@ -23,31 +23,31 @@ TENANT_PATHS: dict[str, Path] = {
 CLOSED = ("closed", "merged")  # what lifecycles begin with that are not open
 
 
-def check_filters(answer: Answer, filters: Filters, listing: Listing) -> None:
-    """Raises NotHeededError where a row is shown that a filter leaves out."""
+def check_filters(response: PageResponse, filters: Filters, listing: Listing) -> None:
+    """Raises IgnoredParameterError where a row is shown that a filter leaves out."""
     tenants = {value for name, value in filters if name == TENANT and not is_pseudonym(value)}
-    if tenants and any(tenant not in tenants for tenant in tenants_of(answer, listing)):
-        raise NotHeededError(listing.resource, TENANT, "it shows rows of another tenant than the one asked for")
+    if tenants and any(tenant not in tenants for tenant in tenants_of(response, listing)):
+        raise IgnoredParameterError(listing.resource, TENANT, "it shows rows of another tenant than the one asked for")
     states = [_is_closed(value) for name, value in filters if name == STATUSES]
     if (
         states
         and len(set(states)) == 1
-        and any(_is_closed(state) != states[0] for state in _lifecycles(answer, listing))
+        and any(_is_closed(state) != states[0] for state in _lifecycles(response, listing))
     ):
-        raise NotHeededError(listing.resource, STATUSES, "it shows cases in other states than those asked for")
+        raise IgnoredParameterError(listing.resource, STATUSES, "it shows cases in other states than those asked for")
 
 
-def tenants_of(answer: Answer, listing: Listing) -> Sequence[str]:
+def tenants_of(response: PageResponse, listing: Listing) -> Sequence[str]:
     """Tenant ids of an answer's rows as the API has them, in memory only."""
-    return [tenant for tenant in _texts(answer, listing, TENANT_PATHS[listing.resource]) if tenant is not None]
+    return [tenant for tenant in _texts(response, listing, TENANT_PATHS[listing.resource]) if tenant is not None]
 
 
-def _lifecycles(answer: Answer, listing: Listing) -> Iterator[str]:
-    return (text for text in _texts(answer, listing, ("lifecycle",)) if text)
+def _lifecycles(response: PageResponse, listing: Listing) -> Iterator[str]:
+    return (text for text in _texts(response, listing, ("lifecycle",)) if text)
 
 
-def _texts(answer: Answer, listing: Listing, path: Path) -> Iterator[str | None]:
-    return (any_text_at(bytes(row), path) for row in split_page(answer.page.body, listing).rows or ())
+def _texts(response: PageResponse, listing: Listing, path: Path) -> Iterator[str | None]:
+    return (any_text_at(bytes(row), path) for row in split_page(response.page.body, listing).rows or ())
 
 
 def _is_closed(state: str) -> bool:

@@ -12,16 +12,18 @@ from datetime import datetime
 
 from debitura_pipeline.api.page import Page
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.behaviour import LEADS_US, Behaviour, NotHeededError, instant_of
+from debitura_pipeline.extract.behaviour import LOOKBACKS_US, Behaviour, IgnoredParameterError, from_micros
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.verified_window import Stretch
 from debitura_pipeline.landing.outline import RowMark
 
 MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements
-WITNESSES = 6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
+ANCHOR_ROWS = (
+    6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
+)
 
-Ask = Callable[[int | None, int | None, bool], Awaitable[Answer]]
-Union = Callable[[int, int], Awaitable[tuple[list[Answer], bool]]]
+FetchFirstPage = Callable[[int | None, int | None, bool], Awaitable[PageResponse]]
+ReadUnion = Callable[[int, int], Awaitable[tuple[list[PageResponse], bool]]]
 
 
 @dataclass
@@ -33,114 +35,116 @@ class Keyset:
     """
 
     behaviour: Behaviour
-    ask: Ask
-    union: Union
+    fetch: FetchFirstPage
+    union: ReadUnion
     lower: int | None
     upper: int | None
     pages: list[Page] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
     counted: int = 0  # rows that the API counts in the window at the first answer
     has_moved: bool = False
-    _expected: frozenset[int] = frozenset()  # rows that the next answer counts if nothing moves, by either date
+    _expected_totals: frozenset[int] = frozenset()  # rows that the next answer counts if nothing moves, by either date
     _restarts: int = 0
 
-    async def read(self, first: Answer | None = None) -> None:
+    async def read(self, first: PageResponse | None = None) -> None:
         """Read to the end. `first`: the answer that began at `lower`, if there is one already.
 
-        Raises UnprovenError where the API contradicts itself, NotHeededError where it does not filter or sort as asked.
+        Raises UnprovenError where the API contradicts itself, IgnoredParameterError where it does not filter or sort as asked.
         """
         lower = self.lower
-        answer = first if first is not None else await self._whole(lower)
+        response = first if first is not None else await self._first_page(lower)
         while True:
             if not self.pages:  # also after the first question was put once more
-                self.counted = answer.total
-            self.pages.append(answer.page)
-            if answer.rows < self.behaviour.page_rows and answer.total == answer.rows:
-                self._prove(lower, self.upper, answer.rows)
+                self.counted = response.total
+            self.pages.append(response.page)
+            if response.rows < self.behaviour.page_rows and response.total == response.rows:
+                self._add_stretch(lower, self.upper, response.rows)
                 return
-            following = self._following(answer)
-            if self.upper is not None and following > self.upper:  # the upper bound is not heeded to the letter
-                self._prove(lower, self.upper, answer.rows)
+            next_lower = self._next_lower(response)
+            if self.upper is not None and next_lower > self.upper:  # the upper bound is not heeded to the letter
+                self._add_stretch(lower, self.upper, response.rows)
                 return
-            if lower is not None and following <= lower:
-                following = await self._read_union(lower, answer)
-                if self.upper is not None and following > self.upper:
+            if lower is not None and next_lower <= lower:
+                next_lower = await self._read_union(lower, response)
+                if self.upper is not None and next_lower > self.upper:
                     return
-                lower, answer = following, await self._whole(following)
+                lower, response = next_lower, await self._first_page(next_lower)
                 continue
-            self._expect(answer, following)
-            self._prove(lower, following, answer.rows)
-            lower, answer = await self._follow(lower, answer, following)
+            self._expect_totals(response, next_lower)
+            self._add_stretch(lower, next_lower, response.rows)
+            lower, response = await self._next_response(lower, response, next_lower)
 
-    def _following(self, answer: Answer) -> int:
+    def _next_lower(self, response: PageResponse) -> int:
         """Where the next question begins: at the date of the last row, of two dates that the list may go by the earlier one."""
-        lasts = [last for which in self.behaviour.units if (last := answer.last(which)) is not None]
+        lasts = [last for which in self.behaviour.units if (last := response.last(which)) is not None]
         if not lasts:
-            raise NotHeededError(
-                self.behaviour.resource, "Sort", f"a page of {answer.rows} rows has none with a key and a date"
+            raise IgnoredParameterError(
+                self.behaviour.resource, "Sort", f"a page of {response.rows} rows has none with a key and a date"
             )
-        return self.behaviour.floor(min(lasts)) - self.behaviour.lead_us
+        return self.behaviour.floor(min(lasts)) - self.behaviour.lookback_us
 
-    def _expect(self, answer: Answer, following: int) -> None:
-        shown_again = {answer.since(which, following) for which in self.behaviour.units}
-        self._expected = frozenset(answer.total - answer.rows + rows for rows in shown_again)
+    def _expect_totals(self, response: PageResponse, next_lower: int) -> None:
+        shown_again = {response.since(which, next_lower) for which in self.behaviour.units}
+        self._expected_totals = frozenset(response.total - response.rows + rows for rows in shown_again)
 
-    def _prove(self, lower: int | None, end: int | None, rows: int, method: str = "answer") -> None:
-        self.stretches.append(Stretch(_instant(lower), _instant(end), rows, method))
+    def _add_stretch(self, lower: int | None, end: int | None, rows: int, method: str = "answer") -> None:
+        self.stretches.append(Stretch(_from_micros(lower), _from_micros(end), rows, method))
 
-    async def _whole(self, lower: int | None) -> Answer:
+    async def _first_page(self, lower: int | None) -> PageResponse:
         """The first page from `lower` on, with a total that its rows do not contradict."""
         for _ in range(MAX_REPEATS):
-            answer = await self.ask(lower, self.upper, not self.pages)
-            self.behaviour.check(answer, lower, self.upper)
-            if self._is_consistent(answer):
+            response = await self.fetch(lower, self.upper, not self.pages)
+            self.behaviour.check(response, lower, self.upper)
+            if self._is_consistent(response):
                 break
         else:
-            self._accept_smaller_pages(answer)
-        if self._expected and answer.total not in self._expected:
+            self._accept_smaller_pages(response)
+        if self._expected_totals and response.total not in self._expected_totals:
             self.has_moved = True
-        self._expected = frozenset()
-        return answer
+        self._expected_totals = frozenset()
+        return response
 
-    def _is_consistent(self, answer: Answer) -> bool:
-        return answer.total == answer.rows or self.behaviour.page_rows <= answer.rows < answer.total
+    def _is_consistent(self, response: PageResponse) -> bool:
+        return response.total == response.rows or self.behaviour.page_rows <= response.rows < response.total
 
-    def _accept_smaller_pages(self, answer: Answer) -> None:
+    def _accept_smaller_pages(self, response: PageResponse) -> None:
         """An API that shows fewer rows a page than it was asked for, which can be so once; else its total cannot be true."""
-        if self._is_consistent(answer):  # another window has found out meanwhile
+        if self._is_consistent(response):  # another window has found out meanwhile
             return
-        if 0 < answer.rows < answer.total and not self.behaviour.has_smaller_pages:
-            self.behaviour.accept_page_rows(answer.rows)
+        if 0 < response.rows < response.total and not self.behaviour.has_smaller_pages:
+            self.behaviour.accept_page_rows(response.rows)
             return
         raise UnprovenError(
-            f"The list of {self.behaviour.resource} states {answer.total} rows and shows {answer.rows}, in {MAX_REPEATS} "
+            f"The list of {self.behaviour.resource} states {response.total} rows and shows {response.rows}, in {MAX_REPEATS} "
             "answers: its total cannot be true. Nothing of this sync reached the warehouse; run it again later.",
             resource=self.behaviour.resource,
         )
 
-    async def _follow(self, before: int | None, last: Answer, following: int) -> tuple[int | None, Answer]:
+    async def _next_response(
+        self, before: int | None, last: PageResponse, next_lower: int
+    ) -> tuple[int | None, PageResponse]:
         """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
         bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
         which = self.behaviour.date
         ended_with = last.tail(which, 1)
-        answer = await self._whole(following)
+        response = await self._first_page(next_lower)
         # A last row that lies beyond the window is not shown again, and those before it need not be.
-        if not ended_with or not self._is_within(ended_with[0]) or answer.outline.has(ended_with[0].key or ""):
-            return following, answer
-        if self._is_stuck(answer, following):
-            return following, answer
-        witnesses = [mark for mark in last.tail(which, WITNESSES) if self._is_within(mark)]
-        earlier = self.behaviour.floor(_date(witnesses[0].dates, which)) - self.behaviour.lead_us
-        answer = await self._whole(earlier)
-        if answer.outline.has_mark(witnesses[-1]):  # it is where it was: the bound leaves out what it names
-            self.behaviour.lengthen_lead()
+        if not ended_with or not self._is_within(ended_with[0]) or response.outline.has(ended_with[0].key or ""):
+            return next_lower, response
+        if self._is_stuck(response, next_lower):
+            return next_lower, response
+        anchors = [mark for mark in last.tail(which, ANCHOR_ROWS) if self._is_within(mark)]
+        earlier = self.behaviour.floor(_date(anchors[0].dates, which)) - self.behaviour.lookback_us
+        response = await self._first_page(earlier)
+        if response.outline.has_mark(anchors[-1]):  # it is where it was: the bound leaves out what it names
+            self.behaviour.extend_lookback()
         else:
             self.has_moved = True
-            if not (self._shows_any(answer, witnesses) or self._is_stuck(answer, earlier)):
-                return await self._restart(before)
+            if not (self._shows_any(response, anchors) or self._is_stuck(response, earlier)):
+                return await self._retry_from(before)
         self.stretches.pop()
-        self._prove(before, min(earlier, following), last.rows)
-        return earlier, answer
+        self._add_stretch(before, min(earlier, next_lower), last.rows)
+        return earlier, response
 
     def _is_within(self, mark: RowMark) -> bool:
         """Whether a row lies in the window by whichever date the list may go; one of a wider answer may lie beyond it."""
@@ -148,36 +152,36 @@ class Keyset:
         return self.upper is None or all(at is not None and at <= self.upper for at in dates)
 
     @staticmethod
-    def _shows_any(answer: Answer, witnesses: list[RowMark]) -> bool:
-        return any(answer.outline.has(witness.key or "") for witness in witnesses)
+    def _shows_any(response: PageResponse, anchors: list[RowMark]) -> bool:
+        return any(response.outline.has(anchor.key or "") for anchor in anchors)
 
-    async def _restart(self, before: int | None) -> tuple[int | None, Answer]:
+    async def _retry_from(self, before: int | None) -> tuple[int | None, PageResponse]:
         """The question before once more, its answer in the place of the last one, and the next bound taken further back."""
-        if self._restarts >= len(LEADS_US):
-            raise NotHeededError(
+        if self._restarts >= len(LOOKBACKS_US):
+            raise IgnoredParameterError(
                 self.behaviour.resource,
                 self.behaviour.from_name,
                 "rows that it showed are not there when asked from their dates on",
             )
-        self.behaviour.lengthen_lead()
+        self.behaviour.extend_lookback()
         self._restarts += 1
         self.stretches.pop()
         self.pages.pop()
-        return before, await self._whole(before)
+        return before, await self._first_page(before)
 
-    def _is_stuck(self, answer: Answer, lower: int) -> bool:
+    def _is_stuck(self, response: PageResponse, lower: int) -> bool:
         """A full page that the next question would not get beyond."""
-        return answer.rows >= self.behaviour.page_rows and self._following(answer) <= lower
+        return response.rows >= self.behaviour.page_rows and self._next_lower(response) <= lower
 
-    async def _read_union(self, lower: int, answer: Answer) -> int:
+    async def _read_union(self, lower: int, response: PageResponse) -> int:
         """The stretch that holds more rows than a page; returns the bound after it."""
-        last = answer.last(self.behaviour.date)
+        last = response.last(self.behaviour.date)
         end = self.behaviour.ceiling(lower if last is None else last)
-        answers, is_settled = await self.union(lower, end if self.upper is None else min(end, self.upper))
-        self.pages += [found.page for found in answers]
+        responses, is_settled = await self.union(lower, end if self.upper is None else min(end, self.upper))
+        self.pages += [found.page for found in responses]
         self.has_moved |= not is_settled
-        self._prove(
-            lower, end, len({key for found in answers for key in found.keys}), "union" if is_settled else "part"
+        self._add_stretch(
+            lower, end, len({key for found in responses for key in found.keys}), "union" if is_settled else "part"
         )
         return end
 
@@ -188,5 +192,5 @@ def _date(dates: tuple[int | None, ...], which: int) -> int:
     return at
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else instant_of(micros)
+def _from_micros(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

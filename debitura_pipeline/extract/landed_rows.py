@@ -27,16 +27,16 @@ ROWS_FOR_TWO_THREADS = 250_000  # below, a second thread costs more CPU than it 
 MEMORY_LIMIT = "256MB"
 ZERO = Decimal(0)
 # The columns that the dates of a listing land in, in the order of `outline.DATES`.
-COLUMNS = {"clients": ("linked_at",), "cases": ("created_at",), "transactions": ("occurred_at", "paid_at")}
+DATE_COLUMNS = {"clients": ("linked_at",), "cases": ("created_at",), "transactions": ("occurred_at", "paid_at")}
 MEASURES = {
     "transactions": ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status"),
 }
 
-Figures = dict[str, tuple[int, Decimal]]  # rows and USD by bucket
+BucketTotals = dict[str, tuple[int, Decimal]]  # rows and USD by bucket
 
 
 @dataclass(frozen=True)
-class Unseen:
+class UnseenRow:
     """A live row of the warehouse that no landed file shows."""
 
     key: str
@@ -55,24 +55,24 @@ class LandedRows:
     def key(self) -> str:
         return TABLES[self.resource].key
 
-    def totals(self, mode: str | None) -> tuple[int, Figures]:
+    def totals(self, invoicing_mode: str | None) -> tuple[int, BucketTotals]:
         """Distinct keys, and of transactions rows and USD by stage."""
-        keys, stages = 0, Figures()
+        keys, stages = 0, BucketTotals()
         for connection, share in self._shares():
             if self.resource != "transactions":
                 keys += _one(connection, f'SELECT count(DISTINCT "{self.key}") FROM {share}')
                 continue
             rows = self._latest(share, MEASURES[self.resource])
-            for stage, count, usd in connection.execute(stage_totals_sql(rows, mode)).fetchall():
+            for stage, count, usd in connection.execute(stage_totals_sql(rows, invoicing_mode)).fetchall():
                 before = stages.get(stage, (0, ZERO))
                 stages[stage] = (before[0] + count, before[1] + usd)
         return keys + sum(count for count, _ in stages.values()), stages
 
-    def by_window(self, windows: Sequence[Window], date: str, mode: str | None) -> list[Figures]:
+    def by_window(self, windows: Sequence[Window], date: str, invoicing_mode: str | None) -> list[BucketTotals]:
         """Rows and USD by stage (of other resources: in bucket `rows`) of each window, by the column `date`."""
-        found: list[Figures] = [{} for _ in windows]
+        found: list[BucketTotals] = [{} for _ in windows]
         is_revenue = self.resource == "transactions"
-        bucket = stage_sql(mode) if is_revenue else "'rows'"
+        bucket = stage_sql(invoicing_mode) if is_revenue else "'rows'"
         usd = "coalesce(sum(referral_fee_usd), 0)" if is_revenue else "0"
         for connection, share in self._shares():
             rows = self._latest(share, (date, *MEASURES.get(self.resource, ())))
@@ -87,7 +87,7 @@ class LandedRows:
                 found[number][name] = (before[0] + count, before[1] + Decimal(sum_usd))
         return found
 
-    def lacking(self, keys: set[str]) -> set[str]:
+    def missing_keys(self, keys: set[str]) -> set[str]:
         """Those of `keys` that no file holds."""
         return keys - set(self._of_keys(keys, self.key))
 
@@ -105,16 +105,16 @@ class LandedRows:
                 found[creditor] = found.get(creditor, 0) + count
         return found
 
-    def unseen(self, before: Path, date: str) -> list[Unseen]:
+    def unseen(self, before: Path, date: str) -> list[UnseenRow]:
         """Rows of the snapshot `before` (column `key`) that no file shows."""
         return self._unseen([before], "key", date)
 
-    def unseen_of(self, other: LandedRows, date: str) -> list[Unseen]:
+    def unseen_rows_of(self, other: LandedRows, date: str) -> list[UnseenRow]:
         """Rows that other files show, as they show them last, and these do not."""
         return self._unseen(other.files, self.key, date)
 
-    def _unseen(self, files: Sequence[Path], key: str, date: str) -> list[Unseen]:
-        found: dict[str, Unseen] = {}
+    def _unseen(self, files: Sequence[Path], key: str, date: str) -> list[UnseenRow]:
+        found: dict[str, UnseenRow] = {}
         with _connected() as connection:
             connection.register("others", connection.read_parquet([str(file) for file in files]))
             passes = _one(connection, "SELECT count(*) FROM others") // ROWS_A_PASS + 1
@@ -128,7 +128,7 @@ class LandedRows:
                     f"AND NOT EXISTS ({landed})"
                 ).fetchall()
                 for name, at, creditor in rows:
-                    found[name] = Unseen(name, at.astimezone(UTC) if at is not None else None, creditor)
+                    found[name] = UnseenRow(name, at.astimezone(UTC) if at is not None else None, creditor)
         return sorted(found.values(), key=lambda row: row.key)
 
     def _of_keys(self, keys: set[str], column: str) -> Iterator[Any]:

@@ -18,7 +18,7 @@ SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class KnownState:
     """What the warehouse knows of a resource before the sync: rows that are live, how far it was read last."""
 
     live_rows: int
@@ -36,9 +36,9 @@ class Plan:
     requests: int
 
 
-def plan(
+def choose_plan(
     resource: str,
-    known: Knowledge,
+    known: KnownState,
     *,
     full: bool = False,
     tenants: Sequence[str] | None = None,

@@ -16,14 +16,14 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page import Page
 from debitura_pipeline.contract.listings import Listing, Query, path_to
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.behaviour import Behaviour, NotHeededError, instant_of, micros_of
-from debitura_pipeline.extract.calendar_parts import Cutter, Part
+from debitura_pipeline.extract.behaviour import Behaviour, IgnoredParameterError, from_micros, to_micros
+from debitura_pipeline.extract.calendar_parts import CalendarSplitter, Part
 from debitura_pipeline.extract.filter_checks import FILTERS, check_filters
 from debitura_pipeline.extract.keyset import Keyset
-from debitura_pipeline.extract.landed_rows import COLUMNS, LandedRows
-from debitura_pipeline.extract.requests import PAGE_ROWS, Asker, CeilingError
-from debitura_pipeline.extract.union import UnionReading
+from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, LandedRows
+from debitura_pipeline.extract.page_response import PageResponse
+from debitura_pipeline.extract.requests import PAGE_ROWS, ListingClient, RequestLimitError
+from debitura_pipeline.extract.union import UnionReader
 from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
 from debitura_pipeline.landing.landing_zone import SyncFolder
@@ -32,11 +32,11 @@ from debitura_pipeline.landing.transform import Shaped, Shaper
 log = logging.getLogger(__name__)
 
 BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
-MAX_UNHEEDED_REQUESTS = 280  # for a list that cannot be read by date
+MAX_PAGED_REQUESTS = 280  # for a list that cannot be read by date
 
 
 @dataclass(frozen=True)
-class Progress:
+class ReadProgress:
     """How far a sync is: pages read of those known to be needed so far, rows landed."""
 
     resource: str
@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass
-class Numbers:
+class FileNumbers:
     """Numbers of landed files, each given out once."""
 
     next: int = 1
@@ -70,33 +70,33 @@ class Reader:
     folder: SyncFolder
     listing: Listing
     upper: datetime
-    progress: Callable[[Progress], None] | None = None
+    progress: Callable[[ReadProgress], None] | None = None
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
-    opening: dict[Slice, Totals] = field(default_factory=dict)
+    opening_totals: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
-    _numbers: Numbers = field(default_factory=Numbers)
+    _file_numbers: FileNumbers = field(default_factory=FileNumbers)
 
     def __post_init__(self) -> None:
         """Take up what an interrupted sync has landed already, file by file checked."""
         listing = self.listing
-        self.asker = Asker(self.client, listing, self._tell)
+        self.listing_client = ListingClient(self.client, listing, self._report_progress)
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
-        self._cutter = Cutter(self.behaviour, self.upper)
-        self._readings: dict[Slice, int] = {}
+        self._splitter = CalendarSplitter(self.behaviour, self.upper)
+        self._attempts: dict[Slice, int] = {}
         for line in self.folder.windows:
-            self._numbers.next = max(self._numbers.next, line.seq + 1)
+            self._file_numbers.next = max(self._file_numbers.next, line.seq + 1)
             if line.file is None or self.folder.is_intact(line.file, line.sha256):
                 verified = VerifiedWindow.from_line(line)
                 self.landed[verified.slice] = verified
 
-    def apart(self) -> Reader:
+    def independent(self) -> Reader:
         """A reader into the same folder whose ceiling, and view of how the listing behaves, are its own."""
         return replace(self)
 
     @property
     def requests(self) -> int:
-        return self.asker.requests
+        return self.listing_client.requests
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class Reader:
         """
         try:
             return await self._read(slices, again)
-        except NotHeededError as error:
+        except IgnoredParameterError as error:
             is_whole = len(slices) == 1 and slices[0].window == EVERYTHING
             if not is_whole or error.parameter in FILTERS:
                 raise
@@ -144,15 +144,15 @@ class Reader:
 
     async def totals(self, slice_: Slice) -> Totals:
         """What the API states of a slice now; one request."""
-        return (await self.asker.closing(slice_)).totals
+        return (await self.listing_client.first_page(slice_)).totals
 
-    async def closing(self, slice_: Slice) -> Answer:
+    async def first_page(self, slice_: Slice) -> PageResponse:
         """The first page of a slice as it is now, with its totals; one request."""
-        return await self.asker.closing(slice_)
+        return await self.listing_client.first_page(slice_)
 
     async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
         """What the API states between two instants, both included, without overlap; one request."""
-        return await self.asker.exact_totals(start, end, filters)
+        return await self.listing_client.exact_totals(start, end, filters)
 
     async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
         """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
@@ -161,7 +161,7 @@ class Reader:
         for start in range(0, len(keys), BY_ID_ROWS):
             chunk = keys[start : start + BY_ID_ROWS]
             what = f"Reading one of the {self.listing.resource} by its id"
-            self.asker.spend(len(chunk))
+            self.listing_client.count_requests(len(chunk))
             bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
             unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
             found = [body for body in bodies if body is not None]
@@ -172,11 +172,11 @@ class Reader:
     async def listed_now(self, window: VerifiedWindow, keys: set[str]) -> set[str]:
         """Those of `keys`, rows read by id, that the list shows at the dates that they have now."""
         table = self.landed_rows([window])
-        dates = table.dates(keys, COLUMNS[self.listing.resource][self.behaviour.date])
-        answers = await asyncio.gather(
-            *(self.asker.ask(Query(self.listing, at, at + TICK)) for at in sorted(set(dates)))
+        dates = table.dates(keys, DATE_COLUMNS[self.listing.resource][self.behaviour.date])
+        responses = await asyncio.gather(
+            *(self.listing_client.fetch(Query(self.listing, at, at + TICK)) for at in sorted(set(dates)))
         )
-        return keys & {key for answer in answers for key in answer.keys}
+        return keys & {key for response in responses for key in response.keys}
 
     def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
         """The rows of these windows, for counting."""
@@ -187,81 +187,81 @@ class Reader:
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
-        slice_ = Slice(EVERYTHING, ((BY_ID, str(self._numbers.next)),))
+        slice_ = Slice(EVERYTHING, ((BY_ID, str(self._file_numbers.next)),))
         return await self._land(slice_, totals, shaped)
 
     async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:
         slice_ = part.slice
         if slice_ in self.landed and not again:
             return [self.landed[slice_]], []
-        if part.seed is not None:
-            return [await self._land_seeded(slice_, part.seed)], []
+        if part.source is not None:
+            return [await self._land_from_source(slice_, part.source)], []
         keyset = self._keyset(slice_)
-        first = await keyset.ask(keyset.lower, keyset.upper, True)
+        first = await keyset.fetch(keyset.lower, keyset.upper, True)
         self.behaviour.check(first, keyset.lower, keyset.upper)
         check_filters(first, slice_.filters, self.listing)
-        self._cutter.check(first, part)
-        self.opening[slice_] = first.totals
+        self._splitter.check(first, part)
+        self.opening_totals[slice_] = first.totals
         self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
-        if parts := self._cutter.parts(slice_, first, self.client.in_flight):
+        if parts := self._splitter.parts(slice_, first, self.client.in_flight):
             return [], parts
         contradicts_itself = first.total != first.rows and first.rows < self.behaviour.page_rows
         await keyset.read(None if contradicts_itself else first)
         return [await self._land_window(slice_, keyset)], []
 
-    async def _land_seeded(self, slice_: Slice, seed: Answer) -> VerifiedWindow:
+    async def _land_from_source(self, slice_: Slice, source: PageResponse) -> VerifiedWindow:
         """A window that a wider answer shows whole; rows of that answer beyond it are landed too, and count once."""
-        shaped = await self._shape_pages([seed.page])
-        stretch = Stretch(slice_.window.start, slice_.window.end, seed.rows)
-        return await self._land(slice_, Totals(shaped.distinct_keys, seed.totals.summary), shaped, (stretch,))
+        shaped = await self._shape_pages([source.page])
+        stretch = Stretch(slice_.window.start, slice_.window.end, source.rows)
+        return await self._land(slice_, Totals(shaped.distinct_keys, source.totals.summary), shaped, (stretch,))
 
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
 
-        async def ask(lower: int | None, upper: int | None, with_totals: bool) -> Answer:
-            query = Query(self.listing, _instant(lower), _instant(upper), slice_.filters)
-            return await self.asker.ask(query, with_totals=with_totals)
+        async def fetch(lower: int | None, upper: int | None, with_totals: bool) -> PageResponse:
+            query = Query(self.listing, _from_micros(lower), _from_micros(upper), slice_.filters)
+            return await self.listing_client.fetch(query, with_totals=with_totals)
 
-        async def union(lower: int, upper: int) -> tuple[list[Answer], bool]:
-            async def page(listing: Listing, cut: Filters, number: int) -> Answer:
-                query = Query(listing, instant_of(lower), instant_of(upper), (*slice_.filters, *cut))
-                answer = await self.asker.ask(query, number)
-                self.behaviour.check_bounds(answer, lower, upper)
-                return answer
+        async def union(lower: int, upper: int) -> tuple[list[PageResponse], bool]:
+            async def page(listing: Listing, cut: Filters, number: int) -> PageResponse:
+                query = Query(listing, from_micros(lower), from_micros(upper), (*slice_.filters, *cut))
+                response = await self.listing_client.fetch(query, number)
+                self.behaviour.check_bounds(response, lower, upper)
+                return response
 
-            return await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read_moving()
+            return await UnionReader(self.listing, page, frozenset(name for name, _ in slice_.filters)).read_moving()
 
-        return Keyset(self.behaviour, ask, union, micros_of(query.from_), micros_of(query.to))
+        return Keyset(self.behaviour, fetch, union, to_micros(query.from_), to_micros(query.to))
 
     async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
         """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
 
         Raises UnprovenError where that would take too many requests, or no two readings are the same.
         """
-        first = await self.asker.ask(slice_.query(self.listing))
+        first = await self.listing_client.fetch(slice_.query(self.listing))
         pages = math.ceil(first.total / max(1, first.rows))
         too_many = UnprovenError(
-            f"{reason} Without that {first.total} rows cannot be proven complete within {MAX_UNHEEDED_REQUESTS} requests. "
+            f"{reason} Without that {first.total} rows cannot be proven complete within {MAX_PAGED_REQUESTS} requests. "
             "Nothing of this sync reached the warehouse.",
             resource=self.listing.resource,
         )
-        if self.requests + 2 * pages > MAX_UNHEEDED_REQUESTS:
+        if self.requests + 2 * pages > MAX_PAGED_REQUESTS:
             raise too_many from None
 
-        async def page(listing: Listing, cut: Filters, number: int) -> Answer:
-            return await self.asker.ask(Query(listing, filters=(*slice_.filters, *cut)), number)
+        async def page(listing: Listing, cut: Filters, number: int) -> PageResponse:
+            return await self.listing_client.fetch(Query(listing, filters=(*slice_.filters, *cut)), number)
 
-        ceiling = self.asker.ceiling
-        self.asker.ceiling = min(MAX_UNHEEDED_REQUESTS, ceiling or MAX_UNHEEDED_REQUESTS)
+        request_limit = self.listing_client.request_limit
+        self.listing_client.request_limit = min(MAX_PAGED_REQUESTS, request_limit or MAX_PAGED_REQUESTS)
         try:
-            answers = await UnionReading(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
-        except CeilingError:
+            responses = await UnionReader(self.listing, page, frozenset(name for name, _ in slice_.filters)).read()
+        except RequestLimitError:
             raise too_many from None
         finally:
-            self.asker.ceiling = ceiling
-        shaped = await self._shape_pages([answer.page for answer in answers])
+            self.listing_client.request_limit = request_limit
+        shaped = await self._shape_pages([response.page for response in responses])
         stretch = Stretch(None, None, shaped.rows, "pages")
-        return await self._land(slice_, answers[-1].totals, shaped, (stretch,))
+        return await self._land(slice_, responses[-1].totals, shaped, (stretch,))
 
     async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
         shaped = await self._shape_pages(keyset.pages)
@@ -287,13 +287,13 @@ class Reader:
         *,
         has_moved: bool = False,
     ) -> VerifiedWindow:
-        seq = self._numbers.take()
+        seq = self._file_numbers.take()
         file = f"{seq:06d}.parquet" if shaped.good else None
         sha256 = None
         if file is not None:
             path = self.folder.path / file
             sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
-        self._readings[slice_] = attempts = self._readings.get(slice_, 0) + 1
+        self._attempts[slice_] = attempts = self._attempts.get(slice_, 0) + 1
         verified = VerifiedWindow(
             slice_, seq, totals, shaped.rows, shaped.distinct_keys, attempts, file, sha256, shaped.bad, shaped.drift,
             stretches, has_moved,
@@ -302,14 +302,14 @@ class Reader:
         self.landed[slice_] = verified
         self._rows += shaped.rows
         log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, shaped.rows, attempts)
-        self._tell()
+        self._report_progress()
         return verified
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self.progress is not None:
             known = max(self._pages_known, self.requests)
-            self.progress(Progress(self.listing.resource, self.requests, known, self._rows, len(self.landed)))
+            self.progress(ReadProgress(self.listing.resource, self.requests, known, self._rows, len(self.landed)))
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else instant_of(micros)
+def _from_micros(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

@@ -31,7 +31,7 @@ class Totals:
         return cls(envelope.total_results, dict(envelope.totals))
 
     @property
-    def version(self) -> tuple[object, ...]:
+    def fingerprint(self) -> tuple[object, ...]:
         """Equal on two answers only if nothing that shows in counts or settled sums happened between them."""
         settled = [
             (name, total.count, None if name in FLOATING else total.usd) for name, total in sorted(self.summary.items())

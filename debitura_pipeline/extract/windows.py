@@ -26,7 +26,7 @@ PARTS_OF_MONTH = {
     "twelfth": (1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28),
 }
 LEVELS = ("year", "quarter", "month", *PARTS_OF_MONTH, "day", "hour")  # from coarse to fine
-TOO_FINE = 4  # times as many parts as are wanted: then only those parts that need it are cut that fine
+MAX_EXCESS = 4  # times as many parts as are wanted: then only those parts that need it are cut that fine
 
 BY_ID = "Id"  # no filter of the API: marks rows that were asked for one by one
 
@@ -52,7 +52,7 @@ class Window:
         if self.end is None:
             return f"after-{_stamp(self.start)}"
         for level, text in (("year", "%Y"), ("month", "%Y-%m"), ("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H")):
-            if (self.start, self.end) == _unit(self.start, level):
+            if (self.start, self.end) == _calendar_unit(self.start, level):
                 return self.start.strftime(text)
         return f"{_stamp(self.start)}..{_stamp(self.end)}"
 
@@ -65,7 +65,7 @@ class Window:
         """
         if self.start is None or self.end is None:
             return self._split_unbounded(earliest, upper, parts)
-        return _coarsest(self.start, self.end, LEVELS, parts)
+        return _split_by_calendar(self.start, self.end, LEVELS, parts)
 
     def months(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
         """This window without bounds, by months: before the first, each one, and what lies beyond the upper bound."""
@@ -75,13 +75,13 @@ class Window:
         if self.start is not None:  # after the upper bound: rows dated in the future, read as they come
             return ()
         end = self.end or upper
-        begin = _unit(min(earliest, end - timedelta(hours=1)), "month")[0]
+        begin = _calendar_unit(min(earliest, end - timedelta(hours=1)), "month")[0]
         if self.end is not None and begin >= _months_back(self.end, 1):
             begin = _months_back(self.end, MONTHS_BEFORE)
         if begin <= EPOCH:
             return ()
         tail = (Window(upper, None),) if self.end is None else ()
-        cut = _coarsest(begin, end, LEVELS[: LEVELS.index("month") + 1], parts) or (Window(begin, end),)
+        cut = _split_by_calendar(begin, end, LEVELS[: LEVELS.index("month") + 1], parts) or (Window(begin, end),)
         return (Window(None, begin), *cut, *tail)
 
 
@@ -115,24 +115,24 @@ class Slice:
         return tuple(Slice(part, self.filters) for part in self.window.split(earliest, upper, parts))
 
 
-def _cut(start: datetime, end: datetime, level: str) -> Iterator[Window]:
+def _split_at(start: datetime, end: datetime, level: str) -> Iterator[Window]:
     at = start
     while at < end:
-        following = min(_unit(at, level)[1], end)
+        following = min(_calendar_unit(at, level)[1], end)
         yield Window(at, following)
         at = following
 
 
-def _coarsest(start: datetime, end: datetime, levels: Sequence[str], parts: int) -> tuple[Window, ...]:
+def _split_by_calendar(start: datetime, end: datetime, levels: Sequence[str], parts: int) -> tuple[Window, ...]:
     """Cut at the coarsest of `levels` that gives enough parts, else at the finest that cuts at all; none where none does.
 
     Where 91 days are one too few, 2,184 hours are no better: each is a request and a file.
     """
     best: tuple[Window, ...] = ()
     for level in levels:
-        cut = tuple(_cut(start, end, level))
+        cut = tuple(_split_at(start, end, level))
         if len(cut) > 1:
-            if best and len(cut) > TOO_FINE * parts:
+            if best and len(cut) > MAX_EXCESS * parts:
                 break
             best = cut
             if len(cut) >= parts:
@@ -140,7 +140,7 @@ def _coarsest(start: datetime, end: datetime, levels: Sequence[str], parts: int)
     return best
 
 
-def _unit(at: datetime, level: str) -> tuple[datetime, datetime]:
+def _calendar_unit(at: datetime, level: str) -> tuple[datetime, datetime]:
     """Bounds of the calendar unit that `at` lies in."""
     day = at.replace(hour=0, minute=0, second=0, microsecond=0)
     if level == "hour":

@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 
 from debitura_pipeline.contract.listings import Query
-from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.behaviour import SECOND_US, micros_of
-from debitura_pipeline.extract.landed_rows import COLUMNS
+from debitura_pipeline.extract.behaviour import SECOND_US, to_micros
+from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 
 PROBE_ROWS = 5  # each takes one or two requests; a row that was deleted or edited meanwhile proves nothing
@@ -23,26 +23,26 @@ async def detect_filter_date(reader: Reader, baseline: Path) -> int | None:
     0 if every row of the file `baseline` has equal dates, so that any of them will do; None if no probed row decides.
     Raises ApiError, or UnprovenError if the request limit is exceeded.
     """
-    columns = COLUMNS[reader.listing.resource]
+    columns = DATE_COLUMNS[reader.listing.resource]
     rows = _probe_rows(baseline, columns) if len(columns) > 1 else []
     if not rows:
         return 0
     for dates in rows:
         for at in dates:
-            answer = await reader.asker.ask(Query(reader.listing, at, at + SECOND))
-            found = explaining_date(answer, at, len(columns))
+            response = await reader.listing_client.fetch(Query(reader.listing, at, at + SECOND))
+            found = explaining_date(response, at, len(columns))
             if found is not None:
                 reader.behaviour.units = {found: reader.behaviour.units.get(found, 1)}
                 return found
     return None
 
 
-def explaining_date(answer: Answer, at: datetime, kinds: int) -> int | None:
+def explaining_date(response: PageResponse, at: datetime, kinds: int) -> int | None:
     """Return the only one of `kinds` dates by which the rows of a request for the second `at` can have been selected."""
-    lower = (micros_of(at) or 0) - SECOND_US
+    lower = (to_micros(at) or 0) - SECOND_US
     shown = set()
-    for row in range(answer.rows):
-        dates = [answer.outline.date(row, which) for which in range(kinds)]
+    for row in range(response.rows):
+        dates = [response.outline.date(row, which) for which in range(kinds)]
         inside = [which for which, date in enumerate(dates) if date is not None and 0 <= date - lower <= 3 * SECOND_US]
         if len(inside) == 1:
             shown.add(inside[0])

@@ -23,7 +23,7 @@ import dagster as dg
 
 from debitura_pipeline import failures
 from debitura_pipeline.api.endpoint import connect
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
@@ -101,7 +101,7 @@ def run_job(
     *,
     advance_days: int = 0,
     on_step: Callable[[StepOutcome], None] | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[ReadProgress], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> NightlyResult:
     """Run the job once and wait for it. `on_step` hears of each step's start, tables and end, `on_progress` of pages read,

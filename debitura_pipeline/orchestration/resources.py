@@ -18,7 +18,7 @@ import dagster as dg
 
 from debitura_pipeline.api.endpoint import connect
 from debitura_pipeline.api.outage import OutagePolicy
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import LISTING
@@ -40,7 +40,7 @@ class Active:
     """A run inside this process: its settings, who wants to know of progress and of waiting, the sync reports as they come."""
 
     settings: Settings
-    progress: Callable[[Progress], None] | None = None
+    progress: Callable[[ReadProgress], None] | None = None
     tell: Callable[[str], None] | None = None
     reports: list[SyncReport] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ _ACTIVE: ContextVar[Active | None] = ContextVar("debitura_active", default=None)
 @contextmanager
 def active(
     settings: Settings,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ReadProgress], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Iterator[Active]:
     """Let runs of this process use `settings` (else: the environment), report progress and keep their sync reports."""
@@ -100,7 +100,7 @@ class Debitura(dg.ConfigurableResource[Any]):
         return load_settings()
 
     @property
-    def progress(self) -> Callable[[Progress], None] | None:
+    def progress(self) -> Callable[[ReadProgress], None] | None:
         chosen = _ACTIVE.get()
         return chosen.progress if chosen else None
 

@@ -18,9 +18,9 @@ from debitura_pipeline.contract.stages import STAGES, stage_sql
 from debitura_pipeline.extract.windows import TICK, Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.transform import Shaper
-from debitura_pipeline.reconcile.control_totals import ZERO, Rows
+from debitura_pipeline.reconcile.control_totals import ZERO, RunQuery
 
-MAX_ROWS = 2_000  # rows of one place that are fetched to tell the clients apart
+MAX_CLIENT_ROWS = 2_000  # rows of one place that are fetched to tell the clients apart
 FLOATING_STAGE = STAGES[0]
 PENDING_STATES = (
     "PendingContractSigning",
@@ -42,7 +42,7 @@ STATE_SQL = """CASE WHEN lower(lifecycle) IN ('active', 'paused', 'closed') THEN
 
 
 @dataclass(frozen=True)
-class Place:
+class DifferenceLocation:
     """A bucket of a window whose count or sum differs, and what the API states of it."""
 
     window: Window
@@ -50,37 +50,37 @@ class Place:
 
 
 @dataclass(frozen=True)
-class ByClient:
+class ClientComparison:
     """`rows` queries the warehouse; `mode` is the partner's invoicing mode."""
 
     client: ApiClient
     shaper: Shaper
-    rows: Rows
-    mode: str | None
+    rows: RunQuery
+    invoicing_mode: str | None
 
-    async def compare(self, resource: str, date: str, place: Place) -> list[ControlTotal]:
+    async def compare(self, resource: str, date: str, location: DifferenceLocation) -> list[ControlTotal]:
         """The clients whose rows make the difference at a place; one total for all where the rows are too many."""
-        theirs = await self._theirs(resource, place)
-        ours = self._ours(resource, date, place)
+        theirs = await self._api_totals(resource, location)
+        ours = self._warehouse_totals(resource, date, location)
         if theirs is None:
-            return [_total(resource, "all", place, "count", ZERO, ZERO)]
+            return [_total(resource, "all", location, "count", ZERO, ZERO)]
         found = []
         for creditor in sorted({*theirs, *ours}):
             count, usd = theirs.get(creditor, (0, ZERO))
             own_count, own_usd = ours.get(creditor, (0, ZERO))
             if count != own_count:
-                found.append(_total(resource, creditor, place, "count", Decimal(count), Decimal(own_count)))
-            if resource == "transactions" and place.bucket != FLOATING_STAGE and usd != own_usd:
-                found.append(_total(resource, creditor, place, "usd", usd, own_usd))
+                found.append(_total(resource, creditor, location, "count", Decimal(count), Decimal(own_count)))
+            if resource == "transactions" and location.bucket != FLOATING_STAGE and usd != own_usd:
+                found.append(_total(resource, creditor, location, "usd", usd, own_usd))
         return found
 
-    async def _theirs(self, resource: str, place: Place) -> dict[str, tuple[int, Decimal]] | None:
-        first = await self._page(resource, place, 1)
+    async def _api_totals(self, resource: str, location: DifferenceLocation) -> dict[str, tuple[int, Decimal]] | None:
+        first = await self._page(resource, location, 1)
         total = first.envelope.total_results
-        if total > MAX_ROWS:
+        if total > MAX_CLIENT_ROWS:
             return None
         numbers = range(2, -(-total // PAGE_SIZE) + 1)
-        rest = await asyncio.gather(*(self._page(resource, place, number) for number in numbers))
+        rest = await asyncio.gather(*(self._page(resource, location, number) for number in numbers))
         pages = [first, *rest]
         shaped = self.shaper.shape(
             resource, [page.body for page in pages], canonical=all(page.envelope.is_canonical for page in pages)
@@ -92,43 +92,57 @@ class ByClient:
             found[row["creditor_id"]] = (count + 1, usd + (row.get("referral_fee_usd") or 0))
         return found
 
-    def _ours(self, resource: str, date: str, place: Place) -> dict[str, tuple[int, Decimal]]:
-        bucket_sql = stage_sql(self.mode) if resource == "transactions" else STATE_SQL
+    def _warehouse_totals(
+        self, resource: str, date: str, location: DifferenceLocation
+    ) -> dict[str, tuple[int, Decimal]]:
+        bucket_sql = stage_sql(self.invoicing_mode) if resource == "transactions" else STATE_SQL
         usd = "coalesce(sum(referral_fee_usd), 0)" if resource == "transactions" else "0"
         bounds = [
             f"{date} {sign} TIMESTAMPTZ '{bound.isoformat()}'"
-            for bound, sign in ((place.window.start, ">="), (place.window.end, "<"))
+            for bound, sign in ((location.window.start, ">="), (location.window.end, "<"))
             if bound is not None
         ]
-        if filter_of(resource, place.bucket):  # rows that fit no stage cannot be asked for: all are compared then
-            bounds.append(f"{bucket_sql} = '{place.bucket}'")
+        if bucket_filter(
+            resource, location.bucket
+        ):  # rows that fit no stage cannot be asked for: all are compared then
+            bounds.append(f"{bucket_sql} = '{location.bucket}'")
         where = " AND ".join(["_deleted_at IS NULL", *bounds])
         counted: Sequence[tuple[Any, ...]] = self.rows(
             f"SELECT creditor_id, count(*), {usd} FROM raw.{resource} WHERE {where} GROUP BY creditor_id"
         )
         return {creditor: (n, Decimal(usd)) for creditor, n, usd in counted}
 
-    async def _page(self, resource: str, place: Place, number: int) -> Page:
-        query = query_of(resource, place.window, filter_of(resource, place.bucket))
+    async def _page(self, resource: str, location: DifferenceLocation, number: int) -> Page:
+        query = window_query(resource, location.window, bucket_filter(resource, location.bucket))
         return await self.client.page(query, number)
 
 
-def query_of(resource: str, window: Window, filters: Filters) -> Query:
+def window_query(resource: str, window: Window, filters: Filters) -> Query:
     """A window by its own bounds exactly, its end not included."""
     end = window.end - TICK if window.end is not None else None
     return Query(LISTINGS[resource], window.start, end, filters)
 
 
-def filter_of(resource: str, bucket: str) -> Filters:
+def bucket_filter(resource: str, bucket: str) -> Filters:
     """The API's filter for the rows of one stage or state."""
     if resource == "transactions":
         return (("RevenueStages", str(STAGES.index(bucket))),) if bucket in STAGES else ()
     return tuple(("Statuses", state) for state in STATES[bucket])
 
 
-def _total(resource: str, creditor: str, place: Place, unit: str, stated: Decimal, ours: Decimal) -> ControlTotal:
-    window = place.window
+def _total(
+    resource: str, creditor: str, location: DifferenceLocation, unit: str, stated: Decimal, ours: Decimal
+) -> ControlTotal:
+    window = location.window
     bounds = " to ".join(f"{at:%Y-%m-%d %H:%M}" if at is not None else "…" for at in (window.start, window.end))
     return ControlTotal(
-        resource, "place", creditor, place.bucket, unit, stated, ours, "differs", f"window {window.name} ({bounds} UTC)"
+        resource,
+        "place",
+        creditor,
+        location.bucket,
+        unit,
+        stated,
+        ours,
+        "differs",
+        f"window {window.name} ({bounds} UTC)",
     )

@@ -20,7 +20,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 
 
 @dataclass(frozen=True)
-class Finding:
+class CertificateResult:
     """One sync's certificate and what does not hold of it; `faults` empty: all holds."""
 
     sync_id: str
@@ -47,7 +47,7 @@ def closing_totals(folder: SyncFolder, end: End) -> Totals:
         raise damaged(folder.path / JOURNAL, "its `end` line is not what a sync writes") from None
 
 
-def check(folder: SyncFolder) -> Finding:
+def check_certificate(folder: SyncFolder) -> CertificateResult:
     """Files against their hashes, keys of each window and of all against the API's counts. Raises LandingError where the sync is
     not finished, JournalDamaged."""
     end = folder.end
@@ -71,7 +71,9 @@ def check(folder: SyncFolder) -> Finding:
             faults.append("a landed file is not what the shaper writes")
         if not faults and keys != totals.count and not end.unproven:
             faults.append(f"{keys} distinct keys landed, the API counted {totals.count}")
-    return Finding(folder.begin.sync_id, folder.begin.resource, len(windows), keys, totals.count, tuple(faults))
+    return CertificateResult(
+        folder.begin.sync_id, folder.begin.resource, len(windows), keys, totals.count, tuple(faults)
+    )
 
 
 def file_faults(folder: SyncFolder) -> list[str]:

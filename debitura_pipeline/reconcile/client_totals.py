@@ -9,17 +9,17 @@ from typing import Any
 
 from debitura_pipeline.extract.comparison import stated_precision
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.reconcile.control_totals import Readings, Rows, one_total
+from debitura_pipeline.reconcile.control_totals import Interpretations, RunQuery, compare_one
 
 
-def per_client_totals(rows: Rows) -> list[ControlTotal]:
+def compare_client_totals(rows: RunQuery) -> list[ControlTotal]:
     """What each live client's record says of itself beside its cases and transactions; nothing is asked of the API."""
     found, records = [], rows(_PER_CLIENT)
     precision = stated_precision(record[3] for record in records)
     for record in records:
         creditor, cases, closed, earnings, *ours = record
         total, until, closed_ours, merged, payments, fees, undisputed, final, recognized, paid = ours
-        checks: list[tuple[str, str, Any, Readings]] = [
+        checks: list[tuple[str, str, Any, Interpretations]] = [
             ("cases_total", "count", cases, [("all cases", total), ("cases known when the client was read", until)]),
             ("cases_closed", "count", closed, [("Closed", closed_ours), ("Closed and Merged", closed_ours + merged)]),
             ("earnings_usd", "usd", earnings, [
@@ -28,7 +28,7 @@ def per_client_totals(rows: Rows) -> list[ControlTotal]:
             ]),
         ]  # fmt: skip
         found += [
-            one_total(
+            compare_one(
                 "clients", check, "all", unit, stated, options, scope=creditor, precision=precision, rows=payments
             )
             for check, unit, stated, options in checks

@@ -14,14 +14,14 @@ from typing import ParamSpec, TypeVar
 
 from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.answer import Answer
 from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_precision
-from debitura_pipeline.extract.landed_rows import COLUMNS, ZERO, Figures, Unseen
+from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, ZERO, BucketTotals, UnseenRow
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS, CeilingError
+from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS, RequestLimitError
 from debitura_pipeline.extract.verified_window import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
-from debitura_pipeline.reconcile.missing_rows import Settlement, Tenants
+from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants
 
 MAX_ROUNDS = 5  # each reads again only what moved since the round before
 FEW_FLOATING = 0.25  # of the windows
@@ -32,7 +32,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Proof:
+class CompletenessProof:
     """The windows that make up the reading, the API's totals at its close, keys that are gone, and what is not proven.
 
     `is_settled`: of every known row that was not shown it is known whether it is gone.
@@ -40,7 +40,7 @@ class Proof:
 
     windows: tuple[VerifiedWindow, ...]
     totals: Totals
-    gone: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
     is_settled: bool = True
 
@@ -52,17 +52,17 @@ class Prover:
 
     reader: Reader
     whole: Slice
-    mode: str | None
-    before: Path | None = None
+    invoicing_mode: str | None
+    baseline: Path | None = None
     tenants: Tenants = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    missed: list[VerifiedWindow] = field(default_factory=list)
-    open: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    recovered: list[VerifiedWindow] = field(default_factory=list)
+    unresolved: set[str] = field(default_factory=set)
     superseded: list[VerifiedWindow] = field(default_factory=list)
     current: list[VerifiedWindow] = field(default_factory=list)
-    in_part: str | None = None
+    partial_note: str | None = None
 
-    async def prove(self, windows: Sequence[VerifiedWindow]) -> Proof:
+    async def prove(self, windows: Sequence[VerifiedWindow]) -> CompletenessProof:
         """Show that `windows` hold what the API has of `whole`, reading again what moved meanwhile.
 
         Raises UnprovenError or the ApiError that ended the reading.
@@ -70,52 +70,52 @@ class Prover:
         self.current = list(windows)
         try:
             return await self._prove()
-        except CeilingError:
+        except RequestLimitError:
             return await self._unproven()
 
-    async def _unproven(self) -> Proof:
+    async def _unproven(self) -> CompletenessProof:
         """What was read last, where no requests are left to prove it; some are spared for known rows that it did not show."""
-        asker = self.reader.asker
-        spent, asker.ceiling = asker.requests, asker.requests + SPARE_REQUESTS
+        listing_client = self.reader.listing_client
+        spent, listing_client.request_limit = listing_client.requests, listing_client.requests + SPARE_REQUESTS
         try:
-            await self._settle()
-        except CeilingError:
-            self.gone, self.missed = set(), []
-            self.open = {row.key for row in await self._unseen()}
-        totals = self.reader.opening.get(self.whole, self.current[0].totals)
+            await self._resolve_unseen()
+        except RequestLimitError:
+            self.deleted, self.recovered = set(), []
+            self.unresolved = {row.key for row in await self._unseen()}
+        totals = self.reader.opening_totals.get(self.whole, self.current[0].totals)
         resource = self.reader.listing.resource
-        return self._proof(totals, (f"{resource} moved while they were read, until {spent} requests were spent",))
+        return self._result(totals, (f"{resource} moved while they were read, until {spent} requests were spent",))
 
-    async def _prove(self) -> Proof:
+    async def _prove(self) -> CompletenessProof:
         faults: list[str] = []
         for number in range(MAX_ROUNDS):
-            self.gone, self.missed, self.open = set(), [], set()
+            self.deleted, self.recovered, self.unresolved = set(), [], set()
             totals, fault = await self._closing(is_first=number == 0)
-            if fault is None and not await self._settle():
-                return self._proof(totals, ())
+            if fault is None and not await self._resolve_unseen():
+                return self._result(totals, ())
             fault = fault or "rows are there that no window shows"
             if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
-                self.current, self.missed = [paged], []
-                return self._proof(paged.totals, ())
+                self.current, self.recovered = [paged], []
+                return self._result(paged.totals, ())
             faults.append(fault)
-            again = await self._outdated()
+            again = await self._windows_to_reread()
             if not again:
-                await self._settle()
-                return self._proof(totals, (fault,))
-            self.reader.opening[self.whole] = totals
+                await self._resolve_unseen()
+                return self._result(totals, (fault,))
+            self.reader.opening_totals[self.whole] = totals
             await self._read_again(again)
-        await self._settle()
+        await self._resolve_unseen()
         totals, fault = await self._closing()
-        return self._proof(
+        return self._result(
             totals, (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
         )
 
     async def _closing(self, *, is_first: bool = False) -> tuple[Totals, str | None]:
         """The API's totals now, and what of them does not fit; of a list read in one answer those of that answer."""
-        if is_first and self._is_one_answer():
+        if is_first and self._is_single_response():
             return self.current[0].totals, None
-        closing = await self.reader.closing(self.whole)
-        return closing.totals, await self._fault(closing)
+        closing = await self.reader.first_page(self.whole)
+        return closing.totals, await self._mismatch(closing)
 
     async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
         """For a list that stands still and whose rows by date are not all its rows, as those without a date are not."""
@@ -126,49 +126,51 @@ class Prover:
         except UnprovenError:
             return None
 
-    def _proof(self, totals: Totals, unproven: tuple[str, ...]) -> Proof:
-        if self.in_part is not None and len(self.current) > 1:
-            unproven = (*unproven, self.in_part)
-        if self.open:
+    def _result(self, totals: Totals, unproven: tuple[str, ...]) -> CompletenessProof:
+        if self.partial_note is not None and len(self.current) > 1:
+            unproven = (*unproven, self.partial_note)
+        if self.unresolved:
             unproven = (
                 *unproven,
-                f"of {len(self.open)} rows that were not shown it is not known whether they are gone",
+                f"of {len(self.unresolved)} rows that were not shown it is not known whether they are gone",
             )
-        return Proof((*self.current, *self.missed), totals, tuple(sorted(self.gone)), unproven, not self.open)
+        return CompletenessProof(
+            (*self.current, *self.recovered), totals, tuple(sorted(self.deleted)), unproven, not self.unresolved
+        )
 
-    def _is_one_answer(self) -> bool:
+    def _is_single_response(self) -> bool:
         """Read in one answer, that was whole at one moment, and whose totals are at hand."""
         stretches = [stretch for window in self.current for stretch in window.stretches]
         is_one = len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
         return is_one and not self.current[0].has_moved
 
-    async def _settle(self) -> bool:
+    async def _resolve_unseen(self) -> bool:
         """Whether known rows that the reading did not show are there after all."""
         unseen = await self._unseen()
         if not unseen:
             return False
         held = await _in_thread(self.reader.landed_rows(self.current).per_creditor)
-        settled = await Settlement(self.reader, self.tenants, held).settle(unseen)
-        self.gone, self.missed, self.open = settled.gone, settled.listed, settled.open
-        return bool(settled.listed or settled.open)
+        resolved = await MissingRowResolver(self.reader, self.tenants, held).resolve(unseen)
+        self.deleted, self.recovered, self.unresolved = resolved.deleted, resolved.recovered, resolved.unresolved
+        return bool(resolved.recovered or resolved.unresolved)
 
-    async def _unseen(self) -> list[Unseen]:
+    async def _unseen(self) -> list[UnseenRow]:
         """Rows that the warehouse has, or that an earlier reading of this sync showed, and the last one did not."""
         landed = self.reader.landed_rows(self.current)
-        date = COLUMNS[landed.resource][self.reader.behaviour.date]
+        date = DATE_COLUMNS[landed.resource][self.reader.behaviour.date]
         bad = {row.row_key for window in self.current for row in window.bad}
-        found: dict[str, Unseen] = {}
-        if self.before is not None:
-            found |= {row.key: row for row in await _in_thread(landed.unseen, self.before, date)}
+        found: dict[str, UnseenRow] = {}
+        if self.baseline is not None:
+            found |= {row.key: row for row in await _in_thread(landed.unseen, self.baseline, date)}
         earlier = self.reader.landed_rows(self.superseded)
         if earlier.files:
-            found |= {row.key: row for row in await _in_thread(landed.unseen_of, earlier, date)}
+            found |= {row.key: row for row in await _in_thread(landed.unseen_rows_of, earlier, date)}
         return [row for key, row in found.items() if key not in bad]
 
-    async def _fault(self, closing: Answer) -> str | None:
+    async def _mismatch(self, closing: PageResponse) -> str | None:
         """What of the closing answer does not fit the rows that were landed, or that they moved; None: nothing."""
-        windows = [*self.current, *self.missed]
-        keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.mode)
+        windows = [*self.current, *self.recovered]
+        keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.invoicing_mode)
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         keys += len(bad)
         resource = self.reader.listing.resource
@@ -178,28 +180,28 @@ class Prover:
             return f"the API's totals of {', '.join(differing)} are not those of the rows that were read"
         known = {row.row_key for window in windows for row in window.bad}
         first = [window for window in windows if self._reaches(window, closing)]
-        if await _in_thread(self.reader.landed_rows(first).lacking, closing.keys - known):
+        if await _in_thread(self.reader.landed_rows(first).missing_keys, closing.keys - known):
             return f"the list of {resource} shows rows that were not there when they were read past"
-        opening = self.reader.opening.get(self.whole, closing.totals)
-        if any(window.has_moved for window in windows) or opening.version != closing.totals.version:
+        opening_totals = self.reader.opening_totals.get(self.whole, closing.totals)
+        if any(window.has_moved for window in windows) or opening_totals.fingerprint != closing.totals.fingerprint:
             return f"{resource} moved while they were read"
         return None
 
-    def _reaches(self, window: VerifiedWindow, closing: Answer) -> bool:
+    def _reaches(self, window: VerifiedWindow, closing: PageResponse) -> bool:
         """Whether the closing answer's rows may stand in this window."""
         start, last = window.window.start, closing.last(self.reader.behaviour.date)
         return start is None or last is None or (start - EPOCH) // TICK <= last
 
-    async def _outdated(self) -> list[VerifiedWindow]:
+    async def _windows_to_reread(self) -> list[VerifiedWindow]:
         """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
         windows = self.current
         pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
         if pages <= max(SMALL_PAGES, 2 * len(windows)):
             return list(windows)
         plain = [window for window in windows if not window.slice.filters or window.slice.filters == self.whole.filters]
-        date = COLUMNS[self.reader.listing.resource][self.reader.behaviour.date]
+        date = DATE_COLUMNS[self.reader.listing.resource][self.reader.behaviour.date]
         ours = await _in_thread(
-            self.reader.landed_rows(windows).by_window, [window.window for window in plain], date, self.mode
+            self.reader.landed_rows(windows).by_window, [window.window for window in plain], date, self.invoicing_mode
         )
         asked = [
             self.reader.exact_totals(w.window.start, w.window.end - TICK if w.window.end else None, w.slice.filters)
@@ -228,14 +230,14 @@ class Prover:
         slices = [window.slice for window in again] if kept else [self.whole]
         # New rows come after the sync's upper bound; where others moved, one may have slipped where no total shows it.
         if kept and any(window.window.start is None or window.window.start < self.reader.upper for window in again):
-            self.in_part = (
+            self.partial_note = (
                 f"rows moved while they were read: {len(again)} of {len(self.current)} windows were read again, the others "
                 "compared by the API's totals alone"
             )
         self.current = [*kept, *await self.reader.read(slices, again=True)]
 
 
-def _floats(totals: Totals, ours: Figures) -> bool:
+def _floats(totals: Totals, ours: BucketTotals) -> bool:
     """Whether the USD of estimates is another than that of the rows that were read."""
     return any(
         total.usd is not None and abs(total.usd - ours.get(stage, (0, ZERO))[1]) > CENT
@@ -244,7 +246,7 @@ def _floats(totals: Totals, ours: Figures) -> bool:
     )
 
 
-def _differing(totals: Totals, ours: Figures, *, is_judged: bool) -> list[str]:
+def _differing(totals: Totals, ours: BucketTotals, *, is_judged: bool) -> list[str]:
     """Stages of which the API states another count or settled sum."""
     if not is_judged:
         return []

@@ -25,57 +25,57 @@ from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.incremental.differences import fee_precision, with_unclassified
 from debitura_pipeline.landing.findings import ControlTotal
 
-Rows = Callable[[str], Sequence[tuple[Any, ...]]]
-Readings = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), the most likely first
+RunQuery = Callable[[str], Sequence[tuple[Any, ...]]]
+Interpretations = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), the most likely first
 
 ZERO = Decimal(0)
 NOT_STATED = Total(None, None)
 PENDING, REVENUE = STAGES[0], "debitura_revenue"
-FLOATS = "holds estimates, whose USD moves with exchange rates between two answers"
-SILENT = "the API did not state it"
+MOVES_WITH_RATES = "holds estimates, whose USD moves with exchange rates between two answers"
+NOT_STATED_BY_API = "the API did not state it"
 
 
-def control_totals(
-    resource: str, totals: Totals, mode: str | None, rows: Rows, known: Iterable[Totals] = ()
+def compare_control_totals(
+    resource: str, totals: Totals, invoicing_mode: str | None, rows: RunQuery, known: Iterable[Totals] = ()
 ) -> list[ControlTotal]:
     """The API's `totals` of the whole listing beside the live rows of `raw`. `rows` runs one statement; `known`: what else
     the API stated of this listing, which tells to which digit it adds up."""
     live = f"(SELECT * FROM raw.{resource} WHERE _deleted_at IS NULL) AS live"
     if resource == "transactions":
-        found = _transactions(totals, mode, live, rows, [totals, *known])
+        found = _transactions(totals, invoicing_mode, live, rows, [totals, *known])
     elif resource == "cases":
         found = _cases(totals, rows(lifecycle_totals_sql(live))[0])
     else:
         found = _clients(totals, rows(client_totals_sql(live))[0])
-    aside = count_quarantined(resource, rows)
-    return [_explained(total, aside) for total in found]
+    quarantined = count_quarantined(resource, rows)
+    return [_account_for_quarantine(total, quarantined) for total in found]
 
 
-def count_quarantined(resource: str, rows: Rows) -> int:
+def count_quarantined(resource: str, rows: RunQuery) -> int:
     """Rows that the API shows and that do not fit the contract."""
     return int(rows(f"SELECT count(*) FROM ops.quarantine WHERE resource = '{resource}' AND resolved_at IS NULL")[0][0])
 
 
 def _transactions(
-    totals: Totals, mode: str | None, live: str, rows: Rows, known: Sequence[Totals]
+    totals: Totals, invoicing_mode: str | None, live: str, rows: RunQuery, known: Sequence[Totals]
 ) -> list[ControlTotal]:
-    ours = {stage: (count, Decimal(usd)) for stage, count, usd in rows(stage_totals_sql(live, mode))}
+    ours = {stage: (count, Decimal(usd)) for stage, count, usd in rows(stage_totals_sql(live, invoicing_mode))}
     counted = sum(count for count, _ in ours.values())
-    found = [one_total("transactions", "rows", "all", "count", totals.count, [("rows", counted)])]
+    found = [compare_one("transactions", "rows", "all", "count", totals.count, [("rows", counted)])]
     precision = fee_precision(known)
     for stage in STAGES:
         stated, (count, usd) = totals.summary.get(stage, NOT_STATED), ours.get(stage, (0, ZERO))
-        found.append(one_total("transactions", "stage", stage, "count", stated.count, [("rows", count)]))
+        found.append(compare_one("transactions", "stage", stage, "count", stated.count, [("rows", count)]))
         found.append(
-            one_total(
+            compare_one(
                 "transactions", "stage", stage, "usd", stated.usd, [("fees", usd)], precision=precision, rows=count
             )
         )
-    estimates, elsewhere, revenue = rows(estimates_sql(live, mode))[0]
-    precision = stated_precision(answer.summary.get(REVENUE, NOT_STATED).usd for answer in known)
+    estimates, elsewhere, revenue = rows(estimates_sql(live, invoicing_mode))[0]
+    precision = stated_precision(response.summary.get(REVENUE, NOT_STATED).usd for response in known)
     stated_revenue = totals.summary.get(REVENUE, NOT_STATED).usd
     found.append(
-        one_total(
+        compare_one(
             "transactions",
             REVENUE,
             "all",
@@ -96,8 +96,8 @@ def _unclassified(totals: Totals, ours: tuple[int, Decimal]) -> list[ControlTota
     if not rest and not ours[0]:
         return []
     detail = f"{ours[0] or rest} rows fit none of the API's stages, so no total holds their sum"
-    count = one_total("transactions", "stage", UNCLASSIFIED, "count", rest, [("rows", ours[0])])
-    usd = one_total("transactions", "stage", UNCLASSIFIED, "usd", None, [("fees", ours[1])])
+    count = compare_one("transactions", "stage", UNCLASSIFIED, "count", rest, [("rows", ours[0])])
+    usd = compare_one("transactions", "stage", UNCLASSIFIED, "usd", None, [("fees", ours[1])])
     return [count, replace(usd, detail=detail)]
 
 
@@ -113,7 +113,7 @@ def _without_floating(found: list[ControlTotal], *, is_moving: bool, is_moving_e
     if (floating and usd[PENDING].verdict != "equal") or is_moving_elsewhere:
         floating.append(usd[REVENUE])
     return [
-        replace(total, verdict="unproven", detail=FLOATS, is_floating=True)
+        replace(total, verdict="unproven", detail=MOVES_WITH_RATES, is_floating=True)
         if total in floating and total.verdict == "differs"
         else total
         for total in found
@@ -123,38 +123,38 @@ def _without_floating(found: list[ControlTotal], *, is_moving: bool, is_moving_e
 def _cases(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
     total, active, paused, closed, merged = counted
     pending = total - active - paused - closed - merged
-    readings: Mapping[str, Readings] = {
+    readings: Mapping[str, Interpretations] = {
         "total": [("all cases", total), ("all but merged", total - merged)],
         "active": [("Active", active)],
         "paused": [("Paused", paused)],
         "closed": [("Closed", closed), ("Closed and Merged", closed + merged)],
         "pending": [("every other open state", pending), ("every other state, Merged too", pending + merged)],
     }
-    found = [one_total("cases", "rows", "all", "count", totals.count, [("rows", total)])]
+    found = [compare_one("cases", "rows", "all", "count", totals.count, [("rows", total)])]
     return found + _counts("cases", "lifecycle", totals, readings)
 
 
 def _clients(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
     names = ("total", "attributed", "onboarding_complete", "onboarding_pending")
     readings = {name: [("clients", figure)] for name, figure in zip(names, counted, strict=True)}
-    found = [one_total("clients", "rows", "all", "count", totals.count, [("rows", counted[0])])]
+    found = [compare_one("clients", "rows", "all", "count", totals.count, [("rows", counted[0])])]
     return found + _counts("clients", "clients", totals, readings)
 
 
-def _counts(resource: str, check: str, totals: Totals, readings: Mapping[str, Readings]) -> list[ControlTotal]:
+def _counts(resource: str, check: str, totals: Totals, readings: Mapping[str, Interpretations]) -> list[ControlTotal]:
     return [
-        one_total(resource, check, name, "count", totals.summary.get(name, NOT_STATED).count, options)
+        compare_one(resource, check, name, "count", totals.summary.get(name, NOT_STATED).count, options)
         for name, options in readings.items()
     ]
 
 
-def one_total(
+def compare_one(
     resource: str,
     check: str,
     bucket: str,
     unit: str,
     stated: Decimal | int | None,
-    readings: Readings,
+    readings: Interpretations,
     *,
     scope: str = "all",
     precision: Decimal = ROW_PRECISION,
@@ -163,7 +163,7 @@ def one_total(
     """One comparison; the first reading that is equal is taken, else the first is shown. Counts are compared as they are."""
     ours = [(name, Decimal(value)) for name, value in readings]
     if stated is None:
-        return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", SILENT)
+        return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", NOT_STATED_BY_API)
     figure = Decimal(stated)
     verdicts = [compare(figure, value, precision if unit == "usd" else ROW_PRECISION, rows) for _, value in ours]
     verdict = next(word for word in ("equal", "unproven", "differs") if word in verdicts)
@@ -174,9 +174,9 @@ def one_total(
     return ControlTotal(resource, check, scope, bucket, unit, figure, value, verdict, detail)
 
 
-def _explained(total: ControlTotal, aside: int) -> ControlTotal:
+def _account_for_quarantine(total: ControlTotal, quarantined: int) -> ControlTotal:
     """A difference that rows in quarantine can account for proves nothing; their own check says that they are there."""
     difference = abs(total.difference or ZERO)
-    if total.verdict != "differs" or not aside or (total.unit == "count" and difference > aside):
+    if total.verdict != "differs" or not quarantined or (total.unit == "count" and difference > quarantined):
         return total
-    return replace(total, verdict="unproven", detail=f"{aside} rows in quarantine are not counted")
+    return replace(total, verdict="unproven", detail=f"{quarantined} rows in quarantine are not counted")

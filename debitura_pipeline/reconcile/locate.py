@@ -16,8 +16,8 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page import Total
 from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.contract.stages import stage_sql
-from debitura_pipeline.extract.answer import earliest_in
 from debitura_pipeline.extract.comparison import ROW_PRECISION
+from debitura_pipeline.extract.page_response import earliest_date
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import EVERYTHING, Filters, Window
 from debitura_pipeline.incremental.differences import (
@@ -30,80 +30,94 @@ from debitura_pipeline.incremental.differences import (
 from debitura_pipeline.incremental.hourly_totals import HourlyTotals
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.transform import Shaper
-from debitura_pipeline.reconcile.by_client import STATE_SQL, STATES, ByClient, Place, filter_of, query_of
-from debitura_pipeline.reconcile.control_totals import Rows
+from debitura_pipeline.reconcile.by_client import (
+    STATE_SQL,
+    STATES,
+    ClientComparison,
+    DifferenceLocation,
+    bucket_filter,
+    window_query,
+)
+from debitura_pipeline.reconcile.control_totals import RunQuery
 
-MAX_PLACES = 20  # named one by one; where more differ, a reading of everything is the better answer
+MAX_LOCATIONS = 20  # named one by one; where more differ, a reading of everything is the better answer
 MAX_REQUESTS = 500  # for walking down; afterwards the windows reached are named as they are
 
 
 @dataclass
-class Locator:
+class DifferenceFinder:
     """`rows` queries the warehouse; `mode` is the partner's invoicing mode; `upper` bounds the months that are asked for."""
 
     client: ApiClient
     shaper: Shaper
-    rows: Rows
-    mode: str | None
+    rows: RunQuery
+    invoicing_mode: str | None
     upper: datetime
     requests_left: int = MAX_REQUESTS
 
-    async def locate(self, resource: str) -> list[ControlTotal]:
+    async def find(self, resource: str) -> list[ControlTotal]:
         """One differing total per stage or state, window and client; empty where nothing can be made out."""
         walk = self._transactions if resource == "transactions" else self._cases
-        date, places = await walk()
-        clients = ByClient(self.client, self.shaper, self.rows, self.mode)
-        found = [await clients.compare(resource, date, place) for place in places[:MAX_PLACES]]
+        date, locations = await walk()
+        clients = ClientComparison(self.client, self.shaper, self.rows, self.invoicing_mode)
+        found = [await clients.compare(resource, date, location) for location in locations[:MAX_LOCATIONS]]
         return [total for part in found for total in part]
 
-    async def _transactions(self) -> tuple[str, list[Place]]:
-        date, ours, stated = await self._dated("transactions", ("occurred_at", "paid_at"), stage_sql(self.mode))
-        everything = await self._ask("transactions", EVERYTHING)
-        precision = fee_precision((*stated.values(), everything))
-        if not all(honours_date_filter(totals, everything) for totals in stated.values()):
+    async def _transactions(self) -> tuple[str, list[DifferenceLocation]]:
+        date, ours, stated = await self._totals_by_filter_date(
+            "transactions", ("occurred_at", "paid_at"), stage_sql(self.invoicing_mode)
+        )
+        overall = await self._fetch_totals("transactions", EVERYTHING)
+        precision = fee_precision((*stated.values(), overall))
+        if not all(honours_date_filter(totals, overall) for totals in stated.values()):
             return date, [
-                Place(EVERYTHING, d.bucket) for d in compare_totals(everything, ours.in_window(EVERYTHING), precision)
+                DifferenceLocation(EVERYTHING, d.bucket)
+                for d in compare_totals(overall, ours.in_window(EVERYTHING), precision)
             ]
 
-        def ask(window: Window) -> Awaitable[Totals]:
-            return self._ask("transactions", window)
+        def fetch_totals(window: Window) -> Awaitable[Totals]:
+            return self._fetch_totals("transactions", window)
 
-        walks = [self._walk(ask, ours, window, totals, precision) for window, totals in stated.items()]
-        return date, [place for walk in await asyncio.gather(*walks) for place in walk]
+        walks = [self._bisect(fetch_totals, ours, window, totals, precision) for window, totals in stated.items()]
+        return date, [location for walk in await asyncio.gather(*walks) for location in walk]
 
-    async def _cases(self) -> tuple[str, list[Place]]:
+    async def _cases(self) -> tuple[str, list[DifferenceLocation]]:
         """By state, each with its filter: what the summary's groups count is not said anywhere."""
-        places: list[Place] = []
-        windows = await self._months("cases", self._hourly_totals("cases", "created_at", "'closed'"))
+        locations: list[DifferenceLocation] = []
+        windows = await self._comparison_windows("cases", self._hourly_totals("cases", "created_at", "'closed'"))
         for bucket in STATES:
             sql = f"CASE WHEN {STATE_SQL} = '{bucket}' THEN 'closed' END"  # the walk compares one bucket of that name
             ours = self._hourly_totals("cases", "created_at", sql)
 
-            async def ask(window: Window, bucket: str = bucket) -> Totals:
-                totals = await self._ask("cases", window, filter_of("cases", bucket))
+            async def fetch_totals(window: Window, bucket: str = bucket) -> Totals:
+                totals = await self._fetch_totals("cases", window, bucket_filter("cases", bucket))
                 return _counted(totals.count)
 
-            if (await ask(EVERYTHING)).count == ours.rows(EVERYTHING):
+            if (await fetch_totals(EVERYTHING)).count == ours.rows(EVERYTHING):
                 continue
             for window in windows:
-                found = await self._walk(ask, ours, window, await ask(window), ROW_PRECISION)
-                places += [Place(place.window, bucket) for place in found]
-        return "created_at", places
+                found = await self._bisect(fetch_totals, ours, window, await fetch_totals(window), ROW_PRECISION)
+                locations += [DifferenceLocation(location.window, bucket) for location in found]
+        return "created_at", locations
 
-    async def _dated(
+    async def _totals_by_filter_date(
         self, resource: str, dates: Sequence[str], bucket_sql: str
     ) -> tuple[str, HourlyTotals, Mapping[Window, Totals]]:
         """The date by which the API filters, our rows by it, and the API's totals of each month."""
         totals_by_date = {date: self._hourly_totals(resource, date, bucket_sql) for date in dates}
-        windows = await self._months(resource, totals_by_date[dates[0]])
+        windows = await self._comparison_windows(resource, totals_by_date[dates[0]])
         stated = dict(
-            zip(windows, await asyncio.gather(*(self._ask(resource, window) for window in windows)), strict=True)
+            zip(
+                windows,
+                await asyncio.gather(*(self._fetch_totals(resource, window) for window in windows)),
+                strict=True,
+            )
         )
 
-        def misses(date: str) -> int:
+        def mismatch(date: str) -> int:
             return sum(abs(totals.count - totals_by_date[date].rows(window)) for window, totals in stated.items())
 
-        date = min(dates, key=misses)  # of equals the first
+        date = min(dates, key=mismatch)  # of equals the first
         return date, totals_by_date[date], stated
 
     def _hourly_totals(self, resource: str, date: str, bucket_sql: str) -> HourlyTotals:
@@ -114,36 +128,36 @@ class Locator:
         )
         return HourlyTotals((at.astimezone(UTC), bucket, n, Decimal(usd)) for at, bucket, n, usd in counted if bucket)
 
-    async def _months(self, resource: str, ours: HourlyTotals) -> Sequence[Window]:
+    async def _comparison_windows(self, resource: str, ours: HourlyTotals) -> Sequence[Window]:
         """From the first row on, ours or the API's: its lists begin with their oldest row."""
         first = await self.client.page(Query(LISTINGS[resource]), 1)
-        known = [at for at in (ours.earliest(), earliest_in(first, LISTINGS[resource])) if at is not None]
+        known = [at for at in (ours.earliest(), earliest_date(first, LISTINGS[resource])) if at is not None]
         upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our rows are counted by whole hours
         return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 
-    async def _ask(self, resource: str, window: Window, filters: Filters = ()) -> Totals:
-        return Totals.of((await self.client.page(query_of(resource, window, filters), 1)).envelope)
+    async def _fetch_totals(self, resource: str, window: Window, filters: Filters = ()) -> Totals:
+        return Totals.of((await self.client.page(window_query(resource, window, filters), 1)).envelope)
 
-    async def _walk(
+    async def _bisect(
         self,
-        ask: Callable[[Window], Awaitable[Totals]],
+        fetch_totals: Callable[[Window], Awaitable[Totals]],
         ours: HourlyTotals,
         window: Window,
         stated: Totals,
         precision: Decimal,
         roundings: int = 1,
-    ) -> list[Place]:
+    ) -> list[DifferenceLocation]:
         """The smallest windows in which a bucket differs: an hour, or where only the sum of small differences shows, more."""
         buckets = {found.bucket for found in compare_totals(stated, ours.in_window(window), precision, roundings)}
         parts = bisect(window)
         if not buckets or parts is None or self.requests_left <= 0:
-            return [Place(window, bucket) for bucket in sorted(buckets)]
+            return [DifferenceLocation(window, bucket) for bucket in sorted(buckets)]
         self.requests_left -= 1
-        first = await ask(parts[0])
-        found = await self._walk(ask, ours, parts[0], first, precision)
-        found += await self._walk(ask, ours, parts[1], subtract(stated, first), precision, roundings + 1)
-        named = {place.bucket for place in found}
-        return found + [Place(window, bucket) for bucket in sorted(buckets - named)]
+        first = await fetch_totals(parts[0])
+        found = await self._bisect(fetch_totals, ours, parts[0], first, precision)
+        found += await self._bisect(fetch_totals, ours, parts[1], subtract(stated, first), precision, roundings + 1)
+        named = {location.bucket for location in found}
+        return found + [DifferenceLocation(window, bucket) for bucket in sorted(buckets - named)]
 
 
 def _counted(count: int) -> Totals:

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from debitura_pipeline.extract.answer import Answer
-from debitura_pipeline.extract.landed_rows import Unseen
+from debitura_pipeline.extract.landed_rows import UnseenRow
+from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.verified_window import VerifiedWindow
 from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window
@@ -24,115 +24,117 @@ Tenants = Mapping[str, str | None]  # tenant id by creditor
 
 
 @dataclass
-class Settled:
+class Resolution:
     """`gone`: keys that the API no longer has. `listed`: rows that are there and were missed, in windows of their own.
     `open`: keys of which nothing could be found out."""
 
-    gone: set[str] = field(default_factory=set)
-    listed: list[VerifiedWindow] = field(default_factory=list)
-    open: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    recovered: list[VerifiedWindow] = field(default_factory=list)
+    unresolved: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
-class Settlement:
+class MissingRowResolver:
     """`tenants`: tenant id by creditor, to ask for one client's rows; `held`: rows that the reading shows, by creditor."""
 
     reader: Reader
     tenants: Tenants
-    held: Mapping[str | None, int]
+    rows_by_creditor: Mapping[str | None, int]
 
-    async def settle(self, unseen: Sequence[Unseen]) -> Settled:
+    async def resolve(self, unseen: Sequence[UnseenRow]) -> Resolution:
         """Ask for these rows, whole clients first. Raises the ApiError or UnprovenError that ended the asking."""
-        settled = Settled()
-        by_creditor: dict[str | None, list[Unseen]] = defaultdict(list)
+        resolution = Resolution()
+        by_creditor: dict[str | None, list[UnseenRow]] = defaultdict(list)
         for row in unseen:
             by_creditor[row.creditor].append(row)
-        single: list[Unseen] = []
+        single: list[UnseenRow] = []
         for creditor, rows in by_creditor.items():
             if len(rows) <= FEW and len(single) + len(rows) <= MAX_QUESTIONS:
                 single += rows
-            elif await self._client_has(creditor) == self.held.get(creditor, 0):
-                settled.gone |= {row.key for row in rows}
+            elif await self._client_rows(creditor) == self.rows_by_creditor.get(creditor, 0):
+                resolution.deleted |= {row.key for row in rows}
             else:
-                await self._read_client(creditor, rows, settled)
-        await self._settle_single(single, settled)
-        return settled
+                await self._read_client(creditor, rows, resolution)
+        await self._resolve_single(single, resolution)
+        return resolution
 
-    async def _settle_single(self, rows: Sequence[Unseen], settled: Settled) -> None:
+    async def _resolve_single(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
         resource = self.reader.listing.resource
         if not rows:
             return
         if resource == "cases":
-            await self._by_id(rows, settled)
+            await self._by_id(rows, resolution)
         elif resource == "transactions":
-            await self._by_hour(rows, settled)
+            await self._by_hour(rows, resolution)
         else:
-            await self._by_client(rows, settled)
+            await self._by_client(rows, resolution)
 
-    async def _by_id(self, rows: Sequence[Unseen], settled: Settled) -> None:
+    async def _by_id(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
         """A case by its id; one that is found counts only if the list has it too, at the date that it has now."""
         found, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
-        settled.gone |= unknown
+        resolution.deleted |= unknown
         for window in found:
             keys = {row.key for row in rows} - unknown
-            listed = await self.reader.listed_now(window, keys)
-            settled.gone |= keys - listed
-            if listed:
-                settled.listed.append(window)
+            recovered = await self.reader.listed_now(window, keys)
+            resolution.deleted |= keys - recovered
+            if recovered:
+                resolution.recovered.append(window)
 
-    async def _by_hour(self, rows: Sequence[Unseen], settled: Settled) -> None:
+    async def _by_hour(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
         """A transaction by the hour that it stood in, and by its client's total."""
         hours = {row.at.replace(minute=0, second=0, microsecond=0) for row in rows if row.at is not None}
-        answers = await asyncio.gather(*(self._hour(Window(hour, hour + HOUR)) for hour in sorted(hours)))
-        seen = {key for answer in answers for key in answer.keys}
-        by_creditor: dict[str | None, list[Unseen]] = defaultdict(list)
+        responses = await asyncio.gather(*(self._hour(Window(hour, hour + HOUR)) for hour in sorted(hours)))
+        seen = {key for response in responses for key in response.keys}
+        by_creditor: dict[str | None, list[UnseenRow]] = defaultdict(list)
         for row in rows:
             by_creditor[row.creditor].append(row)
         for creditor, ours in by_creditor.items():
-            has = await self._client_has(creditor)
-            is_gone = not {row.key for row in ours} & seen and has in (None, self.held.get(creditor, 0))
-            if is_gone:
-                settled.gone |= {row.key for row in ours}
+            has = await self._client_rows(creditor)
+            is_deleted = not {row.key for row in ours} & seen and has in (None, self.rows_by_creditor.get(creditor, 0))
+            if is_deleted:
+                resolution.deleted |= {row.key for row in ours}
             else:
-                await self._read_client(creditor, ours, settled)
+                await self._read_client(creditor, ours, resolution)
 
-    async def _by_client(self, rows: Sequence[Unseen], settled: Settled) -> None:
+    async def _by_client(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
         for row in rows:
             tenant = self.tenants.get(row.key)
             try:
-                is_there = tenant is not None and row.key in (await self._first(EVERYTHING, _of(tenant))).keys
+                exists = tenant is not None and row.key in (await self._first(EVERYTHING, _tenant_filter(tenant))).keys
             except UnlistedTenantError:
-                is_there = False
-            (settled.open if is_there else settled.gone).add(row.key)
+                exists = False
+            (resolution.unresolved if exists else resolution.deleted).add(row.key)
 
-    async def _read_client(self, creditor: str | None, rows: Sequence[Unseen], settled: Settled) -> None:
+    async def _read_client(self, creditor: str | None, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
         """All rows of a client whose total is not what the reading shows of it."""
         keys = {row.key for row in rows}
         tenant = self.tenants.get(creditor) if creditor is not None else None
         if tenant is None:
-            settled.open |= keys
+            resolution.unresolved |= keys
             return
-        windows = await self.reader.read([Slice(EVERYTHING, _of(tenant))], again=True)
-        lacking = self.reader.landed_rows(windows).lacking(keys)
-        (settled.open if any(window.is_partial for window in windows) else settled.gone).update(lacking)
-        settled.listed += windows if lacking != keys else []
+        windows = await self.reader.read([Slice(EVERYTHING, _tenant_filter(tenant))], again=True)
+        missing_keys = self.reader.landed_rows(windows).missing_keys(keys)
+        (resolution.unresolved if any(window.is_partial for window in windows) else resolution.deleted).update(
+            missing_keys
+        )
+        resolution.recovered += windows if missing_keys != keys else []
 
-    async def _client_has(self, creditor: str | None) -> int | None:
+    async def _client_rows(self, creditor: str | None) -> int | None:
         """Rows that the API counts for a client now, None where it cannot be asked for."""
         tenant = self.tenants.get(creditor) if creditor is not None else None
         if tenant is None:
             return None
         try:
-            return (await self._first(EVERYTHING, _of(tenant))).total
+            return (await self._first(EVERYTHING, _tenant_filter(tenant))).total
         except UnlistedTenantError:
             return 0
 
-    async def _hour(self, window: Window) -> Answer:
+    async def _hour(self, window: Window) -> PageResponse:
         return await self._first(window, ())
 
-    async def _first(self, window: Window, filters: Filters) -> Answer:
-        return await self.reader.closing(Slice(window, filters))
+    async def _first(self, window: Window, filters: Filters) -> PageResponse:
+        return await self.reader.first_page(Slice(window, filters))
 
 
-def _of(tenant: str) -> Filters:
+def _tenant_filter(tenant: str) -> Filters:
     return (("ExternalTenantId", tenant),)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.reconcile.control_totals import FLOATS
+from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.report.model import Column, Section, Table, Verdict
 from debitura_pipeline.report.page import count, instant, sentence, titled
 from debitura_pipeline.report.read import Reports
@@ -38,7 +38,7 @@ def reconciliation_verdict(reports: Reports) -> Verdict:
     if differing:
         return Verdict(f"{count(differing)} figures differ, {at}", "bad")
     open_ = [row for row in rows if row.verdict == "unproven" and row.scope == "all"]
-    if missing := sum(row.n for row in open_ if row.detail != FLOATS):
+    if missing := sum(row.n for row in open_ if row.detail != MOVES_WITH_RATES):
         return Verdict(f"Equal as far as compared, {count(missing)} figures could not be, {at}", "warn")
     if open_:
         return Verdict(f"Equal but for exchange rates, {at}", "good")

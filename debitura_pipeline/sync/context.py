@@ -11,7 +11,7 @@ from datetime import datetime
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Tools
 from debitura_pipeline.extract.plan import SMALL_REQUESTS
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import SyncClock, sync_clock
@@ -31,7 +31,7 @@ class SyncContext:
     client: ApiClient
     shaper: Shaper
     shaping: ThreadPoolExecutor
-    progress: Callable[[Progress], None] | None
+    progress: Callable[[ReadProgress], None] | None
     partner: PartnerTerms
     small_requests: int = SMALL_REQUESTS
     failed: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from debitura_pipeline.contract.stages import UNCLASSIFIED
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.reconcile.control_totals import SILENT
+from debitura_pipeline.reconcile.control_totals import NOT_STATED_BY_API
 from debitura_pipeline.warehouse.base import WindowRecord
 
 NAMED = 3  # figures that a reason names one by one
@@ -71,13 +71,13 @@ def _of_totals(whole: Sequence[ControlTotal]) -> Iterator[str]:
             f"{label(t)}: API {_figure(t, t.api_value)}, warehouse {_figure(t, t.warehouse_value)}" for t in wrong
         ]
         yield f"{len(wrong)} of the API's totals differ from the warehouse: {_named(figures, '; ')}"
-    silent = [total for total in whole if total.detail == SILENT and total.bucket != UNCLASSIFIED]
+    silent = [total for total in whole if total.detail == NOT_STATED_BY_API and total.bucket != UNCLASSIFIED]
     if silent and len(silent) == len([total for total in whole if total.check_name != "rows"]):
         yield f"the API stated no summary, so {len(silent)} totals could not be compared"
     elif silent:
         yield f"the API did not state {len(silent)} totals: {_named([label(total) for total in silent], ', ')}"
     for total in whole:
-        if total.verdict == "unproven" and total.detail != SILENT:
+        if total.verdict == "unproven" and total.detail != NOT_STATED_BY_API:
             yield total.detail or f"{label(total)} could not be compared"
 
 

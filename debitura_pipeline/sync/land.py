@@ -12,8 +12,8 @@ from pathlib import Path
 
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.calendar_parts import MAX_WINDOW_ROWS
-from debitura_pipeline.extract.landed_rows import COLUMNS
-from debitura_pipeline.extract.plan import Knowledge, Plan
+from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
+from debitura_pipeline.extract.plan import KnownState, Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
@@ -69,7 +69,7 @@ class Landing:
 def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) -> Baseline:
     """Take from the warehouse what a reading needs to know, so that it can be closed meanwhile."""
     before = folder / BEFORE
-    warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource]), before)
+    warehouse.export(snapshot_sql(resource, mode, DATE_COLUMNS[resource]), before)
     found = warehouse.rows(
         "SELECT creditor_id, cases_total, cases_closed, external_tenant_id FROM raw.clients WHERE _deleted_at IS NULL"
     )
@@ -93,7 +93,7 @@ async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: st
     prover = Prover(reader, chosen.whole, mode, before, tenants)
     proof = await prover.prove(await reader.read(chosen.slices))
     return Landing(
-        proof.windows, proof.totals, _whole_mode(chosen), proof.gone, proof.unproven, proof.is_settled, reader.notes
+        proof.windows, proof.totals, _whole_mode(chosen), proof.deleted, proof.unproven, proof.is_settled, reader.notes
     )
 
 
@@ -104,7 +104,7 @@ class Incremental:
     reader: Reader
     plan: Plan
     baseline: Baseline
-    known: Knowledge
+    known: KnownState
     invoicing_mode: str | None
     at: datetime
     refresh_days: int
@@ -113,7 +113,7 @@ class Incremental:
         """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no
         dearer."""
         reader, requests = self.reader, self.plan.requests
-        reader.asker.ceiling = math.ceil(MOST_OF_FULL * requests) + SPARE_REQUESTS // 2
+        reader.listing_client.request_limit = math.ceil(MOST_OF_FULL * requests) + SPARE_REQUESTS // 2
         try:
             date = await detect_filter_date(reader, self.baseline.before)
             if date is not None:
@@ -131,7 +131,7 @@ class Incremental:
                         )
         except UnprovenError:  # what cannot be compared in part can still be read whole
             log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
-        reader.asker.ceiling = reader.requests + 2 * requests + SPARE_REQUESTS
+        reader.listing_client.request_limit = reader.requests + 2 * requests + SPARE_REQUESTS
         return await land(reader, self.plan, self.baseline, self.invoicing_mode)
 
     async def forecast(self) -> tuple[str, CostEstimate]:
@@ -153,7 +153,7 @@ class Incremental:
     def _expected(self, date: int) -> ExpectedState:
         """The rows before, dated by the column that the API filters by."""
         resource = self.reader.listing.resource
-        return ExpectedState(self.baseline.before, resource, self.invoicing_mode, COLUMNS[resource][date])
+        return ExpectedState(self.baseline.before, resource, self.invoicing_mode, DATE_COLUMNS[resource][date])
 
 
 async def estimate_full_read(reader: Reader, chosen: Plan) -> CostEstimate:

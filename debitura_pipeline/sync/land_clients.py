@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 
 from debitura_pipeline.errors import ApiError, BudgetSpent, UnprovenError
-from debitura_pipeline.extract.landed_rows import COLUMNS
+from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.expected_state import snapshot_sql
-from debitura_pipeline.reconcile.completeness import Proof, Prover
+from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
 from debitura_pipeline.sync.land import Baseline, Landing, tenants_by_creditor
 from debitura_pipeline.warehouse.base import Warehouse
 
@@ -41,7 +41,7 @@ def export_client_baselines(
     baselines: dict[str, Baseline] = {}
     for number, (tenant,) in enumerate(found):
         before = folder / f"before-{number}.parquet"
-        warehouse.export(snapshot_sql(resource, mode, COLUMNS[resource], tenant), before)
+        warehouse.export(snapshot_sql(resource, mode, DATE_COLUMNS[resource], tenant), before)
         baselines[tenant] = Baseline(before, tenants=of_creditor)
     return baselines
 
@@ -53,10 +53,10 @@ async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Bas
     what concerns all of them: the API's allowance that is used up, the landing zone, the warehouse.
     """
     tenants = [slice_.filters[0][1] for slice_ in chosen.slices]
-    readers = [reader.apart() for _ in tenants]
+    readers = [reader.independent() for _ in tenants]
     room = asyncio.Semaphore(max(1, reader.client.in_flight))
 
-    async def prove(own: Reader, slice_: Slice, tenant: str) -> Proof | Exception:
+    async def prove(own: Reader, slice_: Slice, tenant: str) -> CompletenessProof | Exception:
         baseline = baselines.get(tenant)
         before, known = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
         async with room:
@@ -77,13 +77,13 @@ async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Bas
     failed = {tenant: one for tenant, one in found.items() if isinstance(one, Exception)}
     if len(failed) == len(tenants):
         raise next(iter(failed.values()))
-    proofs = {tenant: one for tenant, one in found.items() if isinstance(one, Proof)}
+    proofs = {tenant: one for tenant, one in found.items() if isinstance(one, CompletenessProof)}
     for error in failed.values():
         log.warning("a client's %s could not be read: %s", reader.listing.resource, error)
     return _landing(proofs, {tenant: str(error) for tenant, error in failed.items()}, readers)
 
 
-def _landing(proofs: Mapping[str, Proof], failed: Mapping[str, str], readers: Sequence[Reader]) -> Landing:
+def _landing(proofs: Mapping[str, CompletenessProof], failed: Mapping[str, str], readers: Sequence[Reader]) -> Landing:
     return Landing(
         windows=tuple(window for proof in proofs.values() for window in proof.windows),
         totals=Totals(sum(proof.totals.count or 0 for proof in proofs.values()), {}),

@@ -13,8 +13,8 @@ from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.journal_lines import Refused
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import closing_totals
-from debitura_pipeline.reconcile.client_totals import per_client_totals
-from debitura_pipeline.reconcile.control_totals import control_totals, count_quarantined
+from debitura_pipeline.reconcile.client_totals import compare_client_totals
+from debitura_pipeline.reconcile.control_totals import compare_control_totals, count_quarantined
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import after
 from debitura_pipeline.sync.judging import judge_proof, notes_of
@@ -121,8 +121,8 @@ def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[Control
         return []
     stated = closing_totals(folder, folder.end)
     known = [window.totals for window in used_windows(folder) if not window.slice.filters]
-    found = control_totals(landed.resource, stated, folder.begin.partner[0], rows, known)
-    return found + (per_client_totals(rows) if folder.end.with_clients else [])
+    found = compare_control_totals(landed.resource, stated, folder.begin.partner[0], rows, known)
+    return found + (compare_client_totals(rows) if folder.end.with_clients else [])
 
 
 def told(error: BaseException) -> str:

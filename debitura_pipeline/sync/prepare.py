@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from debitura_pipeline.api.connect import Tools
-from debitura_pipeline.extract.plan import Knowledge, Plan, plan
+from debitura_pipeline.extract.plan import KnownState, Plan, choose_plan
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard, folders, unmerged
 from debitura_pipeline.reconcile.certificate import read_windows
@@ -41,7 +41,7 @@ class Prepared:
     incremental sync."""
 
     resource: str
-    known: Knowledge
+    known: KnownState
     plan: Plan
     folder: SyncFolder
     baseline: Baseline | None
@@ -84,11 +84,11 @@ class Preparer:
 
     def _plan(
         self, warehouse: Warehouse, resource: str, tenants: Sequence[str] | None, full: bool
-    ) -> tuple[Knowledge, Plan]:
-        known = Knowledge(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
-        return known, plan(resource, known, full=full, tenants=tenants, small_requests=self.small_requests)
+    ) -> tuple[KnownState, Plan]:
+        known = KnownState(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
+        return known, choose_plan(resource, known, full=full, tenants=tenants, small_requests=self.small_requests)
 
-    def _baseline(self, warehouse: Warehouse, known: Knowledge, folder: SyncFolder) -> Baseline | None:
+    def _baseline(self, warehouse: Warehouse, known: KnownState, folder: SyncFolder) -> Baseline | None:
         if not known.live_rows:
             return None
         return export_baseline(warehouse, folder.begin.resource, self.partner.invoicing_mode, folder.path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from debitura_pipeline.errors import LandingError, WarehouseError
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.reconcile.certificate import Finding, check
+from debitura_pipeline.reconcile.certificate import CertificateResult, check_certificate
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
 from debitura_pipeline.warehouse.opening import described, is_there, open_warehouse
@@ -22,7 +22,7 @@ WAREHOUSE_WAIT_S = 2.0
 class Verification:
     """One finding per certificate, oldest first; `notes`: what could not be checked, and what is known to be lost."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CertificateResult, ...]
     notes: tuple[str, ...]
 
 
@@ -35,23 +35,25 @@ def check_certificates(settings: Settings, sync_id: str | None = None) -> Verifi
     return Verification(tuple(findings), (*notes, *_notes(zone)))
 
 
-def verify(settings: Settings, sync_id: str | None = None) -> list[Finding]:
+def verify(settings: Settings, sync_id: str | None = None) -> list[CertificateResult]:
     """The findings alone."""
     return list(check_certificates(settings, sync_id).findings)
 
 
-def faults_of(folder: SyncFolder, zone: LandingZone) -> Finding:
+def faults_of(folder: SyncFolder, zone: LandingZone) -> CertificateResult:
     """What does not hold of one certificate, by itself and in the chain."""
     name = sync_id_of(folder.path)
     chained = tuple(zone.faults.get(name, ()))
     try:
-        found = check(folder)
+        found = check_certificate(folder)
     except LandingError as error:
-        return Finding(name, folder.path.parent.name, 0, 0, 0, (*chained, str(error)))
-    return Finding(name, found.resource, found.windows, found.keys, found.api_count, (*chained, *found.faults))
+        return CertificateResult(name, folder.path.parent.name, 0, 0, 0, (*chained, str(error)))
+    return CertificateResult(
+        name, found.resource, found.windows, found.keys, found.api_count, (*chained, *found.faults)
+    )
 
 
-def _findings(zone: LandingZone) -> Iterator[Finding]:
+def _findings(zone: LandingZone) -> Iterator[CertificateResult]:
     shown = set()
     lost = zone.lost()
     for folder in zone.folders:
@@ -63,7 +65,7 @@ def _findings(zone: LandingZone) -> Iterator[Finding]:
     resources |= {sync_id_of(path): path.parent.name for path in zone.broken}
     for name, faults in zone.faults.items():
         if name not in shown and name not in lost:
-            yield Finding(name, resources.get(name, "unknown"), 0, 0, 0, tuple(faults))
+            yield CertificateResult(name, resources.get(name, "unknown"), 0, 0, 0, tuple(faults))
 
 
 def _notes(zone: LandingZone) -> Iterator[str]:

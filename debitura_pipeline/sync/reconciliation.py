@@ -10,9 +10,9 @@ from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.landing.transform import Shaper
-from debitura_pipeline.reconcile.client_totals import per_client_totals
-from debitura_pipeline.reconcile.control_totals import control_totals
-from debitura_pipeline.reconcile.locate import Locator
+from debitura_pipeline.reconcile.client_totals import compare_client_totals
+from debitura_pipeline.reconcile.control_totals import compare_control_totals
+from debitura_pipeline.reconcile.locate import DifferenceFinder
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.sync.runner import RESOURCES
@@ -38,12 +38,14 @@ async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> li
             upper = client.server_time or tools.now()
             for resource in RESOURCES:
                 page = await client.page(Query(LISTINGS[resource]), 1)
-                found += control_totals(resource, Totals.of(page.envelope), terms.invoicing_mode, warehouse.rows)
-            found += per_client_totals(warehouse.rows)
+                found += compare_control_totals(
+                    resource, Totals.of(page.envelope), terms.invoicing_mode, warehouse.rows
+                )
+            found += compare_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
             with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
                 client.translate = TenantBook(client, shaper.business_keys).query
-                locator = Locator(client, shaper, warehouse.rows, terms.invoicing_mode, upper)
+                locator = DifferenceFinder(client, shaper, warehouse.rows, terms.invoicing_mode, upper)
                 for resource in sorted(differing - {"clients"}):
-                    found += await locator.locate(resource)
+                    found += await locator.find(resource)
     return found

@@ -19,7 +19,7 @@ from debitura_pipeline.api.connect import Tools, open_client
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
-from debitura_pipeline.extract.reader import Progress
+from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.landing.transform import Shaper
@@ -50,7 +50,7 @@ def sync(
     *,
     full: bool = False,
     allow_shrink: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ReadProgress], None] | None = None,
     tools: Tools | None = None,
     small_requests: int = SMALL_REQUESTS,
     outages: OutagePolicy | None = None,
@@ -96,7 +96,7 @@ def foresee(
 async def with_session(
     settings: Settings,
     endpoint: Endpoint,
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[ReadProgress], None] | None,
     tools: Tools,
     work: Callable[[Session], Coroutine[Any, Any, T]],
     *,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.contract.tables import TABLES
-from debitura_pipeline.reconcile.control_totals import FLOATS
+from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
@@ -156,7 +156,7 @@ def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
         return Verdict(True, f"{what}: none were given")
     verdicts = [verdict for *_, verdict, _ in found]
     figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
-    floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == FLOATS)
+    floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == MOVES_WITH_RATES)
     head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict", "detail")
     table = table_of(head, [row for row in found if row[-2] != "equal"] or found)
     if figures["differs"]:

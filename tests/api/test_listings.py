@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Query, instant, path_to
+from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Query, format_instant, path_to
 
 
 def test_params_state_bounds_sort_and_size_every_time() -> None:
@@ -45,7 +45,7 @@ def test_every_listing_is_read_oldest_first() -> None:
     ],
 )
 def test_instants_are_utc_with_no_more_digits_than_needed(at: datetime, text: str) -> None:
-    assert instant(at) == text
+    assert format_instant(at) == text
 
 
 def test_a_naive_bound_or_a_reversed_one_is_refused() -> None:

@@ -25,7 +25,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        return str(UUID(int=self.number, version=4))
+        return str(UUID(int=self.number, fingerprint=4))
 
     def json(self) -> dict[str, object]:
         at = self.at.isoformat().replace("+00:00", "Z") if self.at is not None else None
@@ -78,7 +78,7 @@ class Listed:
         return to_json(found[0].json()).encode() if found else None
 
     def _matches(self, row: Case, query: Query) -> bool:
-        lower, upper = self._cut(query.from_), self._cut(query.to)
+        lower, upper = self._split_at(query.from_), self._split_at(query.to)
         if lower is not None and not self.manners.ignores_from and not self._is_from(row.at, lower):
             return False
         if upper is not None and not self.manners.ignores_to:
@@ -88,7 +88,7 @@ class Listed:
     def _is_from(self, at: datetime | None, lower: datetime) -> bool:
         return at is not None and (at > lower if self.manners.from_is_exclusive else at >= lower)
 
-    def _cut(self, bound: datetime | None) -> datetime | None:
+    def _split_at(self, bound: datetime | None) -> datetime | None:
         unit = self.manners.cuts_bounds_to
         if bound is None or unit is None:
             return bound

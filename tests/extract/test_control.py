@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.api.page import Total
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
 from debitura_pipeline.extract.verified_window import Totals
-from debitura_pipeline.reconcile.control_totals import control_totals
+from debitura_pipeline.reconcile.control_totals import compare_control_totals
 from debitura_pipeline.warehouse.tables import create_statements
 
 COMMISSION = (None, "Unpaid", "Paid", "Credited", "Waived")
@@ -67,7 +67,7 @@ def stated(paid: str, pending: str, count: int = 2, paid_count: int = 1) -> Tota
 
 
 def verdicts(totals: Totals, rows: Any) -> dict[tuple[str, str], str]:
-    found = control_totals("transactions", totals, None, rows)
+    found = compare_control_totals("transactions", totals, None, rows)
     return {(total.bucket, total.unit): total.verdict for total in found}
 
 
@@ -84,7 +84,7 @@ def test_where_any_sum_shows_fractions_of_a_cent_all_are_compared_exactly(rows: 
     rows("UPDATE raw.transactions SET referral_fee_usd = 10.2549 WHERE transaction_id = 'a' RETURNING 1")
     assert verdicts(stated("10.25", "3.1001"), rows)["Paid", "usd"] == "differs"
     month = stated("0.0051", "0")
-    found = control_totals("transactions", stated("10.25", "3.10"), None, rows, [month])
+    found = compare_control_totals("transactions", stated("10.25", "3.10"), None, rows, [month])
     assert {t.verdict for t in found if (t.bucket, t.unit) == ("Paid", "usd")} == {"differs"}, "a month shows fractions"
 
 
@@ -100,7 +100,7 @@ def test_revenue_moves_only_with_the_estimates(rows: Any) -> None:
     def revenue(pending: str, stated_revenue: str) -> tuple[str, bool]:
         totals = stated("10.25", pending)
         totals = Totals(2, {**totals.summary, "debitura_revenue": Total(None, Decimal(stated_revenue))})
-        found = control_totals("transactions", totals, None, rows)
+        found = compare_control_totals("transactions", totals, None, rows)
         return next((t.verdict, t.is_floating) for t in found if t.check_name == "debitura_revenue")
 
     assert revenue("3.10", "13.35") == ("equal", False)
@@ -118,7 +118,7 @@ def test_a_total_that_the_api_does_not_state_is_there_and_unproven(rows: Any) ->
     assert set(found) == whole
     assert {place for place, verdict in found.items() if verdict != "unproven"} == {("all", "count")}
     for resource, expected in (("cases", 6), ("clients", 5)):
-        totals = control_totals(resource, Totals(0, {}), None, rows)
+        totals = compare_control_totals(resource, Totals(0, {}), None, rows)
         assert len(totals) == expected
         assert [t.verdict for t in totals] == ["equal", *["unproven"] * (expected - 1)]
         assert all(t.api_value is None and t.difference is None for t in totals[1:])

@@ -20,7 +20,7 @@ from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.reconcile.certificate import gaps
-from debitura_pipeline.reconcile.completeness import Proof, Prover
+from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
 from tests.extract.listed import Case, Listed, Manners, moved, without
 from tests.simulation.door import Here
 
@@ -34,7 +34,7 @@ def hourly(count: int) -> list[Case]:
     return [Case(number, START + number * HOUR) for number in range(1, count + 1)]
 
 
-def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Proof, set[str], read.Reader]:
+def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[CompletenessProof, set[str], read.Reader]:
     """The proof of a first reading of everything, the keys that it landed, and the reader."""
     begin = Begin(
         sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
@@ -44,7 +44,7 @@ def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Pro
     with Shaper("pseudonymous", b"a key of the tests") as shaper:
         reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, begin), CASES, AT)
 
-        async def work() -> Proof:
+        async def work() -> CompletenessProof:
             return await Prover(reader, whole, None).prove(await reader.read([whole]))
 
         proof = asyncio.run(work())
@@ -196,7 +196,7 @@ def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_p
     assert keys >= keys_of(rows)
     assert any(window.is_partial for window in proof.windows)
     assert any("moved while they were read" in reason or "were read" in reason for reason in proof.unproven)
-    assert not proof.gone
+    assert not proof.deleted
 
 
 def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> None:

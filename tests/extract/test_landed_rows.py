@@ -49,8 +49,8 @@ def test_totals_are_the_same_in_however_many_passes(
 
 def test_keys_that_no_file_holds_and_the_dates_of_those_that_one_does(files: list[Path]) -> None:
     rows = LandedRows("transactions", files)
-    assert rows.lacking({"key-0", "key-69", "key-70"}) == {"key-70"}
-    assert rows.lacking(set()) == set()
+    assert rows.missing_keys({"key-0", "key-69", "key-70"}) == {"key-70"}
+    assert rows.missing_keys(set()) == set()
     assert rows.dates({"key-1", "key-60", "key-70"}, "occurred_at") == [datetime(2026, 1, 3, 12, tzinfo=UTC)]
     assert LandedRows("cases", files).dates({"key-60"}, "occurred_at") == [datetime(2026, 1, 3, 12, tzinfo=UTC)]
-    assert LandedRows("transactions", []).lacking({"key-0"}) == {"key-0"}
+    assert LandedRows("transactions", []).missing_keys({"key-0"}) == {"key-0"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from debitura_pipeline.extract.plan import SMALL_REQUESTS, Knowledge, plan
+from debitura_pipeline.extract.plan import SMALL_REQUESTS, KnownState, choose_plan
 from debitura_pipeline.extract.windows import Slice, Window
 
 ALL = Slice(Window(None, None))
@@ -28,17 +28,17 @@ LARGE = SMALL_REQUESTS * 100 + 1
 def test_all_is_read_where_that_is_cheap_or_asked_for(
     resource: str, rows: int, full: bool, mode: str, requests: int
 ) -> None:
-    found = plan(resource, Knowledge(rows), full=full)
+    found = choose_plan(resource, KnownState(rows), full=full)
     assert (found.mode, found.requests, found.whole, found.slices) == (mode, requests, ALL, (ALL,))
 
 
 def test_small_is_what_the_caller_says_it_is() -> None:
-    assert plan("cases", Knowledge(101), small_requests=2).mode == "nightly"
-    assert plan("cases", Knowledge(100), small_requests=2).mode == "small"
+    assert choose_plan("cases", KnownState(101), small_requests=2).mode == "nightly"
+    assert choose_plan("cases", KnownState(100), small_requests=2).mode == "small"
 
 
 def test_a_tenants_part_is_a_slice_of_its_own_however_large_the_listing() -> None:
-    found = plan("cases", Knowledge(LARGE), tenants=["a", "b & c"])
+    found = choose_plan("cases", KnownState(LARGE), tenants=["a", "b & c"])
     assert found.mode == "client"
     assert [part.filters for part in found.slices] == [(("ExternalTenantId", "a"),), (("ExternalTenantId", "b & c"),)]
     assert {part.window for part in found.slices} == {Window(None, None)}

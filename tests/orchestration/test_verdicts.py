@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.orchestration.metadata import table_metadata
-from debitura_pipeline.reconcile.control_totals import FLOATS, SILENT
+from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES, NOT_STATED_BY_API
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse import checks
 from debitura_pipeline.warehouse.base import Warehouse
@@ -78,12 +78,12 @@ def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None
 def test_control_totals_of_the_last_night_count_alone(warehouse: Warehouse) -> None:
     total(warehouse, "differs", NOW - timedelta(days=1))
     total(warehouse, "equal")
-    total(warehouse, "unproven", detail=FLOATS)
+    total(warehouse, "unproven", detail=MOVES_WITH_RATES)
     found = checks.control_totals("cases", warehouse.rows)
     assert found.passed
     assert found.figures == {"equal": 1, "differs": 0, "unproven": 1}
     assert found.description.endswith("1 equal, 1 move with exchange rates")
-    total(warehouse, "unproven", detail=SILENT)
+    total(warehouse, "unproven", detail=NOT_STATED_BY_API)
     found = checks.control_totals("cases", warehouse.rows)
     assert (found.passed, found.is_warning) == (False, True), "it may go on, and says so"
     assert found.description.endswith("1 could not be compared")

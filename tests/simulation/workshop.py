@@ -1,6 +1,6 @@
 """What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Real: planning, reading, windows, the expected state (`Overlay`), proof, shaping, row hashes, landed Parquet files and journals,
+Real: planning, reading, windows, the expected state (`ExpectedState`), proof, shaping, row hashes, landed Parquet files and journals,
 certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
 the warehouse and the overlay's engines are DuckDB databases in memory, made once and emptied between histories; nothing
 waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each

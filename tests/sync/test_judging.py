@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.reconcile.control_totals import FLOATS, SILENT
+from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES, NOT_STATED_BY_API
 from debitura_pipeline.sync.judging import MOST_REASONS, judge_proof
 from debitura_pipeline.warehouse.base import WindowRecord
 
@@ -20,7 +20,7 @@ PAID = ControlTotal("transactions", "stage", "all", "Paid", "usd", Decimal("10.2
 
 
 def silent(total: ControlTotal) -> ControlTotal:
-    return replace(total, api_value=None, verdict="unproven", detail=SILENT)
+    return replace(total, api_value=None, verdict="unproven", detail=NOT_STATED_BY_API)
 
 
 def test_a_sync_is_proven_where_all_is_compared_and_equal() -> None:
@@ -28,7 +28,7 @@ def test_a_sync_is_proven_where_all_is_compared_and_equal() -> None:
 
 
 def test_only_sums_of_estimates_may_stay_open() -> None:
-    pending = replace(PAID, bucket="Pending", verdict="unproven", detail=FLOATS)
+    pending = replace(PAID, bucket="Pending", verdict="unproven", detail=MOVES_WITH_RATES)
     assert judge_proof([ROWS, replace(pending, is_floating=True)], [], 0, [WINDOW]).is_proven
     assert not judge_proof([ROWS, pending], [], 0, [WINDOW]).is_proven, "not by its words, by what it is"
     counted = replace(pending, unit="count", api_value=Decimal(1), verdict="differs", detail=None)

@@ -15,14 +15,14 @@ from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
 
 
 @dataclass(frozen=True)
-class Answer:
+class PageResponse:
     """A page, and the keys and dates of its rows."""
 
     page: Page
     outline: Outline
 
     @classmethod
-    def of(cls, page: Page, listing: Listing) -> Answer:
+    def of(cls, page: Page, listing: Listing) -> PageResponse:
         return cls(page.without_marks(), outline(page.body, listing, page.envelope.marks))
 
     @property
@@ -66,7 +66,7 @@ class Answer:
         return (row for row in rows if self.outline.key(row) is not None and self.outline.date(row, which) is not None)
 
 
-def earliest_in(page: Page, listing: Listing) -> datetime | None:
+def earliest_date(page: Page, listing: Listing) -> datetime | None:
     """The earliest date among a page's rows, of whatever kind; None without one."""
     found = outline(page.body, listing, page.envelope.marks)
     dates = [at for which in range(len(DATES[listing.resource])) for at in found.dates(which)]
