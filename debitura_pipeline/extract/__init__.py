@@ -1,1 +1,1 @@
-"""Deciding what to read, reading it whole, and proving that it is whole."""
+"""Read windows of a listing completely: plan, request, land, and verify each window."""

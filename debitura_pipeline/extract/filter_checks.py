@@ -1,4 +1,4 @@
-"""Whether a listing heeds its filters by tenant and by state: seen from the rows of the first answer to each."""
+"""Check that a listing honours its filters by tenant and state, from the rows of the first response to each."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ TENANT_PATHS: dict[str, Path] = {
     "cases": ("client", "externalTenantId"),
     "transactions": ("client", "externalTenantId"),
 }
-CLOSED = ("closed", "merged")  # what lifecycles begin with that are not open
+CLOSED = ("closed", "merged")  # prefixes of the lifecycles that are not open
 
 
 def check_filters(response: PageResponse, filters: Filters, listing: Listing) -> None:
-    """Raises IgnoredParameterError where a row is shown that a filter leaves out."""
+    """Check the rows of a response against its filters. Raises IgnoredParameterError if a row should have been filtered out."""
     tenants = {value for name, value in filters if name == TENANT and not is_pseudonym(value)}
     if tenants and any(tenant not in tenants for tenant in tenants_of(response, listing)):
-        raise IgnoredParameterError(listing.resource, TENANT, "it shows rows of another tenant than the one asked for")
+        raise IgnoredParameterError(
+            listing.resource, TENANT, "it returned rows of another tenant than the one requested"
+        )
     states = [_is_closed(value) for name, value in filters if name == STATUSES]
     if (
         states
         and len(set(states)) == 1
         and any(_is_closed(state) != states[0] for state in _lifecycles(response, listing))
     ):
-        raise IgnoredParameterError(listing.resource, STATUSES, "it shows cases in other states than those asked for")
+        raise IgnoredParameterError(
+            listing.resource, STATUSES, "it returned cases in other states than those requested"
+        )
 
 
 def tenants_of(response: PageResponse, listing: Listing) -> Sequence[str]:
-    """Tenant ids of an answer's rows as the API has them, in memory only."""
+    """Return the tenant ids of the rows as the API spells them. They are personal data: never store or log them."""
     return [tenant for tenant in _texts(response, listing, TENANT_PATHS[listing.resource]) if tenant is not None]
 
 

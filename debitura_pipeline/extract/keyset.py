@@ -1,7 +1,7 @@
-"""One window read by keyset: each question begins at the date of the last row shown, and page 2 is never asked for.
+"""Keyset pagination of one window: each request starts at the date of the last row returned; page 2 is never requested.
 
-The rows of one answer come from one statement of the API's database: all rows from its lower bound up to the date of its
-last row. So each answer proves a stretch by itself, whatever happens between two of them; page numbers prove nothing.
+The rows of a response come from one statement of the API's database: all rows from its lower bound up to the date of its last
+row. Each response therefore proves a stretch of the window, whatever changes between two responses. Page numbers prove nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.verified_window import Stretch
 from debitura_pipeline.landing.outline import RowMark
 
-MAX_REPEATS = 3  # of a question whose answer contradicts itself: a count and its rows may come from two statements
-ANCHOR_ROWS = (
-    6  # last rows of an answer, of which one at least must be there again: more than may go between two answers
-)
+MAX_REPEATS = 3  # of a request whose count contradicts its rows, since these may come from two statements
+# Last rows of a response of which the next one must contain at least one: more than may disappear between two responses.
+ANCHOR_ROWS = 6
 
 FetchFirstPage = Callable[[int | None, int | None, bool], Awaitable[PageResponse]]
 ReadUnion = Callable[[int, int], Awaitable[tuple[list[PageResponse], bool]]]
@@ -28,10 +27,10 @@ ReadUnion = Callable[[int, int], Awaitable[tuple[list[PageResponse], bool]]]
 
 @dataclass
 class Keyset:
-    """Reads the rows between `lower` and `upper` (microseconds since 1970, None: unbounded, both inclusive).
+    """Reads the rows between `lower` and `upper` (microseconds since 1970, both inclusive; None: unbounded).
 
-    `ask` gets the first page between two bounds, with totals or without; `union` all rows of a stretch
-    that no single answer can show whole, and whether it is sure of that.
+    `fetch` returns the first page between two bounds, with or without totals. `union` reads a stretch that holds more rows than
+    a page, and says whether it is certain to have all of them.
     """
 
     behaviour: Behaviour
@@ -41,27 +40,28 @@ class Keyset:
     upper: int | None
     pages: list[Page] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
-    counted: int = 0  # rows that the API counts in the window at the first answer
+    counted: int = 0  # rows in the window, as stated by the first response
     has_moved: bool = False
-    _expected_totals: frozenset[int] = frozenset()  # rows that the next answer counts if nothing moves, by either date
+    _expected_totals: frozenset[int] = frozenset()  # totals that the next response may state if no row moved
     _restarts: int = 0
 
     async def read(self, first: PageResponse | None = None) -> None:
-        """Read to the end. `first`: the answer that began at `lower`, if there is one already.
+        """Read the whole window. `first`: the response to the first request, if it was sent already.
 
-        Raises UnprovenError where the API contradicts itself, IgnoredParameterError where it does not filter or sort as asked.
+        Raises IgnoredParameterError if the API does not filter or sort as requested, UnprovenError if its totals contradict its
+        rows, or the ApiError of a request.
         """
         lower = self.lower
         response = first if first is not None else await self._first_page(lower)
         while True:
-            if not self.pages:  # also after the first question was put once more
+            if not self.pages:  # also true after the first request was repeated
                 self.counted = response.total
             self.pages.append(response.page)
             if response.rows < self.behaviour.page_rows and response.total == response.rows:
                 self._add_stretch(lower, self.upper, response.rows)
                 return
             next_lower = self._next_lower(response)
-            if self.upper is not None and next_lower > self.upper:  # the upper bound is not heeded to the letter
+            if self.upper is not None and next_lower > self.upper:  # some rows lie beyond the upper bound
                 self._add_stretch(lower, self.upper, response.rows)
                 return
             if lower is not None and next_lower <= lower:
@@ -75,7 +75,7 @@ class Keyset:
             lower, response = await self._next_response(lower, response, next_lower)
 
     def _next_lower(self, response: PageResponse) -> int:
-        """Where the next question begins: at the date of the last row, of two dates that the list may go by the earlier one."""
+        """The lower bound of the next request: the date of the last row, the earliest one if several dates are candidates."""
         lasts = [last for which in self.behaviour.units if (last := response.last(which)) is not None]
         if not lasts:
             raise IgnoredParameterError(
@@ -91,7 +91,7 @@ class Keyset:
         self.stretches.append(Stretch(_from_micros(lower), _from_micros(end), rows, method))
 
     async def _first_page(self, lower: int | None) -> PageResponse:
-        """The first page from `lower` on, with a total that its rows do not contradict."""
+        """Fetch the first page from `lower` on, repeating requests whose total contradicts the rows."""
         for _ in range(MAX_REPEATS):
             response = await self.fetch(lower, self.upper, not self.pages)
             self.behaviour.check(response, lower, self.upper)
@@ -108,27 +108,30 @@ class Keyset:
         return response.total == response.rows or self.behaviour.page_rows <= response.rows < response.total
 
     def _accept_smaller_pages(self, response: PageResponse) -> None:
-        """An API that shows fewer rows a page than it was asked for, which can be so once; else its total cannot be true."""
-        if self._is_consistent(response):  # another window has found out meanwhile
+        """Accept once that the API returns fewer rows per page than requested; otherwise its total must be wrong."""
+        if self._is_consistent(response):  # another window has noticed it meanwhile
             return
         if 0 < response.rows < response.total and not self.behaviour.has_smaller_pages:
             self.behaviour.accept_page_rows(response.rows)
             return
         raise UnprovenError(
-            f"The list of {self.behaviour.resource} states {response.total} rows and shows {response.rows}, in {MAX_REPEATS} "
-            "answers: its total cannot be true. Nothing of this sync reached the warehouse; run it again later.",
+            f"The list of {self.behaviour.resource} states {response.total} rows and returned {response.rows}, in {MAX_REPEATS} "
+            "responses: its total cannot be right. Nothing of this sync reached the warehouse; run it again later.",
             resource=self.behaviour.resource,
         )
 
     async def _next_response(
         self, before: int | None, last: PageResponse, next_lower: int
     ) -> tuple[int | None, PageResponse]:
-        """The next answer and its lower bound. The row that the last answer ended with must be there again; if it is not, the
-        bound is exclusive, or it was deleted or its date moved, and one of those before it must be there."""
+        """Return the next response and its lower bound.
+
+        It must contain the last row of the previous response. If it does not, either the bound is exclusive, or that row was
+        deleted or its date was edited; then one of the rows before it must be found.
+        """
         which = self.behaviour.date
         ended_with = last.tail(which, 1)
         response = await self._first_page(next_lower)
-        # A last row that lies beyond the window is not shown again, and those before it need not be.
+        # A row beyond the end of the window is not returned again.
         if not ended_with or not self._is_within(ended_with[0]) or response.outline.has(ended_with[0].key or ""):
             return next_lower, response
         if self._is_stuck(response, next_lower):
@@ -136,7 +139,7 @@ class Keyset:
         anchors = [mark for mark in last.tail(which, ANCHOR_ROWS) if self._is_within(mark)]
         earlier = self.behaviour.floor(_date(anchors[0].dates, which)) - self.behaviour.lookback_us
         response = await self._first_page(earlier)
-        if response.outline.has_mark(anchors[-1]):  # it is where it was: the bound leaves out what it names
+        if response.outline.has_mark(anchors[-1]):  # it has not moved, so the bound is exclusive
             self.behaviour.extend_lookback()
         else:
             self.has_moved = True
@@ -147,7 +150,7 @@ class Keyset:
         return earlier, response
 
     def _is_within(self, mark: RowMark) -> bool:
-        """Whether a row lies in the window by whichever date the list may go; one of a wider answer may lie beyond it."""
+        """Whether a row lies in the window by every candidate date; rows of a wider response may not."""
         dates = [mark.dates[which] for which in self.behaviour.units]
         return self.upper is None or all(at is not None and at <= self.upper for at in dates)
 
@@ -156,12 +159,12 @@ class Keyset:
         return any(response.outline.has(anchor.key or "") for anchor in anchors)
 
     async def _retry_from(self, before: int | None) -> tuple[int | None, PageResponse]:
-        """The question before once more, its answer in the place of the last one, and the next bound taken further back."""
+        """Repeat the previous request, replace its response, and start the next one further back."""
         if self._restarts >= len(LOOKBACKS_US):
             raise IgnoredParameterError(
                 self.behaviour.resource,
                 self.behaviour.from_name,
-                "rows that it showed are not there when asked from their dates on",
+                "rows that it returned are missing when requested from their dates on",
             )
         self.behaviour.extend_lookback()
         self._restarts += 1
@@ -170,11 +173,11 @@ class Keyset:
         return before, await self._first_page(before)
 
     def _is_stuck(self, response: PageResponse, lower: int) -> bool:
-        """A full page that the next question would not get beyond."""
+        """Whether this is a full page that the next request would not get beyond."""
         return response.rows >= self.behaviour.page_rows and self._next_lower(response) <= lower
 
     async def _read_union(self, lower: int, response: PageResponse) -> int:
-        """The stretch that holds more rows than a page; returns the bound after it."""
+        """Read a stretch that holds more rows than a page, and return its end."""
         last = response.last(self.behaviour.date)
         end = self.behaviour.ceiling(lower if last is None else last)
         responses, is_settled = await self.union(lower, end if self.upper is None else min(end, self.upper))
@@ -188,7 +191,7 @@ class Keyset:
 
 def _date(dates: tuple[int | None, ...], which: int) -> int:
     at = dates[which]
-    assert at is not None  # `tail` gives only rows that have it
+    assert at is not None  # `tail` returns only rows that have this date
     return at
 
 

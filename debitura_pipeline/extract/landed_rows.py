@@ -1,6 +1,6 @@
-"""Counts over the landed files of one reading: keys, sums by stage, rows by window, and known rows that no file shows.
+"""Queries over the landed files of a sync: keys, sums by stage, rows by window, and known rows that no file contains.
 
-Every query goes in passes over shares of the keys, so that memory does not grow with the rows.
+Each query runs in passes over shares of the keys, so that memory does not grow with the number of rows.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from debitura_pipeline.contract.stages import stage_sql, stage_totals_sql
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
 
-ROWS_A_PASS = 500_000  # counted at once: some 100 MB
-ROWS_FOR_TWO_THREADS = 250_000  # below, a second thread costs more CPU than it saves time
+ROWS_A_PASS = 500_000  # per pass; about 100 MB
+ROWS_FOR_TWO_THREADS = 250_000  # below this, a second thread costs more CPU than it saves time
 MEMORY_LIMIT = "256MB"
 ZERO = Decimal(0)
-# The columns that the dates of a listing land in, in the order of `outline.DATES`.
+# Columns of the dates of a listing, in the order of `outline.DATES`.
 DATE_COLUMNS = {"clients": ("linked_at",), "cases": ("created_at",), "transactions": ("occurred_at", "paid_at")}
-MEASURES = {
+STAGE_COLUMNS = {
     "transactions": ("referral_fee_usd", "commission_status", "platform_invoicing_status", "referral_invoicing_status"),
 }
 
@@ -37,7 +37,7 @@ BucketTotals = dict[str, tuple[int, Decimal]]  # rows and USD by bucket
 
 @dataclass(frozen=True)
 class UnseenRow:
-    """A live row of the warehouse that no landed file shows."""
+    """A live row of the warehouse that no landed file contains."""
 
     key: str
     at: datetime | None
@@ -46,36 +46,37 @@ class UnseenRow:
 
 @dataclass(frozen=True)
 class LandedRows:
-    """`files` in any order: of a key in several, the row with the highest `_seq` counts."""
+    """Rows of `files`, in any order. If several contain a key, the row with the highest `_seq` counts."""
 
     resource: str
     files: Sequence[Path]
 
     @property
     def key(self) -> str:
+        """Name of the key column."""
         return TABLES[self.resource].key
 
     def totals(self, invoicing_mode: str | None) -> tuple[int, BucketTotals]:
-        """Distinct keys, and of transactions rows and USD by stage."""
+        """Return the number of distinct keys and, for transactions, rows and USD by stage. Raises duckdb.Error for damaged files."""
         keys, stages = 0, BucketTotals()
         for connection, share in self._shares():
             if self.resource != "transactions":
-                keys += _one(connection, f'SELECT count(DISTINCT "{self.key}") FROM {share}')
+                keys += _scalar(connection, f'SELECT count(DISTINCT "{self.key}") FROM {share}')
                 continue
-            rows = self._latest(share, MEASURES[self.resource])
+            rows = self._latest(share, STAGE_COLUMNS[self.resource])
             for stage, count, usd in connection.execute(stage_totals_sql(rows, invoicing_mode)).fetchall():
                 before = stages.get(stage, (0, ZERO))
                 stages[stage] = (before[0] + count, before[1] + usd)
         return keys + sum(count for count, _ in stages.values()), stages
 
     def by_window(self, windows: Sequence[Window], date: str, invoicing_mode: str | None) -> list[BucketTotals]:
-        """Rows and USD by stage (of other resources: in bucket `rows`) of each window, by the column `date`."""
+        """Return rows and USD by stage for each window, dated by the column `date`; other resources have one bucket, `rows`."""
         found: list[BucketTotals] = [{} for _ in windows]
         is_revenue = self.resource == "transactions"
         bucket = stage_sql(invoicing_mode) if is_revenue else "'rows'"
         usd = "coalesce(sum(referral_fee_usd), 0)" if is_revenue else "0"
         for connection, share in self._shares():
-            rows = self._latest(share, (date, *MEASURES.get(self.resource, ())))
+            rows = self._latest(share, (date, *STAGE_COLUMNS.get(self.resource, ())))
             connection.execute("CREATE OR REPLACE TABLE cut (number INTEGER, start TIMESTAMPTZ, until TIMESTAMPTZ)")
             connection.executemany("INSERT INTO cut VALUES (?, ?, ?)", list(_bounds(windows)))
             counted = connection.execute(
@@ -88,15 +89,15 @@ class LandedRows:
         return found
 
     def missing_keys(self, keys: set[str]) -> set[str]:
-        """Those of `keys` that no file holds."""
+        """Return the keys that no file contains."""
         return keys - set(self._of_keys(keys, self.key))
 
     def dates(self, keys: set[str], date: str) -> list[datetime]:
-        """The dates of these rows, aware UTC; rows without one are left out."""
+        """Return the dates of these rows, aware UTC, in no particular order; rows without a date are omitted."""
         return [at.astimezone(UTC) for at in self._of_keys(keys, date) if at is not None]
 
-    def per_creditor(self) -> dict[str | None, int]:
-        """Distinct keys by creditor."""
+    def keys_by_creditor(self) -> dict[str | None, int]:
+        """Return the number of distinct keys of each creditor."""
         found: dict[str | None, int] = {}
         for connection, share in self._shares():
             for creditor, count in connection.execute(
@@ -105,19 +106,19 @@ class LandedRows:
                 found[creditor] = found.get(creditor, 0) + count
         return found
 
-    def unseen(self, before: Path, date: str) -> list[UnseenRow]:
-        """Rows of the snapshot `before` (column `key`) that no file shows."""
-        return self._unseen([before], "key", date)
+    def unseen_rows(self, baseline: Path, date: str) -> list[UnseenRow]:
+        """Return rows of the file `baseline` (see `snapshot_sql`) that no landed file contains, sorted by key."""
+        return self._unseen([baseline], "key", date)
 
     def unseen_rows_of(self, other: LandedRows, date: str) -> list[UnseenRow]:
-        """Rows that other files show, as they show them last, and these do not."""
+        """Return rows that `other` contains and these files do not, sorted by key."""
         return self._unseen(other.files, self.key, date)
 
     def _unseen(self, files: Sequence[Path], key: str, date: str) -> list[UnseenRow]:
         found: dict[str, UnseenRow] = {}
         with _connected() as connection:
             connection.register("others", connection.read_parquet([str(file) for file in files]))
-            passes = _one(connection, "SELECT count(*) FROM others") // ROWS_A_PASS + 1
+            passes = _scalar(connection, "SELECT count(*) FROM others") // ROWS_A_PASS + 1
             self._register(connection)
             landed = (
                 f'SELECT 1 FROM landed AS l WHERE l."{self.key}" = o."{key}"' if self.files else "SELECT 1 WHERE false"
@@ -132,7 +133,7 @@ class LandedRows:
         return sorted(found.values(), key=lambda row: row.key)
 
     def _of_keys(self, keys: set[str], column: str) -> Iterator[Any]:
-        """One column of the rows with these keys, file by file: for a few keys, which need no engine."""
+        """Read one column of the rows with these keys, file by file; cheaper than a query if there are few keys."""
         wanted = pa.array(list(keys), pa.string())
         for path in self.files:
             with pq.ParquetFile(path) as file:
@@ -144,7 +145,7 @@ class LandedRows:
             return
         with _connected() as connection:
             self._register(connection)
-            rows = _one(connection, "SELECT count(*) FROM landed")
+            rows = _scalar(connection, "SELECT count(*) FROM landed")
             passes = rows // ROWS_A_PASS + 1
             connection.execute(f"SET threads = {2 if rows > ROWS_FOR_TWO_THREADS else 1}")
             for number in range(passes):
@@ -166,7 +167,7 @@ def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+def _scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(connection.execute(sql).fetchall()[0][0])
 
 

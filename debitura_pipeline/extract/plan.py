@@ -1,7 +1,7 @@
-"""What a sync reads and what it costs: a pure function of what the warehouse knows.
+"""Choose what a sync reads, from the state of the warehouse. Pure; sends no requests.
 
-Belongs here: the choice of plan. Does not: requests. Used by `sync/`. Two plans read everything: `small`, where that is
-cheap and so always right, and `full`, the first one or one asked for. `nightly` reads what changed and proves the rest.
+Two modes read everything: `small`, because that is cheap, and `full`, for the first sync or on request. `nightly` reads what
+changed and proves the rest by totals; `client` reads some tenants' part.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from debitura_pipeline.extract.requests import PAGE_ROWS
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 from debitura_pipeline.landing.tenants import TENANT_FILTER
 
-SMALL_REQUESTS = 200  # below this, reading all is cheaper than finding out what could be left out
+SMALL_REQUESTS = 200  # below this, reading everything is cheaper than finding out what changed
 
 
 @dataclass(frozen=True)
 class KnownState:
-    """What the warehouse knows of a resource before the sync: rows that are live, how far it was read last."""
+    """State of a resource before the sync. `last_upper`: upper bound of the last sync, None if there was none."""
 
     live_rows: int
     last_upper: datetime | None = None
@@ -27,8 +27,11 @@ class KnownState:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to read, and roughly how many requests it will take. `whole` is what the reading has to add up to; of some tenants'
-    part of a listing each slice is a whole by itself."""
+    """What to read, and the approximate number of requests.
+
+    `mode`: `full`, `small`, `nightly` or `client`. The rows read must add up to the totals of `whole`; in mode `client`, each
+    slice is verified on its own.
+    """
 
     mode: str
     whole: Slice
@@ -44,7 +47,7 @@ def choose_plan(
     tenants: Sequence[str] | None = None,
     small_requests: int = SMALL_REQUESTS,
 ) -> Plan:
-    """The plan for one resource, or for some tenants' part of it. An empty warehouse is read in full, clients always."""
+    """Return the plan for a resource, or for the part of some tenants. Never `nightly` for clients or an empty warehouse."""
     whole = Slice(Window(None, None))
     requests = max(1, -(-known.live_rows // PAGE_ROWS))
     if tenants is not None:

@@ -1,7 +1,7 @@
-"""Rows that no single answer can show whole: a bulk upload at one instant, or a list that cannot be read by date.
+"""Read rows that no single response can hold: a bulk upload at one instant, or a list that cannot be read by date.
 
-Page numbers lie while a list changes and where equal rows come in any order, so several readings are put together: in every
-sort and both directions, cut by state and by client, until the distinct keys are as many as the API counts, twice.
+Page numbers skip rows if the list changes or if equal rows have no fixed order. Several passes are therefore combined, in every
+sort and both directions, by state and by client, until the distinct keys equal the API's count twice in a row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.windows import Filters
 
 MAX_ROUNDS = 3
-MAX_PAGES = 100  # of one reading
-# Sorts by what differs from row to row come first: their pages overlap least.
+MAX_PAGES = 100  # of one sort
+# Sorts by values that differ most between rows come first, because their pages overlap least.
 SORTS = {
     "clients": ("name", "dateCreated"),
     "cases": ("GrossAmount", "DueDate", "DateCreated"),
@@ -48,75 +48,81 @@ FetchPage = Callable[[Listing, Filters, int], Awaitable[PageResponse]]
 
 @dataclass
 class _Pass:
-    """What one round has shown: its answers, their keys, and the most rows without a key that one reading showed."""
+    """Result of one pass. `unkeyed`: the largest number of rows without a key in one sort."""
 
     responses: list[PageResponse] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     unkeyed: int = 0
 
-    def is_whole(self, count: int) -> bool:
+    def is_complete(self, count: int) -> bool:
+        """Whether the pass found `count` rows."""
         return len(self.keys) + self.unkeyed == count
 
-    def keep(self, later: _Pass) -> None:
-        """Take a later round's answers, and of the earlier ones those that show rows which it did not."""
+    def absorb(self, later: _Pass) -> None:
+        """Add the responses of a later pass, dropping earlier ones whose rows it found again."""
         self.responses = [response for response in self.responses if response.keys - later.keys] + later.responses
 
 
 @dataclass(frozen=True)
 class UnionReader:
-    """`ask` gets one page of the stretch in a sort and with filters, by its number from 1. `taken`: filters in force."""
+    """`fetch` returns a page, by its number from 1, in the sort of a listing and with filters. `active_filters`: names of the
+    filters that every request has already."""
 
     listing: Listing
     fetch: FetchPage
     active_filters: frozenset[str] = frozenset()
 
     async def read(self) -> list[PageResponse]:
-        """Answers that together show every row of the stretch. Raises UnprovenError where two rounds never agree."""
+        """Return responses that together hold every row.
+
+        Raises UnprovenError if no two passes agree or if there are more than `MAX_PAGES` pages, or the ApiError of a request.
+        """
         responses, is_settled = await self._read()
         if is_settled:
             return responses
         raise UnprovenError(
-            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number would not hold "
-            f"still in {MAX_ROUNDS} readings. Nothing of this sync reached the warehouse; run it again when the API is quieter.",
+            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number kept changing "
+            f"in {MAX_ROUNDS} passes. Nothing of this sync reached the warehouse; run it again when fewer rows are being changed.",
             resource=self.listing.resource,
         )
 
     async def read_moving(self) -> tuple[list[PageResponse], bool]:
-        """Answers, and whether two rounds agreed that they show every row; if not, all that any round showed, and one more.
+        """Return responses, and whether two passes agreed that they hold every row.
 
-        Raises UnprovenError where there are more rows than page numbers can tell apart.
+        If none agreed, the responses of all passes and of one more are returned. Raises UnprovenError if there are more than
+        `MAX_PAGES` pages, or the ApiError of a request.
         """
         responses, is_settled = await self._read()
         if is_settled:
             return responses, True
         shown = _Pass(responses)
-        shown.keep(await self._all_pages())
+        shown.absorb(await self._all_pages())
         return shown.responses, False
 
     async def _read(self) -> tuple[list[PageResponse], bool]:
         before, shown = _Pass(), _Pass()
         for _ in range(MAX_ROUNDS):
-            found, is_whole = await self._run_pass()
-            if is_whole and before.is_whole(len(found.keys) + found.unkeyed) and found.keys == before.keys:
+            found, is_complete = await self._run_pass()
+            if is_complete and before.is_complete(len(found.keys) + found.unkeyed) and found.keys == before.keys:
                 return found.responses, True
-            shown.keep(found)
-            before = found if is_whole else _Pass()
+            shown.absorb(found)
+            before = found if is_complete else _Pass()
         return shown.responses, False
 
     async def _all_pages(self) -> _Pass:
-        """Every page in every sort, whatever moves meanwhile: a row that one reading passes over is in another's way."""
+        """Read every page in every sort, whatever changes: a row that is skipped in one sort is likely found in another."""
         found = _Pass()
         for listing, filters in self._sorts():
             await self._read_pages(listing, filters, found, None, None)
         return found
 
     async def _run_pass(self) -> tuple[_Pass, bool]:
-        """One reading in as many ways as it takes, and whether it is whole; it ends where the count moves."""
+        """Read in as many sorts and filters as needed; return the pass and whether it is complete. Stops if the count changes."""
         found = _Pass()
         first = await self.fetch(replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:asc"), (), 1)
         if first.total > MAX_PAGES * max(first.rows, 1):
             raise UnprovenError(
-                f"The list of {self.listing.resource} holds {first.total} rows that only page numbers tell apart, too many to be "
+                f"The list of {self.listing.resource} holds {first.total} rows that can only be read by page numbers, too many to be "
                 "proven complete. Nothing of this sync reached the warehouse.",
                 resource=self.listing.resource,
             )
@@ -124,7 +130,7 @@ class UnionReader:
             is_first = not found.responses
             if not await self._read_pages(listing, filters, found, first.total, first if is_first else None):
                 return found, False
-            if found.is_whole(first.total):
+            if found.is_complete(first.total):
                 return found, True
         return found, False
 
@@ -136,17 +142,17 @@ class UnionReader:
     def _variants(self, found: _Pass) -> Iterator[tuple[Listing, Filters]]:
         yield from self._sorts()
         name, values = STATES[self.listing.resource]
-        cuts = [(name, value) for value in values]
+        variants = [(name, value) for value in values]
         tenants = sorted({tenant for response in found.responses for tenant in tenants_of(response, self.listing)})
-        cuts += [("ExternalTenantId", tenant) for tenant in tenants]
-        for cut in (cut for cut in cuts if cut[0] not in self.active_filters):
+        variants += [("ExternalTenantId", tenant) for tenant in tenants]
+        for variant in (variant for variant in variants if variant[0] not in self.active_filters):
             for direction in ("asc", "desc"):
-                yield replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:{direction}"), (cut,)
+                yield replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:{direction}"), (variant,)
 
     async def _read_pages(
         self, listing: Listing, filters: Filters, found: _Pass, count: int | None, first: PageResponse | None
     ) -> bool:
-        """All pages in one sort, or as many as it takes to show `count` rows; False where the count of all rows moved."""
+        """Read all pages in one sort, or until `count` rows are found. Returns False if the count of all rows changed."""
         number = shown = unkeyed = 0
         while True:
             number += 1
@@ -158,5 +164,5 @@ class UnionReader:
             unkeyed += response.rows - len(response.keys)
             found.unkeyed = max(found.unkeyed, unkeyed)
             shown += response.rows
-            if response.rows == 0 or shown >= response.total or (count is not None and found.is_whole(count)):
+            if response.rows == 0 or shown >= response.total or (count is not None and found.is_complete(count)):
                 return True

@@ -1,6 +1,6 @@
-"""What a verified window rests on: the stretches that its answers showed whole, the API's totals, the rows, the landed file.
+"""The record of a window that was read completely: its totals, rows, landed file, and the stretches that prove it.
 
-Also its form as a line of the journal.
+Also its conversion to and from a journal line.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.journal_lines import StatedTotals, WindowLine
 
-# Sums that move with exchange rates from one answer to the next, so they say nothing about the list having moved.
+# Sums that move with exchange rates between two responses, so a change does not mean that rows changed.
 FLOATING = ("Pending", "debitura_revenue")
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What the API states of a listing on one page: how many rows match, and its summary."""
+    """What the API states with a page: `count` of all matching rows, and the summary by bucket."""
 
     count: int
     summary: Mapping[str, Total]
 
     @classmethod
     def of(cls, envelope: Envelope) -> Totals:
+        """Take the totals from a page's envelope."""
         return cls(envelope.total_results, dict(envelope.totals))
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
-        """Equal on two answers only if nothing that shows in counts or settled sums happened between them."""
+        """A value that differs between two responses if a count or a settled sum changed."""
         settled = [
             (name, total.count, None if name in FLOATING else total.usd) for name, total in sorted(self.summary.items())
         ]
         return self.count, *settled
 
     def as_stated(self) -> StatedTotals:
-        """As the journal holds them."""
+        """Convert to the form stored in the journal."""
         sums = {
             name: (total.count, None if total.usd is None else str(total.usd)) for name, total in self.summary.items()
         }
@@ -47,7 +48,7 @@ class Totals:
 
     @classmethod
     def from_stated(cls, stated: StatedTotals) -> Totals:
-        """Raises ArithmeticError where a sum is not a number."""
+        """Convert from the form stored in the journal. Raises ArithmeticError if a sum is not a number."""
         summary = {
             name: Total(count, None if usd is None else Decimal(usd)) for name, (count, usd) in stated.summary.items()
         }
@@ -56,11 +57,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rows from `start` up to `end` (aware UTC, None: without bound), all shown by one answer of `rows` rows.
+    """A part of a window, from `start` to `end` (aware UTC; None: unbounded), that was read completely.
 
-    `method`: `answer`; `union`, where one instant holds more rows than a page and several readings were put together;
-    `part`, where no two of those readings agreed, so that rows may be missing;
-    `pages`, where the list was read by page numbers until two readings in a row were the same.
+    `method`: `answer`, a single response of `rows` rows; `union`, several passes over an instant with more rows than a page;
+    `part`, the same but no two passes agreed, so rows may be missing; `pages`, by page numbers until two passes were equal.
     """
 
     start: datetime | None
@@ -71,10 +71,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class VerifiedWindow:
-    """A slice, every stretch of which one answer showed whole. `file` is None if it is empty.
+    """A slice that was read completely. `file` is its landed file, None if it has no rows.
 
-    `totals`: the API's at the first answer. `attempts`: how often the window was read. `has_moved`: its answers' totals do
-    not fit together, so that rows came or went while it was read.
+    `totals`: stated by the first response. `distinct`: number of distinct keys. `attempts`: how often the slice was read.
+    `has_moved`: the totals of its responses do not add up, so rows were added or removed while it was read.
     """
 
     slice: Slice
@@ -92,15 +92,16 @@ class VerifiedWindow:
 
     @property
     def window(self) -> Window:
+        """The window of the slice."""
         return self.slice.window
 
     @property
     def is_partial(self) -> bool:
-        """Whether rows that are there may be missing from it."""
+        """Whether existing rows may be missing from it."""
         return any(stretch.method == "part" for stretch in self.stretches)
 
     def as_line(self) -> WindowLine:
-        """As the journal holds it."""
+        """Convert to a journal line."""
         return WindowLine(
             name=self.slice.name,
             start=self.window.start,
@@ -121,7 +122,7 @@ class VerifiedWindow:
 
     @classmethod
     def from_line(cls, line: WindowLine) -> VerifiedWindow:
-        """Raises ArithmeticError where a sum is not a number."""
+        """Convert from a journal line. Raises ArithmeticError if a sum is not a number."""
         return cls(
             Slice(Window(line.start, line.end), line.filters),
             line.seq,

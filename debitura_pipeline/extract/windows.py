@@ -1,8 +1,4 @@
-"""Windows: stretches of a listing that follow the calendar, so that one keeps its identity from night to night.
-
-Belongs here: how a stretch is named, bounded and split, and its slices by state or tenant. Pure. Does not: knowing what a
-window holds. Used by the planner and the reader.
-"""
+"""Windows of a listing, split along the calendar so that they are the same in every sync, and slices of them. Pure."""
 
 from __future__ import annotations
 
@@ -15,27 +11,27 @@ from debitura_pipeline.contract.listings import Listing, Query
 
 TICK = timedelta(microseconds=1)  # resolution of the API's instants
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; a second covers an API that drops fractions
-MONTHS_BEFORE = 12  # how far a step goes back when rows lie before what was taken for the first
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # nothing is split before this
-STATE_FILTERS = {"Statuses", "RevenueStages"}  # their values name states, so they may stand in messages
-# Days on which parts of a month begin; each kind parts the one before it.
+OVERLAP = timedelta(seconds=1)  # both bounds are inclusive; one second allows for an API that drops fractions
+MONTHS_BEFORE = 12  # how far to go back if rows are older than the presumed first
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # windows are not split before this
+STATE_FILTERS = {"Statuses", "RevenueStages"}  # filters whose values are states and may appear in messages
+# Days on which thirds, sixths and twelfths of a month begin.
 PARTS_OF_MONTH = {
     "third": (1, 11, 21),
     "sixth": (1, 6, 11, 16, 21, 26),
     "twelfth": (1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28),
 }
 LEVELS = ("year", "quarter", "month", *PARTS_OF_MONTH, "day", "hour")  # from coarse to fine
-MAX_EXCESS = 4  # times as many parts as are wanted: then only those parts that need it are cut that fine
+MAX_EXCESS = 4  # stop at a coarser level if a finer one gives this many times the wanted parts
 
-BY_ID = "Id"  # no filter of the API: marks rows that were asked for one by one
+BY_ID = "Id"  # not a filter of the API: marks rows that were requested by id
 
 Filters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Rows from `start` up to `end` (aware UTC); None means without bound. Neighbours share their bound."""
+    """Rows from `start` to `end` (aware UTC; None: unbounded), end excluded. Raises ValueError if it would be empty."""
 
     start: datetime | None
     end: datetime | None
@@ -46,7 +42,7 @@ class Window:
 
     @property
     def name(self) -> str:
-        """Short name for messages: `all`, `2026`, `2026-03`, `2026-03-01..2026-03-11`, `2026-03-07`, `2026-03-07T05`."""
+        """Short name: `all`, `2026`, `2026-03`, `2026-03-01..2026-03-11`, `2026-03-07`, `2026-03-07T05`."""
         if self.start is None:
             return "all" if self.end is None else f"before-{_stamp(self.end)}"
         if self.end is None:
@@ -57,22 +53,22 @@ class Window:
         return f"{_stamp(self.start)}..{_stamp(self.end)}"
 
     def split(self, earliest: datetime, upper: datetime, parts: int = 1) -> tuple[Window, ...]:
-        """Smaller windows that cover this one, or none where it cannot be split further.
+        """Return smaller windows that cover this one, or none if it cannot be split further.
 
-        The coarsest calendar unit is taken that gives at least `parts`, or else the next finer one than the window
-        itself. `earliest` is the first row's instant as far as known, `upper` the sync's upper bound; they part a window
-        without bounds, down to months.
+        Uses the coarsest calendar level that gives at least `parts` windows, else the finest one that splits at all. `earliest`,
+        the presumed first row, and `upper`, the upper bound of the sync, stand in for missing bounds; such a window is split
+        into months at the finest.
         """
         if self.start is None or self.end is None:
             return self._split_unbounded(earliest, upper, parts)
         return _split_by_calendar(self.start, self.end, LEVELS, parts)
 
     def months(self, earliest: datetime, upper: datetime) -> tuple[Window, ...]:
-        """This window without bounds, by months: before the first, each one, and what lies beyond the upper bound."""
+        """Split a window without bounds into months: before the first month, each month, and after the upper bound."""
         return self._split_unbounded(earliest, upper, sys.maxsize)
 
     def _split_unbounded(self, earliest: datetime, upper: datetime, parts: int) -> tuple[Window, ...]:
-        if self.start is not None:  # after the upper bound: rows dated in the future, read as they come
+        if self.start is not None:  # rows dated after the upper bound are few and not split
             return ()
         end = self.end or upper
         begin = _calendar_unit(min(earliest, end - timedelta(hours=1)), "month")[0]
@@ -90,28 +86,30 @@ EVERYTHING = Window(None, None)
 
 @dataclass(frozen=True)
 class Slice:
-    """What one reading covers: a window, and of it only what `filters` let through (a state, a tenant)."""
+    """A window, restricted by filters such as states or a tenant."""
 
     window: Window
     filters: Filters = ()
 
     @property
     def name(self) -> str:
-        """The window's name, with the states it is limited to; a tenant's id is not repeated."""
+        """Short name: the window and its state filters. Values of other filters, such as tenant ids, are not shown."""
         shown = (f"{name}={value}" if name in STATE_FILTERS else name for name, value in self.filters)
-        told = ",".join(dict.fromkeys(shown))
-        return f"{self.window.name}[{told}]" if told else self.window.name
+        described = ",".join(dict.fromkeys(shown))
+        return f"{self.window.name}[{described}]" if described else self.window.name
 
     @property
     def is_by_id(self) -> bool:
+        """Whether its rows were requested by id."""
         return any(name == BY_ID for name, _ in self.filters)
 
     def query(self, listing: Listing) -> Query:
-        """The listing between the window's bounds, a second of the neighbour before included."""
+        """Return the query of this slice. Its lower bound is a second earlier, see `OVERLAP`."""
         start = self.window.start - OVERLAP if self.window.start is not None else None
         return Query(listing, start, self.window.end, self.filters)
 
     def split(self, earliest: datetime, upper: datetime, parts: int = 1) -> tuple[Slice, ...]:
+        """Split the window and keep the filters, see `Window.split`."""
         return tuple(Slice(part, self.filters) for part in self.window.split(earliest, upper, parts))
 
 
@@ -124,9 +122,9 @@ def _split_at(start: datetime, end: datetime, level: str) -> Iterator[Window]:
 
 
 def _split_by_calendar(start: datetime, end: datetime, levels: Sequence[str], parts: int) -> tuple[Window, ...]:
-    """Cut at the coarsest of `levels` that gives enough parts, else at the finest that cuts at all; none where none does.
+    """Split at the coarsest of `levels` that gives enough parts, else at the finest that splits at all; empty if none does.
 
-    Where 91 days are one too few, 2,184 hours are no better: each is a request and a file.
+    A level with far too many parts is not used: if 91 days are one too few, 2,184 hours would each cost a request and a file.
     """
     best: tuple[Window, ...] = ()
     for level in levels:
@@ -141,7 +139,7 @@ def _split_by_calendar(start: datetime, end: datetime, levels: Sequence[str], pa
 
 
 def _calendar_unit(at: datetime, level: str) -> tuple[datetime, datetime]:
-    """Bounds of the calendar unit that `at` lies in."""
+    """Return the bounds of the calendar unit that contains `at`."""
     day = at.replace(hour=0, minute=0, second=0, microsecond=0)
     if level == "hour":
         hour = day.replace(hour=at.hour)

@@ -149,7 +149,7 @@ class Prover:
         unseen = await self._unseen()
         if not unseen:
             return False
-        held = await _in_thread(self.reader.landed_rows(self.current).per_creditor)
+        held = await _in_thread(self.reader.landed_rows(self.current).keys_by_creditor)
         resolved = await MissingRowResolver(self.reader, self.tenants, held).resolve(unseen)
         self.deleted, self.recovered, self.unresolved = resolved.deleted, resolved.recovered, resolved.unresolved
         return bool(resolved.recovered or resolved.unresolved)
@@ -161,7 +161,7 @@ class Prover:
         bad = {row.row_key for window in self.current for row in window.bad}
         found: dict[str, UnseenRow] = {}
         if self.baseline is not None:
-            found |= {row.key: row for row in await _in_thread(landed.unseen, self.baseline, date)}
+            found |= {row.key: row for row in await _in_thread(landed.unseen_rows, self.baseline, date)}
         earlier = self.reader.landed_rows(self.superseded)
         if earlier.files:
             found |= {row.key: row for row in await _in_thread(landed.unseen_rows_of, earlier, date)}

@@ -25,7 +25,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        return str(UUID(int=self.number, fingerprint=4))
+        return str(UUID(int=self.number, version=4))
 
     def json(self) -> dict[str, object]:
         at = self.at.isoformat().replace("+00:00", "Z") if self.at is not None else None

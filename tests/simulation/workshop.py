@@ -1,7 +1,7 @@
 """What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Real: planning, reading, windows, the expected state (`ExpectedState`), proof, shaping, row hashes, landed Parquet files and journals,
-certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
+Real: planning, reading, windows, the expected state (`ExpectedState`), proof, shaping, row hashes, landed Parquet files and
+journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
 the warehouse and the overlay's engines are DuckDB databases in memory, made once and emptied between histories; nothing
 waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
 time; one plan is followed where both would do; pages and windows hold as many rows as suits small worlds.
@@ -208,7 +208,9 @@ class Workshop:
             yield warehouse
 
 
-def as_if_long(estimate: Callable[[Any, int], Awaitable[CostEstimate]]) -> Callable[[Any, int], Awaitable[CostEstimate]]:
+def as_if_long(
+    estimate: Callable[[Any, int], Awaitable[CostEstimate]],
+) -> Callable[[Any, int], Awaitable[CostEstimate]]:
     """A nightly plan compares as many windows as the list is worth: here as if it had thousands of pages, so months."""
     return lambda night, full: estimate(night, full * ALWAYS)
 
