@@ -1,8 +1,4 @@
-"""The three listings of the API as data, and a query: one listing with bounds and filters.
-
-Belongs here: paths, parameter names, how an instant or an id is written in an address. Does not: sending anything.
-Used by `client.py` for requests, by `envelope.py` for the rows' key, by extraction for windows and sweeps.
-"""
+"""The three listings of the API, and queries on them: paths, parameters, and the encoding of instants and ids in URLs."""
 
 from __future__ import annotations
 
@@ -10,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-PAGE_SIZE = 100  # the largest the API grants; a bigger one is answered with 400
+PAGE_SIZE = 100  # the API's maximum; larger values are rejected with status 400
 
-# Filters whose values name states, never persons: only these are shown in messages, of the others the name alone.
-_TELLING_FILTERS = frozenset(
+# Filters whose values are states and never personal data. Messages show the values of these only.
+_LOGGABLE_FILTERS = frozenset(
     {
         "Statuses",
         "RevenueStages",
@@ -29,9 +25,10 @@ _TELLING_FILTERS = frozenset(
 
 @dataclass(frozen=True)
 class Listing:
-    """One pageable list. `has_totals`: its summary counts and sums the rows, so that a window can be checked by it.
+    """A paginated list. `has_totals`: its summary counts and sums the rows of a query.
 
-    `key`, `dates`: where a row's id stands, and the dates by which the list may be sorted and filtered.
+    `key`, `dates`: paths in a row of its id, and of the dates that the list may be sorted and filtered by.
+    Raises ValueError if `path` or `sort` is malformed.
     """
 
     resource: str
@@ -67,7 +64,10 @@ LISTINGS: dict[str, Listing] = {listing.resource: listing for listing in (CLIENT
 
 @dataclass(frozen=True)
 class Query:
-    """A listing within bounds (both inclusive, aware) and filters; a filter's name may come more than once."""
+    """A listing within bounds (both inclusive, aware) and filters, whose names may repeat.
+
+    Raises ValueError if a bound has no time zone or the bounds are reversed.
+    """
 
     listing: Listing
     from_: datetime | None = None
@@ -81,7 +81,10 @@ class Query:
             raise ValueError("a query ends before it begins")
 
     def params(self, page: int, page_size: int = PAGE_SIZE) -> list[tuple[str, str]]:
-        """Parameters of one page, counted from 1. The size is always said: the API's own default differs by list."""
+        """Return the parameters of one page, counted from 1. The size is explicit, since the API's default differs by list.
+
+        Raises ValueError if the page number or size is out of range.
+        """
         if page < 1 or not 1 <= page_size <= PAGE_SIZE:
             raise ValueError(f"page {page} of {page_size} rows: pages count from 1 and hold 1 to {PAGE_SIZE} rows")
         params = []
@@ -94,25 +97,28 @@ class Query:
         return params
 
     def describe(self) -> str:
-        """The query in words for messages; a search text or a tenant's id is not repeated."""
+        """Describe the query for messages; values of filters that may hold personal data are left out."""
         words = [self.listing.resource]
         if self.from_ is not None:
             words.append(f"from {format_instant(self.from_)}")
         if self.to is not None:
             words.append(f"to {format_instant(self.to)}")
-        shown = (f"{name}={value}" if name in _TELLING_FILTERS else name for name, value in self.filters)
-        told = ", ".join(dict.fromkeys(shown))
-        return " ".join(words) + (f" (by {told})" if told else "")
+        shown = (f"{name}={value}" if name in _LOGGABLE_FILTERS else name for name, value in self.filters)
+        described = ", ".join(dict.fromkeys(shown))
+        return " ".join(words) + (f" (by {described})" if described else "")
 
 
 def format_instant(at: datetime) -> str:
-    """An aware instant as the API takes it: UTC, `Z`, and no more fractional digits than it has."""
+    """Format an aware instant for the API: UTC with `Z`, without trailing zeros in the fraction."""
     text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def path_to(*segments: str) -> str:
-    """A path from its segments, each escaped: ids are the partner's own and may hold a slash or a question mark."""
+    """Join path segments, escaping each: ids are chosen by the partner and may contain slashes or question marks.
+
+    Raises ValueError if a segment is empty or consists of dots.
+    """
     if any(segment in ("", ".", "..") for segment in segments):
         raise ValueError("an empty or dotted id cannot stand in a path")
     return "".join("/" + quote(segment, safe="") for segment in segments)

@@ -1,8 +1,6 @@
-"""Control totals of rows, in SQL: what the API's summaries count and add up, counted over our own rows.
+"""Revenue stages, and the SQL that counts our rows in the buckets of the API's summaries.
 
-Belongs here: the predicates of the API's buckets. Does not: asking the API or comparing (`control.py`). The same
-statements run over landed Parquet and over `raw`. dbt derives `revenue_stage` with the same rules; a test holds the two
-together.
+The same statements run on landed Parquet files and on `raw`. dbt derives `revenue_stage` by the same rules; a test compares both.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ UNCLASSIFIED = "Unclassified"
 
 
 def stage_sql(invoicing_mode: str | None) -> str:
-    """CASE expression giving a transaction's stage from its three statuses; first match wins.
+    """Return the CASE expression that derives the stage of a transaction from its three statuses; the first match wins.
 
-    `mode` is the partner's invoicing trigger; anything but ConfirmedPipeline reads as PayWhenPaid.
+    `invoicing_mode` is the partner's invoicing trigger; anything but ConfirmedPipeline is treated as PayWhenPaid.
     """
     referral = "lower(coalesce(referral_invoicing_status, 'pending'))"
     platform, commission = "lower(platform_invoicing_status)", "lower(commission_status)"
@@ -46,7 +44,7 @@ def stage_sql(invoicing_mode: str | None) -> str:
 
 
 def stage_totals_sql(relation: str, invoicing_mode: str | None) -> str:
-    """Rows (stage, count, fee in USD) over `relation`, which has the columns of `raw.transactions`."""
+    """Return the query for (stage, count, fee in USD) over `relation`, which has the columns of `raw.transactions`."""
     return f"""
         SELECT stage, count(*), coalesce(sum(referral_fee_usd), 0)
         FROM (SELECT {stage_sql(invoicing_mode)} AS stage, referral_fee_usd FROM {relation}) AS staged
@@ -54,7 +52,7 @@ def stage_totals_sql(relation: str, invoicing_mode: str | None) -> str:
 
 
 def estimates_sql(relation: str, invoicing_mode: str | None) -> str:
-    """One row: estimates, estimates in a stage other than the first, Debitura's revenue in USD, over `relation`."""
+    """Return the query for one row: estimates, estimates outside the first stage, Debitura's revenue in USD."""
     return f"""
         SELECT count(CASE WHEN is_estimate THEN 1 END),
             count(CASE WHEN is_estimate AND stage <> '{STAGES[0]}' THEN 1 END),
@@ -63,7 +61,7 @@ def estimates_sql(relation: str, invoicing_mode: str | None) -> str:
 
 
 def lifecycle_totals_sql(relation: str) -> str:
-    """One row: total, active, paused, closed, merged over `relation`, which has the columns of `raw.cases`."""
+    """Return the query for one row: total, active, paused, closed, merged. `relation` has the columns of `raw.cases`."""
     return f"""
         SELECT count(*),
             count(CASE WHEN lower(lifecycle) = 'active' THEN 1 END),
@@ -74,7 +72,7 @@ def lifecycle_totals_sql(relation: str) -> str:
 
 
 def client_totals_sql(relation: str) -> str:
-    """One row: total, attributed, onboarded, still pending over `relation`, which has the columns of `raw.clients`."""
+    """Return the query for one row: total, attributed, onboarded, pending. `relation` has the columns of `raw.clients`."""
     return f"""
         SELECT count(*),
             count(CASE WHEN is_attributed THEN 1 END),

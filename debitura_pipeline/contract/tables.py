@@ -1,8 +1,7 @@
-"""The three tables that the API's listings become: columns, types, keys, and where each value stands in a row.
+"""The three raw tables: columns, types, keys, and the JSON path of each value in a row of the API.
 
-Belongs here: the API's spelling and our names for it, once. Does not: reading or writing anything. Used by the
-shaper (JSON to columns) and by the warehouse (tables). Source: the API's contract, CaseItem, TransactionItem and
-ClientCreatedResponse; only `key` columns are certain to be there, since no response schema lists required fields.
+Source: the API's contract, schemas CaseItem, TransactionItem and ClientCreatedResponse. Only `key` columns are certain to be
+present, since no response schema lists required fields.
 """
 
 from __future__ import annotations
@@ -12,22 +11,24 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a column holds."""
+    """The kind of value that a column holds."""
 
     ID = "id"  # lower-case UUID text
     TEXT = "text"
-    LABEL = "label"  # a value of an enumeration that may grow
-    BUSINESS_KEY = "business key"  # the partner's own: kept, unless it holds an e-mail address or a phone number
+    LABEL = "label"  # a value of an enumeration that may be extended
+    BUSINESS_KEY = (
+        "business key"  # chosen by the partner: stored, unless it contains an e-mail address or a phone number
+    )
     BOOL = "bool"
     COUNT = "count"
     MONEY = "money"  # amounts and percentages
     INSTANT = "instant"
-    DEBTOR_NAME = "debtor name"  # a person's name perhaps: null unless privacy is `full`
-    DEBTOR_KEY = "debtor key"  # keyed hash of the name, so that one debtor can be counted
+    DEBTOR_NAME = "debtor name"  # may be a person's name: null unless privacy is `full`
+    DEBTOR_KEY = "debtor key"  # keyed hash of the name, so that debtors can be counted
 
     @property
     def sql(self) -> str:
-        """SQL type, understood by DuckDB and by Postgres alike."""
+        """SQL type, valid in DuckDB and Postgres."""
         return _SQL_TYPES.get(self, "VARCHAR")
 
 
@@ -44,7 +45,7 @@ TEXTS = frozenset({Kind.TEXT, Kind.LABEL, Kind.BUSINESS_KEY})
 
 @dataclass(frozen=True)
 class Column:
-    """One column: our name, kind, and the path of its value inside a row as the API spells it."""
+    """A column: our name, its kind, and the JSON path of its value in a row."""
 
     name: str
     kind: Kind
@@ -53,7 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A raw table. `floating` columns move with exchange rates alone while `estimate_flag` is true."""
+    """A raw table. `floating` columns may change with exchange rates alone while the column `estimate_flag` is true.
+
+    Raises ValueError if a name occurs twice, or `key`, `estimate_flag` or `floating` name an unknown column.
+    """
 
     resource: str
     key: str
@@ -71,11 +75,12 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of all columns."""
         return tuple(column.name for column in self.columns)
 
     @property
     def hashed(self) -> tuple[str, ...]:
-        """Columns that make a version: all but the debtor's name, whose change its key already shows."""
+        """Columns whose change makes a new version: all but the debtor's name, which `debtor_key` covers."""
         return tuple(column.name for column in self.columns if column.kind is not Kind.DEBTOR_NAME)
 
 
@@ -170,10 +175,10 @@ TRANSACTIONS = Table(
 
 TABLES = {table.resource: table for table in (CLIENTS, CASES, TRANSACTIONS)}
 
-# Columns that the pipeline adds to a landed row, after the contract's own.
+# Columns that the pipeline adds to a landed row, after those of the contract.
 LANDED_EXTRA = (("extra", "JSON"), ("_row_hash", "VARCHAR"), ("_seq", "BIGINT"))
 
-# Columns that the warehouse adds to a current row, after `extra`; `_row_hash` among them comes from landing.
+# Columns that the warehouse adds to a current row after `extra`; `_row_hash` is taken from the landed row.
 META = (
     ("_first_seen_at", "TIMESTAMPTZ"),
     ("_changed_at", "TIMESTAMPTZ"),
@@ -184,7 +189,7 @@ META = (
 )
 VALIDITY = (("_valid_from", "TIMESTAMPTZ"), ("_valid_to", "TIMESTAMPTZ"))
 
-# What never leaves the shaper, wherever it stands in a row: people, addresses, links, KYC data, free text about people.
+# Removed before anything is stored, at any depth: people, addresses, links, KYC data, free text about people.
 PERSONAL_SUBTREES = (
     ("client", "contacts"),
     ("client", "officeEmail"),

@@ -57,7 +57,10 @@ class LandedRows:
         return TABLES[self.resource].key
 
     def totals(self, invoicing_mode: str | None) -> tuple[int, BucketTotals]:
-        """Return the number of distinct keys and, for transactions, rows and USD by stage. Raises duckdb.Error for damaged files."""
+        """Return the number of distinct keys and, for transactions, rows and USD by stage.
+
+        Raises duckdb.Error if a file is damaged.
+        """
         keys, stages = 0, BucketTotals()
         for connection, share in self._shares():
             if self.resource != "transactions":

@@ -1,4 +1,4 @@
-"""Reads slices of a listing by keyset, several side by side, and lands each as one file of the sync's folder."""
+"""Read slices of a listing concurrently, by keyset, and land each of them as one file in the folder of the sync."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from debitura_pipeline.landing.transform import Shaped, Shaper
 
 log = logging.getLogger(__name__)
 
-BY_ID_ROWS = 200  # rows asked for one by one that make up one landed file
-MAX_PAGED_REQUESTS = 280  # for a list that cannot be read by date
+BY_ID_ROWS = 200  # rows requested by id that make up one landed file
+MAX_PAGED_REQUESTS = 280  # limit for a list that can only be read by page numbers
 
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """How far a sync is: pages read of those known to be needed so far, rows landed."""
+    """Progress of a sync. `pages_known`: pages needed as far as known; `rows`, `windows`: landed so far."""
 
     resource: str
     pages: int
@@ -48,20 +48,22 @@ class ReadProgress:
 
 @dataclass
 class FileNumbers:
-    """Numbers of landed files, each given out once."""
+    """Sequence numbers of landed files."""
 
     next: int = 1
 
     def take(self) -> int:
+        """Return the next number, counted from 1."""
         self.next += 1
         return self.next - 1
 
 
 @dataclass
 class Reader:
-    """Reads one listing into one sync folder. `shaping` is one thread: the shaper is not safe to use from several.
+    """Reads one listing into one sync folder.
 
-    `opening`: what the API stated of a slice when its reading began.
+    `shaping` has a single thread, since the shaper is not thread-safe. `upper`: upper bound of the sync. `opening_totals`: what
+    the API stated of a slice when reading it began.
     """
 
     client: ApiClient
@@ -78,7 +80,7 @@ class Reader:
     _file_numbers: FileNumbers = field(default_factory=FileNumbers)
 
     def __post_init__(self) -> None:
-        """Take up what an interrupted sync has landed already, file by file checked."""
+        """Take over windows that an interrupted sync has landed, if their files are intact."""
         listing = self.listing
         self.listing_client = ListingClient(self.client, listing, self._report_progress)
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
@@ -91,24 +93,26 @@ class Reader:
                 self.landed[verified.slice] = verified
 
     def independent(self) -> Reader:
-        """A reader into the same folder whose ceiling, and view of how the listing behaves, are its own."""
+        """Return a reader into the same folder with a request limit and a `Behaviour` of its own."""
         return replace(self)
 
     @property
     def requests(self) -> int:
+        """Number of requests sent."""
         return self.listing_client.requests
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was noticed of the API that slows the reading down and does no harm to it."""
+        """Harmless oddities of the API that make the sync slower, one sentence each."""
         if not self.behaviour.has_smaller_pages:
             return ()
-        return (f"the API shows {self.behaviour.page_rows} rows a page, {PAGE_ROWS} were asked for",)
+        return (f"the API returns {self.behaviour.page_rows} rows a page, {PAGE_ROWS} were requested",)
 
     async def read(self, slices: Sequence[Slice], *, again: bool = False) -> list[VerifiedWindow]:
-        """Verified windows that cover `slices`, several read side by side; `again` reads even what is landed.
+        """Read `slices` concurrently and return verified windows that cover them, sorted by `seq`.
 
-        Raises UnprovenError naming what cannot be proven, or the ApiError that ended the reading.
+        `again`: read slices anew that have been landed already. Raises UnprovenError if a slice cannot be proven complete, or the
+        ApiError of a request.
         """
         try:
             return await self._read(slices, again)
@@ -119,7 +123,7 @@ class Reader:
             return [await self.read_by_pages(slices[0], str(error))]
 
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
-        """No more windows are open at a time than requests may be in flight: each holds its pages in memory."""
+        """Read as many windows at a time as requests may be in flight, since each holds its pages in memory."""
         waiting = deque(Part(slice_) for slice_ in slices)
         running: list[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = []
         results: list[VerifiedWindow] = []
@@ -143,19 +147,22 @@ class Reader:
         return sorted(results, key=lambda verified: verified.seq)
 
     async def totals(self, slice_: Slice) -> Totals:
-        """What the API states of a slice now; one request."""
+        """What the API states of a slice now; one request. Raises UnprovenError or ApiError."""
         return (await self.listing_client.first_page(slice_)).totals
 
     async def first_page(self, slice_: Slice) -> PageResponse:
-        """The first page of a slice as it is now, with its totals; one request."""
+        """The first page of a slice as it is now, with its totals; one request. Raises UnprovenError or ApiError."""
         return await self.listing_client.first_page(slice_)
 
     async def exact_totals(self, start: datetime | None, end: datetime | None, filters: Filters) -> Totals:
-        """What the API states between two instants, both included, without overlap; one request."""
+        """What the API states between two instants, both included; one request. Raises UnprovenError or ApiError."""
         return await self.listing_client.exact_totals(start, end, filters)
 
     async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
-        """Rows asked for one by one below `path`: landed in windows of their own, and the keys that the API knows not."""
+        """Request rows one by one below `path`; return the windows they were landed in, and the keys unknown to the API.
+
+        Raises UnprovenError or ApiError.
+        """
         landed: list[VerifiedWindow] = []
         unknown: set[str] = set()
         for start in range(0, len(keys), BY_ID_ROWS):
@@ -170,7 +177,10 @@ class Reader:
         return landed, unknown
 
     async def listed_now(self, window: VerifiedWindow, keys: set[str]) -> set[str]:
-        """Those of `keys`, rows read by id, that the list shows at the dates that they have now."""
+        """Return the `keys`, of rows read by id into `window`, that the list also has at their current dates.
+
+        Raises UnprovenError or ApiError.
+        """
         table = self.landed_rows([window])
         dates = table.dates(keys, DATE_COLUMNS[self.listing.resource][self.behaviour.date])
         responses = await asyncio.gather(
@@ -179,11 +189,11 @@ class Reader:
         return keys & {key for response in responses for key in response.keys}
 
     def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
-        """The rows of these windows, for counting."""
+        """Return the landed rows of these windows."""
         return LandedRows(self.listing.resource, [self.folder.path / one.file for one in windows if one.file])
 
     async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
-        """Rows that came alone, as one page of a listing; the row path takes them, whatever their spelling."""
+        """Land rows that were requested by id, as one page of a listing."""
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
         shaped = await self._shape([page], is_canonical=False)
         totals = Totals(shaped.distinct_keys, {})
@@ -210,7 +220,7 @@ class Reader:
         return [await self._land_window(slice_, keyset)], []
 
     async def _land_from_source(self, slice_: Slice, source: PageResponse) -> VerifiedWindow:
-        """A window that a wider answer shows whole; rows of that answer beyond it are landed too, and count once."""
+        """Land a window from a wider response. Rows of that response outside the window are landed too; duplicates count once."""
         shaped = await self._shape_pages([source.page])
         stretch = Stretch(slice_.window.start, slice_.window.end, source.rows)
         return await self._land(slice_, Totals(shaped.distinct_keys, source.totals.summary), shaped, (stretch,))
@@ -223,8 +233,8 @@ class Reader:
             return await self.listing_client.fetch(query, with_totals=with_totals)
 
         async def union(lower: int, upper: int) -> tuple[list[PageResponse], bool]:
-            async def page(listing: Listing, cut: Filters, number: int) -> PageResponse:
-                query = Query(listing, from_micros(lower), from_micros(upper), (*slice_.filters, *cut))
+            async def page(listing: Listing, variant: Filters, number: int) -> PageResponse:
+                query = Query(listing, from_micros(lower), from_micros(upper), (*slice_.filters, *variant))
                 response = await self.listing_client.fetch(query, number)
                 self.behaviour.check_bounds(response, lower, upper)
                 return response
@@ -234,9 +244,9 @@ class Reader:
         return Keyset(self.behaviour, fetch, union, to_micros(query.from_), to_micros(query.to))
 
     async def read_by_pages(self, slice_: Slice, reason: str) -> VerifiedWindow:
-        """A list that cannot be read by date, read by page numbers until two readings are the same. `reason`: a sentence.
+        """Read a list that cannot be read by date, by page numbers until two passes are equal. `reason`: a sentence.
 
-        Raises UnprovenError where that would take too many requests, or no two readings are the same.
+        Raises UnprovenError if that takes too many requests or no two passes are equal, or the ApiError of a request.
         """
         first = await self.listing_client.fetch(slice_.query(self.listing))
         pages = math.ceil(first.total / max(1, first.rows))
@@ -248,8 +258,8 @@ class Reader:
         if self.requests + 2 * pages > MAX_PAGED_REQUESTS:
             raise too_many from None
 
-        async def page(listing: Listing, cut: Filters, number: int) -> PageResponse:
-            return await self.listing_client.fetch(Query(listing, filters=(*slice_.filters, *cut)), number)
+        async def page(listing: Listing, variant: Filters, number: int) -> PageResponse:
+            return await self.listing_client.fetch(Query(listing, filters=(*slice_.filters, *variant)), number)
 
         request_limit = self.listing_client.request_limit
         self.listing_client.request_limit = min(MAX_PAGED_REQUESTS, request_limit or MAX_PAGED_REQUESTS)

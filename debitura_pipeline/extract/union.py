@@ -117,13 +117,13 @@ class UnionReader:
         return found
 
     async def _run_pass(self) -> tuple[_Pass, bool]:
-        """Read in as many sorts and filters as needed; return the pass and whether it is complete. Stops if the count changes."""
+        """Read in as many sorts and filters as needed, until the count changes; return the pass and whether it is complete."""
         found = _Pass()
         first = await self.fetch(replace(self.listing, sort=f"{SORTS[self.listing.resource][0]}:asc"), (), 1)
         if first.total > MAX_PAGES * max(first.rows, 1):
             raise UnprovenError(
-                f"The list of {self.listing.resource} holds {first.total} rows that can only be read by page numbers, too many to be "
-                "proven complete. Nothing of this sync reached the warehouse.",
+                f"The list of {self.listing.resource} holds {first.total} rows that can only be read by page numbers, too many "
+                "to be proven complete. Nothing of this sync reached the warehouse.",
                 resource=self.listing.resource,
             )
         for listing, filters in self._variants(found):

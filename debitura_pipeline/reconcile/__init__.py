@@ -1,1 +1,1 @@
-"""Whether what was read adds up: completeness of a listing, control totals, and where they differ."""
+"""Check that what was read adds up: completeness of a listing, control totals, and the location of differences."""

@@ -1,7 +1,4 @@
-"""The clients behind a difference: rows of one bucket of one window, the API's and ours, counted and summed per client.
-
-Belongs here: fetching these few rows, comparing, and the buckets' filters. Does not: finding the window (`locate.py`).
-"""
+"""Break a difference down by client: count and sum the rows of a bucket and window, the API's and ours, per client."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.reconcile.control_totals import ZERO, RunQuery
 
-MAX_CLIENT_ROWS = 2_000  # rows of one place that are fetched to tell the clients apart
+MAX_CLIENT_ROWS = 2_000  # rows fetched at most to compare the clients of a location
 FLOATING_STAGE = STAGES[0]
 PENDING_STATES = (
     "PendingContractSigning",
@@ -43,7 +40,7 @@ STATE_SQL = """CASE WHEN lower(lifecycle) IN ('active', 'paused', 'closed') THEN
 
 @dataclass(frozen=True)
 class DifferenceLocation:
-    """A bucket of a window whose count or sum differs, and what the API states of it."""
+    """A bucket of a window whose count or sum differs."""
 
     window: Window
     bucket: str
@@ -51,7 +48,7 @@ class DifferenceLocation:
 
 @dataclass(frozen=True)
 class ClientComparison:
-    """`rows` queries the warehouse; `mode` is the partner's invoicing mode."""
+    """`rows` runs a query on the warehouse; `invoicing_mode` is the partner's invoicing trigger."""
 
     client: ApiClient
     shaper: Shaper
@@ -59,7 +56,10 @@ class ClientComparison:
     invoicing_mode: str | None
 
     async def compare(self, resource: str, date: str, location: DifferenceLocation) -> list[ControlTotal]:
-        """The clients whose rows make the difference at a place; one total for all where the rows are too many."""
+        """Return one total per client whose count or sum differs, or one for all clients if there are over `MAX_CLIENT_ROWS` rows.
+
+        `date` is the column that the API filters by. Raises ApiError.
+        """
         theirs = await self._api_totals(resource, location)
         ours = self._warehouse_totals(resource, date, location)
         if theirs is None:
@@ -104,7 +104,7 @@ class ClientComparison:
         ]
         if bucket_filter(
             resource, location.bucket
-        ):  # rows that fit no stage cannot be asked for: all are compared then
+        ):  # rows that fit no stage cannot be requested alone, so all stages are compared
             bounds.append(f"{bucket_sql} = '{location.bucket}'")
         where = " AND ".join(["_deleted_at IS NULL", *bounds])
         counted: Sequence[tuple[Any, ...]] = self.rows(
@@ -118,13 +118,13 @@ class ClientComparison:
 
 
 def window_query(resource: str, window: Window, filters: Filters) -> Query:
-    """A window by its own bounds exactly, its end not included."""
+    """Return the query of a window without overlap, end excluded."""
     end = window.end - TICK if window.end is not None else None
     return Query(LISTINGS[resource], window.start, end, filters)
 
 
 def bucket_filter(resource: str, bucket: str) -> Filters:
-    """The API's filter for the rows of one stage or state."""
+    """The API's filter for a stage or state; empty for rows that fit no stage."""
     if resource == "transactions":
         return (("RevenueStages", str(STAGES.index(bucket))),) if bucket in STAGES else ()
     return tuple(("Statuses", state) for state in STATES[bucket])

@@ -1,6 +1,6 @@
-"""Checks a sync's certificate again, from the landing zone alone: files unchanged, keys as many as the API counted.
+"""Verify the certificate of a sync from the landing zone: files are unchanged, and their keys match the API's counts.
 
-Belongs here: re-counting. Does not: the network or the warehouse, which certificates there have to be (`sync/chain.py`).
+Which certificates must exist is checked in `sync/chain.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 
 @dataclass(frozen=True)
 class CertificateResult:
-    """One sync's certificate and what does not hold of it; `faults` empty: all holds."""
+    """Result of verifying a sync, without `faults` if it holds. `keys`: distinct keys landed; `api_count`: stated rows."""
 
     sync_id: str
     resource: str
@@ -32,7 +32,7 @@ class CertificateResult:
 
 
 def read_windows(folder: SyncFolder) -> list[VerifiedWindow]:
-    """All windows of the journal, in its order. Raises JournalDamaged where a line is not one."""
+    """Return all windows of the journal in its order. Raises JournalDamaged."""
     try:
         return [VerifiedWindow.from_line(line) for line in folder.windows]
     except ArithmeticError:
@@ -40,7 +40,7 @@ def read_windows(folder: SyncFolder) -> list[VerifiedWindow]:
 
 
 def closing_totals(folder: SyncFolder, end: End) -> Totals:
-    """What the API stated of the whole at the end. Raises JournalDamaged."""
+    """Return the API's closing totals of a finished sync. Raises JournalDamaged."""
     try:
         return Totals.from_stated(end.api)
     except ArithmeticError:
@@ -48,8 +48,10 @@ def closing_totals(folder: SyncFolder, end: End) -> Totals:
 
 
 def check_certificate(folder: SyncFolder) -> CertificateResult:
-    """Files against their hashes, keys of each window and of all against the API's counts. Raises LandingError where the sync is
-    not finished, JournalDamaged."""
+    """Verify files against their hashes, and keys per window and overall against the API's counts.
+
+    Raises LandingError if the sync is not finished, JournalDamaged if its journal is not valid.
+    """
     end = folder.end
     if end is None:
         raise LandingError(f"{folder.path} is not finished; it has no certificate.")
@@ -60,15 +62,15 @@ def check_certificate(folder: SyncFolder) -> CertificateResult:
     if len(windows) != len(used):
         faults.append(f"{len(used) - len(windows)} windows of the certificate are not in the journal")
     keys = 0
-    if not faults and folder.mode == "nightly":  # what was not read is proven by totals, not by keys
+    if not faults and folder.mode == "nightly":  # rows that were not read are proven by totals, not by keys
         keys = sum(window.distinct for window in windows)
     elif not faults:
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
         files = [folder.path / window.file for window in windows if window.file]
         try:
             keys = LandedRows(folder.begin.resource, files).totals(None)[0] + len(bad)
-        except duckdb.Error:  # its words may quote a row
-            faults.append("a landed file is not what the shaper writes")
+        except duckdb.Error:  # its message may quote a row
+            faults.append("a landed file cannot be read")
         if not faults and keys != totals.count and not end.unproven:
             faults.append(f"{keys} distinct keys landed, the API counted {totals.count}")
     return CertificateResult(
@@ -77,7 +79,7 @@ def check_certificate(folder: SyncFolder) -> CertificateResult:
 
 
 def file_faults(folder: SyncFolder) -> list[str]:
-    """What does not hold of the landed files that the certificate rests on: missing, or changed. Raises JournalDamaged."""
+    """Return which landed files of the certificate are missing or have changed. Raises JournalDamaged."""
     used = set(folder.end.windows) if folder.end is not None else set()
     return [fault for window in read_windows(folder) if window.seq in used for fault in _file_faults(folder, window)]
 
@@ -86,23 +88,25 @@ def _faults(folder: SyncFolder, window: VerifiedWindow) -> Iterator[str]:
     name = window.slice.name
     if window.stretches:
         yield from (f"window {name}: {gap}" for gap in gaps(window))
-    elif window.distinct != window.totals.count:  # read one by one, or by page numbers, as windows once were
-        yield f"window {name}: {window.distinct} keys for {window.totals.count} rows announced"
+    elif (
+        window.distinct != window.totals.count
+    ):  # rows requested by id, and windows of older versions that were read by page numbers
+        yield f"window {name}: {window.distinct} keys for {window.totals.count} rows stated by the API"
     if window.file is None and window.distinct > len({row.row_key or row.payload_sha256 for row in window.bad}):
         yield f"window {name}: rows were read and no file was landed"
     yield from _file_faults(folder, window)
 
 
 def gaps(window: VerifiedWindow) -> Iterator[str]:
-    """Where the stretches that single answers showed whole do not cover the window."""
+    """Yield the gaps between the stretches of a window, one phrase each."""
     start, end, stretches = window.window.start, window.window.end, window.stretches
     if stretches[0].start is not None and (start is None or stretches[0].start > start):
-        yield "no answer shows its beginning"
+        yield "no response covers its beginning"
     for before, after in pairwise(stretches):
         if before.end is None or (after.start is not None and after.start > before.end):
-            yield f"no answer shows what lies after {before.end}"
+            yield f"no response covers what lies after {before.end}"
     if stretches[-1].end is not None and (end is None or stretches[-1].end < end):
-        yield "no answer shows its end"
+        yield "no response covers its end"
 
 
 def _file_faults(folder: SyncFolder, window: VerifiedWindow) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""What each client's own record says of its cases and earnings, beside these. In SQL and Python; nothing is asked of the API.
+"""Compare the totals in each client's own record with its cases and transactions. Sends no requests.
 
-These totals warn and prove nothing: the API computes them apart from its lists, and says of no figure what it counts.
+Differences are warnings only: the API computes these figures apart from its lists and does not define what they count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from debitura_pipeline.reconcile.control_totals import Interpretations, RunQuery
 
 
 def compare_client_totals(rows: RunQuery) -> list[ControlTotal]:
-    """What each live client's record says of itself beside its cases and transactions; nothing is asked of the API."""
+    """Return three totals per live client: cases, closed cases and earnings. `rows` runs a query on the warehouse."""
     found, records = [], rows(_PER_CLIENT)
     precision = stated_precision(record[3] for record in records)
     for record in records:

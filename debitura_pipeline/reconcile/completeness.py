@@ -1,7 +1,7 @@
-"""Proves the reading of a whole listing: known rows that it did not show are settled, and the API's totals asked once more.
+"""Prove that a listing was read completely: resolve known rows that were not returned, and compare the closing totals.
 
-Keyset reading shows every row that keeps its date. A row whose date is edited meanwhile can slip from a stretch not yet
-read into one that was, so windows whose rows moved, or whose totals are no longer what was landed, are read again.
+Keyset reading returns every row that keeps its date. A row whose date is edited meanwhile can move to a stretch that was read
+before, so windows whose rows moved, or whose totals no longer match the landed rows, are read again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from debitura_pipeline.extract.verified_window import FLOATING, Totals, Verified
 from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
 from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants
 
-MAX_ROUNDS = 5  # each reads again only what moved since the round before
-FEW_FLOATING = 0.25  # of the windows
-SMALL_PAGES = 60  # a reading this short is repeated as a whole, and one of short windows: asking each costs as much
+MAX_ROUNDS = 5  # each re-reads only what moved since the previous one
+FEW_FLOATING = 0.25  # share of the windows
+SMALL_PAGES = 60  # up to this many pages everything is read again: requesting the totals of each window costs as much
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -33,9 +33,9 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class CompletenessProof:
-    """The windows that make up the reading, the API's totals at its close, keys that are gone, and what is not proven.
+    """What was read. `totals`: the API's closing totals; `deleted`: keys; `unproven`: one note each.
 
-    `is_settled`: of every known row that was not shown it is known whether it is gone.
+    `is_settled`: it is known of every row that was not returned whether it was deleted.
     """
 
     windows: tuple[VerifiedWindow, ...]
@@ -47,8 +47,11 @@ class CompletenessProof:
 
 @dataclass
 class Prover:
-    """`whole`: a slice without dates. `before`: the warehouse's live rows in a file, None on a first load. `mode`: the
-    partner's invoicing trigger. `tenants`: tenant id by creditor."""
+    """Proves that `whole`, a slice without dates, was read completely.
+
+    `baseline`: file of the warehouse's live rows, None on a first load. `invoicing_mode`: the partner's invoicing trigger.
+    `tenants`: tenant id by creditor.
+    """
 
     reader: Reader
     whole: Slice
@@ -63,9 +66,10 @@ class Prover:
     partial_note: str | None = None
 
     async def prove(self, windows: Sequence[VerifiedWindow]) -> CompletenessProof:
-        """Show that `windows` hold what the API has of `whole`, reading again what moved meanwhile.
+        """Show that `windows` hold what the API has of `whole`, re-reading what moved meanwhile.
 
-        Raises UnprovenError or the ApiError that ended the reading.
+        What cannot be shown is noted as unproven. Raises UnprovenError if rows cannot be read by date or page number, or the
+        ApiError of a request.
         """
         self.current = list(windows)
         try:
@@ -74,7 +78,7 @@ class Prover:
             return await self._unproven()
 
     async def _unproven(self) -> CompletenessProof:
-        """What was read last, where no requests are left to prove it; some are spared for known rows that it did not show."""
+        """Return what was read last when the request limit is reached; a few more requests resolve rows that were not returned."""
         listing_client = self.reader.listing_client
         spent, listing_client.request_limit = listing_client.requests, listing_client.requests + SPARE_REQUESTS
         try:
@@ -93,7 +97,7 @@ class Prover:
             totals, fault = await self._closing(is_first=number == 0)
             if fault is None and not await self._resolve_unseen():
                 return self._result(totals, ())
-            fault = fault or "rows are there that no window shows"
+            fault = fault or "rows exist that no window contains"
             if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
                 self.current, self.recovered = [paged], []
                 return self._result(paged.totals, ())
@@ -106,19 +110,20 @@ class Prover:
             await self._read_again(again)
         await self._resolve_unseen()
         totals, fault = await self._closing()
-        return self._result(
-            totals, (f"{fault}, after {MAX_ROUNDS} readings of what moved",) if fault is not None else ()
-        )
+        return self._result(totals, (f"{fault}, after {MAX_ROUNDS} reads of what moved",) if fault is not None else ())
 
     async def _closing(self, *, is_first: bool = False) -> tuple[Totals, str | None]:
-        """The API's totals now, and what of them does not fit; of a list read in one answer those of that answer."""
+        """Return the API's current totals and how they differ from what was read, None if they match.
+
+        A list that was read in a single response needs no other request.
+        """
         if is_first and self._is_single_response():
             return self.current[0].totals, None
         closing = await self.reader.first_page(self.whole)
         return closing.totals, await self._mismatch(closing)
 
     async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
-        """For a list that stands still and whose rows by date are not all its rows, as those without a date are not."""
+        """Read a list by page numbers that does not change but has rows without a date; None if that is not possible."""
         if fault is None or self.reader.listing.resource not in fault or "counts" not in fault:
             return None
         try:
@@ -132,20 +137,20 @@ class Prover:
         if self.unresolved:
             unproven = (
                 *unproven,
-                f"of {len(self.unresolved)} rows that were not shown it is not known whether they are gone",
+                f"it is not known whether {len(self.unresolved)} rows that were not returned have been deleted",
             )
         return CompletenessProof(
             (*self.current, *self.recovered), totals, tuple(sorted(self.deleted)), unproven, not self.unresolved
         )
 
     def _is_single_response(self) -> bool:
-        """Read in one answer, that was whole at one moment, and whose totals are at hand."""
+        """Whether everything was read in a single response, which has the totals of the same moment."""
         stretches = [stretch for window in self.current for stretch in window.stretches]
         is_one = len(self.current) == len(stretches) == 1 and stretches[0].method == "answer"
         return is_one and not self.current[0].has_moved
 
     async def _resolve_unseen(self) -> bool:
-        """Whether known rows that the reading did not show are there after all."""
+        """Resolve known rows that were not returned; return whether some still exist or remain unresolved."""
         unseen = await self._unseen()
         if not unseen:
             return False
@@ -155,7 +160,7 @@ class Prover:
         return bool(resolved.recovered or resolved.unresolved)
 
     async def _unseen(self) -> list[UnseenRow]:
-        """Rows that the warehouse has, or that an earlier reading of this sync showed, and the last one did not."""
+        """Rows that the warehouse or an earlier read of this sync has, and the last read does not."""
         landed = self.reader.landed_rows(self.current)
         date = DATE_COLUMNS[landed.resource][self.reader.behaviour.date]
         bad = {row.row_key for window in self.current for row in window.bad}
@@ -168,7 +173,7 @@ class Prover:
         return [row for key, row in found.items() if key not in bad]
 
     async def _mismatch(self, closing: PageResponse) -> str | None:
-        """What of the closing answer does not fit the rows that were landed, or that they moved; None: nothing."""
+        """Return how the closing response differs from the landed rows, or that rows moved; None if all matches."""
         windows = [*self.current, *self.recovered]
         keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.invoicing_mode)
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
@@ -181,19 +186,19 @@ class Prover:
         known = {row.row_key for window in windows for row in window.bad}
         first = [window for window in windows if self._reaches(window, closing)]
         if await _in_thread(self.reader.landed_rows(first).missing_keys, closing.keys - known):
-            return f"the list of {resource} shows rows that were not there when they were read past"
-        opening_totals = self.reader.opening_totals.get(self.whole, closing.totals)
-        if any(window.has_moved for window in windows) or opening_totals.fingerprint != closing.totals.fingerprint:
+            return f"the list of {resource} has rows that were missing when their dates were read"
+        opening = self.reader.opening_totals.get(self.whole, closing.totals)
+        if any(window.has_moved for window in windows) or opening.fingerprint != closing.totals.fingerprint:
             return f"{resource} moved while they were read"
         return None
 
     def _reaches(self, window: VerifiedWindow, closing: PageResponse) -> bool:
-        """Whether the closing answer's rows may stand in this window."""
+        """Whether rows of the closing response may lie in this window."""
         start, last = window.window.start, closing.last(self.reader.behaviour.date)
         return start is None or last is None or (start - EPOCH) // TICK <= last
 
     async def _windows_to_reread(self) -> list[VerifiedWindow]:
-        """The windows to read again: all where they are few pages, else those that moved or whose totals are others now."""
+        """Return the windows to re-read: all if they are few pages, else those that moved or whose totals differ."""
         windows = self.current
         pages = sum(max(len(window.stretches), -(-window.rows // PAGE_ROWS)) for window in windows)
         if pages <= max(SMALL_PAGES, 2 * len(windows)):
@@ -216,29 +221,29 @@ class Prover:
             or totals.count != sum(count for count, _ in figures.values())
             or _differing(totals, figures, is_judged=is_judged)
         }
-        # Exchange rates move the estimates of all windows at once: where few have other sums, other rows are in them.
+        # Exchange rates move the estimates of all windows at once: if only a few sums changed, their rows changed.
         floated = {window.slice for window, totals, figures in now if is_judged and _floats(totals, figures)}
         if len(floated) <= len(now) * FEW_FLOATING:
             outdated |= floated
         return [window for window in windows if window.slice in outdated]
 
     async def _read_again(self, again: Sequence[VerifiedWindow]) -> None:
-        """Replace these windows by readings of now; all of them by one reading of the whole."""
+        """Re-read these windows; if that is all of them, re-read the whole at once."""
         self.superseded += again
         outdated = {window.slice for window in again}
         kept = [window for window in self.current if window.slice not in outdated]
         slices = [window.slice for window in again] if kept else [self.whole]
-        # New rows come after the sync's upper bound; where others moved, one may have slipped where no total shows it.
+        # New rows are dated after the upper bound. If older rows moved, one may have moved without changing any total.
         if kept and any(window.window.start is None or window.window.start < self.reader.upper for window in again):
             self.partial_note = (
                 f"rows moved while they were read: {len(again)} of {len(self.current)} windows were read again, the others "
-                "compared by the API's totals alone"
+                "compared by the API's totals only"
             )
         self.current = [*kept, *await self.reader.read(slices, again=True)]
 
 
 def _floats(totals: Totals, ours: BucketTotals) -> bool:
-    """Whether the USD of estimates is another than that of the rows that were read."""
+    """Whether the USD of estimates differs from that of the rows that were read."""
     return any(
         total.usd is not None and abs(total.usd - ours.get(stage, (0, ZERO))[1]) > CENT
         for stage, total in totals.summary.items()
@@ -247,7 +252,7 @@ def _floats(totals: Totals, ours: BucketTotals) -> bool:
 
 
 def _differing(totals: Totals, ours: BucketTotals, *, is_judged: bool) -> list[str]:
-    """Stages of which the API states another count or settled sum."""
+    """Return the stages whose stated count or settled sum differs."""
     if not is_judged:
         return []
     stated = {stage: total for stage, total in totals.summary.items() if stage in STAGES}

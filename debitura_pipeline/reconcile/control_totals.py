@@ -1,7 +1,7 @@
-"""Compares the API's own totals with ours and says which hold. Pure but for the counting of our rows in SQL.
+"""Compare the API's control totals with the warehouse. Pure, apart from counting our rows in SQL.
 
-Every total that the contract names gets a verdict: equal, differs, or unproven where the API did not state it or it cannot
-tell. Where the API does not say what a figure counts, every reading that makes sense is tried and the one that fits is named.
+Every total that the contract names gets a verdict: `equal`, `differs`, or `unproven` if the API did not state it or it cannot be
+compared. If the API does not define what a figure counts, each plausible interpretation is tried and the one that fits is named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from debitura_pipeline.incremental.differences import fee_precision, with_unclas
 from debitura_pipeline.landing.findings import ControlTotal
 
 RunQuery = Callable[[str], Sequence[tuple[Any, ...]]]
-Interpretations = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), the most likely first
+Interpretations = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), most likely first
 
 ZERO = Decimal(0)
 NOT_STATED = Total(None, None)
@@ -38,8 +38,10 @@ NOT_STATED_BY_API = "the API did not state it"
 def compare_control_totals(
     resource: str, totals: Totals, invoicing_mode: str | None, rows: RunQuery, known: Iterable[Totals] = ()
 ) -> list[ControlTotal]:
-    """The API's `totals` of the whole listing beside the live rows of `raw`. `rows` runs one statement; `known`: what else
-    the API stated of this listing, which tells to which digit it adds up."""
+    """Compare the API's `totals` of the whole listing with the live rows of `raw`; returns one entry per total.
+
+    `rows` runs a query on the warehouse. `known`: other totals that the API stated, which show its precision.
+    """
     live = f"(SELECT * FROM raw.{resource} WHERE _deleted_at IS NULL) AS live"
     if resource == "transactions":
         found = _transactions(totals, invoicing_mode, live, rows, [totals, *known])
@@ -52,7 +54,7 @@ def compare_control_totals(
 
 
 def count_quarantined(resource: str, rows: RunQuery) -> int:
-    """Rows that the API shows and that do not fit the contract."""
+    """Return the number of quarantined rows, which the API counts and `raw` does not have."""
     return int(rows(f"SELECT count(*) FROM ops.quarantine WHERE resource = '{resource}' AND resolved_at IS NULL")[0][0])
 
 
@@ -91,7 +93,7 @@ def _transactions(
 
 
 def _unclassified(totals: Totals, ours: tuple[int, Decimal]) -> list[ControlTotal]:
-    """Rows that fit no stage: as many as the API's stages leave over of all rows; their sum is in no total at all."""
+    """Compare rows that fit no stage: all rows minus those of every stage. No total has their sum."""
     rest = with_unclassified(totals).summary.get(UNCLASSIFIED, NOT_STATED).count
     if not rest and not ours[0]:
         return []
@@ -102,8 +104,11 @@ def _unclassified(totals: Totals, ours: tuple[int, Decimal]) -> list[ControlTota
 
 
 def _without_floating(found: list[ControlTotal], *, is_moving: bool, is_moving_elsewhere: bool) -> list[ControlTotal]:
-    """Sums of estimates prove nothing by differing. The revenue of all rows moves only if that of the estimates does: where
-    the fees of stage Pending stand still and no other stage holds estimates, a difference is a difference."""
+    """Mark differing sums that hold estimates as unproven, since they move with exchange rates.
+
+    Revenue of all rows moves only if estimates do: if the fees of stage Pending are equal and no other stage holds estimates,
+    a difference in revenue is real.
+    """
     usd = {
         total.bucket if total.check_name == "stage" else total.check_name: total
         for total in found
@@ -160,7 +165,10 @@ def compare_one(
     precision: Decimal = ROW_PRECISION,
     rows: int = 1,
 ) -> ControlTotal:
-    """One comparison; the first reading that is equal is taken, else the first is shown. Counts are compared as they are."""
+    """Compare a stated figure with each interpretation, and return the first that is equal, else the first.
+
+    `precision` applies to sums; counts are compared exactly.
+    """
     ours = [(name, Decimal(value)) for name, value in readings]
     if stated is None:
         return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", NOT_STATED_BY_API)
@@ -175,7 +183,7 @@ def compare_one(
 
 
 def _account_for_quarantine(total: ControlTotal, quarantined: int) -> ControlTotal:
-    """A difference that rows in quarantine can account for proves nothing; their own check says that they are there."""
+    """Mark a difference as unproven that quarantined rows can explain; another check reports those."""
     difference = abs(total.difference or ZERO)
     if total.verdict != "differs" or not quarantined or (total.unit == "count" and difference > quarantined):
         return total

@@ -1,8 +1,4 @@
-"""Where a control total differs: from stage or state down to the hour, and there to the client. Asks only about what differs.
-
-Belongs here: walking down by the API's totals. Does not: deciding that something differs at all (`control.py`), telling
-the clients apart (`by_client.py`), mending. Used by `debitura reconcile`.
-"""
+"""Locate a differing control total for `debitura reconcile`: by stage or state, down to the hour, then to the client."""
 
 from __future__ import annotations
 
@@ -40,13 +36,13 @@ from debitura_pipeline.reconcile.by_client import (
 )
 from debitura_pipeline.reconcile.control_totals import RunQuery
 
-MAX_LOCATIONS = 20  # named one by one; where more differ, a reading of everything is the better answer
-MAX_REQUESTS = 500  # for walking down; afterwards the windows reached are named as they are
+MAX_LOCATIONS = 20  # if there are more, a full sync is the better remedy
+MAX_REQUESTS = 500  # for bisection; when they are used up, the windows reached so far are reported
 
 
 @dataclass
 class DifferenceFinder:
-    """`rows` queries the warehouse; `mode` is the partner's invoicing mode; `upper` bounds the months that are asked for."""
+    """`rows` runs a query on the warehouse; `invoicing_mode` is the partner's invoicing trigger; `upper` ends the last month."""
 
     client: ApiClient
     shaper: Shaper
@@ -56,9 +52,9 @@ class DifferenceFinder:
     requests_left: int = MAX_REQUESTS
 
     async def find(self, resource: str) -> list[ControlTotal]:
-        """One differing total per stage or state, window and client; empty where nothing can be made out."""
-        walk = self._transactions if resource == "transactions" else self._cases
-        date, locations = await walk()
+        """Return one differing total per stage or state, window and client; empty if none can be located. Raises ApiError."""
+        find = self._transactions if resource == "transactions" else self._cases
+        date, locations = await find()
         clients = ClientComparison(self.client, self.shaper, self.rows, self.invoicing_mode)
         found = [await clients.compare(resource, date, location) for location in locations[:MAX_LOCATIONS]]
         return [total for part in found for total in part]
@@ -78,15 +74,15 @@ class DifferenceFinder:
         def fetch_totals(window: Window) -> Awaitable[Totals]:
             return self._fetch_totals("transactions", window)
 
-        walks = [self._bisect(fetch_totals, ours, window, totals, precision) for window, totals in stated.items()]
-        return date, [location for walk in await asyncio.gather(*walks) for location in walk]
+        searches = [self._bisect(fetch_totals, ours, window, totals, precision) for window, totals in stated.items()]
+        return date, [location for found in await asyncio.gather(*searches) for location in found]
 
     async def _cases(self) -> tuple[str, list[DifferenceLocation]]:
-        """By state, each with its filter: what the summary's groups count is not said anywhere."""
+        """Compare cases state by state with the API's filter, since the groups of the summary are not defined."""
         locations: list[DifferenceLocation] = []
         windows = await self._comparison_windows("cases", self._hourly_totals("cases", "created_at", "'closed'"))
         for bucket in STATES:
-            sql = f"CASE WHEN {STATE_SQL} = '{bucket}' THEN 'closed' END"  # the walk compares one bucket of that name
+            sql = f"CASE WHEN {STATE_SQL} = '{bucket}' THEN 'closed' END"  # bisection compares the bucket of that name
             ours = self._hourly_totals("cases", "created_at", sql)
 
             async def fetch_totals(window: Window, bucket: str = bucket) -> Totals:
@@ -103,7 +99,7 @@ class DifferenceFinder:
     async def _totals_by_filter_date(
         self, resource: str, dates: Sequence[str], bucket_sql: str
     ) -> tuple[str, HourlyTotals, Mapping[Window, Totals]]:
-        """The date by which the API filters, our rows by it, and the API's totals of each month."""
+        """Return the date that the API filters by, our totals by that date, and the API's totals of each month."""
         totals_by_date = {date: self._hourly_totals(resource, date, bucket_sql) for date in dates}
         windows = await self._comparison_windows(resource, totals_by_date[dates[0]])
         stated = dict(
@@ -117,7 +113,7 @@ class DifferenceFinder:
         def mismatch(date: str) -> int:
             return sum(abs(totals.count - totals_by_date[date].rows(window)) for window, totals in stated.items())
 
-        date = min(dates, key=mismatch)  # of equals the first
+        date = min(dates, key=mismatch)  # the first one if several match equally
         return date, totals_by_date[date], stated
 
     def _hourly_totals(self, resource: str, date: str, bucket_sql: str) -> HourlyTotals:
@@ -129,10 +125,10 @@ class DifferenceFinder:
         return HourlyTotals((at.astimezone(UTC), bucket, n, Decimal(usd)) for at, bucket, n, usd in counted if bucket)
 
     async def _comparison_windows(self, resource: str, ours: HourlyTotals) -> Sequence[Window]:
-        """From the first row on, ours or the API's: its lists begin with their oldest row."""
+        """Return months from the oldest row on, ours or the API's; lists start with their oldest row."""
         first = await self.client.page(Query(LISTINGS[resource]), 1)
         known = [at for at in (ours.earliest(), earliest_date(first, LISTINGS[resource])) if at is not None]
-        upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our rows are counted by whole hours
+        upper = self.upper.replace(minute=0, second=0, microsecond=0)  # our totals are hourly
         return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 
     async def _fetch_totals(self, resource: str, window: Window, filters: Filters = ()) -> Totals:
@@ -147,7 +143,7 @@ class DifferenceFinder:
         precision: Decimal,
         roundings: int = 1,
     ) -> list[DifferenceLocation]:
-        """The smallest windows in which a bucket differs: an hour, or where only the sum of small differences shows, more."""
+        """Return the smallest windows in which a bucket differs: an hour, or more if only the sum of its hours differs."""
         buckets = {found.bucket for found in compare_totals(stated, ours.in_window(window), precision, roundings)}
         parts = bisect(window)
         if not buckets or parts is None or self.requests_left <= 0:

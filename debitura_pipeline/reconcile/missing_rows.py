@@ -1,6 +1,7 @@
-"""Rows that the warehouse has live and a complete reading did not show: one more question each tells whether they are gone.
+"""Find out whether live rows that a complete read did not return were deleted.
 
-A row whose date was edited can slip from a stretch not yet read into one that was; taken for gone, it would be deleted.
+A row whose date is edited during the read can move to a stretch that was read before. Without another request it would be
+marked deleted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from debitura_pipeline.extract.verified_window import VerifiedWindow
 from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window
 from debitura_pipeline.landing.tenants import UnlistedTenantError
 
-MAX_QUESTIONS = 200  # rows asked for one by one; where more are missing, only whole clients are asked for
-FEW = 20  # rows of one client up to which each is asked for
+MAX_REQUESTED_ROWS = 200  # rows requested one by one; beyond that, whole clients are read
+FEW_ROWS = 20  # up to this many missing rows of a client are requested one by one
 
 Tenants = Mapping[str, str | None]  # tenant id by creditor
 
 
 @dataclass
 class Resolution:
-    """`gone`: keys that the API no longer has. `listed`: rows that are there and were missed, in windows of their own.
-    `open`: keys of which nothing could be found out."""
+    """`deleted`: keys that the API no longer has; `recovered`: windows with rows that still exist; `unresolved`: other keys."""
 
     deleted: set[str] = field(default_factory=set)
     recovered: list[VerifiedWindow] = field(default_factory=list)
@@ -35,21 +35,21 @@ class Resolution:
 
 @dataclass(frozen=True)
 class MissingRowResolver:
-    """`tenants`: tenant id by creditor, to ask for one client's rows; `held`: rows that the reading shows, by creditor."""
+    """`tenants`: tenant id by creditor, needed to request the rows of a client; `rows_by_creditor`: rows that were read."""
 
     reader: Reader
     tenants: Tenants
     rows_by_creditor: Mapping[str | None, int]
 
     async def resolve(self, unseen: Sequence[UnseenRow]) -> Resolution:
-        """Ask for these rows, whole clients first. Raises the ApiError or UnprovenError that ended the asking."""
+        """Find out what became of these rows, whole clients first. Raises UnprovenError, or the ApiError of a request."""
         resolution = Resolution()
         by_creditor: dict[str | None, list[UnseenRow]] = defaultdict(list)
         for row in unseen:
             by_creditor[row.creditor].append(row)
         single: list[UnseenRow] = []
         for creditor, rows in by_creditor.items():
-            if len(rows) <= FEW and len(single) + len(rows) <= MAX_QUESTIONS:
+            if len(rows) <= FEW_ROWS and len(single) + len(rows) <= MAX_REQUESTED_ROWS:
                 single += rows
             elif await self._client_rows(creditor) == self.rows_by_creditor.get(creditor, 0):
                 resolution.deleted |= {row.key for row in rows}
@@ -70,7 +70,7 @@ class MissingRowResolver:
             await self._by_client(rows, resolution)
 
     async def _by_id(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
-        """A case by its id; one that is found counts only if the list has it too, at the date that it has now."""
+        """Request cases by id. A case that is found must also be in the list, at its current date."""
         found, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
         resolution.deleted |= unknown
         for window in found:
@@ -81,7 +81,7 @@ class MissingRowResolver:
                 resolution.recovered.append(window)
 
     async def _by_hour(self, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
-        """A transaction by the hour that it stood in, and by its client's total."""
+        """Request the hours of these transactions, and compare the total of their clients."""
         hours = {row.at.replace(minute=0, second=0, microsecond=0) for row in rows if row.at is not None}
         responses = await asyncio.gather(*(self._hour(Window(hour, hour + HOUR)) for hour in sorted(hours)))
         seen = {key for response in responses for key in response.keys}
@@ -106,7 +106,7 @@ class MissingRowResolver:
             (resolution.unresolved if exists else resolution.deleted).add(row.key)
 
     async def _read_client(self, creditor: str | None, rows: Sequence[UnseenRow], resolution: Resolution) -> None:
-        """All rows of a client whose total is not what the reading shows of it."""
+        """Read all rows of a client whose total differs from the rows that were read."""
         keys = {row.key for row in rows}
         tenant = self.tenants.get(creditor) if creditor is not None else None
         if tenant is None:
@@ -120,7 +120,7 @@ class MissingRowResolver:
         resolution.recovered += windows if missing_keys != keys else []
 
     async def _client_rows(self, creditor: str | None) -> int | None:
-        """Rows that the API counts for a client now, None where it cannot be asked for."""
+        """Number of rows that the API states for a client; None if its tenant id is unknown."""
         tenant = self.tenants.get(creditor) if creditor is not None else None
         if tenant is None:
             return None
