@@ -120,5 +120,5 @@ def path_to(*segments: str) -> str:
     Raises ValueError if a segment is empty or consists of dots.
     """
     if any(segment in ("", ".", "..") for segment in segments):
-        raise ValueError("an empty or dotted id cannot stand in a path")
+        raise ValueError("a path segment must not be empty or consist of dots")
     return "".join("/" + quote(segment, safe="") for segment in segments)

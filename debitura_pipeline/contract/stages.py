@@ -52,7 +52,7 @@ def stage_totals_sql(relation: str, invoicing_mode: str | None) -> str:
 
 
 def estimates_sql(relation: str, invoicing_mode: str | None) -> str:
-    """Return the query for one row: estimates, estimates outside the first stage, Debitura's revenue in USD."""
+    """Return the query for one row: estimates, estimates after the first stage, Debitura's revenue in USD. `relation` as above."""
     return f"""
         SELECT count(CASE WHEN is_estimate THEN 1 END),
             count(CASE WHEN is_estimate AND stage <> '{STAGES[0]}' THEN 1 END),

@@ -5,41 +5,64 @@ Differences are warnings only: the API computes these figures apart from its lis
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
 
 from debitura_pipeline.extract.comparison import stated_precision
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.reconcile.control_totals import Interpretations, RunQuery, compare_one
+from debitura_pipeline.reconcile.control_totals import RunQuery, compare_one
+
+
+class _ClientRow(NamedTuple):
+    """A live client: the figures of its own record, then ours under the names of the query's columns."""
+
+    creditor_id: str
+    cases_total: int | None
+    cases_closed: int | None
+    earnings_usd: Decimal | None
+    cases: int
+    cases_when_read: int
+    closed: int
+    merged: int
+    payments: int
+    fees: Decimal
+    undisputed: Decimal
+    final: Decimal
+    recognized: Decimal
+    paid: Decimal
 
 
 def compare_client_totals(rows: RunQuery) -> list[ControlTotal]:
     """Return three totals per live client: cases, closed cases and earnings. `rows` runs a query on the warehouse."""
-    found, records = [], rows(_PER_CLIENT)
-    precision = stated_precision(record[3] for record in records)
-    for record in records:
-        creditor, cases, closed, earnings, *ours = record
-        total, until, closed_ours, merged, payments, fees, undisputed, final, recognized, paid = ours
-        checks: list[tuple[str, str, Any, Interpretations]] = [
-            ("cases_total", "count", cases, [("all cases", total), ("cases known when the client was read", until)]),
-            ("cases_closed", "count", closed, [("Closed", closed_ours), ("Closed and Merged", closed_ours + merged)]),
-            ("earnings_usd", "usd", earnings, [
-                ("all fees", fees), ("fees without disputed ones", undisputed), ("final fees", final),
-                ("recognized fees", recognized), ("fees paid out", paid),
-            ]),
-        ]  # fmt: skip
-        found += [
-            compare_one(
-                "clients", check, "all", unit, stated, options, scope=creditor, precision=precision, rows=payments
-            )
-            for check, unit, stated, options in checks
-        ]
-    return found
+    clients = [_ClientRow._make(row) for row in rows(_CLIENTS)]
+    precision = stated_precision(client.earnings_usd for client in clients)
+    return [total for client in clients for total in _compare(client, precision)]
 
 
-_PER_CLIENT = """
+def _compare(client: _ClientRow, precision: Decimal) -> Iterator[ControlTotal]:
+    scope = client.creditor_id
+    cases = [("all cases", client.cases), ("cases known when the client was read", client.cases_when_read)]
+    closed = [("Closed", client.closed), ("Closed and Merged", client.closed + client.merged)]
+    fees = [
+        ("all fees", client.fees),
+        ("fees without disputed ones", client.undisputed),
+        ("final fees", client.final),
+        ("recognized fees", client.recognized),
+        ("fees paid out", client.paid),
+    ]
+    yield compare_one("clients", "cases_total", "all", "count", client.cases_total, cases, scope=scope)
+    yield compare_one("clients", "cases_closed", "all", "count", client.cases_closed, closed, scope=scope)
+    yield compare_one(
+        "clients", "earnings_usd", "all", "usd", client.earnings_usd, fees,
+        scope=scope, precision=precision, rows=client.payments,
+    )  # fmt: skip
+
+
+_CLIENTS = f"""
     WITH client_cases AS (
-        SELECT cases.creditor_id, count(*) AS total,
-            count(CASE WHEN cases.created_at <= clients._verified_at THEN 1 END) AS until,
+        SELECT cases.creditor_id, count(*) AS cases,
+            count(CASE WHEN cases.created_at <= clients._verified_at THEN 1 END) AS cases_when_read,
             count(CASE WHEN lower(cases.lifecycle) = 'closed' THEN 1 END) AS closed,
             count(CASE WHEN lower(cases.lifecycle) LIKE 'merged%' THEN 1 END) AS merged
         FROM raw.cases JOIN raw.clients ON clients.creditor_id = cases.creditor_id
@@ -54,12 +77,15 @@ _PER_CLIENT = """
         FROM raw.transactions
         WHERE _deleted_at IS NULL
         GROUP BY creditor_id
+    ), compared AS (
+        SELECT clients.creditor_id, cases_total, cases_closed, earnings_usd,
+            coalesce(client_cases.cases, 0) AS cases, coalesce(cases_when_read, 0) AS cases_when_read,
+            coalesce(closed, 0) AS closed, coalesce(merged, 0) AS merged, coalesce(payments, 0) AS payments,
+            coalesce(fees, 0) AS fees, coalesce(undisputed, 0) AS undisputed, coalesce(final, 0) AS final,
+            coalesce(recognized, 0) AS recognized, coalesce(paid, 0) AS paid
+        FROM raw.clients
+        LEFT JOIN client_cases ON client_cases.creditor_id = clients.creditor_id
+        LEFT JOIN client_fees ON client_fees.creditor_id = clients.creditor_id
+        WHERE clients._deleted_at IS NULL
     )
-    SELECT clients.creditor_id, cases_total, cases_closed, earnings_usd,
-        coalesce(total, 0), coalesce(until, 0), coalesce(closed, 0), coalesce(merged, 0), coalesce(payments, 0),
-        coalesce(fees, 0), coalesce(undisputed, 0), coalesce(final, 0), coalesce(recognized, 0), coalesce(paid, 0)
-    FROM raw.clients
-    LEFT JOIN client_cases ON client_cases.creditor_id = clients.creditor_id
-    LEFT JOIN client_fees ON client_fees.creditor_id = clients.creditor_id
-    WHERE clients._deleted_at IS NULL
-    ORDER BY clients.creditor_id"""
+    SELECT {", ".join(_ClientRow._fields)} FROM compared ORDER BY creditor_id"""

@@ -91,26 +91,28 @@ class Prover:
         return self._result(totals, (f"{resource} moved while they were read, until {spent} requests were spent",))
 
     async def _prove(self) -> CompletenessProof:
-        faults: list[str] = []
+        mismatches: list[str] = []
         for number in range(MAX_ROUNDS):
             self.deleted, self.recovered, self.unresolved = set(), [], set()
-            totals, fault = await self._closing(is_first=number == 0)
-            if fault is None and not await self._resolve_unseen():
+            totals, mismatch = await self._closing(is_first=number == 0)
+            if mismatch is None and not await self._resolve_unseen():
                 return self._result(totals, ())
-            fault = fault or "rows exist that no window contains"
-            if number and fault == faults[-1] and (paged := await self._by_pages(fault)) is not None:
+            mismatch = mismatch or "rows exist that no window contains"
+            if number and mismatch == mismatches[-1] and (paged := await self._by_pages(mismatch)) is not None:
                 self.current, self.recovered = [paged], []
                 return self._result(paged.totals, ())
-            faults.append(fault)
+            mismatches.append(mismatch)
             again = await self._windows_to_reread()
             if not again:
                 await self._resolve_unseen()
-                return self._result(totals, (fault,))
+                return self._result(totals, (mismatch,))
             self.reader.opening_totals[self.whole] = totals
             await self._read_again(again)
         await self._resolve_unseen()
-        totals, fault = await self._closing()
-        return self._result(totals, (f"{fault}, after {MAX_ROUNDS} reads of what moved",) if fault is not None else ())
+        totals, mismatch = await self._closing()
+        return self._result(
+            totals, (f"{mismatch}, after {MAX_ROUNDS} reads of what moved",) if mismatch is not None else ()
+        )
 
     async def _closing(self, *, is_first: bool = False) -> tuple[Totals, str | None]:
         """Return the API's current totals and how they differ from what was read, None if they match.
@@ -122,12 +124,12 @@ class Prover:
         closing = await self.reader.first_page(self.whole)
         return closing.totals, await self._mismatch(closing)
 
-    async def _by_pages(self, fault: str | None) -> VerifiedWindow | None:
+    async def _by_pages(self, mismatch: str | None) -> VerifiedWindow | None:
         """Read a list by page numbers that does not change but has rows without a date; None if that is not possible."""
-        if fault is None or self.reader.listing.resource not in fault or "counts" not in fault:
+        if mismatch is None or self.reader.listing.resource not in mismatch or "counts" not in mismatch:
             return None
         try:
-            return await self.reader.read_by_pages(self.whole, f"{fault}.")
+            return await self.reader.read_by_pages(self.whole, f"{mismatch}.")
         except UnprovenError:
             return None
 
@@ -154,8 +156,8 @@ class Prover:
         unseen = await self._unseen()
         if not unseen:
             return False
-        held = await _in_thread(self.reader.landed_rows(self.current).keys_by_creditor)
-        resolved = await MissingRowResolver(self.reader, self.tenants, held).resolve(unseen)
+        rows_by_creditor = await _in_thread(self.reader.landed_rows(self.current).keys_by_creditor)
+        resolved = await MissingRowResolver(self.reader, self.tenants, rows_by_creditor).resolve(unseen)
         self.deleted, self.recovered, self.unresolved = resolved.deleted, resolved.recovered, resolved.unresolved
         return bool(resolved.recovered or resolved.unresolved)
 
@@ -181,7 +183,7 @@ class Prover:
         resource = self.reader.listing.resource
         if keys != closing.total:
             return f"the API counts {closing.total} {resource}, and {keys} were read"
-        if differing := _differing(closing.totals, stages, is_judged=resource == "transactions" and not bad):
+        if differing := _differing(closing.totals, stages, has_sums=resource == "transactions" and not bad):
             return f"the API's totals of {', '.join(differing)} are not those of the rows that were read"
         known = {row.row_key for window in windows for row in window.bad}
         first = [window for window in windows if self._reaches(window, closing)]
@@ -208,23 +210,25 @@ class Prover:
         ours = await _in_thread(
             self.reader.landed_rows(windows).by_window, [window.window for window in plain], date, self.invoicing_mode
         )
-        asked = [
+        requests = [
             self.reader.exact_totals(w.window.start, w.window.end - TICK if w.window.end else None, w.slice.filters)
             for w in plain
         ]
-        now = list(zip(plain, await asyncio.gather(*asked), ours, strict=True))
-        is_judged = self.reader.listing.resource == "transactions"
+        now = list(zip(plain, await asyncio.gather(*requests), ours, strict=True))
+        has_sums = self.reader.listing.resource == "transactions"
         outdated = {
             window.slice
-            for window, totals, figures in now
+            for window, totals, bucket_totals in now
             if window.has_moved
-            or totals.count != sum(count for count, _ in figures.values())
-            or _differing(totals, figures, is_judged=is_judged)
+            or totals.count != sum(count for count, _ in bucket_totals.values())
+            or _differing(totals, bucket_totals, has_sums=has_sums)
         }
         # Exchange rates move the estimates of all windows at once: if only a few sums changed, their rows changed.
-        floated = {window.slice for window, totals, figures in now if is_judged and _floats(totals, figures)}
-        if len(floated) <= len(now) * FEW_FLOATING:
-            outdated |= floated
+        moved_sums = {
+            window.slice for window, totals, bucket_totals in now if has_sums and _floats(totals, bucket_totals)
+        }
+        if len(moved_sums) <= len(now) * FEW_FLOATING:
+            outdated |= moved_sums
         return [window for window in windows if window.slice in outdated]
 
     async def _read_again(self, again: Sequence[VerifiedWindow]) -> None:
@@ -251,9 +255,9 @@ def _floats(totals: Totals, ours: BucketTotals) -> bool:
     )
 
 
-def _differing(totals: Totals, ours: BucketTotals, *, is_judged: bool) -> list[str]:
+def _differing(totals: Totals, ours: BucketTotals, *, has_sums: bool) -> list[str]:
     """Return the stages whose stated count or settled sum differs."""
-    if not is_judged:
+    if not has_sums:
         return []
     stated = {stage: total for stage, total in totals.summary.items() if stage in STAGES}
     precision = stated_precision(total.usd for stage, total in stated.items() if stage not in FLOATING)

@@ -128,7 +128,7 @@ def _without_floating(found: list[ControlTotal], *, is_moving: bool, is_moving_e
 def _cases(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
     total, active, paused, closed, merged = counted
     pending = total - active - paused - closed - merged
-    readings: Mapping[str, Interpretations] = {
+    interpretations: Mapping[str, Interpretations] = {
         "total": [("all cases", total), ("all but merged", total - merged)],
         "active": [("Active", active)],
         "paused": [("Paused", paused)],
@@ -136,20 +136,22 @@ def _cases(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
         "pending": [("every other open state", pending), ("every other state, Merged too", pending + merged)],
     }
     found = [compare_one("cases", "rows", "all", "count", totals.count, [("rows", total)])]
-    return found + _counts("cases", "lifecycle", totals, readings)
+    return found + _counts("cases", "lifecycle", totals, interpretations)
 
 
 def _clients(totals: Totals, counted: tuple[int, ...]) -> list[ControlTotal]:
     names = ("total", "attributed", "onboarding_complete", "onboarding_pending")
-    readings = {name: [("clients", figure)] for name, figure in zip(names, counted, strict=True)}
+    interpretations = {name: [("clients", figure)] for name, figure in zip(names, counted, strict=True)}
     found = [compare_one("clients", "rows", "all", "count", totals.count, [("rows", counted[0])])]
-    return found + _counts("clients", "clients", totals, readings)
+    return found + _counts("clients", "clients", totals, interpretations)
 
 
-def _counts(resource: str, check: str, totals: Totals, readings: Mapping[str, Interpretations]) -> list[ControlTotal]:
+def _counts(
+    resource: str, check: str, totals: Totals, interpretations: Mapping[str, Interpretations]
+) -> list[ControlTotal]:
     return [
         compare_one(resource, check, name, "count", totals.summary.get(name, NOT_STATED).count, options)
-        for name, options in readings.items()
+        for name, options in interpretations.items()
     ]
 
 
@@ -159,7 +161,7 @@ def compare_one(
     bucket: str,
     unit: str,
     stated: Decimal | int | None,
-    readings: Interpretations,
+    interpretations: Interpretations,
     *,
     scope: str = "all",
     precision: Decimal = ROW_PRECISION,
@@ -169,14 +171,14 @@ def compare_one(
 
     `precision` applies to sums; counts are compared exactly.
     """
-    ours = [(name, Decimal(value)) for name, value in readings]
+    ours = [(name, Decimal(value)) for name, value in interpretations]
     if stated is None:
         return ControlTotal(resource, check, scope, bucket, unit, None, ours[0][1], "unproven", NOT_STATED_BY_API)
     figure = Decimal(stated)
     verdicts = [compare(figure, value, precision if unit == "usd" else ROW_PRECISION, rows) for _, value in ours]
     verdict = next(word for word in ("equal", "unproven", "differs") if word in verdicts)
     name, value = ours[verdicts.index(verdict)]
-    detail = f"read as: {name}" if len(readings) > 1 and verdict != "differs" else None
+    detail = f"read as: {name}" if len(interpretations) > 1 and verdict != "differs" else None
     if verdict == "unproven":
         detail = "added up by the API in floating point, whose error hides the last digits of so large a sum"
     return ControlTotal(resource, check, scope, bucket, unit, figure, value, verdict, detail)

@@ -1,6 +1,6 @@
-"""A list in memory that filters, sorts and pages as the contract says, or as a test has it do instead.
+"""An in-memory list that filters, sorts and paginates as the contract says, or differently if a test wants that.
 
-Stands in for the client of `Reader`: what is asked, and what the world does between two answers, is the test's to decide.
+Replaces the client of `Reader`, so that a test decides what happens between two responses.
 """
 
 from __future__ import annotations
@@ -33,44 +33,44 @@ class Case:
 
 
 @dataclass
-class Manners:
-    """What the list does otherwise than the contract says."""
+class Deviations:
+    """How the list deviates from the contract."""
 
     ignores_from: bool = False
     ignores_to: bool = False
     ignores_sort: bool = False
     from_is_exclusive: bool = False
-    cuts_bounds_to: timedelta | None = None
-    most_rows: int = 100
+    rounds_bounds_to: timedelta | None = None
+    max_page_rows: int = 100
     total: Callable[[int], int] = lambda rows: rows
 
 
 @dataclass
 class Listed:
-    """`between[n]`: what happens to the rows before the nth answer, counted from 1."""
+    """`between[n]`: what happens to the rows before the nth response, counted from 1."""
 
     rows: list[Case]
-    manners: Manners = field(default_factory=Manners)
+    deviations: Deviations = field(default_factory=Deviations)
     between: dict[int, Callable[[list[Case]], list[Case]]] = field(default_factory=dict)
     in_flight: int = 4
-    asked: list[tuple[Query, int]] = field(default_factory=list)
+    requested: list[tuple[Query, int]] = field(default_factory=list)
 
     async def page(self, query: Query, number: int, *, with_totals: bool = True) -> Page:
-        self.asked.append((query, number))
-        if change := self.between.get(len(self.asked)):
+        self.requested.append((query, number))
+        if change := self.between.get(len(self.requested)):
             self.rows = change(self.rows)
         matching = [row for row in self.rows if self._matches(row, query)]
         name, _, direction = query.listing.sort.partition(":")
-        if self.manners.ignores_sort or name == "GrossAmount":
-            matching.sort(key=lambda row: row.number, reverse=direction == "desc" and not self.manners.ignores_sort)
+        if self.deviations.ignores_sort or name == "GrossAmount":
+            matching.sort(key=lambda row: row.number, reverse=direction == "desc" and not self.deviations.ignores_sort)
         else:
             dated = [row for row in matching if row.at is not None]
             undated = [row for row in matching if row.at is None]
             dated.sort(key=lambda row: (row.at, row.number), reverse=direction == "desc")
             matching = dated + undated
-        size = min(100, self.manners.most_rows)
+        size = min(100, self.deviations.max_page_rows)
         shown = [row.json() for row in matching[(number - 1) * size : number * size]]
-        body = to_json(page_of("cases", shown, total=self.manners.total(len(matching)), summary={})).encode()
+        body = to_json(page_of("cases", shown, total=self.deviations.total(len(matching)), summary={})).encode()
         return Page(body, read_envelope(body, query.listing, with_totals=with_totals))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
@@ -78,18 +78,18 @@ class Listed:
         return to_json(found[0].json()).encode() if found else None
 
     def _matches(self, row: Case, query: Query) -> bool:
-        lower, upper = self._split_at(query.from_), self._split_at(query.to)
-        if lower is not None and not self.manners.ignores_from and not self._is_from(row.at, lower):
+        lower, upper = self._rounded(query.from_), self._rounded(query.to)
+        if lower is not None and not self.deviations.ignores_from and not self._is_from(row.at, lower):
             return False
-        if upper is not None and not self.manners.ignores_to:
+        if upper is not None and not self.deviations.ignores_to:
             return row.at is not None and row.at <= upper
         return True
 
     def _is_from(self, at: datetime | None, lower: datetime) -> bool:
-        return at is not None and (at > lower if self.manners.from_is_exclusive else at >= lower)
+        return at is not None and (at > lower if self.deviations.from_is_exclusive else at >= lower)
 
-    def _split_at(self, bound: datetime | None) -> datetime | None:
-        unit = self.manners.cuts_bounds_to
+    def _rounded(self, bound: datetime | None) -> datetime | None:
+        unit = self.deviations.rounds_bounds_to
         if bound is None or unit is None:
             return bound
         return (

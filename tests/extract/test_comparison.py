@@ -1,4 +1,4 @@
-"""When a stated sum is ours: to the last digit that the API states, whatever JSON and doubles do to it."""
+"""A stated sum equals ours to the last digit that the API states, whatever JSON and doubles do to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDING = st.sampled_from((ROUND_HALF_EVEN, ROUND_HALF_UP))
 
 
 def as_json(number: float | Decimal) -> Decimal:
-    """What a reader of JSON gets: no trailing zeros, of a double its shortest digits."""
+    """The number after a round trip through JSON: no trailing zeros, doubles with their shortest digits."""
     text = json.dumps(number) if isinstance(number, float) else str(number.normalize())
     return Decimal(text)
 
@@ -35,7 +35,7 @@ def added_as_doubles(fees: list[Decimal]) -> float:
 @settings(max_examples=300, deadline=None)
 @given(FEES, OFF)
 def test_four_decimals_are_compared_exactly(fees: list[Decimal], off: Decimal) -> None:
-    """0.0001 USD is a difference: `reconcile` once let 0.0051 pass that a night would not."""
+    """0.0001 USD is a difference; `reconcile` once accepted 0.0051 USD that a sync would not."""
     ours = sum(fees, Decimal(0))
     assert compare(as_json(ours), ours, ROW_PRECISION, len(fees)) == "equal"
     assert compare(as_json(ours + off), ours, ROW_PRECISION, len(fees)) == "differs"
@@ -51,9 +51,7 @@ def test_sums_added_in_doubles_are_compared_exactly_too(fees: list[Decimal], off
 
 @settings(max_examples=300, deadline=None)
 @given(FEES, st.integers(-100_000, 100_000), ROUNDING)
-def test_where_the_api_rounds_to_cents_half_a_cent_is_the_most_that_is_equal(
-    fees: list[Decimal], units: int, rounding: str
-) -> None:
+def test_if_the_api_rounds_to_cents_up_to_half_a_cent_is_equal(fees: list[Decimal], units: int, rounding: str) -> None:
     ours, off = sum(fees, Decimal(0)), Decimal(units) / 10_000
     stated = as_json((ours + off).quantize(CENT, rounding))
     said = compare(stated, ours, CENT, len(fees))
@@ -66,7 +64,7 @@ def test_where_the_api_rounds_to_cents_half_a_cent_is_the_most_that_is_equal(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(FEES, min_size=1, max_size=8))
-def test_the_last_digit_is_told_by_all_sums_and_not_by_the_noise_of_doubles(buckets: list[list[Decimal]]) -> None:
+def test_precision_follows_from_all_sums_and_not_from_errors_of_doubles(buckets: list[list[Decimal]]) -> None:
     exact = [sum(fees, Decimal(0)) for fees in buckets]
     has_more = any(total % CENT for total in exact)
     assert stated_precision(map(as_json, exact)) == (ROW_PRECISION if has_more else CENT)
@@ -76,37 +74,37 @@ def test_the_last_digit_is_told_by_all_sums_and_not_by_the_noise_of_doubles(buck
     assert stated_precision(as_json(total.quantize(CENT)) for total in exact) == CENT
 
 
-def test_noise_alone_is_no_digit() -> None:
+def test_an_error_of_doubles_does_not_count_as_a_digit() -> None:
     assert stated_precision([Decimal("1234.5600000000001"), None, Decimal("0.30000000000000004")]) == CENT
     assert compare(Decimal("1234.5600000000001"), Decimal("1234.56"), CENT, 3) == "equal"
     assert compare(Decimal("1234.5600000000001"), Decimal("1234.5700"), CENT, 3) == "differs"
 
 
 def test_a_sum_too_large_for_a_double_is_neither_equal_nor_different() -> None:
-    """A billion of like fees: the error of adding them grows beyond a step; nobody can tell, so nobody says equal."""
+    """The error of adding a million equal fees grows beyond the precision, so the verdict is `unproven`."""
     fees = [Decimal("997.1301")] * 1_000_000
     ours = sum(fees, Decimal(0))
     stated = as_json(added_as_doubles(fees))
-    assert abs(stated - ours) > ROW_PRECISION, "else this test shows nothing"
+    assert abs(stated - ours) > ROW_PRECISION, "otherwise this test shows nothing"
     assert compare(stated, ours, ROW_PRECISION, len(fees)) == "unproven"
     assert compare(stated + 100, ours, ROW_PRECISION, len(fees)) == "differs"
     assert not bucket_differs("Paid", Total(len(fees), stated), len(fees), ours, ROW_PRECISION)
 
 
 @pytest.mark.parametrize("stated", ["1E+400", "1E+31", "-9E+999999"])
-def test_a_sum_beyond_all_sense_differs_and_breaks_nothing(stated: str) -> None:
+def test_an_implausible_sum_differs_and_raises_nothing(stated: str) -> None:
     assert compare(Decimal(stated), Decimal(1), ROW_PRECISION) == "differs"
     assert stated_precision([Decimal(stated)]) == CENT
 
 
-def test_a_row_of_more_than_four_decimals_shows_where_it_adds_up() -> None:
-    """Rows are rounded to four decimals when they are landed: one such row is equal, a hundred differ by half a cent."""
+def test_rows_with_more_than_four_decimals_differ_only_in_sums() -> None:
+    """Rows are rounded to four decimals when they are landed: one such row is equal, a hundred of them differ."""
     assert compare(Decimal("10.00004"), Decimal("10.0000"), ROW_PRECISION) == "equal"
     assert compare(Decimal("1000.004"), Decimal("1000.0000"), ROW_PRECISION, 100) == "differs"
 
 
-def test_what_a_window_lacks_of_a_rounded_sum_may_be_off_by_two_roundings_and_of_an_exact_one_by_none() -> None:
-    """The second half of a window is never asked for: it is the whole less the first, each rounded for itself."""
+def test_a_difference_of_rounded_sums_may_be_off_by_two_roundings_and_of_exact_ones_by_none() -> None:
+    """The second half of a window is never requested: it is the whole minus the first half, each rounded on its own."""
     whole, first = Totals(2, {"Paid": Total(2, Decimal("2.01"))}), Totals(1, {"Paid": Total(1, Decimal("1.00"))})
     ours = {"Paid": (1, 10_041)}  # 1.0041 beside 1.0049: together 2.009, rounded 2.01; the first rounded 1.00
     rest = subtract(whole, first)
@@ -115,7 +113,7 @@ def test_what_a_window_lacks_of_a_rounded_sum_may_be_off_by_two_roundings_and_of
     assert compare_totals(rest, ours, ROW_PRECISION, roundings=2)
 
 
-def test_any_answer_of_a_reading_that_shows_fractions_of_a_cent_makes_all_of_them_exact() -> None:
+def test_one_response_with_fractions_of_a_cent_makes_all_of_them_exact() -> None:
     month, closing = Totals(1, {"Paid": Total(1, Decimal("0.0051"))}), Totals(1, {"Paid": Total(1, Decimal("7"))})
     assert fee_precision([closing]) == CENT
     assert fee_precision([closing, month]) == ROW_PRECISION

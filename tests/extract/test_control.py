@@ -1,4 +1,4 @@
-"""Verdicts: what equals, what differs, and what a difference can be put down to."""
+"""Verdicts of control totals: equal, differing, and differences with an explanation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFERRAL = (None, "Pending", "Invoiced", "Paid", "Disputed", "Frozen")
 
 
 def by_hand(commission: str | None, platform: str | None, referral: str | None, mode: str) -> str:
-    """The API's buckets written down a second time, as the contract words them."""
+    """The API's buckets, implemented a second time in the words of the contract."""
     if referral in ("Disputed", "Paid", "Invoiced"):
         return {"Disputed": "Disputed", "Paid": "Paid", "Invoiced": "AwaitingDebituraPayment"}[referral]
     if referral not in (None, "Pending"):
@@ -71,14 +71,14 @@ def verdicts(totals: Totals, rows: Any) -> dict[tuple[str, str], str]:
     return {(total.bucket, total.unit): total.verdict for total in found}
 
 
-def test_where_the_api_rounds_to_cents_half_a_cent_is_equal(rows: Any) -> None:
+def test_if_the_api_rounds_to_cents_half_a_cent_is_equal(rows: Any) -> None:
     rows("UPDATE raw.transactions SET referral_fee_usd = 10.2549 WHERE transaction_id = 'a' RETURNING 1")
     assert verdicts(stated("10.25", "3.10"), rows)["Paid", "usd"] == "equal"
     assert verdicts(stated("10.26", "3.10"), rows)["Paid", "usd"] == "differs"
 
 
-def test_where_any_sum_shows_fractions_of_a_cent_all_are_compared_exactly(rows: Any) -> None:
-    """`reconcile` once let 0.0051 USD pass that a night would have read again."""
+def test_if_any_sum_has_fractions_of_a_cent_all_are_compared_exactly(rows: Any) -> None:
+    """`reconcile` once accepted 0.0051 USD that a sync would have re-read."""
     assert verdicts(stated("10.2501", "3.10"), rows)["Paid", "usd"] == "differs"
     assert verdicts(stated("10.25", "3.1001"), rows)["Paid", "usd"] == "equal"
     rows("UPDATE raw.transactions SET referral_fee_usd = 10.2549 WHERE transaction_id = 'a' RETURNING 1")
@@ -88,14 +88,14 @@ def test_where_any_sum_shows_fractions_of_a_cent_all_are_compared_exactly(rows: 
     assert {t.verdict for t in found if (t.bucket, t.unit) == ("Paid", "usd")} == {"differs"}, "a month shows fractions"
 
 
-def test_an_estimates_usd_proves_nothing_by_differing_but_its_count_does(rows: Any) -> None:
+def test_a_differing_sum_of_estimates_is_unproven_and_a_differing_count_differs(rows: Any) -> None:
     found = verdicts(stated("10.25", "99.00"), rows)
     assert found["Pending", "usd"] == "unproven"
     assert found["Pending", "count"] == "equal"
 
 
 def test_revenue_moves_only_with_the_estimates(rows: Any) -> None:
-    """Of a row without a fee nothing else shows that its revenue was edited."""
+    """Nothing else shows that the revenue of a row without a fee was edited."""
 
     def revenue(pending: str, stated_revenue: str) -> tuple[str, bool]:
         totals = stated("10.25", pending)
@@ -110,8 +110,8 @@ def test_revenue_moves_only_with_the_estimates(rows: Any) -> None:
     assert revenue("3.10", "13.36") == ("unproven", True), "an estimate among the paid ones"
 
 
-def test_a_total_that_the_api_does_not_state_is_there_and_unproven(rows: Any) -> None:
-    """Nothing vanishes from the list of totals: without a summary a third of them once did, and the rest was called equal."""
+def test_a_total_that_the_api_does_not_state_is_listed_as_unproven(rows: Any) -> None:
+    """Without a summary, a third of the totals once disappeared from the list, and the rest were called equal."""
     whole = set(verdicts(stated("10.25", "3.10"), rows))
     assert len(whole) == 2 * len(STAGES) + 2, "each stage by count and sum, all rows, Debitura's revenue"
     found = verdicts(Totals(2, {}), rows)
@@ -135,7 +135,7 @@ def test_rows_that_fit_no_stage_are_counted_and_their_sum_is_unproven(rows: Any)
 
 
 def test_a_row_in_quarantine_explains_one_missing_row_and_no_more(rows: Any) -> None:
-    """Else one malformed row would stop publishing for ever; and many missing rows must not hide behind one."""
+    """Otherwise one malformed row would block publishing forever, or hide many missing rows."""
     rows(
         "INSERT INTO ops.quarantine (resource, payload_sha256, reason) VALUES ('transactions', 'x', 'no id') RETURNING 1"
     )

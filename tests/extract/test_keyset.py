@@ -1,4 +1,4 @@
-"""Reading by keyset: whatever the list does between two answers, and whatever of the contract it does not heed."""
+"""Keyset reading: whatever changes between two responses, and whatever parameters the list ignores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import Shaper
 from debitura_pipeline.reconcile.certificate import gaps
 from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
-from tests.extract.listed import Case, Listed, Manners, moved, without
+from tests.extract.listed import Case, Deviations, Listed, moved, without
 from tests.simulation.door import Here
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def hourly(count: int) -> list[Case]:
 
 
 def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[CompletenessProof, set[str], read.Reader]:
-    """The proof of a first reading of everything, the keys that it landed, and the reader."""
+    """The proof of a first read of everything, the landed keys, and the reader."""
     begin = Begin(
         sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
     )
@@ -56,28 +56,28 @@ def keys_of(rows: list[Case]) -> set[str]:
     return {row.key for row in rows}
 
 
-def test_page_2_is_never_asked_for_and_one_row_in_a_hundred_is_read_twice(tmp_path: Path) -> None:
+def test_page_2_is_never_requested_and_one_row_in_a_hundred_is_read_twice(tmp_path: Path) -> None:
     listed = Listed(hourly(950))
     proof, keys, _ = proven(listed, tmp_path)
     assert keys == keys_of(listed.rows)
     assert not proof.unproven
-    assert {number for _, number in listed.asked} == {1}
-    assert len(listed.asked) == 11, "ten answers of 99 new rows each, and the closing question"
+    assert {number for _, number in listed.requested} == {1}
+    assert len(listed.requested) == 11, "ten responses of 99 new rows each, and the closing request"
     assert not list(gaps(proof.windows[0]))
 
 
-def test_a_list_of_one_answer_takes_one_request(tmp_path: Path) -> None:
-    """It was whole at one moment; there is nothing that could have moved."""
+def test_a_list_of_one_page_takes_one_request(tmp_path: Path) -> None:
+    """A single response shows one moment, so nothing can have moved."""
     listed = Listed(hourly(99))
     _, keys, _ = proven(listed, tmp_path)
     assert keys == keys_of(listed.rows)
-    assert len(listed.asked) == 1
+    assert len(listed.requested) == 1
 
 
 @pytest.mark.parametrize("before", range(2, 6))
 @pytest.mark.parametrize("gone", [(5,), (100,), (99, 100), (95, 96, 97, 98, 99, 100), (250,), (349, 350)])
-def test_rows_out_and_rows_in_between_two_answers(tmp_path: Path, before: int, gone: tuple[int, ...]) -> None:
-    """The counts stay as they were. No row that was there throughout may be missing, none may stay that is gone."""
+def test_rows_are_deleted_and_added_between_two_responses(tmp_path: Path, before: int, gone: tuple[int, ...]) -> None:
+    """The count stays the same. No row that existed throughout may be missing, no deleted row may remain."""
     listed = Listed(hourly(350))
     new = [Case(1_000 + number, START + (360 + number) * HOUR) for number in gone]
     throughout = keys_of(without(listed.rows, *gone))
@@ -90,7 +90,7 @@ def test_rows_out_and_rows_in_between_two_answers(tmp_path: Path, before: int, g
 
 
 @pytest.mark.parametrize(("before", "number"), list(itertools.product((2, 3, 4), (150, 250, 349))))
-def test_a_row_whose_date_moves_into_what_was_read_is_found(tmp_path: Path, before: int, number: int) -> None:
+def test_a_row_whose_date_moves_into_a_part_that_was_read_is_found(tmp_path: Path, before: int, number: int) -> None:
     listed = Listed(hourly(350))
     listed.between[before] = lambda rows: moved(rows, number, START + HOUR / 2)
     proof, keys, _ = proven(listed, tmp_path)
@@ -109,72 +109,74 @@ def test_more_rows_at_one_instant_than_a_page_holds(tmp_path: Path, count: int) 
 
 
 @pytest.mark.parametrize(
-    "manners",
+    "deviations",
     [
-        Manners(cuts_bounds_to=timedelta(seconds=1)),
-        Manners(cuts_bounds_to=timedelta(days=1)),
-        Manners(from_is_exclusive=True),
-        Manners(from_is_exclusive=True, cuts_bounds_to=timedelta(seconds=1)),
-        Manners(ignores_to=True),
-        Manners(most_rows=50),
-        Manners(most_rows=250),
+        Deviations(rounds_bounds_to=timedelta(seconds=1)),
+        Deviations(rounds_bounds_to=timedelta(days=1)),
+        Deviations(from_is_exclusive=True),
+        Deviations(from_is_exclusive=True, rounds_bounds_to=timedelta(seconds=1)),
+        Deviations(ignores_to=True),
+        Deviations(max_page_rows=50),
+        Deviations(max_page_rows=250),
     ],
-    ids=lambda manners: str(manners).partition("total")[0][8:],
+    ids=lambda deviations: str(deviations).partition("total")[0].removeprefix("Deviations("),
 )
-def test_a_list_that_compares_or_pages_in_another_way_is_read_whole(tmp_path: Path, manners: Manners) -> None:
-    """What is not documented is found out, not assumed."""
+def test_a_list_with_other_bounds_or_page_sizes_is_read_completely(tmp_path: Path, deviations: Deviations) -> None:
+    """What is not documented is detected, not assumed."""
     rows = [
         Case(number, START + number * timedelta(minutes=20, seconds=7, milliseconds=number)) for number in range(700)
     ]
-    listed = Listed(rows, manners)
+    listed = Listed(rows, deviations)
     proof, keys, _ = proven(listed, tmp_path)
     assert keys == keys_of(rows)
     assert not proof.unproven
 
 
-@pytest.mark.parametrize("manners", [Manners(ignores_from=True), Manners(ignores_sort=True)], ids=["FromDate", "Sort"])
-def test_a_short_list_that_is_not_filtered_or_sorted_is_read_by_pages_and_says_so(
-    tmp_path: Path, manners: Manners
+@pytest.mark.parametrize(
+    "deviations", [Deviations(ignores_from=True), Deviations(ignores_sort=True)], ids=["FromDate", "Sort"]
+)
+def test_a_short_list_that_ignores_filter_or_sort_is_read_by_page_numbers(
+    tmp_path: Path, deviations: Deviations
 ) -> None:
     rows = [Case(number, START + (number * 37 % 700) * HOUR) for number in range(700)]
-    proof, keys, _ = proven(Listed(rows, manners), tmp_path)
+    proof, keys, _ = proven(Listed(rows, deviations), tmp_path)
     assert keys == keys_of(rows)
     assert {stretch.method for window in proof.windows for stretch in window.stretches} == {"pages"}
 
 
 @pytest.mark.parametrize(
-    ("manners", "named"),
+    ("deviations", "named"),
     [
-        (Manners(ignores_from=True, ignores_to=True), "FromDate"),
-        (Manners(ignores_from=True), "FromDate"),
-        (Manners(ignores_sort=True), "Sort"),
-        (Manners(total=lambda rows: 30_000_000), "total"),
-        (Manners(total=lambda rows: rows + 7), "total"),
-        (Manners(total=lambda rows: max(0, rows - 7)), "total"),
+        (Deviations(ignores_from=True, ignores_to=True), "FromDate"),
+        (Deviations(ignores_from=True), "FromDate"),
+        (Deviations(ignores_sort=True), "Sort"),
+        (Deviations(total=lambda rows: 30_000_000), "total"),
+        (Deviations(total=lambda rows: rows + 7), "total"),
+        (Deviations(total=lambda rows: max(0, rows - 7)), "total"),
     ],
     ids=["both bounds", "FromDate", "Sort", "thirty million", "seven more", "seven fewer"],
 )
 def test_a_long_list_that_cannot_be_read_by_date_ends_within_300_requests_and_names_why(
-    tmp_path: Path, manners: Manners, named: str
+    tmp_path: Path, deviations: Deviations, named: str
 ) -> None:
     rows = [Case(number, START - (number * 37 % 20_000) * HOUR / 8) for number in range(20_000)]
-    listed = Listed(rows, manners)
+    listed = Listed(rows, deviations)
     with pytest.raises(UnprovenError, match=named):
         proven(listed, tmp_path)
-    assert len(listed.asked) <= 300
+    assert len(listed.requested) <= 300
 
 
 @pytest.mark.parametrize(("name", "value"), [("ExternalTenantId", "another"), ("Statuses", "Closed")])
-def test_a_filter_that_is_not_heeded_is_noticed_at_the_first_answer(tmp_path: Path, name: str, value: str) -> None:
-    """Else the rows of all clients would be taken for those of one."""
+def test_an_ignored_filter_is_noticed_at_the_first_response(tmp_path: Path, name: str, value: str) -> None:
+    """Otherwise the rows of all clients would be taken for those of one."""
     listed = Listed(hourly(350))
     with pytest.raises(UnprovenError, match=name):
         proven(listed, tmp_path, Slice(Window(None, None), ((name, value),)))
-    assert len(listed.asked) == 1
+    assert len(listed.requested) == 1
 
 
-def test_rows_without_a_date_are_not_lost(tmp_path: Path) -> None:
-    """Every question that names a date leaves them out; only the whole list's count says that they are there."""
+def test_rows_without_a_date_are_read(tmp_path: Path) -> None:
+    """Every request with a date bound omits them; only the count of the whole list includes them."""
     rows = [*hourly(350), *(Case(5_000 + number, None) for number in range(3))]
     proof, keys, _ = proven(Listed(rows), tmp_path)
     assert keys == keys_of(rows)
@@ -182,10 +184,10 @@ def test_rows_without_a_date_are_not_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_room", [True, False])
-def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_proven(
+def test_an_instant_with_many_rows_that_keeps_changing_loses_no_row_and_is_unproven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
 ) -> None:
-    """A row is added before each answer. The rows of the start are all shown, however few requests there are."""
+    """A row is added before each response. All rows that existed at the start are read within few requests."""
     if not has_room:
         monkeypatch.setattr(requests, "SPARE_REQUESTS", 30)
     rows = [*hourly(40), *(Case(1_000 + number, START + 50 * HOUR) for number in range(250))]
@@ -199,7 +201,7 @@ def test_a_bulk_instant_that_never_holds_still_loses_nothing_and_is_not_called_p
     assert not proof.deleted
 
 
-def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> None:
+def test_a_list_that_keeps_growing_reaches_the_request_limit(tmp_path: Path) -> None:
     listed = Listed(hourly(300))
     for number in range(2, 5_000):
         last = START + (300 + number) * HOUR
@@ -208,11 +210,11 @@ def test_a_list_that_grows_without_end_reaches_the_ceiling(tmp_path: Path) -> No
         ]  # fmt: skip
     with pytest.raises(UnprovenError, match="keeps growing"):
         proven(listed, tmp_path)
-    assert len(listed.asked) <= 2 * 3 + requests.SPARE_REQUESTS
+    assert len(listed.requested) <= 2 * 3 + requests.SPARE_REQUESTS
 
 
-def test_windows_side_by_side_are_no_more_than_requests_in_flight(tmp_path: Path) -> None:
-    """Each holds its pages in memory, and a task for a page that is not due yet costs memory for nothing."""
+def test_no_more_windows_are_open_than_requests_may_be_in_flight(tmp_path: Path) -> None:
+    """Each window holds its pages in memory."""
     listed = Listed(hourly(9_000))
     proof, keys, reader = proven(listed, tmp_path)
     assert keys == keys_of(listed.rows)

@@ -1,4 +1,4 @@
-"""Counting what is landed: the same figures in one pass and in many, a key read twice counting once, as last read."""
+"""Counts of landed rows: the same in one pass and in many; of a key that was read twice, the last read counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = """(SELECT 'key-' || (n % 70) AS transaction_id, 'key-' || (n % 70) AS ca
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Rows 0 to 69, and of 50 of these a second reading."""
+    """Rows 0 to 69, 50 of them read twice."""
     paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
     with duckdb.connect() as connection:
         for seq, (path, (first, last)) in enumerate(zip(paths, ((0, 70), (70, 120)), strict=True), 1):
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("rows_a_pass", [1_000, 50, 7])
-def test_totals_are_the_same_in_however_many_passes(
+def test_totals_do_not_depend_on_the_number_of_passes(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, rows_a_pass: int
 ) -> None:
     monkeypatch.setattr(landed_rows, "ROWS_A_PASS", rows_a_pass)
@@ -47,7 +47,7 @@ def test_totals_are_the_same_in_however_many_passes(
     assert LandedRows("cases", files).totals(None) == (70, {})
 
 
-def test_keys_that_no_file_holds_and_the_dates_of_those_that_one_does(files: list[Path]) -> None:
+def test_missing_keys_and_dates_of_landed_keys(files: list[Path]) -> None:
     rows = LandedRows("transactions", files)
     assert rows.missing_keys({"key-0", "key-69", "key-70"}) == {"key-70"}
     assert rows.missing_keys(set()) == set()

@@ -1,4 +1,4 @@
-"""What a sync reads, by what the warehouse knows."""
+"""What a sync reads depends on the state of the warehouse."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ LARGE = SMALL_REQUESTS * 100 + 1
         ("clients", LARGE, False, "small", SMALL_REQUESTS + 1),
     ],
 )
-def test_all_is_read_where_that_is_cheap_or_asked_for(
+def test_everything_is_read_if_that_is_cheap_or_requested(
     resource: str, rows: int, full: bool, mode: str, requests: int
 ) -> None:
     found = choose_plan(resource, KnownState(rows), full=full)
     assert (found.mode, found.requests, found.whole, found.slices) == (mode, requests, ALL, (ALL,))
 
 
-def test_small_is_what_the_caller_says_it_is() -> None:
+def test_the_caller_sets_the_limit_of_small() -> None:
     assert choose_plan("cases", KnownState(101), small_requests=2).mode == "nightly"
     assert choose_plan("cases", KnownState(100), small_requests=2).mode == "small"
 
 
-def test_a_tenants_part_is_a_slice_of_its_own_however_large_the_listing() -> None:
+def test_each_tenant_is_a_slice_however_large_the_listing() -> None:
     found = choose_plan("cases", KnownState(LARGE), tenants=["a", "b & c"])
     assert found.mode == "client"
     assert [part.filters for part in found.slices] == [(("ExternalTenantId", "a"),), (("ExternalTenantId", "b & c"),)]

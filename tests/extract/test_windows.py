@@ -1,4 +1,4 @@
-"""Windows cover the listing without a gap, whatever they are split into."""
+"""Windows cover the listing without a gap, however they are split."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ instants = st.datetimes(datetime(1990, 1, 1), datetime(2026, 1, 5), timezones=st
 def assert_covers(whole: Window, parts: tuple[Window, ...]) -> None:
     assert (parts[0].start, parts[-1].end) == (whole.start, whole.end)
     for before, after in itertools.pairwise(parts):
-        assert before.end == after.start, "a gap here is a row lost"
+        assert before.end == after.start, "a gap loses rows"
 
 
 @given(instants)
-def test_everything_is_parted_into_months_with_open_ends(earliest: datetime) -> None:
+def test_an_unbounded_window_is_split_into_months_with_open_ends(earliest: datetime) -> None:
     whole = Window(None, None)
     parts = whole.months(earliest, UPPER)
     assert_covers(whole, parts)
@@ -51,7 +51,7 @@ def test_calendar_windows_split_down_to_hours_and_no_further(at: datetime) -> No
 
 
 @given(instants, st.integers(1, 400))
-def test_as_few_parts_are_cut_as_are_enough(earliest: datetime, wanted: int) -> None:
+def test_a_window_is_split_into_as_few_parts_as_suffice(earliest: datetime, wanted: int) -> None:
     """Each part costs a request of its own, and a half-filled last page."""
     whole = Window(None, None)
     parts = whole.split(earliest, UPPER, wanted)
@@ -94,17 +94,17 @@ def test_names_follow_the_calendar() -> None:
     ]  # fmt: skip
 
 
-def test_a_quarter_is_not_cut_into_hours_because_its_days_are_one_too_few() -> None:
+def test_a_quarter_is_not_split_into_hours_because_its_days_are_one_too_few() -> None:
     quarter = Window(datetime(2025, 4, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
     assert len(quarter.split(UPPER, UPPER, 91)) == 91
     assert len(quarter.split(UPPER, UPPER, 92)) == 91
     assert len(quarter.split(UPPER, UPPER, 600)) == 91 * 24
 
 
-def test_a_window_that_ends_before_it_starts_does_not_exist() -> None:
+def test_a_window_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(ValueError, match="must end after"):
         Window(UPPER, UPPER)
 
 
-def test_what_cannot_be_parted_is_said_to_be_so() -> None:
+def test_a_window_without_an_end_is_not_split() -> None:
     assert Window(UPPER, None).split(UPPER, UPPER) == ()
