@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
 from debitura_pipeline.contract.listings import Listing
+from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.filter_checks import tenants_of
 from debitura_pipeline.extract.page_response import PageResponse
@@ -25,22 +27,8 @@ SORTS = {
 }
 STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "clients": ("OnboardingDone", ("true", "false")),
-    "cases": (
-        "Statuses",
-        (
-            "PendingContractSigning",
-            "PendingVerificationInternal",
-            "PendingVerification",
-            "NeedsAdditionalDetails",
-            "Leads",
-            "LeadsQuoteGiven",
-            "Active",
-            "Paused",
-            "Closed",
-            "Merged",
-        ),
-    ),
-    "transactions": ("RevenueStages", ("0", "1", "2", "3", "4", "5", "6")),
+    "cases": ("Statuses", (*OPEN_STATES, *CLOSED_STATES)),
+    "transactions": ("RevenueStages", tuple(str(number) for number in range(len(STAGES)))),
 }
 
 FetchPage = Callable[[Listing, Filters, int], Awaitable[PageResponse]]

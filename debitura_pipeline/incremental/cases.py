@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.page import Total
+from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.requests import PAGE_ROWS
 from debitura_pipeline.extract.verified_window import Totals
@@ -19,17 +20,6 @@ from debitura_pipeline.incremental.expected_state import MissingRow
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
 from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 
-OPEN_STATES = (
-    "PendingContractSigning",
-    "PendingVerificationInternal",
-    "PendingVerification",
-    "NeedsAdditionalDetails",
-    "Leads",
-    "LeadsQuoteGiven",
-    "Active",
-    "Paused",
-)
-CLOSED_STATES = ("Closed", "Merged")
 OPEN_FILTER: Filters = tuple(("Statuses", state) for state in OPEN_STATES)
 CLOSED_FILTER: Filters = tuple(("Statuses", state) for state in CLOSED_STATES)
 OPEN = "open"

@@ -10,6 +10,7 @@ from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page import Page
+from debitura_pipeline.contract.lifecycles import PENDING_STATES
 from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.contract.stages import STAGES, stage_sql
 from debitura_pipeline.extract.windows import TICK, Filters, Window
@@ -19,14 +20,6 @@ from debitura_pipeline.reconcile.control_totals import ZERO, RunQuery
 
 MAX_CLIENT_ROWS = 2_000  # rows fetched at most to compare the clients of a location
 FLOATING_STAGE = STAGES[0]
-PENDING_STATES = (
-    "PendingContractSigning",
-    "PendingVerificationInternal",
-    "PendingVerification",
-    "NeedsAdditionalDetails",
-    "Leads",
-    "LeadsQuoteGiven",
-)
 STATES = {
     "pending": PENDING_STATES,
     "active": ("Active",),
