@@ -55,9 +55,9 @@ class Window:
     def split(self, earliest: datetime, upper: datetime, parts: int = 1) -> tuple[Window, ...]:
         """Return smaller windows that cover this one, or none if it cannot be split further.
 
-        Uses the coarsest calendar level that gives at least `parts` windows, else the finest one that splits at all. `earliest`,
-        the presumed first row, and `upper`, the upper bound of the sync, stand in for missing bounds; such a window is split
-        into months at the finest.
+        Uses the coarsest calendar level that gives at least `parts` windows, but none that gives more than `MAX_EXCESS` times as
+        many. `earliest`, the presumed first row, and `upper`, the upper bound of the sync, stand in for missing bounds; such a
+        window is split into months at the finest.
         """
         if self.start is None or self.end is None:
             return self._split_unbounded(earliest, upper, parts)
@@ -151,12 +151,14 @@ def _calendar_unit(at: datetime, level: str) -> tuple[datetime, datetime]:
         length = 12 if level == "year" else 3
         first = month.replace(month=(month.month - 1) // length * length + 1)
         return first, _months_back(first, -length)
-    following = (month + timedelta(days=32)).replace(day=1)
-    if level == "month":
-        return month, following
-    begin = max(first for first in PARTS_OF_MONTH[level] if first <= at.day)
-    later = [first for first in PARTS_OF_MONTH[level] if first > at.day]
-    return day.replace(day=begin), day.replace(day=later[0]) if later else following
+    next_month = (month + timedelta(days=32)).replace(day=1)
+    return (month, next_month) if level == "month" else _part_of_month(day, next_month, level)
+
+
+def _part_of_month(day: datetime, next_month: datetime, level: str) -> tuple[datetime, datetime]:
+    begin = max(first for first in PARTS_OF_MONTH[level] if first <= day.day)
+    later = [first for first in PARTS_OF_MONTH[level] if first > day.day]
+    return day.replace(day=begin), day.replace(day=later[0]) if later else next_month
 
 
 def _months_back(at: datetime, months: int) -> datetime:

@@ -2,7 +2,7 @@
 
 Real: planning, reading, windows, the expected state (`ExpectedState`), proof, shaping, row hashes, landed Parquet files and
 journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
-the warehouse and the overlay's engines are DuckDB databases in memory, made once and emptied between histories; nothing
+the warehouse and the expected state's engines are DuckDB databases in memory, made once and emptied between histories; nothing
 waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
 time; one plan is followed where both would do; pages and windows hold as many rows as suits small worlds.
 """
