@@ -120,5 +120,5 @@ def path_to(*segments: str) -> str:
     Raises ValueError if a segment is empty or consists of dots.
     """
     if any(segment in ("", ".", "..") for segment in segments):
-        raise ValueError("a path segment must not be empty or consist of dots")
+        raise ValueError("a path segment must not be empty or dotted")
     return "".join("/" + quote(segment, safe="") for segment in segments)
