@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.incremental.base import IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync
@@ -79,7 +79,7 @@ def _counted(call: Callable[..., Any], parts: Counter[str]) -> Callable[..., Any
 def run_sync(options: argparse.Namespace) -> dict[str, Any]:
     settings, parts = load_settings(), Counter[str]()
     count_requests(parts)
-    with connect(settings) as endpoint:
+    with open_endpoint(settings) as endpoint:
         reports = sync(settings, endpoint, full=options.full, small_requests=options.small)
     resources = {
         report.resource: {
@@ -95,7 +95,7 @@ def run_sync(options: argparse.Namespace) -> dict[str, Any]:
 def run_plan(options: argparse.Namespace) -> dict[str, Any]:
     settings, parts = load_settings(), Counter[str]()
     count_requests(parts)
-    with connect(settings) as endpoint:
+    with open_endpoint(settings) as endpoint:
         found = foresee(settings, endpoint, small_requests=options.small)
     forecasts = {
         resource: {"mode": plan.mode, "requests": cost.requests, "parts": [list(part) for part in cost.parts]}

@@ -67,7 +67,7 @@ class ShapeError(TransientApiError):
     """A 200 whose body is not what the contract says: no paging block, or rows announced and absent."""
 
 
-class BudgetSpent(ApiError):
+class RateLimitExhausted(ApiError):
     """The hourly or daily allowance is used up. What is landed stays; start again at `resume_at` (aware UTC)."""
 
     def __init__(self, message: str, resume_at: datetime | None = None, **facts: Any) -> None:

@@ -16,12 +16,20 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from debitura_pipeline.api.concurrency import InFlight
-from debitura_pipeline.api.encoding import check_whole, parse_document, shown
-from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, PARTNER_KEY, Call, Clock, Exchange, Scheme, Timeouts
+from debitura_pipeline.api.concurrency import ConcurrencyLimit
+from debitura_pipeline.api.encoding import check_json, parse_document, redact_path
+from debitura_pipeline.api.http import (
+    DEFAULT_TIMEOUTS,
+    PARTNER_KEY,
+    ApiRequest,
+    AuthScheme,
+    Clock,
+    HttpSession,
+    Timeouts,
+)
 from debitura_pipeline.api.outage import OutagePolicy, Outages
-from debitura_pipeline.api.page import Page, read_envelope
-from debitura_pipeline.api.rate_limit import LONGEST_WAIT_S, Budget
+from debitura_pipeline.api.page import Page, parse_page_metadata
+from debitura_pipeline.api.rate_limit import MAX_WAIT_S, RateLimiter
 from debitura_pipeline.api.transport import Connection
 from debitura_pipeline.contract.listings import Query
 from debitura_pipeline.errors import RateLimited, RefusedError, ShapeError, TransientApiError
@@ -62,37 +70,37 @@ class ApiClient:
         self,
         base_url: str,
         api_key: Secret,
-        budget: Budget,
+        rate_limiter: RateLimiter,
         concurrency: int,
         *,
         most: int | None = None,
         clock: Clock,
         sleep: Sleep,
         random: Callable[[], float],
-        scheme: Scheme = PARTNER_KEY,
+        scheme: AuthScheme = PARTNER_KEY,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         tries: int = MAX_TRIES,
         network: Network = DIRECT,
         outages: OutagePolicy | None = None,
     ) -> None:
         self._tries = tries
-        self._exchange = Exchange(base_url, api_key, scheme, timeouts, clock, network)
-        self._budget, self._clock, self._sleep, self._random = budget, clock, sleep, random
-        self._places = InFlight(concurrency, max(most or concurrency, concurrency), budget.per_minute)
+        self._session = HttpSession(base_url, api_key, scheme, timeouts, clock, network)
+        self._rate_limiter, self._clock, self._sleep, self._random = rate_limiter, clock, sleep, random
+        self._slots = ConcurrencyLimit(concurrency, max(most or concurrency, concurrency), rate_limiter.per_minute)
         self._outages = Outages(outages, clock, sleep)
         self._idle: list[Connection] = []
         self.stats = RequestStats()
         self.translate: Translate | None = None  # from ids as they are stored to those that the API knows
 
     @property
-    def in_flight(self) -> int:
+    def concurrency_limit(self) -> int:
         """Requests that may be under way at once, as latency calls for now."""
-        return self._places.limit
+        return self._slots.limit
 
     @property
     def server_time(self) -> datetime | None:
         """The API's clock by the median of its dated answers; None while there was none."""
-        return self._exchange.server_time
+        return self._session.server_time
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,7 +108,7 @@ class ApiClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._budget.close()
+        self._rate_limiter.close()
         await asyncio.gather(*(connection.aclose() for connection in self._idle))
 
     async def page(self, query: Query, page: int, *, with_totals: bool = True) -> Page:
@@ -112,8 +120,10 @@ class ApiClient:
         if self.translate is not None:
             query = await self.translate(query)
         what = f"Reading {query.describe()}, page {page}"
-        call = Call(f"GET {listing.path}", what, "GET", self._exchange.target(listing.path, query.params(page)))
-        return await self._ask(call, lambda body: Page(body, read_envelope(body, listing, with_totals=with_totals)))
+        request = ApiRequest(f"GET {listing.path}", what, "GET", self._session.target(listing.path, query.params(page)))
+        return await self._ask(
+            request, lambda body: Page(body, parse_page_metadata(body, listing, with_totals=with_totals))
+        )
 
     async def document(
         self,
@@ -130,49 +140,49 @@ class ApiClient:
         is repeated on failure, so it must be one that may be.
         """
         packed = msgspec.json.encode(body) if body is not None else None
-        call = Call(f"{method} {shown(path)}", what, method, self._exchange.target(path, params), packed)
-        return await self._ask(call, lambda body: parse_document(body, call.name))
+        request = ApiRequest(f"{method} {redact_path(path)}", what, method, self._session.target(path, params), packed)
+        return await self._ask(request, lambda body: parse_document(body, request.name))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
         """The bytes of one document, rows untouched; None where the API does not know it (404)."""
-        call = Call(f"GET {shown(path)}", what, "GET", self._exchange.target(path, ()))
+        request = ApiRequest(f"GET {redact_path(path)}", what, "GET", self._session.target(path, ()))
         try:
-            return await self._ask(call, lambda body: check_whole(body, call.name))
+            return await self._ask(request, lambda body: check_json(body, request.name))
         except RefusedError as error:
             if error.status == 404:
                 return None
             raise
 
-    async def _ask(self, call: Call, read: Callable[[bytes], T]) -> T:
+    async def _ask(self, request: ApiRequest, read: Callable[[bytes], T]) -> T:
         """What `read` makes of the answer; a body that it cannot read is tried again like a broken connection."""
-        async with self._places:
+        async with self._slots:
             connection = (
-                self._idle.pop() if self._idle else self._exchange.connection()
+                self._idle.pop() if self._idle else self._session.connection()
             )  # the one used last is the warmest
             try:
-                return await self._persist(call, read, connection)
+                return await self._persist(request, read, connection)
             finally:
                 self._idle.append(connection)
 
-    async def _persist(self, call: Call, read: Callable[[bytes], T], connection: Connection) -> T:
+    async def _persist(self, request: ApiRequest, read: Callable[[bytes], T], connection: Connection) -> T:
         """Ask until there is an answer or the tries are used up; from the beginning after an outage that is waited for."""
         misshapen = tries = 0
         while True:
             tries += 1
             try:
-                return read(await self._outages.outlast(call.what, lambda: self._send(call, connection)))
+                return read(await self._outages.wait_out(request.what, lambda: self._send(request, connection)))
             except TransientApiError as error:
                 misshapen += isinstance(error, ShapeError)
                 is_last = tries >= self._tries or misshapen == MAX_SHAPE_TRIES
-                if (is_last or _is_long(error, tries)) and self._outages.begins(error):
+                if (is_last or _is_long(error, tries)) and self._outages.should_wait(error):
                     tries = 0
                 elif is_last:
                     tried = f" Tried {tries} times." if tries > 1 else ""
-                    raise type(error)(f"{call.what} failed: {error}{tried}", **error.facts) from None
+                    raise type(error)(f"{request.what} failed: {error}{tried}", **error.facts) from None
                 else:
-                    await self._back_off(call, error, tries)
+                    await self._back_off(request, error, tries)
 
-    async def _back_off(self, call: Call, error: TransientApiError, tries: int) -> None:
+    async def _back_off(self, request: ApiRequest, error: TransientApiError, tries: int) -> None:
         """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
         doubled = 2 ** (tries - 1)
         drawn_s = min(FIRST_BACKOFF_S * doubled, LONGEST_BACKOFF_S) * self._random()
@@ -183,40 +193,40 @@ class ApiClient:
             wait_s = max(error.wait_s or 0.0, LEAST_429_WAIT_S * doubled)
         else:
             wait_s = max(error.wait_s or 0.0, drawn_s)
-        if wait_s > LONGEST_WAIT_S and not is_limited:
-            raise self._closed(call, error, wait_s) from None
-        log.warning("%s: %s Try %d of %d in %.1f s", call.what, error, tries + 1, self._tries, wait_s)
+        if wait_s > MAX_WAIT_S and not is_limited:
+            raise self._closed(request, error, wait_s) from None
+        log.warning("%s: %s Try %d of %d in %.1f s", request.what, error, tries + 1, self._tries, wait_s)
         self.stats.retries += 1
         if is_limited or error.wait_s:
-            self._budget.hold(wait_s)  # all wait, not only this one; the wait itself is the budget's
+            self._rate_limiter.pause(wait_s)  # all wait, not only this one; the wait itself is the budget's
             return
         self.stats.waited_s += wait_s
         await self._sleep(wait_s)
 
-    def _closed(self, call: Call, error: TransientApiError, wait_s: float) -> TransientApiError:
+    def _closed(self, request: ApiRequest, error: TransientApiError, wait_s: float) -> TransientApiError:
         at = self._clock() + timedelta(seconds=wait_s)
         return TransientApiError(
-            f"{call.what} failed: {error} The API asks to come back at {at:%Y-%m-%d %H:%M:%S} UTC. "
+            f"{request.what} failed: {error} The API asks to come back at {at:%Y-%m-%d %H:%M:%S} UTC. "
             "What is landed is kept: start again then.",
             **error.facts,
         )
 
-    async def _send(self, call: Call, connection: Connection) -> bytes:
+    async def _send(self, request: ApiRequest, connection: Connection) -> bytes:
         """One try, when the budget allows it. Raises TransientApiError for whatever may go better next time."""
-        waited_s = await self._budget.acquire()  # others change the sum meanwhile: add only afterwards
+        waited_s = await self._rate_limiter.acquire()  # others change the sum meanwhile: add only afterwards
         self.stats.waited_s += waited_s
         self.stats.requests += 1
         began = asyncio.get_running_loop().time()
         try:
-            body = await self._exchange.once(call, connection)
+            body = await self._session.send(request, connection)
         except TransientApiError as error:
             if error.is_outage:
-                self._outages.failed()
+                self._outages.record_failure()
             if not isinstance(error, RateLimited):  # which says nothing of how many there were at once
-                self._places.struggled()
+                self._slots.on_error()
             raise
-        self._outages.answered()
-        self._places.answered(asyncio.get_running_loop().time() - began)
+        self._outages.record_success()
+        self._slots.on_success(asyncio.get_running_loop().time() - began)
         return body
 
 
@@ -224,5 +234,5 @@ def _is_long(error: TransientApiError, tries: int) -> bool:
     """Whether waits as long as the API wants them are better waited for as an outage: once, by all requests together."""
     if isinstance(error, RateLimited):
         wait_s = SILENT_429_WAIT_S if error.wait_s is None else error.wait_s
-        return wait_s > LONGEST_WAIT_S or (wait_s >= LONG_429_WAIT_S and tries >= MAX_LONG_WAITS)
-    return (error.wait_s or 0.0) > LONGEST_WAIT_S
+        return wait_s > MAX_WAIT_S or (wait_s >= LONG_429_WAIT_S and tries >= MAX_LONG_WAITS)
+    return (error.wait_s or 0.0) > MAX_WAIT_S

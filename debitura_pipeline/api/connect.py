@@ -6,64 +6,66 @@ Belongs here: putting client and budget together. Does not: requests. Called by 
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.api.outage import OutagePolicy
-from debitura_pipeline.api.rate_limit import Budget
-from debitura_pipeline.api.rate_limit_state import read_ledger
+from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.rate_limit_state import read_rate_limit_state
 from debitura_pipeline.settings import Endpoint, Settings
 
 
 @dataclass(frozen=True)
-class Tools:
+class Runtime:
     """The world outside: clocks, sleep, chance, how long an answer may take, how often it is asked for. Tests pass their own."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.SystemRandom().random
-    token: Callable[[], str] = lambda: secrets.token_hex(3)
+    random: Callable[[], float] = SystemRandom().random
+    id_suffix: Callable[[], str] = lambda: secrets.token_hex(3)
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     tries: int = MAX_TRIES
 
 
-def open_client(settings: Settings, endpoint: Endpoint, tools: Tools, outages: OutagePolicy | None = None) -> ApiClient:
+def open_client(
+    settings: Settings, endpoint: Endpoint, runtime: Runtime, outages: OutagePolicy | None = None
+) -> ApiClient:
     """The client for `endpoint`, with its budget. Without `outages` none is waited for."""
     return ApiClient(
         endpoint.base_url,
         endpoint.api_key,
-        open_budget(settings, endpoint, tools),
+        open_rate_limiter(settings, endpoint, runtime),
         settings.concurrency.start,
         most=settings.concurrency.maximum,
-        clock=tools.now,
-        sleep=tools.sleep,
-        random=tools.chance,
-        timeouts=tools.timeouts,
-        tries=tools.tries,
+        clock=runtime.now,
+        sleep=runtime.sleep,
+        random=runtime.random,
+        timeouts=runtime.timeouts,
+        tries=runtime.tries,
         network=settings.network,
         outages=outages,
     )
 
 
-def open_budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Budget:
+def open_rate_limiter(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> RateLimiter:
     """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too. Before the first run, which
     makes the data directory, whatever only asks a question leaves nothing behind."""
     is_kept = not endpoint.is_simulated and settings.data_dir.exists()
-    state = _budget_file(settings, endpoint.base_url) if is_kept else None
-    return Budget(settings.requests_per_minute, clock=tools.now, sleep=tools.sleep, state_file=state)
+    state = _state_file(settings, endpoint.base_url) if is_kept else None
+    return RateLimiter(settings.requests_per_minute, clock=runtime.now, sleep=runtime.sleep, state_file=state)
 
 
 @dataclass(frozen=True)
-class Spending:
+class RateLimitUsage:
     """Requests sent in the API's current hour and day, by all processes that share the book, and what is granted."""
 
     in_hour: int
@@ -72,16 +74,16 @@ class Spending:
     per_day: int
 
 
-def read_spending(settings: Settings, now: datetime) -> Spending | None:
+def read_rate_limit_usage(settings: Settings, now: datetime) -> RateLimitUsage | None:
     """What was spent of the allowance, from the book; None where none is kept (the sandbox) or nothing was sent yet."""
     if (
         settings.api_url is None
-        or (ledger := read_ledger(_budget_file(settings, settings.api_url), now.timestamp())) is None
+        or (state := read_rate_limit_state(_state_file(settings, settings.api_url), now.timestamp())) is None
     ):
         return None
-    granted = Budget(settings.requests_per_minute, clock=lambda: now, sleep=asyncio.sleep)
-    return Spending(ledger.in_hour, ledger.in_day, granted.per_hour, granted.per_day)
+    granted = RateLimiter(settings.requests_per_minute, clock=lambda: now, sleep=asyncio.sleep)
+    return RateLimitUsage(state.in_hour, state.in_day, granted.per_hour, granted.per_day)
 
 
-def _budget_file(settings: Settings, base_url: str) -> Path:
+def _state_file(settings: Settings, base_url: str) -> Path:
     return settings.data_dir / f"budget-{urlsplit(base_url).hostname or 'api'}.json"

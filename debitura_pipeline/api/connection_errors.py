@@ -11,7 +11,7 @@ import ssl
 NOT_HTTP = "not HTTP"
 
 
-def place(host: str, port: int) -> str:
+def host_and_port(host: str, port: int) -> str:
     """`host:port`, as messages name a server."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -25,7 +25,7 @@ def is_bad_certificate(error: BaseException | None) -> bool:
     return False
 
 
-def untrusted(at: str) -> str:
+def untrusted_certificate(at: str) -> str:
     """A certificate that is not trusted, and how to trust it."""
     return (
         f"the certificate of {at} could not be verified. Check the address and this machine's clock; for a certificate "
@@ -40,7 +40,7 @@ def timed_out(at: str, *, is_connected: bool) -> str:
     return f"no connection to {at} in time. Check the network, and whether a firewall or a proxy stands between"
 
 
-def broken(error: BaseException, at: str) -> str:
+def connection_failed(error: BaseException, at: str) -> str:
     """A connection that was not made, or broke."""
     if isinstance(error, socket.gaierror):
         return f"the name of {at} was not found. Check the address for a typo, then DNS and the network"
@@ -77,5 +77,5 @@ def proxy_broken(error: BaseException | None, proxy: str, variable: str) -> str:
     """A proxy that was not reached, or broke off."""
     if isinstance(error, TimeoutError):
         return f"the proxy {proxy} did not answer in time. Check {variable} and the network"
-    words = broken(error or ConnectionError(), proxy).partition(". Check")[0]
+    words = connection_failed(error or ConnectionError(), proxy).partition(". Check")[0]
     return f"the proxy cannot be used: {words}. Check {variable} and whether the proxy is up"

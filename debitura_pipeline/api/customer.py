@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from debitura_pipeline.api.client import ApiClient, Sleep
-from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Clock, Scheme, Timeouts
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, AuthScheme, Clock, Timeouts
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.settings import Secret
 
 _ID = re.compile(r"[0-9A-Fa-f-]{1,36}")
-CLIENT_TOKEN = Scheme("Authorization", "Bearer ", "The client's token is refused.")
+CLIENT_TOKEN = AuthScheme("Authorization", "Bearer ", "The client's token is refused.")
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class TokenCheck:
     """What the Customer API made of a client's token; `creditor_id` is whom it took us for."""
 
     is_granted: bool
@@ -33,7 +33,7 @@ class Access:
 def customer_client(
     customer_url: str,
     token: Secret,
-    budget: Budget,
+    rate_limiter: RateLimiter,
     *,
     clock: Clock,
     sleep: Sleep,
@@ -45,7 +45,7 @@ def customer_client(
     return ApiClient(
         customer_url,
         token,
-        budget,
+        rate_limiter,
         1,
         clock=clock,
         sleep=sleep,
@@ -56,30 +56,30 @@ def customer_client(
     )
 
 
-async def try_token(
+async def check_token(
     customer_url: str,
     token: Secret,
-    budget: Budget,
+    rate_limiter: RateLimiter,
     *,
     clock: Clock,
     sleep: Sleep,
     random: Callable[[], float],
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     network: Network = DIRECT,
-) -> Access:
+) -> TokenCheck:
     """Show a minted token to the Customer API (`GET /me`). Refusal is an answer here, not an error.
 
     Counts against the same budget as the rest: whether the API keeps a bucket per token is not documented.
     """
     client = customer_client(
-        customer_url, token, budget, clock=clock, sleep=sleep, random=random, timeouts=timeouts, network=network
+        customer_url, token, rate_limiter, clock=clock, sleep=sleep, random=random, timeouts=timeouts, network=network
     )
     async with client:
         try:
             creditor = await client.document("GET", "/me", what="Trying a client's token")
         except RefusedError as refusal:
-            return Access(False, refusal.status, None)
+            return TokenCheck(False, refusal.status, None)
     found = creditor.get("id") if isinstance(creditor, dict) else None
     if not isinstance(found, str):
-        return Access(True, 200, None)
-    return Access(True, 200, found.lower() if _ID.fullmatch(found) else "[withheld]")
+        return TokenCheck(True, 200, None)
+    return TokenCheck(True, 200, found.lower() if _ID.fullmatch(found) else "[withheld]")

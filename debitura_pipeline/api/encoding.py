@@ -25,7 +25,7 @@ _WORDS = frozenset(
 )
 
 
-def check_address(base_url: str) -> tuple[str, str, str]:
+def parse_base_url(base_url: str) -> tuple[str, str, str]:
     """Scheme, host with port, and path of an API's address. Outside this machine it must be https."""
     parts = urlsplit(base_url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
@@ -35,26 +35,26 @@ def check_address(base_url: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc, parts.path.rstrip("/")
 
 
-def unpack(body: bytes, encoding: str | None, name: str) -> bytes:
+def decompress(body: bytes, encoding: str | None, name: str) -> bytes:
     """The body of an answer without its packing and byte order mark, at most 32 MiB of it.
 
     Raises ApiError for a larger one, which would be no better next time, and TransientApiError for a broken packing.
     """
     packing = (encoding or "").strip().lower()
     if packing in ("gzip", "x-gzip"):
-        body = _unpacked(body, name)
+        body = _gunzip(body, name)
         if len(body) > MAX_BODY_BYTES:
-            raise too_large(name)
+            raise body_too_large(name)
     elif packing not in ("", "identity"):
         raise TransientApiError(f"{name} came in a packing that was not asked for.")
     return body.removeprefix(codecs.BOM_UTF8)
 
 
-def too_large(name: str) -> ApiError:
+def body_too_large(name: str) -> ApiError:
     return ApiError(f"{name} failed: the answer is larger than {MAX_BODY_BYTES // 1024**2} MiB. Not retried.")
 
 
-def _unpacked(packed: bytes, name: str) -> bytes:
+def _gunzip(packed: bytes, name: str) -> bytes:
     """All members of a gzip body; never more than one byte over the limit, however much a small one would swell to."""
     parts, room = [], MAX_BODY_BYTES + 1
     while packed and room > 0:
@@ -76,14 +76,14 @@ def parse_document(body: bytes, name: str) -> Any:
     Bytes that are no UTF-8 come as lone surrogates, `NaN` as a Decimal, a whole number of thousands of digits too.
     """
     try:
-        return parse_loosely(body) if body else None
+        return parse_lenient(body) if body else None
     except ValueError:
-        raise _no_json(body, name) from None
+        raise _not_json(body, name) from None
     except RecursionError:
         raise ShapeError(f"{name} brought JSON nested beyond reason.") from None
 
 
-def parse_loosely(body: bytes) -> Any:
+def parse_lenient(body: bytes) -> Any:
     """JSON as Python values, whatever they are. Raises ValueError, or RecursionError where it nests too deep."""
     text = body.decode("utf-8", "surrogateescape")
     return json.loads(text, parse_float=_decimal, parse_int=_whole, parse_constant=Decimal, strict=False)
@@ -100,21 +100,21 @@ def _decimal(text: str) -> Decimal:
         return Decimal("Infinity")
 
 
-def check_whole(body: bytes, name: str) -> bytes:
+def check_json(body: bytes, name: str) -> bytes:
     """The body, which is one JSON value by its outline; what stands in it is looked at later. Raises TransientApiError."""
     try:
         check_one_value(body)
     except OutlineError:
-        raise _no_json(body, name) from None
+        raise _not_json(body, name) from None
     return body
 
 
-def _no_json(body: bytes, name: str) -> TransientApiError:
+def _not_json(body: bytes, name: str) -> TransientApiError:
     if body.lstrip()[:1] == b"<":
         return TransientApiError(f"{name} brought a web page (HTML), not JSON: of another server, a proxy or a log-in.")
     return TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).")
 
 
-def shown(path: str) -> str:
+def redact_path(path: str) -> str:
     """A path for messages: the API's own words stay, ids become an ellipsis."""
     return "/".join(part if part in _WORDS or not part else "…" for part in path.split("/"))

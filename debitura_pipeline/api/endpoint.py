@@ -15,7 +15,7 @@ from debitura_sandbox.server.embedded import running
 
 
 @contextmanager
-def connect(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
+def open_endpoint(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
     """The API of `settings`. The embedded sandbox is attached to where one runs on this data directory, else started
     and stopped at the end; `advance_days` moves its world first. Nothing is moved at an API with an address."""
     if settings.api_url is None:

@@ -15,13 +15,13 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
-from debitura_pipeline.api.encoding import parse_loosely
+from debitura_pipeline.api.encoding import parse_lenient
 from debitura_pipeline.api.label_words import is_label
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # one word, as `ValidationError`: never a sentence, never an address
 _FIELD = re.compile(r"[A-Za-z$][A-Za-z0-9_$.\[\]]{0,63}")
 _PLACES = re.compile(r"[$.\[\]\d]+")  # what stands between the names of `$.client.contacts[0].email`
-MOST_ASKED_S = 366 * 86_400.0  # a longer one is no wait, and no date can be told of it
+MAX_RETRY_AFTER_S = 366 * 86_400.0  # a longer one is no wait, and no date can be told of it
 _CODE_KEYS = frozenset({"error", "type", "code"})
 _NO_FIELDS = frozenset(
     {"error", "message", "businesserrors", "errors", "type", "title", "status", "detail", "instance", "traceid"}
@@ -29,7 +29,7 @@ _NO_FIELDS = frozenset(
 )
 
 
-def read_refusal(body: bytes) -> tuple[list[str], list[str]]:
+def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
     """Error codes and field names of an error body, in order, without repeats; both empty where it says nothing.
 
     Reads the structured object (`businessErrors`, `error`), the bare mapping of fields to messages, and ASP.NET's
@@ -39,7 +39,7 @@ def read_refusal(body: bytes) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(_codes(parsed))), list(dict.fromkeys(_fields(parsed)))
 
 
-def wait_asked(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
+def retry_after(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
     """Seconds that an answer asks to wait, at most a year: `retryAfter` of its body, else the `Retry-After` header.
 
     `clocks`: the answer's own and this machine's. A date is that far off by the nearer one: either may be wrong.
@@ -47,14 +47,14 @@ def wait_asked(body: bytes, header: str | None, clocks: Sequence[datetime]) -> f
     stated = next((value for name, value in _parsed(body).items() if name.lower() == "retryafter"), None)
     for value in (stated, header):
         seconds = _seconds(value)
-        if seconds is None and isinstance(value, str) and (at := read_date(value)) is not None:
+        if seconds is None and isinstance(value, str) and (at := parse_http_date(value)) is not None:
             seconds = max(min((at - now).total_seconds() for now in clocks), 0.0)
         if seconds is not None:
-            return min(seconds, MOST_ASKED_S)
+            return min(seconds, MAX_RETRY_AFTER_S)
     return None
 
 
-def read_date(text: str | None) -> datetime | None:
+def parse_http_date(text: str | None) -> datetime | None:
     """An HTTP date as aware UTC, None where it is missing, no date, or one that no calendar holds."""
     try:
         at = parsedate_to_datetime(text) if text else None
@@ -65,7 +65,7 @@ def read_date(text: str | None) -> datetime | None:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        parsed = parse_loosely(body)
+        parsed = parse_lenient(body)
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -20,9 +20,15 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from debitura_pipeline.api.connection_errors import broken, is_bad_certificate, place, timed_out, untrusted
-from debitura_pipeline.api.encoding import check_address, too_large, unpack
-from debitura_pipeline.api.error_body import read_date, read_refusal, wait_asked
+from debitura_pipeline.api.connection_errors import (
+    connection_failed,
+    host_and_port,
+    is_bad_certificate,
+    timed_out,
+    untrusted_certificate,
+)
+from debitura_pipeline.api.encoding import body_too_large, decompress, parse_base_url
+from debitura_pipeline.api.error_body import parse_error_body, parse_http_date, retry_after
 from debitura_pipeline.api.transport import BodyTooLarge, Connection
 from debitura_pipeline.api.tunnel import ProxyFault
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
@@ -32,7 +38,7 @@ from debitura_pipeline.settings import Secret
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
 
-MOST_DATES = 501  # of the last answers; one wrong clock among several servers does not shift their median
+MAX_CLOCK_OFFSETS = 501  # of the last answers; one wrong clock among several servers does not shift their median
 RETRIED = frozenset({408, 500, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -48,7 +54,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
-class Scheme:
+class AuthScheme:
     """How a credential travels, and what to say when it is refused."""
 
     header: str
@@ -57,11 +63,11 @@ class Scheme:
 
 
 DEFAULT_TIMEOUTS = Timeouts()
-PARTNER_KEY = Scheme("XApiKey", "", "The key is refused; check DEBITURA_API_KEY.")
+PARTNER_KEY = AuthScheme("XApiKey", "", "The key is refused; check DEBITURA_API_KEY.")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """One request, ready to be sent over and over. `name` is what messages call it."""
 
     name: str
@@ -71,22 +77,22 @@ class Call:
     body: bytes | None = None
 
 
-class Exchange:
+class HttpSession:
     """With one API host under one credential, directly or through the proxy that `network` names for it."""
 
     def __init__(
-        self, base_url: str, api_key: Secret, scheme: Scheme, timeouts: Timeouts, clock: Clock, network: Network
+        self, base_url: str, api_key: Secret, scheme: AuthScheme, timeouts: Timeouts, clock: Clock, network: Network
     ) -> None:
-        protocol, host, self._root = check_address(base_url)
+        protocol, host, self._root = parse_base_url(base_url)
         secret = scheme.prefix + api_key.reveal()
         if not (secret.isascii() and secret.isprintable() and secret.strip()):
             raise ApiError(f"The credential for {scheme.header} holds characters that a header cannot carry.")
         self._url = httpx.URL(f"{protocol}://{host}")
         port = self._url.port or PORTS[protocol]
         self._proxy = network.proxy_for(self._url.host, port) if protocol == "https" else None
-        self._place = place(self._url.host, port)
+        self._server = host_and_port(self._url.host, port)
         if self._proxy is not None:
-            self._place += f" (through the proxy {place(self._proxy.host, self._proxy.port)})"
+            self._server += f" (through the proxy {host_and_port(self._proxy.host, self._proxy.port)})"
         headers = {"Host": host, scheme.header: secret, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._headers = httpx.Headers(headers)
         self._headers_with_json = httpx.Headers({**headers, "Content-Type": "application/json"})
@@ -94,13 +100,13 @@ class Exchange:
         self._extensions = {"timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=None).as_dict()}
         # Plain http needs no certificates, and loading them takes longer than a small sync.
         self._tls = _trusted(network.ca_file) if protocol == "https" else None
-        self._ahead: deque[timedelta] = deque(maxlen=MOST_DATES)
+        self._clock_offsets: deque[timedelta] = deque(maxlen=MAX_CLOCK_OFFSETS)
 
     @property
     def server_time(self) -> datetime | None:
         """This machine's clock, put right by how far the answers' `Date` was ahead of it, taken as the median."""
         try:
-            return self._clock() + median_low(self._ahead) if self._ahead else None
+            return self._clock() + median_low(self._clock_offsets) if self._clock_offsets else None
         except OverflowError:
             return None
 
@@ -113,45 +119,49 @@ class Exchange:
         query = "?" + urlencode(params, quote_via=quote) if params else ""
         return f"{self._root}{path}{query}".encode("ascii")
 
-    async def once(self, call: Call, connection: Connection) -> bytes:
+    async def send(self, request: ApiRequest, connection: Connection) -> bytes:
         """The answer's body. Raises TransientApiError for whatever may go better next time, another ApiError otherwise."""
         try:
             async with asyncio.timeout(self._timeouts.whole):
-                return await self._ask(call, connection)
+                return await self._ask(request, connection)
         except (TimeoutError, httpx.TimeoutException) as error:
-            words = timed_out(self._place, is_connected=not isinstance(error, httpx.ConnectTimeout))
-            raise TransientApiError(f"{call.name}: {words}.", is_outage=True) from None
+            words = timed_out(self._server, is_connected=not isinstance(error, httpx.ConnectTimeout))
+            raise TransientApiError(f"{request.name}: {words}.", is_outage=True) from None
         except BodyTooLarge:
-            raise too_large(call.name) from None
+            raise body_too_large(request.name) from None
         except ProxyFault as fault:
-            raise fault.error(call.name, call.what, self._place.partition(" ")[0]) from None
+            raise fault.error(request.name, request.what, self._server.partition(" ")[0]) from None
         except (httpx.TransportError, OSError) as error:
             if is_bad_certificate(error):
-                raise ApiError(f"{call.what} failed: {untrusted(self._place)}. Not retried.") from None
-            raise TransientApiError(f"{call.name}: {broken(error, self._place)}.", is_outage=True) from None
+                raise ApiError(f"{request.what} failed: {untrusted_certificate(self._server)}. Not retried.") from None
+            raise TransientApiError(
+                f"{request.name}: {connection_failed(error, self._server)}.", is_outage=True
+            ) from None
 
-    async def _ask(self, call: Call, connection: Connection) -> bytes:
-        headers = self._headers if call.body is None else self._headers_with_json
-        extensions = {**self._extensions, "target": call.target}
-        request = httpx.Request(call.method, self._url, headers=headers, content=call.body, extensions=extensions)
-        response = await connection.handle_async_request(request)
+    async def _ask(self, request: ApiRequest, connection: Connection) -> bytes:
+        headers = self._headers if request.body is None else self._headers_with_json
+        extensions = {**self._extensions, "target": request.target}
+        http_request = httpx.Request(
+            request.method, self._url, headers=headers, content=request.body, extensions=extensions
+        )
+        response = await connection.handle_async_request(http_request)
         status, found = response.status_code, response.headers
-        log.debug("%s: HTTP %d", call.name, status)
-        if (at := read_date(found.get("Date"))) is not None:
-            self._ahead.append(at - self._clock())
+        log.debug("%s: HTTP %d", request.name, status)
+        if (at := parse_http_date(found.get("Date"))) is not None:
+            self._clock_offsets.append(at - self._clock())
         if not 200 <= status < 300:
-            raise self._verdict(call, status, _body_of_error(response, call), found)
-        return _body(response, call)
+            raise self._error_for_status(request, status, _body_of_error(response, request), found)
+        return _body(response, request)
 
-    def _verdict(self, call: Call, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
-        clocks = [at for at in (read_date(headers.get("Date")), self._clock()) if at is not None]
+    def _error_for_status(self, request: ApiRequest, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
+        clocks = [at for at in (parse_http_date(headers.get("Date")), self._clock()) if at is not None]
         if status == 429:
-            wait_s = wait_asked(body, headers.get("Retry-After"), clocks)
-            return RateLimited(f"HTTP 429 on {call.name}.", wait_s, is_outage=True)
+            wait_s = retry_after(body, headers.get("Retry-After"), clocks)
+            return RateLimited(f"HTTP 429 on {request.name}.", wait_s, is_outage=True)
         if status in RETRIED or status >= 500:
-            wait_s = wait_asked(b"", headers.get("Retry-After"), clocks)
-            return TransientApiError(f"HTTP {status} on {call.name}.", wait_s, is_outage=True, status=status)
-        codes, fields = read_refusal(body)
+            wait_s = retry_after(b"", headers.get("Retry-After"), clocks)
+            return TransientApiError(f"HTTP {status} on {request.name}.", wait_s, is_outage=True, status=status)
+        codes, fields = parse_error_body(body)
         told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
         reason = f" ({'; '.join(told)})" if told else ""
         advice = ""
@@ -161,20 +171,20 @@ class Exchange:
             advice = " This credential may not do that."
         elif status < 400:
             advice = " Redirects are not followed: the key would travel along."
-        message = f"{call.what} failed: HTTP {status} on {call.name}{reason}.{advice} Not retried."
+        message = f"{request.what} failed: HTTP {status} on {request.name}{reason}.{advice} Not retried."
         return RefusedError(message, status, codes=codes, fields=fields)
 
 
-def _body(response: httpx.Response, call: Call) -> bytes:
+def _body(response: httpx.Response, request: ApiRequest) -> bytes:
     """As it came, then unpacked within bounds; httpx's own reading would unpack without any."""
     assert isinstance(response.stream, httpx.ByteStream)
-    return unpack(b"".join(response.stream), response.headers.get("Content-Encoding"), call.name)
+    return decompress(b"".join(response.stream), response.headers.get("Content-Encoding"), request.name)
 
 
-def _body_of_error(response: httpx.Response, call: Call) -> bytes:
+def _body_of_error(response: httpx.Response, request: ApiRequest) -> bytes:
     """What can be read of it: of an error, the status says enough."""
     try:
-        return _body(response, call)
+        return _body(response, request)
     except ApiError:
         return b""
 

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from debitura_pipeline.errors import ApiOutage, RateLimited, RefusedError, TransientApiError
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 120.0  # doubling: a restart costs seconds, a long outage 20 requests in all
+MIN_PAUSE_S, MAX_PAUSE_S = 5.0, 120.0  # doubling: a restart costs seconds, a long outage 20 requests in all
 SILENT_429_PAUSE_S = 60.0  # the shortest of the API's windows is over then
-SETTLED = timedelta(
+SETTLE_TIME = timedelta(
     minutes=1
 )  # an API that fails again sooner has not come back: the bound counts from the first failure
 
@@ -28,9 +28,9 @@ class OutagePolicy:
     """How long an outage is waited for and who is told. `is_known`: the API has answered an earlier run; without that, an
     address that has never answered is taken for a wrong one."""
 
-    longest_s: float
-    tell: Callable[[str], None]
-    is_known: bool = False
+    max_wait_s: float
+    report: Callable[[str], None]
+    has_answered_before: bool = False
 
 
 @dataclass
@@ -48,40 +48,40 @@ class Outages:
 
     def __init__(self, policy: OutagePolicy | None, clock: Callable[[], datetime], sleep: Sleep) -> None:
         self._policy, self._clock, self._sleep = policy, clock, sleep
-        self._has_answered = policy is not None and policy.is_known
+        self._has_answered = policy is not None and policy.has_answered_before
         self._failing_since: datetime | None = None
         self._now: _Outage | None = None
         self._last: tuple[_Outage, datetime] | None = None  # and when it ended
-        self._turn = asyncio.Lock()  # held by the request that asks
+        self._probing = asyncio.Lock()  # held by the request that asks
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         self._has_answered, self._failing_since = True, None
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """A request met what may be the beginning of an outage."""
         self._failing_since = self._failing_since or self._clock()
 
-    def begins(self, error: TransientApiError) -> bool:
+    def should_wait(self, error: TransientApiError) -> bool:
         """Whether a request that has used up its tries is to wait, and be asked again through `outlast`."""
         if self._policy is None or not (error.is_outage and self._has_answered):
             return False
         began = self._now is None
         outage = self._now or self._begun(error)
         outage.error = error
-        if self._pause_s(outage, self._policy.longest_s) is None:
+        if self._pause_s(outage, self._policy.max_wait_s) is None:
             return False
         if began:
             self._now = outage
         return True
 
-    async def outlast(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    async def wait_out(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives; in an outage, once the API answers again. `what` begins the message of an error.
 
         Raises what `ask` raises, and ApiOutage at the end of the longest wait.
         """
-        if not self._is_on():
+        if not self._is_active():
             return await ask()
-        async with self._turn:
+        async with self._probing:
             while self._now is not None:
                 await self._pause(what, self._now)
                 try:
@@ -99,20 +99,20 @@ class Outages:
                     return answer
         return await ask()  # it ended while this one waited for its turn
 
-    def _is_on(self) -> bool:
+    def _is_active(self) -> bool:
         return self._now is not None
 
     async def _pause(self, what: str, outage: _Outage) -> None:
         assert self._policy is not None
-        longest_s = self._policy.longest_s
-        wait_s = self._pause_s(outage, longest_s)
+        max_wait_s = self._policy.max_wait_s
+        wait_s = self._pause_s(outage, max_wait_s)
         if wait_s is None:
             raise ApiOutage(
                 f"{what} failed: {outage.error} The API has not answered since {_at(outage.since)}; gave up after "
-                f"{longest_s / 60:.0f} min (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
+                f"{max_wait_s / 60:.0f} min (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
             )
-        until = outage.since + timedelta(seconds=longest_s)
-        self._policy.tell(
+        until = outage.since + timedelta(seconds=max_wait_s)
+        self._policy.report(
             f"The API has not answered since {_at(outage.since)} ({_cause(outage.error)}); trying again in {wait_s:.0f} s, "
             f"until {_at(until)}"
         )
@@ -120,24 +120,24 @@ class Outages:
         outage.paused_s += wait_s
         await self._sleep(wait_s)
 
-    def _pause_s(self, outage: _Outage, longest_s: float) -> float | None:
+    def _pause_s(self, outage: _Outage, max_wait_s: float) -> float | None:
         """Seconds until the next request, None where none of them is left. Not by the clock alone: it may be set back."""
-        left_s = longest_s - max((self._clock() - outage.since).total_seconds(), outage.paused_s)
+        left_s = max_wait_s - max((self._clock() - outage.since).total_seconds(), outage.paused_s)
         error = outage.error
         asked_s = error.wait_s or (SILENT_429_PAUSE_S if isinstance(error, RateLimited) else 0.0)
         if left_s <= 0 or asked_s > left_s:
             return None
-        return min(max(FIRST_PAUSE_S * 2.0**outage.pauses, asked_s), max(LONGEST_PAUSE_S, asked_s), left_s)
+        return min(max(MIN_PAUSE_S * 2.0**outage.pauses, asked_s), max(MAX_PAUSE_S, asked_s), left_s)
 
     def _begun(self, error: TransientApiError) -> _Outage:
         now = self._clock()
-        if self._last is not None and now - self._last[1] < SETTLED:
+        if self._last is not None and now - self._last[1] < SETTLE_TIME:
             return self._last[0]
         return _Outage(self._failing_since or now, error)
 
     def _end(self) -> None:
         if self._now is not None and self._policy is not None:
-            self._policy.tell(f"The API answers again; it had not since {_at(self._now.since)}.")
+            self._policy.report(f"The API answers again; it had not since {_at(self._now.since)}.")
             self._last = self._now, self._clock()
         self._now = None
 

@@ -17,7 +17,15 @@ from typing import Any
 import msgspec
 
 from debitura_pipeline.api.json_scan import OutlineError
-from debitura_pipeline.api.page_parts import NULL, STRICT_ERRORS, PageParts, Raw, folded, marked_page, split_page
+from debitura_pipeline.api.page_parts import (
+    NULL,
+    STRICT_ERRORS,
+    PageParts,
+    Raw,
+    folded,
+    split_page,
+    split_page_with_keys,
+)
 from debitura_pipeline.contract.listings import Listing
 from debitura_pipeline.errors import ShapeError
 
@@ -31,7 +39,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class PageMetadata:
     """Paging block and totals of one page. `page_size` and `current_page` are 0 where the API left them out.
 
     `marks`: keys and dates of the rows (`marks.row_type`), None where only a closer look can find them.
@@ -46,7 +54,7 @@ class Envelope:
     total_pages: int | None
     totals: Mapping[str, Total]
     is_canonical: bool
-    marks: Sequence[Any] | None = field(default=None, repr=False, compare=False)
+    row_keys: Sequence[Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,15 @@ class Page:
     """One page as it came, and what its envelope says."""
 
     body: bytes
-    envelope: Envelope
+    metadata: PageMetadata
 
-    def without_marks(self) -> Page:
+    def without_row_keys(self) -> Page:
         """The same, once its rows' keys and dates were looked at: a window's pages are held until all have come."""
-        return Page(self.body, replace(self.envelope, marks=None))
+        return Page(self.body, replace(self.metadata, row_keys=None))
 
 
 # Of each total: its name, then where its count and its USD sum stand in `summary` (lower case, dots between levels).
-_Place = tuple[str, str | None, str | None]
+_TotalPath = tuple[str, str | None, str | None]
 
 _STAGES = (
     "Pending",
@@ -73,7 +81,7 @@ _STAGES = (
     "Paid",
     "Disputed",
 )
-_PLACES: dict[str, tuple[_Place, ...]] = {
+_TOTAL_PATHS: dict[str, tuple[_TotalPath, ...]] = {
     "clients": (
         ("total", "totalclients", None),
         ("attributed", "attributedclients", None),
@@ -93,9 +101,9 @@ _PLACES: dict[str, tuple[_Place, ...]] = {
 }
 
 # A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
-_TELLTALES = {"clients": "dateLinked", "cases": "dateCreated", "transactions": "transactionId"}
+_CASE_PROBES = {"clients": "dateLinked", "cases": "dateCreated", "transactions": "transactionId"}
 
-LARGEST = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
+MAX_TOTAL = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
 
 _NONE: Mapping[str, Total] = MappingProxyType({})
 _count = msgspec.json.Decoder(int | None)
@@ -103,7 +111,7 @@ _sum = msgspec.json.Decoder(Decimal | None)
 _first_row = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
-def read_envelope(body: bytes, listing: Listing, *, with_totals: bool = True) -> Envelope:
+def parse_page_metadata(body: bytes, listing: Listing, *, with_totals: bool = True) -> PageMetadata:
     """Read paging block and control totals of one page of `listing`, rows untouched. Sums are exact Decimal USD.
 
     Without totals the summary is passed over: each answer of a window has another one, and only the first is looked at.
@@ -111,14 +119,14 @@ def read_envelope(body: bytes, listing: Listing, *, with_totals: bool = True) ->
     A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
     paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
     """
-    parts = marked_page(body, listing) or split_page(body, listing)
+    parts = split_page_with_keys(body, listing) or split_page(body, listing)
     try:
         return _read(parts, listing, with_totals)
     except (*STRICT_ERRORS, OutlineError):
         raise ShapeError(f"A page of {listing.resource} states counts or sums that are no numbers.") from None
 
 
-def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
+def _read(parts: PageParts, listing: Listing, with_totals: bool) -> PageMetadata:
     rows = parts.rows
     paging = folded(parts.paging)
     if not paging or (total := _whole(paging, "totalresults")) is None:
@@ -131,7 +139,7 @@ def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
         raise ShapeError(
             f"A page of {listing.resource} announces {announced} rows and holds {held}.", announced=announced, held=held
         )
-    return Envelope(
+    return PageMetadata(
         total_results=total,
         page_size=_whole(paging, "pagesize") or 0,
         current_page=_whole(paging, "currentpage") or 0,
@@ -139,7 +147,7 @@ def _read(parts: PageParts, listing: Listing, with_totals: bool) -> Envelope:
         total_pages=_whole(paging, "totalpages") or None,
         totals=_totals(bytes(parts.summary), listing) if with_totals else _NONE,
         is_canonical=parts.is_usual and rows is not None and _is_camel(parts, listing),
-        marks=rows if parts.is_marked else None,
+        row_keys=rows if parts.has_row_keys else None,
     )
 
 
@@ -147,17 +155,17 @@ def _is_camel(parts: PageParts, listing: Listing) -> bool:
     """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
     if not parts.rows:
         return True
-    if parts.is_marked:
-        return getattr(parts.rows[0], _TELLTALES[listing.resource]) is not msgspec.UNSET
+    if parts.has_row_keys:
+        return getattr(parts.rows[0], _CASE_PROBES[listing.resource]) is not msgspec.UNSET
     try:
-        return _TELLTALES[listing.resource] in (_first_row.decode(parts.rows[0]) or {})
+        return _CASE_PROBES[listing.resource] in (_first_row.decode(parts.rows[0]) or {})
     except msgspec.ValidationError:  # not an object: for the reader of rows to judge
         return False
 
 
 def _whole(parts: dict[str, Raw], name: str) -> int | None:
     value: int | None = _count.decode(parts.get(name, NULL))
-    if value is not None and not 0 <= value < LARGEST:
+    if value is not None and not 0 <= value < MAX_TOTAL:
         raise ShapeError(f"The API states a {name} that cannot be true.")
     return value
 
@@ -166,13 +174,13 @@ def _whole(parts: dict[str, Raw], name: str) -> int | None:
 def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
     blocks = {"": folded(summary)}
     totals = {}
-    for name, count_at, usd_at in _PLACES[listing.resource]:
+    for name, count_at, usd_at in _TOTAL_PATHS[listing.resource]:
         total = Total(
             count=_count.decode(_at(blocks, count_at)) if count_at else None,
             usd=_sum.decode(_at(blocks, usd_at)) if usd_at else None,
         )
-        is_sum = total.usd is None or (total.usd.is_finite() and total.usd.copy_abs() < LARGEST)
-        if not is_sum or not 0 <= (total.count or 0) < LARGEST:
+        is_sum = total.usd is None or (total.usd.is_finite() and total.usd.copy_abs() < MAX_TOTAL)
+        if not is_sum or not 0 <= (total.count or 0) < MAX_TOTAL:
             raise ShapeError(f"The API states a total {name} that cannot be true.")
         if total != Total(None, None):
             totals[name] = total

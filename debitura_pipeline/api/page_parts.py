@@ -35,7 +35,7 @@ class PageParts(NamedTuple):
     paging: Raw
     summary: Raw
     is_usual: bool
-    is_marked: bool = False
+    has_row_keys: bool = False
 
 
 def split_page(body: bytes, listing: Listing) -> PageParts:
@@ -59,7 +59,7 @@ def split_page(body: bytes, listing: Listing) -> PageParts:
         ) from None
 
 
-def marked_page(body: bytes, listing: Listing) -> PageParts | None:
+def split_page_with_keys(body: bytes, listing: Listing) -> PageParts | None:
     """The same with keys and dates of the rows read, None where the page is not spelt as the contract has it."""
     try:
         if not body.isascii():

@@ -26,7 +26,7 @@ EDGE_S = 1.0  # and one sent in the last second of an hour or day may be counted
 LOCK_WAIT_S, LOCK_PAUSE_S = 0.1, 0.005
 
 
-class Ledger(msgspec.Struct):
+class RateLimitState(msgspec.Struct):
     """Requests by quarter second (`minute`), and counts since `hour_start` and `day_start` (seconds since 1970).
 
     The hour is the clock's; the day begins with the key's first request and turns every 24 hours.
@@ -56,7 +56,7 @@ class Ledger(msgspec.Struct):
         if self.day_start is None:
             self.day_start = now
         if now < max(self.hour_start, self.day_start) or next(reversed(self.minute), 0) > now * TICKS:
-            self._pull_back(now)
+            self._move_back(now)
         if now >= self.hour_start + HOUR_S:
             self.hour_start = now // HOUR_S * HOUR_S
             self.in_hour = self._since(self.hour_start - EDGE_S)
@@ -71,7 +71,7 @@ class Ledger(msgspec.Struct):
         """When the oldest requests leave the minute's window."""
         return (next(iter(self.minute)) + MINUTE_TICKS) / TICKS
 
-    def tidy(self) -> None:
+    def sort(self) -> None:
         """Order by time, after counts of several processes came together."""
         self.minute = {tick: count for tick, count in sorted(self.minute.items()) if count > 0}
         self.in_minute = sum(self.minute.values())
@@ -79,26 +79,26 @@ class Ledger(msgspec.Struct):
     def _since(self, at: float) -> int:
         return sum(count for tick, count in self.minute.items() if tick >= int(at * TICKS))
 
-    def _pull_back(self, now: float) -> None:
+    def _move_back(self, now: float) -> None:
         here = int(now * TICKS)
-        ahead = sum(self.minute.pop(tick) for tick in [tick for tick in self.minute if tick > here])
-        if ahead:
-            self.minute[here] = self.minute.get(here, 0) + ahead
+        reserve = sum(self.minute.pop(tick) for tick in [tick for tick in self.minute if tick > here])
+        if reserve:
+            self.minute[here] = self.minute.get(here, 0) + reserve
         self.hour_start = min(self.hour_start, now // HOUR_S * HOUR_S)
         self.day_start = min(self.day_start or now, now)
 
 
-def read_ledger(path: Path, now: float) -> Ledger | None:
+def read_rate_limit_state(path: Path, now: float) -> RateLimitState | None:
     """The counts in the file as they stand at `now`, nothing written; None where there is none or it cannot be read."""
     try:
-        ledger = msgspec.json.decode(path.read_bytes(), type=Ledger)
+        state = msgspec.json.decode(path.read_bytes(), type=RateLimitState)
     except (OSError, msgspec.DecodeError):
         return None
-    ledger.roll(now)
-    return ledger
+    state.roll(now)
+    return state
 
 
-class LedgerFile:
+class RateLimitFile:
     """A ledger on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
 
     It survives the end of a process at any moment, not a power cut: the worst then is a 429, which is waited out.
@@ -107,22 +107,22 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sent: dict[int, int] = {}
-        self._ahead = (0, 0)
+        self._reserved = (0, 0)
         self._has_warned = False
 
-    def note(self, at: float) -> None:
+    def record(self, at: float) -> None:
         """Remember one request for the next exchange."""
         tick = int(at * TICKS)
         self._sent[tick] = self._sent.get(tick, 0) + 1
 
-    def look(self) -> Ledger:
+    def read(self) -> RateLimitState:
         """What the file holds; nothing where it cannot be read."""
         try:
             return self._read()
         except OSError:
-            return Ledger()
+            return RateLimitState()
 
-    def exchange(self, view: Ledger, now: float, ahead: int) -> Ledger:
+    def merge(self, view: RateLimitState, now: float, reserve: int) -> RateLimitState:
         """Add what was sent since the last exchange, and `ahead` requests to come, to the file.
 
         Gives the counts of all processes as they stand now, without the own `ahead`. Where the file cannot be
@@ -132,7 +132,7 @@ class LedgerFile:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = self._path.with_name(self._path.name + ".lock")
             with FileLock(lock, timeout=LOCK_WAIT_S, poll_interval=LOCK_PAUSE_S, mode=0o600):
-                return self._exchange(now, ahead)
+                return self._merge(now, reserve)
         except OSError as error:
             if not self._has_warned:
                 log.warning(
@@ -141,28 +141,28 @@ class LedgerFile:
             self._has_warned = True
             return view
 
-    def _exchange(self, now: float, ahead: int) -> Ledger:
+    def _merge(self, now: float, reserve: int) -> RateLimitState:
         shared = self._read()
         shared.roll(now)
         here = int(now * TICKS)  # a clock set back has put the past there too
-        tick, count = self._ahead
+        tick, count = self._reserved
         shared.add(min(tick, here) / TICKS, -count)
         for tick, count in self._sent.items():
             shared.add(min(tick, here) / TICKS, count)
-        shared.tidy()
+        shared.sort()
         shared.roll(now)
         view = msgspec.structs.replace(shared, minute=dict(shared.minute))
-        if ahead:
-            shared.add(now, ahead)
+        if reserve:
+            shared.add(now, reserve)
         write_private_atomically(self._path, msgspec.json.encode(shared), fsync=False)
-        self._sent, self._ahead = {}, (here, ahead)
+        self._sent, self._reserved = {}, (here, reserve)
         return view
 
-    def _read(self) -> Ledger:
+    def _read(self) -> RateLimitState:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Ledger)
+            return msgspec.json.decode(self._path.read_bytes(), type=RateLimitState)
         except FileNotFoundError:
-            return Ledger()
+            return RateLimitState()
         except msgspec.DecodeError:
             log.warning("The request budget in %s is unreadable and starts anew", self._path)
-            return Ledger()
+            return RateLimitState()

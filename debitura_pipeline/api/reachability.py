@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from debitura_pipeline.api.http import Call, Exchange, Scheme, Timeouts
+from debitura_pipeline.api.http import ApiRequest, AuthScheme, HttpSession, Timeouts
 from debitura_pipeline.errors import ApiError, RateLimited
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.secret import Secret
 
-NOBODY = Scheme("User-Agent", "", "")  # no credential: the header is one that any program sends
+NO_AUTH = AuthScheme("User-Agent", "", "")  # no credential: the header is one that any program sends
 OK, TOO_MANY = 200, 429
 
 
 async def reach(url: str, timeouts: Timeouts, network: Network) -> int:
     """The status of `GET /`, whatever it is. Raises ApiError where no answer in HTTP comes."""
-    exchange = Exchange(url, Secret("debitura-doctor"), NOBODY, timeouts, lambda: datetime.now(UTC), network)
-    connection = exchange.connection()
+    session = HttpSession(url, Secret("debitura-doctor"), NO_AUTH, timeouts, lambda: datetime.now(UTC), network)
+    connection = session.connection()
     try:
-        await exchange.once(Call("GET /", "Reaching it", "GET", exchange.target("/", ())), connection)
+        await session.send(ApiRequest("GET /", "Reaching it", "GET", session.target("/", ())), connection)
     except ApiError as error:
         status = TOO_MANY if isinstance(error, RateLimited) else error.facts.get("status")
         if not isinstance(status, int):

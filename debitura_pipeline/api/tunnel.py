@@ -11,7 +11,13 @@ import re
 import ssl
 from typing import TypeVar
 
-from debitura_pipeline.api.connection_errors import is_bad_certificate, place, proxy_broken, proxy_refused, untrusted
+from debitura_pipeline.api.connection_errors import (
+    host_and_port,
+    is_bad_certificate,
+    proxy_broken,
+    proxy_refused,
+    untrusted_certificate,
+)
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Proxy
 
@@ -26,16 +32,16 @@ class ProxyFault(Exception):
     `__cause__` is then what went wrong."""
 
     def __init__(self, proxy: Proxy, status: int | None = None) -> None:
-        super().__init__(f"the proxy {place(proxy.host, proxy.port)}")
+        super().__init__(f"the proxy {host_and_port(proxy.host, proxy.port)}")
         self.proxy, self.status = proxy, status
 
     def error(self, name: str, what: str, target: str) -> ApiError:
         """What to tell of the request `name` (its error begins with `what`) to `target`. Not the API's refusal, whatever its
         status: a TransientApiError where it may go better next time, else an ApiError."""
-        at, variable, status = place(self.proxy.host, self.proxy.port), self.proxy.variable, self.status
+        at, variable, status = host_and_port(self.proxy.host, self.proxy.port), self.proxy.variable, self.status
         if status is None:
             if is_bad_certificate(self.__cause__):
-                return ApiError(f"{what} failed: {untrusted(f'the proxy {at}')}. Not retried.")
+                return ApiError(f"{what} failed: {untrusted_certificate(f'the proxy {at}')}. Not retried.")
             return TransientApiError(f"{name}: {proxy_broken(self.__cause__, at, variable)}.", is_outage=True)
         words = proxy_refused(at, status, target, variable)
         if status in (408, 429) or status >= 500:
@@ -82,7 +88,7 @@ async def _open_tunnel(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int) 
     except OSError as error:
         raise ProxyFault(proxy) from error
     try:
-        transport.write(_connect(proxy, place(host, port)))
+        transport.write(_connect(proxy, host_and_port(host, port)))
         status = await head.status
     except BaseException as error:
         transport.abort()

@@ -5,7 +5,7 @@ Belongs here: the words. Does not: checking (`sync/proof.py`) and comparing (`sy
 
 from __future__ import annotations
 
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.tables import totals_table, worth_telling
 from debitura_pipeline.errors import DebituraError
@@ -44,7 +44,7 @@ def tell_verification(settings: Settings, sync_id: str | None) -> bool:
 def tell_reconciliation(settings: Settings) -> bool:
     """Compare the API's totals with the warehouse's and tell them; whether none differs."""
     check_identity(settings, with_warehouse=False)
-    with connect(settings) as endpoint:
+    with open_endpoint(settings) as endpoint:
         found = reconcile(settings, endpoint)
     places = [total for total in found if total.check_name == "place"]
     totals = [total for total in found if total.check_name != "place"]

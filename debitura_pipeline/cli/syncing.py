@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.progress import shown_progress
 from debitura_pipeline.cli.tables import plan_table, sync_table, worth_telling
@@ -19,7 +19,7 @@ from debitura_pipeline.warehouse.identity import check_identity
 def run(settings: Settings, resources: Sequence[str], *, full: bool, allow_shrink: bool) -> bool:
     """Sync, and tell what came of it; whether no total of the API contradicts it."""
     check_identity(settings, with_warehouse=False)  # before an embedded sandbox moves in
-    with connect(settings) as endpoint, shown_progress() as progress:
+    with open_endpoint(settings) as endpoint, shown_progress() as progress:
         reports = sync(settings, endpoint, resources, full=full, allow_shrink=allow_shrink, progress=progress)
     console.show(sync_table(reports))
     totals = [total for report in reports for total in worth_telling(report.control_totals)]
@@ -36,7 +36,7 @@ def run(settings: Settings, resources: Sequence[str], *, full: bool, allow_shrin
 def tell_plan(settings: Settings, resources: Sequence[str], *, full: bool) -> None:
     """What a sync would read and how many requests that takes."""
     check_identity(settings, with_warehouse=False)
-    with connect(settings) as endpoint:
+    with open_endpoint(settings) as endpoint:
         foreseen = foresee(settings, endpoint, resources, full=full)
     console.show(plan_table(foreseen))
     plans = [

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from debitura_pipeline.api.connect import Tools, open_budget, open_client
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.connect import Runtime, open_client, open_rate_limiter
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.api.reachability import reach
 from debitura_pipeline.doctor.cures import unreached
@@ -53,7 +53,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
 def _endpoint(settings: Settings) -> Iterator[tuple[Endpoint, bool]]:
     """The API, and whether its partner is the one whose data is in the data directory."""
     if not settings.uses_embedded_sandbox:
-        with connect(settings) as endpoint:
+        with open_endpoint(settings) as endpoint:
             yield endpoint, True
         return
     with tempfile.TemporaryDirectory(prefix="debitura-doctor-", ignore_cleanup_errors=True) as folder:
@@ -81,9 +81,9 @@ def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
 
 
 async def _ask(settings: Settings, endpoint: Endpoint, has_our_data: bool) -> list[Diagnosis]:
-    tools = Tools(timeouts=TIMEOUTS, tries=1)
-    found = [_budget(settings, endpoint, tools)]
-    client = open_client(settings, endpoint, tools)
+    runtime = Runtime(timeouts=TIMEOUTS, tries=1)
+    found = [_budget(settings, endpoint, runtime)]
+    client = open_client(settings, endpoint, runtime)
     try:
         async with asyncio.timeout(WITHIN_S), client:
             found.insert(0, await _me(settings, client, has_our_data))
@@ -111,11 +111,11 @@ async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnos
     return well("API", f"{described(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
 
 
-def _budget(settings: Settings, endpoint: Endpoint, tools: Tools) -> Diagnosis:
+def _budget(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> Diagnosis:
     """What may still be asked, as far as this data directory knows."""
     if endpoint.is_simulated:
         return well("request budget", f"{settings.requests_per_minute:,} a minute; the simulated API's are not kept")
-    left = open_budget(settings, endpoint, tools).left()
+    left = open_rate_limiter(settings, endpoint, runtime).remaining()
     told = f"{left.hour:,} requests left in this hour, {left.day:,} in this day"
     if left.free_at is not None:
         cure = f"Wait until {left.free_at:%Y-%m-%d %H:%M} UTC; a sync that is started then goes on where it stopped."

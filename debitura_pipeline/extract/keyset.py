@@ -15,7 +15,7 @@ from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.behaviour import LOOKBACKS_US, Behaviour, IgnoredParameterError, from_micros
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.verified_window import Stretch
-from debitura_pipeline.landing.outline import RowMark
+from debitura_pipeline.landing.outline import RowKeys
 
 MAX_REPEATS = 3  # of a request whose count contradicts its rows, since these may come from two statements
 # Last rows of a response of which the next one must contain at least one: more than may disappear between two responses.
@@ -139,7 +139,7 @@ class Keyset:
         anchors = [mark for mark in last.tail(which, ANCHOR_ROWS) if self._is_within(mark)]
         earlier = self.behaviour.floor(_date(anchors[0].dates, which)) - self.behaviour.lookback_us
         response = await self._first_page(earlier)
-        if response.outline.has_mark(anchors[-1]):  # it has not moved, so the bound is exclusive
+        if response.outline.has_row(anchors[-1]):  # it has not moved, so the bound is exclusive
             self.behaviour.extend_lookback()
         else:
             self.has_moved = True
@@ -149,13 +149,13 @@ class Keyset:
         self._add_stretch(before, min(earlier, next_lower), last.rows)
         return earlier, response
 
-    def _is_within(self, mark: RowMark) -> bool:
+    def _is_within(self, mark: RowKeys) -> bool:
         """Whether a row lies in the window by every candidate date; rows of a wider response may not."""
         dates = [mark.dates[which] for which in self.behaviour.units]
         return self.upper is None or all(at is not None and at <= self.upper for at in dates)
 
     @staticmethod
-    def _shows_any(response: PageResponse, anchors: list[RowMark]) -> bool:
+    def _shows_any(response: PageResponse, anchors: list[RowKeys]) -> bool:
         return any(response.outline.has(anchor.key or "") for anchor in anchors)
 
     async def _retry_from(self, before: int | None) -> tuple[int | None, PageResponse]:

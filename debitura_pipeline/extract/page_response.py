@@ -11,7 +11,7 @@ from debitura_pipeline.api.page import Page
 from debitura_pipeline.contract.listings import Listing
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.extract.windows import EPOCH
-from debitura_pipeline.landing.outline import DATES, Outline, RowMark, outline
+from debitura_pipeline.landing.outline import DATES, Outline, RowKeys, outline
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PageResponse:
     @classmethod
     def of(cls, page: Page, listing: Listing) -> PageResponse:
         """Read the outline of a page."""
-        return cls(page.without_marks(), outline(page.body, listing, page.envelope.marks))
+        return cls(page.without_row_keys(), outline(page.body, listing, page.metadata.row_keys))
 
     @property
     def rows(self) -> int:
@@ -34,12 +34,12 @@ class PageResponse:
     @property
     def total(self) -> int:
         """Number of rows that match the query, as stated by the API."""
-        return self.page.envelope.total_results
+        return self.page.metadata.total_results
 
     @property
     def totals(self) -> Totals:
         """Count and summary, as stated by the API."""
-        return Totals.of(self.page.envelope)
+        return Totals.of(self.page.metadata)
 
     @property
     def keys(self) -> set[str]:
@@ -54,7 +54,7 @@ class PageResponse:
         """The date of the last row that has both a key and this date; None if no row has."""
         return next((at for row in self._usable(which) if (at := self.outline.date(row, which)) is not None), None)
 
-    def tail(self, which: int, count: int) -> list[RowMark]:
+    def tail(self, which: int, count: int) -> list[RowKeys]:
         """The last `count` rows that have both a key and this date, in page order."""
         return [self.outline.mark(row) for row in islice(self._usable(which), count)][::-1]
 
@@ -72,6 +72,6 @@ class PageResponse:
 
 def earliest_date(page: Page, listing: Listing) -> datetime | None:
     """Return the earliest date of any kind on a page, aware UTC; None if no row has a date."""
-    found = outline(page.body, listing, page.envelope.marks)
+    found = outline(page.body, listing, page.metadata.row_keys)
     dates = [at for which in range(len(DATES[listing.resource])) for at in found.dates(which)]
     return EPOCH + timedelta(microseconds=min(dates)) if dates else None

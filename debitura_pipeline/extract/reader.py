@@ -129,7 +129,7 @@ class Reader:
         results: list[VerifiedWindow] = []
         try:
             while waiting or running:
-                while waiting and len(running) < max(1, self.client.in_flight):
+                while waiting and len(running) < max(1, self.client.concurrency_limit):
                     running.append(asyncio.create_task(self._read_or_split(waiting.popleft(), again)))
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 done = [task for task in running if task.done()]
@@ -213,7 +213,7 @@ class Reader:
         self._splitter.check(first, part)
         self.opening_totals[slice_] = first.totals
         self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
-        if parts := self._splitter.parts(slice_, first, self.client.in_flight):
+        if parts := self._splitter.parts(slice_, first, self.client.concurrency_limit):
             return [], parts
         contradicts_itself = first.total != first.rows and first.rows < self.behaviour.page_rows
         await keyset.read(None if contradicts_itself else first)
@@ -275,13 +275,13 @@ class Reader:
 
     async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
         shaped = await self._shape_pages(keyset.pages)
-        summary = Totals.of(keyset.pages[0].envelope).summary
+        summary = Totals.of(keyset.pages[0].metadata).summary
         return await self._land(
             slice_, Totals(keyset.counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
         )
 
     async def _shape_pages(self, pages: Sequence[Page]) -> Shaped:
-        canonical = all(page.envelope.is_canonical for page in pages)
+        canonical = all(page.metadata.is_canonical for page in pages)
         return await self._shape([page.body for page in pages], is_canonical=canonical)
 
     async def _shape(self, pages: list[bytes], *, is_canonical: bool) -> Shaped:

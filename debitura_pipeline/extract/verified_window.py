@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from debitura_pipeline.api.page import Envelope, Total
+from debitura_pipeline.api.page import PageMetadata, Total
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.journal_lines import StatedTotals, WindowLine
@@ -27,9 +27,9 @@ class Totals:
     summary: Mapping[str, Total]
 
     @classmethod
-    def of(cls, envelope: Envelope) -> Totals:
+    def of(cls, metadata: PageMetadata) -> Totals:
         """Take the totals from a page's envelope."""
-        return cls(envelope.total_results, dict(envelope.totals))
+        return cls(metadata.total_results, dict(metadata.totals))
 
     @property
     def fingerprint(self) -> tuple[object, ...]:

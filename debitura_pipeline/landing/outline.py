@@ -25,7 +25,7 @@ Path = tuple[str, ...]
 DATES = {resource: listing.dates for resource, listing in LISTINGS.items()}
 
 
-class RowMark(NamedTuple):
+class RowKeys(NamedTuple):
     """`key`: the row's id in lower case, None where it has none that is a UUID. `dates`: microseconds since 1970 UTC."""
 
     key: str | None
@@ -41,8 +41,8 @@ class Outline:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def mark(self, row: int) -> RowMark:
-        return RowMark(self.key(row), tuple(self.date(row, which) for which in range(len(self._dates))))
+    def mark(self, row: int) -> RowKeys:
+        return RowKeys(self.key(row), tuple(self.date(row, which) for which in range(len(self._dates))))
 
     def key(self, row: int) -> str | None:
         text = self._keys[row]
@@ -56,7 +56,7 @@ class Outline:
         """Whether a row has this key, given in lower case."""
         return key in self._keys or any(text is not None and text.lower() == key for text in self._keys)
 
-    def has_mark(self, mark: RowMark) -> bool:
+    def has_row(self, mark: RowKeys) -> bool:
         """Whether the row is there with the same dates."""
         rows = (row for row, text in enumerate(self._keys) if text is not None and text.lower() == mark.key)
         return any(self.mark(row) == mark for row in rows)
@@ -87,13 +87,13 @@ def _comparable(texts: list[str]) -> list[str] | None:
     return None if has_offset or " " in plain or len(lines) != len(texts) else lines
 
 
-def outline(body: bytes, listing: Listing, marks: Sequence[Any] | None = None) -> Outline:
+def outline(body: bytes, listing: Listing, row_keys: Sequence[Any] | None = None) -> Outline:
     """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`. `marks`: the envelope's, if it has any.
 
     A row that is no object, or is no JSON, has neither.
     """
     paths = (listing.key, *listing.dates)
-    columns = columns_of(marks, paths) if marks is not None else None
+    columns = columns_of(row_keys, paths) if row_keys is not None else None
     if columns is None:
         texts = [[text_at(bytes(row), path) for path in paths] for row in split_page(body, listing).rows or ()]
         columns = [list(column) for column in zip(*texts, strict=True)] if texts else [[] for _ in paths]

@@ -56,6 +56,6 @@ class TenantBook:
             for row in split_page(page.body, CLIENTS).rows or ():
                 if tenant := any_text_at(bytes(row), ("externalTenantId",)):
                     found[self._keys.stored(tenant)] = tenant
-            if number * PAGE_SIZE >= page.envelope.total_results or not page.envelope.response_count:
+            if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
                 break
         return found

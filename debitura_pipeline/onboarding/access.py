@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.connect import Tools, open_budget, open_client
-from debitura_pipeline.api.customer import try_token
-from debitura_pipeline.api.rate_limit import Budget
-from debitura_pipeline.errors import ApiError, BudgetSpent, RefusedError, ShapeError
+from debitura_pipeline.api.connect import Runtime, open_client, open_rate_limiter
+from debitura_pipeline.api.customer import check_token
+from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError, ShapeError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.onboarding.lifecycle import read_partition_key
@@ -38,30 +38,35 @@ class Access:
 
 
 def try_access(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools | None = None
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime | None = None
 ) -> dict[str, Access | ApiError]:
     """For each partition key mint a token, try it, drop it. An ApiError where one is refused or the token is another's.
 
-    Raises BudgetSpent when the API's allowance is used up.
+    Raises RateLimitExhausted when the API's allowance is used up.
     """
-    return asyncio.run(_try_all(settings, endpoint, keys, tools or Tools()))
+    return asyncio.run(_try_all(settings, endpoint, keys, runtime or Runtime()))
 
 
 async def _try_all(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime
 ) -> dict[str, Access | ApiError]:
-    budget = open_budget(settings, endpoint, tools)
+    rate_limiter = open_rate_limiter(settings, endpoint, runtime)
     room = asyncio.Semaphore(settings.concurrency.start)
-    async with open_client(settings, endpoint, tools) as client:
+    async with open_client(settings, endpoint, runtime) as client:
         door = _Door(
-            endpoint, client, TenantBook(client, BusinessKeys.of_settings(settings)), budget, tools, settings.network
+            endpoint,
+            client,
+            TenantBook(client, BusinessKeys.of_settings(settings)),
+            rate_limiter,
+            runtime,
+            settings.network,
         )
 
         async def attempt(key: str) -> Access | ApiError:
             async with room:
                 try:
                     return await door.attempt(*read_partition_key(key))
-                except BudgetSpent:
+                except RateLimitExhausted:
                     raise
                 except ApiError as error:
                     return error
@@ -74,8 +79,8 @@ class _Door:
     endpoint: Endpoint
     client: ApiClient
     tenants: TenantBook
-    budget: Budget
-    tools: Tools
+    rate_limiter: RateLimiter
+    runtime: Runtime
     network: Network
 
     async def attempt(self, tenant: str, creditor_id: str) -> Access:
@@ -85,19 +90,19 @@ class _Door:
         document = await self.client.document(
             "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Minting a client's token"
         )
-        at = self.client.server_time or self.tools.now()
+        at = self.client.server_time or self.runtime.now()
         token, expires_in_s = _token(document)
         if self.endpoint.customer_url is None:
             remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
             return Access(at, False, expires_in_s, remark)
-        tools = self.tools
-        answer = await try_token(
+        runtime = self.runtime
+        answer = await check_token(
             self.endpoint.customer_url,
             token,
-            self.budget,
-            clock=tools.now,
-            sleep=tools.sleep,
-            random=tools.chance,
+            self.rate_limiter,
+            clock=runtime.now,
+            sleep=runtime.sleep,
+            random=runtime.random,
             network=self.network,
         )
         if not answer.is_granted:

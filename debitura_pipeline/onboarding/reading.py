@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.connect import Tools, open_client
-from debitura_pipeline.api.encoding import parse_loosely
+from debitura_pipeline.api.connect import Runtime, open_client
+from debitura_pipeline.api.encoding import parse_lenient
 from debitura_pipeline.api.page_parts import split_page
 from debitura_pipeline.contract.listings import CLIENTS, PAGE_SIZE, Query
-from debitura_pipeline.errors import ApiError, BudgetSpent, TransientApiError
+from debitura_pipeline.errors import ApiError, RateLimitExhausted, TransientApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.validators import instant_of
@@ -48,7 +48,7 @@ class Found:
 
 
 def read_newest(
-    settings: Settings, endpoint: Endpoint, is_known: Callable[[str], bool], tools: Tools | None = None
+    settings: Settings, endpoint: Endpoint, is_known: Callable[[str], bool], runtime: Runtime | None = None
 ) -> list[Client]:
     """Clients, newest link first, up to and including the first page on which all are known.
 
@@ -66,7 +66,7 @@ def read_newest(
                     answer = await client.page(Query(NEWEST_FIRST), page)
                     clients = read_clients(answer.body, keys.stored)
                     found += clients
-                    is_last = page * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count
+                    is_last = page * PAGE_SIZE >= answer.metadata.total_results or not answer.metadata.response_count
                     if is_last or (clients and all(is_known(one.key) for one in clients)):
                         break
         except TimeoutError:
@@ -74,72 +74,72 @@ def read_newest(
                 raise TransientApiError(f"Reading the newest clients took more than {READ_WITHIN_S:.0f} s.") from None
         return found
 
-    return _with_client(settings, endpoint, tools, work)
+    return _with_client(settings, endpoint, runtime, work)
 
 
 def read_some(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], tools: Tools | None = None
+    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime | None = None
 ) -> dict[str, Found | ApiError]:
     """The client records of these partition keys, each as it is now, or why it could not be asked for.
 
     Another record under the same tenant id is not it. A few are asked for one by one; of more, the newest pages come first.
     Raises ApiError where the newest pages cannot be read, and the first one where no client could be asked for.
     """
-    tools, business_keys = tools or Tools(), BusinessKeys.of_settings(settings)
+    runtime, business_keys = runtime or Runtime(), BusinessKeys.of_settings(settings)
 
     async def work(client: ApiClient) -> dict[str, Found | ApiError]:
-        found = await _in_newest(client, business_keys, keys, tools) if len(keys) > FEW else {}
+        found = await _in_newest(client, business_keys, keys, runtime) if len(keys) > FEW else {}
         left = [key for key in keys if key not in found]
-        asked = await asyncio.gather(*(_asked(client, business_keys, key, tools) for key in left))
+        asked = await asyncio.gather(*(_asked(client, business_keys, key, runtime) for key in left))
         found |= dict(zip(left, asked, strict=True))
         errors = [one for one in found.values() if isinstance(one, ApiError)]
         if errors and len(errors) == len(keys):
             raise errors[0]
         return found
 
-    return _with_client(settings, endpoint, tools, work)
+    return _with_client(settings, endpoint, runtime, work)
 
 
 async def _in_newest(
-    client: ApiClient, keys: BusinessKeys, wanted: Sequence[str], tools: Tools
+    client: ApiClient, keys: BusinessKeys, wanted: Sequence[str], runtime: Runtime
 ) -> dict[str, Found | ApiError]:
     """Those of `wanted` that the newest pages show, as long as a page shows more of them than one request each would."""
     found: dict[str, Found | ApiError] = {}
     for number in range(1, MAX_PAGES + 1):
         answer = await client.page(Query(NEWEST_FIRST), number)
-        at = client.server_time or tools.now()
+        at = client.server_time or runtime.now()
         shown = {one.key: one for one in read_clients(answer.body, keys.stored)}
         gained = {key: Found(shown[key], at) for key in wanted if key in shown and key not in found}
         found |= gained
-        is_last = number * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count
+        is_last = number * PAGE_SIZE >= answer.metadata.total_results or not answer.metadata.response_count
         if is_last or len(gained) < WORTH_A_PAGE or len(found) == len(wanted):
             break
     return found
 
 
-async def _asked(client: ApiClient, keys: BusinessKeys, key: str, tools: Tools) -> Found | ApiError:
+async def _asked(client: ApiClient, keys: BusinessKeys, key: str, runtime: Runtime) -> Found | ApiError:
     tenant, creditor_id = read_partition_key(key)
     try:
         if is_pseudonym(tenant):  # its own id is looked up in the listing, and there the record stands
-            return await _in_listing(client, keys, tenant, creditor_id, tools)
+            return await _in_listing(client, keys, tenant, creditor_id, runtime)
         answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", tenant),)), 1)
-    except BudgetSpent:
+    except RateLimitExhausted:
         raise
     except ApiError as error:
         return error
     ours = [one for one in read_clients(answer.body, keys.stored) if one.key == key]
-    return Found(ours[0] if ours else None, client.server_time or tools.now())
+    return Found(ours[0] if ours else None, client.server_time or runtime.now())
 
 
-async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, creditor_id: str, tools: Tools) -> Found:
+async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, creditor_id: str, runtime: Runtime) -> Found:
     for page in range(1, MAX_PAGES + 1):
         answer = await client.page(Query(CLIENTS), page)
         for one in read_clients(answer.body, keys.stored):
             if (one.tenant, one.creditor_id) == (tenant, creditor_id):
-                return Found(one, client.server_time or tools.now())
-        if page * PAGE_SIZE >= answer.envelope.total_results or not answer.envelope.response_count:
+                return Found(one, client.server_time or runtime.now())
+        if page * PAGE_SIZE >= answer.metadata.total_results or not answer.metadata.response_count:
             break
-    return Found(None, client.server_time or tools.now())
+    return Found(None, client.server_time or runtime.now())
 
 
 def read_clients(body: bytes, stored: Callable[[str], str] = str) -> list[Client]:
@@ -156,7 +156,7 @@ def read_clients(body: bytes, stored: Callable[[str], str] = str) -> list[Client
 
 def _parsed(row: bytes) -> Any:
     try:
-        return parse_loosely(row)
+        return parse_lenient(row)
     except (ValueError, RecursionError):
         return None
 
@@ -189,10 +189,10 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _with_client(
-    settings: Settings, endpoint: Endpoint, tools: Tools | None, work: Callable[[ApiClient], Awaitable[T]]
+    settings: Settings, endpoint: Endpoint, runtime: Runtime | None, work: Callable[[ApiClient], Awaitable[T]]
 ) -> T:
     async def run() -> T:
-        async with open_client(settings, endpoint, tools or Tools()) as client:
+        async with open_client(settings, endpoint, runtime or Runtime()) as client:
             return await work(client)
 
     return asyncio.run(run())

@@ -22,7 +22,7 @@ from typing import TextIO
 import dagster as dg
 
 from debitura_pipeline import failures
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
@@ -119,7 +119,7 @@ def run_job(
         outcomes = stack.enter_context(recorded(settings, run_id, COMMAND))
         check_identity(settings)
         instance = stack.enter_context(open_instance(settings))
-        stack.enter_context(connect(settings, advance_days=advance_days))
+        stack.enter_context(open_endpoint(settings, advance_days=advance_days))
         end_dead_runs(instance)
         lives_of(instance).hold(run_id)
         stack.callback(lives_of(instance).let_go, run_id)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.settings import Endpoint, Settings
@@ -22,9 +22,9 @@ def count_listing(settings: Settings, endpoint: Endpoint, resource: str) -> Tota
     """Count and summary of the whole listing `resource`, as its first page states them."""
 
     async def ask() -> Totals:
-        async with open_client(settings, endpoint, Tools()) as client:
+        async with open_client(settings, endpoint, Runtime()) as client:
             page = await client.page(Query(LISTINGS[resource]), 1)
-            return Totals.of(page.envelope)
+            return Totals.of(page.metadata)
 
     return asyncio.run(ask())
 

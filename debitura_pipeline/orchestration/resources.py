@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.instance import mark_run
@@ -120,7 +120,7 @@ class Debitura(dg.ConfigurableResource[Any]):
         return OutagePolicy(minutes * 60.0, (chosen and chosen.tell) or log)
 
     def endpoint(self) -> AbstractContextManager[Endpoint]:
-        return connect(self.settings)
+        return open_endpoint(self.settings)
 
     def warehouse(self) -> AbstractContextManager[Warehouse]:
         """Read-only, for checks."""

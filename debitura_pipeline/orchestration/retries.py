@@ -12,8 +12,8 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_STRATEGY_TAG
 
 from debitura_pipeline.errors import (
     ApiError,
-    BudgetSpent,
     IdentityRefused,
+    RateLimitExhausted,
     RefusedError,
     SettingsError,
     ShrinkRefused,
@@ -25,7 +25,7 @@ from debitura_pipeline.settings import load_settings
 # little, since a sync goes on from what is landed. Steps pass nothing to one another but what is in the warehouse.
 STRATEGY = "ALL_STEPS"
 # Met again by a retry: refused keys, other people's data, a spent allowance, a list that shrank, and what needs a person.
-LASTING = (SettingsError, IdentityRefused, RefusedError, ShrinkRefused, BudgetSpent)
+LASTING = (SettingsError, IdentityRefused, RefusedError, ShrinkRefused, RateLimitExhausted)
 
 
 def retry_tags() -> dict[str, str]:

@@ -69,14 +69,14 @@ class ClientComparison:
 
     async def _api_totals(self, resource: str, location: DifferenceLocation) -> dict[str, tuple[int, Decimal]] | None:
         first = await self._page(resource, location, 1)
-        total = first.envelope.total_results
+        total = first.metadata.total_results
         if total > MAX_CLIENT_ROWS:
             return None
         numbers = range(2, -(-total // PAGE_SIZE) + 1)
         rest = await asyncio.gather(*(self._page(resource, location, number) for number in numbers))
         pages = [first, *rest]
         shaped = self.shaper.shape(
-            resource, [page.body for page in pages], canonical=all(page.envelope.is_canonical for page in pages)
+            resource, [page.body for page in pages], canonical=all(page.metadata.is_canonical for page in pages)
         )
         names = ["creditor_id", *(["referral_fee_usd"] if resource == "transactions" else [])]
         found: dict[str, tuple[int, Decimal]] = {}

@@ -132,7 +132,7 @@ class DifferenceFinder:
         return EVERYTHING.months(min(known, default=upper), upper) or (EVERYTHING,)
 
     async def _fetch_totals(self, resource: str, window: Window, filters: Filters = ()) -> Totals:
-        return Totals.of((await self.client.page(window_query(resource, window, filters), 1)).envelope)
+        return Totals.of((await self.client.page(window_query(resource, window, filters), 1)).metadata)
 
     async def _bisect(
         self,

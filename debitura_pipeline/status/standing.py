@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from debitura_pipeline.api.connect import read_spending
+from debitura_pipeline.api.connect import read_rate_limit_usage
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
@@ -40,7 +40,7 @@ def read_standing(settings: Settings, now: datetime) -> dict[str, Any]:
     nights = last_nights(read_nights(settings.data_dir), runs, holder, SHOWN_NIGHTS)
     published = _published(settings, now)
     warehouse = _warehouse(settings)
-    spending = read_spending(settings, now)
+    spending = read_rate_limit_usage(settings, now)
     problems = [
         *_problems_of_nights(nights, now),
         *_problems_of_published(settings, nights, now),

@@ -20,7 +20,7 @@ from types import FrameType
 
 import dagster as dg
 
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.orchestration.failed_runs import FailedRuns
 from debitura_pipeline.orchestration.home import POSTGRES_VARIABLE, dagster_url
@@ -60,7 +60,7 @@ def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -
             say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
         with (
             _stop_signals() as stopped,
-            connect(settings) as endpoint,
+            open_endpoint(settings) as endpoint,
             _supervised(settings, endpoint, say) as supervisor,
         ):
             sandbox = "The sandbox is up. " if endpoint.is_simulated else ""

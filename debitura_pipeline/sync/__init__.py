@@ -1,6 +1,6 @@
 """Syncing: one resource from plan to merge, and what is done with the landing zone afterwards."""
 
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.sync.clients import ClientsSync, WantedClient, sync_clients
 from debitura_pipeline.sync.proof import check_certificates, verify
 from debitura_pipeline.sync.reconciliation import reconcile
@@ -14,8 +14,8 @@ __all__ = [
     "RESOURCES",
     "ClientsSync",
     "Repair",
+    "Runtime",
     "SyncReport",
-    "Tools",
     "WantedClient",
     "check_certificates",
     "foresee",

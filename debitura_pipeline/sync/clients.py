@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
@@ -50,7 +50,7 @@ def sync_clients(
     endpoint: Endpoint,
     wanted: Sequence[WantedClient],
     due: int | None = None,
-    tools: Tools | None = None,
+    runtime: Runtime | None = None,
 ) -> ClientsSync:
     """Read, prove and merge cases, transactions and own records of `wanted`, one merge per resource.
 
@@ -67,14 +67,14 @@ def sync_clients(
         return ClientsSync(tuple(sorted(reports, key=lambda one: RESOURCES.index(one.resource))), session.failed)
 
     with exclusive_run(settings, "sync of clients"):
-        return asyncio.run(with_session(settings, endpoint, None, tools or Tools(), work))
+        return asyncio.run(with_session(settings, endpoint, None, runtime or Runtime(), work))
 
 
 async def _is_whole_cheaper(session: Session, wanted: Sequence[WantedClient], due: int) -> bool:
     if due < WORTH_ASKING:
         return False
     pages = [session.client.page(Query(LISTINGS[resource]), 1) for resource in RESOURCES]
-    totals = [page.envelope.total_results for page in await asyncio.gather(*pages)]
+    totals = [page.metadata.total_results for page in await asyncio.gather(*pages)]
     counts = dict(zip(RESOURCES, totals, strict=True))
     whole, apart = whole_requests(counts), clients_requests(wanted, due, counts)
     log.info("%d clients are due: %d requests to read everything, %d client by client", due, whole, apart)

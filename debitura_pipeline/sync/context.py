@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import SMALL_REQUESTS
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.landing.transform import Shaper
@@ -27,7 +27,7 @@ class SyncContext:
 
     settings: Settings
     endpoint: Endpoint
-    tools: Tools
+    runtime: Runtime
     client: ApiClient
     shaper: Shaper
     shaping: ThreadPoolExecutor
@@ -39,7 +39,9 @@ class SyncContext:
     def __post_init__(self) -> None:
         """Take the API's clock where it can be believed."""
         stated, is_simulated = self.client.server_time, self.endpoint.is_simulated
-        self.clock: SyncClock = sync_clock(stated, self.tools.now(), self.tools.monotonic, is_simulated=is_simulated)
+        self.clock: SyncClock = sync_clock(
+            stated, self.runtime.now(), self.runtime.monotonic, is_simulated=is_simulated
+        )
         if self.clock.message:
             log.warning("%s", self.clock.message)
 

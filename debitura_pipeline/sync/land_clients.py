@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from debitura_pipeline.errors import ApiError, BudgetSpent, UnprovenError
+from debitura_pipeline.errors import ApiError, RateLimitExhausted, UnprovenError
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.reader import Reader
@@ -54,7 +54,7 @@ async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Bas
     """
     tenants = [slice_.filters[0][1] for slice_ in chosen.slices]
     readers = [reader.independent() for _ in tenants]
-    room = asyncio.Semaphore(max(1, reader.client.in_flight))
+    room = asyncio.Semaphore(max(1, reader.client.concurrency_limit))
 
     async def prove(own: Reader, slice_: Slice, tenant: str) -> CompletenessProof | Exception:
         baseline = baselines.get(tenant)
@@ -62,7 +62,7 @@ async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Bas
         async with room:
             try:
                 return await Prover(own, slice_, mode, before, known).prove(await own.read([slice_]))
-            except BudgetSpent:
+            except RateLimitExhausted:
                 raise
             except (ApiError, UnprovenError) as error:
                 return error

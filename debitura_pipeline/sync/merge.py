@@ -36,7 +36,7 @@ class Merger:
 
     settings: Settings
     now: Callable[[], datetime]
-    token: Callable[[], str]
+    id_suffix: Callable[[], str]
 
     def merge(self, folder: SyncFolder, *, allow_shrink: bool, note: str | None = None) -> SyncReport:
         """Rows, totals and record in one transaction, then the journal follows. `note` is said in the sync's message too."""
@@ -92,7 +92,7 @@ class Merger:
                 now = self.now()
                 newest = next((as_of for as_of, *_ in warehouse.rows(*newest_merged(resource))), None)
                 at, _ = after(now if is_dated or newest is None else newest, newest)
-                sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.token()}"
+                sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.id_suffix()}"
                 failed = FailedSync(sync_id, resource, "none", at, now, now, None, 0, 0, 0)
                 warehouse.record_failure(failed, told(error))
         except DebituraError as second:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import KnownState, Plan, choose_plan
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard, folders, unmerged
@@ -56,7 +56,7 @@ class Preparer:
     """Decides what is read, and where it lands."""
 
     settings: Settings
-    tools: Tools
+    runtime: Runtime
     partner: PartnerTerms
     clock: SyncClock
     small_requests: int
@@ -127,7 +127,7 @@ class Preparer:
         now = self.clock.now()
         at, note = after(now, head[0] if head else None)
         at = in_order(at, others)
-        sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.tools.token()}"
+        sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.runtime.id_suffix()}"
         begin = Begin(
             sync_id=sync_id,
             resource=resource,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.landing.findings import ControlTotal
@@ -20,26 +20,26 @@ from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 
-def reconcile(settings: Settings, endpoint: Endpoint, tools: Tools | None = None) -> list[ControlTotal]:
+def reconcile(settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> list[ControlTotal]:
     """The API's totals as they are now beside the warehouse's; nothing is written.
 
     Four requests, and where cases or transactions differ, more: each difference is followed to its window and client.
     """
-    return asyncio.run(_reconcile(settings, endpoint, tools or Tools()))
+    return asyncio.run(_reconcile(settings, endpoint, runtime or Runtime()))
 
 
-async def _reconcile(settings: Settings, endpoint: Endpoint, tools: Tools) -> list[ControlTotal]:
+async def _reconcile(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> list[ControlTotal]:
     known = check_identity(settings)
-    async with open_client(settings, endpoint, tools) as client:
+    async with open_client(settings, endpoint, runtime) as client:
         terms, partner_id = await read_me(client)
         known.of_partner(partner_id)
         with open_warehouse(settings, read_only=True) as warehouse:
             found = []
-            upper = client.server_time or tools.now()
+            upper = client.server_time or runtime.now()
             for resource in RESOURCES:
                 page = await client.page(Query(LISTINGS[resource]), 1)
                 found += compare_control_totals(
-                    resource, Totals.of(page.envelope), terms.invoicing_mode, warehouse.rows
+                    resource, Totals.of(page.metadata), terms.invoicing_mode, warehouse.rows
                 )
             found += compare_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}

@@ -153,8 +153,8 @@ class ResourceSync:
     @property
     def _preparer(self) -> Preparer:
         context = self.context
-        return Preparer(context.settings, context.tools, context.partner, context.clock, context.small_requests)
+        return Preparer(context.settings, context.runtime, context.partner, context.clock, context.small_requests)
 
     @property
     def _merger(self) -> Merger:
-        return Merger(self.context.settings, self.context.now, self.context.tools.token)
+        return Merger(self.context.settings, self.context.now, self.context.runtime.id_suffix)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from debitura_pipeline.api.connect import Tools, open_client
+from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
@@ -51,7 +51,7 @@ def sync(
     full: bool = False,
     allow_shrink: bool = False,
     progress: Callable[[ReadProgress], None] | None = None,
-    tools: Tools | None = None,
+    runtime: Runtime | None = None,
     small_requests: int = SMALL_REQUESTS,
     outages: OutagePolicy | None = None,
 ) -> list[SyncReport]:
@@ -71,7 +71,7 @@ def sync(
         return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 
     with exclusive_run(settings, "sync"):
-        return asyncio.run(with_session(settings, endpoint, progress, tools or Tools(), work, outages=outages))
+        return asyncio.run(with_session(settings, endpoint, progress, runtime or Runtime(), work, outages=outages))
 
 
 def foresee(
@@ -80,7 +80,7 @@ def foresee(
     resources: Sequence[str] = RESOURCES,
     *,
     full: bool = False,
-    tools: Tools | None = None,
+    runtime: Runtime | None = None,
     small_requests: int = SMALL_REQUESTS,
 ) -> list[tuple[str, Plan, CostEstimate]]:
     """What `sync` would read and how many requests that takes; asks for totals, changes nothing."""
@@ -90,14 +90,14 @@ def foresee(
         wanted = [resource for resource in RESOURCES if resource in resources]
         return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]
 
-    return asyncio.run(with_session(settings, endpoint, None, tools or Tools(), work, is_kept=False))
+    return asyncio.run(with_session(settings, endpoint, None, runtime or Runtime(), work, is_kept=False))
 
 
 async def with_session(
     settings: Settings,
     endpoint: Endpoint,
     progress: Callable[[ReadProgress], None] | None,
-    tools: Tools,
+    runtime: Runtime,
     work: Callable[[Session], Coroutine[Any, Any, T]],
     *,
     is_kept: bool = True,
@@ -109,13 +109,13 @@ async def with_session(
     """
     known = check_identity(settings)
     if outages is not None:
-        outages = replace(outages, is_known=was_reached(settings, endpoint, known))
-    async with open_client(settings, endpoint, tools, outages) as client:
+        outages = replace(outages, has_answered_before=was_reached(settings, endpoint, known))
+    async with open_client(settings, endpoint, runtime, outages) as client:
         try:
             partner, partner_id = await read_me(client)
         except Exception as error:
             if is_kept:
-                _note_failure_to_start(settings, endpoint, tools, client.server_time, error)
+                _note_failure_to_start(settings, endpoint, runtime, client.server_time, error)
             raise
         known = known.of_partner(partner_id)
         if is_kept:
@@ -125,19 +125,19 @@ async def with_session(
             ThreadPoolExecutor(1, "shape") as shaping,
         ):
             client.translate = TenantBook(client, shaper.business_keys).query
-            done = await work(Session(settings, endpoint, tools, client, shaper, shaping, progress, partner))
+            done = await work(Session(settings, endpoint, runtime, client, shaper, shaping, progress, partner))
     if is_kept:
         note_reached(settings, endpoint)
     return done
 
 
 def _note_failure_to_start(
-    settings: Settings, endpoint: Endpoint, tools: Tools, stated: datetime | None, error: Exception
+    settings: Settings, endpoint: Endpoint, runtime: Runtime, stated: datetime | None, error: Exception
 ) -> None:
     """A run whose first question failed is on record under the resource that it would have begun with."""
-    clock = sync_clock(stated, tools.now(), tools.monotonic, is_simulated=endpoint.is_simulated)
+    clock = sync_clock(stated, runtime.now(), runtime.monotonic, is_simulated=endpoint.is_simulated)
     # A simulated API that gave no answer leaves open what its world's clock is.
     is_dated = stated is not None or not endpoint.is_simulated
     with suppress(WarehouseError):  # the error itself is told anyway
         if is_there(settings):
-            Merger(settings, clock.now, tools.token).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)
+            Merger(settings, clock.now, runtime.id_suffix).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)

@@ -62,7 +62,7 @@ class Session(SyncContext):
 
     def _recover(self, names: Sequence[str], allow_shrink: bool) -> None:
         """Settle what earlier runs left before anything is read."""
-        merger = Merger(self.settings, self.now, self.tools.token)
+        merger = Merger(self.settings, self.now, self.runtime.id_suffix)
 
         def catch_up(folder: SyncFolder, note: str) -> SyncReport:
             try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.api.page import Page
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.settings import Secret
 from tests.api.clockwork import Clockwork
@@ -27,9 +27,9 @@ QUICK = Timeouts(connect=2, read=0.15, whole=0.6)
 
 
 def client_of(server: FaultServer, clock: Clockwork, concurrency: int = 8, **more: Any) -> ApiClient:
-    budget = more.pop("budget", None) or Budget(1_000_000, clock=clock.now, sleep=clock.sleep)
+    rate_limiter = more.pop("rate_limiter", None) or RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
     more = {"timeouts": QUICK, "random": random.Random(1).random, **more}
-    return ApiClient(server.url, Secret(KEY), budget, concurrency, clock=clock.now, sleep=clock.sleep, **more)
+    return ApiClient(server.url, Secret(KEY), rate_limiter, concurrency, clock=clock.now, sleep=clock.sleep, **more)
 
 
 def against(

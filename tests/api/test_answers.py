@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.customer import try_token
-from debitura_pipeline.api.rate_limit import Budget
-from debitura_pipeline.errors import ApiError, BudgetSpent, RateLimited, RefusedError, TransientApiError
+from debitura_pipeline.api.customer import check_token
+from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.errors import ApiError, RateLimited, RateLimitExhausted, RefusedError, TransientApiError
 from debitura_pipeline.settings import Secret
 from debitura_pipeline.sync.partner import read_terms
 from tests.api.asking import BODY, GOOD, against, first_page
@@ -78,7 +78,7 @@ def test_a_wait_that_is_none_counts_as_not_said(value: Any) -> None:
 def test_a_wait_beyond_five_minutes_ends_it_cleanly_however_long(text: str) -> None:
     header = {"Retry-After": text.strip('"')}
     for answer in (reply(429, b'{"retryAfter":%b}' % text.encode()), reply(429, b"", header)):
-        with pytest.raises(BudgetSpent, match=r"room again at 202[67]-") as caught:
+        with pytest.raises(RateLimitExhausted, match=r"room again at 202[67]-") as caught:
             against([answer], first_page)
         assert caught.value.resume_at is not None
         assert START + timedelta(seconds=300) < caught.value.resume_at <= START + timedelta(days=366)
@@ -208,8 +208,13 @@ def test_a_token_s_owner_may_be_anything(body: bytes) -> None:
     async def run() -> Any:
         clock = Clockwork()
         async with FaultServer([reply(200, body)]) as server:
-            return await try_token(
-                server.url, Secret("t0ken"), Budget.unlimited(), clock=clock.now, sleep=clock.sleep, random=lambda: 0.5
+            return await check_token(
+                server.url,
+                Secret("t0ken"),
+                RateLimiter.unlimited(),
+                clock=clock.now,
+                sleep=clock.sleep,
+                random=lambda: 0.5,
             )
 
     assert asyncio.run(run()).creditor_id == ("[withheld]" if b"Zelda" in body else None)

@@ -14,16 +14,16 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.rate_limit import Budget
-from debitura_pipeline.errors import BudgetSpent
+from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.errors import RateLimitExhausted
 from tests.api.clockwork import START, Clockwork
 
 
-def budget(clock: Clockwork, per_minute: int = 1800, file: Path | None = None) -> Budget:
-    return Budget(per_minute, clock=clock.now, sleep=clock.sleep, state_file=file)
+def budget(clock: Clockwork, per_minute: int = 1800, file: Path | None = None) -> RateLimiter:
+    return RateLimiter(per_minute, clock=clock.now, sleep=clock.sleep, state_file=file)
 
 
-async def spend(budget: Budget, count: int) -> float:
+async def spend(budget: RateLimiter, count: int) -> float:
     return sum([await budget.acquire() for _ in range(count)])
 
 
@@ -73,7 +73,7 @@ def test_no_hour_and_no_day_ever_holds_more_than_granted(pauses: list[float], bu
             for _ in range(bursts):
                 try:
                     await allowance.acquire()
-                except BudgetSpent as spent:
+                except RateLimitExhausted as spent:
                     assert spent.resume_at is not None
                     assert spent.resume_at > clock.at + timedelta(seconds=300)
                     break
@@ -112,7 +112,7 @@ def test_those_who_wait_go_in_the_order_they_came() -> None:
 def test_a_waiter_that_is_cancelled_takes_nothing_and_blocks_nobody() -> None:
     async def run() -> None:
         clock = Clockwork()
-        allowance = Budget(1, clock=clock.now, sleep=lambda _: asyncio.sleep(3600))
+        allowance = RateLimiter(1, clock=clock.now, sleep=lambda _: asyncio.sleep(3600))
         await allowance.acquire()
         waiting = asyncio.create_task(allowance.acquire())
         await asyncio.sleep(0)
@@ -129,7 +129,7 @@ def test_a_spent_hour_says_when_to_come_back_and_then_lets_in() -> None:
     allowance = budget(clock, 1_000_000)
     allowance.per_hour = 100
     asyncio.run(spend(allowance, 100))
-    with pytest.raises(BudgetSpent, match="13:00:00 UTC") as caught:
+    with pytest.raises(RateLimitExhausted, match="13:00:00 UTC") as caught:
         asyncio.run(spend(allowance, 1))
     assert caught.value.resume_at == START + timedelta(hours=1)
     clock.at = caught.value.resume_at
@@ -151,7 +151,7 @@ def test_a_request_just_before_the_hour_counts_in_the_next_as_well() -> None:
     asyncio.run(spend(allowance, 4))
     clock.advance(1)
     asyncio.run(spend(allowance, 6))
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(RateLimitExhausted):
         asyncio.run(spend(allowance, 1))
 
 
@@ -164,7 +164,7 @@ def test_the_day_begins_with_the_first_request_and_turns_every_24_hours(tmp_path
     later = budget(clock, file=file)
     later.per_day = 5
     asyncio.run(spend(later, 5))
-    with pytest.raises(BudgetSpent) as caught:
+    with pytest.raises(RateLimitExhausted) as caught:
         asyncio.run(spend(later, 1))
     assert caught.value.resume_at == datetime(2026, 3, 5, 17, 20, tzinfo=UTC)
 
@@ -173,7 +173,7 @@ def test_more_than_the_api_s_usual_minute_means_more_of_hour_and_day_too() -> No
     clock = Clockwork()
     assert (budget(clock).per_hour, budget(clock).per_day) == (20_000, 100_000)
     assert (budget(clock, 4_000).per_hour, budget(clock, 4_000).per_day) == (40_000, 200_000)
-    assert asyncio.run(spend(Budget.unlimited(), 500)) == 0
+    assert asyncio.run(spend(RateLimiter.unlimited(), 500)) == 0
 
 
 def test_a_restart_remembers_minute_hour_and_day(tmp_path: Path) -> None:
@@ -277,8 +277,8 @@ def test_a_clock_set_back_forgets_nothing_and_locks_nobody_out(tmp_path: Path) -
 def test_a_hold_makes_everyone_wait_and_a_long_one_ends_it() -> None:
     clock = Clockwork()
     allowance = budget(clock)
-    allowance.hold(12.5)
+    allowance.pause(12.5)
     assert asyncio.run(spend(allowance, 3)) == pytest.approx(12.5)
-    with pytest.raises(BudgetSpent) as caught:
-        allowance.hold(7200)
+    with pytest.raises(RateLimitExhausted) as caught:
+        allowance.pause(7200)
     assert caught.value.resume_at == clock.at + timedelta(hours=2)

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
-from debitura_pipeline.api.rate_limit import LEAST_WAIT_S, Budget
+from debitura_pipeline.api.rate_limit import MIN_WAIT_S, RateLimiter
 from debitura_pipeline.contract.listings import CASES, TRANSACTIONS, Query
 from debitura_pipeline.errors import (
     ApiError,
-    BudgetSpent,
     RateLimited,
+    RateLimitExhausted,
     RefusedError,
     ShapeError,
     TransientApiError,
@@ -34,7 +34,7 @@ from tests.api.pages import page_of
 def test_a_page_arrives_byte_for_byte_with_its_envelope() -> None:
     page, server, client = against([GOOD], first_page)
     assert page.body == BODY
-    assert page.envelope.total_results == 1
+    assert page.metadata.total_results == 1
     assert server.seen[0].method == "GET"
     assert server.seen[0].target == "/cases?Query=Jane%20Doe&Sort=DateCreated%3Aasc&PageSize=100&Page=1"
     assert server.seen[0].headers["xapikey"] == KEY
@@ -45,10 +45,10 @@ def test_a_base_path_is_kept() -> None:
     async def run() -> str:
         clock = Clockwork()
         async with FaultServer([GOOD]) as server:
-            budget = Budget.unlimited()
+            rate_limiter = RateLimiter.unlimited()
             url = f"{server.url}/api/v2/"
             async with ApiClient(
-                url, Secret(KEY), budget, 1, clock=clock.now, sleep=clock.sleep, random=random.Random(1).random
+                url, Secret(KEY), rate_limiter, 1, clock=clock.now, sleep=clock.sleep, random=random.Random(1).random
             ) as client:
                 await client.page(Query(CASES), 1)
             return server.seen[0].target
@@ -110,7 +110,7 @@ def test_six_tries_are_made_and_then_the_last_fault_is_told(fault: Answer, kind:
     assert str(caught.value).startswith("Reading cases (by Query), page 1 failed: ")
     assert str(caught.value).endswith(". Tried 6 times.")
     assert len(server.seen) == MAX_TRIES
-    assert len([wait_s for wait_s in clock.slept if wait_s > LEAST_WAIT_S]) == MAX_TRIES - 1
+    assert len([wait_s for wait_s in clock.slept if wait_s > MIN_WAIT_S]) == MAX_TRIES - 1
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_one_429_holds_back_every_request() -> None:
 
 def test_a_wait_of_hours_ends_it_and_says_when_to_come_back() -> None:
     clock = Clockwork()
-    with pytest.raises(BudgetSpent, match="13:30:00 UTC") as caught:
+    with pytest.raises(RateLimitExhausted, match="13:30:00 UTC") as caught:
         against([reply(429, {"error": "rate_limit_exceeded", "retryAfter": 5400.0}), GOOD], first_page, clock)
     assert caught.value.resume_at == clock.at + timedelta(minutes=90)
     assert clock.slept == []
@@ -278,9 +278,9 @@ def test_the_minute_s_budget_is_kept_over_real_requests() -> None:
 
     async def run() -> ApiClient:
         async with FaultServer([reply(200, page_of("data", []))]) as server:
-            budget = Budget(20, clock=clock.now, sleep=clock.sleep)
+            rate_limiter = RateLimiter(20, clock=clock.now, sleep=clock.sleep)
             client = ApiClient(
-                server.url, Secret(KEY), budget, 8, clock=clock.now, sleep=clock.sleep, random=random.random
+                server.url, Secret(KEY), rate_limiter, 8, clock=clock.now, sleep=clock.sleep, random=random.random
             )
             async with client:
                 await asyncio.gather(*(client.page(Query(TRANSACTIONS), page) for page in range(1, 46)))

@@ -16,7 +16,7 @@ import pytest
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page import Page
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import (
     ApiError,
@@ -167,7 +167,9 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
 def test_the_key_never_travels_in_the_clear(url: str) -> None:
     clock = Clockwork()
     with pytest.raises(ApiError, match="https only"):
-        ApiClient(url, Secret(KEY), Budget.unlimited(), 1, clock=clock.now, sleep=clock.sleep, random=random.random)
+        ApiClient(
+            url, Secret(KEY), RateLimiter.unlimited(), 1, clock=clock.now, sleep=clock.sleep, random=random.random
+        )
 
 
 @pytest.mark.parametrize("key", ["two\r\nlines", "", "é"])
@@ -177,7 +179,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
         ApiClient(
             "https://localhost",
             Secret(key),
-            Budget.unlimited(),
+            RateLimiter.unlimited(),
             1,
             clock=clock.now,
             sleep=clock.sleep,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.customer import Access, try_token
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.customer import TokenCheck, check_token
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import path_to
 from debitura_pipeline.errors import (
     RefusedError,
@@ -60,20 +60,25 @@ def test_an_id_in_a_path_is_not_repeated_in_a_message() -> None:
     [
         (
             reply(200, {"id": "0B9F4A52-6F0E-4C1E-8A55-3D1A7C2E9B77"}),
-            Access(True, 200, "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"),
+            TokenCheck(True, 200, "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"),
         ),
-        (reply(200, []), Access(True, 200, None)),
-        (reply(401), Access(False, 401, None)),
-        (reply(404), Access(False, 404, None)),
+        (reply(200, []), TokenCheck(True, 200, None)),
+        (reply(401), TokenCheck(False, 401, None)),
+        (reply(404), TokenCheck(False, 404, None)),
     ],
 )
-def test_a_client_s_token_is_tried_and_its_refusal_is_an_answer(answer: Answer, expected: Access) -> None:
+def test_a_client_s_token_is_tried_and_its_refusal_is_an_answer(answer: Answer, expected: TokenCheck) -> None:
     async def run() -> FaultServer:
         clock = Clockwork()
         async with FaultServer([answer]) as server:
-            budget = Budget.unlimited()
-            found = await try_token(
-                server.url, Secret("t0ken"), budget, clock=clock.now, sleep=clock.sleep, random=random.Random(1).random
+            rate_limiter = RateLimiter.unlimited()
+            found = await check_token(
+                server.url,
+                Secret("t0ken"),
+                rate_limiter,
+                clock=clock.now,
+                sleep=clock.sleep,
+                random=random.Random(1).random,
             )
             assert found == expected
             return server

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page import Total, read_envelope
+from debitura_pipeline.api.page import Total, parse_page_metadata
 from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Listing
 from debitura_pipeline.errors import ShapeError, TransientApiError
 from tests.api.pages import page_of, revenue, transactions
@@ -29,24 +29,24 @@ def pascal(name: str) -> str:
 
 
 def test_transactions_page_gives_counts_and_sums_of_all_stages() -> None:
-    envelope = read_envelope(transactions([ROW, ROW], revenue(3, "12.50")), TRANSACTIONS)
-    assert (envelope.total_results, envelope.page_size, envelope.current_page, envelope.response_count) == (
+    metadata = parse_page_metadata(transactions([ROW, ROW], revenue(3, "12.50")), TRANSACTIONS)
+    assert (metadata.total_results, metadata.page_size, metadata.current_page, metadata.response_count) == (
         2,
         100,
         1,
         2,
     )
-    assert envelope.total_pages == 1
-    assert envelope.is_canonical
-    assert envelope.totals["ReadyToInvoiceDebitura"] == Total(3, Decimal("12.50"))
-    assert envelope.totals["debitura_revenue"] == Total(None, Decimal("12.50"))
-    assert len(envelope.totals) == 8
+    assert metadata.total_pages == 1
+    assert metadata.is_canonical
+    assert metadata.totals["ReadyToInvoiceDebitura"] == Total(3, Decimal("12.50"))
+    assert metadata.totals["debitura_revenue"] == Total(None, Decimal("12.50"))
+    assert len(metadata.totals) == 8
 
 
 def test_cases_and_clients_give_their_own_totals() -> None:
     by_lifecycle = {"active": 1, "pending": 2, "closed": 3, "paused": 4}
     cases = page_of("cases", [], summary={"totalCases": 10, "casesThisMonth": 5, "byLifecycle": by_lifecycle})
-    totals = read_envelope(json.dumps(cases).encode(), CASES).totals
+    totals = parse_page_metadata(json.dumps(cases).encode(), CASES).totals
     assert {name: total.count for name, total in totals.items()} == {"total": 10, "this_month": 5, **by_lifecycle}
     summary = {
         "totalClients": 9,
@@ -56,7 +56,7 @@ def test_cases_and_clients_give_their_own_totals() -> None:
         "totalCases": 6,
     }
     clients = page_of("clients", [], summary=summary)
-    totals = read_envelope(json.dumps(clients).encode(), CLIENTS).totals
+    totals = parse_page_metadata(json.dumps(clients).encode(), CLIENTS).totals
     assert {name: total.count for name, total in totals.items()} == {
         "total": 9,
         "attributed": 8,
@@ -70,7 +70,7 @@ def test_cases_and_clients_give_their_own_totals() -> None:
 def test_other_letter_cases_mean_the_same_but_are_not_canonical(how: Any) -> None:
     usual = transactions([ROW, ROW], revenue())
     other = json.dumps(respelt(json.loads(usual), how)).encode()
-    expected, got = read_envelope(usual, TRANSACTIONS), read_envelope(other, TRANSACTIONS)
+    expected, got = parse_page_metadata(usual, TRANSACTIONS), parse_page_metadata(other, TRANSACTIONS)
     assert dict(got.totals) == dict(expected.totals)
     assert (got.total_results, got.response_count, got.total_pages) == (2, 2, 1)
     assert not got.is_canonical
@@ -79,33 +79,33 @@ def test_other_letter_cases_mean_the_same_but_are_not_canonical(how: Any) -> Non
 def test_rows_alone_in_pascal_case_are_not_canonical() -> None:
     """The fast row reader would find no id in any of them."""
     for row in ({"TransactionId": "a"}, {"transactionid": "a"}, "no object"):
-        assert not read_envelope(json.dumps(page_of("data", [row])).encode(), TRANSACTIONS).is_canonical
+        assert not parse_page_metadata(json.dumps(page_of("data", [row])).encode(), TRANSACTIONS).is_canonical
 
 
 def test_the_paging_block_may_be_called_page_data() -> None:
     page = page_of("cases", [{"dateCreated": "2026-03-01T00:00:00Z"}])
     page["pageData"] = page.pop("page")
-    assert read_envelope(json.dumps(page).encode(), CASES).is_canonical
+    assert parse_page_metadata(json.dumps(page).encode(), CASES).is_canonical
     page["page"] = None
-    assert read_envelope(json.dumps(page).encode(), CASES).total_results == 1
+    assert parse_page_metadata(json.dumps(page).encode(), CASES).total_results == 1
 
 
 @pytest.mark.parametrize("pages", [0, None])
 def test_no_page_count_is_unknown_not_zero(pages: int | None) -> None:
     page = page_of("cases", [ROW])
     page["page"]["totalPages"] = pages
-    assert read_envelope(json.dumps(page).encode(), CASES).total_pages is None
+    assert parse_page_metadata(json.dumps(page).encode(), CASES).total_pages is None
 
 
 def test_a_total_that_is_missing_is_missing_and_one_that_is_half_stated_is_half_known() -> None:
     summary = '{"revenue":{"paidCount":2,"pendingCount":1,"pendingReferralFeeUsd":null,"disputedReferralFeeUsd":0}}'
-    totals = read_envelope(transactions([], summary), TRANSACTIONS).totals
+    totals = parse_page_metadata(transactions([], summary), TRANSACTIONS).totals
     assert dict(totals) == {"Paid": Total(2, None), "Pending": Total(1, None), "Disputed": Total(None, Decimal(0))}
 
 
 @pytest.mark.parametrize("summary", ["null", "{}", '{"revenue":null}'])
 def test_an_empty_summary_knows_nothing(summary: str) -> None:
-    assert dict(read_envelope(transactions([], summary), TRANSACTIONS).totals) == {}
+    assert dict(parse_page_metadata(transactions([], summary), TRANSACTIONS).totals) == {}
 
 
 @pytest.mark.parametrize("has_key", [True, False])
@@ -114,10 +114,10 @@ def test_rows_may_be_missing_only_from_an_empty_page(has_key: bool) -> None:
     page = page_of("cases", None, total=5)
     if not has_key:
         del page["cases"]
-    assert read_envelope(json.dumps(page).encode(), CASES).response_count == 0
+    assert parse_page_metadata(json.dumps(page).encode(), CASES).response_count == 0
     page["page"]["responseCount"] = 5
     with pytest.raises(ShapeError, match="announces 5 rows and holds 0"):
-        read_envelope(json.dumps(page).encode(), CASES)
+        parse_page_metadata(json.dumps(page).encode(), CASES)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_rows_may_be_missing_only_from_an_empty_page(has_key: bool) -> None:
 def test_json_that_is_no_page_is_a_wrong_shape(body: bytes) -> None:
     for listing in LISTINGS.values():
         with pytest.raises(ShapeError):
-            read_envelope(body.replace(b"cases", listing.rows_key.encode()), listing)
+            parse_page_metadata(body.replace(b"cases", listing.rows_key.encode()), listing)
 
 
 def test_every_cut_of_a_page_is_noticed() -> None:
     body = transactions([ROW], revenue())
     for end in range(len(body)):
         with pytest.raises(TransientApiError):
-            read_envelope(body[:end], TRANSACTIONS)
+            parse_page_metadata(body[:end], TRANSACTIONS)
 
 
 ODD_ROWS = [
@@ -167,11 +167,11 @@ ODD_ROWS = [
 def test_an_odd_row_does_not_hide_the_paging_block(row: bytes, listing: Listing) -> None:
     """A page refused for one row is asked for six times and blocks its resource for as long as the row is there."""
     usual = json.dumps(page_of(listing.rows_key, [{}, "ROW"], summary={"totalCases": 2})).encode()
-    envelope = read_envelope(usual.replace(b'"ROW"', row), listing)
-    assert (envelope.total_results, envelope.response_count) == (2, 2)
-    assert dict(envelope.totals) == dict(read_envelope(usual, listing).totals)
+    metadata = parse_page_metadata(usual.replace(b'"ROW"', row), listing)
+    assert (metadata.total_results, metadata.response_count) == (2, 2)
+    assert dict(metadata.totals) == dict(parse_page_metadata(usual, listing).totals)
     with pytest.raises(TransientApiError, match="not whole JSON"):
-        read_envelope(usual.replace(b'"ROW"', row)[:-1], listing)
+        parse_page_metadata(usual.replace(b'"ROW"', row)[:-1], listing)
 
 
 @pytest.mark.parametrize("value", ["NaN", "9" * 5_000, '"two"', "1e400", "[" * 5_000 + "]" * 5_000])
@@ -181,13 +181,13 @@ def test_a_count_or_sum_that_cannot_be_true_is_a_wrong_shape(value: str) -> None
         name = text.split(":")[0]
         assert text in usual
         with pytest.raises(ShapeError, match=r"\.$"):
-            read_envelope(usual.replace(text, f"{name}:{value}").encode(), TRANSACTIONS)
+            parse_page_metadata(usual.replace(text, f"{name}:{value}").encode(), TRANSACTIONS)
 
 
 @pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"", b'{"data":["\xff"],"page":{"totalResults":1,"res'])
 def test_what_is_not_json_is_transient_and_its_text_stays_out_of_the_message(body: bytes) -> None:
     with pytest.raises(TransientApiError) as caught:
-        read_envelope(body, TRANSACTIONS)
+        parse_page_metadata(body, TRANSACTIONS)
     assert not isinstance(caught.value, ShapeError)
     assert "gateway" not in str(caught.value)
 
@@ -195,11 +195,11 @@ def test_what_is_not_json_is_transient_and_its_text_stays_out_of_the_message(bod
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(lambda d: -50 < d.adjusted() < 14))
 def test_sums_are_exact_whatever_way_they_are_written(usd: Decimal) -> None:
     for text in (format(usd, "f"), format(usd, "E")):
-        totals = read_envelope(transactions([], revenue(1, text)), TRANSACTIONS).totals
+        totals = parse_page_metadata(transactions([], revenue(1, text)), TRANSACTIONS).totals
         assert totals["Paid"].usd == usd
 
 
 @pytest.mark.parametrize("text", ['"NaN"', '"Infinity"', "true", "[]", '"abc"'])
 def test_a_sum_that_is_no_number_is_a_wrong_shape(text: str) -> None:
     with pytest.raises(ShapeError):
-        read_envelope(transactions([], revenue(1, text)), TRANSACTIONS)
+        parse_page_metadata(transactions([], revenue(1, text)), TRANSACTIONS)

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from debitura_pipeline.api.connection_errors import broken, place, timed_out
+from debitura_pipeline.api.connection_errors import connection_failed, host_and_port, timed_out
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from debitura_pipeline.api.connection_errors import broken, place, timed_out
     ],
 )
 def test_an_error_is_told_with_host_and_port_and_what_to_check(error: OSError, words: str) -> None:
-    told = broken(error, place("api.example", 443))
+    told = connection_failed(error, host_and_port("api.example", 443))
     assert words in told
     assert type(error).__name__ not in told
 
@@ -31,4 +31,4 @@ def test_an_error_is_told_with_host_and_port_and_what_to_check(error: OSError, w
 def test_a_server_that_is_silent_and_one_that_is_not_reached_are_told_apart() -> None:
     assert timed_out("h:1", is_connected=True) == "h:1 did not answer in time"
     assert timed_out("h:1", is_connected=False).startswith("no connection to h:1 in time. Check ")
-    assert place("::1", 8080) == "[::1]:8080"
+    assert host_and_port("::1", 8080) == "[::1]:8080"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
-from debitura_pipeline.api.outage import FIRST_PAUSE_S, LONGEST_PAUSE_S, OutagePolicy
+from debitura_pipeline.api.outage import MAX_PAUSE_S, MIN_PAUSE_S, OutagePolicy
 from debitura_pipeline.api.page import Page
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import ApiError, ApiOutage, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.settings import Secret
@@ -39,10 +39,10 @@ class Told(list[str]):
 
 
 def client_at(port: int, clock: Clockwork, told: Told, *, known: bool = True, **more: Any) -> ApiClient:
-    policy = OutagePolicy(more.pop("longest_s", HALF_AN_HOUR), told.append, known)
-    budget = Budget(1_000_000, clock=clock.now, sleep=clock.sleep)
+    policy = OutagePolicy(more.pop("max_wait_s", HALF_AN_HOUR), told.append, known)
+    rate_limiter = RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
     return ApiClient(
-        f"http://127.0.0.1:{port}", Secret(KEY), budget, 8,
+        f"http://127.0.0.1:{port}", Secret(KEY), rate_limiter, 8,
         clock=clock.now, sleep=clock.sleep, random=random.Random(1).random, timeouts=QUICK, outages=policy, **more,
     )  # fmt: skip
 
@@ -108,8 +108,8 @@ def test_at_most_one_asks_while_the_api_is_down_with_growing_pauses() -> None:
     assert set(in_flight[8:]) == {1}, "those that were under way when it began have ended"
     pauses = [float(line.partition("again in ")[2].partition(" s")[0]) for line in told.waits]
     assert pauses[:6] == [5, 10, 20, 40, 80, 120]
-    assert set(pauses[6:]) == {LONGEST_PAUSE_S}
-    assert pauses[0] == FIRST_PAUSE_S
+    assert set(pauses[6:]) == {MAX_PAUSE_S}
+    assert pauses[0] == MIN_PAUSE_S
 
 
 @asynccontextmanager
@@ -222,7 +222,7 @@ def test_an_answer_is_no_outage_whatever_is_wrong_with_it(answer: Answer, kind: 
 
 def test_none_is_waited_for_where_the_setting_says_so() -> None:
     clock, told = Clockwork(), Told()
-    failing(reply(503), TransientApiError, clock, told, longest_s=0.0)
+    failing(reply(503), TransientApiError, clock, told, max_wait_s=0.0)
     assert told == []
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.customer import try_token
+from debitura_pipeline.api.customer import check_token
 from debitura_pipeline.api.page import Page
-from debitura_pipeline.api.rate_limit import Budget
+from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Secret, load_settings
@@ -42,9 +42,9 @@ def network(proxy_url: str, ca_file: Path | None, variable: str = "DEBITURA_PROX
 
 def client_through(way: Network, tries: int = 1) -> ApiClient:
     clock = Clockwork()
-    budget = Budget(1_000_000, clock=clock.now, sleep=clock.sleep)
+    rate_limiter = RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
     return ApiClient(
-        f"https://{HOST}", Secret(KEY), budget, 2,
+        f"https://{HOST}", Secret(KEY), rate_limiter, 2,
         clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=QUICK, tries=tries, network=way,
     )  # fmt: skip
 
@@ -69,8 +69,8 @@ def test_pages_and_tokens_go_through_the_proxy_with_its_password(certificates: C
                     await first_page(client)
                     page = await first_page(client)
                 clock = Clockwork()
-                access = await try_token(
-                    f"https://{HOST}", Secret("token"), Budget.unlimited(),
+                access = await check_token(
+                    f"https://{HOST}", Secret("token"), RateLimiter.unlimited(),
                     clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=QUICK, network=way,
                 )  # fmt: skip
                 return page, server, proxy, access.is_granted

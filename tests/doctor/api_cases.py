@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from debitura_pipeline.api.rate_limit_state import Ledger
+from debitura_pipeline.api.rate_limit_state import RateLimitState
 from tests.doctor.case import Case, Scene, at_the_sandbox
 from tests.doctor.servers import answer, closed_port, self_signed, serving
 
@@ -42,7 +42,7 @@ def _tls(scheme: str) -> Callable[[Scene], str]:
 def _spent(scene: Scene) -> None:
     _at(_answering(answer("200 OK", ME)))(scene)
     now = time.time()
-    ledger = Ledger(hour_start=now // 3600 * 3600, in_hour=100, day_start=now - 60, in_day=100_000)
+    ledger = RateLimitState(hour_start=now // 3600 * 3600, in_hour=100, day_start=now - 60, in_day=100_000)
     scene.data.mkdir()
     (scene.data / "budget-127.0.0.1.json").write_bytes(msgspec.json.encode(ledger))
 

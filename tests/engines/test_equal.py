@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api import http
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.orchestration.dbt import incremental_models
 from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
 from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
@@ -110,9 +110,9 @@ def test_ten_nights_leave_the_same_in_both_engines(
         at = datetime.fromisoformat(sandbox.admin("health")["now"]) + timedelta(seconds=1)
         # Both read at the same instant, by a clock that stands: else no two `_verified_at` could be equal.
         monkeypatch.setattr(http, "read_date", lambda _, at=at: at)
-        tools = Tools(now=lambda at=at: at, monotonic=lambda: 0.0, token=lambda: "000000")  # type: ignore[misc]
+        runtime = Runtime(now=lambda at=at: at, monotonic=lambda: 0.0, id_suffix=lambda: "000000")  # type: ignore[misc]
         for pipeline in pipelines:
-            assert all(report.is_proven for report in pipeline.sync(tools=tools))
+            assert all(report.is_proven for report in pipeline.sync(runtime=runtime))
         assert_equal(*(tables(pipeline, "raw", "ops") for pipeline in pipelines), night)
         if night in BUILT_ON:
             for number, pipeline in enumerate(pipelines):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from debitura_pipeline.api.page import Page, read_envelope
+from debitura_pipeline.api.page import Page, parse_page_metadata
 from debitura_pipeline.contract.listings import Query
 from tests.api.pages import page_of
 from tests.landing.rows import case_row, to_json
@@ -52,7 +52,7 @@ class Listed:
     rows: list[Case]
     deviations: Deviations = field(default_factory=Deviations)
     between: dict[int, Callable[[list[Case]], list[Case]]] = field(default_factory=dict)
-    in_flight: int = 4
+    concurrency_limit: int = 4
     requested: list[tuple[Query, int]] = field(default_factory=list)
 
     async def page(self, query: Query, number: int, *, with_totals: bool = True) -> Page:
@@ -71,7 +71,7 @@ class Listed:
         size = min(100, self.deviations.max_page_rows)
         shown = [row.json() for row in matching[(number - 1) * size : number * size]]
         body = to_json(page_of("cases", shown, total=self.deviations.total(len(matching)), summary={})).encode()
-        return Page(body, read_envelope(body, query.listing, with_totals=with_totals))
+        return Page(body, parse_page_metadata(body, query.listing, with_totals=with_totals))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
         found = [row for row in self.rows if path.endswith(row.key)]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page import read_envelope
+from debitura_pipeline.api.page import parse_page_metadata
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import TransientApiError
 from debitura_pipeline.landing.outline import outline
@@ -65,18 +65,18 @@ def test_any_page_has_one_verdict_and_costs_no_good_row(
 def _holds(resource: str, shaper: Shaper, folder: Path, body: bytes, good: list[bytes], count: int) -> bool:
     listing = LISTINGS[resource]
     try:
-        envelope = read_envelope(body, listing)
+        metadata = parse_page_metadata(body, listing)
     except TransientApiError:  # a byte broke the page's own brackets
         return False
-    one = shaper.shape(resource, [body], canonical=envelope.is_canonical)
+    one = shaper.shape(resource, [body], canonical=metadata.is_canonical)
     other = shaper.shape(resource, [body], canonical=False)
     assert one.columns.equals(other.columns)
     assert (one.rows, one.bad, one.drift) == (other.rows, other.bad, other.drift)
     assert one.write(folder / "one", 1) == other.write(folder / "other", 1)
-    found = outline(body, listing, envelope.marks)
+    found = outline(body, listing, metadata.row_keys)
     marks = [found.mark(row) for row in range(len(found))]
     assert len(marks) == one.rows
-    assert one.rows >= count or not envelope.is_canonical
+    assert one.rows >= count or not metadata.is_canonical
     key, dates = one.table.key, DATES[resource]
     landed = {
         row[key]: tuple(map(_micros, (row[name] for name in dates)))
@@ -112,4 +112,4 @@ def _assert_stored(payloads: list[str]) -> None:
 def test_bytes_that_are_no_page_are_told_as_such(body: bytes) -> None:
     for listing in LISTINGS.values():
         with pytest.raises(TransientApiError):
-            read_envelope(body, listing)
+            parse_page_metadata(body, listing)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.page import read_envelope
+from debitura_pipeline.api.page import parse_page_metadata
 from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import ShapeError
 from debitura_pipeline.landing.findings import Drift
@@ -101,7 +101,7 @@ def test_a_row_that_is_no_row_costs_itself_alone(odd: str, reason: str, payload:
     """One such row once kept a whole resource from loading, night after night."""
     good = case_row(id="00000000-0000-4000-8000-000000000001")
     body = page("cases", [Number(odd), good])
-    canonical = read_envelope(body, CASES).is_canonical
+    canonical = parse_page_metadata(body, CASES).is_canonical
     with Shaper("pseudonymous", KEY) as shaper:
         shaped = shaper.shape("cases", [body], canonical=canonical)
         slow = shaper.shape("cases", [body], canonical=False)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page_parts import marked_page
+from debitura_pipeline.api.page_parts import split_page_with_keys
 from debitura_pipeline.contract.listings import LISTINGS
-from debitura_pipeline.landing.outline import RowMark, outline
+from debitura_pipeline.landing.outline import RowKeys, outline
 from debitura_pipeline.landing.transform import Shaper
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS, Number, new_id, page, to_json, transaction_row, variations
 
@@ -32,10 +32,10 @@ def micros(year: int, *rest: int) -> int:
     return (datetime(year, *rest, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def marks(body: bytes, resource: str) -> list[RowMark]:
+def row_keys(body: bytes, resource: str) -> list[RowKeys]:
     """As they are read from a page whose envelope has marks, and from any other."""
     listing = LISTINGS[resource]
-    found, parts = outline(body, listing), marked_page(body, listing)
+    found, parts = outline(body, listing), split_page_with_keys(body, listing)
     slow = [found.mark(row) for row in range(len(found))]
     if parts is not None:
         quick = outline(body, listing, parts.rows)
@@ -65,8 +65,8 @@ def test_odd_rows_have_no_mark_of_their_own_and_leave_the_others_theirs(resource
     """One odd row that hides the dates of the others stops the reading of the whole listing."""
     good = page(resource, [MAKERS[resource]()])
     mixed = to_json({ROWS_KEYS[resource]: [*ODD_ROWS, MAKERS[resource]()]}).encode()
-    nothing = RowMark(None, (None,) * len(DATE_COLUMNS[resource]))
-    assert marks(mixed, resource) == [nothing] * len(ODD_ROWS) + marks(good, resource)
+    nothing = RowKeys(None, (None,) * len(DATE_COLUMNS[resource]))
+    assert row_keys(mixed, resource) == [nothing] * len(ODD_ROWS) + row_keys(good, resource)
 
 
 @pytest.mark.parametrize("resource", MAKERS)
@@ -76,7 +76,7 @@ def test_other_letter_case_and_an_unreadable_neighbour_do_not_hide_a_date(resour
     beside = body.replace(
         b'"companyName":', b'"x":NaN,"y":"\xff\\ud800","z":' + b"[" * 9_000 + b"]" * 9_000 + b',"companyName":'
     )
-    assert marks(respelt, resource) == marks(beside, resource) == marks(body, resource)
+    assert row_keys(respelt, resource) == row_keys(beside, resource) == row_keys(body, resource)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_other_letter_case_and_an_unreadable_neighbour_do_not_hide_a_date(resour
 )
 def test_instants_go_by_the_rules_of_landing(text: object, expected: int | None) -> None:
     payment = {"amount": Number("1"), "currency": "EUR", "paymentDate": text}
-    [mark] = marks(page("transactions", [transaction_row(payment=payment)]), "transactions")
+    [mark] = row_keys(page("transactions", [transaction_row(payment=payment)]), "transactions")
     assert mark.dates == (micros(2026, 3, 1, 10), expected)
 
 
@@ -116,7 +116,7 @@ def test_marks_are_what_is_landed(resource: str, data: st.DataObject) -> None:
     seen = {
         key: (occurred, *rest) for key, occurred, *rest in zip(*(column.to_pylist() for column in columns), strict=True)
     }
-    for mark in marks(body, resource):
+    for mark in row_keys(body, resource):
         if mark.key in seen:
             whole = tuple(
                 None if at is None else (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.api.endpoint import connect
+from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.settings import Endpoint, Secret, load_settings
 from debitura_pipeline.supervision import dev, programs
 from debitura_pipeline.supervision.supervisor import DevError
@@ -74,15 +74,15 @@ def test_the_web_page_is_at_port_3000_unless_that_is_taken(monkeypatch: pytest.M
 
 def test_an_address_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
     env = {"DEBITURA_API_URL": "http://127.0.0.1:9/x", "DEBITURA_API_KEY": "k", "DEBITURA_DATA_DIR": str(tmp_path)}
-    with connect(load_settings(env)) as endpoint:
+    with open_endpoint(load_settings(env)) as endpoint:
         assert (endpoint.base_url, endpoint.customer_url, endpoint.is_simulated) == ("http://127.0.0.1:9/x", None, True)
-    with connect(load_settings(env | {"DEBITURA_ENVIRONMENT": "production"})) as endpoint:
+    with open_endpoint(load_settings(env | {"DEBITURA_ENVIRONMENT": "production"})) as endpoint:
         assert not endpoint.is_simulated
 
 
 def test_without_an_address_the_sandbox_runs_as_long_as_it_is_needed(tmp_path: Path) -> None:
     settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path)})
-    with connect(settings) as endpoint, connect(settings) as same:
+    with open_endpoint(settings) as endpoint, open_endpoint(settings) as same:
         assert endpoint == same, "attached to, not started twice"
         (report,) = sync(settings, endpoint, ("clients",))
         assert report.rows_read == 40

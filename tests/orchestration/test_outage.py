@@ -20,7 +20,7 @@ WORLD = {"clients": 3, "cases": 60, "transactions": 120, "seed": 11, "no_rate_li
 def test_a_night_goes_on_when_the_api_is_back_and_is_proven(point_at: Pointed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The API is gone before the cases are read, and its process is another one when it comes back."""
     monkeypatch.setattr(client, "FIRST_BACKOFF_S", 0.001)
-    monkeypatch.setattr(outage, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(outage, "MIN_PAUSE_S", 0.01)
     running = [start_sandbox(**WORLD)]
     settings, told = point_at(running[0]), list[str]()
     port = urlsplit(running[0].url).port
@@ -60,7 +60,7 @@ def test_only_the_night_waits_and_only_for_an_api_with_an_address(
     policy = debitura.outages(NIGHTLY, told.append)
     assert policy is not None
     policy.tell("down")
-    assert (policy.longest_s, told) == (1800.0, ["down"])
+    assert (policy.max_wait_s, told) == (1800.0, ["down"])
     assert [debitura.outages(job, told.append) for job in (ONBOARD, FRESHNESS, "__ASSET_JOB")] == [None] * 3
     monkeypatch.setenv("DEBITURA_OUTAGE_MINUTES", "0")
     assert Debitura().outages(NIGHTLY, told.append) is None

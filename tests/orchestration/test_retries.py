@@ -22,8 +22,8 @@ from debitura_pipeline.definitions import defs
 from debitura_pipeline.errors import (
     ApiError,
     ApiOutage,
-    BudgetSpent,
     IdentityRefused,
+    RateLimitExhausted,
     RefusedError,
     SettingsError,
     ShapeError,
@@ -62,7 +62,7 @@ def test_the_scheduled_night_asks_for_as_many_retries_as_the_settings_say(
         (SettingsError("x"), True),
         (IdentityRefused("x"), True),
         (RefusedError("x", 401), True),
-        (BudgetSpent("x"), True),
+        (RateLimitExhausted("x"), True),
         (ApiError("the certificate"), True),
         (ApiOutage("x"), False),
         (ShapeError("x"), False),

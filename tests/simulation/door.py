@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 from debitura_pipeline.api.client import RequestStats, Translate
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.encoding import parse_document
-from debitura_pipeline.api.error_body import read_date
-from debitura_pipeline.api.page import Page, read_envelope
+from debitura_pipeline.api.error_body import parse_http_date
+from debitura_pipeline.api.page import Page, parse_page_metadata
 from debitura_pipeline.contract.listings import Query
-from debitura_pipeline.errors import BudgetSpent, RefusedError
+from debitura_pipeline.errors import RateLimitExhausted, RefusedError
 from debitura_sandbox.api.http import Request
 from debitura_sandbox.world.columns import from_us, to_us
 from tests.simulation.world import SimWorld
@@ -39,11 +39,11 @@ class DirectClient:
         random: Random,
         before_answer: Callable[[], None] = lambda: None,
         ends_at: int | None = None,
-        in_flight: int = 8,
+        concurrency_limit: int = 8,
     ) -> None:
         self._world, self._page_rows, self._random = world, page_rows, random
         self._before_answer, self._ends_at = before_answer, ends_at
-        self.in_flight = in_flight
+        self.concurrency_limit = concurrency_limit
         self.translate: Translate | None = None
         self.stats = RequestStats()
         self.server_time: datetime | None = None
@@ -65,7 +65,7 @@ class DirectClient:
             seen=(listing.resource, None if front is None else to_us(front)),
         )
         assert body is not None
-        return Page(body, read_envelope(body, listing))
+        return Page(body, parse_page_metadata(body, listing))
 
     async def document(
         self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), body: Mapping[str, Any] | None = None,
@@ -89,13 +89,13 @@ class DirectClient:
             await asyncio.sleep(0)
         self.stats.requests += 1
         if self.stats.requests == self._ends_at:
-            raise BudgetSpent("The allowance is spent.")
+            raise RateLimitExhausted("The allowance is spent.")
         self._before_answer()
         self._world.on_request(*seen)
         query = urlencode(params)
         self.asked.append(f"{path}?{query}")
         answer = self._world.app.handle(Request("GET", path, query, {"xapikey": self._world.app.options.key}))
-        self.server_time = self.server_time or read_date(self._world.app.clock.http_date())
+        self.server_time = self.server_time or parse_http_date(self._world.app.clock.http_date())
         for _ in range(self._random.randrange(LONGEST_DETOUR)):
             await asyncio.sleep(0)
         if answer.status == 404:
@@ -117,12 +117,12 @@ class Here(Executor):
         return done
 
 
-def tools_of(world: SimWorld) -> Tools:
+def runtime_of(world: SimWorld) -> Runtime:
     """Clocks that follow the world's, and names that the history's own count makes."""
     tokens = iter(f"{number:06x}" for number in range(1_000_000))
-    return Tools(
+    return Runtime(
         now=lambda: from_us(world.app.clock.now_us()),
         monotonic=lambda: world.seconds,
-        chance=lambda: 0.5,
-        token=lambda: next(tokens),
+        random=lambda: 0.5,
+        id_suffix=lambda: next(tokens),
     )

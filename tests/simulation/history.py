@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from debitura_pipeline.errors import BudgetSpent, UnprovenError
+from debitura_pipeline.errors import RateLimitExhausted, UnprovenError
 from debitura_pipeline.landing.tenants import TenantBook
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_terms
@@ -25,7 +25,7 @@ from debitura_pipeline.sync.session import Session
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.commands import Entry
 from tests.simulation.crash import tear
-from tests.simulation.door import DirectClient, Here, tools_of
+from tests.simulation.door import DirectClient, Here, runtime_of
 from tests.simulation.first_night import FirstNight
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
@@ -80,7 +80,7 @@ class History:
         self.sim = SimWorld(options.profile.world)
         self.mover = Mover(self.sim, self.dice, options.profile)
         self.settings: Settings = workshop.settle_in(REFRESH_DAYS, self.first)
-        self.tools = tools_of(self.sim)
+        self.runtime = runtime_of(self.sim)
         self.tally = Tally()
         self.ordered: tuple[int, Entry] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
@@ -194,7 +194,7 @@ class History:
             self.note(f"{name} {resource}: {error}")
             if not self.sim.has_moved(resource):
                 self.fail("refused in a quiet world", name, resource, f"unproven, and nothing moved: {error}")
-        elif isinstance(error, BudgetSpent):
+        elif isinstance(error, RateLimitExhausted):
             self.tally.counts["allowance spent"] += 1
         else:
             raise error
@@ -258,12 +258,12 @@ class History:
                     self.mover.move()
 
         profile = self.options.profile
-        client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
+        client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.concurrency_limit)
         client.translate = TenantBook(client, self.workshop.shaper.business_keys).query
         self.asked = client.asked
         shaping: Any = Here()
         session = Session(
-            self.settings, ENDPOINT, self.tools, client, self.workshop.shaper, shaping, None,
+            self.settings, ENDPOINT, self.runtime, client, self.workshop.shaper, shaping, None,
             await read_terms(client), wanted.small_requests,
         )  # fmt: skip
         (report,) = await session.resources(

@@ -16,7 +16,7 @@ from debitura_pipeline.sync import reconcile, reconciliation
 from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.session import Session
 from debitura_sandbox.world.world import WorldOptions
-from tests.simulation.door import DirectClient, Here, tools_of
+from tests.simulation.door import DirectClient, Here, runtime_of
 from tests.simulation.history import ENDPOINT
 from tests.simulation.judge import Terms, bucket_of
 from tests.simulation.options import RESOURCES
@@ -46,12 +46,12 @@ class Bench:
         client, shaping = self.client(), Here()
         partner = await read_terms(client)
         session = Session(
-            self.settings, ENDPOINT, tools_of(self.sim), client, self.workshop.shaper, shaping, None, partner
+            self.settings, ENDPOINT, runtime_of(self.sim), client, self.workshop.shaper, shaping, None, partner
         )  # type: ignore[arg-type]
         await session.resources(RESOURCES)
 
     def reconcile(self) -> list[ControlTotal]:
-        return reconcile(self.settings, ENDPOINT, tools_of(self.sim))
+        return reconcile(self.settings, ENDPOINT, runtime_of(self.sim))
 
     def after(self, resource: str, key: str, change: str) -> list[ControlTotal]:
         """What `reconcile` says once this row of the warehouse is changed; the row is put back."""

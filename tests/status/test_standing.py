@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.rate_limit_state import Ledger, LedgerFile
+from debitura_pipeline.api.rate_limit_state import RateLimitFile, RateLimitState
 from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status import read_standing, standing
@@ -112,10 +112,10 @@ def test_who_waits_to_sign_is_counted_and_the_longest_named(settings: Settings) 
 
 def test_the_budget_is_that_of_the_book(settings: Settings) -> None:
     assert read_standing(settings, NOW)["budget"] is None
-    file = LedgerFile(settings.data_dir / "budget-referral-api.debitura.com.json")
+    file = RateLimitFile(settings.data_dir / "budget-referral-api.debitura.com.json")
     for _ in range(7):
-        file.note(NOW.timestamp())
-    file.exchange(Ledger(), NOW.timestamp(), ahead=0)
+        file.record(NOW.timestamp())
+    file.merge(RateLimitState(), NOW.timestamp(), reserve=0)
     assert read_standing(settings, NOW)["budget"] == {
         "in_hour": 7, "in_day": 7, "per_hour": 20_000, "per_day": 100_000,
     }  # fmt: skip

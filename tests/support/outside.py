@@ -9,7 +9,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import Timeouts
 
 
@@ -29,11 +29,11 @@ class JumpingClock:
         self.slept.append(seconds)
         await asyncio.sleep(0)
 
-    def tools(self, timeouts: Timeouts | None = None) -> Tools:
-        return Tools(
+    def runtime(self, timeouts: Timeouts | None = None) -> Runtime:
+        return Runtime(
             now=self.now,
             monotonic=self.monotonic,
             sleep=self.sleep,
-            chance=lambda: 0.5,
+            random=lambda: 0.5,
             timeouts=timeouts or Timeouts(),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.sync import replay, sync, verify
 from debitura_pipeline.sync.clock import after, in_order, sync_clock
 from tests.support.mirror import assert_mirrors
@@ -66,7 +66,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Night:
         now = datetime.now(UTC)
         monkeypatch.setattr(ApiClient, "server_time", property(lambda _: now + header))
         endpoint = replace(pipeline.endpoint, is_simulated=is_simulated)
-        sync(pipeline.settings, endpoint, tools=Tools(now=lambda: now), small_requests=small)
+        sync(pipeline.settings, endpoint, runtime=Runtime(now=lambda: now), small_requests=small)
 
     return run
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.http import Timeouts
-from debitura_pipeline.errors import BudgetSpent, ShapeError, TransientApiError
+from debitura_pipeline.errors import RateLimitExhausted, ShapeError, TransientApiError
 from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.landing.landing_zone import folders
 from tests.support.command import debitura
@@ -57,7 +57,7 @@ def test_a_passing_fault_on_each_listing_is_survived(sandbox: RunningSandbox, tm
     pipeline, clock = Pipeline(tmp_path / "data", sandbox), JumpingClock()
     rules = [{**SURVIVED[fault], "path": path} for path in LISTS]
     sandbox.faults(*rules, {**SURVIVED[fault], "path": "/cases", "query": "FromDate=", "nth": 2})
-    reports = pipeline.sync(tools=clock.tools(SHORT))
+    reports = pipeline.sync(runtime=clock.runtime(SHORT))
     assert_mirrors(pipeline)
     assert [report.verdict for report in reports] == ["equal"] * 3
     assert sum(report.retries for report in reports) == 4
@@ -70,7 +70,7 @@ def test_many_kinds_at_once(sandbox: RunningSandbox, tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "data", sandbox)
     kinds = [{"kind": "truncate"}, {"kind": "reset"}, {"kind": "status", "status": 503}, {"kind": "html"}]
     sandbox.faults(*({**kind, "nth": nth} for nth, kind in enumerate(kinds, start=2)))
-    pipeline.sync(tools=JumpingClock().tools())
+    pipeline.sync(runtime=JumpingClock().runtime())
     assert_mirrors(pipeline)
 
 
@@ -86,7 +86,7 @@ def test_rows_that_stay_away_are_an_error_and_never_an_empty_list(
     before = pipeline.state()
     sandbox.faults({**fault, "path": "/cases", "times": 0})
     with pytest.raises(error, match=f"Tried {tries} times"):
-        pipeline.sync("cases", allow_shrink=True, tools=JumpingClock().tools())
+        pipeline.sync("cases", allow_shrink=True, runtime=JumpingClock().runtime())
     assert pipeline.state() == before
     assert pipeline.rows("SELECT status FROM ops.syncs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
     sandbox.faults()
@@ -105,8 +105,8 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
     pipeline, clock = Pipeline(tmp_path / "data", sandbox), JumpingClock()
     sandbox.faults({"kind": "rate_limited", "retry_after": 7_200, "path": "/cases", "nth": needed * 2 // 3, "times": 0})
     asked_at = clock.now()
-    with pytest.raises(BudgetSpent, match=r"room again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC") as spent:
-        pipeline.sync("cases", tools=clock.tools())
+    with pytest.raises(RateLimitExhausted, match=r"room again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC") as spent:
+        pipeline.sync("cases", runtime=clock.runtime())
     assert clock.slept == [], "nobody waits for two hours"
     assert spent.value.resume_at is not None
     assert timedelta(0) <= spent.value.resume_at - asked_at - timedelta(hours=2) < timedelta(minutes=1)
@@ -114,7 +114,7 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
     assert landed > 3
     sandbox.faults()
     sandbox.admin("log", method="DELETE")
-    pipeline.sync("cases", tools=clock.tools())
+    pipeline.sync("cases", runtime=clock.runtime())
     assert 0 < sandbox.log()["GET /cases"] < needed, "what was landed is not asked for again"
     assert pipeline.state() == undisturbed.state()
     assert len(list(folders(pipeline.settings.landing_dir, "cases"))) == 1

@@ -25,7 +25,7 @@ def test_a_sync_that_ended_well_makes_its_address_known(shared_sandbox: RunningS
     up = pipeline.endpoint
     pipeline.endpoint = down
     with pytest.raises(TransientApiError, match="Tried 6 times"):
-        pipeline.sync("clients", tools=JumpingClock().tools(), outages=policy)
+        pipeline.sync("clients", runtime=JumpingClock().runtime(), outages=policy)
     assert told == []
     pipeline.endpoint = up
     pipeline.sync("clients", outages=policy)
@@ -33,11 +33,11 @@ def test_a_sync_that_ended_well_makes_its_address_known(shared_sandbox: RunningS
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     pipeline.endpoint = down
     with pytest.raises(TransientApiError, match="Tried 6 times"):
-        pipeline.sync("clients", tools=JumpingClock().tools(), outages=policy)
+        pipeline.sync("clients", runtime=JumpingClock().runtime(), outages=policy)
     assert told == [], "another port is another address"
     file.write_text('{"api": "http://127.0.0.1:9"}')
     with pytest.raises(ApiOutage, match="gave up after 30 min"):
-        pipeline.sync("clients", tools=JumpingClock().tools(), outages=policy)
+        pipeline.sync("clients", runtime=JumpingClock().runtime(), outages=policy)
     assert told
     file.write_text("cut off")
     pipeline.endpoint = up

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api import http
-from debitura_pipeline.api.connect import Tools
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
 from debitura_pipeline.landing.journal_lines import Line, Merged
 from debitura_pipeline.landing.landing_zone import SyncFolder, folders
@@ -146,11 +146,11 @@ def test_a_good_run_within_a_second_of_a_failed_one_is_the_last_one(
     """A `Date` has whole seconds: the two were dated alike, and the failure stayed an open problem."""
     at = datetime.fromisoformat(pipeline.sandbox.admin("health")["now"])
     monkeypatch.setattr(http, "read_date", lambda _: at)
-    tools = Tools(now=lambda: at, monotonic=lambda: 0.0)
-    pipeline.sync("clients", tools=tools)
+    runtime = Runtime(now=lambda: at, monotonic=lambda: 0.0)
+    pipeline.sync("clients", runtime=runtime)
     pipeline.sandbox.faults({"kind": "status", "status": 401, "path": "/me", "times": 0})
     with pytest.raises(RefusedError):
-        pipeline.sync("clients", tools=tools)
+        pipeline.sync("clients", runtime=runtime)
     pipeline.sandbox.faults()
-    pipeline.sync("clients", tools=tools)
+    pipeline.sync("clients", runtime=runtime)
     assert not [problem for problem in read_status(pipeline.settings)["problems"] if "failed" in problem]
