@@ -1,4 +1,4 @@
-"""What is measured, as a process of its own: a sync, its forecast, a replay, shaping, or publishing. Prints one line of JSON.
+"""What is measured, as a process of its own: a sync, its forecast, a replay, transform_pool, or publishing. Prints one line of JSON.
 
 Belongs here: calling the pipeline as the command line does, and counting requests by what they were for. Does not: measuring
 the process (`machine.py`). `python -m bench.child sync|plan|replay|shape|publish`, settings from the environment.
@@ -23,7 +23,7 @@ from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.incremental.base import IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.transactions import TransactionsSync
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import foresee, replay, sync
 from debitura_pipeline.warehouse.publish import publish
@@ -116,11 +116,11 @@ def run_shape(options: argparse.Namespace) -> dict[str, Any]:
     pages = [path.read_bytes() for path in sorted(Path(options.pages).glob("*.json"))]
     settings = load_settings()
     rows, began = 0, time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
+    with tempfile.TemporaryDirectory() as folder, PageTransformer(settings.privacy, settings.obtain_privacy_key()) as transformer:
         for seq, start in enumerate(range(0, len(pages), 30), 1):
-            shaped = shaper.shape(options.resource, pages[start : start + 30])
-            shaped.write(Path(folder) / f"{seq}.parquet", seq)
-            rows += shaped.rows
+            transformed = transformer.transform(options.resource, pages[start : start + 30])
+            transformed.write(Path(folder) / f"{seq}.parquet", seq)
+            rows += transformed.rows
     return {"rows": rows, "seconds": time.monotonic() - began}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync.landed_sync import landed_from
 from debitura_pipeline.warehouse.base import Absent
@@ -84,7 +84,7 @@ def _row(transactions: int, kind: str, found: list[tuple[machine.Cost, dict[str,
 def merge_here(kind: str) -> dict[str, Any]:
     """Merge the landed transactions into the warehouse that the settings name."""
     settings = load_settings()
-    landed = landed_from(next(iter(folders(settings.landing_dir, "transactions"))))
+    landed = landed_from(next(iter(sync_folders(settings.landing_dir, "transactions"))))
     if kind != "first":
         landed = replace(landed, sync_id=f"{landed.sync_id}-{kind}", at=landed.at + timedelta(days=1))
     if kind == "nightly":

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_sandbox.server import embedded
 from tests.support.command import Said, debitura, ended, start
 from tests.support.pipeline import Pipeline
@@ -118,7 +118,7 @@ def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeli
     said = debitura("verify", env=pipeline.env)
     assert said.status == 0
     assert lines_of(said)[-1] == "3 certificates, 3 windows, 265 keys checked; 0 do not hold"
-    landed = next(folders(pipeline.settings.landing_dir, "cases"))
+    landed = next(sync_folders(pipeline.settings.landing_dir, "cases"))
     file = next(landed.path.glob("*.parquet"))
     body = bytearray(file.read_bytes())
     body[len(body) // 2] ^= 1
@@ -129,7 +129,7 @@ def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeli
     found = lines_of(said)
     assert any(landed.begin.sync_id in line and f"{file.name} has changed" in line for line in found)
     assert found[-1].endswith("1 do not hold")
-    other = next(folders(pipeline.settings.landing_dir, "clients")).begin.sync_id
+    other = next(sync_folders(pipeline.settings.landing_dir, "clients")).begin.sync_id
     assert debitura("verify", "--sync", other, env=pipeline.env).status == 0, "the other certificates still hold"
     file.unlink()
     said = debitura("verify", env=pipeline.env)

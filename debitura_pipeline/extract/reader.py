@@ -27,7 +27,7 @@ from debitura_pipeline.extract.union import UnionReader
 from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.landing.transform import Shaped, Shaper
+from debitura_pipeline.landing.transform import TransformedPages, PageTransformer
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,13 @@ class FileNumbers:
 class Reader:
     """Reads one listing into one sync folder.
 
-    `shaping` has a single thread, since the shaper is not thread-safe. `upper`: upper bound of the sync. `opening_totals`: what
+    `transform_pool` has a single thread, since the transformer is not thread-safe. `upper`: upper bound of the sync. `opening_totals`: what
     the API stated of a slice when reading it began.
     """
 
     client: ApiClient
-    shaper: Shaper
-    shaping: ThreadPoolExecutor
+    transformer: PageTransformer
+    transform_pool: ThreadPoolExecutor
     folder: SyncFolder
     listing: Listing
     upper: datetime
@@ -195,10 +195,10 @@ class Reader:
     async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
         """Land rows that were requested by id, as one page of a listing."""
         page = b'{"%s":[%s]}' % (self.listing.rows_key.encode(), b",".join(rows))
-        shaped = await self._shape([page], is_canonical=False)
-        totals = Totals(shaped.distinct_keys, {})
+        transformed = await self._transform([page], is_canonical=False)
+        totals = Totals(transformed.distinct_keys, {})
         slice_ = Slice(EVERYTHING, ((BY_ID, str(self._file_numbers.next)),))
-        return await self._land(slice_, totals, shaped)
+        return await self._land(slice_, totals, transformed)
 
     async def _read_or_split(self, part: Part, again: bool) -> tuple[list[VerifiedWindow], list[Part]]:
         slice_ = part.slice
@@ -221,9 +221,9 @@ class Reader:
 
     async def _land_from_source(self, slice_: Slice, source: PageResponse) -> VerifiedWindow:
         """Land a window from a wider response. Rows of that response outside the window are landed too; duplicates count once."""
-        shaped = await self._shape_pages([source.page])
+        transformed = await self._transform_pages([source.page])
         stretch = Stretch(slice_.window.start, slice_.window.end, source.rows)
-        return await self._land(slice_, Totals(shaped.distinct_keys, source.totals.summary), shaped, (stretch,))
+        return await self._land(slice_, Totals(transformed.distinct_keys, source.totals.summary), transformed, (stretch,))
 
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
@@ -269,49 +269,49 @@ class Reader:
             raise too_many from None
         finally:
             self.listing_client.request_limit = request_limit
-        shaped = await self._shape_pages([response.page for response in responses])
-        stretch = Stretch(None, None, shaped.rows, "pages")
-        return await self._land(slice_, responses[-1].totals, shaped, (stretch,))
+        transformed = await self._transform_pages([response.page for response in responses])
+        stretch = Stretch(None, None, transformed.rows, "pages")
+        return await self._land(slice_, responses[-1].totals, transformed, (stretch,))
 
     async def _land_window(self, slice_: Slice, keyset: Keyset) -> VerifiedWindow:
-        shaped = await self._shape_pages(keyset.pages)
+        transformed = await self._transform_pages(keyset.pages)
         summary = Totals.of(keyset.pages[0].metadata).summary
         return await self._land(
-            slice_, Totals(keyset.counted, summary), shaped, tuple(keyset.stretches), has_moved=keyset.has_moved
+            slice_, Totals(keyset.counted, summary), transformed, tuple(keyset.stretches), has_moved=keyset.has_moved
         )
 
-    async def _shape_pages(self, pages: Sequence[Page]) -> Shaped:
+    async def _transform_pages(self, pages: Sequence[Page]) -> TransformedPages:
         canonical = all(page.metadata.is_canonical for page in pages)
-        return await self._shape([page.body for page in pages], is_canonical=canonical)
+        return await self._transform([page.body for page in pages], is_canonical=canonical)
 
-    async def _shape(self, pages: list[bytes], *, is_canonical: bool) -> Shaped:
-        shape = partial(self.shaper.shape, self.listing.resource, pages, canonical=is_canonical)
-        return await asyncio.get_running_loop().run_in_executor(self.shaping, shape)
+    async def _transform(self, pages: list[bytes], *, is_canonical: bool) -> TransformedPages:
+        transform = partial(self.transformer.transform, self.listing.resource, pages, canonical=is_canonical)
+        return await asyncio.get_running_loop().run_in_executor(self.transform_pool, transform)
 
     async def _land(
         self,
         slice_: Slice,
         totals: Totals,
-        shaped: Shaped,
+        transformed: TransformedPages,
         stretches: tuple[Stretch, ...] = (),
         *,
         has_moved: bool = False,
     ) -> VerifiedWindow:
         seq = self._file_numbers.take()
-        file = f"{seq:06d}.parquet" if shaped.good else None
+        file = f"{seq:06d}.parquet" if transformed.good else None
         sha256 = None
         if file is not None:
             path = self.folder.path / file
-            sha256 = await asyncio.get_running_loop().run_in_executor(self.shaping, lambda: shaped.write(path, seq))
+            sha256 = await asyncio.get_running_loop().run_in_executor(self.transform_pool, lambda: transformed.write(path, seq))
         self._attempts[slice_] = attempts = self._attempts.get(slice_, 0) + 1
         verified = VerifiedWindow(
-            slice_, seq, totals, shaped.rows, shaped.distinct_keys, attempts, file, sha256, shaped.bad, shaped.drift,
+            slice_, seq, totals, transformed.rows, transformed.distinct_keys, attempts, file, sha256, transformed.bad, transformed.drift,
             stretches, has_moved,
         )  # fmt: skip
         self.folder.append(verified.as_line())
         self.landed[slice_] = verified
-        self._rows += shaped.rows
-        log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, shaped.rows, attempts)
+        self._rows += transformed.rows
+        log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, transformed.rows, attempts)
         self._report_progress()
         return verified
 

@@ -16,16 +16,16 @@ import pyarrow.json as pj
 
 from debitura_pipeline.contract.tables import Kind
 from debitura_pipeline.landing.columns import Values, check_values
-from debitura_pipeline.landing.page_schema import MONEY, Layout, Leaf, Path, nests_too_deep, newcomers
-from debitura_pipeline.landing.row_hash import has_control_letters
-from debitura_pipeline.landing.unknown_fields import extra_of_pages
+from debitura_pipeline.landing.page_schema import MONEY, Layout, Leaf, Path, find_unknown_fields, nests_too_deep
+from debitura_pipeline.landing.row_hash import has_control_characters
+from debitura_pipeline.landing.unknown_fields import read_extra
 
 MONEY_DECIMALS = 4
 PROBE = 32  # rows
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedRows:
     """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields.
 
     `empty`: fields of the contract that hold an empty text where null is meant.
@@ -38,25 +38,25 @@ class Reading:
     empty: tuple[Path, ...] = ()
 
 
-def read_fast(layout: Layout, pages: Sequence[bytes]) -> Reading | None:
+def read_with_arrow(layout: Layout, pages: Sequence[bytes]) -> ParsedRows | None:
     """The window's rows, or None where any of them needs a closer look."""
     if not pages:
         return None
     try:
         rows = _rows(layout, pages)
-        new = newcomers(layout, rows.type)
+        new = find_unknown_fields(layout, rows.type)
         if new.is_respelled or nests_too_deep(rows.type):
             return None
         raw = {path: _value(rows, leaf) for path, leaf in layout.leaves.items()}
-        values, faults = check_values(layout, raw)
-        if faults or any(_has_nul(values[path]) for path in layout.leaves):
+        values, errors = check_values(layout, raw)
+        if errors or any(_has_nul(values[path]) for path in layout.leaves):
             return None
-        extra = extra_of_pages(layout, pages, new.paths) if new.paths else None
+        extra = read_extra(layout, pages, new.paths) if new.paths else None
     except (pa.ArrowException, msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if extra is not None and len(extra) != len(rows):
         return None
-    return Reading(values, extra, new.paths, len(rows))
+    return ParsedRows(values, extra, new.paths, len(rows))
 
 
 def _rows(layout: Layout, pages: Sequence[bytes]) -> pa.StructArray:
@@ -97,6 +97,6 @@ def _money(values: pa.Array) -> pa.Array:
 
 def _has_nul(values: pa.Array) -> bool:
     """No warehouse but DuckDB stores U+0000 in a text."""
-    if values.type != pa.string() or not has_control_letters(values):
+    if values.type != pa.string() or not has_control_characters(values):
         return False
     return bool(pc.any(pc.match_substring(values, "\0")).as_py())

@@ -30,14 +30,14 @@ _SIGNS = ("@", "%40", "+")
 _BEGINNINGS = ("00[1-9][0-9]{9}", r"^[\s\pZ]*(?:[Tt][Ee][Ll]\W{0,2})?\(?\pN{2,4}\)?[ .]")
 
 
-def holds_plain_contact(text: str) -> bool:
+def contains_plain_contact(text: str) -> bool:
     """Whether an e-mail address or a number from its `+` on stands in the text, which no name of a company holds."""
     return _EMAIL.search(text) is not None or _INTERNATIONAL.search(text) is not None
 
 
-def holds_contact(text: str) -> bool:
+def contains_contact(text: str) -> bool:
     """Whether an e-mail address or a phone number, however it is written, stands in a key."""
-    if holds_plain_contact(text) or _WITH_ZEROS.search(text):
+    if contains_plain_contact(text) or _WITH_ZEROS.search(text):
         return True
     return _GROUPED.fullmatch(text.strip()) is not None and sum(map(str.isdigit, text)) in _PHONE_DIGITS
 
@@ -54,13 +54,13 @@ class BusinessKeys:
         self._pseudonyms, self._is_full = pseudonyms, privacy == "full"
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> BusinessKeys:
+    def from_settings(cls, settings: Settings) -> BusinessKeys:
         """The rule that `settings` ask for. Raises SettingsError where there is no usable privacy key."""
         return cls(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
 
     def stored(self, text: str) -> str:
         """`text`, or the same pseudonym each time where it holds a contact."""
-        if self._is_full or not holds_contact(text):
+        if self._is_full or not contains_contact(text):
             return text
         digest = self._pseudonyms.digest(b"business key:" + text.encode("utf-8", "surrogatepass"))
         return PREFIX + digest[:_HEX_DIGITS]
@@ -80,7 +80,7 @@ class BusinessKeys:
         return pa.array(values, pa.string())
 
 
-def may_hold_contact(texts: pa.Array) -> bool:
+def may_contain_contact(texts: pa.Array) -> bool:
     """Whether `@`, plain or escaped, or `+` stands in a text column; a pass or two over its bytes."""
     buffer = texts.buffers()[2]
     if buffer is None:

@@ -28,16 +28,16 @@ EXTRA_TYPE = pa.json_(pa.string())
 
 
 @dataclass(frozen=True)
-class Fault:
+class InvalidRows:
     """Rows (a mask) whose value at a leaf does not fit, and what to say of it. Never the value."""
 
     rows: Mask
     reason: str
 
 
-def check_values(layout: Layout, values: Values) -> tuple[Values, list[Fault]]:
+def check_values(layout: Layout, values: Values) -> tuple[Values, list[InvalidRows]]:
     """Ids and instants as landed, and what is wrong with them. Shape: as `values`."""
-    checked, faults = dict(values), []
+    checked, errors = dict(values), []
     for path, leaf in layout.leaves.items():
         wrong: Mask | None = None
         if leaf.kind is Kind.ID:
@@ -45,11 +45,13 @@ def check_values(layout: Layout, values: Values) -> tuple[Values, list[Fault]]:
         elif leaf.kind is Kind.INSTANT:
             checked[path], wrong = check_instants(values[path])
         if wrong is not None:
-            faults.append(Fault(wrong, f"{leaf.label} is not {'a UUID' if leaf.kind is Kind.ID else 'an instant'}"))
+            errors.append(
+                InvalidRows(wrong, f"{leaf.label} is not {'a UUID' if leaf.kind is Kind.ID else 'an instant'}")
+            )
     key = values[layout.key.path]
     if key.null_count:
-        faults.append(Fault(np.asarray(key.is_null()), f"{layout.key.label} is missing"))
-    return checked, faults
+        errors.append(InvalidRows(np.asarray(key.is_null()), f"{layout.key.label} is missing"))
+    return checked, errors
 
 
 @dataclass(frozen=True)

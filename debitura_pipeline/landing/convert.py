@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from debitura_pipeline.contract.tables import Kind
-from debitura_pipeline.landing.unknown_fields import exact
+from debitura_pipeline.landing.unknown_fields import exact_decimal
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TEN_THOUSANDTH = Decimal("0.0001")
@@ -22,7 +22,7 @@ _LARGEST_COUNT = 2**63 - 1
 EMPTY_IS_NULL = frozenset({Kind.ID, Kind.INSTANT, Kind.BOOL, Kind.COUNT, Kind.MONEY})
 
 
-class Misfit(Exception):
+class InvalidValue(Exception):
     """A value does not fit; the text says how, never what it is."""
 
 
@@ -35,16 +35,16 @@ def _text(value: Any) -> str:
     if isinstance(value, Decimal) and value.is_finite():
         return str(value)
     if not isinstance(value, str):
-        raise Misfit("is not a text")
+        raise InvalidValue("is not a text")
     if "\0" in value or not _is_unicode(value):
-        raise Misfit("is not valid text")
+        raise InvalidValue("is not valid text")
     return value
 
 
 def _written(value: Any) -> str:
     """Ids and instants come as texts; what they say is checked in bulk."""
     if not isinstance(value, str) or "\0" in value or not _is_unicode(value):
-        raise Misfit("is not a text")
+        raise InvalidValue("is not a text")
     return value
 
 
@@ -54,15 +54,15 @@ def _is_unicode(text: str) -> bool:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise Misfit("is not true or false")
+        raise InvalidValue("is not true or false")
     return value
 
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = exact(value)
+        value = exact_decimal(value)
     if not isinstance(value, Decimal) or value.is_nan():
-        raise Misfit("is not a number")
+        raise InvalidValue("is not a number")
     return value
 
 
@@ -71,18 +71,18 @@ def _money(value: Any) -> Decimal:
     try:
         rounded = number.quantize(_TEN_THOUSANDTH, context=_EXACT)
     except InvalidOperation:
-        raise Misfit("is out of range") from None
+        raise InvalidValue("is out of range") from None
     if rounded.copy_abs() > _LARGEST_MONEY:
-        raise Misfit("is out of range")
+        raise InvalidValue("is out of range")
     return rounded
 
 
 def _count(value: Any) -> int:
     number = _number(value)
     if number.copy_abs() > _LARGEST_COUNT:
-        raise Misfit("is out of range")
+        raise InvalidValue("is out of range")
     if number != number.to_integral_value():
-        raise Misfit("is not a whole number")
+        raise InvalidValue("is not a whole number")
     return int(number)
 
 

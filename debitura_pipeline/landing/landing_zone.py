@@ -134,7 +134,7 @@ def folder_paths(landing: Path, resource: str | None = None) -> list[Path]:
     return sorted(path for path in landing.glob(f"{resource or '*'}/sync=*") if path.is_dir())
 
 
-def folders(landing: Path, resource: str | None = None) -> Iterator[SyncFolder]:
+def sync_folders(landing: Path, resource: str | None = None) -> Iterator[SyncFolder]:
     """All sync folders, oldest first by the sync's own clock; folders without a journal are passed over.
 
     Raises JournalDamaged for the first journal that cannot be read.

@@ -19,15 +19,15 @@ Path = tuple[str, ...]
 
 # 20 decimals hold every amount that a double prints within its 17 digits from 0.001 upwards; what needs more goes
 # down the slow road. 18 digits stay before the point, and landing takes 14.
-WIRE_NUMBER = pa.decimal128(38, 20)
+JSON_NUMBER = pa.decimal128(38, 20)
 MONEY = pa.decimal128(18, 4)
 MAX_NESTING = 64  # levels of a row, itself the first; the contract has four, and recursion ends in hundreds
 INSTANT = pa.timestamp("us", tz="UTC")
 
 # Fields of the contract that are neither stored nor personal: a case read by its id carries a forecast.
-UNSTORED: dict[str, tuple[Path, ...]] = {"cases": (("potentialRevenue",),)}
+IGNORED_FIELDS: dict[str, tuple[Path, ...]] = {"cases": (("potentialRevenue",),)}
 
-_WIRE_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: WIRE_NUMBER, Kind.MONEY: WIRE_NUMBER}
+_JSON_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: JSON_NUMBER, Kind.MONEY: JSON_NUMBER}
 _STORED_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: pa.int64(), Kind.MONEY: MONEY, Kind.INSTANT: INSTANT}
 
 
@@ -48,7 +48,7 @@ class Leaf:
         return ".".join(self.path)
 
 
-class Known:
+class FieldNode:
     """A node of the tree: a column's leaf, an object with nodes of its own, or neither: a field passed over whole.
 
     `nodes` and `spelling` go by lower case, `names` and `objects` by the contract's spelling.
@@ -57,18 +57,18 @@ class Known:
     def __init__(self, path: Path = ()) -> None:
         self.path = path
         self.leaf: Leaf | None = None
-        self.nodes: dict[str, Known] = {}
+        self.nodes: dict[str, FieldNode] = {}
         self.spelling: dict[str, str] = {}
         self.names: set[str] = set()
-        self.objects: dict[str, Known] = {}
+        self.objects: dict[str, FieldNode] = {}
 
-    def reach(self, path: Path) -> Known:
+    def add(self, path: Path) -> FieldNode:
         """Node at `path`, made where it is missing."""
         node = self
         for depth, name in enumerate(path, start=1):
             node.names.add(name)
             node.spelling[name.lower()] = name
-            child = node.nodes.setdefault(name.lower(), Known((*node.path, name)))
+            child = node.nodes.setdefault(name.lower(), FieldNode((*node.path, name)))
             if depth < len(path):
                 node.objects[name] = child
             node = child
@@ -89,21 +89,21 @@ class Layout:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.rows_key = LISTINGS[table.resource].rows_key
-        self.known = Known()
+        self.root = FieldNode()
         self.leaves: dict[Path, Leaf] = {}
         for column in table.columns:
             leaf = self.leaves.setdefault(column.path, Leaf(column.path, column.kind))
-            self.known.reach(column.path).leaf = leaf
-        for path in (*PERSONAL_SUBTREES, *UNSTORED.get(table.resource, ())):
-            self.known.reach(path)
+            self.root.add(column.path).leaf = leaf
+        for path in (*PERSONAL_SUBTREES, *IGNORED_FIELDS.get(table.resource, ())):
+            self.root.add(path)
         self.key = next(self.leaves[column.path] for column in table.columns if column.name == table.key)
-        self.page_schema = pa.schema([(self.rows_key, pa.list_(self._struct(self.known)))])
+        self.page_schema = pa.schema([(self.rows_key, pa.list_(self._struct(self.root)))])
 
-    def _struct(self, node: Known) -> pa.StructType:
+    def _struct(self, node: FieldNode) -> pa.StructType:
         fields = []
         for name, child in node.nodes.items():
             if child.leaf is not None:
-                fields.append(pa.field(node.spelling[name], _WIRE_TYPES.get(child.leaf.kind, pa.string())))
+                fields.append(pa.field(node.spelling[name], _JSON_TYPES.get(child.leaf.kind, pa.string())))
             elif child.holds_columns:
                 fields.append(pa.field(node.spelling[name], self._struct(child)))
         return pa.struct(fields)
@@ -121,20 +121,20 @@ def nests_too_deep(rows: pa.DataType) -> bool:
 
 
 @dataclass(frozen=True)
-class Newcomers:
+class UnknownFields:
     """What a page's inferred schema holds beyond the contract. `is_respelled`: a known field in other letter case."""
 
     paths: tuple[Path, ...]
     is_respelled: bool
 
 
-def newcomers(layout: Layout, rows: pa.StructType) -> Newcomers:
+def find_unknown_fields(layout: Layout, rows: pa.StructType) -> UnknownFields:
     """Compare the schema that Arrow inferred with the contract; only the top of a new subtree is named."""
-    found = list(_walk(layout.known, rows, ()))
-    return Newcomers(tuple(sorted(path for path, new in found if new)), any(not new for _, new in found))
+    found = list(_walk(layout.root, rows, ()))
+    return UnknownFields(tuple(sorted(path for path, new in found if new)), any(not new for _, new in found))
 
 
-def _walk(node: Known, struct: pa.StructType, path: Path) -> Iterator[tuple[Path, bool]]:
+def _walk(node: FieldNode, struct: pa.StructType, path: Path) -> Iterator[tuple[Path, bool]]:
     for index in range(struct.num_fields):
         field: Any = struct.field(index)
         child = node.nodes.get(field.name.lower())

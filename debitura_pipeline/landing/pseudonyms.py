@@ -13,7 +13,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 # Names come back from page to page. Bounded, so that memory does not grow with the rows: about 6 MB.
-REMEMBERED = 16_384
+CACHE_SIZE = 16_384
 
 
 def normalise(name: str) -> str:
@@ -26,7 +26,7 @@ class Pseudonyms:
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")  # to be copied: keying it takes as long as a name
-        self._recall = lru_cache(maxsize=REMEMBERED)(self._pseudonym)
+        self._recall = lru_cache(maxsize=CACHE_SIZE)(self._pseudonym)
 
     def of(self, names: pa.Array) -> pa.Array:
         """Keys of `names`; null where a name is null or blank."""

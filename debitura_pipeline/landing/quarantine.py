@@ -17,16 +17,16 @@ from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.labels import WITHHELD, safe_label
 from debitura_pipeline.landing.outline import text_at
-from debitura_pipeline.landing.page_schema import Known, Layout
+from debitura_pipeline.landing.page_schema import FieldNode, Layout
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.redact import (
-    encode,
+    bounded_number,
     is_code,
     is_figure,
-    known_number,
-    may_be_called,
+    looks_like_phone_number,
     safe_field,
     scrub,
+    to_json,
     without_contact,
 )
 
@@ -52,10 +52,10 @@ class Quarantine:
             payload_sha256=self.pseudonyms.digest(raw),
             row_key=key.lower() if _UUID.fullmatch(key) else None,
             reason=reason,
-            payload=encode(self._redact(layout.known, row) if isinstance(row, dict) else _shown(row)),
+            payload=to_json(self._redact(layout.root, row) if isinstance(row, dict) else _shown(row)),
         )
 
-    def _redact(self, node: Known, row: dict[str, Any]) -> dict[str, Any]:
+    def _redact(self, node: FieldNode, row: dict[str, Any]) -> dict[str, Any]:
         """The contract's columns if they fit or cannot be personal, the rest scrubbed."""
         kept: dict[str, Any] = {}
         for name, value in row.items():
@@ -73,7 +73,7 @@ class Quarantine:
     def _leaf(self, kind: Kind, value: Any) -> Any:
         """A column's value: what fits as `raw` would hold it."""
         if isinstance(value, Decimal):
-            return _withheld("number") if known_number(value) == WITHHELD else value
+            return _withheld("number") if bounded_number(value) == WITHHELD else value
         if not isinstance(value, str) or value == "":
             return _shown(value)
         if kind in (Kind.TEXT, Kind.BUSINESS_KEY, Kind.LABEL) and value.isprintable():
@@ -95,7 +95,7 @@ def _shown(value: Any) -> Any:
     if value is None or isinstance(value, bool) or value == "":
         return value
     if isinstance(value, Decimal):
-        return _withheld("number") if known_number(value) == WITHHELD or may_be_called(value) else value
+        return _withheld("number") if bounded_number(value) == WITHHELD or looks_like_phone_number(value) else value
     if isinstance(value, str):
         return value if is_figure(value) or is_label(value) or is_code(value) else _withheld("text")
     return _withheld("list" if isinstance(value, list) else "object")

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from debitura_pipeline.api.label_words import is_label
-from debitura_pipeline.landing.business_key import holds_plain_contact, may_hold_contact
+from debitura_pipeline.landing.business_key import contains_plain_contact, may_contain_contact
 from debitura_pipeline.landing.labels import WITHHELD
 from debitura_pipeline.landing.page_schema import Path
 
@@ -54,7 +54,7 @@ _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{5,}")
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-def encode(value: Any) -> str:
+def to_json(value: Any) -> str:
     """JSON text with sorted keys and exact numbers."""
     return _ENCODER.encode(value).decode()
 
@@ -75,13 +75,13 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text) is not None or _SHORT_CODE.fullmatch(text) is not None
 
 
-def may_be_called(number: Decimal) -> bool:
+def looks_like_phone_number(number: Decimal) -> bool:
     """A whole number as long as a phone number or a person's national number."""
     _, digits, exponent = number.as_tuple()
     return exponent == 0 and len(digits) in PHONE_DIGITS
 
 
-def known_number(value: Any) -> Any:
+def bounded_number(value: Any) -> Any:
     """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
     if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
         return WITHHELD
@@ -98,13 +98,13 @@ def safe_path(path: Path) -> str:
 
 def without_contacts(texts: pa.Array) -> pa.Array:
     """A text column with every text withheld that holds an e-mail address or a phone number; a company's name is kept otherwise."""
-    if not may_hold_contact(texts):
+    if not may_contain_contact(texts):
         return texts
     return pa.array([None if text is None else without_contact(text) for text in texts.to_pylist()], pa.string())
 
 
 def without_contact(text: str) -> str:
-    return WITHHELD if holds_plain_contact(text) else text
+    return WITHHELD if contains_plain_contact(text) else text
 
 
 def scrub(path: Path, value: Any) -> Any:
@@ -132,7 +132,9 @@ def _scrub(field: str, value: Any, is_personal: bool, in_debtor: bool, depth: in
     if isinstance(value, str):
         return value if not in_debtor and _may_stay(field, value) else WITHHELD
     return (
-        WITHHELD if isinstance(value, Decimal) and value.is_finite() and may_be_called(value) else known_number(value)
+        WITHHELD
+        if isinstance(value, Decimal) and value.is_finite() and looks_like_phone_number(value)
+        else bounded_number(value)
     )
 
 

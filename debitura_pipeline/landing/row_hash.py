@@ -47,14 +47,14 @@ def _text(kind: Kind, values: pa.Array) -> pa.Array:
         return values.cast(pa.int64()).cast(pa.string())
     if values.type != pa.string():
         return values.cast(pa.string())
-    if kind not in TEXTS or not has_control_letters(values):
+    if kind not in TEXTS or not has_control_characters(values):
         return values
     for letter, escaped in _ESCAPES:
         values = pc.replace_substring(values, letter, escaped)
     return values
 
 
-def has_control_letters(texts: pa.Array) -> bool:
+def has_control_characters(texts: pa.Array) -> bool:
     """Whether any byte of a text column is below the blank; one pass over the column's bytes."""
     data = texts.buffers()[2]
     if data is None or data.size == 0:

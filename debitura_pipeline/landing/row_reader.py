@@ -19,13 +19,13 @@ from debitura_pipeline.api.page_parts import Raw, split_page
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.contract.tables import Kind
 from debitura_pipeline.errors import ShapeError, TransientApiError
-from debitura_pipeline.landing.arrow_reader import Reading
-from debitura_pipeline.landing.columns import Fault, Values, check_values
-from debitura_pipeline.landing.convert import EMPTY_IS_NULL, Misfit, convert
+from debitura_pipeline.landing.arrow_reader import ParsedRows
+from debitura_pipeline.landing.columns import InvalidRows, Values, check_values
+from debitura_pipeline.landing.convert import EMPTY_IS_NULL, InvalidValue, convert
 from debitura_pipeline.landing.findings import BadRow
-from debitura_pipeline.landing.page_schema import MAX_NESTING, Known, Layout, Leaf, Path, stored_type
+from debitura_pipeline.landing.page_schema import MAX_NESTING, FieldNode, Layout, Leaf, Path, stored_type
 from debitura_pipeline.landing.quarantine import Quarantine
-from debitura_pipeline.landing.unknown_fields import extra_text, parse, unknown_values
+from debitura_pipeline.landing.unknown_fields import extra_json, parse_json, unknown_values
 
 
 @dataclass
@@ -40,27 +40,29 @@ class _Row:
     unknown: dict[Path, Any] = field(default_factory=dict)
     values: dict[Path, Any] = field(default_factory=dict)
     empty: set[Path] = field(default_factory=set)
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def read_slow(layout: Layout, pages: Sequence[bytes], quarantine: Quarantine) -> tuple[Reading, tuple[BadRow, ...]]:
+def read_row_by_row(
+    layout: Layout, pages: Sequence[bytes], quarantine: Quarantine
+) -> tuple[ParsedRows, tuple[BadRow, ...]]:
     """Good rows as the fast road would give them, and the bad ones, redacted.
 
     Raises ShapeError where a page is not JSON or its rows are no array: reading it again may help.
     """
     rows = [_read_row(layout, bytes(raw)) for page in pages for raw in _raw_rows(layout, page)]
-    candidates = [row for row in rows if not row.faults]
-    values, faults = check_values(layout, _arrays(layout, candidates))
-    _blame(candidates, faults)
-    good = [row for row in candidates if not row.faults]
-    if faults:
+    candidates = [row for row in rows if not row.errors]
+    values, errors = check_values(layout, _arrays(layout, candidates))
+    _attach_errors(candidates, errors)
+    good = [row for row in candidates if not row.errors]
+    if errors:
         values, _ = check_values(layout, _arrays(layout, good))
     unknown = {path for row in rows for path in row.unknown}
     empty = {path for row in rows for path in row.empty}
-    extra = [extra_text(row.unknown) for row in good]
-    reading = Reading(values, extra, tuple(sorted(unknown)), len(rows), tuple(sorted(empty)))
-    return reading, tuple(
-        quarantine.bad_row(layout, row.raw, row.source, "; ".join(row.faults)) for row in rows if row.faults
+    extra = [extra_json(row.unknown) for row in good]
+    parsed = ParsedRows(values, extra, tuple(sorted(unknown)), len(rows), tuple(sorted(empty)))
+    return parsed, tuple(
+        quarantine.bad_row(layout, row.raw, row.source, "; ".join(row.errors)) for row in rows if row.errors
     )
 
 
@@ -76,7 +78,7 @@ def _spellings(source: dict[str, Any]) -> dict[str, str]:
     return {name.lower(): name for name in source}
 
 
-def _get(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
+def _value_of(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
     """Value of a field, whatever the case of its name; the contract's own spelling goes first."""
     return source[name] if name in source else source.get(spellings.get(name.lower(), name))
 
@@ -84,26 +86,26 @@ def _get(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
 def _read_row(layout: Layout, raw: bytes) -> _Row:
     row = _Row(raw)
     if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and depth(raw) > MAX_NESTING:
-        row.faults.append(f"the row nests more than {MAX_NESTING} levels deep")
+        row.errors.append(f"the row nests more than {MAX_NESTING} levels deep")
         return row
     try:
-        row.source = parse(raw.decode("utf-8", "surrogateescape"))
+        row.source = parse_json(raw.decode("utf-8", "surrogateescape"))
     except ValueError:
-        row.faults.append("the row is not valid JSON")
+        row.errors.append("the row is not valid JSON")
         return row
     if isinstance(row.source, dict):
-        if _is_pascal(layout.known, row.source):
+        if _is_pascal(layout.root, row.source):
             row.source = _camel(row.source)
-        row.unknown = unknown_values(layout.known, row.source)
-        _read_fields(layout.known, row.source, row)
+        row.unknown = unknown_values(layout.root, row.source)
+        _read_fields(layout.root, row.source, row)
     else:
-        row.faults.append("the row is not an object")
+        row.errors.append("the row is not an object")
     return row
 
 
-def _is_pascal(known: Known, source: dict[str, Any]) -> bool:
+def _is_pascal(root: FieldNode, source: dict[str, Any]) -> bool:
     """A row that spells no field as the contract does, and some with a capital: its new fields are spelt so too."""
-    return not source.keys() & known.names and any(name[:1].isupper() for name in source)
+    return not source.keys() & root.names and any(name[:1].isupper() for name in source)
 
 
 def _camel(value: Any) -> Any:
@@ -112,10 +114,10 @@ def _camel(value: Any) -> Any:
     return [_camel(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _read_fields(node: Known, source: dict[str, Any], row: _Row) -> None:
+def _read_fields(node: FieldNode, source: dict[str, Any], row: _Row) -> None:
     spellings = {} if source.keys() <= node.names else _spellings(source)
     for lower, child in node.nodes.items():
-        value = _get(source, spellings, node.spelling[lower])
+        value = _value_of(source, spellings, node.spelling[lower])
         if value is None:
             continue
         if child.leaf is not None:
@@ -125,7 +127,7 @@ def _read_fields(node: Known, source: dict[str, Any], row: _Row) -> None:
         elif child.is_object and child.holds_columns and value == "":
             row.empty.add(child.path)
         elif child.is_object and child.holds_columns:
-            row.faults.append(f"{'.'.join(child.path)} is not an object")
+            row.errors.append(f"{'.'.join(child.path)} is not an object")
 
 
 def _read_leaf(leaf: Leaf, value: Any, row: _Row) -> None:
@@ -134,8 +136,8 @@ def _read_leaf(leaf: Leaf, value: Any, row: _Row) -> None:
         return
     try:
         row.values[leaf.path] = convert(leaf.kind, value)
-    except Misfit as misfit:
-        row.faults.append(f"{leaf.label} {misfit}")
+    except InvalidValue as error:
+        row.errors.append(f"{leaf.label} {error}")
 
 
 def _arrays(layout: Layout, rows: Sequence[_Row]) -> Values:
@@ -146,7 +148,7 @@ def _arrays(layout: Layout, rows: Sequence[_Row]) -> Values:
     return {path: column(path, leaf.kind) for path, leaf in layout.leaves.items()}
 
 
-def _blame(rows: Sequence[_Row], faults: Sequence[Fault]) -> None:
-    for fault in faults:
-        for index in np.flatnonzero(fault.rows).tolist():
-            rows[index].faults.append(fault.reason)
+def _attach_errors(rows: Sequence[_Row], errors: Sequence[InvalidRows]) -> None:
+    for error in errors:
+        for index in np.flatnonzero(error.rows).tolist():
+            rows[index].errors.append(error.reason)

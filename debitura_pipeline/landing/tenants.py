@@ -23,14 +23,14 @@ class UnlistedTenantError(ApiError):
     """No listed client has the tenant id that a pseudonym stands for."""
 
 
-class TenantBook:
+class TenantResolver:
     """Stored tenant id -> the API's. Reads the clients listing once, when the first pseudonym is asked for."""
 
     def __init__(self, client: ApiClient, keys: BusinessKeys) -> None:
         self._client, self._keys = client, keys
         self._real: dict[str, str] | None = None
 
-    async def real(self, stored: str) -> str:
+    async def resolve(self, stored: str) -> str:
         """The id that the API knows. Raises UnlistedTenantError where no client has it."""
         if not is_pseudonym(stored):
             return stored
@@ -46,7 +46,9 @@ class TenantBook:
         """The query with the API's tenant ids in its filters."""
         if not any(name == TENANT_FILTER and is_pseudonym(value) for name, value in query.filters):
             return query
-        filters = [(name, await self.real(value) if name == TENANT_FILTER else value) for name, value in query.filters]
+        filters = [
+            (name, await self.resolve(value) if name == TENANT_FILTER else value) for name, value in query.filters
+        ]
         return replace(query, filters=tuple(filters))
 
     async def _read(self) -> dict[str, str]:

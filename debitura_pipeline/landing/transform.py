@@ -1,6 +1,6 @@
 """Pages of a listing -> one typed, redacted Parquet file; what does not fit aside, what is new pointed out.
 
-Belongs here: the shaper, its result, and writing it. Does not: reading the API or keeping books of files (`store.py`).
+Belongs here: the transformer, its result, and writing it. Does not: reading the API or keeping books of files (`store.py`).
 Called by `extract/read.py` for every window; nothing else in the project sees a row as the API sent it.
 
 Two roads lead to the same table: `fast_road.py` takes a window whole, `slow_road.py` row by row where the first finds
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from debitura_pipeline.contract.tables import TABLES, TEXTS, Table
 from debitura_pipeline.files import write_private_atomically
-from debitura_pipeline.landing.arrow_reader import read_fast
+from debitura_pipeline.landing.arrow_reader import read_with_arrow
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.columns import Builder, last_of_each
 from debitura_pipeline.landing.drift import find_drift
@@ -30,16 +30,16 @@ from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.page_schema import Layout
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.quarantine import Quarantine
-from debitura_pipeline.landing.row_reader import read_slow
+from debitura_pipeline.landing.row_reader import read_row_by_row
 from debitura_pipeline.settings import Privacy
 
-__all__ = ["BadRow", "Drift", "Shaped", "Shaper"]
+__all__ = ["BadRow", "Drift", "PageTransformer", "TransformedPages"]
 
 COMPRESSION = "snappy"  # zstd makes files 40 % smaller for 0.9 µs more per row
 
 
 @dataclass(frozen=True)
-class Shaped:
+class TransformedPages:
     """A window's rows, ready to land.
 
     `rows`: rows in the pages. `good`: rows that will be written, one per key. `distinct_keys`: keys in all, a bad row
@@ -86,7 +86,7 @@ class Shaped:
         return hashlib.sha256(content).hexdigest()
 
 
-class Shaper:
+class PageTransformer:
     """Shapes windows, one at a time. Holds the privacy key and names in memory; close it after use."""
 
     def __init__(self, privacy: Privacy, privacy_key: bytes) -> None:
@@ -98,19 +98,19 @@ class Shaper:
         self._builder = Builder(pseudonyms, self.business_keys, privacy)
         self._layouts = {resource: Layout(table) for resource, table in TABLES.items()}
 
-    def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> Shaped:
+    def transform(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> TransformedPages:
         """Rows of a window's `pages` (whole response bodies). `canonical` False: in the API's other spellings.
 
         Raises ShapeError where a page is no JSON or holds no array of rows.
         """
         layout = self._layouts[resource]
         bad: tuple[BadRow, ...] = ()
-        reading = read_fast(layout, pages) if canonical else None
-        if reading is None:
-            reading, bad = read_slow(layout, pages, self._quarantine)
-        built = self._builder.build(layout.table, reading.values, reading.extra)
-        drift = find_drift(layout.table, built, reading.unknown, reading.empty)
-        return Shaped(layout.table, last_of_each(built, layout.table.key), reading.rows, bad, drift)
+        parsed = read_with_arrow(layout, pages) if canonical else None
+        if parsed is None:
+            parsed, bad = read_row_by_row(layout, pages, self._quarantine)
+        built = self._builder.build(layout.table, parsed.values, parsed.extra)
+        drift = find_drift(layout.table, built, parsed.unknown, parsed.empty)
+        return TransformedPages(layout.table, last_of_each(built, layout.table.key), parsed.rows, bad, drift)
 
     def close(self) -> None:
         """Forget the names that were pseudonymised."""

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from debitura_pipeline.landing.page_schema import Known, Layout, Path
-from debitura_pipeline.landing.redact import encode, safe_path, scrub
+from debitura_pipeline.landing.page_schema import FieldNode, Layout, Path
+from debitura_pipeline.landing.redact import safe_path, scrub, to_json
 
-REMEMBERED = 4_096  # scrubbed values; unknown fields mostly repeat a few
+CACHE_SIZE = 4_096  # scrubbed values; unknown fields mostly repeat a few
 
 
-def exact(text: str) -> Decimal:
+def exact_decimal(text: str) -> Decimal:
     """A number's text as Decimal; one with an exponent beyond all reason is infinite, hence out of every range."""
     try:
         return Decimal(text)
@@ -29,22 +29,22 @@ def exact(text: str) -> Decimal:
         return Decimal("Infinity")
 
 
-def parse(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """JSON with every number exact, `NaN` and `Infinity` too. Raises ValueError."""
-    return json.loads(text, parse_float=exact, parse_int=exact, parse_constant=Decimal)
+    return json.loads(text, parse_float=exact_decimal, parse_int=exact_decimal, parse_constant=Decimal)
 
 
-def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:
+def unknown_values(root: FieldNode, row: dict[str, Any]) -> dict[Path, Any]:
     """Slow road: topmost unknown fields of a parsed row, by path as they came."""
     found: dict[Path, Any] = {}
-    if row.keys() <= known.names:
-        inner = [(child, row.get(name)) for name, child in known.objects.items()]
+    if row.keys() <= root.names:
+        inner = [(child, row.get(name)) for name, child in root.objects.items()]
     else:
         inner = []
         for name, value in row.items():
-            child = known.nodes.get(name.lower())
+            child = root.nodes.get(name.lower())
             if child is None:
-                found[(*known.path, name)] = value
+                found[(*root.path, name)] = value
             else:
                 inner.append((child, value))
     for child, value in inner:
@@ -53,14 +53,14 @@ def unknown_values(known: Known, row: dict[str, Any]) -> dict[Path, Any]:
     return found
 
 
-def extra_text(values: dict[Path, Any]) -> str | None:
+def extra_json(values: dict[Path, Any]) -> str | None:
     """`extra` of one row."""
     if not values:
         return None
-    return encode({safe_path(path): scrub(path, value) for path, value in sorted(values.items())})
+    return to_json({safe_path(path): scrub(path, value) for path, value in sorted(values.items())})
 
 
-def extra_of_pages(layout: Layout, pages: Sequence[bytes], paths: Sequence[Path]) -> list[str | None]:
+def read_extra(layout: Layout, pages: Sequence[bytes], paths: Sequence[Path]) -> list[str | None]:
     """Fast road: `extra` of every row of canonical pages, reading nothing but the unknown fields at `paths`.
 
     Raises msgspec.MsgspecError where a page is not as Arrow saw it; the slow road then takes over.
@@ -71,13 +71,13 @@ def extra_of_pages(layout: Layout, pages: Sequence[bytes], paths: Sequence[Path]
     for page in pages:
         for row in decoder.decode(page).rows or ():
             raws = tuple(bytes(_value_at(row, attributes)) for attributes in route)
-            texts.append(_extra_of_raws(tuple(paths), raws))
+            texts.append(_extra_of_row(tuple(paths), raws))
     return texts
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _extra_of_raws(paths: tuple[Path, ...], raws: tuple[bytes, ...]) -> str | None:
-    return extra_text({path: parse(raw) for path, raw in zip(paths, raws, strict=True) if raw})
+@lru_cache(maxsize=CACHE_SIZE)
+def _extra_of_row(paths: tuple[Path, ...], raws: tuple[bytes, ...]) -> str | None:
+    return extra_json({path: parse_json(raw) for path, raw in zip(paths, raws, strict=True) if raw})
 
 
 def _value_at(row: Any, attributes: tuple[str, ...]) -> Any:

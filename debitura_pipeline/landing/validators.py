@@ -105,7 +105,7 @@ def _plain_instants(texts: pa.Array) -> pa.Array | None:
     return None if pc.min(instants).value < _YEAR_ONE else instants.cast(INSTANT)
 
 
-def instant_of(text: str) -> datetime | None:
+def parse_instant(text: str) -> datetime | None:
     """One text as an aware UTC instant, by the same rules; None where it is none."""
     micros = micros_of_text(text)
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)

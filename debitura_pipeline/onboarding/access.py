@@ -18,7 +18,7 @@ from debitura_pipeline.api.customer import check_token
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError, ShapeError
 from debitura_pipeline.landing.business_key import BusinessKeys
-from debitura_pipeline.landing.tenants import TenantBook
+from debitura_pipeline.landing.tenants import TenantResolver
 from debitura_pipeline.onboarding.lifecycle import read_partition_key
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Endpoint, Secret, Settings
@@ -56,7 +56,7 @@ async def _try_all(
         door = _Door(
             endpoint,
             client,
-            TenantBook(client, BusinessKeys.of_settings(settings)),
+            TenantResolver(client, BusinessKeys.from_settings(settings)),
             rate_limiter,
             runtime,
             settings.network,
@@ -78,13 +78,13 @@ async def _try_all(
 class _Door:
     endpoint: Endpoint
     client: ApiClient
-    tenants: TenantBook
+    tenants: TenantResolver
     rate_limiter: RateLimiter
     runtime: Runtime
     network: Network
 
     async def attempt(self, tenant: str, creditor_id: str) -> Access:
-        tenant = await self.tenants.real(tenant)
+        tenant = await self.tenants.resolve(tenant)
         if len(tenant) > MAX_TENANT_LENGTH:
             raise RefusedError(f"No token can be minted for a tenant id of over {MAX_TENANT_LENGTH} characters.", 400)
         document = await self.client.document(

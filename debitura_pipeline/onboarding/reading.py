@@ -22,7 +22,7 @@ from debitura_pipeline.contract.listings import CLIENTS, PAGE_SIZE, Query
 from debitura_pipeline.errors import ApiError, RateLimitExhausted, TransientApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.labels import safe_label
-from debitura_pipeline.landing.validators import instant_of
+from debitura_pipeline.landing.validators import parse_instant
 from debitura_pipeline.onboarding.lifecycle import Client, read_partition_key
 from debitura_pipeline.settings import Endpoint, Settings
 
@@ -56,7 +56,7 @@ def read_newest(
     also when nothing at all comes within READ_WITHIN_S.
     """
 
-    keys = BusinessKeys.of_settings(settings)
+    keys = BusinessKeys.from_settings(settings)
 
     async def work(client: ApiClient) -> list[Client]:
         found: list[Client] = []
@@ -85,7 +85,7 @@ def read_some(
     Another record under the same tenant id is not it. A few are asked for one by one; of more, the newest pages come first.
     Raises ApiError where the newest pages cannot be read, and the first one where no client could be asked for.
     """
-    runtime, business_keys = runtime or Runtime(), BusinessKeys.of_settings(settings)
+    runtime, business_keys = runtime or Runtime(), BusinessKeys.from_settings(settings)
 
     async def work(client: ApiClient) -> dict[str, Found | ApiError]:
         found = await _in_newest(client, business_keys, keys, runtime) if len(keys) > FEW else {}
@@ -173,7 +173,7 @@ def _client(row: Any, stored: Callable[[str], str]) -> Client | None:
         creditor_id.lower(),
         is_signed=fields.get("onboardingdone") is True,
         kyc_status=safe_label(kyc_status) if kyc_status else None,
-        linked_at=instant_of(linked) if linked else None,
+        linked_at=parse_instant(linked) if linked else None,
         cases=cases if isinstance(cases, int) and not isinstance(cases, bool) and cases >= 0 else None,
     )
 

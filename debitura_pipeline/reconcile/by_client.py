@@ -15,7 +15,7 @@ from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.contract.stages import STAGES, stage_sql
 from debitura_pipeline.extract.windows import TICK, Filters, Window
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.control_totals import ZERO, RunQuery
 
 MAX_CLIENT_ROWS = 2_000  # rows fetched at most to compare the clients of a location
@@ -44,7 +44,7 @@ class ClientComparison:
     """`rows` runs a query on the warehouse; `invoicing_mode` is the partner's invoicing trigger."""
 
     client: ApiClient
-    shaper: Shaper
+    transformer: PageTransformer
     rows: RunQuery
     invoicing_mode: str | None
 
@@ -75,12 +75,12 @@ class ClientComparison:
         numbers = range(2, -(-total // PAGE_SIZE) + 1)
         rest = await asyncio.gather(*(self._page(resource, location, number) for number in numbers))
         pages = [first, *rest]
-        shaped = self.shaper.shape(
+        transformed = self.transformer.transform(
             resource, [page.body for page in pages], canonical=all(page.metadata.is_canonical for page in pages)
         )
         names = ["creditor_id", *(["referral_fee_usd"] if resource == "transactions" else [])]
         found: dict[str, tuple[int, Decimal]] = {}
-        for row in shaped.columns.select(names).to_pylist():
+        for row in transformed.columns.select(names).to_pylist():
             count, usd = found.get(row["creditor_id"], (0, ZERO))
             found[row["creditor_id"]] = (count + 1, usd + (row.get("referral_fee_usd") or 0))
         return found

@@ -25,7 +25,7 @@ from debitura_pipeline.incremental.differences import (
 )
 from debitura_pipeline.incremental.hourly_totals import HourlyTotals
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.by_client import (
     STATE_SQL,
     STATES,
@@ -45,7 +45,7 @@ class DifferenceFinder:
     """`rows` runs a query on the warehouse; `invoicing_mode` is the partner's invoicing trigger; `upper` ends the last month."""
 
     client: ApiClient
-    shaper: Shaper
+    transformer: PageTransformer
     rows: RunQuery
     invoicing_mode: str | None
     upper: datetime
@@ -55,7 +55,7 @@ class DifferenceFinder:
         """Return one differing total per stage or state, window and client; empty if none can be located. Raises ApiError."""
         find = self._transactions if resource == "transactions" else self._cases
         date, locations = await find()
-        clients = ClientComparison(self.client, self.shaper, self.rows, self.invoicing_mode)
+        clients = ClientComparison(self.client, self.transformer, self.rows, self.invoicing_mode)
         found = [await clients.compare(resource, date, location) for location in locations[:MAX_LOCATIONS]]
         return [total for part in found for total in part]
 

@@ -12,7 +12,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import SMALL_REQUESTS
 from debitura_pipeline.extract.reader import ReadProgress
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import SyncClock, sync_clock
 from debitura_pipeline.sync.partner import PartnerTerms
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SyncContext:
-    """`shaping` is one thread, since the transformer owns one DuckDB connection. `small_requests`: a resource that takes
+    """`transform_pool` is one thread, since the transformer owns one DuckDB connection. `small_requests`: a resource that takes
     fewer is read whole each time. `failed`: tenants that could not be read, and why."""
 
     settings: Settings
     endpoint: Endpoint
     runtime: Runtime
     client: ApiClient
-    shaper: Shaper
-    shaping: ThreadPoolExecutor
+    transformer: PageTransformer
+    transform_pool: ThreadPoolExecutor
     progress: Callable[[ReadProgress], None] | None
     partner: PartnerTerms
     small_requests: int = SMALL_REQUESTS

@@ -14,7 +14,7 @@ from pathlib import Path
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import KnownState, Plan, choose_plan
 from debitura_pipeline.landing.journal_lines import Begin
-from debitura_pipeline.landing.landing_zone import SyncFolder, discard, folders, unmerged
+from debitura_pipeline.landing.landing_zone import SyncFolder, discard, sync_folders, unmerged
 from debitura_pipeline.reconcile.certificate import read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, in_order
@@ -166,7 +166,7 @@ def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
     if found:
         as_of, _, certificate = found[0]
         return as_of.astimezone(UTC), certificate
-    merged = [folder for folder in folders(landing, resource) if folder.is_merged]
+    merged = [folder for folder in sync_folders(landing, resource) if folder.is_merged]
     return (merged[-1].begin.at, merged[-1].certificate_sha256) if merged else None
 
 

@@ -8,8 +8,8 @@ from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.extract.verified_window import Totals
 from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.landing.tenants import TenantBook
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.tenants import TenantResolver
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.client_totals import compare_client_totals
 from debitura_pipeline.reconcile.control_totals import compare_control_totals
 from debitura_pipeline.reconcile.locate import DifferenceFinder
@@ -43,9 +43,9 @@ async def _reconcile(settings: Settings, endpoint: Endpoint, runtime: Runtime) -
                 )
             found += compare_client_totals(warehouse.rows)
             differing = {total.resource for total in found if total.verdict == "differs" and total.scope == "all"}
-            with Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper:
-                client.translate = TenantBook(client, shaper.business_keys).query
-                locator = DifferenceFinder(client, shaper, warehouse.rows, terms.invoicing_mode, upper)
+            with PageTransformer(settings.privacy, settings.obtain_privacy_key()) as transformer:
+                client.translate = TenantResolver(client, transformer.business_keys).query
+                locator = DifferenceFinder(client, transformer, warehouse.rows, terms.invoicing_mode, upper)
                 for resource in sorted(differing - {"clients"}):
                     found += await locator.find(resource)
     return found

@@ -120,7 +120,13 @@ class ResourceSync:
         context, begin = self.context, folder.begin
         upper = begin.read_until or begin.upper_bound
         return Reader(
-            context.client, context.shaper, context.shaping, folder, LISTINGS[self.resource], upper, context.progress
+            context.client,
+            context.transformer,
+            context.transform_pool,
+            folder,
+            LISTINGS[self.resource],
+            upper,
+            context.progress,
         )
 
     def _end_line(self, folder: SyncFolder, landing: Landing) -> End:

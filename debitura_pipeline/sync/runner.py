@@ -1,6 +1,6 @@
 """One resource from plan to merge, and the partner's clients, cases and transactions in turn.
 
-Belongs here: the order of things. Does not: how pages are read (`extract/`), shaped (`landing/`) or merged (`warehouse/`).
+Belongs here: the order of things. Does not: how pages are read (`extract/`), transformed (`landing/`) or merged (`warehouse/`).
 Called by the command line and by the Dagster assets. Nothing reaches `raw` before every window is landed and verified.
 """
 
@@ -21,8 +21,8 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.incremental.base import CostEstimate
-from debitura_pipeline.landing.tenants import TenantBook
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.tenants import TenantResolver
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import sync_clock
 from debitura_pipeline.sync.merge import Merger
@@ -103,7 +103,7 @@ async def with_session(
     is_kept: bool = True,
     outages: OutagePolicy | None = None,
 ) -> T:
-    """Check whose data this is, open client, shaper and their thread, ask who the partner is, do the work, close all.
+    """Check whose data this is, open client, transformer and their thread, ask who the partner is, do the work, close all.
 
     `is_kept`: what is found out of the identity is written down, before anything of it is landed.
     """
@@ -121,11 +121,11 @@ async def with_session(
         if is_kept:
             known.keep()
         with (
-            Shaper(settings.privacy, settings.obtain_privacy_key()) as shaper,
-            ThreadPoolExecutor(1, "shape") as shaping,
+            PageTransformer(settings.privacy, settings.obtain_privacy_key()) as transformer,
+            ThreadPoolExecutor(1, "shape") as transform_pool,
         ):
-            client.translate = TenantBook(client, shaper.business_keys).query
-            done = await work(Session(settings, endpoint, runtime, client, shaper, shaping, progress, partner))
+            client.translate = TenantResolver(client, transformer.business_keys).query
+            done = await work(Session(settings, endpoint, runtime, client, transformer, transform_pool, progress, partner))
     if is_kept:
         note_reached(settings, endpoint)
     return done

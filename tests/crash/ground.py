@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_pipeline.sync import check_certificates
 from debitura_pipeline.sync.chain import LandingZone, read_zone
 from tests.crash.nursery import KILLED, Nursery
@@ -91,7 +91,7 @@ class Ground:
     def _check_certificates(self, case: Case, pipeline: Pipeline) -> None:
         faulty = [finding for finding in check_certificates(pipeline.settings).findings if finding.faults]
         assert not faulty, (case, faulty)
-        assert not [folder.path for folder in folders(pipeline.settings.landing_dir) if folder.is_open], case
+        assert not [folder.path for folder in sync_folders(pipeline.settings.landing_dir) if folder.is_open], case
 
     def _before(self, command: str, env: dict[str, str]) -> Pipeline:
         """A data directory on which `command` is to run: after the first night, or for a replay after the second."""

@@ -18,7 +18,7 @@ from debitura_pipeline.extract import requests
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.certificate import gaps
 from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
 from tests.extract.listed import Case, Deviations, Listed, moved, without
@@ -39,10 +39,10 @@ def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Com
     begin = Begin(
         sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
     )
-    shaping: Any = Here()
+    transform_pool: Any = Here()
     client: Any = listed
-    with Shaper("pseudonymous", b"a key of the tests") as shaper:
-        reader = read.Reader(client, shaper, shaping, SyncFolder.create(folder, begin), CASES, AT)
+    with PageTransformer("pseudonymous", b"a key of the tests") as transformer:
+        reader = read.Reader(client, transformer, transform_pool, SyncFolder.create(folder, begin), CASES, AT)
 
         async def work() -> CompletenessProof:
             return await Prover(reader, whole, None).prove(await reader.read([whole]))

@@ -21,7 +21,7 @@ from debitura_pipeline.api.page import parse_page_metadata
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import TransientApiError
 from debitura_pipeline.landing.outline import outline
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.mutations import pages
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS
 
@@ -31,15 +31,15 @@ DATES = {"clients": ["linked_at"], "cases": ["created_at"], "transactions": ["oc
 
 
 @pytest.fixture(scope="module")
-def shaper() -> Iterator[Shaper]:
-    with Shaper("pseudonymous", KEY) as one:
+def transformer() -> Iterator[PageTransformer]:
+    with PageTransformer("pseudonymous", KEY) as one:
         yield one
 
 
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("resource", MAKERS)
 def test_any_page_has_one_verdict_and_costs_no_good_row(
-    resource: str, shaper: Shaper, tmp_path_factory: pytest.TempPathFactory
+    resource: str, transformer: PageTransformer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     sys.stdout.write(f"FUZZ_SEED={SEED} FUZZ_PAGES={PAGES}\n")
     folder = tmp_path_factory.mktemp("fuzz")
@@ -56,20 +56,22 @@ def test_any_page_has_one_verdict_and_costs_no_good_row(
     @given(pages(resource, ROWS_KEYS[resource]))
     def hold(page: tuple[bytes, list[bytes], int]) -> None:
         nonlocal refused
-        refused += not _holds(resource, shaper, folder, *page)
+        refused += not _holds(resource, transformer, folder, *page)
 
     hold()
     assert refused < PAGES / 4, "most pages must have been taken apart"
 
 
-def _holds(resource: str, shaper: Shaper, folder: Path, body: bytes, good: list[bytes], count: int) -> bool:
+def _holds(
+    resource: str, transformer: PageTransformer, folder: Path, body: bytes, good: list[bytes], count: int
+) -> bool:
     listing = LISTINGS[resource]
     try:
         metadata = parse_page_metadata(body, listing)
     except TransientApiError:  # a byte broke the page's own brackets
         return False
-    one = shaper.shape(resource, [body], canonical=metadata.is_canonical)
-    other = shaper.shape(resource, [body], canonical=False)
+    one = transformer.transform(resource, [body], canonical=metadata.is_canonical)
+    other = transformer.transform(resource, [body], canonical=False)
     assert one.columns.equals(other.columns)
     assert (one.rows, one.bad, one.drift) == (other.rows, other.bad, other.drift)
     assert one.write(folder / "one", 1) == other.write(folder / "other", 1)
@@ -87,7 +89,7 @@ def _holds(resource: str, shaper: Shaper, folder: Path, body: bytes, good: list[
     assert {bad.row_key for bad in one.bad} - {None} <= seen.keys()
     _assert_stored([bad.payload for bad in one.bad])
     alone = b'{"page":{"totalResults":0},"%b":[%b]}' % (ROWS_KEYS[resource].encode(), b",".join(good))
-    expected = {row[key]: row for row in shaper.shape(resource, [alone]).columns.to_pylist()}
+    expected = {row[key]: row for row in transformer.transform(resource, [alone]).columns.to_pylist()}
     found = {row[key]: row for row in one.columns.to_pylist()}
     assert {name: found.get(name) for name in expected} == expected
     return True

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.rows import KEY, MAKERS, case_row, client_row, page, transaction_row
 
 ASE = hmac.new(KEY, "åse bjørnsdóttir".encode(), "sha256").hexdigest()
@@ -108,30 +108,36 @@ CLIENT_TEXT = "\x1f".join([
 )
 @pytest.mark.parametrize("canonical", [True, False], ids=["fast", "slow"])
 def test_row_lands_as_worked_by_hand(resource: str, row: dict, landed: dict, canonical: bool) -> None:
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape(resource, [page(resource, [row])], canonical=canonical)
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform(resource, [page(resource, [row])], canonical=canonical)
 
-    (found,) = shaped.columns.drop_columns(["_row_hash"]).to_pylist()
+    (found,) = transformed.columns.drop_columns(["_row_hash"]).to_pylist()
     assert found == landed
-    assert (shaped.rows, shaped.good, shaped.distinct_keys, shaped.bad, shaped.drift) == (1, 1, 1, (), ())
+    assert (transformed.rows, transformed.good, transformed.distinct_keys, transformed.bad, transformed.drift) == (
+        1,
+        1,
+        1,
+        (),
+        (),
+    )
 
 
 @pytest.mark.parametrize(("resource", "text"), [("transactions", TRANSACTION_TEXT), ("clients", CLIENT_TEXT)])
 def test_row_hash_is_the_md5_of_the_text_worked_by_hand(resource: str, text: str) -> None:
     """A hash that changed with a version of the code would show every row as changed."""
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape(resource, [page(resource, [MAKERS[resource]()])])
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform(resource, [page(resource, [MAKERS[resource]()])])
 
-    assert shaped.columns["_row_hash"].to_pylist() == [hashlib.md5(text.encode()).hexdigest()]
+    assert transformed.columns["_row_hash"].to_pylist() == [hashlib.md5(text.encode()).hexdigest()]
 
 
 @pytest.mark.parametrize("resource", TABLES)
 @pytest.mark.parametrize("count", [0, 1])
 def test_file_reads_back_in_duckdb_with_the_declared_types(resource: str, count: int, tmp_path: Path) -> None:
     path = tmp_path / "window.parquet"
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape(resource, [page(resource, [MAKERS[resource]()] * count)])
-    sha256 = shaped.write(path, 17)
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform(resource, [page(resource, [MAKERS[resource]()] * count)])
+    sha256 = transformed.write(path, 17)
 
     declared = [(column.name, column.kind.sql) for column in TABLES[resource].columns] + list(LANDED_EXTRA)
     with duckdb.connect() as db:
@@ -146,23 +152,23 @@ def test_file_reads_back_in_duckdb_with_the_declared_types(resource: str, count:
 
 
 def test_a_window_without_pages_is_an_empty_table() -> None:
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [])
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [])
 
-    assert (shaped.rows, shaped.good, shaped.distinct_keys) == (0, 0, 0)
+    assert (transformed.rows, transformed.good, transformed.distinct_keys) == (0, 0, 0)
 
 
 def test_a_page_whose_rows_are_null_holds_none() -> None:
-    with Shaper("full", KEY) as shaper:
-        assert shaper.shape("cases", [b'{"cases":null}']).rows == 0
-        assert shaper.shape("cases", [b'{"cases":null}'], canonical=False).rows == 0
+    with PageTransformer("full", KEY) as transformer:
+        assert transformer.transform("cases", [b'{"cases":null}']).rows == 0
+        assert transformer.transform("cases", [b'{"cases":null}'], canonical=False).rows == 0
 
 
 def test_the_later_of_two_rows_with_one_key_wins() -> None:
     rows = [case_row(reference="first"), case_row(id=case_row()["id"].upper(), reference="second")]
     other = case_row(id="00000000-0000-4000-8000-000000000001")
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [rows[0], other]), page("cases", [rows[1]])])
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [rows[0], other]), page("cases", [rows[1]])])
 
-    assert (shaped.rows, shaped.good, shaped.distinct_keys) == (3, 2, 2)
-    assert shaped.columns["reference"].to_pylist() == ["K7TRW2QD", "second"]
+    assert (transformed.rows, transformed.good, transformed.distinct_keys) == (3, 2, 2)
+    assert transformed.columns["reference"].to_pylist() == ["K7TRW2QD", "second"]

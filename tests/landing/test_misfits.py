@@ -12,7 +12,7 @@ from debitura_pipeline.api.page import parse_page_metadata
 from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import ShapeError
 from debitura_pipeline.landing.findings import Drift
-from debitura_pipeline.landing.transform import Shaped, Shaper
+from debitura_pipeline.landing.transform import PageTransformer, TransformedPages
 from tests.landing.rows import KEY, MAKERS, Number, case_row, client_row, page, transaction_row
 
 ID = "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"
@@ -20,9 +20,9 @@ DEEP = f'{{"id":"{ID}","a":' + '{"b":' * 64 + "1" + "}" * 65
 DEEPER = f'{{"id":"{ID}","a":' + "[" * 9_000 + "]" * 9_000 + "}"
 
 
-def shape(resource: str, *rows: Any, canonical: bool = True) -> Shaped:
-    with Shaper("pseudonymous", KEY) as shaper:
-        return shaper.shape(resource, [page(resource, rows)], canonical=canonical)
+def transform(resource: str, *rows: Any, canonical: bool = True) -> TransformedPages:
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        return transformer.transform(resource, [page(resource, rows)], canonical=canonical)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def shape(resource: str, *rows: Any, canonical: bool = True) -> Shaped:
 )
 def test_misfit_is_quarantined_with_its_reason(change: dict[str, Any], reason: str) -> None:
     neighbour = case_row(id="00000000-0000-4000-8000-000000000001")
-    shaped = shape("cases", case_row(**change), neighbour)
+    transformed = transform("cases", case_row(**change), neighbour)
 
-    (bad,) = shaped.bad
+    (bad,) = transformed.bad
     assert bad.reason == reason
     assert bad.row_key == (None if "id" in change else ID)
-    assert (shaped.rows, shaped.good, shaped.distinct_keys) == (2, 1, 2)
+    assert (transformed.rows, transformed.good, transformed.distinct_keys) == (2, 1, 2)
     assert json.loads(bad.payload)["currency"] == "EUR"
-    assert shape("cases", case_row(**change), neighbour, canonical=False).bad == shaped.bad
+    assert transform("cases", case_row(**change), neighbour, canonical=False).bad == transformed.bad
 
 
 @pytest.mark.parametrize(
@@ -102,26 +102,26 @@ def test_a_row_that_is_no_row_costs_itself_alone(odd: str, reason: str, payload:
     good = case_row(id="00000000-0000-4000-8000-000000000001")
     body = page("cases", [Number(odd), good])
     canonical = parse_page_metadata(body, CASES).is_canonical
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape("cases", [body], canonical=canonical)
-        slow = shaper.shape("cases", [body], canonical=False)
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform("cases", [body], canonical=canonical)
+        slow = transformer.transform("cases", [body], canonical=False)
 
-    (bad,) = shaped.bad
+    (bad,) = transformed.bad
     assert (bad.reason, bad.payload) == (reason, payload)
     assert bad.row_key == (ID if ID in odd else None)
-    assert shaped.columns.equals(shape("cases", good).columns)
-    assert (slow.bad, slow.columns) == (shaped.bad, shaped.columns)
+    assert transformed.columns.equals(transform("cases", good).columns)
+    assert (slow.bad, slow.columns) == (transformed.bad, transformed.columns)
 
 
 def test_an_empty_text_where_null_is_meant_is_null_and_noted() -> None:
     """Some serialisers write "" for a missing date: two thirds of the cases would stand in quarantine."""
     empty = {"dateFinished": "", "remainder": "", "validation": {"needsInfo": "", "creditorRespondedAt": ""}}
-    shaped = shape("cases", case_row(**empty, client={"creditorId": ""}))
-    null = shape("cases", case_row(dateFinished=None, remainder=None, validation=None, client=None))
+    transformed = transform("cases", case_row(**empty, client={"creditorId": ""}))
+    null = transform("cases", case_row(dateFinished=None, remainder=None, validation=None, client=None))
 
-    assert shaped.bad == ()
-    assert shaped.columns.equals(null.columns)
-    assert shaped.drift == tuple(
+    assert transformed.bad == ()
+    assert transformed.columns.equals(null.columns)
+    assert transformed.drift == tuple(
         Drift("empty", field, None)
         for field in (
             "client.creditorId",
@@ -131,16 +131,16 @@ def test_an_empty_text_where_null_is_meant_is_null_and_noted() -> None:
             "validation.needsInfo",
         )
     )
-    assert shape("cases", case_row(validation="")).drift == (Drift("empty", "validation", None),)
-    assert shape("cases", case_row(reference="")).columns["reference"].to_pylist() == [""]
+    assert transform("cases", case_row(validation="")).drift == (Drift("empty", "validation", None),)
+    assert transform("cases", case_row(reference="")).columns["reference"].to_pylist() == [""]
 
 
 def test_what_is_odd_in_an_unknown_field_does_not_cost_the_row() -> None:
     odd = {"a": Number("NaN"), "b": Number("9" * 5_000), "c": "\0", "d": Number('"\\ud800"'), "e": Number("1e99999999")}
-    shaped = shape("cases", case_row(**odd), canonical=False)
+    transformed = transform("cases", case_row(**odd), canonical=False)
 
-    assert shaped.bad == ()
-    assert json.loads(shaped.columns["extra"].to_pylist()[0].replace("1E+99999999", "0")) == {
+    assert transformed.bad == ()
+    assert json.loads(transformed.columns["extra"].to_pylist()[0].replace("1E+99999999", "0")) == {
         **dict.fromkeys("abcd", "[withheld]"),
         "e": 0,
     }
@@ -148,25 +148,25 @@ def test_what_is_odd_in_an_unknown_field_does_not_cost_the_row() -> None:
 
 def test_a_name_that_comes_twice_counts_as_it_comes_last() -> None:
     body = page("cases", [case_row()]).replace(b'"reference":', b'"reference":"first","reference":')
-    with Shaper("pseudonymous", KEY) as shaper:
-        assert shaper.shape("cases", [body]).columns["reference"].to_pylist() == ["K7TRW2QD"]
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        assert transformer.transform("cases", [body]).columns["reference"].to_pylist() == ["K7TRW2QD"]
 
 
 def test_a_broken_letter_costs_one_row_not_the_window() -> None:
     body = page("cases", [case_row(reference="XXX"), case_row(id="00000000-0000-4000-8000-000000000001")])
-    with Shaper("pseudonymous", KEY) as shaper:
+    with PageTransformer("pseudonymous", KEY) as transformer:
         for broken in (b"\xff\xfe", b"\\ud800"):
-            shaped = shaper.shape("cases", [body.replace(b"XXX", broken)])
-            assert [bad.reason for bad in shaped.bad] == ["reference is not valid text"]
-            assert shaped.good == 1
+            transformed = transformer.transform("cases", [body.replace(b"XXX", broken)])
+            assert [bad.reason for bad in transformed.bad] == ["reference is not valid text"]
+            assert transformed.good == 1
 
 
 def test_counts_must_be_whole_numbers_that_fit() -> None:
     rows = [client_row(caseStats={"casesTotal": Number(text)}) for text in ("3.0", "3.5", "1e19")]
 
-    assert shape("clients", rows[0]).columns["cases_total"].to_pylist() == [3]
-    assert shape("clients", rows[1]).bad[0].reason == "caseStats.casesTotal is not a whole number"
-    assert shape("clients", rows[2]).bad[0].reason == "caseStats.casesTotal is out of range"
+    assert transform("clients", rows[0]).columns["cases_total"].to_pylist() == [3]
+    assert transform("clients", rows[1]).bad[0].reason == "caseStats.casesTotal is not a whole number"
+    assert transform("clients", rows[2]).bad[0].reason == "caseStats.casesTotal is out of range"
 
 
 @pytest.mark.parametrize("canonical", [True, False], ids=["fast", "slow"])
@@ -190,55 +190,57 @@ def test_counts_must_be_whole_numbers_that_fit() -> None:
     ],
 )
 def test_money_is_exact_and_rounded_half_to_even(sent: Any, landed: str, canonical: bool) -> None:
-    shaped = shape("cases", case_row(grossAmount=sent), canonical=canonical)
+    transformed = transform("cases", case_row(grossAmount=sent), canonical=canonical)
 
-    assert shaped.columns["gross_amount"].to_pylist() == [Decimal(landed)]
+    assert transformed.columns["gross_amount"].to_pylist() == [Decimal(landed)]
 
 
 def test_a_number_where_a_text_belongs_is_taken_as_written() -> None:
-    assert shape("cases", case_row(reference=1042)).columns["reference"].to_pylist() == ["1042"]
+    assert transform("cases", case_row(reference=1042)).columns["reference"].to_pylist() == ["1042"]
 
 
 def test_bad_rows_without_a_key_are_told_apart() -> None:
-    shaped = shape("cases", case_row(id=None), case_row(id=None, reference="other"), case_row(id=None))
+    transformed = transform("cases", case_row(id=None), case_row(id=None, reference="other"), case_row(id=None))
 
-    assert (shaped.rows, shaped.good, shaped.distinct_keys) == (3, 0, 2)
+    assert (transformed.rows, transformed.good, transformed.distinct_keys) == (3, 0, 2)
 
 
 def test_a_key_that_is_good_once_and_bad_once_is_one_key() -> None:
-    shaped = shape("cases", case_row(), case_row(grossAmount="abc"))
+    transformed = transform("cases", case_row(), case_row(grossAmount="abc"))
 
-    assert (shaped.rows, shaped.good, shaped.distinct_keys, len(shaped.bad)) == (2, 1, 1, 1)
+    assert (transformed.rows, transformed.good, transformed.distinct_keys, len(transformed.bad)) == (2, 1, 1, 1)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"cases":[', b'{"cases":{}}', b"[]", b'{"cases":[]} {', b'"x"', b""])
 def test_a_page_that_is_no_listing_is_an_error(body: bytes) -> None:
-    with Shaper("pseudonymous", KEY) as shaper, pytest.raises(ShapeError):
-        shaper.shape("cases", [body])
+    with PageTransformer("pseudonymous", KEY) as transformer, pytest.raises(ShapeError):
+        transformer.transform("cases", [body])
 
 
 @pytest.mark.parametrize("canonical", [True, False], ids=["fast", "slow"])
 def test_unknown_fields_go_to_extra_and_drift(canonical: bool) -> None:
     row = transaction_row(channel="portal", score=Number("1.50"), tags=["a", {"b": 1}], empty=None, note="Ring back")
     row["earnings"] = {**row["earnings"], "tier": {"level": 2, "title": "Tier of Tue"}}
-    shaped = shape("transactions", row, transaction_row(transactionId=ID), canonical=canonical)
+    transformed = transform("transactions", row, transaction_row(transactionId=ID), canonical=canonical)
 
-    assert shaped.columns["extra"].to_pylist() == [
+    assert transformed.columns["extra"].to_pylist() == [
         '{"channel":"portal","earnings.tier":{"level":2,"title":"[withheld]"},"empty":null,"note":"[withheld]",'
         '"score":1.50,"tags":["a",{"b":1}]}',
         None,
     ]
-    assert shaped.drift == tuple(
+    assert transformed.drift == tuple(
         Drift("field", field, None) for field in ("channel", "earnings.tier", "empty", "note", "score", "tags")
     )
-    assert shaped.columns["_row_hash"][0] == shape("transactions", transaction_row()).columns["_row_hash"][0]
+    assert transformed.columns["_row_hash"][0] == transform("transactions", transaction_row()).columns["_row_hash"][0]
 
 
 @pytest.mark.parametrize("resource", ["clients", "cases"])
 def test_fields_that_are_known_but_not_stored_are_no_drift(resource: str) -> None:
-    shaped = shape(resource, MAKERS[resource](users=[{"shoeSize": 44}], potentialRevenue={"grossAmountUsd": 1}))
+    transformed = transform(
+        resource, MAKERS[resource](users=[{"shoeSize": 44}], potentialRevenue={"grossAmountUsd": 1})
+    )
 
-    assert [drift.field for drift in shaped.drift] == (["potentialRevenue"] if resource == "clients" else [])
+    assert [drift.field for drift in transformed.drift] == (["potentialRevenue"] if resource == "clients" else [])
 
 
 @pytest.mark.parametrize(
@@ -253,20 +255,20 @@ def test_fields_that_are_known_but_not_stored_are_no_drift(resource: str) -> Non
     ],
 )  # fmt: skip
 def test_unknown_enum_values_are_noted_once(resource: str, row: dict[str, Any], field: str, value: str) -> None:
-    shaped = shape(resource, row, row)
+    transformed = transform(resource, row, row)
 
-    assert shaped.drift == (Drift("value", field, value),)
+    assert transformed.drift == (Drift("value", field, value),)
 
 
 @pytest.mark.parametrize(
     "value", ["Pending contract signing", "PendingContractSigning", "pending_contract_signing", "Merged", "Leads"]
 )
 def test_known_enum_values_are_known_in_either_spelling(value: str) -> None:
-    assert shape("cases", case_row(lifecycle=value)).drift == ()
+    assert transform("cases", case_row(lifecycle=value)).drift == ()
 
 
 def _hash(row: dict[str, Any]) -> Any:
-    return shape("transactions", row).columns["_row_hash"].to_pylist()
+    return transform("transactions", row).columns["_row_hash"].to_pylist()
 
 
 def _earning(is_estimate: bool | None, usd: str) -> dict[str, Any]:
@@ -291,6 +293,6 @@ def test_rows_whose_texts_join_alike_differ_in_their_hash() -> None:
 def test_a_failed_write_leaves_no_draft(tmp_path: Any) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):
-        shape("cases", case_row()).write(tmp_path / "taken", 1)
+        transform("cases", case_row()).write(tmp_path / "taken", 1)
 
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from debitura_pipeline.api.page_parts import split_page_with_keys
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.landing.outline import RowKeys, outline
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS, Number, new_id, page, to_json, transaction_row, variations
 
 ODD_ROWS = (
@@ -110,8 +110,8 @@ def test_marks_are_what_is_landed(resource: str, data: st.DataObject) -> None:
             new_id()
         )
     body = page(resource, rows)
-    with Shaper("pseudonymous", KEY) as shaper:
-        landed = shaper.shape(resource, [body])
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        landed = transformer.transform(resource, [body])
     columns = [landed.columns[landed.table.key], *(landed.columns[name] for name in DATE_COLUMNS[resource])]
     seen = {
         key: (occurred, *rest) for key, occurred, *rest in zip(*(column.to_pylist() for column in columns), strict=True)

@@ -1,4 +1,4 @@
-"""No personal text may leave the shaper: not in a file, a bad row, or drift. Damage if it breaks: a leak to the disk."""
+"""No personal text may leave the transformer: not in a file, a bad row, or drift. Damage if it breaks: a leak to the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.landing.findings import Drift
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.redact import scrub
-from debitura_pipeline.landing.transform import Shaped, Shaper
+from debitura_pipeline.landing.transform import PageTransformer, TransformedPages
 from tests.landing.rows import KEY, MAKERS, PERSONAL_TEXTS, case_row, page
 
 SECRETS = {
@@ -38,11 +38,11 @@ SECRETS = {
 SECRET_TEXTS = ("ibeke", "Lund", "70 12 34", "Qx7Zt", "firma.example", "DK5000400440116243", "Vibs", "457012345")
 
 
-def _everything(shaped: Shaped, path: Path) -> bytes:
-    shaped.write(path, 1)
-    values = json.dumps(shaped.columns.to_pylist(), default=str, ensure_ascii=False)
-    said = repr(shaped.bad) + repr(shaped.drift) + values
-    return path.read_bytes() + said.encode() + repr(shaped.bad).encode("unicode_escape")
+def _everything(transformed: TransformedPages, path: Path) -> bytes:
+    transformed.write(path, 1)
+    values = json.dumps(transformed.columns.to_pylist(), default=str, ensure_ascii=False)
+    said = repr(transformed.bad) + repr(transformed.drift) + values
+    return path.read_bytes() + said.encode() + repr(transformed.bad).encode("unicode_escape")
 
 
 def _assert_silent(content: bytes) -> None:
@@ -57,11 +57,11 @@ def test_no_personal_text_is_written(resource: str, canonical: bool, tmp_path: P
     row = MAKERS[resource](**SECRETS)
     if "debtor" in row:
         row["debtor"] = {**row["debtor"], "nickname": "Vibs", "born": "1971-08-19"}
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape(resource, [page(resource, [row])], canonical=canonical)
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform(resource, [page(resource, [row])], canonical=canonical)
 
-    assert shaped.good == 1
-    _assert_silent(_everything(shaped, tmp_path / "window.parquet"))
+    assert transformed.good == 1
+    _assert_silent(_everything(transformed, tmp_path / "window.parquet"))
 
 
 FAULTS: list[dict[str, Any]] = [
@@ -82,36 +82,36 @@ FAULTS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: json.dumps(fault)[:40])
 def test_no_personal_text_is_kept_of_a_bad_row(fault: dict[str, Any], tmp_path: Path) -> None:
     row = case_row(**SECRETS, **fault)
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [row, "Vibeke Lund", ["Sigrid Falk"]])])
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [row, "Vibeke Lund", ["Sigrid Falk"]])])
 
-    assert len(shaped.bad) == 3
-    _assert_silent(_everything(shaped, tmp_path / "window.parquet"))
+    assert len(transformed.bad) == 3
+    _assert_silent(_everything(transformed, tmp_path / "window.parquet"))
 
 
 def test_only_privacy_full_writes_the_debtors_name_and_nothing_else(tmp_path: Path) -> None:
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [case_row()])])
-    content = _everything(shaped, tmp_path / "window.parquet")
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [case_row()])])
+    content = _everything(transformed, tmp_path / "window.parquet")
 
-    assert shaped.columns["debtor_name"].to_pylist() == ["Åse  Bjørnsdóttir"]
+    assert transformed.columns["debtor_name"].to_pylist() == ["Åse  Bjørnsdóttir"]
     for text in set(PERSONAL_TEXTS) - {"Åse", "Bjørnsdóttir"}:
         assert text.encode() not in content
 
 
 def test_shaped_windows_do_not_show_rows_in_their_text() -> None:
     """A traceback or a log line with the object in it must not print what it holds."""
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [case_row()])])
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [case_row()])])
 
-    assert "Bjørnsdóttir" not in repr(shaped)
+    assert "Bjørnsdóttir" not in repr(transformed)
 
 
 def test_a_closed_shaper_remembers_no_names() -> None:
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaper.shape("cases", [page("cases", [case_row()])])
-        assert shaper._pseudonyms._recall.cache_info().currsize == 1
-    assert shaper._pseudonyms._recall.cache_info().currsize == 0
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformer.transform("cases", [page("cases", [case_row()])])
+        assert transformer._pseudonyms._recall.cache_info().currsize == 1
+    assert transformer._pseudonyms._recall.cache_info().currsize == 0
 
 
 def _keys(key: bytes, names: list[str | None]) -> list[str | None]:
@@ -137,7 +137,7 @@ def test_spellings_of_one_name_share_a_key_and_blank_names_have_none() -> None:
 
 def test_an_empty_privacy_key_is_refused() -> None:
     with pytest.raises(ValueError, match="privacy key"):
-        Shaper("pseudonymous", b"")
+        PageTransformer("pseudonymous", b"")
 
 
 @pytest.mark.parametrize(
@@ -217,27 +217,29 @@ def test_short_codes_are_kept_only_where_the_field_says_that_it_holds_one() -> N
 def test_only_names_spelt_as_fields_are_kept(name: str, is_kept: bool) -> None:
     """A map from persons to figures brings their names as the names of fields."""
     expected = name if is_kept else "[withheld]"
-    with Shaper("pseudonymous", KEY) as shaper:
+    with PageTransformer("pseudonymous", KEY) as transformer:
         for canonical in (True, False):
-            shaped = shaper.shape("cases", [page("cases", [case_row(**{name: {name: 1}})])], canonical=canonical)
-            assert json.loads(shaped.columns["extra"].to_pylist()[0]) == {expected: {expected: 1}}
-            assert [drift.field for drift in shaped.drift] == [expected]
+            transformed = transformer.transform(
+                "cases", [page("cases", [case_row(**{name: {name: 1}})])], canonical=canonical
+            )
+            assert json.loads(transformed.columns["extra"].to_pylist()[0]) == {expected: {expected: 1}}
+            assert [drift.field for drift in transformed.drift] == [expected]
 
 
 def test_in_a_row_of_capitals_new_fields_have_one_too() -> None:
     row = {name[0].upper() + name[1:]: value for name, value in case_row(riskScore=3).items()}
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [row])], canonical=False)
-    assert shaped.columns["extra"].to_pylist() == ['{"riskScore":3}']
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [row])], canonical=False)
+    assert transformed.columns["extra"].to_pylist() == ['{"riskScore":3}']
 
 
 def test_where_somebody_lives_is_withheld_as_numbers_too() -> None:
     row = case_row(
         geo={"lat": 55.67, "lng": 12.56}, home={"latitude": 55.67}, gpsPoints=[55.67, 12.56], monthlyIncome=100
     )
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [row])])
-    assert json.loads(shaped.columns["extra"].to_pylist()[0]) == {
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [row])])
+    assert json.loads(transformed.columns["extra"].to_pylist()[0]) == {
         "geo": "[withheld]", "home": {"latitude": "[withheld]"}, "gpsPoints": "[withheld]", "monthlyIncome": "[withheld]"
     }  # fmt: skip
 
@@ -258,17 +260,19 @@ LABEL_FIELDS = [
 def test_a_person_in_a_label_is_withheld_and_noted(
     resource: str, field: str, column: str, path: str, canonical: bool, tmp_path: Path
 ) -> None:
-    def shaped_with(text: str, **more: Any) -> Shaped:
+    def shaped_with(text: str, **more: Any) -> TransformedPages:
         change = {"status": {field: text}} if "." in path else {field: text}
-        with Shaper("full", KEY) as shaper:
-            return shaper.shape(resource, [page(resource, [MAKERS[resource](**change, **more)])], canonical=canonical)
+        with PageTransformer("full", KEY) as transformer:
+            return transformer.transform(
+                resource, [page(resource, [MAKERS[resource](**change, **more)])], canonical=canonical
+            )
 
-    shaped = shaped_with("Vibeke Lund")
-    assert shaped.columns[column].to_pylist() == ["[withheld]"]
-    assert shaped.drift == (Drift("value", path, "[withheld]"),)
+    transformed = shaped_with("Vibeke Lund")
+    assert transformed.columns[column].to_pylist() == ["[withheld]"]
+    assert transformed.drift == (Drift("value", path, "[withheld]"),)
     assert shaped_with("Escalated To Ombudsman").columns[column].to_pylist() == ["Escalated To Ombudsman"]
     bad = shaped_with("Vibeke Lund", **{"isAttributedClient": 7} if resource == "clients" else {"client": 7})
-    for one in (shaped, bad):
+    for one in (transformed, bad):
         assert b"ibeke" not in _everything(one, tmp_path / "window.parquet")
     assert len(bad.bad) == 1
 
@@ -284,33 +288,37 @@ def test_a_contact_in_a_business_key_is_stored_as_a_pseudonym(text: str, tmp_pat
     """Some platforms make the tenant id of the user's e-mail address."""
     row = case_row(creditorReference=text, client={"externalTenantId": text, "creditorId": None, "companyName": "Holm"})
     bad = case_row(id="no", creditorReference=text, client={"externalTenantId": text})
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [row, bad])])
-        fast = shaper.shape("cases", [page("cases", [row])])
-    (stored,) = set(shaped.columns["external_tenant_id"].to_pylist() + shaped.columns["creditor_reference"].to_pylist())
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [row, bad])])
+        fast = transformer.transform("cases", [page("cases", [row])])
+    (stored,) = set(
+        transformed.columns["external_tenant_id"].to_pylist() + transformed.columns["creditor_reference"].to_pylist()
+    )
     assert is_pseudonym(stored)
-    assert fast.columns.equals(shaped.columns)
-    assert json.loads(shaped.bad[0].payload)["creditorReference"] == stored
-    assert text.encode() not in _everything(shaped, tmp_path / "window.parquet")
-    with Shaper("full", KEY) as shaper:
-        assert shaper.shape("cases", [page("cases", [row])]).columns["creditor_reference"].to_pylist() == [text]
+    assert fast.columns.equals(transformed.columns)
+    assert json.loads(transformed.bad[0].payload)["creditorReference"] == stored
+    assert text.encode() not in _everything(transformed, tmp_path / "window.parquet")
+    with PageTransformer("full", KEY) as transformer:
+        assert transformer.transform("cases", [page("cases", [row])]).columns["creditor_reference"].to_pylist() == [
+            text
+        ]
 
 
 @pytest.mark.parametrize(
     "text", ["INV-2026-17", "4570123456", "0090001234", "tenant@3", "Invoice 12 of 2026", "20 26", "", "a+b", "Åse 1"]
 )
 def test_other_business_keys_are_kept_as_they_came(text: str) -> None:
-    with Shaper("pseudonymous", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [case_row(creditorReference=text)])])
-    assert shaped.columns["creditor_reference"].to_pylist() == [text]
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [case_row(creditorReference=text)])])
+    assert transformed.columns["creditor_reference"].to_pylist() == [text]
 
 
 @pytest.mark.parametrize("text", ["kontor@nordlys.example", "Holm, +45 70 12 34 56"])
 def test_a_contact_in_a_companys_name_is_withheld(text: str) -> None:
-    with Shaper("full", KEY) as shaper:
-        shaped = shaper.shape("cases", [page("cases", [case_row(collectionPartner=text)])])
-    assert shaped.columns["collection_partner"].to_pylist() == ["[withheld]"]
-    assert shaped.columns["company_name"].to_pylist() == ["Nordlys Handel A/S"]
+    with PageTransformer("full", KEY) as transformer:
+        transformed = transformer.transform("cases", [page("cases", [case_row(collectionPartner=text)])])
+    assert transformed.columns["collection_partner"].to_pylist() == ["[withheld]"]
+    assert transformed.columns["company_name"].to_pylist() == ["Nordlys Handel A/S"]
 
 
 @pytest.mark.parametrize(
@@ -335,6 +343,6 @@ def test_a_contact_in_a_companys_name_is_withheld(text: str) -> None:
 def test_quarantine_shows_a_wrong_value_that_cannot_be_personal_else_its_type(
     change: dict[str, Any], shown: Any
 ) -> None:
-    with Shaper("pseudonymous", KEY) as shaper:
-        (bad,) = shaper.shape("cases", [page("cases", [case_row(**change)])]).bad
+    with PageTransformer("pseudonymous", KEY) as transformer:
+        (bad,) = transformer.transform("cases", [page("cases", [case_row(**change)])]).bad
     assert json.loads(bad.payload)[next(iter(change))] == shown

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.contract.tables import TABLES
-from debitura_pipeline.landing.arrow_reader import read_fast
+from debitura_pipeline.landing.arrow_reader import read_with_arrow
 from debitura_pipeline.landing.page_schema import Layout
-from debitura_pipeline.landing.transform import Shaper
+from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.rows import KEY, MAKERS, Number, case_row, page, plain_texts, transaction_row, variations
 
 unknown = st.dictionaries(
@@ -22,8 +22,8 @@ unknown = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def shaper():
-    with Shaper("full", KEY) as made:
+def transformer():
+    with PageTransformer("full", KEY) as made:
         yield made
 
 
@@ -31,15 +31,15 @@ def shaper():
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_random_rows_come_out_the_same(
-    resource: str, data: st.DataObject, shaper: Shaper, tmp_path_factory: Any
+    resource: str, data: st.DataObject, transformer: PageTransformer, tmp_path_factory: Any
 ) -> None:
     rows = data.draw(st.lists(variations(MAKERS[resource]()), max_size=4))
     for row in rows:
         row.update(data.draw(unknown))
     pages = [page(resource, rows[:2]), page(resource, rows[2:])]
 
-    event(f"fast: {read_fast(Layout(TABLES[resource]), pages) is not None}")
-    fast, slow = shaper.shape(resource, pages), shaper.shape(resource, pages, canonical=False)
+    event(f"fast: {read_with_arrow(Layout(TABLES[resource]), pages) is not None}")
+    fast, slow = transformer.transform(resource, pages), transformer.transform(resource, pages, canonical=False)
 
     assert fast.columns.equals(slow.columns)
     assert (fast.rows, fast.bad, fast.drift) == (slow.rows, slow.bad, slow.drift)
@@ -50,8 +50,8 @@ def test_random_rows_come_out_the_same(
 @pytest.mark.parametrize("resource", TABLES)
 def test_an_ordinary_row_takes_the_fast_road(resource: str) -> None:
     """If it did not, the two roads would agree without one of them being walked."""
-    assert read_fast(Layout(TABLES[resource]), [page(resource, [MAKERS[resource]()])]) is not None
-    assert read_fast(Layout(TABLES[resource]), [page(resource, [MAKERS[resource](channel="portal")])]) is not None
+    assert read_with_arrow(Layout(TABLES[resource]), [page(resource, [MAKERS[resource]()])]) is not None
+    assert read_with_arrow(Layout(TABLES[resource]), [page(resource, [MAKERS[resource](channel="portal")])]) is not None
 
 
 def _spell(value: Any, change: Any) -> Any:
@@ -62,35 +62,37 @@ def _spell(value: Any, change: Any) -> Any:
 
 @pytest.mark.parametrize("resource", TABLES)
 @pytest.mark.parametrize("is_told", [True, False], ids=["canonical said", "not canonical"])
-def test_pascal_case_rows_come_out_the_same(resource: str, is_told: bool, shaper: Shaper) -> None:
+def test_pascal_case_rows_come_out_the_same(resource: str, is_told: bool, transformer: PageTransformer) -> None:
     row = MAKERS[resource]()
     pascal = _spell(row, lambda name: name[0].upper() + name[1:])
 
-    plain = shaper.shape(resource, [page(resource, [row])])
-    other = shaper.shape(resource, [page(resource, [pascal])], canonical=is_told)
+    plain = transformer.transform(resource, [page(resource, [row])])
+    other = transformer.transform(resource, [page(resource, [pascal])], canonical=is_told)
 
     assert other.columns.equals(plain.columns)
     assert other.drift == plain.drift
     assert not other.bad
 
 
-def test_pascal_case_envelope_is_read_down_the_slow_road(shaper: Shaper) -> None:
+def test_pascal_case_envelope_is_read_down_the_slow_road(transformer: PageTransformer) -> None:
     body = page("transactions", [transaction_row()]).replace(b'"data":', b'"Data":')
 
-    assert shaper.shape("transactions", [body], canonical=False).good == 1
+    assert transformer.transform("transactions", [body], canonical=False).good == 1
 
 
-def test_a_bad_row_does_not_change_its_neighbours(shaper: Shaper) -> None:
+def test_a_bad_row_does_not_change_its_neighbours(transformer: PageTransformer) -> None:
     good = [case_row(id=f"0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b{n:02d}") for n in range(5)]
 
-    alone = shaper.shape("cases", [page("cases", good)])
-    mixed = shaper.shape("cases", [page("cases", [*good[:2], case_row(grossAmount="abc"), *good[2:]])])
+    alone = transformer.transform("cases", [page("cases", good)])
+    mixed = transformer.transform("cases", [page("cases", [*good[:2], case_row(grossAmount="abc"), *good[2:]])])
 
     assert mixed.columns.equals(alone.columns)
     assert (mixed.rows, mixed.good, len(mixed.bad)) == (6, 5, 1)
 
 
-def test_pretty_printed_pages_are_read(shaper: Shaper) -> None:
+def test_pretty_printed_pages_are_read(transformer: PageTransformer) -> None:
     body = page("cases", [case_row()]).replace(b",", b",\n  ")
 
-    assert shaper.shape("cases", [body]).columns.equals(shaper.shape("cases", [page("cases", [case_row()])]).columns)
+    assert transformer.transform("cases", [body]).columns.equals(
+        transformer.transform("cases", [page("cases", [case_row()])]).columns
+    )

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from debitura_pipeline.errors import RateLimitExhausted, UnprovenError
-from debitura_pipeline.landing.tenants import TenantBook
+from debitura_pipeline.landing.tenants import TenantResolver
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.proof import verify
@@ -259,11 +259,11 @@ class History:
 
         profile = self.options.profile
         client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.concurrency_limit)
-        client.translate = TenantBook(client, self.workshop.shaper.business_keys).query
+        client.translate = TenantResolver(client, self.workshop.transformer.business_keys).query
         self.asked = client.asked
-        shaping: Any = Here()
+        transform_pool: Any = Here()
         session = Session(
-            self.settings, ENDPOINT, self.runtime, client, self.workshop.shaper, shaping, None,
+            self.settings, ENDPOINT, self.runtime, client, self.workshop.transformer, transform_pool, None,
             await read_terms(client), wanted.small_requests,
         )  # fmt: skip
         (report,) = await session.resources(

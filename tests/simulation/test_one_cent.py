@@ -43,10 +43,17 @@ class Bench:
         return DirectClient(self.sim, 100, Random(0))
 
     async def _load(self) -> None:
-        client, shaping = self.client(), Here()
+        client, transform_pool = self.client(), Here()
         partner = await read_terms(client)
         session = Session(
-            self.settings, ENDPOINT, runtime_of(self.sim), client, self.workshop.shaper, shaping, None, partner
+            self.settings,
+            ENDPOINT,
+            runtime_of(self.sim),
+            client,
+            self.workshop.transformer,
+            transform_pool,
+            None,
+            partner,
         )  # type: ignore[arg-type]
         await session.resources(RESOURCES)
 

@@ -1,6 +1,6 @@
 """What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Real: planning, reading, windows, the expected state (`ExpectedState`), proof, shaping, row hashes, landed Parquet files and
+Real: planning, reading, windows, the expected state (`ExpectedState`), proof, transform_pool, row hashes, landed Parquet files and
 journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
 the warehouse and the expected state's engines are DuckDB databases in memory, made once and emptied between histories; nothing
 waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
@@ -29,7 +29,7 @@ from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.transactions import TransactionsSync
-from debitura_pipeline.landing.transform import Shaped, Shaper
+from debitura_pipeline.landing.transform import TransformedPages, PageTransformer
 from debitura_pipeline.settings import Privacy, Settings, load_settings
 from debitura_pipeline.sync import proof, reconciliation, repair, replay, runner  # noqa: F401 (all that is patched is loaded)
 from debitura_pipeline.warehouse import identity
@@ -77,15 +77,15 @@ class Merged(NamedTuple):
     message: str
 
 
-class RememberingShaper(Shaper):
+class RememberingShaper(PageTransformer):
     """Shapes the same pages once: worlds of one profile begin with the same rows, and most windows of a night stand still."""
 
     def __init__(self, privacy: Privacy, key: bytes) -> None:
         super().__init__(privacy, key)
-        self._known: dict[bytes, Shaped] = {}
+        self._known: dict[bytes, TransformedPages] = {}
 
-    def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> Shaped:
-        """As by `Shaper`, of whose result nothing changes afterwards."""
+    def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> TransformedPages:
+        """As by `PageTransformer`, of whose result nothing changes afterwards."""
         asked = hashlib.sha256(f"{resource} {canonical} {[len(page) for page in pages]}".encode())
         for page in pages:
             asked.update(page)
@@ -103,7 +103,7 @@ class Workshop:
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
         self._patch = pytest.MonkeyPatch()
-        self.shaper = RememberingShaper("pseudonymous", KEY)
+        self.transformer = RememberingShaper("pseudonymous", KEY)
         self.first_nights: dict[Profile, FirstNight] = {}
         self.deaths = Deaths(self._root / "data")
         self.engines = Engines()
@@ -126,7 +126,7 @@ class Workshop:
     ) -> None:
         self._patch.undo()
         logging.disable(logging.NOTSET)
-        self.shaper.close()
+        self.transformer.close()
         self._memory.close()
         self.engines.close()
         shutil.rmtree(self._root, ignore_errors=True)

@@ -10,7 +10,7 @@ import pytest
 
 from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.extract.windows import EPOCH
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -52,7 +52,7 @@ def test_rows_on_the_bounds_of_windows_are_read_and_counted_once(
     assert_mirrors(pipeline, resource)
     assert report.verdict == "equal"
     assert report.windows > 20, "proven by its windows, not by the last resort of one reading without dates"
-    lines = next(folders(pipeline.settings.landing_dir, resource)).windows
+    lines = next(sync_folders(pipeline.settings.landing_dir, resource)).windows
     spans = {x.end - x.start for x in lines if x.start and x.end}
     assert timedelta(hours=1) in spans, "the finest windows were there too"
     assert len(spans) > 3

@@ -14,7 +14,7 @@ import pytest
 
 from debitura_pipeline.errors import JournalDamaged, LandingError, WarehouseDamaged
 from debitura_pipeline.landing.journal_lines import JOURNAL
-from debitura_pipeline.landing.landing_zone import SyncFolder, folder_paths, folders
+from debitura_pipeline.landing.landing_zone import SyncFolder, folder_paths, sync_folders
 from debitura_pipeline.sync import check_certificates, read_status, repair, replay
 from tests.support.command import debitura
 from tests.support.pipeline import Pipeline
@@ -48,7 +48,7 @@ def pipeline(template: Path, sandbox: RunningSandbox, tmp_path: Path) -> Pipelin
 
 
 def cases(pipeline: Pipeline) -> list[SyncFolder]:
-    return list(folders(pipeline.settings.landing_dir, "cases"))
+    return list(sync_folders(pipeline.settings.landing_dir, "cases"))
 
 
 def faults(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
@@ -232,7 +232,7 @@ def test_syncs_from_before_the_chain_are_checked_by_what_there_is(pipeline: Pipe
     with duckdb.connect(str(pipeline.settings.warehouse.path)) as warehouse:
         warehouse.execute("ALTER TABLE ops.syncs DROP COLUMN certificate_sha256")
         warehouse.execute("ALTER TABLE ops.syncs DROP COLUMN previous_sha256")
-    for folder in folders(pipeline.settings.landing_dir):
+    for folder in sync_folders(pipeline.settings.landing_dir):
         rewrite(folder, lambda lines: [{k: v for k, v in lines[0].items() if k != "previous_sha256"}, *lines[1:]])
     assert not faults(pipeline)
     assert any("before certificates were chained" in note for note in check_certificates(pipeline.settings).notes)

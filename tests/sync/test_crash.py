@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.extract import calendar_parts
-from debitura_pipeline.landing.landing_zone import SyncFolder, folders
+from debitura_pipeline.landing.landing_zone import SyncFolder, sync_folders
 from debitura_pipeline.sync import replay, verify
 from tests.support.command import debitura, start
 from tests.support.killed import SMALL_WINDOWS, at_line, in_merge
@@ -73,7 +73,7 @@ def pipeline(second: Second, tmp_path: Path, warehouse_env: dict[str, str]) -> P
 
 
 def open_folder(pipeline: Pipeline, resource: str = "cases") -> SyncFolder:
-    (found,) = [folder for folder in folders(pipeline.settings.landing_dir, resource) if folder.is_open]
+    (found,) = [folder for folder in sync_folders(pipeline.settings.landing_dir, resource) if folder.is_open]
     return found
 
 
@@ -82,7 +82,7 @@ def rerun(pipeline: Pipeline, second: Second, monkeypatch: pytest.MonkeyPatch) -
     pipeline.sync()
     assert pipeline.state() == second.state
     assert not [finding for finding in verify(pipeline.settings) if finding.faults]
-    assert not [folder for folder in folders(pipeline.settings.landing_dir) if not folder.is_merged]
+    assert not [folder for folder in sync_folders(pipeline.settings.landing_dir) if not folder.is_merged]
 
 
 @pytest.mark.parametrize(("count", "when"), [(4, "before"), (12, "halfway"), (13, "after")], ids=str)

@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.errors import RateLimitExhausted, ShapeError, TransientApiError
 from debitura_pipeline.extract import calendar_parts
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from tests.support.command import debitura
 from tests.support.mirror import assert_mirrors
 from tests.support.outside import JumpingClock
@@ -117,12 +117,12 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
     pipeline.sync("cases", runtime=clock.runtime())
     assert 0 < sandbox.log()["GET /cases"] < needed, "what was landed is not asked for again"
     assert pipeline.state() == undisturbed.state()
-    assert len(list(folders(pipeline.settings.landing_dir, "cases"))) == 1
+    assert len(list(sync_folders(pipeline.settings.landing_dir, "cases"))) == 1
 
 
 def windows_of(pipeline: Pipeline) -> int:
     """Windows landed so far for which a request was asked."""
-    return sum(line.rows > 0 for line in next(folders(pipeline.settings.landing_dir, "cases")).windows)
+    return sum(line.rows > 0 for line in next(sync_folders(pipeline.settings.landing_dir, "cases")).windows)
 
 
 def test_a_refused_key_ends_with_one_clear_line_and_status_1(sandbox: RunningSandbox, tmp_path: Path) -> None:

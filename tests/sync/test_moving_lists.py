@@ -12,7 +12,7 @@ import pytest
 
 from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.extract.windows import EPOCH
-from debitura_pipeline.landing.landing_zone import folders
+from debitura_pipeline.landing.landing_zone import sync_folders
 from tests.support.mirror import assert_mirrors, assert_same_keys
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -131,7 +131,7 @@ def test_a_bulk_upload_at_one_instant_in_no_fixed_order_is_read_whole(
     pipeline = Pipeline(tmp_path / "data", sandbox)
     pipeline.sync(resource)
     assert_mirrors(pipeline, resource)
-    lines = next(folders(pipeline.settings.landing_dir, resource)).windows
+    lines = next(sync_folders(pipeline.settings.landing_dir, resource)).windows
     assert "union" in {stretch[3] for line in lines for stretch in line.stretches}
 
 

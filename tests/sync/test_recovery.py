@@ -13,7 +13,7 @@ from debitura_pipeline.api import http
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import LandingError, RefusedError, WarehouseError
 from debitura_pipeline.landing.journal_lines import Line, Merged
-from debitura_pipeline.landing.landing_zone import SyncFolder, folders
+from debitura_pipeline.landing.landing_zone import SyncFolder, sync_folders
 from debitura_pipeline.sync import read_status, replay, verify
 from debitura_pipeline.sync.merge import Merger
 from debitura_pipeline.sync.resource import ResourceSync
@@ -46,13 +46,13 @@ def test_a_disk_that_takes_no_line_after_the_commit_costs_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(SyncFolder, "append", full_disk)
         pipeline.sync()
-    assert not any(folder.is_merged for folder in folders(pipeline.settings.landing_dir))
+    assert not any(folder.is_merged for folder in sync_folders(pipeline.settings.landing_dir))
     assert not [finding for finding in verify(pipeline.settings) if finding.faults]
     before = pipeline.state()
     replay(pipeline.settings)
     assert pipeline.state() == before, "the warehouse says what is merged"
     pipeline.sync()
-    assert all(folder.is_merged for folder in folders(pipeline.settings.landing_dir))
+    assert all(folder.is_merged for folder in sync_folders(pipeline.settings.landing_dir))
 
 
 def test_a_reading_that_was_never_merged_is_merged_first_a_day_later_and_does_not_stand_in_for_the_night(
@@ -92,7 +92,7 @@ def test_a_reading_that_cannot_be_merged_blocks_no_later_night(
         pipeline.sync()
         assert_mirrors(pipeline)
     assert [status for status, _ in statuses(pipeline)] == ["done", "failed", "done", "done"]
-    assert len(list(folders(pipeline.settings.landing_dir, "cases"))) == 3, "what can never be merged is gone"
+    assert len(list(sync_folders(pipeline.settings.landing_dir, "cases"))) == 3, "what can never be merged is gone"
 
 
 def _poisoned(merge: Callable[..., Any]) -> Callable[..., Any]:
