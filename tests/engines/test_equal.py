@@ -109,7 +109,7 @@ def test_ten_nights_leave_the_same_in_both_engines(
             happen(sandbox, night)
         at = datetime.fromisoformat(sandbox.admin("health")["now"]) + timedelta(seconds=1)
         # Both read at the same instant, by a clock that stands: else no two `_verified_at` could be equal.
-        monkeypatch.setattr(http, "read_date", lambda _, at=at: at)
+        monkeypatch.setattr(http, "parse_http_date", lambda _, at=at: at)
         runtime = Runtime(now=lambda at=at: at, monotonic=lambda: 0.0, id_suffix=lambda: "000000")  # type: ignore[misc]
         for pipeline in pipelines:
             assert all(report.is_proven for report in pipeline.sync(runtime=runtime))
