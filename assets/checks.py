@@ -16,11 +16,11 @@ from debitura_pipeline.orchestration.observe import last_whole_reading
 from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.warehouse import checks as verdicts
-from debitura_pipeline.warehouse.checks import Rows, Verdict
+from debitura_pipeline.warehouse.checks import CheckResult, RunQuery
 from debitura_pipeline.warehouse.published_folder import current_night
 
 
-def check_result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
+def check_result(name: str, asset: dg.AssetKey, verdict: CheckResult) -> dg.AssetCheckResult:
     """A verdict in Dagster's words."""
     metadata: Metadata = {
         figure: dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.float(float(value))
@@ -42,7 +42,7 @@ def checks_of(resource: str) -> dg.AssetChecksDefinition:
     """All checks of one raw table, in one step: the file is opened once."""
     asset = RAW[resource]
     blocking = {"unique_keys", "control_totals"} if resource == "transactions" else {"unique_keys"}
-    questions: dict[str, Callable[[Rows], Verdict]] = {
+    questions: dict[str, Callable[[RunQuery], CheckResult]] = {
         "completeness": lambda rows: verdicts.completeness(resource, rows),
         "control_totals": lambda rows: verdicts.control_totals(resource, rows),
         "unique_keys": lambda rows: verdicts.unique_keys(resource, rows),

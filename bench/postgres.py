@@ -21,7 +21,7 @@ from bench import machine
 from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync.landed_sync import landed_from
-from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.postgres import PostgresServer
 
@@ -89,7 +89,7 @@ def merge_here(kind: str) -> dict[str, Any]:
         landed = replace(landed, sync_id=f"{landed.sync_id}-{kind}", at=landed.at + timedelta(days=1))
     if kind == "nightly":
         share = max(1, len(landed.files) // NIGHT_SHARE)
-        landed = replace(landed, files=landed.files[-share:], absent=Absent("keys"))
+        landed = replace(landed, files=landed.files[-share:], deletion_scope=DeletionScope("keys"))
     with open_warehouse(settings) as warehouse:
         began = time.monotonic()
         counts = warehouse.merge(landed)

@@ -29,8 +29,8 @@ from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import ONBOARD
 from debitura_pipeline.orchestration.partitions import CLIENTS
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.opening import private_files
-with private_files(), open_instance(load_settings()) as instance:
+from debitura_pipeline.warehouse.opening import private_umask
+with private_umask(), open_instance(load_settings()) as instance:
     instance.add_dynamic_partitions(CLIENTS.name, [sys.argv[1]])
     job = defs.resolve_job_def(ONBOARD)
     outcome = job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)

@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from debitura_pipeline.backup.contents import DAGSTER, DATA, MANIFEST, WAREHOUSE, is_kept
-from debitura_pipeline.backup.manifest import LARGEST, BackupError, Manifest, Member
+from debitura_pipeline.backup.contents import DAGSTER, DATA, MANIFEST, WAREHOUSE, is_backed_up
+from debitura_pipeline.backup.manifest import MAX_MANIFEST_BYTES, BackupError, Manifest, Member
 
 LEVEL = 1  # Parquet is compressed already; more costs much time for little space
 CHUNK = 2**20
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
-class Writer:
+class ArchiveWriter:
     """An archive that is being written. `members`: those so far."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
@@ -42,7 +42,7 @@ class Writer:
 
 
 @contextmanager
-def written(file: Path) -> Iterator[Writer]:
+def archive_writer(file: Path) -> Iterator[ArchiveWriter]:
     """Write beside `file`, mode 0600, and give it its name when all is on disk; on any error nothing is left of it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
@@ -51,7 +51,7 @@ def written(file: Path) -> Iterator[Writer]:
                 gzip.GzipFile("", "wb", LEVEL, out) as packed,
                 tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
             ):
-                yield Writer(tar)
+                yield ArchiveWriter(tar)
             out.flush()
             os.fsync(out.fileno())
         draft.replace(file)
@@ -59,7 +59,7 @@ def written(file: Path) -> Iterator[Writer]:
         draft.unlink(missing_ok=True)
 
 
-def verified(file: Path) -> Manifest:
+def verify_archive(file: Path) -> Manifest:
     """The manifest, once every member was read and found as it says. Raises BackupError; writes nothing."""
     found: dict[str, Member] = {}
     manifest = None
@@ -88,7 +88,7 @@ def verified(file: Path) -> Manifest:
     return manifest
 
 
-def extract(file: Path, manifest: Manifest, folder: Path) -> None:
+def extract_archive(file: Path, manifest: Manifest, folder: Path) -> None:
     """Write the members below `folder`, files 0600 and folders 0700, each checked once more."""
     with _read(file) as members:
         for name, stream, _ in members:
@@ -130,11 +130,11 @@ def _is_ours(name: str) -> bool:
         return True
     if len(parts) < 2 or "/".join(parts) != name or any(part in ("..", ".", "/") or "\\" in part for part in parts):
         return False
-    return parts[0] in (WAREHOUSE, DAGSTER) or (parts[0] == DATA and is_kept(Path(*parts[1:])))
+    return parts[0] in (WAREHOUSE, DAGSTER) or (parts[0] == DATA and is_backed_up(Path(*parts[1:])))
 
 
 def _manifest(file: Path, stream: IO[bytes], size: int) -> Manifest:
-    if size > LARGEST:
+    if size > MAX_MANIFEST_BYTES:
         raise _damaged(file, "its manifest is too long")
     try:
         return Manifest.from_json(stream.read())

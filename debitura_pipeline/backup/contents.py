@@ -20,7 +20,7 @@ _LEFT_OUT = (*_REBUILT, "tmp", "aside", "logs", RESTORING, "dagster", ".env", "b
 _IN_SANDBOX = ("users", "lock", "server.json")
 
 
-def is_kept(relative: Path) -> bool:
+def is_backed_up(relative: Path) -> bool:
     """Whether a backup holds this file of the data directory."""
     first, name = relative.parts[0], relative.name
     if any(fnmatch(first, pattern) for pattern in _LEFT_OUT) or name.endswith(".lock") or name == ".env":
@@ -43,7 +43,7 @@ def data_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         ):
             continue
         relative = path.relative_to(settings.data_dir)
-        if is_kept(relative):
+        if is_backed_up(relative):
             yield f"{DATA}/{relative.as_posix()}", path
 
 
@@ -56,13 +56,13 @@ def dagster_files(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"{DAGSTER}/{path.relative_to(home).as_posix()}", path
 
 
-def occupied(settings: Settings) -> list[Path]:
+def existing_data(settings: Settings) -> list[Path]:
     """What a restore has to move out of its way: everything that a backup holds or the next night makes anew."""
     found = []
     if settings.data_dir.is_dir():
         for path in sorted(settings.data_dir.iterdir()):
             is_warehouse = settings.warehouse.path is not None and path.name.startswith(settings.warehouse.path.name)
-            if path.name in _REBUILT or (is_kept(path.relative_to(settings.data_dir)) and not is_warehouse):
+            if path.name in _REBUILT or (is_backed_up(path.relative_to(settings.data_dir)) and not is_warehouse):
                 found.append(path)
     warehouse = settings.warehouse.path
     if warehouse is not None:
@@ -70,6 +70,6 @@ def occupied(settings: Settings) -> list[Path]:
     return [path for path in found if path.resolve() != settings.dagster_home.resolve()]
 
 
-def occupied_home(settings: Settings) -> list[Path]:
+def existing_home(settings: Settings) -> list[Path]:
     home = settings.dagster_home
     return [home / name for name in ("dagster.yaml", "history", "schedules", "storage") if (home / name).exists()]

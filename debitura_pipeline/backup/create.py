@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from debitura_pipeline.backup.archive import Writer, written
+from debitura_pipeline.backup.archive import ArchiveWriter, archive_writer
 from debitura_pipeline.backup.contents import DUCKDB_FILE, WAREHOUSE, dagster_files, data_files
-from debitura_pipeline.backup.manifest import BackupError, Manifest, Table
-from debitura_pipeline.backup.tables import copy_out, counted
+from debitura_pipeline.backup.manifest import BackupError, Manifest, TableManifest
+from debitura_pipeline.backup.tables import count_rows, dump_tables
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.opening import is_there, open_file
+from debitura_pipeline.warehouse.opening import open_file, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 PACKAGES = ("debitura-pipeline", "duckdb", "dagster", "dbt-core")
@@ -28,12 +28,12 @@ def back_up(settings: Settings, file: Path, *, force: bool = False) -> Manifest:
     _refuse(settings, file, force)
     with exclusive_run(settings, "backup"):
         known = check_identity(settings)
-        if not is_there(settings):
+        if not warehouse_exists(settings):
             raise BackupError("There is nothing to back up yet. Run `debitura nightly` or `debitura sync` first.")
         try:
             with (
                 tempfile.TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as work,
-                written(file) as archive,
+                archive_writer(file) as archive,
             ):
                 tables = _add_warehouse(settings, archive, Path(work))
                 for name, path in data_files(settings):
@@ -70,17 +70,17 @@ def _refuse(settings: Settings, file: Path, force: bool) -> None:
         )
 
 
-def _add_warehouse(settings: Settings, archive: Writer, work: Path) -> dict[str, Table]:
+def _add_warehouse(settings: Settings, archive: ArchiveWriter, work: Path) -> dict[str, TableManifest]:
     path = settings.warehouse.path
     if path is None:
-        tables = counted(settings)
-        for name, copied in copy_out(settings, work):
+        tables = count_rows(settings)
+        for name, copied in dump_tables(settings, work):
             archive.add(f"{WAREHOUSE}/{name}.copy", copied)
             copied.unlink()
         return tables
     with open_file(settings) as warehouse:
-        warehouse.execute_outside("CHECKPOINT")
-    tables = counted(settings)
+        warehouse.execute_autocommit("CHECKPOINT")
+    tables = count_rows(settings)
     log = path.with_name(f"{path.name}.wal")
     if log.exists() and log.stat().st_size:  # somebody outside of this program has written since
         raise BackupError(
@@ -90,7 +90,7 @@ def _add_warehouse(settings: Settings, archive: Writer, work: Path) -> dict[str,
     return tables
 
 
-def _add_dagster(settings: Settings, archive: Writer, work: Path) -> None:
+def _add_dagster(settings: Settings, archive: ArchiveWriter, work: Path) -> None:
     """SQLite's own way to copy a database that may be in use; the daemon need not be stopped."""
     for name, path in dagster_files(settings):
         copy = work / "copy"

@@ -10,7 +10,7 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.warehouse.identity import Identity
 
 FORMAT = 1
-LARGEST = 256 * 2**20  # bytes: some million members
+MAX_MANIFEST_BYTES = 256 * 2**20  # bytes: some million members
 
 
 class BackupError(DebituraError):
@@ -26,7 +26,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableManifest:
     """A table of `raw` or `ops`: its rows, and its columns in the order of its file (Postgres only)."""
 
     rows: int
@@ -42,7 +42,7 @@ class Manifest:
     engine: str
     dagster: str
     identity: Identity | None
-    tables: dict[str, Table]
+    tables: dict[str, TableManifest]
     members: dict[str, Member]
 
     def to_json(self) -> bytes:
@@ -61,7 +61,9 @@ class Manifest:
                 engine=str(facts["engine"]),
                 dagster=str(facts["dagster"]),
                 identity=Identity(**facts["identity"]) if facts["identity"] else None,
-                tables={name: Table(int(t["rows"]), tuple(t["columns"])) for name, t in facts["tables"].items()},
+                tables={
+                    name: TableManifest(int(t["rows"]), tuple(t["columns"])) for name, t in facts["tables"].items()
+                },
                 members={name: Member(int(m["size"]), str(m["sha256"])) for name, m in facts["members"].items()},
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:

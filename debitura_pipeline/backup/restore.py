@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from debitura_pipeline.backup.archive import extract, verified
+from debitura_pipeline.backup.archive import extract_archive, verify_archive
 from debitura_pipeline.backup.contents import (
     DAGSTER,
     DATA,
     DUCKDB_FILE,
     RESTORING,
     WAREHOUSE,
-    occupied,
-    occupied_home,
+    existing_data,
+    existing_home,
 )  # fmt: skip
 from debitura_pipeline.backup.manifest import BackupError, Manifest
-from debitura_pipeline.backup.tables import copy_in, copy_out, counted, declared
+from debitura_pipeline.backup.tables import count_rows, dump_tables, load_tables, table_columns
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
-from debitura_pipeline.warehouse.dagster_processes import refuse_beside_dagster
-from debitura_pipeline.warehouse.identity import Identity, api_name, fingerprint, known_identities
-from debitura_pipeline.warehouse.opening import is_there, private_files
+from debitura_pipeline.warehouse.dagster_processes import refuse_while_dagster_runs
+from debitura_pipeline.warehouse.identity import Identity, api_name, key_fingerprint, stored_identities
+from debitura_pipeline.warehouse.opening import private_umask, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
 
 
@@ -43,16 +43,16 @@ class Restored:
 def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restored:
     """Put back what `back_up` has written. Raises WarehouseBusy while a run, `debitura dev` or a program of Dagster's is on,
     BackupError where the archive is damaged, is another partner's, or would replace something and `replace` was not said."""
-    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_files():
-        refuse_beside_dagster(settings)
-        manifest = verified(file)
+    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_umask():
+        refuse_while_dagster_runs(settings)
+        manifest = verify_archive(file)
         _refuse_unfit(settings, manifest, file)
         was_interrupted = restore_marker(settings).exists()
         _refuse_occupied(settings, manifest, replace=replace or was_interrupted)
         work = settings.data_dir / RESTORING
         if (work / "new").exists():
             shutil.rmtree(work / "new")
-        extract(file, manifest, work / "new")
+        extract_archive(file, manifest, work / "new")
         aside = _switch(settings, manifest, work)
         return Restored(manifest, aside)
 
@@ -64,7 +64,7 @@ def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
             f"{file} is of a {manifest.engine} warehouse, and DEBITURA_WAREHOUSE names a {settings.warehouse.engine} one. "
             "Nothing was touched."
         )
-    known = declared()
+    known = table_columns()
     newer = [name for name, table in manifest.tables.items() if not set(table.columns) <= set(known.get(name, ()))]
     if newer:
         raise BackupError(
@@ -83,13 +83,16 @@ def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
         raise BackupError(
             f"{file} was made with DEBITURA_PRIVACY_KEY set, which no backup holds. Set it to the same key; nothing was touched."
         )
-    if own is not None and fingerprint(own.reveal().encode()) != identity.privacy_key:
+    if own is not None and key_fingerprint(own.reveal().encode()) != identity.privacy_key:
         raise BackupError(f"DEBITURA_PRIVACY_KEY is another one than that of {file}. Nothing was touched.")
 
 
 def _refuse_occupied(settings: Settings, manifest: Manifest, *, replace: bool) -> None:
     try:
-        there, has_database = known_identities(settings), settings.warehouse.path is None and is_there(settings)
+        there, has_database = (
+            stored_identities(settings),
+            settings.warehouse.path is None and warehouse_exists(settings),
+        )
     except DebituraError as error:
         if not replace:  # what is damaged may be the very reason for restoring
             raise BackupError(f"{error} To replace it with the backup, add --replace.") from None
@@ -100,7 +103,7 @@ def _refuse_occupied(settings: Settings, manifest: Manifest, *, replace: bool) -
                 f"{where} holds the data of {identity.api}, of another partner or with another privacy key than the backup. "
                 "Restore into another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE). Nothing was touched."
             )
-    if not replace and (occupied(settings) or occupied_home(settings) or has_database):
+    if not replace and (existing_data(settings) or existing_home(settings) or has_database):
         raise BackupError(
             f"The data directory {settings.data_dir}, Dagster's home or the warehouse is not empty. With --replace it is moved "
             "aside, below that directory, and replaced. Nothing was touched."
@@ -122,16 +125,16 @@ def _switch(settings: Settings, manifest: Manifest, work: Path) -> Path | None:
     _copy_database_aside(settings, aside)
     marker.touch(mode=0o600)
     os.sync()
-    for path in occupied(settings):
+    for path in existing_data(settings):
         _move(path, aside / path.name)
     if settings.warehouse.path is None:
-        copy_in(settings, manifest.tables, new / WAREHOUSE)
+        load_tables(settings, manifest.tables, new / WAREHOUSE)
     else:
         _move(new / WAREHOUSE / DUCKDB_FILE, settings.warehouse.path)
     for path in sorted((new / DATA).iterdir()) if (new / DATA).is_dir() else ():
         _move(path, settings.data_dir / path.name)
     if manifest.dagster == "sqlite" and settings.dagster_postgres is None:
-        for path in occupied_home(settings):
+        for path in existing_home(settings):
             _move(path, aside / DAGSTER / path.name)
         for path in sorted((new / DAGSTER).iterdir()) if (new / DAGSTER).is_dir() else ():
             _move(path, settings.dagster_home / path.name)
@@ -143,15 +146,15 @@ def _switch(settings: Settings, manifest: Manifest, work: Path) -> Path | None:
 
 
 def _copy_database_aside(settings: Settings, aside: Path) -> None:
-    if settings.warehouse.path is None and is_there(settings):
+    if settings.warehouse.path is None and warehouse_exists(settings):
         folder = aside / WAREHOUSE
         folder.mkdir(mode=0o700, parents=True)
-        for _ in copy_out(settings, folder):
+        for _ in dump_tables(settings, folder):
             pass
 
 
 def _compare(settings: Settings, manifest: Manifest) -> None:
-    found = counted(settings)
+    found = count_rows(settings)
     wrong = [name for name, table in manifest.tables.items() if found[name].rows != table.rows]
     if wrong:
         raise BackupError(

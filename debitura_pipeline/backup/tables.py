@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from debitura_pipeline.backup.archive import CHUNK
-from debitura_pipeline.backup.manifest import BackupError, Table
+from debitura_pipeline.backup.manifest import BackupError, TableManifest
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.merge_sql import quoted
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -15,26 +15,26 @@ from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.tables import all_tables
 
 
-def declared() -> dict[str, tuple[str, ...]]:
+def table_columns() -> dict[str, tuple[str, ...]]:
     """Every table that the pipeline writes, `schema.name`, and its columns."""
     return {f"{schema}.{name}": tuple(column for column, _ in columns) for schema, name, columns in all_tables()}
 
 
-def counted(settings: Settings) -> dict[str, Table]:
+def count_rows(settings: Settings) -> dict[str, TableManifest]:
     """Rows of each table."""
     with open_warehouse(settings, read_only=True) as warehouse:
         return {
-            name: Table(int(warehouse.rows(f"SELECT count(*) FROM {_sql(name)}")[0][0]), columns)
-            for name, columns in declared().items()
+            name: TableManifest(int(warehouse.rows(f"SELECT count(*) FROM {_sql(name)}")[0][0]), columns)
+            for name, columns in table_columns().items()
         }
 
 
-def copy_out(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
+def dump_tables(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
     """Each table's file, as of one moment; the caller may remove it before it asks for the next."""
     with open_warehouse(settings, read_only=True) as warehouse:
         assert isinstance(warehouse, PostgresWarehouse)
         with warehouse.snapshot():
-            for name, columns in declared().items():
+            for name, columns in table_columns().items():
                 path = folder / f"{name}.copy"
                 with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
                     for chunk in warehouse.copy_out(f"COPY {_sql(name)} ({_listed(columns)}) TO STDOUT"):
@@ -42,12 +42,12 @@ def copy_out(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
                 yield name, path
 
 
-def copy_in(settings: Settings, tables: Mapping[str, Table], folder: Path) -> None:
+def load_tables(settings: Settings, tables: Mapping[str, TableManifest], folder: Path) -> None:
     """Replace what `raw` and `ops` hold with the files, in one transaction. Raises BackupError where rows are missing."""
     with open_warehouse(settings) as warehouse:
         assert isinstance(warehouse, PostgresWarehouse)
         with warehouse.transaction():
-            for name in declared():
+            for name in table_columns():
                 warehouse.run(f"TRUNCATE {_sql(name)}")
                 if name in tables:
                     statement = f"COPY {_sql(name)} ({_listed(tables[name].columns)}) FROM STDIN"

@@ -13,9 +13,9 @@ from debitura_pipeline.cli.progress import Shown, shown_progress
 from debitura_pipeline.cli.tables import sync_table, worth_telling
 from debitura_pipeline.orchestration.nightly import DONE, FAILED, GOING, STARTED, NightlyResult, StepOutcome, run_job
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.opening import described
+from debitura_pipeline.warehouse.opening import describe_warehouse
 from debitura_pipeline.warehouse.publish import readers_have
-from debitura_pipeline.warehouse.published_folder import WAREHOUSE, Night, current_night
+from debitura_pipeline.warehouse.published_folder import WAREHOUSE, PublishedNight, current_night
 
 SUCCESS, FAILURE = 0, 1
 SHOWN_CHECKS = 12  # failed checks listed one by one; the rest is in the UI
@@ -26,7 +26,7 @@ def run_nightly(settings: Settings, *, advance: bool) -> int:
     was_there = (settings.data_dir / "sandbox" / "state.json").exists()
     days = 1 if advance and was_there and settings.uses_embedded_sandbox else 0
     before = current_night(settings.published_dir)
-    console.say(f"Nightly run against {_where(settings)}, into {described(settings)}")
+    console.say(f"Nightly run against {_where(settings)}, into {describe_warehouse(settings)}")
     with shown_progress() as progress:
         heard = partial(_hear_step, progress)
         result = run_job(settings, advance_days=days, on_step=heard, on_progress=progress, on_wait=console.say)
@@ -52,7 +52,7 @@ def _tell_step(step: StepOutcome) -> None:
         console.say(f"{mark:<7}{step.name.replace('__', '/'):<36}{step.duration_s:6.1f} s")
 
 
-def _summarise(settings: Settings, result: NightlyResult, before: Night | None) -> bool:
+def _summarise(settings: Settings, result: NightlyResult, before: PublishedNight | None) -> bool:
     """What the night brought; whether no total of the API contradicts it."""
     console.say()
     is_held = True
@@ -84,7 +84,7 @@ def _summarise(settings: Settings, result: NightlyResult, before: Night | None) 
     return is_held
 
 
-def _facts(settings: Settings, result: NightlyResult, before: Night | None) -> dict[str, Any]:
+def _facts(settings: Settings, result: NightlyResult, before: PublishedNight | None) -> dict[str, Any]:
     """The same for `--json`."""
     night = current_night(settings.published_dir)
     return {
@@ -105,7 +105,7 @@ def _facts(settings: Settings, result: NightlyResult, before: Night | None) -> d
     }
 
 
-def _published(settings: Settings, before: Night | None) -> str:
+def _published(settings: Settings, before: PublishedNight | None) -> str:
     """What analysts have now, and whether it is tonight's: asked of the folder, whatever became of the run."""
     night = current_night(settings.published_dir)
     if night is None or night == before:

@@ -100,7 +100,7 @@ async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnos
         (mode, _), partner_id = await read_me(client)  # type: ignore[arg-type]
         with suppress(WarehouseError):  # which has a line of its own
             if has_our_data:
-                check_identity(settings, wait_s=NO_WAIT_S).of_partner(partner_id)
+                check_identity(settings, wait_s=NO_WAIT_S).with_partner(partner_id)
     except IdentityRefused as error:
         return of_error("API", error, settings)
     except DebituraError as error:

@@ -8,7 +8,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import CONFIG, POSTGRES_VARIABLE, check_database, read_config
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.postgres.connection import place
+from debitura_pipeline.warehouse.postgres.connection import server_label
 
 NO_WAIT_S = 0.0
 
@@ -16,7 +16,7 @@ NO_WAIT_S = 0.0
 def described(settings: Settings) -> str:
     """What there is to wait for."""
     dsn = settings.dagster_postgres
-    return f"Postgres at {place(dsn)} ({POSTGRES_VARIABLE})" if dsn is not None else str(settings.dagster_home)
+    return f"Postgres at {server_label(dsn)} ({POSTGRES_VARIABLE})" if dsn is not None else str(settings.dagster_home)
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
@@ -27,7 +27,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
         except DebituraError as error:
             yield of_error(POSTGRES_VARIABLE, error, settings)
         else:
-            yield well(POSTGRES_VARIABLE, f"{place(settings.dagster_postgres)}; login and rights are there")
+            yield well(POSTGRES_VARIABLE, f"{server_label(settings.dagster_postgres)}; login and rights are there")
 
 
 def _config(settings: Settings) -> Diagnosis:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from debitura_pipeline.doctor import api, dagster, folders, identity, machine, roles, runs, versions, warehouse
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_surprise, well
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.opening import described
+from debitura_pipeline.warehouse.opening import describe_warehouse
 
 WITHIN_S = 7.5  # of the ten that the command takes at most, the rest is starting Python
 
@@ -42,9 +42,9 @@ CHECKS = (
     Check("run", runs.examine, lambda settings: str(settings.dagster_home)),
     Check("Dagster", dagster.examine, dagster.described),
     Check("privacy key", identity.examine_key, lambda settings: str(settings.data_dir)),
-    Check("warehouse", warehouse.examine, described),
-    Check("roles", roles.examine, described),
-    Check("identity", identity.examine, described),
+    Check("warehouse", warehouse.examine, describe_warehouse),
+    Check("roles", roles.examine, describe_warehouse),
+    Check("identity", identity.examine, describe_warehouse),
     Check("API", api.examine, api.described),
     Check("Customer API", api.examine_customer, lambda settings: settings.customer_api_url or "no address"),
 )

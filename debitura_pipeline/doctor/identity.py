@@ -9,7 +9,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.identity import api_name, check_identity
-from debitura_pipeline.warehouse.opening import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import describe_warehouse, open_warehouse, warehouse_exists
 
 NO_WAIT_S = 0.5
 
@@ -51,13 +51,13 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
 
 def _privacy(settings: Settings) -> Iterator[Diagnosis]:
     """Are names there as DEBITURA_PRIVACY says?"""
-    if not is_there(settings, wait_s=NO_WAIT_S):
+    if not warehouse_exists(settings, wait_s=NO_WAIT_S):
         return
     with open_warehouse(settings, read_only=True, wait_s=NO_WAIT_S) as warehouse:
         if "raw.transactions_history" not in warehouse.tables():
             return
         debtors, named, ever_named = warehouse.rows(_NAMES)[0]
-    where = described(settings)
+    where = describe_warehouse(settings)
     if settings.privacy == "pseudonymous" and ever_named:
         yield bad(
             "privacy",

@@ -12,9 +12,9 @@ from psycopg import sql
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Secret, Settings
-from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.connection import connect, server_label
 from debitura_pipeline.warehouse.postgres.roles import DBT, PIPELINE
-from debitura_pipeline.warehouse.postgres.schemas import BUILT, Schemas
+from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS
 
 NO_WAIT_S = 0.0
@@ -53,7 +53,9 @@ def _dbt_login(dsn: Secret, settings: Settings, where: Any) -> Iterator[Diagnosi
         with connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
             if where is not None and connection.execute(_PLACE).fetchone() != where:
                 cure = "Both name the same server and database, with a user each."
-                yield bad(dsn.variable, f"{place(dsn)} is another database than that of DEBITURA_WAREHOUSE.", cure)
+                yield bad(
+                    dsn.variable, f"{server_label(dsn)} is another database than that of DEBITURA_WAREHOUSE.", cure
+                )
                 return
             yield _judged(dsn, connection, list(_of_dbt(connection, Schemas(settings.warehouse.schema_prefix))))
     except DebituraError as error:
@@ -63,8 +65,8 @@ def _dbt_login(dsn: Secret, settings: Settings, where: Any) -> Iterator[Diagnosi
 def _judged(dsn: Secret, connection: psycopg.Connection[Any], lacking: list[Lack]) -> Diagnosis:
     user, what = connection.info.user, f"rights in {dsn.variable}"
     if not lacking:
-        return well(what, f"user {user} at {place(dsn)} may do what a night needs")
-    seen = f"user {user} at {place(dsn)} may not {', nor '.join(lack.told for lack in lacking)}."
+        return well(what, f"user {user} at {server_label(dsn)} may do what a night needs")
+    seen = f"user {user} at {server_label(dsn)} may not {', nor '.join(lack.told for lack in lacking)}."
     return bad(what, seen, _cure(dsn, user, connection.info.dbname, lacking))
 
 
@@ -88,7 +90,7 @@ def _cure(dsn: Secret, user: str, database: str, lacking: list[Lack]) -> str:
 
 def _of_pipeline(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterator[Lack]:
     """What the role lacks to make and fill its schemas and to read what dbt has built."""
-    own, built = [*map(schemas.named, SCHEMAS)], [*map(schemas.named, BUILT)]
+    own, built = [*map(schemas.named, SCHEMAS)], [*map(schemas.named, DBT_SCHEMAS)]
     may_create, may_stage = connection.execute(_DATABASE).fetchone() or (False, False)
     found = {name: facts for name, *facts in connection.execute(_SCHEMAS, [[*own, *built]]).fetchall()}
     missing = [schema for schema in own if schema not in found]
@@ -110,7 +112,7 @@ def _of_pipeline(connection: psycopg.Connection[Any], schemas: Schemas) -> Itera
 
 def _of_dbt(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterator[Lack]:
     """What the role lacks to read `raw` and `ops` and to build and replace the rest."""
-    own, built = [*map(schemas.named, SCHEMAS)], [*map(schemas.named, BUILT)]
+    own, built = [*map(schemas.named, SCHEMAS)], [*map(schemas.named, DBT_SCHEMAS)]
     may_create, _ = connection.execute(_DATABASE).fetchone() or (False, False)
     if not may_create:
         yield Lack("create schemas to build in (CREATE on the database)")

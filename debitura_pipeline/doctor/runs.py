@@ -19,7 +19,7 @@ from debitura_pipeline.orchestration.runs import untouched
 from debitura_pipeline.settings import Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
-from debitura_pipeline.warehouse.run_lock import DEV_FILE, run_under_way
+from debitura_pipeline.warehouse.run_lock import DEV_FILE, current_run
 
 NO_WAIT_S = 0.0
 BUSY_S = 1.0  # for SQLite, where a run is writing
@@ -38,7 +38,7 @@ class Unfinished:
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
-    run = run_under_way(settings)
+    run = current_run(settings)
     yield well("run", f"under way: {run}" if run else "none is under way")
     if (dev := ProcessLock(settings.data_dir.resolve() / DEV_FILE).holder()) is not None:
         yield well("debitura dev", f"under way: {dev}")

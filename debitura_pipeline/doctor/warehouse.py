@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.opening import check_neighbours, described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import (
+    check_foreign_objects,
+    describe_warehouse,
+    open_warehouse,
+    warehouse_exists,
+)
 
 NO_WAIT_S = 0.5  # who asks what is wrong does not want to wait for it to go away
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
-    where, path = described(settings), settings.warehouse.path
+    where, path = describe_warehouse(settings), settings.warehouse.path
     if path is not None and path.is_dir():
         cure = "Set DEBITURA_WAREHOUSE to a file, as in duckdb:///data/warehouse.duckdb."
         yield bad("warehouse", f"{path} is a folder, not a file.", cure)
         return
     try:
-        check_neighbours(settings, wait_s=NO_WAIT_S)
-        if not is_there(settings, wait_s=NO_WAIT_S):
+        check_foreign_objects(settings, wait_s=NO_WAIT_S)
+        if not warehouse_exists(settings, wait_s=NO_WAIT_S):
             yield well("warehouse", f"{where} holds nothing yet; the first run makes it")
             return
         with open_warehouse(settings, read_only=True, wait_s=NO_WAIT_S) as warehouse:

@@ -31,7 +31,7 @@ from debitura_pipeline.orchestration.manifest import (
 )
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
+from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.warehouse.tables import SUPERSEDED
@@ -95,10 +95,10 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
         elif context.is_subset:  # somebody's choice of models: where they stand, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
         else:
-            begin_release(database, incremental_models())
+            create_next_schemas(database, incremental_models())
             beside = ["--vars", json.dumps({"schema_suffix": NEXT})]
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres", beside)
-            complete_release(database)
+            swap_schemas(database)
 
 
 def _run(

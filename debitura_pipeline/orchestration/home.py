@@ -19,7 +19,7 @@ import yaml
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
-from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, place
+from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, server_label
 
 # The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
 # by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
@@ -148,7 +148,7 @@ def check_database(dsn: Secret, wait_s: float = WAIT_S) -> None:
         may_create, may_write = connection.execute(_RIGHTS).fetchone() or (False, False)
     if not may_create and not may_write:
         raise InstanceError(
-            f"Postgres at {place(dsn)}: the user of {dsn.variable} may not create tables there.",
+            f"Postgres at {server_label(dsn)}: the user of {dsn.variable} may not create tables there.",
             cure="An administrator runs, in that database, GRANT CREATE ON SCHEMA public TO that user, or gives Dagster a "
             "database of its own.",
         )

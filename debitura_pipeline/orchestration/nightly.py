@@ -37,7 +37,7 @@ from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.opening import private_files
+from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 # Loaded by name, as workspace.yaml has it loaded: it stands above this floor.
@@ -115,7 +115,7 @@ def run_job(
     heard = _Listener(settings, on_step)
     with ExitStack() as stack:
         stack.enter_context(exclusive_run(settings, "nightly"))
-        stack.enter_context(private_files())
+        stack.enter_context(private_umask())
         outcomes = stack.enter_context(recorded(settings, run_id, COMMAND))
         check_identity(settings)
         instance = stack.enter_context(open_instance(settings))

@@ -29,7 +29,7 @@ from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.run_lock import Patience, exclusive_run
+from debitura_pipeline.warehouse.run_lock import LockWait, exclusive_run
 
 # For a run that nobody watches: longer than a night takes, short enough that the morning's check sees a failure.
 PATIENCE_S = 3 * 3600.0
@@ -81,7 +81,7 @@ class Debitura(dg.ConfigurableResource[Any]):
             if _writes(run):
                 purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
                 with failure_to_start_noted(self.settings, run.run_id) if is_own_night else nullcontext():
-                    stack.enter_context(exclusive_run(self.settings, purpose, Patience(PATIENCE_S, tell)))
+                    stack.enter_context(exclusive_run(self.settings, purpose, LockWait(PATIENCE_S, tell)))
             if is_own_night:
                 outcomes = stack.enter_context(recorded(self.settings, run.run_id, DAGSTER))
                 stack.callback(lambda: outcomes.append(outcome_of(instance, run.run_id)))

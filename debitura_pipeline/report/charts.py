@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline import address_space
-from debitura_pipeline.report.model import Chart, Table
-from debitura_pipeline.report.svg import adapt
+from debitura_pipeline.report.model import Chart, ReportTable
+from debitura_pipeline.report.svg import adapt_svg
 
 WIDE, NARROW = 912, 360  # pixels that the page's column and a phone's screen come to
 FONT = {WIDE: 13, NARROW: 12}
@@ -31,7 +31,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """One coloured piece: `at` names the column or bar that it belongs to."""
 
     at: str
@@ -40,8 +40,8 @@ class Piece:
     words: str
 
 
-def stacked_columns(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Piece],
-                    table: Table) -> Chart:  # fmt: skip
+def stacked_columns(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
+                    table: ReportTable) -> Chart:  # fmt: skip
     """Columns over months (`at` as YYYY-MM), stacked in the order of `series` from the ground up."""
     months = sorted({piece.at for piece in pieces})
 
@@ -62,8 +62,8 @@ def stacked_columns(name: str, caption: str, description: str, series: Sequence[
     return _both(name, caption, description, series, draw, table)
 
 
-def stacked_bars(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Piece],
-                 table: Table) -> Chart:  # fmt: skip
+def stacked_bars(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
+                 table: ReportTable) -> Chart:  # fmt: skip
     """Lying bars in the order in which `at` first comes, stacked in the order of `series` from the left."""
     bars = list(dict.fromkeys(piece.at for piece in pieces))
 
@@ -87,9 +87,9 @@ def stacked_bars(name: str, caption: str, description: str, series: Sequence[Ser
     return _both(name, caption, description, series, draw, table)
 
 
-def _both(name: str, caption: str, description: str, series: Sequence[Series], draw: Any, table: Table) -> Chart:
+def _both(name: str, caption: str, description: str, series: Sequence[Series], draw: Any, table: ReportTable) -> Chart:
     pictures = {
-        css: adapt(
+        css: adapt_svg(
             _svg(draw(width), width), name=f"{name}-{css}", title=caption, description=description, css_class=css
         )
         for css, width in (("wide", WIDE), ("narrow", NARROW))
@@ -112,7 +112,7 @@ def _svg(chart: Any, width: int) -> str:
     return str(vl_convert.vegalite_to_svg(themed.to_json()))
 
 
-def _base(pieces: Sequence[Piece], series: Sequence[Series]) -> Any:
+def _base(pieces: Sequence[Segment], series: Sequence[Series]) -> Any:
     import altair as alt  # noqa: PLC0415
 
     rank = {one.label: index for index, one in enumerate(series)}

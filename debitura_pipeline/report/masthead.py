@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from debitura_pipeline.report.model import Masthead, Verdict
-from debitura_pipeline.report.page import count, instant, titled
+from debitura_pipeline.report.model import Badge, Masthead
+from debitura_pipeline.report.page import format_count, format_instant, title_case
 from debitura_pipeline.report.read import Reports
 
 MODES = {
@@ -30,10 +30,10 @@ class _Reading:
     proven_at: datetime | None
 
 
-def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Verdict) -> Masthead:
+def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Badge) -> Masthead:
     """What a reader should know before the first figure. `verdict` is the reconciliation's."""
     readings = _last_readings(reports)
-    facts: list[tuple[str, str | Verdict]] = [("Reconciliation with the API", verdict)]
+    facts: list[tuple[str, str | Badge]] = [("Reconciliation with the API", verdict)]
     if readings:
         facts.append(("Proof", _proof(readings, is_contradicted=verdict.tone == "bad")))
         proven = {name: found.proven_at for name, found in readings.items() if found.proven_at is not None}
@@ -63,22 +63,26 @@ def _last_readings(reports: Reports) -> dict[str, _Reading]:
     return found
 
 
-def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Verdict:
+def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Badge:
     """Whether the figures on the page are proven, and if not, whose and why."""
     missing = [name for name in RESOURCES if name not in readings]
     open_ = [f"{name}: {found.message or 'no reason given'}" for name, found in readings.items() if not found.is_proven]
     open_ += [f"{name}: never read" for name in missing]
     if not open_:
-        return Verdict("Proven", "good")
-    return Verdict(f"Not proven. {'. '.join(open_)}", "bad" if is_contradicted else "warn")
+        return Badge("Proven", "good")
+    return Badge(f"Not proven. {'. '.join(open_)}", "bad" if is_contradicted else "warn")
 
 
 def _freshness(readings: Mapping[str, datetime]) -> str:
     """One span where all three readings are of one day, else each for itself."""
     first, last = min(readings.values()), max(readings.values())
     if len(readings) == len(RESOURCES) and first.astimezone(UTC).date() == last.astimezone(UTC).date():
-        return instant(first) if instant(first) == instant(last) else f"{instant(first)[:-4]} to {instant(last)[-9:]}"
-    return "; ".join(f"{name} {instant(readings.get(name))}" for name in RESOURCES)
+        return (
+            format_instant(first)
+            if format_instant(first) == format_instant(last)
+            else f"{format_instant(first)[:-4]} to {format_instant(last)[-9:]}"
+        )
+    return "; ".join(f"{name} {format_instant(readings.get(name))}" for name in RESOURCES)
 
 
 def _sizes(reports: Reports) -> str:
@@ -86,14 +90,14 @@ def _sizes(reports: Reports) -> str:
     for name in RESOURCES:
         if reports.has(f"raw.{name}"):
             (row,) = reports.records(f"raw.{name}", ("count(*) AS n",), "WHERE _deleted_at IS NULL")
-            parts.append(f"{count(row.n)} {name}")
+            parts.append(f"{format_count(row.n)} {name}")
     return ", ".join(parts) or "nothing yet"
 
 
 def _origin(reports: Reports) -> str | None:
     """Which API the figures come from, as the first sync wrote it down."""
     rows = reports.records("ops.identity", ("environment", "host")) if reports.has("ops.identity") else []
-    return f"{titled(rows[0].environment)}: {rows[0].host}" if rows else None
+    return f"{title_case(rows[0].environment)}: {rows[0].host}" if rows else None
 
 
 def _mode(reports: Reports) -> str:

@@ -17,7 +17,7 @@ Cell = str | int | Decimal | datetime | None
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Badge:
     """A judgement in words, and how it should feel."""
 
     text: str
@@ -36,7 +36,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """Heading of a table column and how its cells are written."""
 
     label: str
@@ -54,14 +54,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Rows under headings; the first cell of a row is its header. `name` lets a test find it. `folded`: the line under
     which the table is hidden until the reader asks for it."""
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell | Verdict, ...], ...]
+    columns: tuple[Heading, ...]
+    rows: tuple[tuple[Cell | Badge, ...], ...]
     total: tuple[Cell, ...] | None = None
     folded: str | None = None
 
@@ -81,7 +81,7 @@ class Chart:
     wide: str
     narrow: str
     legend: tuple[tuple[str, str], ...]
-    table: Table
+    table: ReportTable
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class Section:
     name: str
     title: str
     lead: str
-    verdict: Verdict | None = None
+    verdict: Badge | None = None
     chart: Chart | None = None
     findings: tuple[Finding, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -115,11 +115,11 @@ class Masthead:
 
     as_of: datetime | None
     is_simulated: bool
-    facts: tuple[tuple[str, str | Verdict], ...]
+    facts: tuple[tuple[str, str | Badge], ...]
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """Everything the template needs."""
 
     masthead: Masthead

@@ -10,52 +10,52 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from debitura_pipeline.report.model import Page, Verdict
+from debitura_pipeline.report.model import Badge, ReportPage
 
 CENT = Decimal("0.01")
 TENTH = Decimal("0.1")
-NOTHING = "–"
+EMPTY = "–"
 UNKNOWN_MONTH = "unknown"
 
 
-def amount(value: Decimal | int | None) -> str:
+def format_amount(value: Decimal | int | None) -> str:
     """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
     if value is None:
-        return NOTHING
+        return EMPTY
     return _signed(Decimal(value).quantize(CENT, ROUND_HALF_EVEN))
 
 
-def percent(value: Decimal | None) -> str:
+def format_percent(value: Decimal | None) -> str:
     """A number of percent (70 is 70 %), one decimal."""
-    return NOTHING if value is None else f"{_signed(Decimal(value).quantize(TENTH, ROUND_HALF_EVEN))} %"
+    return EMPTY if value is None else f"{_signed(Decimal(value).quantize(TENTH, ROUND_HALF_EVEN))} %"
 
 
-def count(value: Decimal | int | None) -> str:
+def format_count(value: Decimal | int | None) -> str:
     """A whole number with thousands separators; a fraction (days on average) keeps one decimal."""
     if value is None:
-        return NOTHING
+        return EMPTY
     number = Decimal(value)
     return _signed(number.quantize(Decimal(1)) if number == number.to_integral() else number.quantize(TENTH))
 
 
-def day(value: date | None) -> str:
-    return NOTHING if value is None else f"{value.day} {value:%b %Y}"
+def format_day(value: date | None) -> str:
+    return EMPTY if value is None else f"{value.day} {value:%b %Y}"
 
 
-def month_words(label: str) -> str:
+def format_month(label: str) -> str:
     """`2026-03` -> `Mar 2026`; the report's `unknown` stands for a missing date."""
     return "Date not known" if label == UNKNOWN_MONTH else f"{date.fromisoformat(f'{label}-01'):%b %Y}"
 
 
-def instant(value: datetime | None) -> str:
+def format_instant(value: datetime | None) -> str:
     """`22 Nov 2026, 02:14 UTC`."""
     if value is None:
-        return NOTHING
+        return EMPTY
     moment = value.astimezone(UTC)
-    return f"{day(moment)}, {moment:%H:%M} UTC"
+    return f"{format_day(moment)}, {moment:%H:%M} UTC"
 
 
-def titled(name: str) -> str:
+def title_case(name: str) -> str:
     """`onboarding_pending` -> `Onboarding pending`."""
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
@@ -66,7 +66,7 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def exact(value: Decimal | int) -> str:
+def plain_number(value: Decimal | int) -> str:
     """The machine-readable text of a number: all its decimals, no exponent."""
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
@@ -74,28 +74,42 @@ def exact(value: Decimal | int) -> str:
 def cell(value: Any, kind: str) -> str:
     """What a reader sees in a table cell of `kind`."""
     if value is None:
-        return NOTHING
-    if isinstance(value, Verdict):
+        return EMPTY
+    if isinstance(value, Badge):
         return value.text
     writers: dict[str, Any] = {
-        "money": amount, "percent": percent, "count": count, "days": count, "date": day, "instant": instant,
-    }  # fmt: skip
+        "money": format_amount,
+        "percent": format_percent,
+        "count": format_count,
+        "days": format_count,
+        "date": format_day,
+        "instant": format_instant,
+    }
     return str(writers.get(kind, str)(value))
 
 
-def render(page: Page) -> str:
+def render(page: ReportPage) -> str:
     """The whole page as one string; needs nothing beside it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed to import the report
     from markupsafe import Markup  # noqa: PLC0415
 
     environment = Environment(
-        loader=PackageLoader("debitura_pipeline.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"amount": amount, "count": count, "exact": exact, "instant": instant, "cell": cell}
+        loader=PackageLoader("debitura_pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "amount": format_amount,
+        "count": format_count,
+        "exact": plain_number,
+        "instant": format_instant,
+        "cell": cell,
+    }
     environment.filters["own_markup"] = Markup  # pictures that charts.py drew and the style sheet, nothing else
     environment.tests["number"] = lambda value: isinstance(value, Decimal | int)
-    environment.tests["verdict"] = lambda value: isinstance(value, Verdict)
+    environment.tests["verdict"] = lambda value: isinstance(value, Badge)
     style = environment.loader.get_source(environment, "page.css")[0] if environment.loader else ""
     return environment.get_template("partner-report.html.j2").render(page=page, style=style)
 

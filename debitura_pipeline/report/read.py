@@ -19,10 +19,10 @@ ZERO = Decimal("0.0000")
 # does not know, at which the chart library ends the process.
 _TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _NO_XML = (*(code for code in range(0x20) if chr(code) not in "\t\n\r"), *range(0x7F, 0xA0), 0xFEFF, 0xFFFE, 0xFFFF)
-UNSEEN = dict.fromkeys((*_TURNING, *_NO_XML))
+REMOVED_CHARACTERS = dict.fromkeys((*_TURNING, *_NO_XML))
 
 
-class Rows(Protocol):
+class ReportSource(Protocol):
     """What the report needs of a warehouse."""
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
@@ -33,7 +33,7 @@ class Rows(Protocol):
 class Reports:
     """Read access to the tables of schemas `reports`, `marts`, `raw` and `ops` by name."""
 
-    def __init__(self, warehouse: Rows) -> None:
+    def __init__(self, warehouse: ReportSource) -> None:
         self._warehouse = warehouse
         self._tables = warehouse.tables()
 
@@ -56,7 +56,7 @@ class Reports:
 
 
 def _shown(value: Any) -> Any:
-    return value.translate(UNSEEN) if isinstance(value, str) else value
+    return value.translate(REMOVED_CHARACTERS) if isinstance(value, str) else value
 
 
 def total(values: Iterable[Decimal | None]) -> Decimal:

@@ -8,41 +8,41 @@ from __future__ import annotations
 from typing import Any
 
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
-from debitura_pipeline.report.model import Column, Section, Table, Verdict
-from debitura_pipeline.report.page import count, instant, sentence, titled
+from debitura_pipeline.report.model import Heading, Section, ReportTable, Badge
+from debitura_pipeline.report.page import format_count, format_instant, sentence, title_case
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
 
 RECONCILED, QUALITY = "reports.payout_reconciliation", "reports.data_quality"
 CLIENTS_SHOWN = 20
-NOT_RECONCILED = Verdict("Not compared yet", "unknown")
+NOT_RECONCILED = Badge("Not compared yet", "unknown")
 VERDICTS = {
-    "equal": Verdict("Equal", "good"), "differs": Verdict("Differs", "bad"), "unproven": Verdict("Not proven", "warn"),
-    "ok": Verdict("Fine", "good"), "warn": Verdict("Look at it", "warn"), "fail": Verdict("May be wrong", "bad"),
+    "equal": Badge("Equal", "good"), "differs": Badge("Differs", "bad"), "unproven": Badge("Not proven", "warn"),
+    "ok": Badge("Fine", "good"), "warn": Badge("Look at it", "warn"), "fail": Badge("May be wrong", "bad"),
 }  # fmt: skip
 GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Rows in the listing"}
 
 
-def worded(verdict: str) -> Verdict:
+def badge_of(verdict: str) -> Badge:
     """A verdict as the page says it; one that is new reads as it came."""
-    return VERDICTS.get(verdict, Verdict(verdict, "unknown"))
+    return VERDICTS.get(verdict, Badge(verdict, "unknown"))
 
 
-def reconciliation_verdict(reports: Reports) -> Verdict:
+def reconciliation_verdict(reports: Reports) -> Badge:
     """The judgement in a few words, for the head of the page."""
     rows = _compared(reports)
     differing = sum(row.n for row in rows if row.verdict == "differs")
     if not any(row.verdict != "unproven" for row in rows):
         return NOT_RECONCILED
-    at = instant(max(row.at for row in rows if row.at))
+    at = format_instant(max(row.at for row in rows if row.at))
     if differing:
-        return Verdict(f"{count(differing)} figures differ, {at}", "bad")
+        return Badge(f"{format_count(differing)} figures differ, {at}", "bad")
     open_ = [row for row in rows if row.verdict == "unproven" and row.scope == "all"]
     if missing := sum(row.n for row in open_ if row.detail != MOVES_WITH_RATES):
-        return Verdict(f"Equal as far as compared, {count(missing)} figures could not be, {at}", "warn")
+        return Badge(f"Equal as far as compared, {format_count(missing)} figures could not be, {at}", "warn")
     if open_:
-        return Verdict(f"Equal but for exchange rates, {at}", "good")
-    return Verdict(f"Equal, {at}", "good")
+        return Badge(f"Equal but for exchange rates, {at}", "good")
+    return Badge(f"Equal, {at}", "good")
 
 
 def reconciliation(reports: Reports) -> Section | None:
@@ -53,7 +53,7 @@ def reconciliation(reports: Reports) -> Section | None:
     by = {verdict: sum(row.n for row in rows if row.verdict == verdict) for verdict in ("equal", "differs", "unproven")}
     lead = (
         "The API states totals of its own; after each reading they are set beside the warehouse's. "
-        f"{count(by['equal'])} figures are equal, {count(by['differs'])} differ, {count(by['unproven'])} are not proven: the "
+        f"{format_count(by['equal'])} figures are equal, {format_count(by['differs'])} differ, {format_count(by['unproven'])} are not proven: the "
         "API did not state them, or they hold estimates that move with exchange rates between two answers."
     )
     tables = (_stage_table(reports), _group_table(reports), _client_table(reports))
@@ -68,33 +68,33 @@ def _compared(reports: Reports) -> list[Any]:
     return reports.records(RECONCILED, columns, "GROUP BY scope, verdict, detail")
 
 
-def _stage_table(reports: Reports) -> Table:
+def _stage_table(reports: Reports) -> ReportTable:
     columns = ("stage", "api_count", "warehouse_count", "api_usd", "warehouse_usd", "usd_difference", "verdict")
     found = reports.records(RECONCILED, columns, "WHERE scope = 'all' AND resource = 'transactions'")
     order = [stage.key for stage in STAGES]
     found.sort(key=lambda row: (order.index(row.stage) if row.stage in order else len(order), row.stage))
-    rows = tuple((_group(row.stage), *row[1:-1], worded(row.verdict)) for row in found)
+    rows = tuple((_group(row.stage), *row[1:-1], badge_of(row.verdict)) for row in found)
     headings = (
-        Column("Stage"), Column("API, count", "count"), Column("Warehouse, count", "count"), Column("API, USD", "money"),
-        Column("Warehouse, USD", "money"), Column("Difference, USD", "money"), Column("Verdict", "verdict"),
+        Heading("Stage"), Heading("API, count", "count"), Heading("Warehouse, count", "count"), Heading("API, USD", "money"),
+        Heading("Warehouse, USD", "money"), Heading("Difference, USD", "money"), Heading("Verdict", "verdict"),
     )  # fmt: skip
-    return Table("payout_reconciliation", "Transactions by stage", headings, rows)
+    return ReportTable("payout_reconciliation", "Transactions by stage", headings, rows)
 
 
-def _group_table(reports: Reports) -> Table:
+def _group_table(reports: Reports) -> ReportTable:
     columns = ("resource", "stage", "api_count", "warehouse_count", "count_difference", "verdict")
     found = reports.records(
         RECONCILED, columns, "WHERE scope = 'all' AND resource <> 'transactions' ORDER BY resource DESC, stage"
     )
     rows = tuple(
-        (f"{titled(row.resource)}: {_group(row.stage).lower()}", *row[2:-1], worded(row.verdict)) for row in found
+        (f"{title_case(row.resource)}: {_group(row.stage).lower()}", *row[2:-1], badge_of(row.verdict)) for row in found
     )
-    headings = (Column("Listing and group"), Column("API", "count"), Column("Warehouse", "count"), Column("Difference", "count"),
-                Column("Verdict", "verdict"))  # fmt: skip
-    return Table("reconciled_groups", "Clients and cases", headings, rows)
+    headings = (Heading("Listing and group"), Heading("API", "count"), Heading("Warehouse", "count"), Heading("Difference", "count"),
+                Heading("Verdict", "verdict"))  # fmt: skip
+    return ReportTable("reconciled_groups", "Clients and cases", headings, rows)
 
 
-def _client_table(reports: Reports) -> Table:
+def _client_table(reports: Reports) -> ReportTable:
     columns = ("company_name", "stage", "coalesce(api_usd, api_count) AS api", "coalesce(warehouse_usd, warehouse_count) AS ours",
                "coalesce(usd_difference, count_difference) AS difference", "verdict")  # fmt: skip
     tail = (
@@ -103,15 +103,15 @@ def _client_table(reports: Reports) -> Table:
     )
     found = reports.records(RECONCILED, columns, tail)
     rows = tuple(
-        (row.company_name or "Unknown client", _group(row.stage), *row[2:-1], worded(row.verdict)) for row in found
+        (row.company_name or "Unknown client", _group(row.stage), *row[2:-1], badge_of(row.verdict)) for row in found
     )
-    headings = (Column("Client"), Column("Figure"), Column("API", "money"), Column("Warehouse", "money"),
-                Column("Difference", "money"), Column("Verdict", "verdict"))  # fmt: skip
-    return Table("reconciled_clients", f"Clients that differ most, at most {CLIENTS_SHOWN}", headings, rows)
+    headings = (Heading("Client"), Heading("Figure"), Heading("API", "money"), Heading("Warehouse", "money"),
+                Heading("Difference", "money"), Heading("Verdict", "verdict"))  # fmt: skip
+    return ReportTable("reconciled_clients", f"Clients that differ most, at most {CLIENTS_SHOWN}", headings, rows)
 
 
 def _group(name: str) -> str:
-    return BY_KEY[name].label if name in BY_KEY else GROUPS.get(name, titled(name))
+    return BY_KEY[name].label if name in BY_KEY else GROUPS.get(name, title_case(name))
 
 
 def data_quality(reports: Reports) -> Section | None:
@@ -124,30 +124,30 @@ def data_quality(reports: Reports) -> Section | None:
     if not found:
         return None
     open_ = [row for row in found if row.verdict != "ok"]
-    worst = worded(open_[0].verdict if open_ else "ok")
+    worst = badge_of(open_[0].verdict if open_ else "ok")
     said = (
-        f"{count(len(open_))} of {count(len(found))} checks ask for a look"
+        f"{format_count(len(open_))} of {format_count(len(found))} checks ask for a look"
         if open_
-        else f"All {count(len(found))} checks hold"
+        else f"All {format_count(len(found))} checks hold"
     )
     tables = (
         _check_table("data_quality", "Checks that ask for a look", open_),
         _check_table("data_quality_fine", "Checks that hold", [row for row in found if row.verdict == "ok"]),
     )
     lead = "Checks after each run: completeness, contract, consistency, freshness."
-    return Section("quality", "Data quality", lead, verdict=Verdict(said, worst.tone),
+    return Section("quality", "Data quality", lead, verdict=Badge(said, worst.tone),
                    tables=tuple(table for table in tables if table.rows))  # fmt: skip
 
 
-def _check_table(name: str, caption: str, checks: list[Any]) -> Table:
+def _check_table(name: str, caption: str, checks: list[Any]) -> ReportTable:
     """Checks with what to do where something is to be done; those that hold are folded away."""
     is_fine = all(row.verdict == "ok" for row in checks)
     rows = tuple(
-        (titled(row.check_name), worded(row.verdict), row.figure, row.unit, row.since,
+        (title_case(row.check_name), badge_of(row.verdict), row.figure, row.unit, row.since,
          sentence(row.meaning) if is_fine else f"{sentence(row.meaning)} {sentence(row.what_to_do)}")
         for row in checks
     )  # fmt: skip
     prose = "What is checked" if is_fine else "What is checked, what to do"
-    headings = (Column("Check"), Column("Verdict", "verdict"), Column("Figure", "count"), Column("Unit"),
-                Column("Since", "instant"), Column(prose, "prose"))  # fmt: skip
-    return Table(name, caption, headings, rows, folded=f"{count(len(rows))} checks hold" if is_fine else None)
+    headings = (Heading("Check"), Heading("Verdict", "verdict"), Heading("Figure", "count"), Heading("Unit"),
+                Heading("Since", "instant"), Heading(prose, "prose"))  # fmt: skip
+    return ReportTable(name, caption, headings, rows, folded=f"{format_count(len(rows))} checks hold" if is_fine else None)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.report.model import Column, Finding, Section, Table, Verdict
-from debitura_pipeline.report.page import count, sentence, titled
+from debitura_pipeline.report.model import Badge, Finding, Heading, ReportTable, Section
+from debitura_pipeline.report.page import format_count, sentence, title_case
 from debitura_pipeline.report.read import Reports
 
 GAPS = "reports.attribution_gaps"
@@ -31,19 +31,28 @@ def findings(reports: Reports) -> Section | None:
     if not reports.has(GAPS):
         return None
     kinds = reports.records(
-        GAPS, ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank"),
+        GAPS,
+        ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank"),
         "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding",
-    )  # fmt: skip
+    )
     title = "Money that may be missing"
     if not kinds:
-        return Section("findings", title, "Every rule holds for every client, case and transaction.",
-                       verdict=Verdict("No findings", "good"))  # fmt: skip
+        return Section(
+            "findings",
+            title,
+            "Every rule holds for every client, case and transaction.",
+            verdict=Badge("No findings", "good"),
+        )
     rows = tuple((_kind(row), row.n, row.usd, row.blank) for row in kinds)
-    columns = (Column("Finding"), Column("Count", "count"), Column("At stake, USD (estimate)", "money"),
-               Column("Amount unknown", "count"))  # fmt: skip
-    table = Table("attribution_gaps", "Findings by kind", columns, rows)
+    columns = (
+        Heading("Finding"),
+        Heading("Count", "count"),
+        Heading("At stake, USD (estimate)", "money"),
+        Heading("Amount unknown", "count"),
+    )
+    table = ReportTable("attribution_gaps", "Findings by kind", columns, rows)
     lead = (
-        f"{count(sum(row.n for row in kinds))} findings. The amounts are estimates of what may be missing or may be taken "
+        f"{format_count(sum(row.n for row in kinds))} findings. The amounts are estimates of what may be missing or may be taken "
         "back, not money owed. One fee can be in two findings, so they are not added up."
     )
     return Section("findings", title, lead, findings=_largest(reports), tables=(table,))
@@ -58,17 +67,17 @@ def _largest(reports: Reports) -> tuple[Finding, ...]:
         f"FROM {GAPS} AS gaps) AS ranked"
     )
     rows = reports.records(
-        ranked, ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do", "ref"),
+        ranked,
+        ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do", "ref"),
         f"WHERE place <= {OF_ONE_KIND} ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
-    )  # fmt: skip
+    )
     return tuple(
-        Finding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days)
-        for row in rows
-    )  # fmt: skip
+        Finding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days) for row in rows
+    )
 
 
 def _kind(row: Any) -> str:
-    return KINDS.get(row.finding, titled(row.finding))
+    return KINDS.get(row.finding, title_case(row.finding))
 
 
 def _where(row: Any) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from debitura_pipeline.report.charts import Series
 from debitura_pipeline.report.model import Figure
-from debitura_pipeline.report.page import amount
+from debitura_pipeline.report.page import format_amount
 from debitura_pipeline.report.read import ZERO
 
 
@@ -83,9 +83,13 @@ def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
 
     def words(text: str, *keys: str) -> str:
         estimate = sum((sums[key].estimate_usd for key in keys if key in sums), start=ZERO)
-        return f"{text} Of which estimate: {amount(estimate)}." if estimate else text
+        return f"{text} Of which estimate: {format_amount(estimate)}." if estimate else text
 
-    parts = [f"{amount(add(key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}" for key in AWAITED if add(key)]
+    parts = [
+        f"{format_amount(add(key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}"
+        for key in AWAITED
+        if add(key)
+    ]
     awaited = "Fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
     figures = [
         Figure("paid_usd", "Earned and paid", add("Paid"), words("Debitura has paid these fees to you.", "Paid"),

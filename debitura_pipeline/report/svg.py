@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 DROPPED = {"aria-hidden", "aria-roledescription", "role", "class", "pointer-events", "version", "font-family"}
 
 
-def adapt(svg: str, *, name: str, title: str, description: str, css_class: str) -> str:
+def adapt_svg(svg: str, *, name: str, title: str, description: str, css_class: str) -> str:
     """SVG for inlining: viewBox without fixed size, `role="img"` with title and description, colours untouched.
 
     Colours may be CSS variables (`var(--ink)`), which the library passes through. A mark's `aria-label` becomes its

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.report.masthead import read_masthead
-from debitura_pipeline.report.model import Page, Section
-from debitura_pipeline.report.page import exact, render
-from debitura_pipeline.report.read import Reports, Rows
+from debitura_pipeline.report.model import ReportPage, Section
+from debitura_pipeline.report.page import plain_number, render
+from debitura_pipeline.report.read import Reports, ReportSource
 from debitura_pipeline.report.sections_control import data_quality, reconciliation, reconciliation_verdict
 from debitura_pipeline.report.sections_findings import findings
 from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
@@ -39,11 +39,11 @@ class ReportFacts:
     figures: dict[str, str]
 
 
-def utc_now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def write_report(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> ReportFacts:
+def write_report(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> ReportFacts:
     """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename; read by whom its folder says.
 
     Raises WarehouseError where the warehouse cannot be opened or a report lacks a column of its contract.
@@ -52,14 +52,14 @@ def write_report(settings: Settings, *, now: Callable[[], datetime] = utc_now) -
         page = compose(warehouse, is_simulated=settings.uses_embedded_sandbox, written_at=now())
     path = settings.reports_dir / FILE_NAME
     _replace(path, render(page))
-    return ReportFacts(path, {figure.key: exact(figure.value) for figure in page.figures})
+    return ReportFacts(path, {figure.key: plain_number(figure.value) for figure in page.figures})
 
 
-def compose(warehouse: Rows, *, is_simulated: bool, written_at: datetime) -> Page:
+def compose(warehouse: ReportSource, *, is_simulated: bool, written_at: datetime) -> ReportPage:
     """The whole page as plain values; the page's text is `render(page)`."""
     reports = Reports(warehouse)
     chapters = (chapter(reports) for chapter in CHAPTERS)
-    return Page(
+    return ReportPage(
         masthead=read_masthead(reports, is_simulated=is_simulated, verdict=reconciliation_verdict(reports)),
         figures=headline(stage_sums(reports)),
         sections=tuple(chapter for chapter in chapters if chapter is not None),

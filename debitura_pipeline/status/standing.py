@@ -20,9 +20,9 @@ from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.status.nights import RUNNING, Night, last_nights
 from debitura_pipeline.status.times import ago, length, when
 from debitura_pipeline.sync import read_status
-from debitura_pipeline.warehouse.opening import is_there
+from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE, current_night
-from debitura_pipeline.warehouse.run_lock import run_under_way
+from debitura_pipeline.warehouse.run_lock import current_run
 
 SHOWN_NIGHTS = 5
 STALE_AFTER = timedelta(days=1)
@@ -35,7 +35,7 @@ NOTHING_YET = "nothing was synced yet"
 
 def read_standing(settings: Settings, now: datetime) -> dict[str, Any]:
     """The document of `debitura status --json`; `now` is this machine's clock. What cannot be read is an open problem."""
-    holder = run_under_way(settings)
+    holder = current_run(settings)
     runs, unfinished, faults = _dagster(settings, now)
     nights = last_nights(read_nights(settings.data_dir), runs, holder, SHOWN_NIGHTS)
     published = _published(settings, now)
@@ -99,7 +99,7 @@ def _warehouse(settings: Settings) -> dict[str, Any]:
         "note": None,
     }
     try:
-        if not is_there(settings, wait_s=WAIT_S):
+        if not warehouse_exists(settings, wait_s=WAIT_S):
             return {**empty, "problems": [NOTHING_YET]}
         return {"note": None, **read_status(settings, wait_s=WAIT_S)}
     except WarehouseBusy as busy:

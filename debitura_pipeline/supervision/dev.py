@@ -31,8 +31,8 @@ from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.supervision.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
 from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
 from debitura_pipeline.supervision.supervisor import Supervisor
-from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_beside_dagster
-from debitura_pipeline.warehouse.opening import private_files
+from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_while_dagster_runs
+from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
 LOOK_EVERY_S = 0.5
@@ -47,7 +47,7 @@ def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], No
     Dagster's home, DevError where `port` is taken or a process does not stay up.
     """
     with exclusive_dev(settings):
-        refuse_beside_dagster(settings, (DAEMON,), LEFTOVERS_END_WITHIN_S)
+        refuse_while_dagster_runs(settings, (DAEMON,), LEFTOVERS_END_WITHIN_S)
         return _run_dev(settings, port, say or _say)
 
 
@@ -55,7 +55,7 @@ def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -
     chosen = choose_port(port, say)
     url = f"http://{HOST}:{chosen}"
     obtain_manifest()
-    with private_files(), open_instance(settings) as instance:
+    with private_umask(), open_instance(settings) as instance:
         for run_id in end_dead_runs(instance):
             say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
         with (

@@ -13,7 +13,7 @@ from debitura_pipeline.landing.journal_lines import JOURNAL, End
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.tenants import TENANT_FILTER
 from debitura_pipeline.reconcile.certificate import read_windows
-from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
+from debitura_pipeline.warehouse.base import DeletionScope, LandedSync, WindowRecord
 
 
 def used_windows(folder: SyncFolder) -> list[VerifiedWindow]:
@@ -44,7 +44,7 @@ def landed_from(folder: SyncFolder) -> LandedSync:
         windows=tuple(_record(window, begin.tenant, begin.at) for window in windows),
         bad=tuple(row for window in windows for row in window.bad),
         drift=tuple(item for window in windows for item in window.drift),
-        absent=_absent(folder, end, windows),
+        deletion_scope=_deletion_scope(folder, end, windows),
         requests=end.requests,
         retries=end.retries,
         rows_read=sum(window.rows for window in windows),
@@ -61,21 +61,21 @@ def _end_of(folder: SyncFolder) -> End:
     return folder.end
 
 
-def _absent(folder: SyncFolder, end: End, windows: Sequence[VerifiedWindow]) -> Absent:
+def _deletion_scope(folder: SyncFolder, end: End, windows: Sequence[VerifiedWindow]) -> DeletionScope:
     """What the reading says of rows that it does not hold: an incremental one names those that are gone.
 
     A malformed row without an id could be any of ours: with one among the rows, none is taken for gone.
     """
     if any(row.row_key is None for window in windows for row in window.bad):
-        return Absent("none")
+        return DeletionScope("none")
     is_by_tenant = end.tenants is not None  # then those that are not settled are left out
     if folder.mode == "nightly" or not (is_by_tenant or end.is_settled):
-        return Absent("keys", keys=end.gone)
+        return DeletionScope("keys", keys=end.gone)
     wanted = folder.begin.scope
     if wanted is None:
-        return Absent("all")
+        return DeletionScope("all")
     tenants = end.tenants if end.tenants is not None else wanted
-    return Absent("client", tenants) if tenants else Absent("none")
+    return DeletionScope("client", tenants) if tenants else DeletionScope("none")
 
 
 def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowRecord:

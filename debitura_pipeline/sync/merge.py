@@ -21,7 +21,7 @@ from debitura_pipeline.sync.judging import judge_proof, notes_of
 from debitura_pipeline.sync.landed_sync import landed_from, used_windows
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.tidy import mark_merged
-from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, Rows
+from debitura_pipeline.warehouse.base import FailedSync, Judgement, LandedSync, RunQuery
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.ops_sql import newest_merged
 
@@ -45,7 +45,7 @@ class Merger:
         with open_warehouse(self.settings) as warehouse:
             judged: list[Judgement] = []
 
-            def judge(rows: Rows) -> Judgement:
+            def judge(rows: RunQuery) -> Judgement:
                 judged.append(judgement_of(landed, folder, rows))
                 return judged[-1]
 
@@ -105,7 +105,7 @@ def _tell_of_second(error: DebituraError) -> None:
         log.warning("the failed sync could not be noted: %s", error)
 
 
-def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgement:
+def judgement_of(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> Judgement:
     """Asked inside the merge's transaction: the API's closing totals beside `raw`, and what they make of the sync."""
     totals = _compare(landed, folder, rows)
     quarantined = len(landed.bad) if landed.mode == "client" else count_quarantined(landed.resource, rows)
@@ -115,7 +115,7 @@ def judgement_of(landed: LandedSync, folder: SyncFolder, rows: Rows) -> Judgemen
     return Judgement(tuple(totals), proof.is_proven, "; ".join(filter(None, [said, *reasons])) or None)
 
 
-def _compare(landed: LandedSync, folder: SyncFolder, rows: Rows) -> list[ControlTotal]:
+def _compare(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> list[ControlTotal]:
     """Of some clients' reading the API's closing totals say nothing about the whole."""
     if folder.begin.scope is not None or folder.end is None:
         return []

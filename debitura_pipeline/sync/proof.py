@@ -13,7 +13,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import CertificateResult, check_certificate
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.warehouse.opening import described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import describe_warehouse, open_warehouse, warehouse_exists
 
 WAREHOUSE_WAIT_S = 2.0
 
@@ -87,8 +87,8 @@ def _ask_warehouse(settings: Settings) -> tuple[list[Recorded] | None, str | Non
     """Merged syncs, or None and why the warehouse could not be asked."""
     unchecked = "only the landing zone's own chain was checked, and not whether its newest certificates are all there"
     try:
-        if not is_there(settings):
-            return None, f"There is no warehouse at {described(settings)}; {unchecked}."
+        if not warehouse_exists(settings):
+            return None, f"There is no warehouse at {describe_warehouse(settings)}; {unchecked}."
         with open_warehouse(settings, read_only=True, wait_s=WAREHOUSE_WAIT_S) as warehouse:
             return recorded_syncs(warehouse), None
     except WarehouseError as error:

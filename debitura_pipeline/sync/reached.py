@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import LOOPBACK, Endpoint, Settings
-from debitura_pipeline.warehouse.identity import Known
+from debitura_pipeline.warehouse.identity import IdentityCheck
 
 FILE = "reached.json"
 
 
-def was_reached(settings: Settings, endpoint: Endpoint, known: Known) -> bool:
+def was_reached(settings: Settings, endpoint: Endpoint, known: IdentityCheck) -> bool:
     """Whether an earlier run had its answers from `endpoint`. `known` tells of the warehouse, which other data directories may
     share; of an address on this machine, its port included, the data directory alone."""
     if _read(settings.data_dir / FILE) == endpoint.base_url:

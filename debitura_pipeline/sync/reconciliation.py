@@ -32,7 +32,7 @@ async def _reconcile(settings: Settings, endpoint: Endpoint, runtime: Runtime) -
     known = check_identity(settings)
     async with open_client(settings, endpoint, runtime) as client:
         terms, partner_id = await read_me(client)
-        known.of_partner(partner_id)
+        known.with_partner(partner_id)
         with open_warehouse(settings, read_only=True) as warehouse:
             found = []
             upper = client.server_time or runtime.now()

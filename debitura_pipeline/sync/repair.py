@@ -22,7 +22,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import file_faults, read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
-from debitura_pipeline.warehouse.opening import is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 LOST = "its landing cannot be recovered; accepted with `debitura repair`"
@@ -58,7 +58,7 @@ def repair(settings: Settings, *, apply: bool) -> list[Repair]:
 
 
 def _recorded(settings: Settings) -> list[Recorded] | None:
-    if not is_there(settings):
+    if not warehouse_exists(settings):
         return None
     with open_warehouse(settings) as warehouse:
         return recorded_syncs(warehouse)

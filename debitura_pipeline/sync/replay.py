@@ -14,7 +14,7 @@ from debitura_pipeline.sync.merge import judgement_of
 from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.base import Judge, LandedSync
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.opening import is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 COMPLETE = ("full", "small")  # readings of everything: what follows one needs nothing from before it
@@ -45,7 +45,7 @@ def replay(settings: Settings) -> dict[str, int]:
 
 def _recorded(settings: Settings) -> list[Recorded]:
     """What the warehouse has merged; nothing where there is none yet. Raises WarehouseError when it cannot be read."""
-    if not is_there(settings):
+    if not warehouse_exists(settings):
         return []
     with open_warehouse(settings, read_only=True) as warehouse:
         return recorded_syncs(warehouse)

@@ -31,7 +31,7 @@ from debitura_pipeline.sync.reached import note_reached, was_reached
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import Session
 from debitura_pipeline.warehouse.identity import check_identity
-from debitura_pipeline.warehouse.opening import is_there
+from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -117,7 +117,7 @@ async def with_session(
             if is_kept:
                 _note_failure_to_start(settings, endpoint, runtime, client.server_time, error)
             raise
-        known = known.of_partner(partner_id)
+        known = known.with_partner(partner_id)
         if is_kept:
             known.keep()
         with (
@@ -139,5 +139,5 @@ def _note_failure_to_start(
     # A simulated API that gave no answer leaves open what its world's clock is.
     is_dated = stated is not None or not endpoint.is_simulated
     with suppress(WarehouseError):  # the error itself is told anyway
-        if is_there(settings):
+        if warehouse_exists(settings):
             Merger(settings, clock.now, runtime.id_suffix).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)

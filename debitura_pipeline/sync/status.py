@@ -11,7 +11,7 @@ from typing import Any
 
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.runner import RESOURCES
-from debitura_pipeline.warehouse.base import Rows
+from debitura_pipeline.warehouse.base import RunQuery
 from debitura_pipeline.warehouse.opening import WAIT_S, open_warehouse
 
 ATTEMPT = ("sync_id", "mode", "status", "started_at", "finished_at", "requests", "message")
@@ -43,7 +43,7 @@ def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]
     }
 
 
-def _of_resource(rows: Rows, resource: str) -> dict[str, Any]:
+def _of_resource(rows: RunQuery, resource: str) -> dict[str, Any]:
     last, good = _last(rows, resource, _WHOLE), _last(rows, resource, _GOOD)
     as_of = rows(f"SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 {_GOOD}", (resource,))[0][0]
     live, gone = rows(f"SELECT count(*) - count(_deleted_at), count(_deleted_at) FROM raw.{resource}")[0]
@@ -56,7 +56,7 @@ def _of_resource(rows: Rows, resource: str) -> dict[str, Any]:
     }
 
 
-def _problems_of(rows: Rows, resource: str) -> Iterator[str]:
+def _problems_of(rows: RunQuery, resource: str) -> Iterator[str]:
     last, whole, good = _last(rows, resource), _last(rows, resource, _WHOLE), _last(rows, resource, _GOOD)
     if whole["sync_id"] is None:
         yield f"{resource} were never synced"
@@ -70,7 +70,7 @@ def _problems_of(rows: Rows, resource: str) -> Iterator[str]:
         yield f"{resource} are not proven: {good['message'] or 'the sync is from before proofs were judged'}"
 
 
-def _waiting_to_sign(rows: Rows) -> dict[str, Any]:
+def _waiting_to_sign(rows: RunQuery) -> dict[str, Any]:
     """How many clients have still to sign, and who has waited longest, by tenant id. Instants are the API's."""
     found = rows(
         "SELECT external_tenant_id, first_seen_at FROM ops.onboarding WHERE state = 'waiting_for_signature' "
@@ -80,7 +80,7 @@ def _waiting_to_sign(rows: Rows) -> dict[str, Any]:
     return {"count": len(found), "longest_tenant_id": tenant, "longest_since": _plain(since)}
 
 
-def _last(rows: Rows, resource: str, condition: str = "") -> dict[str, Any]:
+def _last(rows: RunQuery, resource: str, condition: str = "") -> dict[str, Any]:
     """The newest row of `ops.syncs`; every value None where there is none."""
     names = (*ATTEMPT, "is_proven")
     found = rows(

@@ -33,7 +33,7 @@ class WindowRecord:
 
 
 @dataclass(frozen=True)
-class Absent:
+class DeletionScope:
     """Which live rows are gone when the reading does not show them: every one, those of these tenants, these keys, or none."""
 
     kind: Literal["all", "client", "keys", "none"]
@@ -68,7 +68,7 @@ class LandedSync:
     windows: tuple[WindowRecord, ...]
     bad: tuple[BadRow, ...]
     drift: tuple[Drift, ...]
-    absent: Absent
+    deletion_scope: DeletionScope
     requests: int
     retries: int
     rows_read: int
@@ -113,7 +113,7 @@ class MergeCounts:
     returned: int
 
 
-Rows = Callable[..., list[tuple[Any, ...]]]  # a query and its parameters in, rows out
+RunQuery = Callable[..., list[tuple[Any, ...]]]  # a query and its parameters in, rows out
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Judgement:
     message: str | None = None
 
 
-Judge = Callable[[Rows], Judgement]  # asked inside the merge's transaction, once the rows are in
+Judge = Callable[[RunQuery], Judgement]  # asked inside the merge's transaction, once the rows are in
 JudgeOf = Callable[[LandedSync], Judge]
 
 

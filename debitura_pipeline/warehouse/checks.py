@@ -15,9 +15,9 @@ from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
-Rows = Callable[[str], Sequence[tuple[Any, ...]]]
+RunQuery = Callable[[str], Sequence[tuple[Any, ...]]]
 
-SHOWN = 20  # rows of a table in the UI; the rest is in the warehouse
+MAX_TABLE_ROWS = 20  # rows of a table in the UI; the rest is in the warehouse
 STALE_AFTER = timedelta(hours=26)  # a nightly run, and two hours for it to be late
 
 
@@ -31,7 +31,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """Outcome of one check; `figures` are plain numbers and names, `table` the rows behind them."""
 
     passed: bool
@@ -41,7 +41,7 @@ class Verdict:
     is_warning: bool = False
 
 
-def completeness(resource: str, rows: Rows) -> Verdict:
+def completeness(resource: str, rows: RunQuery) -> CheckResult:
     """Was the last sync of the resource done, and is it proven? A warning where nothing speaks against it but not all could be
     compared."""
     found = rows(
@@ -49,19 +49,19 @@ def completeness(resource: str, rows: Rows) -> Verdict:
         f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
     )
     if not found:
-        return Verdict(False, f"{resource} were never read")
+        return CheckResult(False, f"{resource} were never read")
     sync_id, status, is_proven, windows, rows_read, message = found[0]
     figures = {"sync": sync_id, "windows": int(windows or 0), "rows_read": int(rows_read or 0)}
     if status != "done":
-        return Verdict(False, f"The last sync did not finish: {message}", figures)
+        return CheckResult(False, f"The last sync did not finish: {message}", figures)
     if not is_proven:
         contradicted = _single(rows(_CONTRADICTED.format(resource=resource, sync_id=sync_id)))
         said = "is contradicted by the API's totals" if contradicted else "could not be proven complete"
-        return Verdict(False, f"The last sync {said}: {message}", figures, is_warning=not contradicted)
-    return Verdict(True, f"Every window was verified: {windows} windows, {rows_read} rows", figures)
+        return CheckResult(False, f"The last sync {said}: {message}", figures, is_warning=not contradicted)
+    return CheckResult(True, f"Every window was verified: {windows} windows, {rows_read} rows", figures)
 
 
-def control_totals(resource: str, rows: Rows) -> Verdict:
+def control_totals(resource: str, rows: RunQuery) -> CheckResult:
     """Do the API's own totals, written down by the last sync, equal ours? One that could not be compared warns; sums of
     estimates, which exchange rates move, are shown and speak against nothing."""
     return _totals(
@@ -69,13 +69,13 @@ def control_totals(resource: str, rows: Rows) -> Verdict:
     )
 
 
-def client_totals(rows: Rows) -> Verdict:
+def client_totals(rows: RunQuery) -> CheckResult:
     """Does what each client's record says of itself equal that client's rows? A warning: the API computes it apart."""
     found = _totals(rows(_LAST_TOTALS.format(resource="clients", scope="scope <> 'all'")), "The clients' own totals")
-    return Verdict(found.passed, found.description, found.figures, found.table, is_warning=True)
+    return CheckResult(found.passed, found.description, found.figures, found.table, is_warning=True)
 
 
-def unique_keys(resource: str, rows: Rows) -> Verdict:
+def unique_keys(resource: str, rows: RunQuery) -> CheckResult:
     """Is each key of `raw` there once, and has no row two versions at one time?"""
     key = TABLES[resource].key
     twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))
@@ -91,10 +91,10 @@ def unique_keys(resource: str, rows: Rows) -> Verdict:
     description = (
         "Every key is there once" if passed else f"{twice} keys twice in raw, {overlapping} versions at one time"
     )
-    return Verdict(passed, description, {"keys_twice": twice, "versions_overlapping": overlapping})
+    return CheckResult(passed, description, {"keys_twice": twice, "versions_overlapping": overlapping})
 
 
-def quarantine_empty(resource: str, rows: Rows) -> Verdict:
+def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
     """Are there rows that did not fit the contract and are still shown by the API? Reasons and counts, no payload."""
     found = rows(
         "SELECT reason, count(*), min(first_seen_at) FROM ops.quarantine "
@@ -102,14 +102,14 @@ def quarantine_empty(resource: str, rows: Rows) -> Verdict:
     )
     total = sum(int(count) for _, count, _ in found)
     if not total:
-        return Verdict(True, "No row is in quarantine", {"rows": 0})
+        return CheckResult(True, "No row is in quarantine", {"rows": 0})
     table = table_of(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
-    return Verdict(
+    return CheckResult(
         False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table
     )
 
 
-def schema_drift(resource: str, rows: Rows) -> Verdict:
+def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
     """Did the last sync see fields or values for the first time?"""
     found = rows(
         "SELECT kind, field, value FROM ops.schema_drift "
@@ -117,54 +117,58 @@ def schema_drift(resource: str, rows: Rows) -> Verdict:
     )
     figures = {"new": len(found)}
     if not found:
-        return Verdict(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
+        return CheckResult(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
     table = table_of(("kind", "field", "value"), found)
-    return Verdict(
+    return CheckResult(
         False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True
     )
 
 
-def attribution_gaps(rows: Rows) -> Verdict:
+def attribution_gaps(rows: RunQuery) -> CheckResult:
     """Does the report find money that may be missing? A warning: someone should look."""
     total = int(_single(rows("SELECT count(*) FROM reports.attribution_gaps")))
     if not total:
-        return Verdict(True, "No gap was found", {"findings": 0}, is_warning=True)
+        return CheckResult(True, "No gap was found", {"findings": 0}, is_warning=True)
     description = f"{total} findings, the dearest first in reports.attribution_gaps"
-    return Verdict(False, description, {"findings": total}, is_warning=True)
+    return CheckResult(False, description, {"findings": total}, is_warning=True)
 
 
-def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> Verdict:
+def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> CheckResult:
     """Was it done within STALE_AFTER? `done_at` and `now` are of this machine's clock, aware UTC; `done` says what was."""
     if done_at is None:
         verb, _, participle = done.partition(" ")
-        return Verdict(False, f"{what} {verb} never {participle}")
+        return CheckResult(False, f"{what} {verb} never {participle}")
     hours = (now - done_at) / timedelta(hours=1)
     figures = {"hours": round(hours, 2)}
     if now - done_at > STALE_AFTER:
-        return Verdict(False, f"{what} {done} {hours:.0f} hours ago; a nightly run is missing or has failed", figures)
-    return Verdict(True, f"{what} {done} {hours:.1f} hours ago", figures)
+        return CheckResult(
+            False, f"{what} {done} {hours:.0f} hours ago; a nightly run is missing or has failed", figures
+        )
+    return CheckResult(True, f"{what} {done} {hours:.1f} hours ago", figures)
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The first SHOWN of `rows`; None is an empty cell."""
-    shown = (tuple("" if value is None else str(value) for value in row) for row in rows[:SHOWN])
-    return Table(tuple(columns), tuple(shown), max(len(rows) - SHOWN, 0))
+    shown = (tuple("" if value is None else str(value) for value in row) for row in rows[:MAX_TABLE_ROWS])
+    return Table(tuple(columns), tuple(shown), max(len(rows) - MAX_TABLE_ROWS, 0))
 
 
-def _totals(found: Sequence[tuple[Any, ...]], what: str) -> Verdict:
+def _totals(found: Sequence[tuple[Any, ...]], what: str) -> CheckResult:
     if not found:
-        return Verdict(True, f"{what}: none were given")
+        return CheckResult(True, f"{what}: none were given")
     verdicts = [verdict for *_, verdict, _ in found]
     figures = {verdict: verdicts.count(verdict) for verdict in ("equal", "differs", "unproven")}
     floating = sum(1 for *_, verdict, detail in found if verdict == "unproven" and detail == MOVES_WITH_RATES)
     head = ("check", "scope", "bucket", "unit", "API", "warehouse", "verdict", "detail")
     table = table_of(head, [row for row in found if row[-2] != "equal"] or found)
     if figures["differs"]:
-        return Verdict(False, f"{what}: {figures['differs']} of {len(found)} differ from the warehouse", figures, table)
+        return CheckResult(
+            False, f"{what}: {figures['differs']} of {len(found)} differ from the warehouse", figures, table
+        )
     text = f"{what}: {figures['equal']} equal" + (f", {floating} move with exchange rates" if floating else "")
     if missing := figures["unproven"] - floating:
-        return Verdict(False, f"{text}, {missing} could not be compared", figures, table, is_warning=True)
-    return Verdict(True, text, figures, table)
+        return CheckResult(False, f"{text}, {missing} could not be compared", figures, table, is_warning=True)
+    return CheckResult(True, text, figures, table)
 
 
 def _single(found: Sequence[tuple[Any, ...]]) -> Any:

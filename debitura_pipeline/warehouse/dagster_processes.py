@@ -28,7 +28,7 @@ PROGRAMS = {
     "dagster": OTHER,
     "dagster._cli": OTHER,
 }
-LOOK_EVERY_S = 0.5
+RETRY_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DagsterProcess:
         return f"Dagster's {self.kind} (process {self.pid}) works on {self.where}"
 
 
-def refuse_beside_dagster(
+def refuse_while_dagster_runs(
     settings: Settings,
     kinds: Iterable[str] = (DAEMON, WEB_SERVER, CODE_SERVER, OTHER),
     wait_s: float = 0.0,
@@ -58,8 +58,8 @@ def refuse_beside_dagster(
                 "the same command again.",
                 pid=found.pid,
             )
-        sleep(LOOK_EVERY_S)
-        waited_s += LOOK_EVERY_S
+        sleep(RETRY_EVERY_S)
+        waited_s += RETRY_EVERY_S
 
 
 def dagster_processes(settings: Settings, proc: Path = PROC) -> Iterator[DagsterProcess]:

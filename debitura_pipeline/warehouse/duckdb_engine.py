@@ -19,21 +19,21 @@ from debitura_pipeline.contract.tables import TABLES, Table
 from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented
-from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled, in_order
+from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error, in_merge_order
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
-from debitura_pipeline.warehouse.table_swap import exchange
+from debitura_pipeline.warehouse.table_swap import swap_tables
 from debitura_pipeline.warehouse.tables import Columns, arrow_table
 
 # Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
 # with the first parameter) and what DuckDB does not count add up to 250 MiB more.
 MEMORY_LIMIT = "96MiB"
-MEMORY_LIMIT_OF_TWO = "160MiB"
+MEMORY_LIMIT_TWO_THREADS = "160MiB"
 # For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
-MEMORY_LIMIT_AT_NEED = "1GiB"
+MEMORY_LIMIT_FALLBACK = "1GiB"
 # Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
 # one thread fills whole row groups, which the checkpoint then need not pack again.
 ROWS_FOR_TWO_THREADS = 1_000_000
-REBUILD = (
+REBUILD_ADVICE = (
     "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
 )
 _TABLES = """
@@ -56,10 +56,10 @@ class DuckDbWarehouse(SqlWarehouse):
         self._connection = connection
         self._spill = spill
         self._failed = False
-        self._is_at_need = False
+        self._uses_fallback = False
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"SET temp_directory = {literal(str(spill))}")
+        connection.execute(f"SET temp_directory = {sql_literal(str(spill))}")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute("SET enable_progress_bar = false")  # it would be drawn in the middle of our own lines
         # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
@@ -80,9 +80,9 @@ class DuckDbWarehouse(SqlWarehouse):
             self.rows("SELECT coalesce(max(path), 'The warehouse') FROM duckdb_databases() WHERE NOT internal")[0][0]
         )
 
-    def execute_outside(self, sql: str) -> None:
+    def execute_autocommit(self, sql: str) -> None:
         """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
-        self._run_bare(sql)
+        self._execute(sql)
 
     def execute_all(self, statements: Iterable[str]) -> None:
         """Run statements in one transaction."""
@@ -93,31 +93,31 @@ class DuckDbWarehouse(SqlWarehouse):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._failed = False
-        self._run_bare("BEGIN TRANSACTION")
+        self._execute("BEGIN TRANSACTION")
         try:
             yield
             # DuckDB takes a COMMIT after a failed statement without a word, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
-            self._run_bare("COMMIT")
+            self._execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
 
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         merging = super().merge
-        return self._with_memory(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
+        return self._with_fallback(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
         """Built in a file beside, sync by sync, then exchanged in one transaction: memory does not grow with the nights, and
         what hangs on the tables (dbt's views, other schemas) stays."""
-        ordered, known = in_order(landed), self.merged_syncs()
+        ordered, known = in_merge_order(landed), self.merged_syncs()
         with TemporaryDirectory(prefix="replay-", dir=self._spill) as folder:
             path = Path(folder) / "warehouse.duckdb"
             with closing(DuckDbWarehouse(duckdb.connect(path), Path(folder) / "spill")) as beside:
                 beside.prepare()
                 counts = [beside.rebuild(sync, judge_of, known) for sync in ordered]
-            exchange(self, path)
+            swap_tables(self, path)
         return counts
 
     def rebuild(self, sync: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
@@ -127,15 +127,15 @@ class DuckDbWarehouse(SqlWarehouse):
             with self.transaction():
                 return self.merge_again(sync, judge_of, known)
 
-        return self._with_memory(work)
+        return self._with_fallback(work)
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        result = self._run_bare(sql, params)
+        result = self._execute(sql, params)
         first = result.fetchone() if result.description else None
         return first[0] if first and isinstance(first[0], int) else 0
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._run_bare(sql, params).fetchall()
+        return self._execute(sql, params).fetchall()
 
     def tables(self) -> set[str]:
         found = self.rows("SELECT table_schema, table_name FROM information_schema.tables")
@@ -155,7 +155,7 @@ class DuckDbWarehouse(SqlWarehouse):
             self.run(f"CREATE TEMPORARY VIEW incoming AS SELECT {empty} WHERE false")
             return 0
         # A view takes no parameters, so the names stand in it as literals.
-        names = ", ".join(literal(str(path)) for path in landed.files)
+        names = ", ".join(sql_literal(str(path)) for path in landed.files)
         source = f"read_parquet([{names}], hive_partitioning = false)"
         there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
         columns = ", ".join(
@@ -181,7 +181,7 @@ class DuckDbWarehouse(SqlWarehouse):
         (doubles,) = self.rows(f"SELECT count(*) FROM ({suspects})")[0]
         (missing,) = self.rows(f"SELECT count(*) - count({key}) FROM {rows}")[0]
         if doubles or missing:
-            raise doubled(table, doubles + missing)
+            raise duplicate_keys_error(table, doubles + missing)
 
     def unstage(self) -> None:
         for view in ("incoming", "landed"):
@@ -191,7 +191,7 @@ class DuckDbWarehouse(SqlWarehouse):
 
     def export(self, sql: str, path: Path) -> None:
         path.touch(mode=0o600)
-        self._run_bare(f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet)")
+        self._execute(f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT parquet)")
 
     def close(self) -> None:
         self._connection.close()
@@ -207,8 +207,8 @@ class DuckDbWarehouse(SqlWarehouse):
         total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
         is_large = total > ROWS_FOR_TWO_THREADS
         self.run(f"SET threads = {2 if is_large else 1}")
-        if is_large and not self._is_at_need:
-            self.run(f"SET memory_limit = '{MEMORY_LIMIT_OF_TWO}'")
+        if is_large and not self._uses_fallback:
+            self.run(f"SET memory_limit = '{MEMORY_LIMIT_TWO_THREADS}'")
         self.run(
             f"""CREATE TEMPORARY TABLE merge_repeats AS
             SELECT {key} AS key, max(_seq) AS seq, count(*) AS n, count(DISTINCT _seq) AS files FROM landed
@@ -228,24 +228,24 @@ class DuckDbWarehouse(SqlWarehouse):
         )
         return int(total - repeated)
 
-    def _with_memory(self, work: Callable[[], T]) -> T:
+    def _with_fallback(self, work: Callable[[], T]) -> T:
         try:
             return work()
         except WarehouseError as error:
             if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
                 raise
-        self._run_bare(f"SET memory_limit = '{MEMORY_LIMIT_AT_NEED}'")
-        self._is_at_need = True
+        self._execute(f"SET memory_limit = '{MEMORY_LIMIT_FALLBACK}'")
+        self._uses_fallback = True
         return work()
 
-    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+    def _execute(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         try:
             return self._connection.execute(sql, list(params))
         except duckdb.Error as error:
             self._failed = True
             words = f"The warehouse refused a statement: {_reason(error)}"
             if any(sign in str(error) for sign in _DAMAGE):
-                raise WarehouseDamaged(words, cure=REBUILD) from error
+                raise WarehouseDamaged(words, cure=REBUILD_ADVICE) from error
             raise WarehouseError(words) from error
 
     def _roll_back(self) -> None:
@@ -273,6 +273,6 @@ def _reason(error: duckdb.Error) -> str:
     return f"{line}."
 
 
-def literal(text: str) -> str:
+def sql_literal(text: str) -> str:
     """A text as an SQL literal, for where DuckDB takes no parameter."""
     return "'" + text.replace("'", "''") + "'"

@@ -27,14 +27,14 @@ from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 # A reading that takes more rows away is refused (`most_deleted`). Few rows may always go: a client withdraws, a payment is
 # taken back. Of a small partner's rows three quarters may, since one of its few clients can take most with it; of a large
 # one's a twentieth.
-SHRINK_ALWAYS = 3
-SHRINK_ROWS = 20
-SHRINK_SMALL = 0.75
-SHRINK_SHARE = 0.05
+ALWAYS_DELETABLE = 3
+DELETABLE_ROWS = 20
+DELETABLE_SHARE_SMALL = 0.75
+DELETABLE_SHARE = 0.05
 # A list that is empty is refused, too, where more than SHRINK_ALWAYS live rows of other lists belong to its rows.
-BELONGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
+DEPENDENT_LISTINGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
 
-REPLACED = ("changed", "returned", "followed")
+REPLACING_ACTIONS = ("changed", "returned", "followed")
 
 
 class SqlWarehouse(ABC):
@@ -117,13 +117,13 @@ class SqlWarehouse(ABC):
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
         """In one transaction: until it commits everybody sees the tables as they were."""
-        ordered = in_order(landed)
+        ordered = in_merge_order(landed)
         known = self.merged_syncs()
         with self.transaction():
             for table in TABLES.values():
                 self.run(f"DELETE FROM {merge.current(table)}")
                 self.run(f"DELETE FROM {merge.superseded(table)}")
-            self._run_all(ops_sql.forget_all())
+            self._run_all(ops_sql.clear_ops())
             return [self.merge_again(sync, judge_of, known) for sync in ordered]
 
     def merge_again(self, landed: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
@@ -131,7 +131,7 @@ class SqlWarehouse(ABC):
         record of one that is `known` stays as it is."""
         is_known = landed.sync_id in known
         judge = judge_of(landed) if judge_of is not None and not is_known else None
-        return self._merge(landed, judge, allow_shrink=True, keep_record=is_known)
+        return self._merge(landed, judge, allow_shrink=True, keep_sync_record=is_known)
 
     def merged_syncs(self) -> set[str]:
         """Ids of the syncs that `ops.syncs` calls done."""
@@ -139,10 +139,10 @@ class SqlWarehouse(ABC):
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
         with self.transaction():
-            known = self.rows(*ops_sql.known_sync(sync.sync_id))
+            known = self.rows(*ops_sql.select_sync(sync.sync_id))
             if known and known[0][0] == "done":
                 return
-            self.run(*ops_sql.forget_sync(sync.sync_id))
+            self.run(*ops_sql.delete_sync(sync.sync_id))
             self.run(*ops_sql.insert_failed(sync, message))
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
@@ -155,34 +155,34 @@ class SqlWarehouse(ABC):
         self._run_all(ops_sql.replace_control_totals(sync_id))
 
     def _merge(
-        self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool, keep_record: bool = False
+        self, landed: LandedSync, judge: Judge | None, *, allow_shrink: bool, keep_sync_record: bool = False
     ) -> MergeCounts:
         table = TABLES[landed.resource]
         self.unstage()
         shown = self.stage_landed(landed)
         self.stage_rows("merge_bad", ops_sql.BAD_COLUMNS, ops_sql.bad_rows(landed.bad))
         if landed.bad:
-            self.run(*merge.protected(table))
+            self.run(*merge.quarantined_keys(table))
         else:  # without a look at every row
-            self.stage_rows("merge_protected", merge.KEY_COLUMNS, ())
+            self.stage_rows("merge_quarantined", merge.KEY_COLUMNS, ())
         if self._value(merge.is_empty(table)):
             self.run(*merge.first_load(table, landed.sync_id, landed.at))
             counts = MergeCounts(shown, 0, 0, 0, 0)
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
         self.check_keys(table)
-        self._keep_findings(landed)
-        if not keep_record:
-            self._keep_sync(landed, counts, judge)
+        self._write_findings(landed)
+        if not keep_sync_record:
+            self._write_sync_record(landed, counts, judge)
         self.unstage()
         return counts
 
     def _merge_rows(self, table: Table, landed: LandedSync, shown: int, *, allow_shrink: bool) -> MergeCounts:
         self.stage_rows("merge_delta", merge.DELTA_COLUMNS, ())
         self.run(*merge.delta(table, landed.sync_id, landed.at))
-        if landed.absent.kind != "none":
-            self.stage_rows("merge_gone", merge.KEY_COLUMNS, [(key,) for key in landed.absent.keys])
-            self.run(*merge.delta_of_absent(table, landed.absent))
+        if landed.deletion_scope.kind != "none":
+            self.stage_rows("merge_deleted_keys", merge.KEY_COLUMNS, [(key,) for key in landed.deletion_scope.keys])
+            self.run(*merge.delta_of_deleted(table, landed.deletion_scope))
         found = dict(self.rows("SELECT action, count(*) FROM merge_delta GROUP BY action"))
         if not allow_shrink:
             self._guard_shrink(table, landed, found.get("deleted", 0))
@@ -195,50 +195,50 @@ class SqlWarehouse(ABC):
         """Keep what is superseded, then write current rows. Each step knows how many it must touch: keys stand there once."""
         at, resource = landed.at, table.resource
         if found:
-            self.run(*merge.supersede(table, at))
-            _expect(f"deleted {resource}", self.run(*merge.mark_deleted(table, at)), found.get("deleted", 0))
-            outdated = sum(found.get(name, 0) for name in REPLACED)
-            _expect(f"outdated {resource}", self.run(*merge.remove_outdated(table)), outdated)
+            self.run(*merge.close_versions(table, at))
+            _check_touched(f"deleted {resource}", self.run(*merge.mark_deleted(table, at)), found.get("deleted", 0))
+            outdated = sum(found.get(name, 0) for name in REPLACING_ACTIONS)
+            _check_touched(f"outdated {resource}", self.run(*merge.remove_outdated(table)), outdated)
             written = outdated + found.get("inserted", 0)
-            _expect(f"current {resource}", self.run(*merge.insert_current(table, at)), written)
-        self.run(*merge.verify_seen(table, landed.absent, at))
+            _check_touched(f"current {resource}", self.run(*merge.insert_current(table, at)), written)
+        self.run(*merge.verify_seen(table, landed.deletion_scope, at))
 
     def _guard_shrink(self, table: Table, landed: LandedSync, gone: int) -> None:
-        live = self._value(merge.live_in_scope(table, landed.absent)) if gone else 0
-        if gone > most_deleted(live):
+        live = self._value(merge.live_in_scope(table, landed.deletion_scope)) if gone else 0
+        if gone > max_deletions(live):
             raise _shrink_refused(table.resource, live, gone)
-        if not gone or gone < live or landed.absent.kind == "client":
+        if not gone or gone < live or landed.deletion_scope.kind == "client":
             return
-        names = BELONGS[table.resource]
+        names = DEPENDENT_LISTINGS[table.resource]
         others = sum(
             self._value((f"SELECT count(*) FROM {merge.current(TABLES[name])} WHERE _deleted_at IS NULL", ()))
             for name in names
         )
-        if others > SHRINK_ALWAYS:
+        if others > ALWAYS_DELETABLE:
             raise _shrink_refused(
                 table.resource, live, gone, f", though {others} live {' and '.join(names)} belong to them"
             )
 
-    def _keep_findings(self, landed: LandedSync) -> None:
+    def _write_findings(self, landed: LandedSync) -> None:
         resource, sync_id, at = landed.resource, landed.sync_id, landed.at
-        self._run_all(ops_sql.keep_quarantine(TABLES[resource], sync_id, at, landed.absent))
+        self._run_all(ops_sql.update_quarantine(TABLES[resource], sync_id, at, landed.deletion_scope))
         self.stage_rows("merge_drift", ops_sql.DRIFT_COLUMNS, ops_sql.drift_rows(landed))
-        self.run(*ops_sql.keep_drift(resource, sync_id, at))
+        self.run(*ops_sql.insert_drift(resource, sync_id, at))
         self.stage_rows("merge_windows", ops_sql.WINDOW_COLUMNS, ops_sql.window_rows(landed))
-        self._run_all(ops_sql.keep_windows(resource, sync_id))
+        self._run_all(ops_sql.replace_windows(resource, sync_id))
         if landed.partner is not None:
-            self._run_all(ops_sql.keep_partner(*landed.partner, at))
+            self._run_all(ops_sql.update_partner_history(*landed.partner, at))
 
-    def _keep_sync(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
+    def _write_sync_record(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
         """Control totals and the sync's row, in the transaction of its rows: none of them is ever there without the others."""
         sync_id = landed.sync_id
         judgement = judge(self.rows) if judge is not None else None
         if judgement is not None:
             self._replace_totals(sync_id, landed.at, judgement.totals)
-        known = self.rows(*ops_sql.known_sync(sync_id))
+        known = self.rows(*ops_sql.select_sync(sync_id))
         # Merging a landing once more touches nothing, and its record keeps what the first time counted.
         inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
-        self.run(*ops_sql.forget_sync(sync_id))
+        self.run(*ops_sql.delete_sync(sync_id))
         self.run(*ops_sql.insert_merged(landed, counts, (inserted, changed, deleted), judgement))
 
     def _run_all(self, statements: Iterable[Statement]) -> None:
@@ -249,23 +249,25 @@ class SqlWarehouse(ABC):
         return self.rows(*statement)[0][0]
 
 
-def most_deleted(live: int) -> int:
+def max_deletions(live: int) -> int:
     """How many of `live` rows one reading may mark deleted: 3 of any number, three quarters but no more than 20, and from 400
     rows on a twentieth."""
-    return max(min(live, SHRINK_ALWAYS), min(SHRINK_ROWS, int(live * SHRINK_SMALL)), int(live * SHRINK_SHARE))
+    return max(
+        min(live, ALWAYS_DELETABLE), min(DELETABLE_ROWS, int(live * DELETABLE_SHARE_SMALL)), int(live * DELETABLE_SHARE)
+    )
 
 
 def _shrink_refused(resource: str, live: int, gone: int, why: str = "") -> ShrinkRefused:
     return ShrinkRefused(
         f"Merging {resource} was refused: {gone} of {live} live rows are not in the reading{why}. Up to "
-        f"{most_deleted(live)} may go at once. Nothing was changed. If they are really gone, run again with --allow-shrink.",
+        f"{max_deletions(live)} may go at once. Nothing was changed. If they are really gone, run again with --allow-shrink.",
         resource=resource,
         live=live,
         gone=gone,
     )
 
 
-def in_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
+def in_merge_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
     """Landings as a replay merges them, by clock. Raises LandingError when any file is not the one that was landed."""
     ordered = sorted(landed, key=lambda sync: sync.at)
     for sync in ordered:
@@ -273,7 +275,7 @@ def in_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
     return ordered
 
 
-def doubled(table: Table, keys: int) -> WarehouseError:
+def duplicate_keys_error(table: Table, keys: int) -> WarehouseError:
     """For a table whose keys are not unique, whatever made them so."""
     return WarehouseError(
         f"raw.{table.resource} holds {keys} keys more than once. Nothing was changed; `debitura replay` rebuilds the "
@@ -316,7 +318,7 @@ def _check_order(landed: LandedSync, newest: datetime, newest_id: str, certifica
         )
 
 
-def _expect(what: str, touched: int, expected: int) -> None:
+def _check_touched(what: str, touched: int, expected: int) -> None:
     if touched != expected:
         raise WarehouseError(
             f"The merge met {touched} {what} where {expected} were due: a key stands there twice or its history is "

@@ -14,7 +14,7 @@ import duckdb
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.warehouse.comments import batched, comment_on
-from debitura_pipeline.warehouse.duckdb_engine import literal
+from debitura_pipeline.warehouse.duckdb_engine import sql_literal
 from debitura_pipeline.warehouse.merge_sql import quoted
 from debitura_pipeline.warehouse.published_folder import REPORTS, WAREHOUSE
 
@@ -39,7 +39,7 @@ def export_marts(folder: Path) -> None:
     Raises WarehouseError for a name that both schemas hold, since it would be one file; duckdb.Error when a write fails.
     """
     with bounded(folder / REPORTS_FILE) as connection:
-        connection.execute(f"ATTACH {literal(str(folder / WAREHOUSE))} AS whole (READ_ONLY)")
+        connection.execute(f"ATTACH {sql_literal(str(folder / WAREHOUSE))} AS whole (READ_ONLY)")
         tables = connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables WHERE table_catalog = 'whole' "
             "AND table_schema IN ('marts', 'reports') ORDER BY table_name, table_schema"
@@ -69,7 +69,7 @@ def _copy_comments(connection: duckdb.DuckDBPyConnection) -> None:
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
     connection.execute(
-        f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
+        f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
         f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES '{ROW_GROUP_BYTES}')"
     )
 

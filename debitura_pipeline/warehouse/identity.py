@@ -17,9 +17,9 @@ from debitura_pipeline.errors import IdentityRefused
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.opening import WAIT_S, described, is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import WAIT_S, describe_warehouse, open_warehouse, warehouse_exists
 
-FILE = "identity.json"
+IDENTITY_FILE = "identity.json"
 EMBEDDED = "embedded sandbox"
 FINGERPRINT_DIGITS = 32
 
@@ -40,7 +40,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Known:
+class IdentityCheck:
     """What the settings stand for, and what data directory and warehouse (None: not yet) are known to hold."""
 
     settings: Settings
@@ -48,7 +48,7 @@ class Known:
     warehouse: Identity | None
     partner_id: str | None = None
 
-    def of_partner(self, partner_id: str | None) -> Known:
+    def with_partner(self, partner_id: str | None) -> IdentityCheck:
         """The same once the API has said who the partner is. Raises IdentityRefused where it is another one."""
         key = self.settings.find_privacy_key()
         for where, known in self.places():
@@ -65,46 +65,46 @@ class Known:
         partners = [known.partner for _, known in self.places()]
         if self.partner_id is not None:
             partners.append(_hashed_partner(key, self.partner_id))
-        whole = Identity(*_api_of(self.settings), next(filter(None, partners), None), fingerprint(key))
+        whole = Identity(*_api_of(self.settings), next(filter(None, partners), None), key_fingerprint(key))
         if self.warehouse != whole:
             with open_warehouse(self.settings) as warehouse:
                 _write_row(warehouse, whole)
         if self.folder != whole:
-            _write_file(self.settings.data_dir / FILE, whole)
+            _write_file(self.settings.data_dir / IDENTITY_FILE, whole)
 
     def places(self) -> Iterator[tuple[str, Identity]]:
         """Data directory and warehouse, named, as far as they are known to hold something."""
         if self.folder is not None:
             yield f"The data directory {self.settings.data_dir}", self.folder
         if self.warehouse is not None:
-            yield f"The warehouse {described(self.settings)}", self.warehouse
+            yield f"The warehouse {describe_warehouse(self.settings)}", self.warehouse
 
 
-def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: float = WAIT_S) -> Known:
+def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: float = WAIT_S) -> IdentityCheck:
     """What is known, if the settings fit it. Asks nothing of the API and writes nothing.
 
     Raises IdentityRefused where data directory or warehouse belong to another API or to pseudonyms of another privacy key.
     """
-    folder = _read_file(settings.data_dir / FILE)
-    known = Known(settings, folder, _read_row(settings, wait_s) if with_warehouse else None)
+    folder = _read_file(settings.data_dir / IDENTITY_FILE)
+    known = IdentityCheck(settings, folder, _read_row(settings, wait_s) if with_warehouse else None)
     key = settings.find_privacy_key()
     for where, found in known.places():
         _check_api(settings, where, found)
-        if key is None or found.privacy_key != fingerprint(key):
+        if key is None or found.privacy_key != key_fingerprint(key):
             raise _other_key(settings, where, key)
     partners = {found.partner for _, found in known.places()} - {None}
     if len(partners) > 1:
         raise IdentityRefused(
-            f"The data directory {settings.data_dir} and the warehouse {described(settings)} hold the data of two different "
-            "partners.",
+            f"The data directory {settings.data_dir} and the warehouse {describe_warehouse(settings)} hold the data of two "
+            "different partners.",
             cure=f"{_OTHER_PLACE} Nothing was read or changed.",
         )
     return known
 
 
-def known_identities(settings: Settings) -> list[tuple[str, Identity]]:
+def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:
     """Whose data is there, whatever the settings stand for. Raises DebituraError where that cannot be read."""
-    known = Known(settings, _read_file(settings.data_dir / FILE), _read_row(settings, WAIT_S))
+    known = IdentityCheck(settings, _read_file(settings.data_dir / IDENTITY_FILE), _read_row(settings, WAIT_S))
     return list(known.places())
 
 
@@ -113,7 +113,7 @@ def api_name(settings: Settings) -> str:
     return Identity(*_api_of(settings), None, "").api
 
 
-def fingerprint(key: bytes) -> str:
+def key_fingerprint(key: bytes) -> str:
     """Tells one privacy key from another and gives nothing of it away."""
     return _keyed(key, "fingerprint of the privacy key")
 
@@ -179,7 +179,7 @@ def _write_file(path: Path, identity: Identity) -> None:
 
 
 def _read_row(settings: Settings, wait_s: float) -> Identity | None:
-    if not is_there(settings, wait_s=wait_s):
+    if not warehouse_exists(settings, wait_s=wait_s):
         return None
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
         if not warehouse.columns("ops", "identity"):

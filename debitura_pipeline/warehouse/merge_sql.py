@@ -25,15 +25,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from debitura_pipeline.contract.tables import Table
-from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
 Statement = tuple[str, tuple[object, ...]]
 
 TEMPORARY_TABLES = (
     "merge_delta",
-    "merge_gone",
-    "merge_protected",
+    "merge_deleted_keys",
+    "merge_quarantined",
     "merge_bad",
     "merge_drift",
     "merge_windows",
@@ -66,11 +66,11 @@ def is_empty(table: Table) -> Statement:
     return f"SELECT NOT EXISTS (SELECT 1 FROM {current(table)} UNION ALL SELECT 1 FROM {superseded(table)})", ()
 
 
-def protected(table: Table) -> Statement:
+def quarantined_keys(table: Table) -> Statement:
     """Keys that stand in quarantine and nowhere else in the landing: not read, hence neither verified nor absent."""
     key = quoted(table.key)
     return (
-        f"""CREATE TEMPORARY TABLE merge_protected AS
+        f"""CREATE TEMPORARY TABLE merge_quarantined AS
         SELECT DISTINCT b.row_key AS key FROM merge_bad AS b
         WHERE b.row_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = b.row_key)""",
         (),
@@ -105,24 +105,24 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
     )
 
 
-def delta_of_absent(table: Table, absent: Absent) -> Statement:
+def delta_of_deleted(table: Table, deletion_scope: DeletionScope) -> Statement:
     """Live rows in the reading's scope that it does not show. Not asked for where the scope is none."""
     key = quoted(table.key)
-    scope, params = _in_scope(absent)
-    if absent.kind == "keys":
-        scope += f" AND EXISTS (SELECT 1 FROM merge_gone AS g WHERE g.key = c.{key})"
+    scope, params = _in_scope(deletion_scope)
+    if deletion_scope.kind == "keys":
+        scope += f" AND EXISTS (SELECT 1 FROM merge_deleted_keys AS g WHERE g.key = c.{key})"
     return (
         f"""INSERT INTO merge_delta (key, action)
         SELECT c.{key}, 'deleted' FROM {current(table)} AS c
         WHERE {scope}
             AND NOT EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = c.{key})
-            AND NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = c.{key})""",
+            AND NOT EXISTS (SELECT 1 FROM merge_quarantined AS p WHERE p.key = c.{key})""",
         params,
     )
 
 
-def live_in_scope(table: Table, absent: Absent) -> Statement:
-    scope, params = _in_scope(absent)
+def live_in_scope(table: Table, deletion_scope: DeletionScope) -> Statement:
+    scope, params = _in_scope(deletion_scope)
     return f"SELECT count(*) FROM {current(table)} AS c WHERE {scope}", params
 
 
@@ -137,7 +137,7 @@ def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
     )
 
 
-def supersede(table: Table, at: datetime) -> Statement:
+def close_versions(table: Table, at: datetime) -> Statement:
     """Rows that are about to be written anew, kept as versions: until now, or until they were deleted.
 
     One that was opened at this very instant was never anybody's version: what follows takes its place.
@@ -178,14 +178,14 @@ def insert_current(table: Table, at: datetime) -> Statement:
     )
 
 
-def verify_seen(table: Table, absent: Absent, at: datetime) -> Statement:
+def verify_seen(table: Table, deletion_scope: DeletionScope, at: datetime) -> Statement:
     """New `_verified_at` for the live rows that the reading showed.
 
     After a complete reading every one was shown, but for those in quarantine: no need to look each one up.
     """
     key = quoted(table.key)
-    if absent.kind == "all":
-        seen = f"NOT EXISTS (SELECT 1 FROM merge_protected AS p WHERE p.key = t.{key})"
+    if deletion_scope.kind == "all":
+        seen = f"NOT EXISTS (SELECT 1 FROM merge_quarantined AS p WHERE p.key = t.{key})"
     else:
         seen = f"EXISTS (SELECT 1 FROM incoming AS i WHERE i.{key} = t.{key})"
     return (
@@ -195,10 +195,10 @@ def verify_seen(table: Table, absent: Absent, at: datetime) -> Statement:
     )
 
 
-def _in_scope(absent: Absent) -> tuple[str, tuple[object, ...]]:
-    if absent.kind == "client":
-        places = ", ".join(f"${place}" for place in range(1, len(absent.tenants) + 1))
-        return f"c._deleted_at IS NULL AND c.external_tenant_id IN ({places})", absent.tenants
+def _in_scope(deletion_scope: DeletionScope) -> tuple[str, tuple[object, ...]]:
+    if deletion_scope.kind == "client":
+        places = ", ".join(f"${place}" for place in range(1, len(deletion_scope.tenants) + 1))
+        return f"c._deleted_at IS NULL AND c.external_tenant_id IN ({places})", deletion_scope.tenants
     return "c._deleted_at IS NULL", ()
 
 

@@ -23,15 +23,15 @@ import duckdb
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.duckdb_engine import REBUILD, DuckDbWarehouse
+from debitura_pipeline.warehouse.duckdb_engine import REBUILD_ADVICE, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 
 # A full merge holds the file for some tens of seconds; a minute lets one pass.
 WAIT_S = 60.0
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
-SPILL = "duckdb-"
-MARK, MARK_AT = b"DUCK", 8  # in each of DuckDB's files, after a checksum
+MIN_PAUSE_S = 0.05
+MAX_PAUSE_S = 1.0
+SPILL_PREFIX = "duckdb-"
+MAGIC, MAGIC_AT = b"DUCK", 8  # in each of DuckDB's files, after a checksum
 
 _own_spills: set[Path] = set()
 _umask_lock = threading.Lock()
@@ -64,7 +64,7 @@ def open_warehouse(
         yield warehouse
 
 
-def is_there(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
+def warehouse_exists(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
     """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
     if settings.warehouse.path is not None:
         return settings.warehouse.path.exists()
@@ -73,21 +73,21 @@ def is_there(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
     return is_prepared(settings.warehouse, wait_s)
 
 
-def described(settings: Settings) -> str:
+def describe_warehouse(settings: Settings) -> str:
     """Where the warehouse is, for people: the file, or the server and database without user and password."""
     if settings.warehouse.dsn is None:
         return str(settings.warehouse.path)
-    from debitura_pipeline.warehouse.postgres.opening import described as database_described  # noqa: PLC0415 - see above
+    from debitura_pipeline.warehouse.postgres.opening import describe_database  # noqa: PLC0415 - see above
 
-    return database_described(settings.warehouse)
+    return describe_database(settings.warehouse)
 
 
-def check_neighbours(settings: Settings, *, wait_s: float = WAIT_S) -> None:
+def check_foreign_objects(settings: Settings, *, wait_s: float = WAIT_S) -> None:
     """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
     if settings.warehouse.dsn is not None:
         from debitura_pipeline.warehouse.postgres import opening  # noqa: PLC0415 - see above
 
-        opening.check_neighbours(settings.warehouse, wait_s)
+        opening.check_database(settings.warehouse, wait_s)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def open_file(
         raise WarehouseError("The warehouse is a Postgres database, and this needs a DuckDB file.")
     if read_only and not path.exists():
         raise WarehouseError(f"There is no warehouse at {path} yet. Run `debitura nightly` or `debitura sync` first.")
-    with private_files():
+    with private_umask():
         temporary = settings.data_dir / "tmp"
         if not read_only:
             for folder in (path.parent, temporary):
@@ -120,7 +120,7 @@ def open_file(
         try:
             if not read_only:
                 path.chmod(0o600)
-                _remove_left_spills(spill.parent)
+                _remove_stale_spill_folders(spill.parent)
                 warehouse.prepare()
             yield warehouse
         finally:
@@ -131,12 +131,12 @@ def open_file(
 def _spill(temporary: Path, read_only: bool) -> Path:
     """A folder of this process alone. For a reader DuckDB makes it when it needs it: to ask leaves no trace."""
     if not read_only:
-        return Path(tempfile.mkdtemp(prefix=SPILL, dir=temporary))
-    return (temporary if temporary.exists() else temporary.parent) / f"{SPILL}{secrets.token_hex(4)}"
+        return Path(tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=temporary))
+    return (temporary if temporary.exists() else temporary.parent) / f"{SPILL_PREFIX}{secrets.token_hex(4)}"
 
 
 @contextmanager
-def private_files() -> Iterator[None]:
+def private_umask() -> Iterator[None]:
     """Files made meanwhile are the owner's alone (DuckDB makes its log whenever it likes). The mask is the process's,
     so the first user sets it and the last one puts it back."""
     global _umask_users, _umask_before  # noqa: PLW0603
@@ -162,16 +162,16 @@ def _create(path: Path) -> None:
             os.link(draft, path)
 
 
-def _remove_left_spills(folder: Path) -> None:
+def _remove_stale_spill_folders(folder: Path) -> None:
     """What killed processes have left. Whoever may write has the file alone, so all but this process's are left ones."""
-    for spill in set(folder.glob(SPILL + "*")) - _own_spills:
+    for spill in set(folder.glob(SPILL_PREFIX + "*")) - _own_spills:
         shutil.rmtree(spill, ignore_errors=True)
 
 
 def _connect(
     path: Path, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> duckdb.DuckDBPyConnection:
-    give_up_at, pause = clock() + wait_s, FIRST_PAUSE_S
+    give_up_at, pause = clock() + wait_s, MIN_PAUSE_S
     while True:
         try:
             return duckdb.connect(path, read_only=read_only)
@@ -181,7 +181,7 @@ def _connect(
             if clock() >= give_up_at:
                 raise _busy(path, error, wait_s) from error
         sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE_S)
+        pause = min(pause * 2, MAX_PAUSE_S)
 
 
 def _is_held(error: Exception) -> bool:
@@ -200,17 +200,17 @@ def _unusable(path: Path, error: Exception) -> WarehouseError:
     if not os.access(path, os.R_OK | os.W_OK):
         cure = "Give this user the right to read and write it."
         return WarehouseError(f"{path} cannot be opened: {_first_line(error)}", cure=cure)
-    if path.is_file() and path.stat().st_size > 0 and not _has_duckdbs_mark(path):
+    if path.is_file() and path.stat().st_size > 0 and not _is_duckdb_file(path):
         return WarehouseDamaged(
             f"{path} cannot be opened: it is not a DuckDB file.",
-            cure=f"If it is something else's, set DEBITURA_WAREHOUSE to another file. {REBUILD}",
+            cure=f"If it is something else's, set DEBITURA_WAREHOUSE to another file. {REBUILD_ADVICE}",
         )
-    return WarehouseDamaged(f"{path} cannot be opened: {_first_line(error)}", cure=REBUILD)
+    return WarehouseDamaged(f"{path} cannot be opened: {_first_line(error)}", cure=REBUILD_ADVICE)
 
 
-def _has_duckdbs_mark(path: Path) -> bool:
+def _is_duckdb_file(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
+        return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
 
 
 def _set_orphan_aside(path: Path) -> None:

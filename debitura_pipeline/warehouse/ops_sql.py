@@ -14,11 +14,11 @@ from decimal import Decimal
 
 from debitura_pipeline.contract.tables import Table
 from debitura_pipeline.landing.findings import BadRow, ControlTotal
-from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import DeletionScope, FailedSync, Judgement, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.merge_sql import Statement, quoted
 from debitura_pipeline.warehouse.tables import OPS
 
-NOT_JUDGED = "the API's totals were not compared"
+NOT_COMPARED = "the API's totals were not compared"
 FITS = Decimal(10) ** 14  # DECIMAL(18,4) holds what is less
 
 BAD_COLUMNS = (("payload_sha256", "VARCHAR"), ("row_key", "VARCHAR"), ("reason", "VARCHAR"), ("payload", "VARCHAR"))
@@ -63,7 +63,7 @@ def newest_merged(resource: str) -> Statement:
     )
 
 
-def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) -> Iterator[Statement]:
+def update_quarantine(table: Table, sync_id: str, at: datetime, deletion_scope: DeletionScope) -> Iterator[Statement]:
     """Payloads seen again stay open, or open again; new ones enter. Those not shown are resolved: by a complete
     reading all of them, by any other one those whose row it read as a good one.
     """
@@ -85,7 +85,9 @@ def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) ->
             WHERE q.resource = CAST($3 AS VARCHAR) AND q.payload_sha256 = b.payload_sha256)""",
         (at, sync_id, resource),
     )
-    is_past = "true" if absent.kind == "all" else f"q.row_key IN (SELECT i.{quoted(table.key)} FROM incoming AS i)"
+    is_past = (
+        "true" if deletion_scope.kind == "all" else f"q.row_key IN (SELECT i.{quoted(table.key)} FROM incoming AS i)"
+    )
     yield (
         f"""UPDATE ops.quarantine AS q SET resolved_at = CAST($1 AS TIMESTAMPTZ)
         WHERE q.resource = $2 AND q.resolved_at IS NULL AND {is_past}
@@ -94,7 +96,7 @@ def keep_quarantine(table: Table, sync_id: str, at: datetime, absent: Absent) ->
     )
 
 
-def keep_drift(resource: str, sync_id: str, at: datetime) -> Statement:
+def insert_drift(resource: str, sync_id: str, at: datetime) -> Statement:
     """What is new is noted once, with the sync that first saw it."""
     return (
         """INSERT INTO ops.schema_drift (resource, kind, field, value, first_seen_at, sync_id)
@@ -107,7 +109,7 @@ def keep_drift(resource: str, sync_id: str, at: datetime) -> Statement:
     )
 
 
-def keep_windows(resource: str, sync_id: str) -> Iterator[Statement]:
+def replace_windows(resource: str, sync_id: str) -> Iterator[Statement]:
     """A window keeps its identity from night to night; its newest verification stands."""
     yield (
         """DELETE FROM ops.windows AS w USING merge_windows AS n
@@ -123,7 +125,7 @@ def keep_windows(resource: str, sync_id: str) -> Iterator[Statement]:
     )
 
 
-def keep_partner(mode: str | None, pct: Decimal | None, at: datetime) -> Iterator[Statement]:
+def update_partner_history(mode: str | None, pct: Decimal | None, at: datetime) -> Iterator[Statement]:
     """A new version only where mode or percentage changed; what is older than the open version says nothing new."""
     differs = """_valid_to IS NULL AND _valid_from <= CAST($1 AS TIMESTAMPTZ)
         AND (invoicing_trigger_mode IS DISTINCT FROM CAST($2 AS VARCHAR)
@@ -139,12 +141,12 @@ def keep_partner(mode: str | None, pct: Decimal | None, at: datetime) -> Iterato
     )
 
 
-def known_sync(sync_id: str) -> Statement:
+def select_sync(sync_id: str) -> Statement:
     """Status and counts of a sync that has a row already."""
     return "SELECT status, rows_inserted, rows_changed, rows_deleted FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
-def forget_sync(sync_id: str) -> Statement:
+def delete_sync(sync_id: str) -> Statement:
     return "DELETE FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
@@ -155,7 +157,7 @@ def insert_merged(
 
     Without a judgement nothing was compared, so nothing is proven.
     """
-    judged = judgement or Judgement((), False, "; ".join(filter(None, [landed.message, NOT_JUDGED])))
+    judged = judgement or Judgement((), False, "; ".join(filter(None, [landed.message, NOT_COMPARED])))
     return _insert_row(
         "ops.syncs",
         OPS["syncs"],
@@ -223,7 +225,7 @@ def replace_control_totals(sync_id: str) -> Iterator[Statement]:
     yield f"INSERT INTO ops.control_totals ({names}) SELECT {names} FROM merge_totals", ()
 
 
-def forget_all() -> Iterator[Statement]:
+def clear_ops() -> Iterator[Statement]:
     """What a replay writes anew. Records of syncs stay: a failed one has no landing, and a merged one is replaced."""
     for name in ("windows", "quarantine", "schema_drift"):
         yield f"DELETE FROM ops.{quoted(name)}", ()

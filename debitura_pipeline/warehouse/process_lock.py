@@ -21,9 +21,9 @@ from pathlib import Path
 from debitura_pipeline.errors import WarehouseError
 
 # A holder that was killed a moment ago is still being taken down, one that just came has not written its name yet.
-SETTLING_S = 0.4
+SETTLE_S = 0.4
 PAUSE_S = 0.02
-LONGEST_NAME = 4096  # bytes read of a file that is a line of about 200
+MAX_NAME_BYTES = 4096  # bytes read of a file that is a line of about 200
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Holder:
         return False
 
 
-def this_process(what: str) -> Holder:
+def current_holder(what: str) -> Holder:
     return Holder(os.getpid(), platform.node(), datetime.now(UTC).isoformat(timespec="seconds"), what)
 
 
@@ -102,7 +102,7 @@ class ProcessLock:
         return None
 
     def _take(self, what: str, sleep: Callable[[float], None]) -> Holder | None:
-        for attempt in range(int(SETTLING_S / PAUSE_S)):
+        for attempt in range(int(SETTLE_S / PAUSE_S)):
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)  # not inherited by what is executed
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +124,7 @@ class ProcessLock:
             if os.path.samestat(os.fstat(handle), self.path.stat()):
                 os.fchmod(handle, 0o600)
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, (json.dumps(asdict(this_process(what))) + "\n").encode(), 0)
+                os.pwrite(handle, (json.dumps(asdict(current_holder(what))) + "\n").encode(), 0)
                 self._handle = handle
                 _held.add(self)
         except FileNotFoundError:
@@ -142,7 +142,7 @@ _held: weakref.WeakSet[ProcessLock] = weakref.WeakSet()
 
 def _read(handle: int) -> Holder | None:
     try:
-        return Holder(**json.loads(os.pread(handle, LONGEST_NAME, 0)))
+        return Holder(**json.loads(os.pread(handle, MAX_NAME_BYTES, 0)))
     except (ValueError, TypeError):
         return None
 

@@ -21,9 +21,9 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import published_folder
 from debitura_pipeline.warehouse.exports import export_marts, newest_reading
-from debitura_pipeline.warehouse.opening import open_file, private_files
-from debitura_pipeline.warehouse.postgres.snapshot import copy_out
-from debitura_pipeline.warehouse.published_folder import WAREHOUSE, Night, current_night
+from debitura_pipeline.warehouse.opening import open_file, private_umask
+from debitura_pipeline.warehouse.postgres.snapshot import write_snapshot
+from debitura_pipeline.warehouse.published_folder import WAREHOUSE, PublishedNight, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -36,7 +36,7 @@ class Published:
     path: Path
     bytes: int
     parquet: list[Path]
-    night: Night
+    night: PublishedNight
 
 
 def utc_now() -> datetime:
@@ -58,27 +58,27 @@ def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -
     source, folder = settings.warehouse.path, settings.published_dir
     if source is not None and not source.exists():
         raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
-    with private_files(), _errors_in_words(folder), published_folder.writing(folder):
-        with published_folder.drafted(folder) as draft:
-            night = _release(settings, folder, draft, now)
+    with private_umask(), _translate_errors(folder), published_folder.exclusive_writer(folder):
+        with published_folder.draft_folder(folder) as draft:
+            night = _write_and_switch(settings, folder, draft, now)
         _remove_old_nights(folder)
     return published_now(settings, night)
 
 
-def published_now(settings: Settings, night: Night) -> Published:
+def published_now(settings: Settings, night: PublishedNight) -> Published:
     """What `publish` gives for a night that readers have."""
     folder = settings.published_dir
     parquet = sorted(folder / path.name for path in night.path.glob("*.parquet"))
     return Published(folder / WAREHOUSE, (folder / WAREHOUSE).stat().st_size, parquet, night)
 
 
-def _release(settings: Settings, folder: Path, draft: Path, now: Callable[[], datetime]) -> Night:
+def _write_and_switch(settings: Settings, folder: Path, draft: Path, now: Callable[[], datetime]) -> PublishedNight:
     if settings.warehouse.path is None:
-        copy_out(settings.warehouse, draft)
+        write_snapshot(settings.warehouse, draft)
     else:
         _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
     export_marts(draft)
-    return published_folder.release(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
+    return published_folder.switch_to(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
 
 
 def _remove_old_nights(folder: Path) -> None:
@@ -92,7 +92,7 @@ def _remove_old_nights(folder: Path) -> None:
 
 
 @contextmanager
-def _errors_in_words(folder: Path) -> Iterator[None]:
+def _translate_errors(folder: Path) -> Iterator[None]:
     """What kept a night from being published, and what readers have instead, in one line."""
     try:
         yield
@@ -115,7 +115,7 @@ def _copy_file(settings: Settings, source: Path, target: Path) -> None:
     held: list[int] = []
     try:
         with open_file(settings) as warehouse:
-            warehouse.execute_outside("CHECKPOINT")
+            warehouse.execute_autocommit("CHECKPOINT")
             held.append(os.open(source, os.O_RDONLY))
             with os.fdopen(os.dup(held[0]), "rb") as reader, target.open("wb") as writer:
                 shutil.copyfileobj(reader, writer, CHUNK_BYTES)

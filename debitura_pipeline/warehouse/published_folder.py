@@ -22,16 +22,16 @@ from pathlib import Path
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.sharing import share
 
-NIGHTS, CURRENT, DRAFT, FACTS = "nights", "current", ".draft-", "night.json"
+NIGHTS, CURRENT, DRAFT, NIGHT_FILE = "nights", "current", ".draft-", "night.json"
 WAREHOUSE, REPORTS = "warehouse.duckdb", "reports.duckdb"
-WAIT_S, LOOK_EVERY_S = 10.0, 0.05
-KEPT = 3  # the night that readers have and the two before it
+WAIT_S, RETRY_EVERY_S = 10.0, 0.05
+NIGHTS_KEPT = 3  # the night that readers have and the two before it
 STAMP = "%Y%m%dT%H%M%SZ"
 _IS_STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
 @dataclass(frozen=True)
-class Night:
+class PublishedNight:
     """One published night. `as_of`: the API's clock when its oldest listing was read; None where that is not known."""
 
     path: Path
@@ -43,21 +43,21 @@ class Night:
         return self.published_at if is_simulated or self.as_of is None else self.as_of
 
 
-def current_night(folder: Path) -> Night | None:
+def current_night(folder: Path) -> PublishedNight | None:
     """The night that readers have now, None if nothing was ever published."""
     path = _current(folder)
     if path is None:
         return None
     try:
-        facts = json.loads((path / FACTS).read_text())
+        facts = json.loads((path / NIGHT_FILE).read_text())
         as_of = facts["as_of"]
-        return Night(path, _aware(facts["published_at"]), _aware(as_of) if as_of else None)
+        return PublishedNight(path, _aware(facts["published_at"]), _aware(as_of) if as_of else None)
     except (OSError, ValueError, KeyError, TypeError):  # unreadable, or edited by hand
-        return Night(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
+        return PublishedNight(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), None)
 
 
 @contextmanager
-def writing(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+def exclusive_writer(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """Be the only one that writes to the published folder: a killed run's process may take a moment to end.
 
     Raises WarehouseBusy when another process does so for longer than `wait_s`.
@@ -72,14 +72,14 @@ def writing(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= give_up_at:
                     raise WarehouseBusy(f"Another process writes to {folder}, for {wait_s:.0f} s already.") from None
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(RETRY_EVERY_S)
         yield
     finally:
         os.close(handle)
 
 
 @contextmanager
-def drafted(folder: Path) -> Iterator[Path]:
+def draft_folder(folder: Path) -> Iterator[Path]:
     """A folder to write the next night into; on any error it is removed, and readers keep what they have.
 
     First removes what killed runs have left, and makes a night of files that an earlier version has published.
@@ -97,7 +97,7 @@ def drafted(folder: Path) -> Iterator[Path]:
         raise
 
 
-def release(folder: Path, draft: Path, *, as_of: datetime | None, now: datetime) -> Night:
+def switch_to(folder: Path, draft: Path, *, as_of: datetime | None, now: datetime) -> PublishedNight:
     """Give readers the night in `draft`, in one rename."""
     night = _name(folder, draft, as_of, now)
     shown = {path.name for path in _shown(night.path)}
@@ -115,18 +115,18 @@ def release(folder: Path, draft: Path, *, as_of: datetime | None, now: datetime)
 
 def remove_old_nights(folder: Path) -> None:
     """Keep the last KEPT nights. A reader that has a file of an older one open keeps it open."""
-    for path in _nights(folder)[:-KEPT]:
+    for path in _nights(folder)[:-NIGHTS_KEPT]:
         shutil.rmtree(path)
 
 
-def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> Night:
+def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> PublishedNight:
     """Everything on disk first, then the night's own name, later than that of any night before it."""
     newest = max((_instant(path.name) for path in _nights(folder)), default=None)
     named_at = now.astimezone(UTC).replace(microsecond=0)
     if newest is not None:
         named_at = max(named_at, newest + timedelta(seconds=1))
     facts = {"as_of": as_of and as_of.astimezone(UTC).isoformat(), "published_at": now.astimezone(UTC).isoformat()}
-    (draft / FACTS).write_text(json.dumps(facts) + "\n")
+    (draft / NIGHT_FILE).write_text(json.dumps(facts) + "\n")
     for path in draft.iterdir():
         if not path.is_symlink():
             share(path, folder)
@@ -135,7 +135,7 @@ def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> N
     _sync_to_disk(draft)
     path = draft.rename(folder / NIGHTS / f"{named_at:{STAMP}}")
     _sync_to_disk(path.parent)
-    return Night(path, now, as_of)
+    return PublishedNight(path, now, as_of)
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 Lock: TypeAlias = "ProcessLock | PostgresRunLock"
 
 RUN_FILE, DEV_FILE, HOME_FILE = "run.lock", "dev.lock", "daemon.lock"
-LOOK_EVERY_S = 0.5
-TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
+RETRY_EVERY_S = 0.5
+REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class LockWait:
     """How long to wait for another run, in seconds, and who is told for whom: soon, then once a minute."""
 
     wait_s: float
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -46,7 +46,7 @@ _held: ContextVar[Mapping[Path | WarehouseUrl, Lock] | None] = ContextVar("debit
 
 @contextmanager
 def exclusive_run(
-    settings: Settings, purpose: str = "run", patience: Patience | None = None, *, is_restore: bool = False
+    settings: Settings, purpose: str = "run", lock_wait: LockWait | None = None, *, is_restore: bool = False
 ) -> Iterator[None]:
     """Have the writing to oneself: the data directory, and the warehouse that other data directories may share.
 
@@ -54,7 +54,7 @@ def exclusive_run(
     WarehouseError where a Postgres database holds other people's things in the pipeline's schemas, or where a restore was
     interrupted, unless this `is_restore`.
     """
-    with _holding(_wanted(settings), purpose, patience):
+    with _holding(_locks_of(settings), purpose, lock_wait):
         if not is_restore and restore_marker(settings).exists():
             raise WarehouseError(
                 f"A restore into the data directory {settings.data_dir} was interrupted. Give `debitura restore FILE` again; "
@@ -78,12 +78,12 @@ def exclusive_dev(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, patience: Patience | None) -> Iterator[None]:
+def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, lock_wait: LockWait | None) -> Iterator[None]:
     with ExitStack() as taken:
         held = dict(_held.get() or {})
         for what in wanted:
             if what not in held or not held[what].is_held:
-                held[what] = lock = _patiently(partial(_taken, what, purpose), patience)
+                held[what] = lock = _acquire_waiting(partial(_acquire, what, purpose), lock_wait)
                 taken.callback(lock.release)
         token = _held.set(held)
         try:
@@ -95,12 +95,12 @@ def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, patience: Pati
                 _held.reset(token)
 
 
-def run_under_way(settings: Settings) -> Holder | None:
+def current_run(settings: Settings) -> Holder | None:
     """Who has the data directory at the moment, for people."""
     return ProcessLock(settings.data_dir.resolve() / RUN_FILE).holder()
 
 
-def ensure_run(database: WarehouseUrl) -> None:
+def ensure_run_lock(database: WarehouseUrl) -> None:
     """Inside `exclusive_run` on Postgres: make sure that the lock is still held before anything is written."""
     lock = (_held.get() or {}).get(database)
     if lock is not None and not isinstance(lock, ProcessLock) and lock.is_held:
@@ -110,7 +110,7 @@ def ensure_run(database: WarehouseUrl) -> None:
             raise WarehouseError(f"The connection that kept other runs out was lost, and meanwhile: {busy}") from None
 
 
-def _wanted(settings: Settings) -> Iterator[Path | WarehouseUrl]:
+def _locks_of(settings: Settings) -> Iterator[Path | WarehouseUrl]:
     """In an order that all share, so that no two can wait for each other."""
     yield settings.data_dir.resolve() / RUN_FILE
     path = settings.warehouse.path
@@ -121,7 +121,7 @@ def _wanted(settings: Settings) -> Iterator[Path | WarehouseUrl]:
         yield settings.warehouse
 
 
-def _taken(what: Path | WarehouseUrl, purpose: str) -> Lock:
+def _acquire(what: Path | WarehouseUrl, purpose: str) -> Lock:
     if isinstance(what, WarehouseUrl):
         from debitura_pipeline.warehouse.postgres.run_lock import PostgresRunLock  # noqa: PLC0415 - takes a while to load
 
@@ -131,11 +131,11 @@ def _taken(what: Path | WarehouseUrl, purpose: str) -> Lock:
     if holder is None:
         return lock
     raise WarehouseBusy(
-        f"{_claimed(what)}: {holder}. Nothing was touched. Wait for it, or end that process.", pid=holder.pid
+        f"{_conflict(what)}: {holder}. Nothing was touched. Wait for it, or end that process.", pid=holder.pid
     )
 
 
-def _claimed(file: Path) -> str:
+def _conflict(file: Path) -> str:
     if file.name == RUN_FILE:
         return f"Another run has the data directory {file.parent}"
     if file.name == DEV_FILE:
@@ -145,19 +145,19 @@ def _claimed(file: Path) -> str:
     return f"Another run has the warehouse {file.with_suffix('')}"
 
 
-def _patiently(take: Callable[[], Lock], patience: Patience | None) -> Lock:
-    if patience is None:
+def _acquire_waiting(take: Callable[[], Lock], lock_wait: LockWait | None) -> Lock:
+    if lock_wait is None:
         return take()
-    began = patience.clock()
-    tell_at = began + TOLD_AFTER_S
+    began = lock_wait.clock()
+    tell_at = began + REPORT_AFTER_S
     while True:
         try:
             return take()
         except WarehouseBusy as busy:
-            now = patience.clock()
-            if now - began >= patience.wait_s:
-                raise WarehouseBusy(f"Waited {patience.wait_s / 60:.0f} minutes. {busy}", **busy.facts) from None
+            now = lock_wait.clock()
+            if now - began >= lock_wait.wait_s:
+                raise WarehouseBusy(f"Waited {lock_wait.wait_s / 60:.0f} minutes. {busy}", **busy.facts) from None
             if now >= tell_at:
-                patience.tell(f"Waiting for another run to end, for {now - began:.0f} s so far. {busy}")
-                tell_at = now + TOLD_EVERY_S
-        patience.sleep(LOOK_EVERY_S)
+                lock_wait.report(f"Waiting for another run to end, for {now - began:.0f} s so far. {busy}")
+                tell_at = now + REPORT_EVERY_S
+        lock_wait.sleep(RETRY_EVERY_S)

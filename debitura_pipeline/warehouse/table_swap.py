@@ -24,19 +24,19 @@ REBUILT = (
 class Engine(Protocol):
     """What the exchange needs of the warehouse."""
 
-    def execute_outside(self, sql: str) -> None: ...
+    def execute_autocommit(self, sql: str) -> None: ...
 
     def execute_all(self, statements: Collection[str]) -> None: ...
 
 
-def exchange(warehouse: Engine, beside: Path) -> None:
+def swap_tables(warehouse: Engine, beside: Path) -> None:
     """Take the rebuilt tables from the file `beside`, and its records of syncs that the warehouse did not know."""
     name = "'" + str(beside).replace("'", "''") + "'"
-    warehouse.execute_outside(f"ATTACH {name} AS beside (READ_ONLY)")
+    warehouse.execute_autocommit(f"ATTACH {name} AS beside (READ_ONLY)")
     try:
         warehouse.execute_all(_statements())
     finally:
-        warehouse.execute_outside("DETACH beside")
+        warehouse.execute_autocommit("DETACH beside")
 
 
 def _statements() -> list[str]:

@@ -184,7 +184,7 @@ def create_statements(existing: Collection[tuple[str, str, str]] = ()) -> Iterat
         if missing:
             yield _history_view(resource, [*shown, *missing])
     for resource in old:  # after the columns: DuckDB does not add one to a table that its transaction has written
-        yield _keep_superseded(resource, TABLES[resource].key)
+        yield _delete_current_versions(resource, TABLES[resource].key)
 
 
 def _create_tables(there: Container[tuple[str, str, str]]) -> Iterator[str]:
@@ -214,7 +214,7 @@ def _renamed(found: tuple[str, str, str], old: Sequence[str]) -> tuple[str, str,
     )
 
 
-def _keep_superseded(resource: str, key: str) -> str:
+def _delete_current_versions(resource: str, key: str) -> str:
     """Of a history that was a table with every version: those that stand in the current table too go, the others stay."""
     return (
         f'DELETE FROM raw."{resource}{SUPERSEDED}" AS h WHERE EXISTS (SELECT 1 FROM raw."{resource}" AS c '

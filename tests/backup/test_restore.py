@@ -20,12 +20,12 @@ import pytest
 
 from debitura_pipeline.backup import back_up, restore
 from debitura_pipeline.backup.manifest import BackupError
-from debitura_pipeline.backup.tables import counted, declared
+from debitura_pipeline.backup.tables import count_rows, table_columns
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.sync import check_certificates
-from debitura_pipeline.warehouse.dagster_processes import DAEMON, dagster_processes, refuse_beside_dagster
+from debitura_pipeline.warehouse.dagster_processes import DAEMON, dagster_processes, refuse_while_dagster_runs
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura, environment
 from tests.support.leaks import find
@@ -91,7 +91,7 @@ def everything(pipeline: Pipeline) -> Facts:
     """All rows of `raw` and `ops`."""
     return {
         name: sorted(pipeline.rows(f"SELECT {', '.join(columns)} FROM {name}"), key=repr)
-        for name, columns in declared().items()
+        for name, columns in table_columns().items()
     }
 
 
@@ -297,7 +297,7 @@ def test_the_commands_say_what_they_did(source: Pipeline, target: Pipeline, tmp_
     assert f"into {file}. It holds the privacy key" in made.out
     done = debitura("restore", str(file), env=target.env)
     assert done.status == 0, done.err
-    rows = sum(table.rows for name, table in counted(source.settings).items() if name.startswith("raw."))
+    rows = sum(table.rows for name, table in count_rows(source.settings).items() if name.startswith("raw."))
     assert f"{rows:,} rows in raw" in done.out
     assert "0 do not hold" in done.out
     assert debitura("verify", env=target.env).status == 0
@@ -356,7 +356,7 @@ def test_services_that_systemd_started_must_be_stopped_first(
                 restore(target.settings, archive)
             assert str(refused.value).startswith(f"Dagster's {named} (process {service.pid}) works on DAGSTER_HOME /")
             with pytest.raises(WarehouseBusy) if named == "daemon" else nullcontext():
-                refuse_beside_dagster(target.settings, (DAEMON,), 1.0, lambda _: None)
+                refuse_while_dagster_runs(target.settings, (DAEMON,), 1.0, lambda _: None)
             assert list(dagster_processes(others)) == [], "another home's are none of ours"
         finally:
             service.kill()

@@ -74,7 +74,7 @@ def _watch_journal(points: Points) -> None:
 
 
 def _watch_statements(points: Points, engine: Any) -> None:
-    original: Callable[..., Any] = engine._run_bare
+    original: Callable[..., Any] = engine._execute
 
     def watched(self: Any, sql: str, params: Any = ()) -> Any:
         if sql.lstrip().upper().startswith(READING):
@@ -85,4 +85,4 @@ def _watch_statements(points: Points, engine: Any) -> None:
         points.reached()
         return result
 
-    engine._run_bare = watched
+    engine._execute = watched

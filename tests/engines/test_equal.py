@@ -15,7 +15,7 @@ from debitura_pipeline.api import http
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.orchestration.dbt import incremental_models
 from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
-from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
+from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.publish import publish
 from tests.support.catalogue import described, duckdb_comments, postgres_comments
 from tests.support.pipeline import Pipeline
@@ -65,7 +65,7 @@ def build(pipeline: Pipeline, folder: Path) -> None:
     settings, more = pipeline.settings, list[str]()
     database = settings.warehouse
     if database.dsn is not None:
-        begin_release(database, incremental_models())
+        create_next_schemas(database, incremental_models())
         more = ["--vars", '{"schema_suffix": "__next"}']
     subprocess.run(
         [dbt_executable(), "--quiet", "build", *WITHOUT_TESTS, "--target-path", folder, "--log-path", folder, *more],
@@ -74,7 +74,7 @@ def build(pipeline: Pipeline, folder: Path) -> None:
         check=True,
     )
     if database.dsn is not None:
-        complete_release(database)
+        swap_schemas(database)
 
 
 def happen(sandbox: RunningSandbox, night: int) -> None:

@@ -26,7 +26,7 @@ from debitura_pipeline.orchestration.resources import active
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status.nights import last_nights
 from debitura_pipeline.warehouse import checks
-from debitura_pipeline.warehouse.published_folder import FACTS, current_night
+from debitura_pipeline.warehouse.published_folder import NIGHT_FILE, current_night
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
@@ -133,16 +133,16 @@ def test_the_morning_check_looks_at_what_is_published(night: Night) -> None:
     """A night that dies in dbt has read everything, and analysts have yesterday's figures."""
     current = current_night(night.settings.published_dir)
     assert current is not None
-    facts = json.loads((current.path / FACTS).read_text())
+    facts = json.loads((current.path / NIGHT_FILE).read_text())
     old = {**facts, "published_at": (current.published_at - timedelta(hours=27)).isoformat()}
     for told, stale in ((facts, set()), (old, {"published/warehouse"})):
-        (current.path / FACTS).write_text(json.dumps(told))
+        (current.path / NIGHT_FILE).write_text(json.dumps(told))
         with open_instance(night.settings) as instance, active(night.settings):
             outcome = defs.resolve_job_def(FRESHNESS).execute_in_process(instance=instance)
         found = outcome.get_asset_check_evaluations()
         assert len(found) == 5
         assert {check.asset_key.to_user_string() for check in found if not check.passed} == stale
-    (current.path / FACTS).write_text(json.dumps(facts))
+    (current.path / NIGHT_FILE).write_text(json.dumps(facts))
 
 
 def test_no_pool_slot_and_no_file_handle_outlives_the_run(night: Night) -> None:
@@ -156,7 +156,7 @@ def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = current_night(night.settings.published_dir)
-    wrong = checks.Verdict(False, "the API says 12.00, the warehouse 11.00")
+    wrong = checks.CheckResult(False, "the API says 12.00, the warehouse 11.00")
     monkeypatch.setattr(checks, "control_totals", lambda resource, rows: wrong)
     result = run_job(night.settings)
     assert not result.success
@@ -242,7 +242,7 @@ def test_a_run_that_was_killed_neither_stays_on_nor_keeps_the_next_one_waiting(
     victim.wait()
     victim.stdout.close()
     sandbox.faults()
-    enough = checks.Verdict(False, "far enough for this test")
+    enough = checks.CheckResult(False, "far enough for this test")
     monkeypatch.setattr(checks, "control_totals", lambda resource, rows: enough)
     result = run_job(settings)
     assert [report.rows_read for report in result.reports] == [2, 20, 20]

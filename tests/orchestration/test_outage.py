@@ -34,7 +34,7 @@ def test_a_night_goes_on_when_the_api_is_back_and_is_proven(point_at: Pointed, m
         if len(told) == 3:
             running.append(start_sandbox(**WORLD, port=port))
 
-    enough = checks.Verdict(False, "far enough for this test")
+    enough = checks.CheckResult(False, "far enough for this test")
     monkeypatch.setattr(checks, "control_totals", lambda resource, rows: enough)
     try:
         result = run_job(settings, on_step=step, on_wait=tell)
@@ -59,7 +59,7 @@ def test_only_the_night_waits_and_only_for_an_api_with_an_address(
     debitura, told = Debitura(), list[str]()
     policy = debitura.outages(NIGHTLY, told.append)
     assert policy is not None
-    policy.tell("down")
+    policy.report("down")
     assert (policy.max_wait_s, told) == (1800.0, ["down"])
     assert [debitura.outages(job, told.append) for job in (ONBOARD, FRESHNESS, "__ASSET_JOB")] == [None] * 3
     monkeypatch.setenv("DEBITURA_OUTAGE_MINUTES", "0")

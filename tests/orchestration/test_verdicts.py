@@ -156,10 +156,10 @@ def test_freshness_allows_a_late_night_and_no_missing_one() -> None:
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:
-    table = checks.table_of(("a", "b"), [(number, None) for number in range(checks.SHOWN + 3)])
+    table = checks.table_of(("a", "b"), [(number, None) for number in range(checks.MAX_TABLE_ROWS + 3)])
     found = table_metadata("details", table)
     shown = found["details"].records
-    assert len(shown) == checks.SHOWN
+    assert len(shown) == checks.MAX_TABLE_ROWS
     assert shown[1].data == {"a": "1", "b": ""}
     assert found["details_left_out"].value == 3
 

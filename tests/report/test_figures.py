@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.report import ReportFacts
-from debitura_pipeline.report.page import amount, render
+from debitura_pipeline.report.page import format_amount, render
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_revenue import stage_sums
 from debitura_pipeline.report.stages import headline
@@ -114,10 +114,10 @@ def test_disputed_money_is_in_no_total(tmp_path: Path) -> None:
 
 
 def test_amounts_are_rounded_for_the_eye_half_to_even() -> None:
-    assert [amount(Decimal(text)) for text in ("0.0050", "0.0150", "-1234567.8951", "0")] == [
+    assert [format_amount(Decimal(text)) for text in ("0.0050", "0.0150", "-1234567.8951", "0")] == [
         "0.00", "0.02", "−1,234,567.90", "0.00",
     ]  # fmt: skip
-    assert amount(None) == "–"
+    assert format_amount(None) == "–"
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class Workshop:
     def __enter__(self) -> Self:
         for module in (*modules_with("open_warehouse", "sync"), identity):
             self._patch.setattr(module, "open_warehouse", self._open)
-        for module in (*modules_with("is_there", "sync"), identity):
-            self._patch.setattr(module, "is_there", lambda _, **options: True)
+        for module in (*modules_with("warehouse_exists", "sync"), identity):
+            self._patch.setattr(module, "warehouse_exists", lambda _, **options: True)
         for module in modules_with("duckdb", *READING):
             self._patch.setattr(module, "duckdb", self.engines)
         self._patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the process

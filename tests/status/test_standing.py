@@ -17,7 +17,7 @@ from debitura_pipeline.status.times import ago, length, when
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.publish import publish
-from debitura_pipeline.warehouse.published_folder import FACTS, current_night
+from debitura_pipeline.warehouse.published_folder import NIGHT_FILE, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 NOW = datetime.now(UTC)
@@ -48,7 +48,7 @@ def published(settings: Settings, at: datetime, as_of: datetime | None) -> None:
         pass
     night = publish(settings, now=lambda: at).night
     facts = {"published_at": at.isoformat(), "as_of": as_of and as_of.isoformat()}
-    (night.path / FACTS).write_text(json.dumps(facts))
+    (night.path / NIGHT_FILE).write_text(json.dumps(facts))
     assert current_night(settings.published_dir) is not None
 
 

@@ -15,7 +15,7 @@ from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import reconcile, replay
 from debitura_pipeline.sync.clients import WantedClient, sync_clients
 from debitura_pipeline.sync.runner import foresee
-from debitura_pipeline.warehouse.identity import FILE, check_identity
+from debitura_pipeline.warehouse.identity import IDENTITY_FILE, check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.command import debitura
 from tests.support.pipeline import Pipeline
@@ -43,7 +43,7 @@ def pipeline(sandbox_factory: Factory, tmp_path: Path, warehouse_env: dict[str, 
 
 def test_the_first_run_writes_down_whose_data_it_is(pipeline: Pipeline) -> None:
     pipeline.sync("clients")
-    file = pipeline.settings.data_dir / FILE
+    file = pipeline.settings.data_dir / IDENTITY_FILE
     kept = json.loads(file.read_text())
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert pipeline.rows(ROW) == [tuple(kept.values())]
@@ -102,7 +102,7 @@ def test_another_partner_is_refused_before_the_first_listing(
     pipeline: Pipeline, sandbox_factory: Factory, tmp_path: Path
 ) -> None:
     pipeline.sync()
-    file = pipeline.settings.data_dir / FILE
+    file = pipeline.settings.data_dir / IDENTITY_FILE
     file.write_text(json.dumps({**json.loads(file.read_text()), "partner": "0" * 32}))
     for settings in (pipeline.settings, replace(pipeline.settings, data_dir=tmp_path / "empty")):
         with open_warehouse(pipeline.settings) as warehouse:
@@ -156,19 +156,19 @@ def test_a_warehouse_and_a_directory_from_before_adopt_what_is_there(pipeline: P
     pipeline.sync("clients")
     with open_warehouse(pipeline.settings) as warehouse:
         warehouse.execute("DROP TABLE ops.identity")
-    (pipeline.settings.data_dir / FILE).unlink()
+    (pipeline.settings.data_dir / IDENTITY_FILE).unlink()
     pipeline.sync("clients")
     assert len(pipeline.rows(ROW)) == 1
-    assert (pipeline.settings.data_dir / FILE).exists()
+    assert (pipeline.settings.data_dir / IDENTITY_FILE).exists()
     with open_warehouse(pipeline.settings) as warehouse:
         warehouse.execute("DROP TABLE ops.identity")
     replay(pipeline.settings)
-    assert pipeline.rows(ROW) == [tuple(json.loads((pipeline.settings.data_dir / FILE).read_text()).values())]
+    assert pipeline.rows(ROW) == [tuple(json.loads((pipeline.settings.data_dir / IDENTITY_FILE).read_text()).values())]
 
 
 def test_a_damaged_file_is_named_with_the_way_out(pipeline: Pipeline) -> None:
     pipeline.sync("clients")
-    (pipeline.settings.data_dir / FILE).write_text("{")
+    (pipeline.settings.data_dir / IDENTITY_FILE).write_text("{")
     with pytest.raises(IdentityRefused, match=r"identity\.json cannot be read"):
         check_identity(pipeline.settings)
 

@@ -12,7 +12,7 @@ from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import ApiOutage, TransientApiError
 from debitura_pipeline.settings import Endpoint, Secret
 from debitura_pipeline.sync.reached import FILE, was_reached
-from debitura_pipeline.warehouse.identity import Identity, Known
+from debitura_pipeline.warehouse.identity import Identity, IdentityCheck
 from tests.support.outside import JumpingClock
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -51,7 +51,7 @@ def test_a_warehouse_that_others_fill_makes_debituras_own_address_known(
     settings = Pipeline(tmp_path / "data", shared_sandbox).settings
     endpoint = Endpoint("https://referral-api.debitura.com", Secret("key"), None, is_simulated=False)
     identity = Identity("production", "referral-api.debitura.com", None, "")
-    assert was_reached(settings, endpoint, Known(settings, None, identity))
-    assert not was_reached(settings, endpoint, Known(settings, None, None))
+    assert was_reached(settings, endpoint, IdentityCheck(settings, None, identity))
+    assert not was_reached(settings, endpoint, IdentityCheck(settings, None, None))
     local = replace(endpoint, base_url="http://127.0.0.1:8080")
-    assert not was_reached(settings, local, Known(settings, None, identity))
+    assert not was_reached(settings, local, IdentityCheck(settings, None, identity))

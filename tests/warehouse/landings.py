@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.landing.findings import BadRow, Drift
-from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
+from debitura_pipeline.warehouse.base import DeletionScope, LandedSync, WindowRecord
 
 Row = Mapping[str, Any]
 
@@ -81,7 +81,7 @@ class Landings:
         *files: Sequence[Row],
         at: datetime = FIRST_NIGHT,
         sync_id: str | None = None,
-        absent: Absent | None = None,
+        deletion_scope: DeletionScope | None = None,
         bad: Sequence[BadRow] = (),
         drift: Sequence[Drift] = (),
         windows: Sequence[WindowRecord] = (),
@@ -108,7 +108,7 @@ class Landings:
             windows=tuple(windows),
             bad=tuple(bad),
             drift=tuple(drift),
-            absent=absent or Absent("all"),
+            deletion_scope=deletion_scope or DeletionScope("all"),
             requests=len(files),
             retries=0,
             rows_read=sum(len(rows) for rows in files),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from debitura_pipeline.landing.findings import BadRow, Drift
-from debitura_pipeline.warehouse.base import Absent, LandedSync, WindowRecord
+from debitura_pipeline.warehouse.base import DeletionScope, LandedSync, WindowRecord
 from tests.warehouse.landings import Landings, case, night, transaction
 
 
@@ -34,6 +34,8 @@ def many_nights(landings: Landings, rows: int = 30) -> list[LandedSync]:
         found.append(landings.land("transactions", payments, at=at))
         if number == 3:
             own = [row for row in cases if row["external_tenant_id"] == "tenant-1"]
-            absent = Absent("client", ("tenant-1",))
-            found.append(landings.land("cases", own[1:], at=at.replace(hour=5), absent=absent, mode="client"))
+            deletion_scope = DeletionScope("client", ("tenant-1",))
+            found.append(
+                landings.land("cases", own[1:], at=at.replace(hour=5), deletion_scope=deletion_scope, mode="client")
+            )
     return found

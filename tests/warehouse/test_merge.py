@@ -11,8 +11,8 @@ import pytest
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.findings import BadRow
 from debitura_pipeline.landing.landing_zone import sha256_of
-from debitura_pipeline.warehouse.base import Absent, MergeCounts
-from debitura_pipeline.warehouse.engine import SqlWarehouse, most_deleted
+from debitura_pipeline.warehouse.base import DeletionScope, MergeCounts
+from debitura_pipeline.warehouse.engine import SqlWarehouse, max_deletions
 from tests.warehouse.landings import Landings, case, night, transaction
 from tests.warehouse.states import check_rules, state
 
@@ -178,7 +178,9 @@ def test_two_syncs_of_one_instant_leave_one_version(warehouse: SqlWarehouse, lan
 def test_reading_of_one_client_deletes_only_that_clients_rows(warehouse: SqlWarehouse, landings: Landings) -> None:
     other = {"external_tenant_id": "tenant-2"}
     warehouse.merge(landings.land("cases", [case("a"), case("b"), case("x", **other), case("y", **other)]))
-    reading = landings.land("cases", [case("x", **other)], at=night(1), absent=Absent("client", ("tenant-2",)))
+    reading = landings.land(
+        "cases", [case("x", **other)], at=night(1), deletion_scope=DeletionScope("client", ("tenant-2",))
+    )
     assert warehouse.merge(reading) == MergeCounts(0, 0, 1, 1, 0)
     live = warehouse.rows("SELECT case_id, _verified_at FROM raw.cases WHERE _deleted_at IS NULL ORDER BY 1")
     assert live == [("a", night(0)), ("b", night(0)), ("x", night(1))]
@@ -187,8 +189,13 @@ def test_reading_of_one_client_deletes_only_that_clients_rows(warehouse: SqlWare
 
 def test_partial_reading_deletes_nothing(warehouse: SqlWarehouse, landings: Landings) -> None:
     warehouse.merge(landings.land("cases", [case("a"), case("b")]))
-    assert warehouse.merge(landings.land("cases", [case("b")], at=night(1), absent=Absent("none"))).deleted == 0
-    assert warehouse.merge(landings.land("cases", at=night(2), absent=Absent("none"))) == MergeCounts(0, 0, 0, 0, 0)
+    assert (
+        warehouse.merge(landings.land("cases", [case("b")], at=night(1), deletion_scope=DeletionScope("none"))).deleted
+        == 0
+    )
+    assert warehouse.merge(landings.land("cases", at=night(2), deletion_scope=DeletionScope("none"))) == MergeCounts(
+        0, 0, 0, 0, 0
+    )
     assert warehouse.rows("SELECT case_id, _verified_at FROM raw.cases ORDER BY 1") == [
         ("a", night(0)),
         ("b", night(1)),
@@ -197,8 +204,8 @@ def test_partial_reading_deletes_nothing(warehouse: SqlWarehouse, landings: Land
 
 def test_keys_that_a_reading_found_gone_are_marked_and_no_others(warehouse: SqlWarehouse, landings: Landings) -> None:
     warehouse.merge(landings.land("cases", [case("a"), case("b"), case("c"), case("d")]))
-    gone = Absent("keys", keys=("a", "b", "unknown"))
-    reading = landings.land("cases", [case("b"), case("c")], at=night(1), absent=gone)
+    gone = DeletionScope("keys", keys=("a", "b", "unknown"))
+    reading = landings.land("cases", [case("b"), case("c")], at=night(1), deletion_scope=gone)
     assert warehouse.merge(reading) == MergeCounts(0, 0, 1, 2, 0)
     assert warehouse.rows("SELECT case_id, _deleted_at FROM raw.cases WHERE _deleted_at IS NOT NULL") == [
         ("a", night(1))
@@ -244,7 +251,7 @@ def test_of_a_small_partners_rows_three_quarters_may_go(
 
 
 def test_the_more_rows_there_are_the_more_may_go() -> None:
-    assert all(most_deleted(live) <= most_deleted(live + 1) for live in range(2_000))
+    assert all(max_deletions(live) <= max_deletions(live + 1) for live in range(2_000))
 
 
 def test_a_list_that_other_rows_belong_to_does_not_go_empty(warehouse: SqlWarehouse, landings: Landings) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.warehouse.opening import open_warehouse, private_files
+from debitura_pipeline.warehouse.opening import open_warehouse, private_umask
 from tests.warehouse.landings import night
 
 
@@ -165,13 +165,13 @@ def test_mask_comes_back_when_the_last_user_leaves() -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with private_files():
+        with private_umask():
             entered.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
     try:
-        with private_files():
+        with private_umask():
             thread.start()
             assert entered.wait(10)
         assert os.umask(0o077) == 0o077

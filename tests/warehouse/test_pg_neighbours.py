@@ -10,10 +10,10 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, WarehouseUrl, load_settings
-from debitura_pipeline.warehouse.opening import is_there, open_warehouse
-from debitura_pipeline.warehouse.postgres.neighbours import MARK, listed, marked_table
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, marked_table, summarise
 from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE, grant_sql
-from debitura_pipeline.warehouse.postgres.schema_swap import begin_release
+from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura
@@ -88,7 +88,7 @@ def test_what_somebody_adds_between_nights_is_named_and_kept(
             release(database, night)
     run(postgres, theirs)
     before = snapshot(postgres.admin_url)
-    for refused in (lambda: begin_release(database, []), lambda: exclusive_run(settings).__enter__()):
+    for refused in (lambda: create_next_schemas(database, []), lambda: exclusive_run(settings).__enter__()):
         with pytest.raises(WarehouseError) as said:
             refused()
         assert f"did not make: {named}. Nothing was changed." in str(said.value)
@@ -171,8 +171,8 @@ def test_dbt_sets_the_mark_that_is_looked_for() -> None:
 
 
 def test_many_are_counted() -> None:
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(list("abcdefg")) == "a, b, c, d and 3 more (7 in all)"
+    assert summarise(["a", "b"]) == "a, b"
+    assert summarise(list("abcdefg")) == "a, b, c, d and 3 more (7 in all)"
 
 
 def test_two_prefixes_are_two_warehouses_that_run_at_once(postgres: Database, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_two_prefixes_are_two_warehouses_that_run_at_once(postgres: Database, tm
     with psycopg.connect(postgres.url) as reader:
         sql = b"SELECT deb_marts.m.night, deb2_reports__previous.a.night FROM deb_marts.m, deb2_reports__previous.a"
         assert reader.execute(sql).fetchall() == [(2, 11)]
-    assert is_there(one)
+    assert warehouse_exists(one)
     assert snapshot(postgres.admin_url, without="deb") == before
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Secret, load_settings
-from debitura_pipeline.warehouse.opening import is_there, open_warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura
@@ -81,7 +81,7 @@ def test_a_pooler_in_session_mode_is_used_and_left_clean(
         settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_WAREHOUSE": url})
         with exclusive_run(settings, "test"), open_warehouse(settings) as warehouse:
             warehouse.execute("INSERT INTO ops.schema_drift (kind) VALUES ('field')")
-        assert is_there(settings)
+        assert warehouse_exists(settings)
         with connect(Secret(url), "test", read_only=True) as connection:
             assert connection.execute(b"SHOW search_path").fetchone() == ("pg_catalog",)
     with psycopg.connect(postgres.admin_url) as direct:

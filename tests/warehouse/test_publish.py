@@ -168,7 +168,7 @@ def test_it_is_told_what_is_published_and_as_of_when(settings: Settings, landing
     assert readers_have(folder) == (
         f"Still published: the night as of {night(0):%Y-%m-%d %H:%M} UTC, made 2026-04-01 03:00 UTC."
     )
-    (folder / "current" / published_folder.FACTS).write_text("{")
+    (folder / "current" / published_folder.NIGHT_FILE).write_text("{")
     assert "the night made 20" in readers_have(folder)
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
-from debitura_pipeline.warehouse.base import Absent, FailedSync, Judgement, WindowRecord
+from debitura_pipeline.warehouse.base import DeletionScope, FailedSync, Judgement, WindowRecord
 from debitura_pipeline.warehouse.engine import SqlWarehouse
-from debitura_pipeline.warehouse.ops_sql import NOT_JUDGED
+from debitura_pipeline.warehouse.ops_sql import NOT_COMPARED
 from tests.warehouse.landings import FIRST_NIGHT, Landings, case, night
 from tests.warehouse.states import state
 
@@ -47,7 +47,7 @@ def test_failed_sync_is_recorded_and_replaced_when_it_succeeds(warehouse: SqlWar
         ("failed", "HTTP 403", 5, 200)
     ]
     warehouse.merge(landings.land("cases", [case("a")], sync_id="s"))
-    assert warehouse.rows("SELECT status, message, rows_inserted FROM ops.syncs") == [("done", NOT_JUDGED, 1)]
+    assert warehouse.rows("SELECT status, message, rows_inserted FROM ops.syncs") == [("done", NOT_COMPARED, 1)]
     warehouse.record_failure(failed("s"), "too late")
     assert warehouse.rows("SELECT status FROM ops.syncs") == [("done",)]
 
@@ -80,7 +80,7 @@ def test_bad_row_is_open_until_a_complete_reading_no_longer_shows_it(
     assert quarantine() == [(night(0), night(0), None)]
     warehouse.merge(landings.land("cases", [case("a")], at=night(1), bad=[BAD, BAD]))
     assert quarantine() == [(night(0), night(1), None)]
-    warehouse.merge(landings.land("cases", [case("a")], at=night(2), absent=Absent("none")))
+    warehouse.merge(landings.land("cases", [case("a")], at=night(2), deletion_scope=DeletionScope("none")))
     assert quarantine() == [(night(0), night(1), None)]
     for number in (3, 4):
         warehouse.merge(landings.land("cases", [case("a")], at=night(number)))
@@ -95,7 +95,7 @@ def test_partial_reading_resolves_the_bad_rows_that_it_read_as_good_ones(
     """A large partner's nights are partial; its quarantine would never empty otherwise."""
     other = replace(BAD, payload_sha256="d" * 64, row_key="other")
     warehouse.merge(landings.land("cases", [case("a")], at=night(0), bad=[BAD, other]))
-    warehouse.merge(landings.land("cases", [case("k")], at=night(1), absent=Absent("none")))
+    warehouse.merge(landings.land("cases", [case("k")], at=night(1), deletion_scope=DeletionScope("none")))
     found = warehouse.rows("SELECT row_key, resolved_at FROM ops.quarantine ORDER BY 1")
     assert found == [("k", night(1)), ("other", None)]
 

@@ -13,8 +13,8 @@ import pytest
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import Secret, WarehouseUrl
 from debitura_pipeline.warehouse.postgres.neighbours import marked_table
-from debitura_pipeline.warehouse.postgres.schema_swap import begin_release, complete_release
-from debitura_pipeline.warehouse.postgres.schemas import BUILT
+from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
+from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS
 from tests.support.postgres import Database, PostgresServer
 
 NIGHTS = 6
@@ -23,7 +23,7 @@ NIGHTS = 6
 def build(database: WarehouseUrl, night: int) -> None:
     """A night's tables, one commit each, as dbt makes them."""
     prefix = database.schema_prefix
-    begin_release(database, [("marts", "kept")])
+    create_next_schemas(database, [("marts", "kept")])
     with psycopg.connect(database.server.reveal(), autocommit=True) as connection:
         for table in (f"{prefix}marts__next.m", f"{prefix}reports__next.a", f"{prefix}reports__next.b"):
             connection.execute(f"CREATE TABLE {table} AS SELECT {night} AS night".encode())
@@ -36,7 +36,7 @@ def build(database: WarehouseUrl, night: int) -> None:
 def release(database: WarehouseUrl, night: int, meanwhile: Callable[[], None] = lambda: None, **options: float) -> None:
     build(database, night)
     meanwhile()
-    complete_release(database, **options)  # type: ignore[arg-type]
+    swap_schemas(database, **options)  # type: ignore[arg-type]
 
 
 Read = Callable[["psycopg.Connection[tuple[int]]"], list[int]]
@@ -111,7 +111,7 @@ def test_what_was_there_is_kept_once_and_state_is_carried_on(postgres: Database)
         found = connection.execute(
             b"SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema|public)'"
         )
-        assert {name for (name,) in found} == {schema + end for schema in BUILT for end in ("", "__previous")}
+        assert {name for (name,) in found} == {schema + end for schema in DBT_SCHEMAS for end in ("", "__previous")}
 
 
 def test_a_reader_who_does_not_let_go_is_named_and_keeps_what_it_has(postgres: Database) -> None:
@@ -120,7 +120,7 @@ def test_a_reader_who_does_not_let_go_is_named_and_keeps_what_it_has(postgres: D
     with psycopg.connect(postgres.url, application_name="a dashboard") as reader:
         assert reader.execute(b"SELECT night FROM reports.a").fetchall() == [(0,)]
         with pytest.raises(WarehouseBusy, match=r"a dashboard\)\. They keep the old ones"):
-            release(database, 1, patience_s=0.2, older_patience_s=0.1)
+            release(database, 1, swap_timeout_s=0.2, old_transactions_timeout_s=0.1)
         assert reader.execute(b"SELECT night FROM reports.b").fetchall() == [(0,)]
     release(database, 2)
     with psycopg.connect(postgres.url) as reader:

@@ -16,18 +16,18 @@ import pytest
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.run_lock import (
-    TOLD_AFTER_S,
-    TOLD_EVERY_S,
-    Patience,
+    REPORT_AFTER_S,
+    REPORT_EVERY_S,
+    LockWait,
+    current_run,
     exclusive_dev,
     exclusive_run,
-    run_under_way,
 )
 
 
-def as_another_run(settings: Settings, patience: Patience | None = None) -> None:
+def as_another_run(settings: Settings, lock_wait: LockWait | None = None) -> None:
     def take() -> None:
-        with exclusive_run(settings, "other", patience):
+        with exclusive_run(settings, "other", lock_wait):
             pass
 
     contextvars.Context().run(take)
@@ -44,12 +44,12 @@ def test_second_run_is_told_who_where_and_since_when_in_one_line(settings: Setti
 
 
 def test_who_has_it_can_be_asked(settings: Settings) -> None:
-    assert run_under_way(settings) is None
+    assert current_run(settings) is None
     with exclusive_run(settings, "replay"):
-        found = run_under_way(settings)
+        found = current_run(settings)
         assert found is not None
         assert (found.what, found.pid) == ("replay", os.getpid())
-    assert run_under_way(settings) is None
+    assert current_run(settings) is None
 
 
 def test_what_a_run_starts_is_part_of_it(settings: Settings) -> None:
@@ -116,10 +116,14 @@ def test_a_patient_run_says_for_whom_it_waits_and_not_too_often(settings: Settin
         at[0] += seconds
         slept.append(seconds)
 
-    patience = Patience(150.0, lambda line: told.append((at[0], line)), sleep, lambda: at[0])
+    lock_wait = LockWait(150.0, lambda line: told.append((at[0], line)), sleep, lambda: at[0])
     with exclusive_run(settings, "nightly"), pytest.raises(WarehouseBusy, match=r"Waited 2 minutes\. Another run has"):
-        as_another_run(settings, patience)
-    assert [when for when, _ in told] == [TOLD_AFTER_S, TOLD_AFTER_S + TOLD_EVERY_S, TOLD_AFTER_S + 2 * TOLD_EVERY_S]
+        as_another_run(settings, lock_wait)
+    assert [when for when, _ in told] == [
+        REPORT_AFTER_S,
+        REPORT_AFTER_S + REPORT_EVERY_S,
+        REPORT_AFTER_S + 2 * REPORT_EVERY_S,
+    ]
     assert all(f"nightly, process {os.getpid()} on host" in line for _, line in told)
     assert at[0] <= 151
 
@@ -127,8 +131,8 @@ def test_a_patient_run_says_for_whom_it_waits_and_not_too_often(settings: Settin
 def test_a_patient_run_goes_on_when_the_other_has_ended(settings: Settings) -> None:
     running = exclusive_run(settings, "nightly")
     contextvars.Context().run(running.__enter__)
-    with exclusive_run(settings, "sync", Patience(60, print, lambda _: running.__exit__(None, None, None))):
-        assert run_under_way(settings).what == "sync"  # type: ignore[union-attr]
+    with exclusive_run(settings, "sync", LockWait(60, print, lambda _: running.__exit__(None, None, None))):
+        assert current_run(settings).what == "sync"  # type: ignore[union-attr]
 
 
 def test_one_dev_at_a_time_and_runs_beside_it(settings: Settings) -> None:

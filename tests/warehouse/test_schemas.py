@@ -10,7 +10,7 @@ from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse import merge_sql, ops_sql
-from debitura_pipeline.warehouse.base import Absent
+from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import create_statements
 from tests.support.command import debitura
@@ -57,14 +57,14 @@ def test_every_statement_of_a_merge_names_its_schemas_plainly() -> None:
     table, at = TABLES["cases"], night(0)
     statements = [
         *((sql, ()) for sql in create_statements()),
-        merge_sql.is_empty(table), merge_sql.protected(table), merge_sql.delta(table, "s", at),
-        merge_sql.first_load(table, "s", at), merge_sql.delta_of_absent(table, Absent("client", "t")),
-        merge_sql.supersede(table, at), merge_sql.mark_deleted(table, at), merge_sql.remove_outdated(table),
-        merge_sql.insert_current(table, at), merge_sql.verify_seen(table, Absent("all"), at),
-        ops_sql.newest_merged("cases"), *ops_sql.keep_quarantine(table, "s", at, Absent("all")),
-        ops_sql.keep_drift("cases", "s", at), *ops_sql.keep_windows("cases", "s"),
-        *ops_sql.keep_partner("m", None, at), ops_sql.known_sync("s"), ops_sql.forget_sync("s"),
-        *ops_sql.replace_control_totals("s"), *ops_sql.forget_all(),
+        merge_sql.is_empty(table), merge_sql.quarantined_keys(table), merge_sql.delta(table, "s", at),
+        merge_sql.first_load(table, "s", at), merge_sql.delta_of_deleted(table, DeletionScope("client", "t")),
+        merge_sql.close_versions(table, at), merge_sql.mark_deleted(table, at), merge_sql.remove_outdated(table),
+        merge_sql.insert_current(table, at), merge_sql.verify_seen(table, DeletionScope("all"), at),
+        ops_sql.newest_merged("cases"), *ops_sql.update_quarantine(table, "s", at, DeletionScope("all")),
+        ops_sql.insert_drift("cases", "s", at), *ops_sql.replace_windows("cases", "s"),
+        *ops_sql.update_partner_history("m", None, at), ops_sql.select_sync("s"), ops_sql.delete_sync("s"),
+        *ops_sql.replace_control_totals("s"), *ops_sql.clear_ops(),
     ]  # fmt: skip
     for sql, _ in statements:
         translated = DEB.translated(sql)

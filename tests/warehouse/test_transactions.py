@@ -62,7 +62,7 @@ def test_merge_that_needs_more_memory_gets_it(
     warehouse: SqlWarehouse, landings: Landings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(warehouse, DuckDbWarehouse)
-    warehouse.execute_outside("SET memory_limit = '2MiB'")
+    warehouse.execute_autocommit("SET memory_limit = '2MiB'")
     rows = [case(f"c{number}", reference=f"{number}" * 300) for number in range(400)]
     assert warehouse.merge(landings.land("cases", rows)).inserted == 400
 

@@ -27,7 +27,7 @@ WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
 REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
 PAUSE_S = 0.25
 OLDEST_SERVER = 140000
-NO_RIGHT = "42501"
+INSUFFICIENT_PRIVILEGE = "42501"
 NAME_BYTES = 63  # Postgres cuts longer application names off
 LOCKS = 0x64656269  # the first number of all advisory locks: the project's own
 
@@ -49,7 +49,7 @@ SESSION = {
     "tcp_keepalives_count": "6",
 }
 
-_COMING = (
+_NOT_READY = (
     "starting up",
     "shutting down",
     "recovery",
@@ -57,10 +57,10 @@ _COMING = (
     "too many clients",
     "remaining connection slots",
 )
-_SILENT = ("refused", "closed the connection unexpectedly", "reset by peer")
+_UNREACHABLE = ("refused", "closed the connection unexpectedly", "reset by peer")
 
 
-class Session(psycopg.Connection[Any]):
+class PostgresConnection(psycopg.Connection[Any]):
     """A connection that leaves nothing behind on a server connection which a pooler gives to the next client."""
 
     is_pooled = False
@@ -101,28 +101,31 @@ def connect(
                 raise
             return connection
         except SharedSessionError:
-            fault = f"The address of Postgres, {place(dsn)}, is a pooler in transaction mode; use the direct port or session mode"
             raise WarehouseError(
-                f"{fault}. Nothing was changed.",
+                f"The address of Postgres, {server_label(dsn)}, is a pooler in transaction mode; use the direct port or "
+                "session mode. Nothing was changed.",
                 cure=f"Set {dsn.variable} to the server's own address, or to a pool in session mode.",
             ) from None
         except psycopg.Error as error:
             fault = without_password(dsn, _first_line(error))
         # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
-        waits = wait_s if _is_any(fault, _COMING) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _SILENT) else 0
+        waits = (
+            wait_s if _is_any(fault, _NOT_READY) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _UNREACHABLE) else 0
+        )
         if clock() - began >= waits:
             kind = WarehouseBusy if waits else WarehouseError
             raise kind(
-                f"Postgres at {place(dsn)} cannot be used: {_without_prefix(fault)}.", cure=cure_of(fault, dsn.variable)
+                f"Postgres at {server_label(dsn)} cannot be used: {_without_prefix(fault)}.",
+                cure=cure_of(fault, dsn.variable),
             )
         sleep(PAUSE_S)
 
 
-def _opened(options: Mapping[str, Any]) -> Session:
-    return Session.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
+def _opened(options: Mapping[str, Any]) -> PostgresConnection:
+    return PostgresConnection.connect(make_conninfo(**options), autocommit=True, prepare_threshold=None)
 
 
-def place(dsn: Secret) -> str:
+def server_label(dsn: Secret) -> str:
     """Where the URL points, for people: host, port, database; no user, no password."""
     options = _parsed(dsn)
     host = options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST") or "the local socket"
@@ -141,7 +144,7 @@ def without_password(dsn: Secret, text: str) -> str:
     return text
 
 
-def described(error: psycopg.Error) -> str:
+def describe_error(error: psycopg.Error) -> str:
     """The server's words; of errors that quote a row's value, the code alone."""
     state = error.sqlstate or ""
     if state[:2] in ("22", "23"):
@@ -149,18 +152,18 @@ def described(error: psycopg.Error) -> str:
     return _first_line(error).rstrip(".")
 
 
-def refused(what: str, error: psycopg.Error) -> WarehouseError:
+def statement_refused(what: str, error: psycopg.Error) -> WarehouseError:
     """For a statement that the server refused; `what` begins the message."""
     cure = None
-    if error.sqlstate == NO_RIGHT:
+    if error.sqlstate == INSUFFICIENT_PRIVILEGE:
         cure = "The user lacks a right: `debitura doctor` says which one, and what an administrator has to grant."
-    return WarehouseError(f"{what}: {described(error)}.", cure=cure)
+    return WarehouseError(f"{what}: {describe_error(error)}.", cure=cure)
 
 
-def lost(error: psycopg.Error) -> WarehouseError:
+def connection_lost(error: psycopg.Error) -> WarehouseError:
     """For a connection that ended in the middle of something."""
     return WarehouseError(
-        f"The connection to Postgres was lost ({described(error)}). What was not committed is undone; run again."
+        f"The connection to Postgres was lost ({describe_error(error)}). What was not committed is undone; run again."
     )
 
 

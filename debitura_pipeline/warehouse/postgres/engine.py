@@ -20,10 +20,10 @@ from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
-from debitura_pipeline.warehouse.engine import SqlWarehouse, doubled
+from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.postgres.binary_copy import HEADER, TRAILER, encode
-from debitura_pipeline.warehouse.postgres.connection import LOCKS, lost, refused
+from debitura_pipeline.warehouse.postgres.connection import LOCKS, connection_lost, statement_refused
 from debitura_pipeline.warehouse.postgres.export import export
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
@@ -53,16 +53,16 @@ class PostgresWarehouse(SqlWarehouse):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._failed = False
-        self._run_bare("BEGIN")
+        self._execute("BEGIN")
         try:
-            self._run_bare(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-            self._run_bare(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
-            self._run_bare(f"SET LOCAL work_mem = '{WORK_MEM}'")
+            self._execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+            self._execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
+            self._execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
             yield
             # Postgres takes a COMMIT after a failed statement without a word, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
-            self._run_bare("COMMIT")
+            self._execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
@@ -70,7 +70,7 @@ class PostgresWarehouse(SqlWarehouse):
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Reading that sees one moment, however many statements it takes; nothing is written."""
-        self._run_bare("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield
         finally:
@@ -115,17 +115,17 @@ class PostgresWarehouse(SqlWarehouse):
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
             # The dbt build that follows comes sooner than the server's own housekeeping.
             # A small sample will do until then.
-            self._run_bare("SET default_statistics_target = 10")
-            self._run_bare(f"ANALYZE raw.{quoted(landed.resource)}")
-            self._run_bare(f"ANALYZE raw.{quoted(landed.resource + SUPERSEDED)}")
-            self._run_bare("RESET default_statistics_target")
+            self._execute("SET default_statistics_target = 10")
+            self._execute(f"ANALYZE raw.{quoted(landed.resource)}")
+            self._execute(f"ANALYZE raw.{quoted(landed.resource + SUPERSEDED)}")
+            self._execute("RESET default_statistics_target")
         return counts
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        return max(0, self._run_bare(sql, params).rowcount)
+        return max(0, self._execute(sql, params).rowcount)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        cursor = self._run_bare(sql, params)
+        cursor = self._execute(sql, params)
         return cursor.fetchall() if cursor.description else []
 
     def comments(self) -> list[Commented]:
@@ -155,7 +155,7 @@ class PostgresWarehouse(SqlWarehouse):
         twice = f"SELECT 1 FROM {current(table)} GROUP BY {key} HAVING count(*) > 1 OR {key} IS NULL"
         (doubles,) = self.rows(f"SELECT count(*) FROM ({twice}) AS found")[0]
         if doubles:
-            raise doubled(table, doubles)
+            raise duplicate_keys_error(table, doubles)
         self.run(f"ALTER TABLE {current(table)} ADD PRIMARY KEY ({key})")
 
     def unstage(self) -> None:
@@ -163,7 +163,7 @@ class PostgresWarehouse(SqlWarehouse):
             self.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
 
     def export(self, sql: str, path: Path) -> None:
-        self._guarded(lambda: export(self._connection, self._schemas.translated(sql), path))
+        self._translate_errors(lambda: export(self._connection, self._schemas.translated(sql), path))
 
     def copy_out(self, statement: str) -> Iterator[bytes]:
         """The bytes that a COPY ... TO STDOUT gives."""
@@ -180,7 +180,7 @@ class PostgresWarehouse(SqlWarehouse):
                         copy.write(chunk)
                 return cursor.rowcount
 
-        return self._guarded(work)
+        return self._translate_errors(work)
 
     def close(self) -> None:
         self._connection.close()
@@ -190,7 +190,7 @@ class PostgresWarehouse(SqlWarehouse):
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
         self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
-        return self._guarded(lambda: self._copy(name, batches))
+        return self._translate_errors(lambda: self._copy(name, batches))
 
     def _copy(self, name: str, batches: Iterable[pa.RecordBatch]) -> int:
         total = 0
@@ -223,13 +223,13 @@ class PostgresWarehouse(SqlWarehouse):
             self.run(f"DELETE FROM incoming AS i USING merge_repeats AS r WHERE r.key = i.{key} AND r.seq > i._seq")
         return int(repeated)
 
-    def _run_bare(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+    def _execute(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         values = [_plain(value) for value in params] or None
         statement = self._schemas.translated(sql).encode()
         # The cursor that leaves `$1` to the server, and a statement without parameters as it is.
-        return self._guarded(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
+        return self._translate_errors(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _translate_errors(self, work: Callable[[], T]) -> T:
         """WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
         try:
             return work()
@@ -244,8 +244,8 @@ class PostgresWarehouse(SqlWarehouse):
                 f"Another writer has the warehouse, for {LOCK_WAIT_MS // 1000} s already. Nothing was written."
             )
         if self._connection.broken or self._connection.closed:
-            return lost(error)
-        return refused("The warehouse refused a statement", error)
+            return connection_lost(error)
+        return statement_refused("The warehouse refused a statement", error)
 
     def _roll_back(self) -> None:
         try:

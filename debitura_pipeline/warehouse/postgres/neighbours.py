@@ -20,13 +20,13 @@ from psycopg.conninfo import conninfo_to_dict
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
-from debitura_pipeline.warehouse.postgres.connection import lost, place, refused
-from debitura_pipeline.warehouse.postgres.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
+from debitura_pipeline.warehouse.postgres.connection import connection_lost, server_label, statement_refused
+from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 
 MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text; a description may stand before it
-SHOWN = 4
-READS_OURS = ", on "  # as the query below words what is elsewhere and reads marts or reports
+MAX_LISTED = 4
+DEPENDS_ON_OURS = ", on "  # as the query below words what is elsewhere and reads marts or reports
 # What dbt had built when it did not yet set marks.
 UNMARKED_MODELS = {
     "staging": (
@@ -46,20 +46,20 @@ UNMARKED_MODELS = {
 }  # fmt: skip
 
 
-def refuse_strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
+def refuse_foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
     """Raises WarehouseError in one line that names what is not the pipeline's, where there is any. Only reads."""
-    strangers = _strangers(connection, database)
+    strangers = _foreign_objects(connection, database)
     if strangers:
         raise WarehouseError(
-            f"Postgres at {place(database.server)}: the pipeline's schemas hold what it did not make: {listed(strangers)}. "
-            "Nothing was changed.",
+            f"Postgres at {server_label(database.server)}: the pipeline's schemas hold what it did not make: "
+            f"{summarise(strangers)}. Nothing was changed.",
             cure=_cure(strangers, database),
             strangers=len(strangers),
         )
 
 
 def _cure(strangers: list[str], database: WarehouseUrl) -> str:
-    if all(READS_OURS in what for what in strangers):
+    if all(DEPENDS_ON_OURS in what for what in strangers):
         return "Drop them, and build what they show as models in dbt/models: the next night would drop them with the old tables."
     prefix = (
         "another DEBITURA_SCHEMA_PREFIX" if database.schema_prefix else "DEBITURA_SCHEMA_PREFIX (deb_, for example)"
@@ -67,40 +67,44 @@ def _cure(strangers: list[str], database: WarehouseUrl) -> str:
     return f"Set {prefix}, use a database of its own, or move these elsewhere."
 
 
-def _strangers(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
+def _foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
     try:
-        sql = strangers_sql(Schemas(database.schema_prefix), _roles(connection, database))
+        sql = foreign_objects_sql(Schemas(database.schema_prefix), _roles(connection, database))
         return [what for (what,) in connection.execute(sql.encode()).fetchall()]
     except psycopg.Error as error:
         is_lost = connection.broken or connection.closed
-        refusal = lost(error) if is_lost else refused("The schemas of the database cannot be looked at", error)
+        refusal = (
+            connection_lost(error)
+            if is_lost
+            else statement_refused("The schemas of the database cannot be looked at", error)
+        )
     raise refusal
 
 
-def listed(strangers: list[str]) -> str:
+def summarise(strangers: list[str]) -> str:
     """The first few, and how many there are."""
-    rest = len(strangers) - SHOWN
-    return ", ".join(strangers[:SHOWN]) + (f" and {rest} more ({len(strangers)} in all)" if rest > 0 else "")
+    rest = len(strangers) - MAX_LISTED
+    return ", ".join(strangers[:MAX_LISTED]) + (f" and {rest} more ({len(strangers)} in all)" if rest > 0 else "")
 
 
-def strangers_sql(schemas: Schemas, roles: Iterable[str]) -> str:
+def foreign_objects_sql(schemas: Schemas, roles: Iterable[str]) -> str:
     """A query for what is not the pipeline's: one text per object with its kind and owner. `roles`: the pipeline's own.
 
     Every object of a schema depends on it in `pg_depend`, whatever its kind. Needs no right beyond connecting.
     """
     return _STRANGERS.format(
-        mark=literal("%" + MARK),
-        places=", ".join(map(literal, schemas.all())),
+        mark=pg_literal("%" + MARK),
+        places=", ".join(map(pg_literal, schemas.all())),
         written=", ".join(_written(schemas)),
         models=", ".join(_models(schemas)),
-        syncs=literal(schemas.named("ops")),
-        roles=f"ARRAY[{', '.join(map(literal, roles))}]::text[]",
-        built="|".join(BUILT),
+        syncs=pg_literal(schemas.named("ops")),
+        roles=f"ARRAY[{', '.join(map(pg_literal, roles))}]::text[]",
+        built="|".join(DBT_SCHEMAS),
         prefix=schemas.prefix,
     )
 
 
-def literal(text: str) -> str:
+def pg_literal(text: str) -> str:
     """A text as an SQL string, whatever `standard_conforming_strings` says."""
     if "\\" in text:
         raise ValueError("no backslash is written into SQL")
@@ -108,25 +112,25 @@ def literal(text: str) -> str:
 
 
 def mark_statement(schema: str) -> str:
-    return f'COMMENT ON SCHEMA "{schema}" IS {literal(MARK)}'
+    return f'COMMENT ON SCHEMA "{schema}" IS {pg_literal(MARK)}'
 
 
 def marked_table(table: str) -> str:
-    return f"COMMENT ON TABLE {table} IS {literal(MARK)}"
+    return f"COMMENT ON TABLE {table} IS {pg_literal(MARK)}"
 
 
 def _written(schemas: Schemas) -> Iterator[str]:
     """Relations of `raw` and `ops` with their columns, the views over history too, which once were tables."""
     histories = ((f"{resource}_history", version_columns(table)) for resource, table in TABLES.items())
     for schema, name, columns in (*all_tables(), *(("raw", *history) for history in histories)):
-        names = ", ".join(literal(column) for column, _ in columns)
-        yield f"({literal(schemas.named(schema))}, {literal(name)}, ARRAY[{names}]::text[])"
+        names = ", ".join(pg_literal(column) for column, _ in columns)
+        yield f"({pg_literal(schemas.named(schema))}, {pg_literal(name)}, ARRAY[{names}]::text[])"
 
 
 def _models(schemas: Schemas) -> Iterator[str]:
     for schema, names in UNMARKED_MODELS.items():
         for suffix in ("", NEXT, PREVIOUS, OLD):
-            yield from (f"({literal(schemas.named(schema + suffix))}, {literal(name)})" for name in names)
+            yield from (f"({pg_literal(schemas.named(schema + suffix))}, {pg_literal(name)})" for name in names)
 
 
 def _roles(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:

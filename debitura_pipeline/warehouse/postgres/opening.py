@@ -13,11 +13,11 @@ import psycopg
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
-from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.connection import connect, server_label
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
-from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
+from debitura_pipeline.warehouse.postgres.neighbours import refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
-from debitura_pipeline.warehouse.run_lock import ensure_run
+from debitura_pipeline.warehouse.run_lock import ensure_run_lock
 
 
 @contextmanager
@@ -30,16 +30,16 @@ def open_database(
     (reading) or it cannot be used.
     """
     if not read_only:
-        ensure_run(database)
+        ensure_run_lock(database)
     purpose = "reader" if read_only else "writer"
     connection = connect(database.server, purpose, read_only=read_only, wait_s=wait_s, sleep=sleep, clock=clock)
     with closing(_warehouse(database, connection)) as warehouse:
         if not read_only:
-            refuse_strangers(connection, database)
+            refuse_foreign_objects(connection, database)
             warehouse.prepare()
         elif not warehouse.is_prepared():
             raise WarehouseError(
-                f"There is no warehouse at {place(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
+                f"There is no warehouse at {server_label(database.server)} yet. Run `debitura nightly` or `debitura sync` first."
             )
         yield warehouse
 
@@ -51,16 +51,16 @@ def is_prepared(database: WarehouseUrl, wait_s: float) -> bool:
         return warehouse.is_prepared()
 
 
-def described(database: WarehouseUrl) -> str:
+def describe_database(database: WarehouseUrl) -> str:
     """Server, database and schemas for people; no user, no password."""
     prefix = database.schema_prefix
-    return f"Postgres at {place(database.server)}" + (f", schemas {prefix}…" if prefix else "")
+    return f"Postgres at {server_label(database.server)}" + (f", schemas {prefix}…" if prefix else "")
 
 
-def check_neighbours(database: WarehouseUrl, wait_s: float) -> None:
+def check_database(database: WarehouseUrl, wait_s: float) -> None:
     """Raises WarehouseError where the database holds other people's things in the pipeline's schemas."""
     with connect(database.server, "doctor", read_only=True, wait_s=wait_s) as connection:
-        refuse_strangers(connection, database)
+        refuse_foreign_objects(connection, database)
 
 
 def _warehouse(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:

@@ -7,8 +7,8 @@ and changes nothing; where the database has other things in it, what everybody m
 
 from __future__ import annotations
 
-from debitura_pipeline.warehouse.postgres.neighbours import MARK, literal, strangers_sql
-from debitura_pipeline.warehouse.postgres.schemas import BUILT, SCHEMAS, Schemas
+from debitura_pipeline.warehouse.postgres.neighbours import MARK, foreign_objects_sql, pg_literal
+from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, SCHEMAS, Schemas
 
 PIPELINE, DBT, ANALYST = "debitura_pipeline", "debitura_dbt", "debitura_analyst"
 
@@ -20,11 +20,11 @@ def grant_sql(schemas: Schemas) -> str:
         pipeline=PIPELINE,
         dbt=DBT,
         analyst=ANALYST,
-        mark=literal(MARK),
-        strangers=strangers_sql(schemas, (PIPELINE, DBT)).strip().replace("\n", "\n        "),
-        all=", ".join(map(literal, schemas.all())),
-        five=", ".join(map(literal, named.values())),
-        written=", ".join(literal(named[schema]) for schema in SCHEMAS if schema not in BUILT),
+        mark=pg_literal(MARK),
+        strangers=foreign_objects_sql(schemas, (PIPELINE, DBT)).strip().replace("\n", "\n        "),
+        all=", ".join(map(pg_literal, schemas.all())),
+        five=", ".join(map(pg_literal, named.values())),
+        written=", ".join(pg_literal(named[schema]) for schema in SCHEMAS if schema not in DBT_SCHEMAS),
         prefix_note=f" and DEBITURA_SCHEMA_PREFIX={schemas.prefix}" if schemas.prefix else "",
         **named,
     )

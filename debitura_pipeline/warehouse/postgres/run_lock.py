@@ -19,15 +19,15 @@ import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
-from debitura_pipeline.warehouse.postgres.connection import LOCKS, connect, lost, place
-from debitura_pipeline.warehouse.postgres.neighbours import refuse_strangers
+from debitura_pipeline.warehouse.postgres.connection import LOCKS, connect, connection_lost, server_label
+from debitura_pipeline.warehouse.postgres.neighbours import refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 
 RUN_LOCK = 1
 # A run of this machine that was just killed: its server session ends as soon as the server has noticed.
-GRACE_S = 3.0
+DEAD_HOLDER_GRACE_S = 3.0
 # One that may live: long enough for a session whose end is on its way, short enough to be told at once.
-LIVING_GRACE_S = 0.2
+LIVE_HOLDER_GRACE_S = 0.2
 PAUSE_S = 0.05
 
 _HOLDER = """
@@ -75,9 +75,9 @@ class PostgresRunLock:
         try:
             refusal = self._refusal(connection)
             if refusal is None:
-                refuse_strangers(connection, self._database)
+                refuse_foreign_objects(connection, self._database)
         except psycopg.Error as error:
-            refusal = lost(error)
+            refusal = connection_lost(error)
         except BaseException:
             connection.close()
             raise
@@ -94,7 +94,7 @@ class PostgresRunLock:
             if found == (True,):
                 return None
             holder = connection.execute(_HOLDER, self._key).fetchone()
-            if waited >= (GRACE_S if holder is None or _is_gone(holder[1]) else LIVING_GRACE_S):
+            if waited >= (DEAD_HOLDER_GRACE_S if holder is None or _is_gone(holder[1]) else LIVE_HOLDER_GRACE_S):
                 return self._busy(holder)
             self._sleep(PAUSE_S)
             waited += PAUSE_S
@@ -104,7 +104,7 @@ class PostgresRunLock:
             return WarehouseBusy("Another run had the warehouse until just now. Nothing was touched; run again.")
         session, name, user, address, since = holder
         when = since.astimezone(UTC).isoformat(timespec="seconds") if since is not None else "a time not shown"
-        where = place(self._database.server)
+        where = server_label(self._database.server)
         return WarehouseBusy(
             f"Another run has the warehouse at {where}: {name or 'a program without a name'} (user {user}, from "
             f"{address or 'the server itself'}), since {when}. Nothing was touched. Wait for it; if it hangs, end its "

@@ -18,18 +18,18 @@ import psycopg
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, WarehouseUrl
 from debitura_pipeline.warehouse.merge_sql import quoted
-from debitura_pipeline.warehouse.postgres.connection import connect, refused
+from debitura_pipeline.warehouse.postgres.connection import connect, statement_refused
 from debitura_pipeline.warehouse.postgres.drop import drop_built
-from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_strangers
-from debitura_pipeline.warehouse.postgres.schemas import BUILT, NEXT, OLD, PREVIOUS, Schemas
+from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_foreign_objects
+from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
 
 # How long the switch waits for readers. Each try holds new ones up for half a second at most, which is less than it
 # takes a server to look for a deadlock: a reader is never the one that has to give way.
-PATIENCE_S = 600.0
-TRIES_MS = (20, 50, 100, 200, 500)
+SWAP_TIMEOUT_S = 600.0
+LOCK_TIMEOUTS_MS = (20, 50, 100, 200, 500)
 PAUSE_S = 0.05
 # Transactions from before the end of the build, with a snapshot of their own: new tables would look empty to them.
-OLDER_PATIENCE_S = 30.0
+OLD_TRANSACTIONS_TIMEOUT_S = 30.0
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
@@ -58,17 +58,17 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
         }
 
 
-def begin_release(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
+def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
     """Make empty schemas to build in; `carried` (schema, table) begin as they stand: dbt adds to them what is new.
 
     Raises WarehouseError, with nothing changed, where the schemas hold what the pipeline did not make.
     """
     named = Schemas(database.schema_prefix).named
-    with connect(database.for_dbt, "release") as connection, _in_words("Schemas to build in could not be made"):
-        refuse_strangers(connection, database)
+    with connect(database.for_dbt, "release") as connection, _translate_errors("Schemas to build in could not be made"):
+        refuse_foreign_objects(connection, database)
         for suffix in (NEXT, OLD):
-            drop_built(connection, [named(schema + suffix) for schema in BUILT])
-        for schema in BUILT:
+            drop_built(connection, [named(schema + suffix) for schema in DBT_SCHEMAS])
+        for schema in DBT_SCHEMAS:
             connection.execute(f"CREATE SCHEMA {quoted(named(schema + NEXT))}".encode())
             connection.execute(mark_statement(named(schema + NEXT)).encode())
         for schema, table in carried:
@@ -80,11 +80,11 @@ def begin_release(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) ->
                     connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
 
 
-def complete_release(
+def swap_schemas(
     database: WarehouseUrl,
     *,
-    patience_s: float = PATIENCE_S,
-    older_patience_s: float = OLDER_PATIENCE_S,
+    swap_timeout_s: float = SWAP_TIMEOUT_S,
+    old_transactions_timeout_s: float = OLD_TRANSACTIONS_TIMEOUT_S,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -94,33 +94,36 @@ def complete_release(
     put something into these schemas; readers then keep what they had.
     """
     schemas = Schemas(database.schema_prefix)
-    with connect(database.for_dbt, "release") as connection, _in_words("The new reports could not be put in place"):
-        _let_older_transactions_end(connection, older_patience_s, sleep, clock)
-        give_up_at = clock() + patience_s
-        for try_ms in cycle(TRIES_MS):
-            if _switched(connection, database, schemas, try_ms):
+    with (
+        connect(database.for_dbt, "release") as connection,
+        _translate_errors("The new reports could not be put in place"),
+    ):
+        _wait_for_older_transactions(connection, old_transactions_timeout_s, sleep, clock)
+        give_up_at = clock() + swap_timeout_s
+        for try_ms in cycle(LOCK_TIMEOUTS_MS):
+            if _try_swap(connection, database, schemas, try_ms):
                 break
             if clock() >= give_up_at:
                 raise WarehouseBusy(
-                    f"The new reports are built, and readers hold the old ones for {patience_s:.0f} s already "
+                    f"The new reports are built, and readers hold the old ones for {swap_timeout_s:.0f} s already "
                     f"({_holders(connection, schemas)}). They keep the old ones; end these sessions and run again."
                 )
             sleep(PAUSE_S)
         with suppress(psycopg.errors.LockNotAvailable):  # somebody reads it still: the next build drops it
-            drop_built(connection, [schemas.named(schema + OLD) for schema in BUILT])
+            drop_built(connection, [schemas.named(schema + OLD) for schema in DBT_SCHEMAS])
 
 
-def _switched(connection: psycopg.Connection[Any], database: WarehouseUrl, schemas: Schemas, try_ms: int) -> bool:
+def _try_swap(connection: psycopg.Connection[Any], database: WarehouseUrl, schemas: Schemas, try_ms: int) -> bool:
     try:
         with connection.transaction():
-            refuse_strangers(connection, database)
+            refuse_foreign_objects(connection, database)
             tables = _tables(connection, schemas)
             if tables:
                 connection.execute(f"SET LOCAL statement_timeout = {try_ms}".encode())
                 connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE".encode())
                 connection.execute(b"SET LOCAL statement_timeout = 0")
-            for schema in BUILT:
-                _hand_on_rights(connection, schemas.named(schema), schemas.named(schema + NEXT))
+            for schema in DBT_SCHEMAS:
+                _copy_grants(connection, schemas.named(schema), schemas.named(schema + NEXT))
                 for suffixes in ((PREVIOUS, OLD), ("", PREVIOUS), (NEXT, "")):
                     source, target = (quoted(schemas.named(schema + suffix)) for suffix in suffixes)
                     if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", source):
@@ -136,12 +139,12 @@ def _tables(connection: psycopg.Connection[Any], schemas: Schemas) -> list[str]:
         """SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'm') ORDER BY 1""",
-        [list(map(schemas.named, BUILT))],
+        [list(map(schemas.named, DBT_SCHEMAS))],
     )
     return [name for (name,) in found.fetchall()]
 
 
-def _hand_on_rights(connection: psycopg.Connection[Any], schema: str, draft: str) -> None:
+def _copy_grants(connection: psycopg.Connection[Any], schema: str, draft: str) -> None:
     """Who may use a schema may read all that is in it, tonight as before."""
     found = connection.execute(
         """SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
@@ -154,10 +157,13 @@ def _hand_on_rights(connection: psycopg.Connection[Any], schema: str, draft: str
         connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {quoted(draft)} TO {grantee}".encode())
 
 
-def _let_older_transactions_end(
-    connection: psycopg.Connection[Any], patience_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+def _wait_for_older_transactions(
+    connection: psycopg.Connection[Any],
+    swap_timeout_s: float,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
 ) -> None:
-    older, give_up_at = _transactions(connection), clock() + patience_s
+    older, give_up_at = _transactions(connection), clock() + swap_timeout_s
     while older and clock() < give_up_at:
         sleep(PAUSE_S)
         older &= _transactions(connection)
@@ -177,7 +183,7 @@ def _holders(connection: psycopg.Connection[Any], schemas: Schemas) -> str:
         JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY(%s) AND a.datname = current_database() AND a.pid <> pg_backend_pid() ORDER BY 1""",
-        [list(map(schemas.named, BUILT))],
+        [list(map(schemas.named, DBT_SCHEMAS))],
     )
     who = [f"session {pid}, user {user}{f', {name}' if name else ''}" for pid, user, name in found.fetchall()]
     return "; ".join(who) or "not one of them any more"
@@ -188,7 +194,7 @@ def _one(connection: psycopg.Connection[Any], sql: str, value: str) -> Any:
     return row[0] if row else None
 
 
-class _in_words:  # noqa: N801 - reads as a phrase
+class _translate_errors:  # noqa: N801 - reads as a phrase
     """The driver's errors as one line of ours."""
 
     def __init__(self, what: str) -> None:
@@ -199,5 +205,5 @@ class _in_words:  # noqa: N801 - reads as a phrase
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, psycopg.Error):
-            refusal = refused(self._what, error)
+            refusal = statement_refused(self._what, error)
             raise WarehouseError(f"{refusal.fault} Readers keep what they had.", cure=refusal.cure) from None

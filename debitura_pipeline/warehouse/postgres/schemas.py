@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 SCHEMAS = ("raw", "ops", "staging", "marts", "reports")
-BUILT = ("staging", "marts", "reports")  # by dbt
+DBT_SCHEMAS = ("staging", "marts", "reports")  # by dbt
 NEXT, PREVIOUS, OLD = "__next", "__previous", "__old"
 
 # What can hold a schema's name that is none comes first: literals, quoted names, dollar-quoted bodies, comments. A name
@@ -45,7 +45,7 @@ class Schemas:
         """Every name that the pipeline may use in the database, those of drafts and of previous nights too."""
         yield from map(self.named, SCHEMAS)
         for suffix in (NEXT, PREVIOUS, OLD):
-            yield from (self.named(schema + suffix) for schema in BUILT)
+            yield from (self.named(schema + suffix) for schema in DBT_SCHEMAS)
 
     def translated(self, sql: str) -> str:
         """SQL that names the schemas plainly, for the database."""

@@ -16,16 +16,16 @@ import duckdb
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
 from debitura_pipeline.warehouse.comments import batched, comment_on
-from debitura_pipeline.warehouse.duckdb_engine import literal
+from debitura_pipeline.warehouse.duckdb_engine import sql_literal
 from debitura_pipeline.warehouse.exports import bounded
 from debitura_pipeline.warehouse.merge_sql import quoted
-from debitura_pipeline.warehouse.postgres.connection import connect, place
+from debitura_pipeline.warehouse.postgres.connection import connect, server_label
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.postgres.neighbours import MARK
 from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE
 
-PART = ".part"  # the table that is being copied
+PART_FILE = ".part"  # the table that is being copied
 # Literals and calls are what the engines read differently; without them a text is columns of relations and their union.
 _IS_PLAIN = re.compile(r"[^'()]+")
 
@@ -66,16 +66,18 @@ class Relation:
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
 
-def copy_out(database: WarehouseUrl, folder: Path) -> None:
+def write_snapshot(database: WarehouseUrl, folder: Path) -> None:
     """Write `folder/warehouse.duckdb`. Raises WarehouseError where there is no warehouse or it refuses to be read."""
     dsn, schemas = database.for_dbt, Schemas(database.schema_prefix)  # dbt's own role may read all five schemas
     warehouse = PostgresWarehouse(connect(dsn, "publisher", read_only=True), schemas)
     try:
         with warehouse.snapshot():
             if not warehouse.is_prepared():
-                raise WarehouseError(f"There is no warehouse at {place(dsn)} to publish. Run `debitura nightly` first.")
+                raise WarehouseError(
+                    f"There is no warehouse at {server_label(dsn)} to publish. Run `debitura nightly` first."
+                )
             with bounded(folder / WAREHOUSE) as file:
-                _copy(warehouse, schemas, file, folder / PART)
+                _copy(warehouse, schemas, file, folder / PART_FILE)
     finally:
         warehouse.close()
 
@@ -145,6 +147,6 @@ def _copy_table(warehouse: PostgresWarehouse, file: duckdb.DuckDBPyConnection, o
         for column, kind in one.columns
     )
     warehouse.export(f"SELECT {names} FROM {quoted(one.source)}.{quoted(one.name)}", part)
-    source = f"read_parquet({literal(str(part))}, hive_partitioning = false)"
+    source = f"read_parquet({sql_literal(str(part))}, hive_partitioning = false)"
     file.execute(f"CREATE TABLE {one.sql} AS SELECT {shown} FROM {source}")
     part.unlink()
