@@ -1,7 +1,6 @@
-"""Pages and documents of the API: asked for within the budget, again where that may help, so many at a time.
+"""Fetch pages and documents from the API: rate limited, concurrent, retried.
 
-Belongs here: what is asked, retries and their waits. Does not: which pages to ask for, or a single try (`exchange.py`). Called
-by extraction, onboarding and `doctor`. Whatever fails says what was tried and what came, never the key, a query or a record.
+A single attempt is in `http.py`. Error messages say what was requested and what came back, never the key, a query or a record.
 """
 
 from __future__ import annotations

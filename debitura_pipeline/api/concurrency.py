@@ -1,11 +1,8 @@
-"""How many requests are under way at once: a few at first, more where answers take long, fewer where the API struggles.
+"""Adaptive limit on concurrent requests: starts low, rises with latency, falls on errors. Does no I/O but waiting.
 
-Belongs here: the places, and how many of them the latency calls for. Pure but for waiting. Does not: clocks, requests or the
-budget. Used by `client.py`.
-
-By Little's law a rate takes as many requests in flight as it has in the time of one answer: for 2,000 a minute, 8 do up to
-a latency of 240 ms. Beyond, places are added until the minute's allowance can be used up, and no more. Latency that grows
-with the places themselves means that requests queue at the API: those places are given back.
+By Little's law, a request rate needs rate x latency requests in flight: 8 sustain 2,000 a minute up to a latency of 240 ms.
+Above that the limit rises until the rate limit can be used up. If latency rises with the limit itself, requests are queueing
+at the API, and the limit falls again.
 """
 
 from __future__ import annotations

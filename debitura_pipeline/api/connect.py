@@ -1,7 +1,4 @@
-"""From settings to a client that is ready: one budget, one book of it, and the clocks that tests replace.
-
-Belongs here: putting client and budget together. Does not: requests. Called by syncs, onboarding and `doctor`.
-"""
+"""Build an API client from settings: its rate limiter, its state file, and the clocks that tests replace."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is wrong with a connection, in words: host and port, what was tried, what to check.
+"""Messages for failed connections: host and port, what was tried, what to check.
 
-The libraries' own texts are not shown: they may quote what the server sent.
+Error texts of the libraries are never shown, since they may quote what the server sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A client's token, tried on the Customer API: does it open the door, and whose?
+"""Check a client's access token against the Customer API.
 
-Belongs here: the second credential and what its refusal means. Does not: minting a token, which is a document of the
-partner's own API. Called by onboarding and `doctor`.
+Creating a token is a request to the partner's own API; see `onboarding/access.py`.
 """
 
 from __future__ import annotations

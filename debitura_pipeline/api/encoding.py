@@ -1,7 +1,4 @@
-"""Bytes on their way in and out: a bounded body, unpacked, and what of an address may be shown.
-
-Belongs here: what needs no HTTP library. Does not: statuses and retries. Called by `client.py` and `exchange.py`.
-"""
+"""Decode response bodies (size limit, gzip, JSON) and redact paths for messages. No HTTP library is needed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""From settings to an API that answers: Debitura's, one at an address of the user's, or the embedded sandbox.
-
-Belongs here: that choice, and the sandbox's life around it. Does not: talking to the API. Called by the Dagster
-resource, the sensors and the command line; imports no Dagster.
-"""
+"""Choose the API that the settings name: Debitura's, any other address, or the embedded sandbox. Imports no Dagster."""
 
 from __future__ import annotations
 

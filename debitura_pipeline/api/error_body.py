@@ -1,8 +1,6 @@
-"""What an answer that is no page says: which error, and how long to wait. Only codes and field names are taken over.
+"""Parse error responses: error codes, field names, `retryAfter` and HTTP dates.
 
-Belongs here: the shapes of error bodies, `retryAfter`, the `Date` header. Does not: deciding what to do about it.
-Called by `exchange.py`. A body may repeat what was sent, so no sentence of it ever leaves this file, and a word only where
-it is made of ordinary ones.
+A body may repeat what was sent, so no sentence of it is kept, and a word only if it consists of ordinary words.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One try: a request sent, its answer's body or what its failure means. Here and in the transport the project talks HTTP.
+"""One HTTP attempt: send a request, return the body or raise the error that the failure means.
 
-Belongs here: headers, addresses, statuses, what a broken connection is called. Does not: trying again or the budget
-(`client.py`), bytes on the wire (`transport.py`). Nothing secret goes out: a request's query travels beside its URL, so that not
-even a library's own message can repeat it.
+Retries and rate limits are in `client.py`, the connection in `transport.py`. The query travels outside the request's URL, so
+that not even a library's log message can repeat it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Cuts JSON into its values by brackets and quotes alone, whatever stands inside of them.
+"""Split JSON into its values by brackets and quotes alone, without looking into them.
 
-For bodies that a strict decoder refuses because of one value: a lone surrogate, `NaN`, nesting beyond its limit, bytes
-that are no UTF-8. Slower than the decoder (some 10 ms a page), without recursion, and no value is looked into.
+For bodies that a strict decoder rejects because of one value: a lone surrogate, `NaN`, nesting beyond its limit, invalid
+UTF-8. Slower than the decoder (about 10 ms a page); not recursive.
 """
 
 from __future__ import annotations

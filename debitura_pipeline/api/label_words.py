@@ -1,7 +1,7 @@
-"""Whether a text is a label made of ordinary words of the trade, so that it can be no person's name.
+"""Recognise labels that consist of ordinary business words, and therefore cannot be a person's name.
 
-Belongs here: the words. Does not: what is done with a text that is no label (`redact.py`). A capital letter does not tell
-`Sold On` from `Anna Holm`; a list of words does, at the price of withholding a label that uses a word it does not know.
+A capital letter does not tell `Sold On` from `Anna Holm`. A word list does, at the price of withholding labels with words that
+are not in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An outage of the API is waited for within a bound: one request asks now and then, the others wait until it is answered.
+"""Wait for the API to come back: one request probes at growing intervals while all others wait.
 
-Belongs here: when an outage begins and ends, the pauses, what is told. Does not: the ordinary tries before it (`client.py`).
+Ordinary retries come first; see `client.py`.
 """
 
 from __future__ import annotations

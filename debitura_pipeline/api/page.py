@@ -1,8 +1,7 @@
-"""What surrounds the rows of a page: the paging block and the control totals. Rows are skipped, not read.
+"""Parse a page's metadata: paging block and control totals. Rows are skipped, not parsed.
 
-Belongs here: counts and sums, whatever the letter case, parts missing. Does not: rows, and cutting a page into its parts
-(`page_parts.py`). Called by `client.py` for each page, so it has to be fast.
-Source: the API's contract, PageData, ClientsSummary, CasesSummary, TransactionsSummary.
+Runs once per page, so it must be fast. Source: the API's contract, PageData, ClientsSummary, CasesSummary,
+TransactionsSummary.
 """
 
 from __future__ import annotations

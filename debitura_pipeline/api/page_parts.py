@@ -1,7 +1,7 @@
-"""A page's bytes cut into rows, paging block and summary, none of them read.
+"""Split a page into rows, paging block and summary without parsing them.
 
-Belongs here: the spellings of the outline (`page` or `pageData`, any letter case), and bodies in which a row is odd. One
-strict pass over the bytes does it for nearly every page; where that pass refuses a value, `json_scan.py` cuts by brackets.
+Accepts `page` or `pageData` in any letter case, and pages with malformed rows. One strict pass handles nearly every page;
+`json_scan.py` splits those that the strict decoder rejects.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""How many requests may still be asked: the API's three windows (minute, hour, day), kept across restarts.
+"""Client-side rate limiter for the API's three windows (minute, hour, day), kept across restarts.
 
-Belongs here: counting, waiting, the refusal when waiting makes no sense. Does not: requests themselves, and where the
-counts are stored (`ledger.py`). Called by `client.py` right before each request. One state file per key, since the
-API counts per key; several processes may spend from one file.
+One state file per key, since the API counts per key; processes share it. The counts themselves are in `rate_limit_state.py`.
 
-Bursts are let through and the window's edge waited for, rather than pacing every request: small syncs, the usual
-case, then finish as fast as the API answers, and a long one takes the same time either way.
+Requests are sent in bursts, then wait for the window to move on, instead of being paced: small syncs, the usual case, finish as
+fast as the API answers, and long ones take the same time either way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The counts behind the budget: what was sent in the last minute, this hour and this day, and the file they live in.
+"""Request counts of the last minute, the current hour and the current day, and the file that stores them.
 
-Belongs here: windows, their turning, merging with the file under a lock. Does not: limits and waiting (`budget.py`,
-the only caller). The file holds counts and instants, nothing of the key or of what was asked.
+The file holds counts and instants only, nothing of the key or of the requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does a host answer in HTTP at all? For `doctor`, which has no credential for the Customer API."""
+"""Check whether a host speaks HTTP. Used by `doctor`, which has no credentials for the Customer API."""
 
 from __future__ import annotations
 

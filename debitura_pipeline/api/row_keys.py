@@ -1,4 +1,4 @@
-"""Keys and dates of a page's rows, taken in the one pass over its bytes that finds the paging block; all else is stepped over."""
+"""Decode only keys and dates of a page's rows, in the same pass that finds the paging block."""
 
 from __future__ import annotations
 

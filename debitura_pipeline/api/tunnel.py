@@ -1,7 +1,6 @@
-"""A way through a proxy: a connection to it, CONNECT, and from then on bytes of the host behind it.
+"""Connect through an HTTP proxy with CONNECT.
 
-Belongs here: the proxy's part, and what is said where it does not do it. Does not: what is asked of the host (`transport.py`).
-Nothing that the proxy says is repeated but its status.
+Of the proxy's answer, only the status is ever repeated.
 """
 
 from __future__ import annotations

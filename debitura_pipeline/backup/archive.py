@@ -1,5 +1,7 @@
-"""The archive's format: a tar of plain files, compressed with gzip, its manifest last. Read and written in one pass each,
-in little memory; nothing of it is trusted before its checksums were compared."""
+"""The archive: a gzipped tar of plain files, its manifest last. Read and written in one pass, with little memory.
+
+Nothing of an archive is used before its checksums were verified.
+"""
 
 from __future__ import annotations
 

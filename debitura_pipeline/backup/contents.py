@@ -1,7 +1,7 @@
-"""What a backup holds of the data directory and of Dagster's home, and what it leaves out.
+"""Which files of the data directory and of DAGSTER_HOME a backup contains.
 
-Left out: what the next night makes anew (published files, reports), what belongs to a process or a machine (locks, logs,
-scratch files, the API budget's count), and everything that holds a key to the API.
+Left out: what the next run recreates (published files, reports), what belongs to a process or a machine (locks, logs, temporary
+files, the rate limiter's state), and everything that contains an API key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`debitura backup`: everything that cannot be rebuilt, in one file, while no run is on."""
+"""`debitura backup`: write everything that cannot be rebuilt to one file, while no run is in progress."""
 
 from __future__ import annotations
 

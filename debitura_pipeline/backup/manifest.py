@@ -1,4 +1,4 @@
-"""The last member of a backup: what the others are, whose data they hold, and what must be there again after a restore."""
+"""The manifest, the last member of a backup: the other members, whose data it is, and the rows to expect after a restore."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`debitura restore`: the whole archive is checked before anything is touched; what was there before is moved aside.
+"""`debitura restore`: verify the whole archive first, then move existing data aside and put the backup in its place.
 
-A restore that is killed before its switch has changed nothing. One that is killed in the middle of it leaves a marker: every
-run is refused then, and the same command, given again, does it all anew. Nothing is deleted on the way.
+A restore that is killed before the switch changes nothing. If it is killed during the switch, a marker remains: all runs are
+refused, and repeating the command starts the restore over. Nothing is deleted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Schemas `raw` and `ops` of a Postgres warehouse as files of COPY's text format, one a table, and back again."""
+"""Dump and load schemas `raw` and `ops` of a Postgres warehouse as files in COPY text format, one per table."""
 
 from __future__ import annotations
 

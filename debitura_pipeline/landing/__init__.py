@@ -1,1 +1,1 @@
-"""Pages as they were read, turned into typed, redacted Parquet: the landing zone."""
+"""Transform pages into typed, redacted Parquet files: the landing zone."""

@@ -1,6 +1,6 @@
-"""Losses that somebody has accepted: syncs whose landing cannot be recovered. `<landing>/gaps.jsonl`, one line each.
+"""Accepted data loss: syncs whose landing cannot be recovered. `<landing>/gaps.jsonl`, one line each.
 
-They stand here as well as in `ops.syncs` (status `lost`), since either can be rebuilt or replaced without the other.
+`ops.syncs` records them too (status `lost`), since either can be rebuilt or replaced without the other.
 """
 
 from __future__ import annotations

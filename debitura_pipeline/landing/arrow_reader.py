@@ -1,7 +1,7 @@
-"""Whole pages to columns at once, by Arrow's JSON reader: the road that nearly every window takes.
+"""Fast path: parse whole pages with Arrow's JSON reader.
 
-Belongs here: canonical pages without any misfit. Does not: finding out what is wrong. Whatever is out of the ordinary
-gives None, and `slow_road.py` looks at the rows one by one. Errors of the reader quote values, so none leaves here.
+Returns None for anything out of the ordinary, which `row_reader.py` then parses row by row. Arrow's errors quote values, so
+none is passed on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The partner's own keys (tenant id, creditor reference) as they are stored: as they came, unless they name a person's contact.
+"""Partner keys (tenant id, creditor reference) as stored: unchanged, or a pseudonym if they contain contact data.
 
-Belongs here: what an e-mail address and a phone number look like, and the pseudonym of a key that holds one. Does not:
-finding the real key again, for requests (`tenants.py`).
+`tenants.py` resolves a pseudonym to the original tenant id for requests.
 """
 
 from __future__ import annotations

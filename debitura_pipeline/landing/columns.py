@@ -1,7 +1,6 @@
-"""Checked values by path -> the typed, pseudonymous columns of a landed table. Both roads end here.
+"""Build the typed, pseudonymised columns of a landed table; both read paths end here.
 
-Belongs here: what a set of values becomes. Does not: reading JSON (the roads) or writing files (`shape.py`).
-`Values` hold one Arrow array per leaf of the layout: numbers as landed, ids and instants still as text.
+`Values` holds one Arrow array per leaf of the layout: numbers as landed, ids and instants still as text.
 """
 
 from __future__ import annotations

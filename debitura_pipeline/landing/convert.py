@@ -1,7 +1,6 @@
-"""One value of a row -> what its column holds, or why it does not fit. The slow road's counterpart of Arrow's reader.
+"""Convert one JSON value to its column's type (row path). Accepts what Arrow's reader accepts, with the same result.
 
-Belongs here: one value at a time. Does not: ids and instants beyond being texts, which `checks.py` judges in bulk. What
-Arrow takes is taken here too, with the same result.
+Ids and instants stay text here; `validators.py` checks them in bulk.
 """
 
 from __future__ import annotations

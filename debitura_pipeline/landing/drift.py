@@ -1,7 +1,4 @@
-"""What the API sends that the contract does not name: new fields, and new values of its enums.
-
-Belongs here: the comparison. Does not: refusing anything; which unknown values are stored as they came, `labels.py` says.
-"""
+"""Detect schema drift: fields, enum values and empty texts that the contract does not name. Rejects nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a sync finds out besides rows: rows that do not fit, fields and values never seen, totals compared.
+"""What a sync reports besides rows: bad rows, schema drift and control totals.
 
-Belongs here: the shapes, shared by those who make them (the transformer, the control totals) and the warehouse, which keeps
-them in `ops.quarantine`, `ops.schema_drift` and `ops.control_totals`. Does not: finding them.
+The warehouse stores them in `ops.quarantine`, `ops.schema_drift` and `ops.control_totals`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Reads a sync's journal: bytes -> typed lines, so that damage is one clear error and never a traceback.
+"""Read a sync's journal into typed lines. Damage is one clear error, never a traceback.
 
-A journal is JSON lines: `begin`, then one `window` each, `end` once all windows are verified, `merged` once the warehouse
-has them, or `refused` where it would not. The bytes up to the end of `end` are the sync's certificate.
+A journal is JSON lines: `begin`, one `window` each, `end` once all windows are verified, then `merged`, or `refused` if the
+warehouse rejected it. The bytes up to the end of the `end` line are the sync's certificate.
 """
 
 from __future__ import annotations

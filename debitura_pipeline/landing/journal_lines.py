@@ -1,6 +1,6 @@
-"""The lines of a sync's journal as types. A line is one JSON object whose member `line` says which of them it is.
+"""Types of a journal's lines. A line is one JSON object; its member `line` names the type.
 
-Instants are aware UTC. Members that are None or empty where an older version wrote none have a default.
+Instants are aware UTC. Members that older versions did not write have a default.
 """
 
 from __future__ import annotations

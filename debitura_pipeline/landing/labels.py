@@ -1,7 +1,6 @@
-"""Values of the columns that the API documents as enumerations, and which other ones may be stored.
+"""Known values of the enum columns, and which other values may be stored.
 
-Belongs here: the values known so far. Does not: comparing a window's values with them (`drift.py`). Source: behaviour.md,
-sections 3, 5 and 6; older labels and enum names may still come.
+Source: the API's contract. Older labels and enum names may still occur.
 """
 
 from __future__ import annotations

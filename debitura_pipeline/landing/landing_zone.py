@@ -1,7 +1,7 @@
-"""The landing zone on disk: one folder a sync, one Parquet file a window, one journal that says what they are.
+"""The landing zone on disk: a folder per sync, a Parquet file per window, and a journal.
 
-A folder is `<landing>/<resource>/sync=<id>/`. Its journal up to `end` is the sync's certificate (`journal.py`); a replay needs
-nothing else. Whether a sync is merged is for the warehouse to say (`ops.syncs`); the line `merged` follows it.
+A folder is `<landing>/<resource>/sync=<id>/`. Its journal up to `end` is the sync's certificate (`journal.py`), and all that a
+replay needs. `ops.syncs` decides whether a sync is merged; the journal's `merged` line is written afterwards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Key and dates of each row of a page, for a reader that goes from date to date; nothing else of a row is read.
+"""Key and dates of each row of a page, for reading by keyset. No other field is parsed.
 
-Belongs here: where a listing's key and dates stand, and reading them from any row. Does not: judging the row (the
-roads). Instants and ids are checked by `checks.py`, so that a mark never disagrees with what is landed.
+Ids and instants follow the rules of `validators.py`, so that they never disagree with what is landed.
 """
 
 from __future__ import annotations

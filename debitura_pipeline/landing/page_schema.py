@@ -1,7 +1,6 @@
-"""Where values stand in a row: the tree of fields that the contract names, and the Arrow schema of a page.
+"""Where values are in a row: the tree of fields in the contract, and the Arrow schema of a page.
 
-Belongs here: everything derived from `contract.Table` about the JSON's outline. Does not: reading values. Used by both
-roads, so that they agree on what is a column, what is passed over in silence, and what is new.
+Both read paths use it, so they agree on which fields are columns, ignored or unknown.
 """
 
 from __future__ import annotations

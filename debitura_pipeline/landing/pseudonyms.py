@@ -1,8 +1,4 @@
-"""A debtor's name -> a key that counts the debtor without naming anybody.
-
-Belongs here: normalising the name and hashing it under the privacy key. Does not: storing either. Called by
-`columns.py`, for both roads.
-"""
+"""Pseudonyms of debtors: a keyed hash of the normalised name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A row that does not fit, as `ops.quarantine` keeps it: the columns that fit, the wrong value if it cannot be personal.
-
-Belongs here: redacting a whole row, its hash and its key. Does not: finding what is wrong (`slow_road.py`), the rules for
-unknown fields (`redact.py`).
-"""
+"""Redact bad rows for `ops.quarantine`: valid columns are kept, invalid values only if they cannot be personal."""
 
 from __future__ import annotations
 

@@ -1,12 +1,9 @@
-"""What may be kept of a value that the contract does not vouch for: the rules that hold personal data back.
+"""Redact values that the contract does not describe, so that no personal data is stored.
 
-Belongs here: judging names and texts, scrubbing unknown values. Does not: known good columns, which the contract decides,
-and bad rows (`quarantine.py`). Called by both roads.
-
-Of an unknown field's texts are kept: numbers, dates, UUIDs, labels of ordinary words (`words.py`), and short codes where
-the field's name says that it holds a code. Any other word may be a person's name and is withheld; so is every text inside
-the debtor, and whatever stands under a name that sounds personal. Booleans stay, and numbers that are not as long as a
-phone number. A lost remark costs little, a leaked name a lot.
+Texts of unknown fields are kept if they are numbers, dates, UUIDs, labels of ordinary words (`label_words.py`), or short codes
+in a field whose name says that it holds a code. Any other text may be a person's name and is withheld, as is every text inside
+the debtor and every value of a field whose name suggests personal data. Booleans are kept, and numbers unless they are as long
+as a phone number. Losing a remark costs little; leaking a name costs a lot.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""One hash per row, the same on every machine and engine: by it the merge sees whether a row changed.
+"""Hash each row, identically on every machine and engine. The merge detects changed rows by it.
 
-Belongs here: the canonical text and its md5. Does not: choosing when to compare. Called by `columns.py`.
-
-Text of a row: the values of `table.hashed` in order, joined by U+001F, U+001E standing for null. Booleans are `true`
-and `false`, counts decimal, money with four decimals, instants microseconds since 1970 UTC. In texts U+001D, U+001E
-and U+001F are written as U+001D followed by 1, 2, 3, so that no two rows share a text. Of an estimate, the `floating`
-columns count as null. md5 is for telling versions apart, not for safety.
+The hashed text: the values of `table.hashed` in order, joined by U+001F, null as U+001E. Booleans are `true` and `false`,
+counts decimal, money has four decimals, instants are microseconds since 1970 UTC. U+001D, U+001E and U+001F in texts are written as
+U+001D followed by 1, 2, 3, so that no two rows share a text. In estimates, the `floating` columns count as null. md5 tells
+versions apart; it is not used for security.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Rows one by one: finds those that do not fit the contract, says why, and lets the others through.
+"""Row path: parse rows one by one, separate those that do not match the contract and say why.
 
-Belongs here: pages in unusual spelling, and windows with misfits. Does not: anything that `fast_road.py` can do.
-A row may be anything: each is parsed by itself, so that one which is no JSON costs no other. Whatever Arrow accepts is
-accepted here too, with the same result; field names go by letters, not by case.
+Each row is parsed by itself, so a row with invalid JSON does not affect others. Accepts what Arrow accepts, with the same
+result; field names are matched regardless of letter case.
 """
 
 from __future__ import annotations

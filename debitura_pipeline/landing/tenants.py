@@ -1,8 +1,4 @@
-"""The API's tenant ids behind the pseudonyms that are stored for them, looked up in the clients listing and kept in memory.
-
-Belongs here: giving a request the id that the API knows. Does not: deciding which ids are stored as pseudonyms
-(`business_key.py`). `ApiClient.translate` is set to `TenantBook.query` wherever stored ids are asked with.
-"""
+"""Resolve stored pseudonyms of tenant ids to the API's ids, from the clients listing. Kept in memory only."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""Pages of a listing -> one typed, redacted Parquet file; what does not fit aside, what is new pointed out.
+"""Transform pages of a listing into one typed, redacted Parquet file; report bad rows and schema drift.
 
-Belongs here: the transformer, its result, and writing it. Does not: reading the API or keeping books of files (`store.py`).
-Called by `extract/read.py` for every window; nothing else in the project sees a row as the API sent it.
-
-Two roads lead to the same table: `fast_road.py` takes a window whole, `slow_road.py` row by row where the first finds
-anything out of the ordinary. Personal data stay in memory: neither file, nor bad rows, nor drift hold any.
+The fast path (`arrow_reader.py`) parses a whole window; if it finds anything out of the ordinary, the row path
+(`row_reader.py`) parses row by row, with the same result. Personal data stays in memory: files, bad rows and drift hold none.
 """
 
 from __future__ import annotations

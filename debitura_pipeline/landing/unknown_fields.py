@@ -1,7 +1,7 @@
-"""Fields that the contract does not know: found, scrubbed, and written as the row's `extra`.
+"""Find fields that the contract does not describe, redact them, and write them as the row's `extra`.
 
-Belongs here: `extra` for both roads, byte for byte the same. Does not: the rules of what is personal (`redact.py`).
-`extra` is a JSON object: dotted path of the topmost unknown field -> its scrubbed value. Null where there is none.
+`extra` is a JSON object: dotted path of the topmost unknown field -> redacted value; null if there is none. Both read paths
+produce the same bytes. What is personal is decided in `redact.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Texts of a column -> ids and instants, in bulk; what does not fit is pointed at, not repaired.
+"""Validate ids and instants, a column at a time.
 
-Belongs here: the rules of what is a UUID and what an instant. Does not: deciding what happens to misfits. Called by
-both roads with the same columns, so they cannot disagree. Masks are numpy arrays, true where a value does not fit; None
-stands for a column without misfits.
+Both read paths call these, so they cannot disagree. Masks are numpy arrays, true for invalid values; None means all are valid.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The partner report: report tables in, one self-contained HTML page out. The rest of the project calls `write_report`."""
+"""The partner report: reads report tables, writes one self-contained HTML page."""
 
 from debitura_pipeline.report.write import ReportFacts, write_report
 

@@ -1,8 +1,7 @@
-"""Draws the report's pictures with Altair, each in two widths: one for screens and paper, one for phones.
+"""Draw the report's charts with Altair in two widths: screens and paper, phones.
 
-Belongs here: how bars look. Does not: what they mean (the section builders), page layout (the template). Bar lengths are
-floats, since they are pixels in the end; every printed figure comes from the Decimal tables beside the picture.
-Altair and its renderer are imported when first needed: together they cost about a second.
+Bar lengths are floats, since they become pixels; all printed figures come from the Decimal tables next to the chart. Altair and
+its renderer are imported on first use: together they take about a second.
 """
 
 from __future__ import annotations

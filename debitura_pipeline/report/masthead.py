@@ -1,7 +1,4 @@
-"""The head of the page: as of when, how fresh, in which mode, how sure.
-
-Belongs here: facts about the readings, from `ops` and `raw.partner_history`. Does not: money. Called by `write.py`.
-"""
+"""The head of the page: as of when, how fresh, which mode, and whether the figures are proven."""
 
 from __future__ import annotations
 

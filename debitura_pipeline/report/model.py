@@ -1,7 +1,6 @@
-"""What a page is made of: figures, tables, charts, findings, sections. Plain values, no HTML and no SQL.
+"""The parts of a page: figures, tables, charts, findings, sections. Plain values, no HTML and no SQL.
 
-Belongs here: shapes that the section builders fill and the template prints. Amounts are Decimal and stay exact; the
-template rounds for the eye only. Built by the `sections_*` modules, rendered by `page.py`.
+Amounts are exact Decimals; the template rounds them for display.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Turns a `Page` into HTML text.
+"""Render a `ReportPage` as HTML, and format amounts, dates and shares.
 
-Belongs here: how an amount, a date, a share is written. Does not: any figure's meaning. The template escapes everything
-but our own pictures and style sheet. Called by `write.py`.
+The template escapes everything except our own charts and style sheet.
 """
 
 from __future__ import annotations

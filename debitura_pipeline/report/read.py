@@ -1,8 +1,7 @@
-"""Report tables -> pandas frames whose amounts are still Decimal.
+"""Read report tables into pandas frames whose amounts are Decimal.
 
-Belongs here: selecting from the warehouse, asking what is there. Does not: deciding what a figure means. Frames hold
-plain Python objects (dtype object): DuckDB's own frames would turn DECIMAL into float, and pandas turns whole numbers
-with gaps into float too. Called by the `sections_*` modules and the masthead.
+Frames hold Python objects (dtype object): DuckDB's own frames would turn DECIMAL into float, and pandas would turn integers
+with gaps into float.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Chapters on trust: the reconciliation with the API, data quality.
-
-Belongs here: verdicts in words, tables of checks. Does not: checking anything; the reports did. Called by `write.py`.
-"""
+"""Sections on trust: reconciliation with the API, data quality."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Chapter on money that may be missing: what `attribution_gaps` found, and what to do about it.
-
-Belongs here: names of findings, choosing the ones to show. Does not: finding anything. Called by `write.py`.
-"""
+"""Section on money that may be missing: the findings of `attribution_gaps` and what to do about them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Chapters on what is on its way: the pipeline by stage and age, and how cases end.
+"""Sections on expected income: the pipeline by stage and age, and case outcomes. None if there are no rows.
 
-Belongs here: from `revenue_pipeline` and `case_outcomes` to tables and pictures. Does not: adding amounts of two
-currencies, or disputed money to expected income. Each chapter is None without rows. Called by `write.py`.
+Amounts in different currencies are never added, and disputed fees never count as expected.
 """
 
 from __future__ import annotations

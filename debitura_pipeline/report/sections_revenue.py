@@ -1,8 +1,6 @@
-"""Chapters on money that has been earned: revenue by month, top clients.
+"""Sections on earned income: revenue by month, top clients. None if the report table is missing or empty.
 
-Belongs here: from report tables to tables and pictures of the page. Does not: SQL beyond summing a report, colours.
-Each chapter is None where its report is not there or has no rows. Disputed and unclassified fees are in no total; they
-stand in columns of their own. Called by `write.py`.
+Disputed and unclassified fees are in no total; they have rows or columns of their own.
 """
 
 from __future__ import annotations

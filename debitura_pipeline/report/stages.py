@@ -1,7 +1,6 @@
-"""The revenue stages as the reader meets them: order, names, colours, meaning, and the five headline figures.
+"""The revenue stages on the page: order, names, colours, descriptions, and the five headline figures.
 
-Belongs here: wording and grouping of `fct_transactions.revenue_stage`. Does not: deriving a stage (dbt does, once).
-Called by the section builders and `write.py`.
+The stage itself is derived in dbt.
 """
 
 from __future__ import annotations

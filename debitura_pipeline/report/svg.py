@@ -1,7 +1,6 @@
-"""Makes the chart library's SVG fit for the page: scalable, themed by the page's CSS, quiet for screen readers.
+"""Adapt the chart library's SVG to the page: scalable, themed by CSS, accessible.
 
-Belongs here: rewriting of SVG text that `charts.py` had drawn. Does not: drawing. The picture's own words come from
-the page (title and description), so the library's per-mark labels become tooltips and its roles go.
+Title and description come from the page; the library's labels of marks become tooltips, and its ARIA roles are removed.
 """
 
 from __future__ import annotations

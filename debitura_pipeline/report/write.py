@@ -1,7 +1,6 @@
-"""Writes the partner report: `write_report(settings)` is all that the rest of the project calls.
+"""Write the partner report: order of the sections, and the file.
 
-Belongs here: order of the chapters, the file. Does not: what a chapter says. The warehouse is opened read-only. A report
-table that is not there leaves its chapter out; an empty warehouse still gives a page.
+The warehouse is opened read-only. A missing report table leaves its section out; an empty warehouse still gives a page.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Where rows live: current state, history and what the pipeline knows about itself."""
+"""The warehouse: current rows, history, and the pipeline's own records, on DuckDB or Postgres."""

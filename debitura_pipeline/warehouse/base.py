@@ -1,8 +1,4 @@
-"""What a warehouse takes and must do, whichever engine it runs on.
-
-Belongs here: the records that are handed over and the `Warehouse` protocol. Does not: SQL (`merge.py`, `records.py`),
-engines (`duckdb.py`). Used by `sync.py`, onboarding, reports and tests, which know no engine.
-"""
+"""The `Warehouse` protocol and the records passed to it, independent of the engine."""
 
 from __future__ import annotations
 

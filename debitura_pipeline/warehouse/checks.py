@@ -1,7 +1,6 @@
-"""What the asset checks say, read from the warehouse by one query each.
+"""Results of the Dagster asset checks, each read from the warehouse by a query.
 
-Belongs here: the question, the verdict and its figures. Does not: Dagster (assets/checks.py turns a verdict into a
-check result), or proving anything: the syncs did that and wrote it to `ops`. No figure names a person or shows a payload.
+They report what the syncs proved and wrote to `ops`. No figure names a person or shows a payload. Imports no Dagster.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Dagster's own programs that work on our DAGSTER_HOME or data directory, whoever started them: systemd, a shell, `dagster dev`.
+"""Find running Dagster processes that use this data directory, and refuse to continue beside them.
 
-Belongs here: finding them and refusing to go on beside them. Does not: `debitura dev` itself, which holds a lock
-(`run_lock.py`). Dagster's programs take no lock, so they are found by command line and environment, as Linux shows them in
-/proc; processes of other users or containers, and of other systems, are not seen.
+`debitura dev` is not among them: it holds a lock (`run_lock.py`).
 """
 
 from __future__ import annotations

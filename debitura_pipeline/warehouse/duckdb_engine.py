@@ -1,8 +1,4 @@
-"""The warehouse in one DuckDB file: the primitives that `engine.py` builds on.
-
-Belongs here: what only DuckDB does (Parquet read in place, its transactions, its memory bounds). Does not: waiting for
-the file (`open.py`), the merge itself. Made by `open.py`.
-"""
+"""The DuckDB engine: the primitives that `engine.py` builds on. Waiting for the file is in `opening.py`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The merge, step by step, on any SQL engine: what `Warehouse` promises, in terms of a few primitives.
-
-Belongs here: order of the steps, guards, transactions' bounds. Does not: SQL text (`merge.py`, `records.py`), drivers
-(`duckdb.py` fills in the primitives). Subclassed by the engines.
-"""
+"""The merge, step by step, on any SQL engine. The SQL is in `merge_sql.py` and `ops_sql.py`."""
 
 from __future__ import annotations
 
@@ -34,7 +30,7 @@ DELETABLE_SHARE = 0.05
 # A list that is empty is refused, too, where more than SHRINK_ALWAYS live rows of other lists belong to its rows.
 DEPENDENT_LISTINGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
 
-REPLACING_ACTIONS = ("changed", "returned", "followed")
+REPLACING_ACTIONS = ("changed", "returned", "refreshed")
 
 
 class SqlWarehouse(ABC):

@@ -1,6 +1,6 @@
-"""Marts and reports out of a copied warehouse: one DuckDB file of all of them, and a Parquet file of each.
+"""Export marts and reports from a copied warehouse: one DuckDB file, and a Parquet file per table.
 
-Memory is bounded whatever the number and width of rows: one thread, small row groups, order not kept.
+Memory is bounded regardless of row count and width: one thread, small row groups, no order kept.
 """
 
 from __future__ import annotations

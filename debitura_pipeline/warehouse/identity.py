@@ -1,7 +1,6 @@
-"""Whose data a data directory and a warehouse hold: which API, which partner, pseudonyms made with which key.
+"""Record whose data a data directory and a warehouse hold (API, partner, privacy key) and refuse any other.
 
-Belongs here: knowing it (`ops.identity`, `identity.json`), and refusing everything else. Does not: asking the API who the
-partner is (`sync/`). The partner's id and the privacy key are kept as keyed hashes, never as they are.
+The partner's id and the privacy key are stored as keyed hashes only.
 """
 
 from __future__ import annotations

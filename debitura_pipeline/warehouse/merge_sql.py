@@ -1,23 +1,20 @@
-"""The SQL that turns a landing into current rows and history. Text only; DuckDB and Postgres 14 to 17 take it alike.
+"""The merge's SQL: turns a landing into current rows and history. The same text runs on DuckDB and Postgres.
 
-Belongs here: which statements, in which order, with which parameters. Does not: running them (`engine.py`), `ops`
-(`records.py`). Called by `engine.py`.
+Relation `incoming` holds the landed rows, one per key; table `merge_delta` gets the action for each key. Rows are then
+deleted and inserted, never updated column by column: an engine that updates in place would keep each old value in memory
+until the commit. Only narrow columns, which hold one instant, are updated.
 
-A merge meets relation `incoming` (the landed rows, one per key) and works out in `merge_delta` what becomes of each
-key. Then rows are deleted and inserted, never updated column by column: an engine that updates in place would hold
-each old value in memory until the commit. Only narrow columns of one instant are updated.
+    inserted   the key is new: a row, which is its first version
+    changed    the hash differs: the row's version is closed and the new one replaces it
+    returned   the row was deleted and is back: a new version, with a gap after the closed one
+    refreshed  same hash, but a column outside the hash changed (USD of an estimate, `extra`, the debtor's name): the row
+               shows it; `_changed_at` and the number of versions stay
+    deleted    a complete read no longer returns it: `_deleted_at`
 
-    inserted   key is new: a row, which is its first version
-    changed    hash differs: the row as it stood is superseded, the new one takes its place
-    returned   was deleted and is back: a new version; the gap to the superseded one stays
-    followed   same hash, but a column that the hash leaves out moved (USD of an estimate, `extra`, the debtor's name):
-               the row shows it, and neither `_changed_at` nor the number of versions moves
-    deleted    a complete reading no longer shows it: `_deleted_at`
-
-A row's newest version is the current row itself, valid from `_changed_at` to `_deleted_at`; the older ones stand in
-`raw.<resource>_superseded`, and the view `raw.<resource>_history` shows both. So a version is written once. `_sync_id` is
-the sync that opened it, and a version has `_deleted_at` only where the row's deletion ended it. An instant holds one
-version: what two syncs with the same clock show of a row makes one version, the later reading's.
+The newest version is the current row itself, valid from `_changed_at` to `_deleted_at`; closed versions are in
+`raw.<resource>_superseded`, and the view `raw.<resource>_history` shows both, so each version is written once. `_sync_id` is the
+sync that opened the version, and a closed version has `_deleted_at` only if a deletion ended it. There is one version per
+instant: if two syncs have the same clock, the later one's replaces the other's.
 """
 
 from __future__ import annotations
@@ -92,14 +89,14 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
                     WHEN c.{key} IS NULL THEN 'inserted'
                     WHEN c._deleted_at IS NOT NULL THEN 'returned'
                     WHEN c._row_hash <> i._row_hash THEN 'changed'
-                    WHEN {" OR ".join(moved)} THEN 'followed'
+                    WHEN {" OR ".join(moved)} THEN 'refreshed'
                 END AS action
             FROM incoming AS i LEFT JOIN {current(table)} AS c ON c.{key} = i.{key}
         )
         SELECT key, action,
             CASE WHEN action = 'inserted' THEN CAST($1 AS TIMESTAMPTZ) ELSE _first_seen_at END,
-            CASE WHEN action = 'followed' THEN _changed_at ELSE CAST($1 AS TIMESTAMPTZ) END,
-            CASE WHEN action = 'followed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END
+            CASE WHEN action = 'refreshed' THEN _changed_at ELSE CAST($1 AS TIMESTAMPTZ) END,
+            CASE WHEN action = 'refreshed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END
         FROM compared WHERE action IS NOT NULL""",
         (at, sync_id),
     )
@@ -162,7 +159,7 @@ def mark_deleted(table: Table, at: datetime) -> Statement:
 def remove_outdated(table: Table) -> Statement:
     return (
         f"""DELETE FROM {current(table)} AS c USING merge_delta AS d
-        WHERE c.{quoted(table.key)} = d.key AND d.action IN ('changed', 'returned', 'followed')""",
+        WHERE c.{quoted(table.key)} = d.key AND d.action IN ('changed', 'returned', 'refreshed')""",
         (),
     )
 
@@ -173,7 +170,7 @@ def insert_current(table: Table, at: datetime) -> Statement:
         SELECT {_columns(table, "i.", own=False)}, d.first_seen_at, d.changed_at, CAST($1 AS TIMESTAMPTZ), NULL,
             d.sync_id, i._row_hash
         FROM incoming AS i JOIN merge_delta AS d ON d.key = i.{quoted(table.key)}
-        WHERE d.action IN ('inserted', 'changed', 'returned', 'followed')""",
+        WHERE d.action IN ('inserted', 'changed', 'returned', 'refreshed')""",
         (at,),
     )
 

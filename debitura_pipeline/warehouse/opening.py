@@ -1,8 +1,7 @@
-"""Opening the warehouse that the settings name, for a short while, and waiting where another process has it.
+"""Open the warehouse that the settings name, and wait while another process holds it.
 
-Belongs here: the choice of the engine, DuckDB's locks and waiting, file modes, folders. Does not: what is done with the
-warehouse, Postgres (`postgres/opening.py`, loaded where the settings name it). Called by whoever reads or writes it; nobody
-keeps it open longer than a step, since DuckDB lets one process at a time at the file.
+DuckDB allows one process to open a file for writing, so nobody keeps it open longer than one step. Postgres is in
+`postgres/opening.py`, which is imported only if the settings name a Postgres database.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The SQL that keeps `ops` and the partner's history. Text and rows only; both engines take it alike.
+"""SQL for the `ops` tables and the partner's history, for both engines.
 
-Belongs here: sync records, windows, quarantine, drift, control totals, partner history. Does not: running statements
-(`engine.py`), the rows of `raw` (`merge.py`). Called by `engine.py`. Findings come in staged tables `merge_bad`,
-`merge_drift`, `merge_windows`, `merge_totals`.
+Findings are staged in `merge_bad`, `merge_drift`, `merge_windows` and `merge_totals` first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A lock on a file that is held by a living process and by nothing else: gone when the process is gone, however it went.
+"""A file lock that is held by a living process only: it ends with the process, however that ends.
 
-The kernel keeps it (`flock`), so neither a host's name nor a process number used again plays a part. The file stays and
-says who has the lock; what a killed holder has left there is not believed while the lock is free.
+The kernel holds it (`flock`), so neither host names nor reused process ids matter. The file remains and names the holder; its
+content is ignored while the lock is free.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What analysts and BI tools read: a copy of the warehouse, one of its marts and reports alone, and a Parquet file of each.
+"""Publish the warehouse for analysts and BI tools: a copy, a file with marts and reports only, and a Parquet file per table.
 
-Called by the asset `published/warehouse` after a good run. All of it is written beside what readers have and becomes visible
-at once (`published.py`); memory is bounded whatever the size (`exports.py`).
+Everything is written beside the published files and becomes visible at once (`published_folder.py`); memory is bounded
+(`exports.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The published folder: one folder per night, and the links by which readers reach the current one.
+"""The published folder: one folder per night, and symbolic links to the current one.
 
-`nights/<stamp>/` holds the files of one run. `current` links to the night that readers have, and each documented path
-(`warehouse.duckdb`, `<table>.parquet`) is a link through it: replacing `current` switches all of them in one rename.
-Who may read them is as the folder itself says (`sharing.py`).
+`nights/<stamp>/` holds the files of one run. `current` links to the published night, and each documented path
+(`warehouse.duckdb`, `<table>.parquet`) links through it, so replacing `current` switches all of them in one rename. File
+permissions follow the folder's own (`sharing.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One run at a time, on a data directory, on a DuckDB file and on a Postgres database: `exclusive_run` around all that writes.
+"""Allow one run at a time per data directory, DuckDB file and Postgres database: `exclusive_run`.
 
-Belongs here: which locks a run takes, in which order, and waiting for them. Does not: the locks (`process_lock.py`,
-`pg_run_lock.py`). What a run starts in its own context is part of it and takes nothing more. Imports little: who comes second
-is told at once.
+The locks themselves are in `process_lock.py` and `postgres/run_lock.py`. Code that runs inside `exclusive_run` takes no lock
+again. Imports little, so that a second run is refused at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The last step of a replay on DuckDB: the tables that were built in a file beside take the place of those in the warehouse.
+"""Last step of a replay on DuckDB: replace the warehouse's tables with those rebuilt in a separate file.
 
-Belongs here: which tables are exchanged, which rows of `ops` stay. Does not: building them (`engine.py`). One transaction; a
-process that is killed leaves the warehouse as it was.
+One transaction: a killed process leaves the warehouse unchanged.
 """
 
 from __future__ import annotations

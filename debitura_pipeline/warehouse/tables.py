@@ -1,7 +1,6 @@
-"""The tables and views of schemas `raw` and `ops`, as SQL that DuckDB and Postgres both take.
+"""Tables and views of schemas `raw` and `ops`, as SQL for both engines.
 
-Belongs here: names, columns, types. Does not: running anything. `raw` follows `landing/contract.py`; `ops` is declared
-here. dbt owns the other schemas.
+`raw` follows `contract/tables.py`; `ops` is declared here. dbt owns the other schemas.
 """
 
 from __future__ import annotations

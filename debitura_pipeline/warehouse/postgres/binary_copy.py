@@ -1,8 +1,7 @@
-"""Arrow batches as the bytes of Postgres's binary COPY, column by column; no row becomes Python objects.
+"""Encode Arrow batches in Postgres's binary COPY format, column by column, without Python objects per row.
 
-Belongs here: that format, for the types that the warehouse's tables have. Does not: connections, SQL. Called by
-`postgres.py`. A field is its length (-1: null) and its value, most significant byte first; a row is the number of its
-fields and the fields. Lengths and values are made as columns, and Arrow strings the columns together, row by row.
+A field is its length (-1: null) and its value, big-endian; a row is its number of fields and the fields. Lengths and values
+are computed as columns, then joined by Arrow.
 """
 
 from __future__ import annotations

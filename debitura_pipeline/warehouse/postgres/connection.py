@@ -1,7 +1,6 @@
-"""Connecting to Postgres: the URL as it is given, waiting for a server that is coming up, errors without the password.
+"""Connect to Postgres: session settings, waiting for a server that is starting, and errors without passwords.
 
-Belongs here: connections, their session settings, the words for what went wrong. Does not: what is done with them
-(`postgres.py`), who may run (`run_lock.py`). All of libpq's options are honoured, those of TLS above all.
+All libpq connection options work, including those for TLS.
 """
 
 from __future__ import annotations

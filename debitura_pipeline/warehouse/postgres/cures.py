@@ -1,7 +1,6 @@
-"""What to do where a Postgres server turns a connection down: by its own words, for want of anything else.
+"""Advice for refused Postgres connections, found by the words of the server's error message.
 
-Belongs here: those words and the cures. Does not: connecting (`pg_connect.py`). libpq hands no SQLSTATE on for a connection that
-was not made, so a server that speaks another language than English gets the general cure.
+libpq passes no SQLSTATE on for a failed connection, so servers with messages in another language get the general advice.
 """
 
 from __future__ import annotations

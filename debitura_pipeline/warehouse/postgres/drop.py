@@ -1,7 +1,7 @@
-"""Dropping schemas that dbt has built into, and nothing that somebody else has made.
+"""Drop schemas built by dbt without touching what others created.
 
-Every relation and function is dropped by name, and the schema only when it is then empty: no CASCADE, so the server itself
-refuses where something of others is in the schema or builds on what is in it. Called by `release.py`.
+Every relation and function is dropped by name, and the schema only if it is empty then. There is no CASCADE, so the server
+refuses if other people's objects are in the schema or depend on it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The warehouse in a Postgres database, 14 or later: the primitives that `engine.py` builds on.
-
-Belongs here: what only Postgres does (binary COPY into temporary tables, its transactions). Does not: connecting
-(`pg_connect.py`), COPY's format (`pgcopy.py`), the merge itself. Made by `open.py`.
-"""
+"""The Postgres engine (14 or later): the primitives that `warehouse/engine.py` builds on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a Postgres query gives, as a Parquet file: COPY's CSV read by Arrow, block by block, types as Postgres has them.
+"""Export the result of a Postgres query to Parquet: CSV from COPY, parsed by Arrow in blocks.
 
-Belongs here: that road out. Does not: the road in (`pgcopy.py`). Called by `postgres.py`. No row becomes Python objects,
-and decimals and instants are read from their exact text.
+No row becomes Python objects; decimals and instants are parsed from their exact text.
 """
 
 from __future__ import annotations

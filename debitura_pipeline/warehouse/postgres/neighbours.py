@@ -1,12 +1,11 @@
-"""What in the pipeline's schemas is not the pipeline's: found, named, and left alone.
+"""Find objects in the pipeline's schemas that the pipeline did not create, and refuse to run if there are any.
 
-Belongs here: telling own from foreign in a Postgres database that others use too, and the refusal. Does not: making or
-moving anything (`postgres.py`, `release.py`). Asked of the catalogue before a run does anything, and again before the switch.
+Runs before a run does anything, and again before the schema swap. Only reads the catalogue.
 
-Own are, in `raw` and `ops`, relations by the names and columns of `tables.py`; in dbt's schemas what bears the mark: a comment
-that ends with MARK, which dbt sets as it builds (`dbt/macros/persist_docs.sql`). Versions before the mark left none: in a
-schema without it, of a database that has the pipeline's `ops.syncs`, their models count by name. An empty schema counts when
-it is marked or ours by owner.
+The pipeline's own objects are: in `raw` and `ops`, relations with the names and columns of `tables.py`; in dbt's schemas,
+objects with the mark, a comment that dbt sets (`dbt/macros/marks.sql`). Older versions set no mark: in an unmarked schema of a
+database that has the pipeline's `ops.syncs`, their models are recognised by name. An empty schema is the pipeline's if it is
+marked or owned by one of its roles.
 """
 
 from __future__ import annotations

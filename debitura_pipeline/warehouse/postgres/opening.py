@@ -1,6 +1,6 @@
-"""Opening a Postgres database as the warehouse. Called by `warehouse/opening.py`, which chooses the engine.
+"""Open a Postgres database as the warehouse.
 
-Loaded only where the settings name a Postgres database: with psycopg it takes a tenth of a second, and most have none.
+Imported only if the settings name one: with psycopg, the import takes a tenth of a second.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Is there a pooler between us and Postgres, and does a session keep its server connection?
+"""Detect a connection pooler, and whether it keeps one server connection per session.
 
-Where it does not, as in pgbouncer's transaction and statement modes, session locks end up on connections of others and
-settings in their sessions. Nothing is set and no lock is taken to find out. Called by `pg_connect.py`.
+If it does not (transaction or statement mode of PgBouncer), session locks and settings end up in other clients' sessions. The
+check sets nothing and takes no lock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The SQL for three roles on Postgres, none of them a superuser: who may do what, and no more.
+"""SQL for three Postgres roles with least privilege, printed by `debitura doctor --grant-sql`.
 
-Belongs here: that text. Does not: running it, which an administrator does, once. Printed by `debitura doctor --grant-sql`.
-It is one transaction and sees nothing but `pg_catalog`. Where the pipeline's schemas hold what is not the pipeline's it stops
-and changes nothing; where the database has other things in it, what everybody may do there stays as it is.
+An administrator runs it once. It is one transaction, and changes nothing if the pipeline's schemas hold objects that the
+pipeline did not create. If the database has other content, the rights of PUBLIC stay unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One run at a time on a Postgres warehouse, whatever machine it is started on: an advisory lock for as long as it takes.
-
-Belongs here: that lock and the words for who has it. Does not: who takes it, and when (`run_lock.py`), transactions
-(`postgres.py` lets one write at a time).
-"""
+"""Allow one run at a time on a Postgres warehouse, from any machine: a session-level advisory lock."""
 
 from __future__ import annotations
 

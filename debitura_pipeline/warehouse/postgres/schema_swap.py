@@ -1,8 +1,6 @@
-"""dbt's schemas on Postgres: built beside those that readers have, then put in their place in one transaction.
+"""Blue/green swap of dbt's schemas on Postgres: build next to the published schemas, then swap in one transaction.
 
-Belongs here: the schemas' names, what a build begins with, the switch and what it waits for, and how dbt reaches the
-server. Does not: running dbt (`orchestration/dbt.py`). A reader sees one night, in one statement and in one transaction:
-the switch takes all tables for itself first, which it gets when nobody is in the middle of reading them.
+The swap locks all tables first, so it waits until nobody is reading them: a query, or a transaction, sees one night only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The five schemas' names in a Postgres database: as they are, or with the prefix of DEBITURA_SCHEMA_PREFIX.
+"""Names of the five schemas in a Postgres database, with or without DEBITURA_SCHEMA_PREFIX.
 
-All SQL of the pipeline says `raw`, `ops`, `staging`, `marts`, `reports`. `PostgresWarehouse` has it translated here, once,
-on its way to the driver; the published copy has view definitions translated back. String literals, quoted names and
-comments stay as they are: a schema's name in a literal is asked of `named`.
+SQL in this project says `raw`, `ops`, `staging`, `marts`, `reports`; `PostgresWarehouse` translates it on its way to the
+driver. String literals, quoted names and comments are not translated: use `named` for a schema's name in a literal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A Postgres warehouse as a DuckDB file: its tables, views and as-of functions, one moment in all.
+"""Copy a Postgres warehouse into a DuckDB file in one snapshot: tables, views and as-of functions.
 
-Each table passes through a Parquet file, so nothing is held in memory. A view that only names columns stays a view; any
-other becomes a table, since its text may mean something else to DuckDB.
+Each table passes through a Parquet file, so nothing is held in memory. Views that only select columns stay views; others
+become tables, since DuckDB might interpret their SQL differently.
 """
 
 from __future__ import annotations
