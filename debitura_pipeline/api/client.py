@@ -52,8 +52,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RequestStats:
-    """What was asked so far. `waited_s`: waits for the budget, once however many wait behind one another, and the
-    waits between tries, which may overlap."""
+    """Counters of one client. `waited_s`: seconds spent on rate limiting (once per queue) and on retry back-off, which may
+    overlap."""
 
     requests: int = 0
     retries: int = 0
@@ -61,9 +61,8 @@ class RequestStats:
 
 
 class ApiClient:
-    """A connection to one API host under one credential; `async with`, in one event loop. `gather` its calls freely:
-    `concurrency` are in flight at once, or as many as latency wants up to `most`. `random` gives 0 to 1.
-    """
+    """A client of one API host with one credential. Use with `async with`, in one event loop. Calls may run concurrently: at
+    most `concurrency` requests are in flight, or up to `most` if latency is high. `random` returns floats in [0, 1)."""
 
     def __init__(
         self,
@@ -93,12 +92,12 @@ class ApiClient:
 
     @property
     def concurrency_limit(self) -> int:
-        """Requests that may be under way at once, as latency calls for now."""
+        """Requests that may be in flight now, as adapted to latency and errors."""
         return self._slots.limit
 
     @property
     def server_time(self) -> datetime | None:
-        """The API's clock by the median of its dated answers; None while there was none."""
+        """The API's clock, from the `Date` headers of recent responses; None before the first one."""
         return self._session.server_time
 
     async def __aenter__(self) -> Self:
@@ -111,9 +110,9 @@ class ApiClient:
         await asyncio.gather(*(connection.aclose() for connection in self._idle))
 
     async def page(self, query: Query, page: int, *, with_totals: bool = True) -> Page:
-        """One page of a listing, whole and with a sound envelope, or an ApiError after all tries.
+        """Fetch one page of a listing and parse its metadata. Without `with_totals`, the control totals are skipped.
 
-        Without totals its summary is not read.
+        Raises RateLimitExhausted, ApiOutage, RefusedError or another ApiError once all attempts have failed.
         """
         listing = query.listing
         if self.translate is not None:
@@ -133,17 +132,18 @@ class ApiClient:
         body: Mapping[str, Any] | None = None,
         what: str,
     ) -> Any:
-        """A JSON document, numbers with a fraction as Decimal; None where the answer has no body.
+        """Fetch a JSON document, fractions as Decimal; None if the response has no body.
 
-        `path` comes from `listings.path_to`; `what` begins the message of an error (`Asking who we are`). The request
-        is repeated on failure, so it must be one that may be.
+        `path` comes from `listings.path_to`; `what` starts error messages (`Asking who we are`). The request is repeated on
+        failure, so it must be safe to repeat. Raises ApiError once all attempts have failed.
         """
         packed = msgspec.json.encode(body) if body is not None else None
         request = ApiRequest(f"{method} {redact_path(path)}", what, method, self._session.target(path, params), packed)
         return await self._ask(request, lambda body: parse_document(body, request.name))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
-        """The bytes of one document, rows untouched; None where the API does not know it (404)."""
+        """Fetch a JSON document as bytes; None if the API does not know it (404). Raises ApiError once all attempts have
+        failed."""
         request = ApiRequest(f"GET {redact_path(path)}", what, "GET", self._session.target(path, ()))
         try:
             return await self._ask(request, lambda body: check_json(body, request.name))
@@ -153,7 +153,8 @@ class ApiClient:
             raise
 
     async def _ask(self, request: ApiRequest, read: Callable[[bytes], T]) -> T:
-        """What `read` makes of the answer; a body that it cannot read is tried again like a broken connection."""
+        """Send the request in a free slot and return what `read` makes of the body. A body it cannot read is retried like a
+        broken connection."""
         async with self._slots:
             connection = (
                 self._idle.pop() if self._idle else self._session.connection()
@@ -164,7 +165,7 @@ class ApiClient:
                 self._idle.append(connection)
 
     async def _persist(self, request: ApiRequest, read: Callable[[bytes], T], connection: Connection) -> T:
-        """Ask until there is an answer or the tries are used up; from the beginning after an outage that is waited for."""
+        """Retry until there is a response or the attempts are used up; after an outage, attempts are counted from zero."""
         misshapen = tries = 0
         while True:
             tries += 1
@@ -182,7 +183,7 @@ class ApiClient:
                     await self._back_off(request, error, tries)
 
     async def _back_off(self, request: ApiRequest, error: TransientApiError, tries: int) -> None:
-        """Wait before the next try: as long as the API asks, else at random within a doubling bound."""
+        """Wait before the next attempt: as long as the API asks, else a random time below an exponentially growing limit."""
         doubled = 2 ** (tries - 1)
         drawn_s = min(FIRST_BACKOFF_S * doubled, LONGEST_BACKOFF_S) * self._random()
         is_limited = isinstance(error, RateLimited)
@@ -211,7 +212,7 @@ class ApiClient:
         )
 
     async def _send(self, request: ApiRequest, connection: Connection) -> bytes:
-        """One try, when the budget allows it. Raises TransientApiError for whatever may go better next time."""
+        """Send one attempt as soon as the rate limiter allows it. Raises TransientApiError for whatever may succeed later."""
         waited_s = await self._rate_limiter.acquire()  # others change the sum meanwhile: add only afterwards
         self.stats.waited_s += waited_s
         self.stats.requests += 1
@@ -230,7 +231,7 @@ class ApiClient:
 
 
 def _is_long(error: TransientApiError, tries: int) -> bool:
-    """Whether waits as long as the API wants them are better waited for as an outage: once, by all requests together."""
+    """Whether the requested wait is so long that all requests should wait together, as for an outage."""
     if isinstance(error, RateLimited):
         wait_s = SILENT_429_WAIT_S if error.wait_s is None else error.wait_s
         return wait_s > MAX_WAIT_S or (wait_s >= LONG_429_WAIT_S and tries >= MAX_LONG_WAITS)

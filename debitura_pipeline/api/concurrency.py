@@ -21,8 +21,8 @@ MIN_ROUND = 8  # answers whose median is taken as the latency
 
 
 class ConcurrencyLimit:
-    """`async with` takes a place. Between `start` and `most` places are added as latency wants; only trouble takes more than
-    that away, half at a time. `per_minute`: the allowance that is to be used up."""
+    """`async with` takes a slot. The limit moves between `start` and `maximum` with latency; only errors reduce it below
+    `start`, by half. `per_minute` is the request rate to be used up."""
 
     def __init__(self, start: int, maximum: int, per_minute: int) -> None:
         if not 1 <= start <= maximum:
@@ -46,14 +46,14 @@ class ConcurrencyLimit:
             self._slots.release()
 
     def on_success(self, latency_s: float) -> None:
-        """One request was answered after so many seconds, waits for the budget not included."""
+        """Record a response and its latency in seconds, without rate limiting waits."""
         self._latencies.append(latency_s)
         if len(self._latencies) >= max(self.limit, MIN_ROUND):
             self._adapt(statistics.median(self._latencies))
 
     def on_error(self) -> None:
-        """The API did not answer, or with an error of its own. Half the places go when so many do in one round: errors that come
-        one by one have nothing to do with how many ask."""
+        """Record a server error or timeout. The limit is halved if half of a round's requests fail; isolated errors do not
+        depend on concurrency."""
         self._errors += 1
         if self._errors >= max(MIN_ERRORS, self.limit // 2):
             self._begin_round()

@@ -22,7 +22,7 @@ from debitura_pipeline.settings import Endpoint, Settings
 
 @dataclass(frozen=True)
 class Runtime:
-    """The world outside: clocks, sleep, chance, how long an answer may take, how often it is asked for. Tests pass their own."""
+    """Clocks, sleep, randomness, timeouts and number of attempts. Tests replace them."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
@@ -36,7 +36,7 @@ class Runtime:
 def open_client(
     settings: Settings, endpoint: Endpoint, runtime: Runtime, outages: OutagePolicy | None = None
 ) -> ApiClient:
-    """The client for `endpoint`, with its budget. Without `outages` none is waited for."""
+    """Create the client for `endpoint`, with its rate limiter. Without `outages`, outages are not waited for."""
     return ApiClient(
         endpoint.base_url,
         endpoint.api_key,
@@ -54,8 +54,8 @@ def open_client(
 
 
 def open_rate_limiter(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> RateLimiter:
-    """The budget of `endpoint`: remembered between runs, but for the sandbox, which forgets too. Before the first run, which
-    makes the data directory, whatever only asks a question leaves nothing behind."""
+    """Create the rate limiter of `endpoint`. Its state is stored in the data directory, except for the sandbox, which forgets
+    its counts too, and before the first run has created the directory."""
     is_kept = not endpoint.is_simulated and settings.data_dir.exists()
     state = _state_file(settings, endpoint.base_url) if is_kept else None
     return RateLimiter(settings.requests_per_minute, clock=runtime.now, sleep=runtime.sleep, state_file=state)
@@ -63,7 +63,7 @@ def open_rate_limiter(settings: Settings, endpoint: Endpoint, runtime: Runtime) 
 
 @dataclass(frozen=True)
 class RateLimitUsage:
-    """Requests sent in the API's current hour and day, by all processes that share the book, and what is granted."""
+    """Requests sent in the API's current hour and day by all processes that share the state file, and the limits."""
 
     in_hour: int
     in_day: int
@@ -72,7 +72,7 @@ class RateLimitUsage:
 
 
 def read_rate_limit_usage(settings: Settings, now: datetime) -> RateLimitUsage | None:
-    """What was spent of the allowance, from the book; None where none is kept (the sandbox) or nothing was sent yet."""
+    """Read the requests sent so far; None for the sandbox, and if nothing was sent yet."""
     if (
         settings.api_url is None
         or (state := read_rate_limit_state(_state_file(settings, settings.api_url), now.timestamp())) is None

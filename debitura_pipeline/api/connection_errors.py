@@ -12,12 +12,12 @@ NOT_HTTP = "not HTTP"
 
 
 def host_and_port(host: str, port: int) -> str:
-    """`host:port`, as messages name a server."""
+    """`host:port`; an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_bad_certificate(error: BaseException | None) -> bool:
-    """Whether a certificate that is not trusted is behind an error."""
+    """Whether an error was caused by a certificate that is not trusted."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True
@@ -26,7 +26,7 @@ def is_bad_certificate(error: BaseException | None) -> bool:
 
 
 def untrusted_certificate(at: str) -> str:
-    """A certificate that is not trusted, and how to trust it."""
+    """Message for an untrusted certificate, with how to trust it."""
     return (
         f"the certificate of {at} could not be verified. Check the address and this machine's clock; for a certificate "
         "authority of your own set DEBITURA_CA_FILE to its certificate, a PEM file"
@@ -34,14 +34,14 @@ def untrusted_certificate(at: str) -> str:
 
 
 def timed_out(at: str, *, is_connected: bool) -> str:
-    """A server that does not answer, or cannot be reached."""
+    """Message for a server that does not respond, or to which no connection could be made in time."""
     if is_connected:
         return f"{at} did not answer in time"
     return f"no connection to {at} in time. Check the network, and whether a firewall or a proxy stands between"
 
 
 def connection_failed(error: BaseException, at: str) -> str:
-    """A connection that was not made, or broke."""
+    """Message for a connection that could not be made, or was lost."""
     if isinstance(error, socket.gaierror):
         return f"the name of {at} was not found. Check the address for a typo, then DNS and the network"
     if isinstance(error, ConnectionRefusedError):
@@ -57,7 +57,7 @@ def connection_failed(error: BaseException, at: str) -> str:
 
 
 def proxy_refused(proxy: str, status: int, at: str, variable: str) -> str:
-    """A proxy that answered CONNECT with an error status."""
+    """Message for a proxy that answered CONNECT with an error status."""
     if status == 407:
         return (
             f"the proxy {proxy} asks for a user and a password, or does not accept those given (HTTP 407). Check {variable}: "
@@ -74,7 +74,7 @@ def proxy_refused(proxy: str, status: int, at: str, variable: str) -> str:
 
 
 def proxy_broken(error: BaseException | None, proxy: str, variable: str) -> str:
-    """A proxy that was not reached, or broke off."""
+    """Message for a proxy that could not be reached, or closed the connection."""
     if isinstance(error, TimeoutError):
         return f"the proxy {proxy} did not answer in time. Check {variable} and the network"
     words = connection_failed(error or ConnectionError(), proxy).partition(". Check")[0]

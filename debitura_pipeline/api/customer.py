@@ -22,7 +22,7 @@ CLIENT_TOKEN = AuthScheme("Authorization", "Bearer ", "The client's token is ref
 
 @dataclass(frozen=True, slots=True)
 class TokenCheck:
-    """What the Customer API made of a client's token; `creditor_id` is whom it took us for."""
+    """The Customer API's answer to a client's token. `creditor_id`: the client that it belongs to."""
 
     is_granted: bool
     status: int
@@ -40,7 +40,7 @@ def customer_client(
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     network: Network = DIRECT,
 ) -> ApiClient:
-    """A client of the Customer API on behalf of the one client that `token` stands for; one request at a time."""
+    """A client of the Customer API for the client that `token` belongs to; one request at a time."""
     return ApiClient(
         customer_url,
         token,
@@ -66,9 +66,9 @@ async def check_token(
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     network: Network = DIRECT,
 ) -> TokenCheck:
-    """Show a minted token to the Customer API (`GET /me`). Refusal is an answer here, not an error.
+    """Call `GET /me` of the Customer API with a client's token. Refusal is a result here, not an error.
 
-    Counts against the same budget as the rest: whether the API keeps a bucket per token is not documented.
+    Counts against the same rate limit, since a limit per token is not documented. Raises ApiError if there is no answer.
     """
     client = customer_client(
         customer_url, token, rate_limiter, clock=clock, sleep=sleep, random=random, timeouts=timeouts, network=network

@@ -23,7 +23,8 @@ _WORDS = frozenset(
 
 
 def parse_base_url(base_url: str) -> tuple[str, str, str]:
-    """Scheme, host with port, and path of an API's address. Outside this machine it must be https."""
+    """Split an API's address into scheme, host with port, and path. Raises ApiError if it is not https (except on this
+    machine) or holds user, password or query."""
     parts = urlsplit(base_url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ApiError("The API is spoken to over https only, except on this machine.")
@@ -33,9 +34,9 @@ def parse_base_url(base_url: str) -> tuple[str, str, str]:
 
 
 def decompress(body: bytes, encoding: str | None, name: str) -> bytes:
-    """The body of an answer without its packing and byte order mark, at most 32 MiB of it.
+    """A response body without gzip and byte order mark, at most 32 MiB.
 
-    Raises ApiError for a larger one, which would be no better next time, and TransientApiError for a broken packing.
+    Raises ApiError for a larger one, since a retry would not help, and TransientApiError for invalid compression.
     """
     packing = (encoding or "").strip().lower()
     if packing in ("gzip", "x-gzip"):
@@ -48,11 +49,12 @@ def decompress(body: bytes, encoding: str | None, name: str) -> bytes:
 
 
 def body_too_large(name: str) -> ApiError:
+    """The error for a response larger than MAX_BODY_BYTES."""
     return ApiError(f"{name} failed: the answer is larger than {MAX_BODY_BYTES // 1024**2} MiB. Not retried.")
 
 
 def _gunzip(packed: bytes, name: str) -> bytes:
-    """All members of a gzip body; never more than one byte over the limit, however much a small one would swell to."""
+    """All members of a gzip body, at most one byte over the limit, so that a small body cannot fill the memory."""
     parts, room = [], MAX_BODY_BYTES + 1
     while packed and room > 0:
         unpacker = zlib.decompressobj(_GZIP)
@@ -68,9 +70,10 @@ def _gunzip(packed: bytes, name: str) -> bytes:
 
 
 def parse_document(body: bytes, name: str) -> Any:
-    """JSON as Python values, numbers with a fraction or an exponent as Decimal; None where there is no body.
+    """Parse JSON; fractions and exponents as Decimal, None for an empty body.
 
-    Bytes that are no UTF-8 come as lone surrogates, `NaN` as a Decimal, a whole number of thousands of digits too.
+    Invalid UTF-8 becomes lone surrogates; `NaN` and integers of over 100 digits become Decimals. Raises TransientApiError if
+    it is not JSON, ShapeError if it is nested too deeply.
     """
     try:
         return parse_lenient(body) if body else None
@@ -81,7 +84,7 @@ def parse_document(body: bytes, name: str) -> Any:
 
 
 def parse_lenient(body: bytes) -> Any:
-    """JSON as Python values, whatever they are. Raises ValueError, or RecursionError where it nests too deep."""
+    """Parse any JSON, however unusual its values. Raises ValueError, or RecursionError if it is nested too deeply."""
     text = body.decode("utf-8", "surrogateescape")
     return json.loads(text, parse_float=_decimal, parse_int=_whole, parse_constant=Decimal, strict=False)
 
@@ -98,7 +101,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def check_json(body: bytes, name: str) -> bytes:
-    """The body, which is one JSON value by its outline; what stands in it is looked at later. Raises TransientApiError."""
+    """Return the body if it is one JSON value by its structure; values are not checked. Raises TransientApiError."""
     try:
         check_one_value(body)
     except OutlineError:

@@ -12,8 +12,9 @@ from debitura_sandbox.server.embedded import running
 
 @contextmanager
 def open_endpoint(settings: Settings, *, advance_days: int = 0) -> Iterator[Endpoint]:
-    """The API of `settings`. The embedded sandbox is attached to where one runs on this data directory, else started
-    and stopped at the end; `advance_days` moves its world first. Nothing is moved at an API with an address."""
+    """The API of `settings`. Without an address, connects to the embedded sandbox of this data directory, or starts one for
+    the duration of the block; `advance_days` advances its clock first. Raises SettingsError if an address is set without a
+    key."""
     if settings.api_url is None:
         with running(settings.data_dir, advance_days=advance_days) as sandbox:
             yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True)

@@ -28,19 +28,20 @@ _NO_FIELDS = frozenset(
 
 
 def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
-    """Error codes and field names of an error body, in order, without repeats; both empty where it says nothing.
+    """Error codes and field names in an error body, in order, without repeats; empty if there are none.
 
-    Reads the structured object (`businessErrors`, `error`), the bare mapping of fields to messages, and ASP.NET's
-    problem details (`errors`).
+    Reads the structured object (`businessErrors`, `error`), a plain mapping of fields to messages, and ASP.NET's problem
+    details (`errors`).
     """
     parsed = _parsed(body)
     return list(dict.fromkeys(_codes(parsed))), list(dict.fromkeys(_fields(parsed)))
 
 
 def retry_after(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
-    """Seconds that an answer asks to wait, at most a year: `retryAfter` of its body, else the `Retry-After` header.
+    """Seconds to wait as stated by a response, at most a year: `retryAfter` in the body, else the `Retry-After` header; None
+    if it states neither.
 
-    `clocks`: the answer's own and this machine's. A date is that far off by the nearer one: either may be wrong.
+    `clocks`: the response's and this machine's. A date is compared with the nearer one, since either may be wrong.
     """
     stated = next((value for name, value in _parsed(body).items() if name.lower() == "retryafter"), None)
     for value in (stated, header):
@@ -53,7 +54,7 @@ def retry_after(body: bytes, header: str | None, clocks: Sequence[datetime]) -> 
 
 
 def parse_http_date(text: str | None) -> datetime | None:
-    """An HTTP date as aware UTC, None where it is missing, no date, or one that no calendar holds."""
+    """An HTTP date as aware UTC; None if missing or invalid."""
     try:
         at = parsedate_to_datetime(text) if text else None
         return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC) if at is not None else None
@@ -95,5 +96,5 @@ def _fields(parsed: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_field(name: str) -> bool:
-    """Whether a name is one of ordinary words, as the API's parameters are: a key may be what was sent as well."""
+    """Whether a name consists of ordinary words, as the API's parameters do; a key may also be something that was sent."""
     return _FIELD.fullmatch(name) is not None and is_label(_PLACES.sub(" ", name).strip())

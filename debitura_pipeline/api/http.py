@@ -45,7 +45,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. `read`: without a byte arriving; `whole`: for one try in all, so that a trickle ends too."""
+    """Seconds. `read`: without receiving a byte; `whole`: for one attempt, so that a slow trickle ends too."""
 
     connect: float = 10.0
     read: float = 30.0
@@ -54,7 +54,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class AuthScheme:
-    """How a credential travels, and what to say when it is refused."""
+    """The header that carries a credential, and the advice if it is refused."""
 
     header: str
     prefix: str
@@ -67,7 +67,7 @@ PARTNER_KEY = AuthScheme("XApiKey", "", "The key is refused; check DEBITURA_API_
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """One request, ready to be sent over and over. `name` is what messages call it."""
+    """One request, ready to be sent repeatedly. `name` identifies it in messages; `what` starts them."""
 
     name: str
     what: str
@@ -77,7 +77,7 @@ class ApiRequest:
 
 
 class HttpSession:
-    """With one API host under one credential, directly or through the proxy that `network` names for it."""
+    """Requests to one API host with one credential, directly or through a proxy."""
 
     def __init__(
         self, base_url: str, api_key: Secret, scheme: AuthScheme, timeouts: Timeouts, clock: Clock, network: Network
@@ -103,23 +103,27 @@ class HttpSession:
 
     @property
     def server_time(self) -> datetime | None:
-        """This machine's clock, put right by how far the answers' `Date` was ahead of it, taken as the median."""
+        """This machine's clock, corrected by the median offset of the responses' `Date` headers."""
         try:
             return self._clock() + median_low(self._clock_offsets) if self._clock_offsets else None
         except OverflowError:
             return None
 
     def connection(self) -> Connection:
-        """A connection that is opened when it is first used."""
+        """A connection that opens on first use."""
         return Connection(self._tls, self._proxy)
 
     def target(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
-        """Path and query as they stand in a request's first line."""
+        """Path and query for the request line."""
         query = "?" + urlencode(params, quote_via=quote) if params else ""
         return f"{self._root}{path}{query}".encode("ascii")
 
     async def send(self, request: ApiRequest, connection: Connection) -> bytes:
-        """The answer's body. Raises TransientApiError for whatever may go better next time, another ApiError otherwise."""
+        """Send one request and return the response's body.
+
+        Raises TransientApiError (RateLimited for HTTP 429) if a retry may succeed, RefusedError for other error statuses,
+        ApiError if nothing may help.
+        """
         try:
             async with asyncio.timeout(self._timeouts.whole):
                 return await self._ask(request, connection)
@@ -175,13 +179,13 @@ class HttpSession:
 
 
 def _body(response: httpx.Response, request: ApiRequest) -> bytes:
-    """As it came, then unpacked within bounds; httpx's own reading would unpack without any."""
+    """The decompressed body. httpx's own decompression has no size limit."""
     assert isinstance(response.stream, httpx.ByteStream)
     return decompress(b"".join(response.stream), response.headers.get("Content-Encoding"), request.name)
 
 
 def _body_of_error(response: httpx.Response, request: ApiRequest) -> bytes:
-    """What can be read of it: of an error, the status says enough."""
+    """The body of an error response as far as it can be read; the status says enough without it."""
     try:
         return _body(response, request)
     except ApiError:
@@ -189,8 +193,7 @@ def _body_of_error(response: httpx.Response, request: ApiRequest) -> bytes:
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates of the bundled store, of the system's (or of `SSL_CERT_FILE` and `SSL_CERT_DIR` in the latter's place) and
-    those of DEBITURA_CA_FILE."""
+    """Certificates of the bundled store, of the system (or of `SSL_CERT_FILE` and `SSL_CERT_DIR`) and of DEBITURA_CA_FILE."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     if ca_file is not None:

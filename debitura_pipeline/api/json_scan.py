@@ -20,11 +20,11 @@ _QUOTE = ord('"')
 
 
 class OutlineError(ValueError):
-    """The text is cut off, or no JSON by its brackets, commas and quotes."""
+    """The text is truncated, or not JSON by its brackets, commas and quotes."""
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """The members of a JSON object: name -> value as written; of two with one name the later. Raises OutlineError."""
+    """Members of a JSON object: name -> value as written; the last one of a repeated name. Raises OutlineError."""
     tokens = list(_inside(text, ord("{")))
     if tokens:
         tokens.append(b",")  # each member then takes four tokens
@@ -40,7 +40,7 @@ def members(text: bytes) -> dict[str, bytes]:
 
 
 def elements(text: bytes) -> list[bytes]:
-    """The values of a JSON array as written. Raises OutlineError."""
+    """Values of a JSON array as written. Raises OutlineError."""
     tokens = list(_inside(text, ord("[")))
     values, commas = tokens[::2], tokens[1::2]
     if tokens and len(commas) != len(values) - 1:
@@ -51,14 +51,14 @@ def elements(text: bytes) -> list[bytes]:
 
 
 def check_one_value(text: bytes) -> None:
-    """Raises OutlineError where the text is not one JSON value by its outline; a word that no JSON knows is none."""
+    """Raises OutlineError unless the text is one JSON value by its structure."""
     values = elements(b"[" + text + b"]")
     if len(values) != 1 or not (values[0][:1] in (b"{", b"[", b'"') or _SCALAR.fullmatch(values[0])):
         raise OutlineError("not one value")
 
 
 def depth(text: bytes) -> int:
-    """How deep a value nests: 0 for a scalar, 1 for a flat object."""
+    """Nesting depth of a value: 0 for a scalar, 1 for a flat object."""
     deepest = level = 0
     for match in _NESTING.finditer(text):
         letter = text[match.start()]
@@ -83,7 +83,7 @@ def _name(token: bytes) -> str:
 
 
 def _inside(text: bytes, opener: int) -> Iterator[bytes]:
-    """Tokens of the one container that `text` is; each container within is one token."""
+    """Tokens of a container; each nested container is one token."""
     position, end = _skip_blank(text, 0), len(text.rstrip(_BLANK))
     if position >= end or text[position] != opener:
         raise OutlineError("another kind of value")
@@ -105,7 +105,7 @@ def _inside(text: bytes, opener: int) -> Iterator[bytes]:
 
 
 def _end_of(text: bytes, start: int) -> int:
-    """Where the container that opens at `start` has closed."""
+    """The position after the container that opens at `start`."""
     closers = bytearray()
     for match in _NESTING.finditer(text, start):
         letter = text[match.start()]

@@ -101,7 +101,7 @@ _OTHER = re.compile(r"[\s_./:()&,'’–-]*")
 
 @lru_cache(maxsize=4_096)
 def is_label(text: str) -> bool:
-    """`Escalated to ombudsman`, `WrittenOff`, `not_required`: short, and every word of it an ordinary one."""
+    """Whether a text is short and all its words are ordinary ones: `Escalated to ombudsman`, `WrittenOff`, `not_required`."""
     if not text or len(text) > MAX_LABEL or not text.isprintable():
         return False
     words = _WORD.findall(text)

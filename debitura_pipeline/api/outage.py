@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OutagePolicy:
-    """How long an outage is waited for and who is told. `is_known`: the API has answered an earlier run; without that, an
-    address that has never answered is taken for a wrong one."""
+    """How long to wait for the API to come back, and who is notified. `has_answered_before`: in an earlier run. Otherwise an
+    address that never answered is assumed to be wrong."""
 
     max_wait_s: float
     report: Callable[[str], None]
@@ -35,7 +35,7 @@ class OutagePolicy:
 
 @dataclass
 class _Outage:
-    """`since`: the first request that failed. `error`: what the last one met."""
+    """`since`: the first failed request. `error`: the last one's error."""
 
     since: datetime
     error: TransientApiError
@@ -44,7 +44,7 @@ class _Outage:
 
 
 class Outages:
-    """Of one API, seen from one event loop. Without a policy none is waited for."""
+    """Outages of one API, in one event loop. Without a policy, none is waited for."""
 
     def __init__(self, policy: OutagePolicy | None, clock: Callable[[], datetime], sleep: Sleep) -> None:
         self._policy, self._clock, self._sleep = policy, clock, sleep
@@ -55,14 +55,15 @@ class Outages:
         self._probing = asyncio.Lock()  # held by the request that asks
 
     def record_success(self) -> None:
+        """Record that the API answered."""
         self._has_answered, self._failing_since = True, None
 
     def record_failure(self) -> None:
-        """A request met what may be the beginning of an outage."""
+        """Record a failure that may be the start of an outage."""
         self._failing_since = self._failing_since or self._clock()
 
     def should_wait(self, error: TransientApiError) -> bool:
-        """Whether a request that has used up its tries is to wait, and be asked again through `outlast`."""
+        """Whether a request that has used up its attempts should wait for the end of an outage, through `wait_out`."""
         if self._policy is None or not (error.is_outage and self._has_answered):
             return False
         began = self._now is None
@@ -75,9 +76,9 @@ class Outages:
         return True
 
     async def wait_out(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives; in an outage, once the API answers again. `what` begins the message of an error.
+        """Return the result of `ask`; during an outage, once the API answers again. `what` starts error messages.
 
-        Raises what `ask` raises, and ApiOutage at the end of the longest wait.
+        Raises what `ask` raises, and ApiOutage when the maximum wait is over.
         """
         if not self._is_active():
             return await ask()
@@ -121,7 +122,7 @@ class Outages:
         await self._sleep(wait_s)
 
     def _pause_s(self, outage: _Outage, max_wait_s: float) -> float | None:
-        """Seconds until the next request, None where none of them is left. Not by the clock alone: it may be set back."""
+        """Seconds until the next probe; None when the maximum wait is over. Not by the clock alone, since it may be set back."""
         left_s = max_wait_s - max((self._clock() - outage.since).total_seconds(), outage.paused_s)
         error = outage.error
         asked_s = error.wait_s or (SILENT_429_PAUSE_S if isinstance(error, RateLimited) else 0.0)
@@ -147,5 +148,5 @@ def _at(instant: datetime) -> str:
 
 
 def _cause(error: TransientApiError) -> str:
-    """What happened, without what to check: that is for an address that has never answered."""
+    """The error without its advice, which is meant for an address that never answered."""
     return str(error).partition(". Check ")[0].rstrip(".")

@@ -31,7 +31,7 @@ from debitura_pipeline.errors import ShapeError
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """One control total; a part that the API did not state is None, which is not 0."""
+    """One control total; None for a part that the API did not state, which is not 0."""
 
     count: int | None
     usd: Decimal | None
@@ -39,11 +39,10 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class PageMetadata:
-    """Paging block and totals of one page. `page_size` and `current_page` are 0 where the API left them out.
+    """Paging block and totals of a page. `page_size` and `current_page` are 0 if the API left them out.
 
-    `marks`: keys and dates of the rows (`marks.row_type`), None where only a closer look can find them.
-    `is_canonical`: camelCase throughout and rows under the listing's own key, so that a reader which knows only that
-    spelling can take the body as it is.
+    `row_keys`: keys and dates of the rows (`row_keys.row_type`), None if they need a slower parse. `is_canonical`: camelCase
+    throughout, with rows under the listing's own key, so that a strict reader can parse the body as it is.
     """
 
     total_results: int
@@ -58,13 +57,13 @@ class PageMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page as it came, and what its envelope says."""
+    """One page as received, and its metadata."""
 
     body: bytes
     metadata: PageMetadata
 
     def without_row_keys(self) -> Page:
-        """The same, once its rows' keys and dates were looked at: a window's pages are held until all have come."""
+        """The page without its row keys, to save memory while a window's other pages are read."""
         return Page(self.body, replace(self.metadata, row_keys=None))
 
 
@@ -111,12 +110,11 @@ _first_row = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 def parse_page_metadata(body: bytes, listing: Listing, *, with_totals: bool = True) -> PageMetadata:
-    """Read paging block and control totals of one page of `listing`, rows untouched. Sums are exact Decimal USD.
+    """Parse paging block and control totals of a page, not its rows. Sums are exact Decimal USD. Without `with_totals`, the
+    totals are skipped; only those of a window's first page are used.
 
-    Without totals the summary is passed over: each answer of a window has another one, and only the first is looked at.
-
-    A row may be anything. Raises TransientApiError where the body is cut off or no JSON, and ShapeError where it lacks the
-    paging block or announces rows that it does not hold: an absent list is never taken for an empty page.
+    Raises TransientApiError if the body is truncated or not JSON, and ShapeError if the paging block is missing, counts or
+    sums are not numbers, or fewer rows are present than announced: a missing list is never taken for an empty page.
     """
     parts = split_page_with_keys(body, listing) or split_page(body, listing)
     try:
@@ -151,7 +149,7 @@ def _read(parts: PageParts, listing: Listing, with_totals: bool) -> PageMetadata
 
 
 def _is_camel(parts: PageParts, listing: Listing) -> bool:
-    """Whether the first row spells a name of two words as the contract does; a serialiser spells all rows alike."""
+    """Whether the first row spells its probe field in camelCase; a serialiser spells all rows alike."""
     if not parts.rows:
         return True
     if parts.has_row_keys:
@@ -187,7 +185,7 @@ def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
 
 
 def _at(blocks: dict[str, dict[str, Raw]], place: str) -> Raw:
-    """The value at `place`, null where it is missing; blocks below the first level are opened once."""
+    """The value at a dotted path, null if missing. Nested blocks are parsed once."""
     block, _, name = place.rpartition(".")
     if block not in blocks:
         blocks[block] = folded(blocks[""].get(block, NULL))

@@ -26,10 +26,8 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
 class PageParts(NamedTuple):
-    """`rows` None: the page has no list. `is_usual`: whole JSON whose outline is spelt as the contract spells it.
-
-    `is_marked`: rows are structs of `marks.row_type` instead of bytes.
-    """
+    """`rows` is None if the page has no list. `is_usual`: valid JSON whose structure is spelled as in the contract.
+    `has_row_keys`: rows are structs of `row_keys.row_type` instead of bytes."""
 
     rows: Sequence[Any] | None
     paging: Raw
@@ -39,9 +37,9 @@ class PageParts(NamedTuple):
 
 
 def split_page(body: bytes, listing: Listing) -> PageParts:
-    """The parts of one page of `listing`, whatever its rows hold.
+    """Split a page of `listing` into its parts, whatever its rows contain.
 
-    Raises TransientApiError where the body is cut off or no JSON at its outline, ShapeError where it is another document.
+    Raises TransientApiError if the body is truncated or not JSON, ShapeError if it is another document.
     """
     try:
         if not body.isascii():
@@ -60,7 +58,7 @@ def split_page(body: bytes, listing: Listing) -> PageParts:
 
 
 def split_page_with_keys(body: bytes, listing: Listing) -> PageParts | None:
-    """The same with keys and dates of the rows read, None where the page is not spelt as the contract has it."""
+    """Like `split_page`, with keys and dates of the rows decoded; None if the page is not spelled as in the contract."""
     try:
         if not body.isascii():
             body.decode()  # the decoder steps over text without looking at it
@@ -74,9 +72,9 @@ def split_page_with_keys(body: bytes, listing: Listing) -> PageParts | None:
 
 
 def folded(raw: Raw) -> dict[str, Raw]:
-    """The members of a JSON object by their names in lower case; null is an empty object.
+    """Members of a JSON object by lower-case name; null is an empty object.
 
-    Raises msgspec.ValidationError where it is another kind of value, OutlineError where it is none.
+    Raises msgspec.ValidationError for any other JSON value, OutlineError for text that is not JSON.
     """
     try:
         found: Mapping[str, Raw] = _parts.decode(raw) or {}
@@ -120,7 +118,7 @@ def _paging(parts: Mapping[str, Raw]) -> Raw:
 
 @cache
 def _usual(rows_key: str, row: Any) -> msgspec.json.Decoder[Any]:
-    """Decoder of a page in the usual spelling, its rows of type `row`: cut apart alone (`msgspec.Raw`), or marked."""
+    """Decoder of a page in the usual spelling; `row` is the type of its rows, `msgspec.Raw` or `row_keys.row_type`."""
     struct = msgspec.defstruct(
         f"Page_{rows_key}",
         [

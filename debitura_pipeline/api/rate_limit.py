@@ -28,7 +28,7 @@ MIN_RESERVED = 32  # requests written down before they are sent; a crash loses a
 
 @dataclass(frozen=True)
 class Remaining:
-    """Requests that may still be asked in the API's hour and day, and when there is room again where there is none."""
+    """Requests left in the API's hour and day. `free_at`: when requests are possible again, None if they are now."""
 
     hour: int
     day: int
@@ -36,10 +36,10 @@ class Remaining:
 
 
 class RateLimiter:
-    """The allowance of one key. To be used from one event loop.
+    """The rate limits of one key. Use from one event loop.
 
-    `per_minute` above the API's 2,000 says that Debitura granted more: hour and day then grow in proportion.
-    `clock` gives aware instants, `sleep` takes seconds. Without `state_file` nothing survives the process.
+    `per_minute` above the API's 2,000 means that Debitura granted more; hour and day then grow in proportion. `clock` returns
+    aware instants, `sleep` takes seconds. Without `state_file` nothing survives the process.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class RateLimiter:
 
     @classmethod
     def unlimited(cls) -> RateLimiter:
-        """A budget that never makes anyone wait: for benchmarks against a server without limits."""
+        """A limiter that never waits, for benchmarks against a server without limits."""
         return cls(1_000_000_000, clock=lambda: datetime.now(UTC), sleep=asyncio.sleep)
 
     async def acquire(self) -> float:
-        """Take one request, waiting for room; the seconds waited. Call it right before sending.
+        """Take one request, waiting if necessary; returns the seconds waited. Call it right before sending.
 
-        Raises RateLimitExhausted, and takes nothing, where room comes only after more than five minutes.
+        Raises RateLimitExhausted, and takes nothing, if the wait would exceed five minutes.
         """
         if not self._queue.locked() and self._try_acquire(self._now()) is None:
             return 0.0
@@ -86,9 +86,9 @@ class RateLimiter:
         return waited
 
     def pause(self, wait_s: float) -> None:
-        """Let nobody ask for `wait_s` seconds, at most a year: what the API said to one, it would say to the others too.
+        """Stop all requests for `wait_s` seconds, at most a year, as the API asked one of them to.
 
-        Raises RateLimitExhausted where that is more than five minutes.
+        Raises RateLimitExhausted if that is more than five minutes.
         """
         until = self._now() + min(wait_s, MAX_RETRY_AFTER_S)
         self._paused_until = max(self._paused_until, until)
@@ -96,7 +96,7 @@ class RateLimiter:
             raise self._exhausted(until)
 
     def remaining(self) -> Remaining:
-        """What the file says is left, others' spending included; nothing is taken or written."""
+        """Requests left according to the state file, other processes included; takes and writes nothing."""
         now, state = self._now(), self._file.read() if self._file is not None else RateLimitState()
         state.roll(now)
         hour, day = self.per_hour - state.in_hour, self.per_day - state.in_day
@@ -104,7 +104,7 @@ class RateLimiter:
         return Remaining(max(hour, 0), max(day, 0), None if free_at is None else datetime.fromtimestamp(free_at, UTC))
 
     def close(self) -> None:
-        """Write down what was spent, and give back what was written ahead. The budget stays usable."""
+        """Save the counts and give back unused reservations. The limiter can still be used."""
         if self._file is not None and self._saved_at > float("-inf"):
             self._save(self._now(), reserve=0)
             self._saved_at = float("-inf")
@@ -113,7 +113,7 @@ class RateLimiter:
         return self._clock().timestamp()
 
     def _try_acquire(self, now: float) -> float | None:
-        """Count one request at `now`, or, where there is no room, the instant at which there may be."""
+        """Count one request at `now`, or return when one may be possible."""
         is_fresh = 0 <= now - self._saved_at < SAVE_EVERY_S  # stale also when the clock was set back
         if self._file is not None and (self._since_save >= self._reserved or not is_fresh):
             self._save(now, reserve=max(MIN_RESERVED, 2 * self._since_save))
@@ -134,10 +134,10 @@ class RateLimiter:
         return None
 
     def _save(self, now: float, reserve: int) -> None:
-        """Merge this process's spending into the file, and learn what others spent meanwhile.
+        """Merge this process's counts into the file, and read those of others.
 
-        `ahead` requests are written down before they are sent, so that after a crash the file states too many
-        rather than too few.
+        `reserve` requests are counted before they are sent, so that after a crash the file counts too many rather than too
+        few.
         """
         if self._file is not None:
             self._state = self._file.merge(self._state, now, reserve)

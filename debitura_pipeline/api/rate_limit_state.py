@@ -26,9 +26,9 @@ LOCK_WAIT_S, LOCK_PAUSE_S = 0.1, 0.005
 
 
 class RateLimitState(msgspec.Struct):
-    """Requests by quarter second (`minute`), and counts since `hour_start` and `day_start` (seconds since 1970).
+    """Requests per quarter second (`minute`), and counts since `hour_start` and `day_start` (seconds since 1970).
 
-    The hour is the clock's; the day begins with the key's first request and turns every 24 hours.
+    The hour is the clock's; the day starts with the key's first request and lasts 24 hours.
     """
 
     minute: dict[int, int] = msgspec.field(default_factory=dict)
@@ -39,7 +39,7 @@ class RateLimitState(msgspec.Struct):
     in_day: int = 0
 
     def add(self, at: float, count: int = 1) -> None:
-        """Count `count` requests at `at`, in every window that they belong to; a negative count takes them back."""
+        """Count `count` requests at `at` in each window that includes it; a negative count takes them back."""
         tick = int(at * TICKS)
         at = tick / TICKS  # so that taking back meets the same windows as counting did
         if count > 0 or tick in self.minute:
@@ -51,7 +51,7 @@ class RateLimitState(msgspec.Struct):
             self.in_day += count
 
     def roll(self, now: float) -> None:
-        """Forget what is past. A clock that was set back forgets nothing: what lies ahead then counts as just sent."""
+        """Drop expired counts. If the clock was set back, nothing is dropped: counts in the future are treated as just sent."""
         if self.day_start is None:
             self.day_start = now
         if now < max(self.hour_start, self.day_start) or next(reversed(self.minute), 0) > now * TICKS:
@@ -71,7 +71,7 @@ class RateLimitState(msgspec.Struct):
         return (next(iter(self.minute)) + MINUTE_TICKS) / TICKS
 
     def sort(self) -> None:
-        """Order by time, after counts of several processes came together."""
+        """Sort by time, after counts of several processes were merged."""
         self.minute = {tick: count for tick, count in sorted(self.minute.items()) if count > 0}
         self.in_minute = sum(self.minute.values())
 
@@ -88,7 +88,7 @@ class RateLimitState(msgspec.Struct):
 
 
 def read_rate_limit_state(path: Path, now: float) -> RateLimitState | None:
-    """The counts in the file as they stand at `now`, nothing written; None where there is none or it cannot be read."""
+    """The file's counts as of `now`; writes nothing. None if the file is missing or unreadable."""
     try:
         state = msgspec.json.decode(path.read_bytes(), type=RateLimitState)
     except (OSError, msgspec.DecodeError):
@@ -98,9 +98,9 @@ def read_rate_limit_state(path: Path, now: float) -> RateLimitState | None:
 
 
 class RateLimitFile:
-    """A ledger on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
+    """The state on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
 
-    It survives the end of a process at any moment, not a power cut: the worst then is a 429, which is waited out.
+    Survives the death of a process at any moment, but not a power failure; at worst, a 429 is then waited out.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,22 +110,22 @@ class RateLimitFile:
         self._has_warned = False
 
     def record(self, at: float) -> None:
-        """Remember one request for the next exchange."""
+        """Record one request for the next merge."""
         tick = int(at * TICKS)
         self._sent[tick] = self._sent.get(tick, 0) + 1
 
     def read(self) -> RateLimitState:
-        """What the file holds; nothing where it cannot be read."""
+        """The file's state; empty if unreadable."""
         try:
             return self._read()
         except OSError:
             return RateLimitState()
 
     def merge(self, view: RateLimitState, now: float, reserve: int) -> RateLimitState:
-        """Add what was sent since the last exchange, and `ahead` requests to come, to the file.
+        """Add the requests sent since the last merge, and `reserve` future ones, to the file.
 
-        Gives the counts of all processes as they stand now, without the own `ahead`. Where the file cannot be
-        reached, `view` stays in force and the next exchange makes up for it.
+        Returns the counts of all processes, without the own reservation. If the file is not accessible, returns `view`; the
+        next merge makes up for it.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -14,7 +14,7 @@ OK, TOO_MANY = 200, 429
 
 
 async def reach(url: str, timeouts: Timeouts, network: Network) -> int:
-    """The status of `GET /`, whatever it is. Raises ApiError where no answer in HTTP comes."""
+    """The status of `GET /`, whatever it is. Raises ApiError if there is no HTTP response."""
     session = HttpSession(url, Secret("debitura-doctor"), NO_AUTH, timeouts, lambda: datetime.now(UTC), network)
     connection = session.connection()
     try:

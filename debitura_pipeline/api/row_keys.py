@@ -16,12 +16,12 @@ Path = tuple[str, ...]
 
 @cache
 def row_type(listing: Listing) -> Any:
-    """A struct with what leads to a row's key and dates; the decoder steps over all other fields in C."""
+    """A struct with a row's key and dates; the decoder skips all other fields in C."""
     return _struct("Row", (listing.key, *listing.dates), ())
 
 
 def columns_of(rows: Sequence[Any], paths: Sequence[Path]) -> list[list[str | None]] | None:
-    """The texts at `paths`, column by column; None where a row lacks one, be it that it spells it in another way."""
+    """Texts at `paths`, column by column; None if a row lacks a field, for example because it is spelled differently."""
     columns = []
     for path in paths:
         column: Any = rows

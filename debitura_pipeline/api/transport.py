@@ -25,14 +25,13 @@ FIRST_FINAL_STATUS = 200
 
 
 class BodyTooLarge(httpx.TransportError):
-    """An answer of more than `wire.MAX_BODY_BYTES`."""
+    """A response larger than `encoding.MAX_BODY_BYTES`."""
 
 
 class Connection(httpx.AsyncBaseTransport):
-    """At most one request at a time. Opened when one comes, again where the server closed it meanwhile.
+    """One connection, one request at a time. Opens on first use, and again after the server has closed it.
 
-    `tls` None: in the clear, and then without `proxy`. Timeouts are those of the request's extensions, `connect` and `read`, in
-    seconds. What goes wrong at the proxy is a ProxyFault.
+    `tls` None: plain HTTP, without `proxy`. Timeouts are the request's extensions `connect` and `read`, in seconds.
     """
 
     def __init__(self, tls: ssl.SSLContext | None, proxy: Proxy | None = None) -> None:
@@ -40,7 +39,10 @@ class Connection(httpx.AsyncBaseTransport):
         self._link: _Link | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer with its whole body. Of an answer that is an error anyway, a body that breaks off is left out."""
+        """Send the request and read the whole response. If the body of an error response breaks off, it is left out.
+
+        Raises httpx.TransportError, BodyTooLarge or ProxyFault.
+        """
         timeout = request.extensions["timeout"]
         link = self._link
         if link is None or not link.is_usable():
@@ -54,7 +56,7 @@ class Connection(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def aclose(self) -> None:
-        """At once: nothing is under way, and over TLS a polite close may wait longer than the event loop lives."""
+        """Close at once: nothing is in flight, and a TLS shutdown may take longer than the event loop lives."""
         if self._link is not None:
             self._link.abort()
         self._link = None
@@ -89,7 +91,7 @@ _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 class _Link(asyncio.Protocol):
-    """The open connection. Its `on_` methods are called by the parser."""
+    """The open connection. The parser calls its `on_` methods."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -107,7 +109,7 @@ class _Link(asyncio.Protocol):
             self._transport.abort()
 
     async def ask(self, message: bytes, patience_s: float) -> _Answer:
-        """Send a request and wait for its answer; each next piece of it may take `patience_s`."""
+        """Send a request and wait for its response; `patience_s` is the read timeout."""
         assert self._transport is not None
         self._begin(patience_s)
         self._answer = self._loop.create_future()
@@ -128,7 +130,7 @@ class _Link(asyncio.Protocol):
         self._is_in_body = self._has_end = False
 
     def _watch(self) -> None:
-        """One timer for all pieces: it looks how long ago the last one came, and sets itself again."""
+        """One timer for all reads: checks when the last bytes arrived, and reschedules itself."""
         left_s = self._heard_at + self._patience_s - self._loop.time()
         if left_s > 0:
             self._alarm = self._loop.call_later(left_s, self._watch)
@@ -140,7 +142,7 @@ class _Link(asyncio.Protocol):
         self._settle(error)
 
     def _settle(self, error: httpx.TransportError | None = None) -> None:
-        """Hand over the answer; of one that is an error by its status, whatever of its body came does not matter."""
+        """Deliver the response. An error status is delivered even if its body is incomplete."""
         if self._answer is None or self._answer.done():
             return
         status = self._parser.get_status_code() if self._is_in_body else 0

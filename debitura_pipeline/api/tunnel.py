@@ -27,16 +27,16 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class ProxyFault(Exception):
-    """The proxy could not be reached, did not answer, or refused. `status`: of its answer, None where none came;
-    `__cause__` is then what went wrong."""
+    """The proxy could not be reached, did not answer, or refused. `status`: of its response, None if there was none;
+    `__cause__` is then the reason."""
 
     def __init__(self, proxy: Proxy, status: int | None = None) -> None:
         super().__init__(f"the proxy {host_and_port(proxy.host, proxy.port)}")
         self.proxy, self.status = proxy, status
 
     def error(self, name: str, what: str, target: str) -> ApiError:
-        """What to tell of the request `name` (its error begins with `what`) to `target`. Not the API's refusal, whatever its
-        status: a TransientApiError where it may go better next time, else an ApiError."""
+        """The ApiError for the request `name` to `target` (`what` starts the message); a TransientApiError if a retry may
+        succeed. Never a RefusedError, whatever the status: the API did not refuse."""
         at, variable, status = host_and_port(self.proxy.host, self.proxy.port), self.proxy.variable, self.status
         if status is None:
             if is_bad_certificate(self.__cause__):
@@ -51,9 +51,9 @@ class ProxyFault(Exception):
 async def connect_through(
     proxy: Proxy, tls: ssl.SSLContext, target: tuple[str, int], protocol: P, timeout_s: float
 ) -> P:
-    """`protocol`, connected over TLS with host and port `target` behind the proxy.
+    """Connect `protocol` over TLS to `target` (host, port) through the proxy.
 
-    Raises ProxyFault, and TimeoutError or another OSError where host and tunnel do not come to terms.
+    Raises ProxyFault, and TimeoutError, ConnectionError or another OSError if TLS with the host fails.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -74,7 +74,7 @@ async def connect_through(
 
 
 async def _open_tunnel(proxy: Proxy, tls: ssl.SSLContext, host: str, port: int) -> asyncio.Transport:
-    """A transport whose bytes go to and come from `host`; whoever takes it over sets its protocol."""
+    """A transport through the proxy to `host`; the caller sets its protocol."""
     loop = asyncio.get_running_loop()
     try:
         transport, head = await loop.create_connection(
@@ -108,7 +108,7 @@ def _connect(proxy: Proxy, at: str) -> bytes:
 
 
 class _Head(asyncio.Protocol):
-    """The proxy's answer up to its empty line. `status` fails with an OSError where that is no HTTP, or never comes."""
+    """The proxy's response up to its empty line. `status` fails with an OSError if it is not HTTP, or never comes."""
 
     def __init__(self) -> None:
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()

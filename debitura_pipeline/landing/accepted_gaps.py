@@ -18,7 +18,7 @@ GAPS = "gaps.jsonl"
 
 @dataclass(frozen=True)
 class Gap:
-    """A sync that is lost, and the hash that its certificate had, as far as known."""
+    """A lost sync, and its certificate's hash if known."""
 
     sync_id: str
     resource: str
@@ -28,7 +28,7 @@ class Gap:
 
 
 def read_gaps(landing: Path) -> dict[str, Gap]:
-    """Accepted gaps by sync id. Raises LandingError where the file cannot be read."""
+    """Accepted gaps by sync id. Raises LandingError if the file cannot be read."""
     path = landing / GAPS
     if not path.exists():
         return {}
@@ -40,7 +40,7 @@ def read_gaps(landing: Path) -> dict[str, Gap]:
 
 
 def accept_gaps(landing: Path, gaps: Sequence[Gap]) -> None:
-    """Add gaps to those that are there, in one step."""
+    """Add gaps to the file, atomically. Raises LandingError if the existing file cannot be read."""
     known = read_gaps(landing) | {gap.sync_id: gap for gap in gaps}
     text = "".join(json.dumps(asdict(gap), separators=(",", ":")) + "\n" for gap in known.values())
     landing.mkdir(mode=0o700, parents=True, exist_ok=True)

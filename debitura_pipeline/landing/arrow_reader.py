@@ -28,7 +28,7 @@ PROBE = 32  # rows
 class ParsedRows:
     """Good rows of a window: values by path, `extra` of each row (None: no row has any), and unknown fields.
 
-    `empty`: fields of the contract that hold an empty text where null is meant.
+    `empty`: fields of the contract with an empty text instead of null.
     """
 
     values: Values
@@ -39,7 +39,7 @@ class ParsedRows:
 
 
 def read_with_arrow(layout: Layout, pages: Sequence[bytes]) -> ParsedRows | None:
-    """The window's rows, or None where any of them needs a closer look."""
+    """Parse a window's rows; None if any of them needs the row path."""
     if not pages:
         return None
     try:
@@ -82,10 +82,10 @@ def _value(rows: pa.StructArray, leaf: Leaf) -> pa.Array:
 
 
 def _money(values: pa.Array) -> pa.Array:
-    """Half to even. Arrow's error for what is out of range sends the window down the slow road.
+    """Round half to even. Values out of range raise Arrow's error, which sends the window to the row path.
 
-    Most columns hold cents, which need no rounding: the plain cast costs half as much, but dearly where it fails, hence
-    the look at the first rows.
+    Most columns hold cents and need no rounding: the plain cast costs half as much, but failing is expensive, hence the probe
+    of the first rows.
     """
     for part in (values.slice(0, PROBE), values):
         try:
@@ -96,7 +96,7 @@ def _money(values: pa.Array) -> pa.Array:
 
 
 def _has_nul(values: pa.Array) -> bool:
-    """No warehouse but DuckDB stores U+0000 in a text."""
+    """Whether a text column contains U+0000, which only DuckDB can store."""
     if values.type != pa.string() or not has_control_characters(values):
         return False
     return bool(pc.any(pc.match_substring(values, "\0")).as_py())

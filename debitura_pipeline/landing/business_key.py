@@ -30,12 +30,12 @@ _BEGINNINGS = ("00[1-9][0-9]{9}", r"^[\s\pZ]*(?:[Tt][Ee][Ll]\W{0,2})?\(?\pN{2,4}
 
 
 def contains_plain_contact(text: str) -> bool:
-    """Whether an e-mail address or a number from its `+` on stands in the text, which no name of a company holds."""
+    """Whether a text contains an e-mail address or a number starting with `+`, which no company's name does."""
     return _EMAIL.search(text) is not None or _INTERNATIONAL.search(text) is not None
 
 
 def contains_contact(text: str) -> bool:
-    """Whether an e-mail address or a phone number, however it is written, stands in a key."""
+    """Whether a key contains an e-mail address or a phone number in any notation."""
     if contains_plain_contact(text) or _WITH_ZEROS.search(text):
         return True
     return _GROUPED.fullmatch(text.strip()) is not None and sum(map(str.isdigit, text)) in _PHONE_DIGITS
@@ -47,18 +47,18 @@ def is_pseudonym(text: str) -> bool:
 
 
 class BusinessKeys:
-    """Keys as stored. In `full` mode they stay as they came."""
+    """Keys as stored. In `full` mode they are unchanged."""
 
     def __init__(self, pseudonyms: Pseudonyms, privacy: Privacy) -> None:
         self._pseudonyms, self._is_full = pseudonyms, privacy == "full"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BusinessKeys:
-        """The rule that `settings` ask for. Raises SettingsError where there is no usable privacy key."""
+        """Use the privacy mode and key of `settings`. Raises SettingsError if there is no usable privacy key."""
         return cls(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
 
     def stored(self, text: str) -> str:
-        """`text`, or the same pseudonym each time where it holds a contact."""
+        """`text`, or its pseudonym if it contains contact data. The same text always gives the same pseudonym."""
         if self._is_full or not contains_contact(text):
             return text
         digest = self._pseudonyms.digest(b"business key:" + text.encode("utf-8", "surrogatepass"))
@@ -80,7 +80,7 @@ class BusinessKeys:
 
 
 def may_contain_contact(texts: pa.Array) -> bool:
-    """Whether `@`, plain or escaped, or `+` stands in a text column; a pass or two over its bytes."""
+    """Whether a text column contains `@`, `%` or `+`; scans its bytes."""
     buffer = texts.buffers()[2]
     if buffer is None:
         return False

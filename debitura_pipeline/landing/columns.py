@@ -28,14 +28,14 @@ EXTRA_TYPE = pa.json_(pa.string())
 
 @dataclass(frozen=True)
 class InvalidRows:
-    """Rows (a mask) whose value at a leaf does not fit, and what to say of it. Never the value."""
+    """A mask of rows with an invalid value, and the reason. Never the value."""
 
     rows: Mask
     reason: str
 
 
 def check_values(layout: Layout, values: Values) -> tuple[Values, list[InvalidRows]]:
-    """Ids and instants as landed, and what is wrong with them. Shape: as `values`."""
+    """Validate ids and instants. Returns the values as landed, in the shape of `values`, and the invalid rows."""
     checked, errors = dict(values), []
     for path, leaf in layout.leaves.items():
         wrong: Mask | None = None
@@ -55,14 +55,14 @@ def check_values(layout: Layout, values: Values) -> tuple[Values, list[InvalidRo
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes landed tables. `privacy` decides whether debtors' names are in them."""
+    """Builds landed tables. `privacy` decides whether they contain debtors' names."""
 
     pseudonyms: Pseudonyms
     business_keys: BusinessKeys
     privacy: Privacy
 
     def build(self, table: Table, values: Mapping[Path, pa.Array], extra: Sequence[str | None] | None) -> pa.Table:
-        """The contract's columns in order, `extra` and `_row_hash`. `extra` None: no row has any."""
+        """The contract's columns in order, then `extra` and `_row_hash`. `extra` None: no row has any."""
         columns = {column.name: self._column(column.kind, values[column.path]) for column in table.columns}
         count = len(values[next(iter(values))])
         texts = pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string())
@@ -82,7 +82,7 @@ class Builder:
 
 
 def last_of_each(table: pa.Table, key: str) -> pa.Table:
-    """One row per key, the later winning; the order of the survivors stays."""
+    """One row per key, the last one; the remaining rows keep their order."""
     keys = table[key].to_pylist()
     last = {value: index for index, value in enumerate(keys)}
     return table if len(last) == len(keys) else table.take(pa.array(sorted(last.values())))

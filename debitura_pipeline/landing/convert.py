@@ -22,11 +22,11 @@ EMPTY_IS_NULL = frozenset({Kind.ID, Kind.INSTANT, Kind.BOOL, Kind.COUNT, Kind.MO
 
 
 class InvalidValue(Exception):
-    """A value does not fit; the text says how, never what it is."""
+    """A value does not match its column's type. The message says why, never what the value is."""
 
 
 def convert(kind: Kind, value: Any) -> Any:
-    """A value as its column holds it; ids and instants still as text. Raises Misfit."""
+    """A value as its column stores it; ids and instants stay text. Raises InvalidValue."""
     return _CONVERTERS[kind](value)
 
 
@@ -41,7 +41,7 @@ def _text(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """Ids and instants come as texts; what they say is checked in bulk."""
+    """Ids and instants must be text; their content is validated in bulk."""
     if not isinstance(value, str) or "\0" in value or not _is_unicode(value):
         raise InvalidValue("is not a text")
     return value

@@ -17,7 +17,7 @@ MAX_NEW_VALUES = 50  # per column and window: a column that is no enum any more 
 
 
 def find_drift(table: Table, rows: pa.Table, unknown: Iterable[Path], empty: Iterable[Path]) -> tuple[Drift, ...]:
-    """Every new field, empty text for null, and new enum value of a window, once each, sorted; nothing is personal."""
+    """New fields, empty texts instead of null, and new enum values of a window; each once, sorted, nothing personal."""
     fields = {Drift("field", safe_path(path), None) for path in unknown}
     blanks = {Drift("empty", ".".join(path), None) for path in empty}
     found = fields.union(blanks, _new_values(table, rows))

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that does not fit the contract. `payload`: its redacted JSON text; `row_key`: its id, where it has one."""
+    """A row that does not match the contract. `payload`: its redacted JSON; `row_key`: its id, if it has one."""
 
     payload_sha256: str
     row_key: str | None
@@ -21,7 +21,8 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Drift:
-    """What the contract does not foresee. `kind`: `field`, a new one; `value`, of an enum; `empty`, a text "" for null."""
+    """Something that is not in the contract. `kind`: `field` (a new one), `value` (of an enum) or `empty` (an empty text
+    instead of null)."""
 
     kind: str
     field: str
@@ -30,10 +31,10 @@ class Drift:
 
 @dataclass(frozen=True)
 class ControlTotal:
-    """The API's figure beside ours. `unit` is `count` or `usd`; `verdict` is `equal`, `differs` or `unproven`.
+    """A figure of the API next to ours. `unit` is `count` or `usd`; `verdict` is `equal`, `differs` or `unproven`.
 
-    `api_value` is None where the API did not state it. `is_floating`: unproven only because it holds estimates, whose USD
-    moves with exchange rates from one answer to the next.
+    `api_value` is None if the API did not state it. `is_floating`: unproven only because it includes estimates, whose USD
+    value moves with exchange rates between responses.
     """
 
     resource: str
@@ -49,5 +50,5 @@ class ControlTotal:
 
     @property
     def difference(self) -> Decimal | None:
-        """Ours less the API's."""
+        """Our value minus the API's."""
         return None if self.api_value is None else self.warehouse_value - self.api_value

@@ -17,7 +17,7 @@ from debitura_pipeline.landing.journal_lines import Begin, End, Line, WindowLine
 
 @dataclass
 class Journal:
-    """Whole lines of a journal, the bytes they take, and the bytes of the certificate (None: not finished)."""
+    """Complete lines of a journal, their size in bytes, and the certificate's size (None: unfinished)."""
 
     lines: list[Line] = field(default_factory=list)
     size: int = 0
@@ -25,9 +25,9 @@ class Journal:
 
 
 def read_journal(path: Path) -> Journal:
-    """The journal at `path`; empty where there is none. A last line cut short by a crash is left out.
+    """The journal at `path`; empty if it does not exist. An incomplete last line, left by a crash, is ignored.
 
-    Raises JournalDamaged on any other damage, LandingError where the file cannot be read.
+    Raises JournalDamaged on any other damage, LandingError if the file cannot be read.
     """
     try:
         data = path.read_bytes() if path.exists() else b""
@@ -49,14 +49,14 @@ def read_journal(path: Path) -> Journal:
 
 
 def damaged(journal: Path, what: str) -> JournalDamaged:
-    """The one error for a journal that cannot be used, with the way out."""
+    """The error for a damaged journal, with the advice."""
     return JournalDamaged(
         f"{journal} is damaged: {what}. Nothing was touched; `debitura repair` says what can be done."
     )
 
 
 def _parsed(text: bytes) -> Line | str:
-    """A line, or what is wrong with it: never its values, which may be anybody's."""
+    """A line, or what is wrong with it; never its values."""
     try:
         line: Line = decode(text)
     except msgspec.ValidationError as error:
@@ -68,7 +68,7 @@ def _parsed(text: bytes) -> Line | str:
 
 
 def _misplaced(line: Line, number: int, before: Journal) -> str:
-    """What is wrong with a line where it stands, or nothing."""
+    """Why a line cannot be at its position; empty if it can."""
     if isinstance(line, Begin) != (number == 1):
         return "is not `begin`" if number == 1 else "begins once more"
     if isinstance(line, WindowLine | End) and before.certified is not None:

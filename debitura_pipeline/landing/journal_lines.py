@@ -27,10 +27,10 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="line"):
 
 
 class Begin(_Line, frozen=True, kw_only=True, tag="begin"):
-    """What is to be read. `at`: the sync's own clock; `started_at`: when it really began, where that differs.
+    """What is to be read. `at`: the sync's clock; `started_at`: the real start, if different.
 
-    `upper_bound`: rows dated later are another sync's; `read_until`: up to where is asked nevertheless. `tenant`, `tenants`:
-    whose part of the listing is read, None for all of it. `previous_sha256`: certificate of the sync before it.
+    `upper_bound`: later rows belong to another sync; `read_until`: the upper bound of the requests. `tenant`, `tenants`:
+    whose rows are read, None for all. `previous_sha256`: certificate of the previous sync.
     """
 
     sync_id: Text
@@ -53,26 +53,26 @@ class Begin(_Line, frozen=True, kw_only=True, tag="begin"):
 
     @property
     def began_at(self) -> datetime:
-        """When the reading began."""
+        """When reading started."""
         return self.started_at or self.at
 
     @property
     def scope(self) -> tuple[str, ...] | None:
-        """The tenants whose part of the listing is read, as stored; None: all of it."""
+        """The tenants whose rows are read, as stored; None for all."""
         if self.tenants is not None:
             return self.tenants
         return None if self.tenant is None else (self.tenant,)
 
 
 class StatedTotals(msgspec.Struct, frozen=True):
-    """What the API stated: rows that match, and per bucket of its summary how many and their sum in USD as text."""
+    """What the API stated: the number of matching rows, and count and USD sum (as text) per bucket of its summary."""
 
     count: Count
     summary: dict[str, tuple[int | None, str | None]]
 
 
 class WindowLine(_Line, frozen=True, kw_only=True, tag="window"):
-    """One window as it was read: bounds, filters, what the API stated, what was landed. See `extract/verified_window.py`."""
+    """One window as read: bounds, filters, what the API stated, what was landed. See `extract/verified_window.py`."""
 
     name: str = ""
     start: Instant | None = None
@@ -97,11 +97,11 @@ class WindowLine(_Line, frozen=True, kw_only=True, tag="window"):
 
 
 class End(_Line, frozen=True, kw_only=True, tag="end"):
-    """Every window is landed and verified: up to here the journal is the sync's certificate.
+    """Every window is landed and verified: the journal up to here is the sync's certificate.
 
-    `windows`: numbers of those that it rests on. `mode`: the plan followed in the end, where it is not the one begun with.
-    `gone`: keys found deleted. `tenants` and `failed`: of a reading of some tenants, whose rows are all known, and why
-    others' are not.
+    `windows`: sequence numbers of the windows that count. `mode`: the plan used in the end, if it is not the initial one.
+    `gone`: keys of deleted rows. `tenants` and `failed`, if only some tenants were read: those read completely, and why
+    others were not.
     """
 
     windows: tuple[Count, ...]
@@ -120,13 +120,13 @@ class End(_Line, frozen=True, kw_only=True, tag="end"):
 
 
 class Merged(_Line, frozen=True, kw_only=True, tag="merged"):
-    """The warehouse has it. Follows what `ops.syncs` says."""
+    """The sync is in the warehouse. Written after its row in `ops.syncs`."""
 
     at: Instant
 
 
 class Refused(_Line, frozen=True, kw_only=True, tag="refused"):
-    """The warehouse would not take it."""
+    """The warehouse rejected the sync."""
 
     reason: str
 

@@ -71,13 +71,13 @@ _ANY_KNOWN = frozenset().union(*_KNOWN.values())
 
 
 def is_documented(text: str, column: str | None = None) -> bool:
-    """Whether this is a known value of `column`, or of any column."""
+    """Whether a text is a known value of `column`, or of any column."""
     return _folded(text) in (_ANY_KNOWN if column is None else _KNOWN[column])
 
 
 @lru_cache(maxsize=4_096)
 def safe_label(text: str) -> str:
-    """A documented value or a label of ordinary words as it came; anything else could name somebody and is withheld."""
+    """A documented value or a label of ordinary words unchanged; anything else might name a person and is withheld."""
     return text if text == "" or is_documented(text) or is_label(text) else WITHHELD
 
 

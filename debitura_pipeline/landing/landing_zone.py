@@ -33,7 +33,7 @@ _MERGED = b'{"line":"merged"'
 
 @dataclass
 class SyncFolder:
-    """One sync's folder and the lines of its journal so far. `certified`: bytes of the journal up to the end of `end`."""
+    """A sync's folder and the lines of its journal so far. `certified`: size of the journal up to the end of the `end` line."""
 
     path: Path
     lines: list[Line] = field(default_factory=list)
@@ -42,7 +42,7 @@ class SyncFolder:
 
     @classmethod
     def create(cls, landing: Path, begin: Begin) -> SyncFolder:
-        """A new folder whose journal begins with `begin`. Raises LandingError where it cannot be written."""
+        """Create a folder whose journal starts with `begin`. Raises LandingError if it cannot be written."""
         path = landing / begin.resource / f"sync={begin.sync_id}"
         try:
             path.mkdir(parents=True, mode=0o700)
@@ -54,14 +54,15 @@ class SyncFolder:
 
     @classmethod
     def load(cls, path: Path) -> SyncFolder:
-        """An existing folder. Raises JournalDamaged; a last line cut short by a crash is no damage and left out."""
+        """Load an existing folder. Raises JournalDamaged, and LandingError if the journal cannot be read. An incomplete last
+        line is ignored."""
         journal = read_journal(path / JOURNAL)
         return cls(path, journal.lines, journal.size, journal.certified)
 
     def append(self, line: Line) -> None:
-        """Add a line and see it to the disk; what a crash left of a half-written line is cut off first.
+        """Append a line and flush it to disk; an incomplete line left by a crash is cut off first.
 
-        Raises LandingError where it cannot be written; the journal then counts as it was before.
+        Raises LandingError if it cannot be written; the journal is then unchanged.
         """
         text = encode(line) + b"\n"
         try:
@@ -84,7 +85,7 @@ class SyncFolder:
 
     @property
     def begin(self) -> Begin:
-        """The first line. Raises JournalDamaged where there is none."""
+        """The first line. Raises JournalDamaged if it is missing."""
         first = self.lines[0] if self.lines else None
         if not isinstance(first, Begin):
             raise damaged(self.path / JOURNAL, "it does not begin as a journal does")
@@ -92,50 +93,50 @@ class SyncFolder:
 
     @property
     def windows(self) -> list[WindowLine]:
-        """All windows that were landed, in order, superseded ones included."""
+        """All landed windows in order, superseded ones included."""
         return [line for line in self.lines if isinstance(line, WindowLine)]
 
     @property
     def end(self) -> End | None:
-        """The line that says that every window is landed and verified, or None."""
+        """The `end` line: every window is landed and verified. None if unfinished."""
         return next((line for line in self.lines if isinstance(line, End)), None)
 
     @property
     def mode(self) -> str:
-        """The plan that was followed: where reading everything was no dearer, a nightly plan became a full reading."""
+        """The plan that was used: a nightly plan becomes a full read if that is no more expensive."""
         return (self.end.mode if self.end is not None else None) or self.begin.mode
 
     @property
     def is_merged(self) -> bool:
-        """Whether the journal says that the warehouse has it."""
+        """Whether the journal says that the sync is merged."""
         return any(isinstance(line, Merged) for line in self.lines)
 
     @property
     def is_open(self) -> bool:
-        """Neither merged nor refused: a sync that was interrupted."""
+        """Neither merged nor refused: an interrupted sync."""
         return bool(self.lines) and not any(isinstance(line, Merged | Refused) for line in self.lines)
 
     @property
     def certificate_sha256(self) -> str | None:
-        """Hex SHA-256 of the certificate: the journal's bytes from `begin` to `end`; None while it is not finished."""
+        """Hex SHA-256 of the certificate, the journal's bytes from `begin` to `end`; None if unfinished."""
         if self.certified is None:
             return None
         with (self.path / JOURNAL).open("rb") as file:
             return hashlib.sha256(file.read(self.certified)).hexdigest()
 
     def is_intact(self, file: str, sha256: str | None) -> bool:
-        """Whether a landed file is there with the bytes that were landed."""
+        """Whether a landed file exists with the expected hash."""
         path = self.path / file
         return path.is_file() and sha256_of(path) == sha256
 
 
 def folder_paths(landing: Path, resource: str | None = None) -> list[Path]:
-    """Paths of all sync folders, whatever is in them."""
+    """Paths of all sync folders, whatever they contain."""
     return sorted(path for path in landing.glob(f"{resource or '*'}/sync=*") if path.is_dir())
 
 
 def sync_folders(landing: Path, resource: str | None = None) -> Iterator[SyncFolder]:
-    """All sync folders, oldest first by the sync's own clock; folders without a journal are passed over.
+    """All sync folders, oldest first by the sync's clock; folders without a journal are skipped.
 
     Raises JournalDamaged for the first journal that cannot be read.
     """
@@ -144,31 +145,33 @@ def sync_folders(landing: Path, resource: str | None = None) -> Iterator[SyncFol
 
 
 def unmerged(landing: Path, resource: str | None = None) -> list[SyncFolder]:
-    """Folders whose journal does not end with `merged`, oldest first; of the others only the tail is read."""
+    """Folders whose journal does not end with `merged`, oldest first. Of merged ones, only the tail is read. Raises
+    JournalDamaged."""
     paths = [path for path in folder_paths(landing, resource) if not _ends_merged(path / JOURNAL)]
     found = [SyncFolder.load(path) for path in paths]
     return sorted((folder for folder in found if folder.lines), key=by_clock)
 
 
 def by_clock(folder: SyncFolder) -> tuple[datetime, str]:
+    """Sort key: the sync's clock, then the folder's name."""
     return folder.begin.at, folder.path.name
 
 
 def discard(folder: SyncFolder) -> None:
-    """Remove an unfinished sync's folder; a merged one is never removed."""
+    """Delete an unfinished sync's folder. Raises LandingError if it is merged."""
     if folder.is_merged:
         raise LandingError(f"{folder.path} is merged; it is part of the record.")
     shutil.rmtree(folder.path)
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _ends_merged(journal: Path) -> bool:
-    """Whether the last whole line says `merged`."""
+    """Whether the last complete line is `merged`."""
     try:
         with journal.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))

@@ -25,14 +25,14 @@ DATES = {resource: listing.dates for resource, listing in LISTINGS.items()}
 
 
 class RowKeys(NamedTuple):
-    """`key`: the row's id in lower case, None where it has none that is a UUID. `dates`: microseconds since 1970 UTC."""
+    """`key`: the row's id in lower case, None unless it is a UUID. `dates`: microseconds since 1970 UTC."""
 
     key: str | None
     dates: tuple[int | None, ...]
 
 
 class Outline:
-    """Keys and dates of a page's rows as texts, in the page's order; one is read when it is asked for, which few are."""
+    """Keys and dates of a page's rows as texts, in the page's order; parsed on demand, since few are needed."""
 
     def __init__(self, keys: Sequence[str | None], dates: Sequence[Sequence[str | None]]) -> None:
         self._keys, self._dates = keys, dates
@@ -65,11 +65,11 @@ class Outline:
         return {text.lower() for text in self._keys if text is not None and is_id(text)}
 
     def dates(self, which: int) -> list[int]:
-        """The dates of one kind in the rows' order; rows without one are left out."""
+        """Dates of one kind in row order; rows without one are left out."""
         return [at for at in _micros(list(self._dates[which])) if at is not None]
 
     def is_ordered(self, which: int) -> bool:
-        """Whether the dates of one kind ascend, rows without one left out."""
+        """Whether dates of one kind ascend; rows without one are ignored."""
         plain = _comparable([text for text in self._dates[which] if text is not None])
         if plain is not None and plain == sorted(plain):
             return True
@@ -78,7 +78,7 @@ class Outline:
 
 
 def _comparable(texts: list[str]) -> list[str] | None:
-    """Instants without their zone, so that the texts compare as the instants do; None where one is in another zone than UTC."""
+    """Instants without their zone, so that texts compare like instants; None if one is not in UTC."""
     joined = "\n".join([*texts, ""])
     plain = joined.replace("Z\n", "\n").replace("+00:00\n", "\n")
     has_offset = "+" in plain or plain.count("-") != 2 * len(texts)
@@ -87,9 +87,10 @@ def _comparable(texts: list[str]) -> list[str] | None:
 
 
 def outline(body: bytes, listing: Listing, row_keys: Sequence[Any] | None = None) -> Outline:
-    """Keys and dates of a page's rows, whatever the rows hold; dates as in `DATES`. `marks`: the envelope's, if it has any.
+    """Keys and dates of a page's rows, whatever they contain; dates as in `DATES`. `row_keys`: those of the page's metadata,
+    if any.
 
-    A row that is no object, or is no JSON, has neither.
+    A row that is not a JSON object has neither.
     """
     paths = (listing.key, *listing.dates)
     columns = columns_of(row_keys, paths) if row_keys is not None else None
@@ -100,13 +101,13 @@ def outline(body: bytes, listing: Listing, row_keys: Sequence[Any] | None = None
 
 
 def text_at(row: bytes, path: Path) -> str | None:
-    """An id's or instant's text at `path` of one row; None without one, also where it is empty or not ASCII."""
+    """Text of an id or instant at `path` of a row; None if missing, empty or not ASCII."""
     text = any_text_at(row, path)
     return text if text and text.isascii() else None
 
 
 def any_text_at(row: bytes, path: Path) -> str | None:
-    """The text at `path` of one row, by the contract's spelling or another letter case; None without one."""
+    """Text at `path` of a row, regardless of letter case; None if missing."""
     value = row
     for name in path:
         found = _members(value)
@@ -123,7 +124,7 @@ def any_text_at(row: bytes, path: Path) -> str | None:
 
 
 def _members(value: bytes) -> Mapping[str, Raw]:
-    """Members of an object by their spelling; none of what is no object."""
+    """Members of an object by name; empty for anything else."""
     try:
         return _raw_members.decode(value)
     except STRICT_ERRORS:

@@ -37,7 +37,7 @@ def stored_type(kind: Kind) -> pa.DataType:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value that becomes a column (or two: a debtor's name gives its key as well)."""
+    """A value that becomes a column (or two: a debtor's name also gives its key)."""
 
     path: Path
     kind: Kind
@@ -48,9 +48,9 @@ class Leaf:
 
 
 class FieldNode:
-    """A node of the tree: a column's leaf, an object with nodes of its own, or neither: a field passed over whole.
+    """A node of the tree: a leaf, an object with child nodes, or neither (a field that is ignored).
 
-    `nodes` and `spelling` go by lower case, `names` and `objects` by the contract's spelling.
+    `nodes` and `spelling` are keyed by lower case, `names` and `objects` by the contract's spelling.
     """
 
     def __init__(self, path: Path = ()) -> None:
@@ -62,7 +62,7 @@ class FieldNode:
         self.objects: dict[str, FieldNode] = {}
 
     def add(self, path: Path) -> FieldNode:
-        """Node at `path`, made where it is missing."""
+        """The node at `path`, created if missing."""
         node = self
         for depth, name in enumerate(path, start=1):
             node.names.add(name)
@@ -83,7 +83,7 @@ class FieldNode:
 
 
 class Layout:
-    """The outline of one table's rows."""
+    """The structure of one table's rows."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -109,7 +109,7 @@ class Layout:
 
 
 def nests_too_deep(rows: pa.DataType) -> bool:
-    """Whether any row of an inferred schema nests deeper than MAX_NESTING."""
+    """Whether an inferred schema nests deeper than MAX_NESTING."""
     found = [(rows, 1)]
     while found:
         kind, level = found.pop()
@@ -121,14 +121,14 @@ def nests_too_deep(rows: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class UnknownFields:
-    """What a page's inferred schema holds beyond the contract. `is_respelled`: a known field in other letter case."""
+    """Fields of an inferred schema that are not in the contract. `is_respelled`: a known field differs in letter case."""
 
     paths: tuple[Path, ...]
     is_respelled: bool
 
 
 def find_unknown_fields(layout: Layout, rows: pa.StructType) -> UnknownFields:
-    """Compare the schema that Arrow inferred with the contract; only the top of a new subtree is named."""
+    """Compare the schema that Arrow inferred with the contract; only the topmost unknown field of a subtree is listed."""
     found = list(_walk(layout.root, rows, ()))
     return UnknownFields(tuple(sorted(path for path, new in found if new)), any(not new for _, new in found))
 

@@ -36,13 +36,13 @@ _MAX_FIGURE = 60  # letters; what is longer tells nobody anything
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Makes `BadRow`s. The hash tells bad rows apart; it is keyed, so that nobody can confirm a guess at what was withheld."""
+    """Creates `BadRow`s. Their hash identifies a payload; it is keyed, so that nobody can test a guess at what was withheld."""
 
     pseudonyms: Pseudonyms
     business_keys: BusinessKeys
 
     def bad_row(self, layout: Layout, raw: bytes, row: Any, reason: str) -> BadRow:
-        """`row`: as parsed, None where it could not be. Its key is looked for in the bytes, which need not be whole JSON."""
+        """A redacted bad row. `row`: as parsed, None if it is invalid JSON. The key is searched in the raw bytes."""
         key = text_at(raw, layout.key.path) or ""
         return BadRow(
             payload_sha256=self.pseudonyms.digest(raw),
@@ -52,7 +52,7 @@ class Quarantine:
         )
 
     def _redact(self, node: FieldNode, row: dict[str, Any]) -> dict[str, Any]:
-        """The contract's columns if they fit or cannot be personal, the rest scrubbed."""
+        """The contract's columns if valid or not personal, the rest redacted."""
         kept: dict[str, Any] = {}
         for name, value in row.items():
             child = node.nodes.get(name.lower())
@@ -87,7 +87,7 @@ class Quarantine:
 
 
 def _shown(value: Any) -> Any:
-    """A wrong value that cannot be personal as it came, of any other its type."""
+    """An invalid value if it cannot be personal, otherwise its type."""
     if value is None or isinstance(value, bool) or value == "":
         return value
     if isinstance(value, Decimal):

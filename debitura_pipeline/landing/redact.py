@@ -57,55 +57,59 @@ def to_json(value: Any) -> str:
 
 
 def is_personal_name(field: str) -> bool:
+    """Whether a field's name suggests personal data."""
     return _PERSONAL_NAME.search(re.sub(r"[_\-. ]", "", field.lower())) is not None
 
 
 def is_figure(text: str) -> bool:
-    """A number, an ISO date or instant, or a UUID: no person is called so."""
+    """Whether a text is a number, an ISO date or instant, or a UUID, none of which is a person's name."""
     return any(kind.fullmatch(text) for kind in (_NUMBER, _DATE, _UUID))
 
 
 def is_code(text: str) -> bool:
-    """A short code such as `EUR`, `A-12`, `K7TRW2`: no three small letters in a row, and no phone number."""
+    """Whether a text is a short code such as `EUR`, `A-12`, `K7TRW2`: no three lower-case letters in a row, no phone number."""
     if len(text) > MAX_CODE or _PHONE.fullmatch(text):
         return False
     return _CODE.fullmatch(text) is not None or _SHORT_CODE.fullmatch(text) is not None
 
 
 def looks_like_phone_number(number: Decimal) -> bool:
-    """A whole number as long as a phone number or a person's national number."""
+    """Whether an integer is as long as a phone number or a national id."""
     _, digits, exponent = number.as_tuple()
     return exponent == 0 and len(digits) in PHONE_DIGITS
 
 
 def bounded_number(value: Any) -> Any:
-    """Numbers stay; one of absurd length is no number that anybody needs, and could not be written back."""
+    """The number, or WITHHELD if it is absurdly long and could not be written back."""
     if isinstance(value, Decimal) and (not value.is_finite() or len(value.as_tuple().digits) > MAX_CODE):
         return WITHHELD
     return value
 
 
 def safe_field(name: str) -> str:
+    """A field's name, or WITHHELD if it does not look like one."""
     return name if _FIELD.fullmatch(name) else WITHHELD
 
 
 def safe_path(path: Path) -> str:
+    """A dotted path of safe field names."""
     return ".".join(safe_field(name) for name in path)
 
 
 def without_contacts(texts: pa.Array) -> pa.Array:
-    """A text column with every text withheld that holds an e-mail address or a phone number; a company's name is kept otherwise."""
+    """A text column in which texts with an e-mail address or phone number are withheld."""
     if not may_contain_contact(texts):
         return texts
     return pa.array([None if text is None else without_contact(text) for text in texts.to_pylist()], pa.string())
 
 
 def without_contact(text: str) -> str:
+    """The text, or WITHHELD if it contains an e-mail address or phone number."""
     return WITHHELD if contains_plain_contact(text) else text
 
 
 def scrub(path: Path, value: Any) -> Any:
-    """What may be kept of an unknown field's value. Shape: the same, with texts and personal parts withheld."""
+    """Redact an unknown field's value. Same structure, with texts and personal parts withheld."""
     is_personal = any(is_personal_name(name) for name in path)
     return _scrub(path[-1], value, is_personal, any(_is_debtors(name) for name in path), 0)
 

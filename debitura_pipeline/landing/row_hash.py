@@ -34,7 +34,7 @@ def row_hashes(table: Table, columns: dict[str, pa.Array]) -> pa.Array:
 
 
 def _md5(texts: pa.Array) -> pa.Array:
-    """Text by text: an engine that hashes a column takes longer to be asked than most windows take here."""
+    """One by one: calling a query engine takes longer than hashing most windows here."""
     return pa.array(
         [md5(text, usedforsecurity=False).hexdigest() for text in texts.cast(pa.binary()).to_pylist()], pa.string()
     )
@@ -53,7 +53,7 @@ def _text(kind: Kind, values: pa.Array) -> pa.Array:
 
 
 def has_control_characters(texts: pa.Array) -> bool:
-    """Whether any byte of a text column is below the blank; one pass over the column's bytes."""
+    """Whether a text column contains a byte below the blank; scans its bytes."""
     data = texts.buffers()[2]
     if data is None or data.size == 0:
         return False

@@ -29,9 +29,9 @@ from debitura_pipeline.landing.unknown_fields import extra_json, parse_json, unk
 
 @dataclass
 class _Row:
-    """A row on its way: as it came, its values by path, what is new in it, what is empty, and what is wrong with it.
+    """A row while it is read: raw bytes, parsed JSON, values by path, unknown and empty fields, and errors.
 
-    `source` None with a fault: a row that could not be parsed, or null.
+    `source` None with an error: not JSON, or null.
     """
 
     raw: bytes
@@ -45,9 +45,9 @@ class _Row:
 def read_row_by_row(
     layout: Layout, pages: Sequence[bytes], quarantine: Quarantine
 ) -> tuple[ParsedRows, tuple[BadRow, ...]]:
-    """Good rows as the fast road would give them, and the bad ones, redacted.
+    """Good rows as the fast path would return them, and the bad rows, redacted.
 
-    Raises ShapeError where a page is not JSON or its rows are no array: reading it again may help.
+    Raises ShapeError if a page is not JSON or has no array of rows; a retry may help.
     """
     rows = [_read_row(layout, bytes(raw)) for page in pages for raw in _raw_rows(layout, page)]
     candidates = [row for row in rows if not row.errors]
@@ -73,12 +73,12 @@ def _raw_rows(layout: Layout, page: bytes) -> Sequence[Raw]:
 
 
 def _spellings(source: dict[str, Any]) -> dict[str, str]:
-    """Lower case -> the field's name as it came. Where two differ in case alone, the last one stands."""
+    """Lower case -> the field's name in this row. If two differ in case only, the last one counts."""
     return {name.lower(): name for name in source}
 
 
 def _value_of(source: dict[str, Any], spellings: dict[str, str], name: str) -> Any:
-    """Value of a field, whatever the case of its name; the contract's own spelling goes first."""
+    """A field's value regardless of letter case; the contract's spelling is preferred."""
     return source[name] if name in source else source.get(spellings.get(name.lower(), name))
 
 
@@ -103,7 +103,7 @@ def _read_row(layout: Layout, raw: bytes) -> _Row:
 
 
 def _is_pascal(root: FieldNode, source: dict[str, Any]) -> bool:
-    """A row that spells no field as the contract does, and some with a capital: its new fields are spelt so too."""
+    """Whether the row is in PascalCase throughout, so that unknown fields are too."""
     return not source.keys() & root.names and any(name[:1].isupper() for name in source)
 
 

@@ -16,18 +16,18 @@ MAX_PAGES = 1_000  # 100,000 clients
 
 
 class UnlistedTenantError(ApiError):
-    """No listed client has the tenant id that a pseudonym stands for."""
+    """No listed client has the tenant id behind a pseudonym."""
 
 
 class TenantResolver:
-    """Stored tenant id -> the API's. Reads the clients listing once, when the first pseudonym is asked for."""
+    """Stored tenant id -> the API's. Reads the clients listing once, when the first pseudonym is resolved."""
 
     def __init__(self, client: ApiClient, keys: BusinessKeys) -> None:
         self._client, self._keys = client, keys
         self._real: dict[str, str] | None = None
 
     async def resolve(self, stored: str) -> str:
-        """The id that the API knows. Raises UnlistedTenantError where no client has it."""
+        """The id that the API knows. Raises UnlistedTenantError if no client has it, ApiError if the listing cannot be read."""
         if not is_pseudonym(stored):
             return stored
         if self._real is None:
@@ -39,7 +39,7 @@ class TenantResolver:
         return self._real[stored]
 
     async def query(self, query: Query) -> Query:
-        """The query with the API's tenant ids in its filters."""
+        """The query with the API's tenant ids in its filters. Raises UnlistedTenantError, ApiError."""
         if not any(name == TENANT_FILTER and is_pseudonym(value) for name, value in query.filters):
             return query
         filters = [

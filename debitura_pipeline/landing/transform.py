@@ -39,8 +39,8 @@ COMPRESSION = "snappy"  # zstd makes files 40 % smaller for 0.9 µs more per row
 class TransformedPages:
     """A window's rows, ready to land.
 
-    `rows`: rows in the pages. `good`: rows that will be written, one per key. `distinct_keys`: keys in all, a bad row
-    counting by its key, else by its payload's hash.
+    `rows`: rows in the pages. `good`: rows to be written, one per key. `distinct_keys`: number of keys; a bad row counts by
+    its key, else by its payload's hash.
     """
 
     table: Table
@@ -62,9 +62,9 @@ class TransformedPages:
         )
 
     def write(self, path: Path, seq: int) -> str:
-        """Land the rows at `path`, whole or not at all, readable by the owner alone. Returns the file's sha256.
+        """Write the rows to `path`, atomically, mode 0600. Returns the file's SHA-256.
 
-        `seq` is the window's place in the sync: of a key read twice the higher one wins.
+        `seq` is the window's number within the sync; if a key occurs in several windows, the highest counts.
         """
         landed = self.columns.append_column("_seq", pa.array(np.full(self.good, seq, np.int64)))
         body = pa.BufferOutputStream()
@@ -84,7 +84,10 @@ class TransformedPages:
 
 
 class PageTransformer:
-    """Shapes windows, one at a time. Holds the privacy key and names in memory; close it after use."""
+    """Transforms windows, one at a time. Holds the privacy key and names in memory; close it after use.
+
+    Raises ValueError if the privacy key is empty.
+    """
 
     def __init__(self, privacy: Privacy, privacy_key: bytes) -> None:
         if not privacy_key:
@@ -96,9 +99,10 @@ class PageTransformer:
         self._layouts = {resource: Layout(table) for resource, table in TABLES.items()}
 
     def transform(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> TransformedPages:
-        """Rows of a window's `pages` (whole response bodies). `canonical` False: in the API's other spellings.
+        """Transform the rows of a window's `pages` (whole response bodies). `canonical` False: spelled differently from the
+        contract.
 
-        Raises ShapeError where a page is no JSON or holds no array of rows.
+        Raises ShapeError if a page is not JSON or has no array of rows.
         """
         layout = self._layouts[resource]
         bad: tuple[BadRow, ...] = ()
@@ -110,7 +114,7 @@ class PageTransformer:
         return TransformedPages(layout.table, last_of_each(built, layout.table.key), parsed.rows, bad, drift)
 
     def close(self) -> None:
-        """Forget the names that were pseudonymised."""
+        """Drop the names that were pseudonymised."""
         self._pseudonyms.forget()
 
     def __enter__(self) -> Self:

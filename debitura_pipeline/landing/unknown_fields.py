@@ -22,7 +22,7 @@ CACHE_SIZE = 4_096  # scrubbed values; unknown fields mostly repeat a few
 
 
 def exact_decimal(text: str) -> Decimal:
-    """A number's text as Decimal; one with an exponent beyond all reason is infinite, hence out of every range."""
+    """A number's text as Decimal; infinite if its exponent is out of range."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -30,12 +30,12 @@ def exact_decimal(text: str) -> Decimal:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON with every number exact, `NaN` and `Infinity` too. Raises ValueError."""
+    """Parse JSON with all numbers as Decimal, including `NaN` and `Infinity`. Raises ValueError."""
     return json.loads(text, parse_float=exact_decimal, parse_int=exact_decimal, parse_constant=Decimal)
 
 
 def unknown_values(root: FieldNode, row: dict[str, Any]) -> dict[Path, Any]:
-    """Slow road: topmost unknown fields of a parsed row, by path as they came."""
+    """Row path: topmost unknown fields of a parsed row, by path."""
     found: dict[Path, Any] = {}
     if row.keys() <= root.names:
         inner = [(child, row.get(name)) for name, child in root.objects.items()]
@@ -61,9 +61,9 @@ def extra_json(values: dict[Path, Any]) -> str | None:
 
 
 def read_extra(layout: Layout, pages: Sequence[bytes], paths: Sequence[Path]) -> list[str | None]:
-    """Fast road: `extra` of every row of canonical pages, reading nothing but the unknown fields at `paths`.
+    """Fast path: `extra` of every row of canonical pages, decoding only the unknown fields at `paths`.
 
-    Raises msgspec.MsgspecError where a page is not as Arrow saw it; the slow road then takes over.
+    Raises msgspec.MsgspecError if a page differs from what Arrow saw; the row path then takes over.
     """
     decoder = msgspec.json.Decoder(_page_type(layout, paths))
     route = [_attributes(paths, path) for path in paths]
@@ -101,7 +101,7 @@ def _attributes(paths: Sequence[Path], path: Path) -> tuple[str, ...]:
 
 
 def _row_type(paths: Sequence[Path]) -> Any:
-    """A struct with one raw field per unknown field; msgspec skips all others in C."""
+    """A struct with a raw field per unknown field; msgspec skips all others in C."""
     fields: list[tuple[str, Any, Any]] = []
     for index, name in enumerate(sorted({path[0] for path in paths})):
         below = [path[1:] for path in paths if path[0] == name and len(path) > 1]

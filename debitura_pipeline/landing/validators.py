@@ -39,7 +39,7 @@ _YEAR_ONE = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).days * 86_400 * 1_000_000  
 
 
 def check_ids(texts: pa.Array) -> Checked:
-    """Lower-case UUID text. Shape: as `texts`, nulls staying null."""
+    """UUIDs in lower case, in the shape of `texts`; nulls stay null."""
     present = texts.drop_null() if texts.null_count else texts
     if _are_plain_uuids(present):
         return texts, None
@@ -50,12 +50,12 @@ def check_ids(texts: pa.Array) -> Checked:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a UUID, in whatever letter case."""
+    """Whether a text is a UUID, in any letter case."""
     return _UUID_TEXT.fullmatch(text) is not None
 
 
 def _are_plain_uuids(texts: pa.Array) -> bool:
-    """Whether all are lower-case UUIDs, seen from the bytes of the column at once."""
+    """Whether all texts are lower-case UUIDs, from the column's bytes."""
     if len(texts) == 0:
         return True
     _, offsets, data = texts.buffers()
@@ -67,9 +67,9 @@ def _are_plain_uuids(texts: pa.Array) -> bool:
 
 
 def check_instants(texts: pa.Array) -> Checked:
-    """Aware UTC instants to the microsecond: with Z, with an offset, or naive (taken as UTC); a bare date is midnight.
+    """Aware UTC instants in microseconds: with Z, with an offset, or naive (taken as UTC); a bare date is midnight.
 
-    Digits beyond microseconds are cut off, not rounded, so that no instant moves into the next second or day.
+    Digits beyond microseconds are truncated, so that no instant moves into the next second or day.
     """
     instants = _plain_instants(texts)
     if instants is not None:
@@ -81,7 +81,7 @@ def check_instants(texts: pa.Array) -> Checked:
 
 
 def _plain_instants(texts: pa.Array) -> pa.Array | None:
-    """All at once by Arrow, where every text is naive, or in UTC and says so, and has seconds; else None."""
+    """Convert all texts at once with Arrow if all are naive or UTC and have seconds; else None."""
     plain = texts
     for zone in ("+00:00", "Z"):
         if pc.any(ends := pc.ends_with(texts, pattern=zone)).as_py():
@@ -104,13 +104,13 @@ def _plain_instants(texts: pa.Array) -> pa.Array | None:
 
 
 def parse_instant(text: str) -> datetime | None:
-    """One text as an aware UTC instant, by the same rules; None where it is none."""
+    """One text as an aware UTC instant, by the same rules; None if invalid."""
     micros = micros_of_text(text)
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def micros_of_text(text: str) -> int | None:
-    """Microseconds since 1970 of one text, or None where it is no instant of the years 1 to 9999."""
+    """Microseconds since 1970 of one text; None if it is not an instant of the years 1 to 9999."""
     match = _INSTANT_TEXT.fullmatch(text)
     if match is None:
         return None
