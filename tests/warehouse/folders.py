@@ -29,7 +29,7 @@ def fill(settings: Settings, mark: int, rows: int = ROWS) -> None:
                 warehouse.run(marked_table(f"{schema}.{name}"))
 
 
-def row_keys(folder: Path) -> set[int]:
+def marks(folder: Path) -> set[int]:
     """The marks that the documented paths show; one, if they are of one night."""
     found: set[int] = set()
     for name in ("warehouse.duckdb", "reports.duckdb"):
