@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runtime.settings import pages
 
 from debitura_pipeline.settings.catalogue import OWN, VARIABLES
 from debitura_pipeline.settings.declaration import Setting, Values
 from debitura_pipeline.settings.readers import text
 from tools.conventions import settings as convention
 from tools.conventions.source import Module
+from tools.settings import pages
 
 FILES = ("DEBITURA_CA_FILE",)  # whose example is a file that must exist
 

@@ -25,7 +25,7 @@ _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class ArchiveWriter:
-    """An archive that is being written. `members`: those so far."""
+    """An archive being written. `members`: those so far."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -45,7 +45,7 @@ class ArchiveWriter:
 
 @contextmanager
 def archive_writer(file: Path) -> Iterator[ArchiveWriter]:
-    """Write beside `file`, mode 0600, and give it its name when all is on disk; on any error nothing is left of it."""
+    """Write next to `file`, mode 0600, and rename when all is on disk; on any error nothing is left. Raises OSError."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -62,7 +62,7 @@ def archive_writer(file: Path) -> Iterator[ArchiveWriter]:
 
 
 def verify_archive(file: Path) -> Manifest:
-    """The manifest, once every member was read and found as it says. Raises BackupError; writes nothing."""
+    """The manifest, after every member was read and verified. Writes nothing. Raises BackupError."""
     found: dict[str, Member] = {}
     manifest = None
     try:
@@ -91,7 +91,7 @@ def verify_archive(file: Path) -> Manifest:
 
 
 def extract_archive(file: Path, manifest: Manifest, folder: Path) -> None:
-    """Write the members below `folder`, files 0600 and folders 0700, each checked once more."""
+    """Write the members below `folder`, files 0600 and folders 0700, verified again. Raises BackupError, OSError."""
     with _read(file) as members:
         for name, stream, _ in members:
             if name == MANIFEST:
@@ -106,7 +106,7 @@ def extract_archive(file: Path, manifest: Manifest, folder: Path) -> None:
 
 @contextmanager
 def _read(file: Path) -> Iterator[Iterator[tuple[str, IO[bytes], int]]]:
-    """Name, content and size of each member. Raises BackupError for damage, also where it is met reading a content."""
+    """Name, content and size of each member. Raises BackupError for damage, also while a content is read."""
     try:
         with gzip.open(file, "rb") as packed:
             yield _members(file, packed)
@@ -164,7 +164,7 @@ def _info(name: str, size: int) -> tarfile.TarInfo:
 
 
 class _Hashing(io.RawIOBase):
-    """A file whose bytes are hashed as they are read."""
+    """A file that is hashed while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -21,7 +21,7 @@ _IN_SANDBOX = ("users", "lock", "server.json")
 
 
 def is_backed_up(relative: Path) -> bool:
-    """Whether a backup holds this file of the data directory."""
+    """Whether a backup includes this file of the data directory."""
     first, name = relative.parts[0], relative.name
     if any(fnmatch(first, pattern) for pattern in _LEFT_OUT) or name.endswith(".lock") or name == ".env":
         return False
@@ -31,7 +31,7 @@ def is_backed_up(relative: Path) -> bool:
 
 
 def data_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Files of the data directory that are kept: name in the archive, path; the warehouse and Dagster's home are elsewhere."""
+    """Files of the data directory to back up: name in the archive, path. The warehouse and DAGSTER_HOME are not among them."""
     home, warehouse = settings.dagster_home.resolve(), settings.warehouse.path
     for path in sorted(settings.data_dir.rglob("*")):
         if path.is_symlink() or not path.is_file() or home in path.resolve().parents:
@@ -48,7 +48,7 @@ def data_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def dagster_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Dagster's configuration and SQLite files. Where it is in Postgres, its configuration alone."""
+    """Dagster's configuration and SQLite files; only the configuration if Dagster's storage is in Postgres."""
     home = settings.dagster_home
     found = [home / "dagster.yaml", *sorted(home.glob("history/**/*.db")), *sorted(home.glob("schedules/*.db"))]
     for path in found:
@@ -57,7 +57,7 @@ def dagster_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def existing_data(settings: Settings) -> list[Path]:
-    """What a restore has to move out of its way: everything that a backup holds or the next night makes anew."""
+    """What a restore moves aside: everything that a backup contains or the next run recreates."""
     found = []
     if settings.data_dir.is_dir():
         for path in sorted(settings.data_dir.iterdir()):

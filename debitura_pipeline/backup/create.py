@@ -23,7 +23,8 @@ PACKAGES = ("debitura-pipeline", "duckdb", "dagster", "dbt-core")
 
 
 def back_up(settings: Settings, file: Path, *, force: bool = False) -> Manifest:
-    """Write the archive. Raises WarehouseBusy while a run is on, BackupError where `file` cannot be written."""
+    """Write the archive. Raises WarehouseBusy while a run is in progress, IdentityRefused, and BackupError if there is
+    nothing to back up or `file` cannot be written."""
     file = file.expanduser().absolute()
     _refuse(settings, file, force)
     with exclusive_run(settings, "backup"):
@@ -91,7 +92,7 @@ def _add_warehouse(settings: Settings, archive: ArchiveWriter, work: Path) -> di
 
 
 def _add_dagster(settings: Settings, archive: ArchiveWriter, work: Path) -> None:
-    """SQLite's own way to copy a database that may be in use; the daemon need not be stopped."""
+    """SQLite's backup API copies a database that is in use, so the daemon may keep running."""
     for name, path in dagster_files(settings):
         copy = work / "copy"
         if path.suffix == ".db":

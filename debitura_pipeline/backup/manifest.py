@@ -14,7 +14,7 @@ MAX_MANIFEST_BYTES = 256 * 2**20  # bytes: some million members
 
 
 class BackupError(DebituraError):
-    """A backup could not be made, or is not one that can be restored here."""
+    """A backup could not be made, or cannot be restored here."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TableManifest:
-    """A table of `raw` or `ops`: its rows, and its columns in the order of its file (Postgres only)."""
+    """A table of `raw` or `ops`: number of rows, and columns in the order of its file (Postgres only)."""
 
     rows: int
     columns: tuple[str, ...]
@@ -35,7 +35,7 @@ class TableManifest:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`identity`: whose data it is; None where nothing was synced yet. `dagster`: `sqlite`, or `postgresql` (not included)."""
+    """`identity`: whose data it is; None if nothing was synced yet. `dagster`: `sqlite`, or `postgresql` (not included)."""
 
     created_at: str
     versions: dict[str, str]
@@ -50,7 +50,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, body: bytes) -> Manifest:
-        """Raises BackupError where it is none, or one of another format."""
+        """Parse a manifest. Raises BackupError if it is invalid or has another format."""
         try:
             facts: dict[str, Any] = json.loads(body)
             if facts["format"] != FORMAT:

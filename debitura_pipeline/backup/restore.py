@@ -34,15 +34,15 @@ from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, r
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, and where that is which was there before (None: nothing was)."""
+    """What was restored, and where the previous data is (None: there was none)."""
 
     manifest: Manifest
     aside: Path | None
 
 
 def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restored:
-    """Put back what `back_up` has written. Raises WarehouseBusy while a run, `debitura dev` or a program of Dagster's is on,
-    BackupError where the archive is damaged, is another partner's, or would replace something and `replace` was not said."""
+    """Restore a backup. Raises WarehouseBusy while a run, `debitura dev` or a Dagster process is active; BackupError if the
+    archive is damaged or another partner's, or if data exists and `replace` is False."""
     with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_umask():
         refuse_while_dagster_runs(settings)
         manifest = verify_archive(file)
@@ -58,7 +58,7 @@ def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restore
 
 
 def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
-    """Raises BackupError where the settings stand for something else than the archive holds."""
+    """Raises BackupError if the archive does not match the settings."""
     if manifest.engine != settings.warehouse.engine:
         raise BackupError(
             f"{file} is of a {manifest.engine} warehouse, and DEBITURA_WAREHOUSE names a {settings.warehouse.engine} one. "
@@ -111,14 +111,14 @@ def _refuse_occupied(settings: Settings, manifest: Manifest, *, replace: bool) -
 
 
 def _same(one: Identity, other: Identity) -> bool:
-    """Whether both may be the same partner's; of one whose API stated no id that is not known."""
+    """Whether both may belong to the same partner; unknown if the API stated no id."""
     if one.partner is not None and other.partner is not None and one.partner != other.partner:
         return False
     return (one.environment, one.host, one.privacy_key) == (other.environment, other.host, other.privacy_key)
 
 
 def _switch(settings: Settings, manifest: Manifest, work: Path) -> Path | None:
-    """From here to the end a kill leaves the marker, which keeps every run out."""
+    """If killed in here, the marker remains and all runs are refused."""
     new, marker = work / "new", restore_marker(settings)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = settings.data_dir / "aside" / f"before-restore-{stamp}"
@@ -163,7 +163,7 @@ def _compare(settings: Settings, manifest: Manifest) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """To another disk too; there it appears under its name when it is whole."""
+    """Works across file systems; the target appears once it is complete."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         source.rename(target)

@@ -21,7 +21,7 @@ def table_columns() -> dict[str, tuple[str, ...]]:
 
 
 def count_rows(settings: Settings) -> dict[str, TableManifest]:
-    """Rows of each table."""
+    """Number of rows and columns of each table. Raises WarehouseError."""
     with open_warehouse(settings, read_only=True) as warehouse:
         return {
             name: TableManifest(int(warehouse.rows(f"SELECT count(*) FROM {_sql(name)}")[0][0]), columns)
@@ -30,7 +30,8 @@ def count_rows(settings: Settings) -> dict[str, TableManifest]:
 
 
 def dump_tables(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each table's file, as of one moment; the caller may remove it before it asks for the next."""
+    """Dump each table to a file, all from one snapshot; the caller may delete a file before asking for the next. Raises
+    WarehouseError."""
     with open_warehouse(settings, read_only=True) as warehouse:
         assert isinstance(warehouse, PostgresWarehouse)
         with warehouse.snapshot():
@@ -43,7 +44,7 @@ def dump_tables(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def load_tables(settings: Settings, tables: Mapping[str, TableManifest], folder: Path) -> None:
-    """Replace what `raw` and `ops` hold with the files, in one transaction. Raises BackupError where rows are missing."""
+    """Replace the content of `raw` and `ops` with the files, in one transaction. Raises BackupError if rows are missing."""
     with open_warehouse(settings) as warehouse:
         assert isinstance(warehouse, PostgresWarehouse)
         with warehouse.transaction():

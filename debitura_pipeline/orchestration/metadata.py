@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from debitura_pipeline.warehouse.checks import Table, table_of
+from debitura_pipeline.warehouse.checks import CheckTable, table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,7 @@ def onboarding_metadata(facts: dict[str, Any]) -> Metadata:
     return metadata
 
 
-def table_metadata(name: str, table: Table) -> Metadata:
+def table_metadata(name: str, table: CheckTable) -> Metadata:
     """The table as `name`, and as `<name>_left_out` how many rows it does not show, if any."""
     records = [dg.TableRecord(dict(zip(table.columns, row, strict=True))) for row in table.rows]
     schema = dg.TableSchema([dg.TableColumn(column) for column in table.columns])

@@ -23,7 +23,7 @@ BAR_STEP = {WIDE: 34, NARROW: 50}  # on phones the label stands above its bar
 
 @dataclass(frozen=True)
 class Series:
-    """One colour of a stacked chart: its label and the CSS variable that paints it."""
+    """One colour of a stacked chart: its label and its CSS variable."""
 
     label: str
     css: str
@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Segment:
-    """One coloured piece: `at` names the column or bar that it belongs to."""
+    """One coloured segment; `at` names its column or bar."""
 
     at: str
     series: str
@@ -41,7 +41,7 @@ class Segment:
 
 def stacked_columns(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
                     table: ReportTable) -> Chart:  # fmt: skip
-    """Columns over months (`at` as YYYY-MM), stacked in the order of `series` from the ground up."""
+    """A column per month (`at` as YYYY-MM), stacked in the order of `series` from the bottom."""
     months = sorted({piece.at for piece in pieces})
 
     def draw(width: int) -> Any:
@@ -63,7 +63,7 @@ def stacked_columns(name: str, caption: str, description: str, series: Sequence[
 
 def stacked_bars(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
                  table: ReportTable) -> Chart:  # fmt: skip
-    """Lying bars in the order in which `at` first comes, stacked in the order of `series` from the left."""
+    """Horizontal bars in order of first occurrence of `at`, stacked in the order of `series` from the left."""
     bars = list(dict.fromkeys(piece.at for piece in pieces))
 
     def draw(width: int) -> Any:

@@ -19,7 +19,7 @@ RESOURCES = ("clients", "cases", "transactions")
 
 @dataclass(frozen=True)
 class _Reading:
-    """The newest good reading of a resource as a whole, and when the newest proven one began (None: never)."""
+    """The last successful sync of a resource, and when the last proven one started (None: never)."""
 
     started_at: datetime
     is_proven: bool
@@ -28,7 +28,7 @@ class _Reading:
 
 
 def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Badge) -> Masthead:
-    """What a reader should know before the first figure. `verdict` is the reconciliation's."""
+    """What a reader should know first. `verdict` is the reconciliation's."""
     readings = _last_readings(reports)
     facts: list[tuple[str, str | Badge]] = [("Reconciliation with the API", verdict)]
     if readings:
@@ -45,7 +45,7 @@ def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Badge) -> Ma
 
 
 def _last_readings(reports: Reports) -> dict[str, _Reading]:
-    """Of each resource that was read as a whole; a single client's reading says nothing here."""
+    """By resource; syncs of single clients are ignored."""
     if not reports.has("ops.syncs"):
         return {}
     good = "WHERE status = 'done' AND coalesce(mode, '') <> 'client'"
@@ -61,7 +61,7 @@ def _last_readings(reports: Reports) -> dict[str, _Reading]:
 
 
 def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Badge:
-    """Whether the figures on the page are proven, and if not, whose and why."""
+    """Whether the page's figures are proven, and if not, which are not and why."""
     missing = [name for name in RESOURCES if name not in readings]
     open_ = [f"{name}: {found.message or 'no reason given'}" for name, found in readings.items() if not found.is_proven]
     open_ += [f"{name}: never read" for name in missing]
@@ -71,7 +71,7 @@ def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Badge:
 
 
 def _freshness(readings: Mapping[str, datetime]) -> str:
-    """One span where all three readings are of one day, else each for itself."""
+    """One span if all three syncs are of one day, else one instant each."""
     first, last = min(readings.values()), max(readings.values())
     if len(readings) == len(RESOURCES) and first.astimezone(UTC).date() == last.astimezone(UTC).date():
         return (
@@ -92,7 +92,7 @@ def _sizes(reports: Reports) -> str:
 
 
 def _origin(reports: Reports) -> str | None:
-    """Which API the figures come from, as the first sync wrote it down."""
+    """The API that the figures come from, as recorded by the first sync."""
     rows = reports.records("ops.identity", ("environment", "host")) if reports.has("ops.identity") else []
     return f"{title_case(rows[0].environment)}: {rows[0].host}" if rows else None
 

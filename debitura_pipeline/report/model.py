@@ -17,7 +17,7 @@ Cell = str | int | Decimal | datetime | None
 
 @dataclass(frozen=True)
 class Badge:
-    """A judgement in words, and how it should feel."""
+    """A verdict in words, and its colour."""
 
     text: str
     tone: Tone
@@ -36,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Heading:
-    """Heading of a table column and how its cells are written."""
+    """A table column's heading and the format of its cells."""
 
     label: str
     kind: ColumnKind = "text"
@@ -47,15 +47,15 @@ class Heading:
 
     @property
     def css(self) -> str:
-        """Class of the column's cells in the style sheet; most text needs none."""
+        """CSS class of the column's cells; empty for most text."""
         special = {"prose": "wrap", "date": "when", "instant": "when", "verdict": "when"}
         return "num" if self.is_number else special.get(self.kind, "")
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Rows under headings; the first cell of a row is its header. `name` lets a test find it. `folded`: the line under
-    which the table is hidden until the reader asks for it."""
+    """Rows under headings; a row's first cell is its header. `name` lets a test find it. `folded`: the summary line of a
+    table that is collapsed at first. Raises ValueError if a row does not match the headings."""
 
     name: str
     caption: str
@@ -72,7 +72,7 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture in two widths, with its words and the table behind it."""
+    """A chart in two widths, its caption and description, and the table behind it."""
 
     name: str
     caption: str
@@ -84,7 +84,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportFinding:
     """Something to look at: what, where, how much it may be worth, what to do."""
 
     title: str
@@ -96,21 +96,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page. Whatever is empty is left out."""
+    """A section of the page. Empty parts are left out."""
 
     name: str
     title: str
     lead: str
     verdict: Badge | None = None
     chart: Chart | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ReportFinding, ...] = ()
     tables: tuple[ReportTable, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Masthead:
-    """Whose figures, as of when, how fresh, how sure."""
+    """Whose figures, as of when, how fresh, and whether proven."""
 
     as_of: datetime | None
     is_simulated: bool

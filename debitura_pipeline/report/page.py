@@ -25,12 +25,12 @@ def format_amount(value: Decimal | int | None) -> str:
 
 
 def format_percent(value: Decimal | None) -> str:
-    """A number of percent (70 is 70 %), one decimal."""
+    """A number in percent (70 is 70 %), one decimal."""
     return EMPTY if value is None else f"{_signed(Decimal(value).quantize(TENTH, ROUND_HALF_EVEN))} %"
 
 
 def format_count(value: Decimal | int | None) -> str:
-    """A whole number with thousands separators; a fraction (days on average) keeps one decimal."""
+    """An integer with thousands separators; a fraction (average days) keeps one decimal."""
     if value is None:
         return EMPTY
     number = Decimal(value)
@@ -42,7 +42,7 @@ def format_day(value: date | None) -> str:
 
 
 def format_month(label: str) -> str:
-    """`2026-03` -> `Mar 2026`; the report's `unknown` stands for a missing date."""
+    """`2026-03` -> `Mar 2026`; `unknown` stands for a missing date."""
     return "Date not known" if label == UNKNOWN_MONTH else f"{date.fromisoformat(f'{label}-01'):%b %Y}"
 
 
@@ -61,17 +61,17 @@ def title_case(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Words of a report as a sentence of the page."""
+    """A report's text with a full stop at the end."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def plain_number(value: Decimal | int) -> str:
-    """The machine-readable text of a number: all its decimals, no exponent."""
+    """A number for machines: all decimals, no exponent."""
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def cell(value: Any, kind: str) -> str:
-    """What a reader sees in a table cell of `kind`."""
+    """The text of a table cell of `kind`."""
     if value is None:
         return EMPTY
     if isinstance(value, Badge):
@@ -88,7 +88,7 @@ def cell(value: Any, kind: str) -> str:
 
 
 def render(page: ReportPage) -> str:
-    """The whole page as one string; needs nothing beside it."""
+    """The page as one self-contained HTML string."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed to import the report
     from markupsafe import Markup  # noqa: PLC0415
 

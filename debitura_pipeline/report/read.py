@@ -30,19 +30,19 @@ class ReportSource(Protocol):
 
 
 class Reports:
-    """Read access to the tables of schemas `reports`, `marts`, `raw` and `ops` by name."""
+    """Read access by name to tables of schemas `reports`, `marts`, `raw` and `ops`."""
 
     def __init__(self, warehouse: ReportSource) -> None:
         self._warehouse = warehouse
         self._tables = warehouse.tables()
 
     def has(self, *tables: str) -> bool:
-        """Are all of these tables (`reports.data_quality`) there? A later issue's table simply is not yet."""
+        """Whether all of these tables (`reports.data_quality`) exist."""
         return all(table in self._tables for table in tables)
 
     def frame(self, table: str, columns: Sequence[str], tail: str = "") -> pd.DataFrame:
-        """`columns` of `table`, in order; an entry may be an expression with a name, `sum(x) AS x`.
-        `tail` is what follows the table's name: WHERE, GROUP BY, ORDER BY, LIMIT."""
+        """`columns` of `table`, in order; an entry may be an expression with a name, `sum(x) AS x`. `tail` follows the
+        table's name: WHERE, GROUP BY, ORDER BY, LIMIT. Raises WarehouseError if the table lacks a column."""
         import pandas as pd  # noqa: PLC0415 - half a second, and only a report needs it
 
         names = [column.rpartition(" AS ")[2] for column in columns]
@@ -50,7 +50,7 @@ class Reports:
         return pd.DataFrame([tuple(map(_shown, row)) for row in rows], columns=names, dtype=object)
 
     def records(self, table: str, columns: Sequence[str], tail: str = "") -> list[Any]:
-        """The same rows as named tuples, for where no frame is needed."""
+        """The same rows as named tuples. Raises WarehouseError."""
         return list(self.frame(table, columns, tail).itertuples(index=False, name="Row"))
 
 
@@ -59,5 +59,5 @@ def _shown(value: Any) -> Any:
 
 
 def total(values: Iterable[Decimal | None]) -> Decimal:
-    """Exact sum; what is unknown adds nothing, and no value at all gives 0.0000."""
+    """Exact sum; None adds nothing, and no value at all gives 0.0000."""
     return sum((value for value in values if value is not None), start=ZERO)

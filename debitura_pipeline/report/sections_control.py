@@ -21,12 +21,12 @@ GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Row
 
 
 def badge_of(verdict: str) -> Badge:
-    """A verdict as the page says it; one that is new reads as it came."""
+    """A verdict as shown on the page; an unknown one is shown as it is."""
     return VERDICTS.get(verdict, Badge(verdict, "unknown"))
 
 
 def reconciliation_verdict(reports: Reports) -> Badge:
-    """The judgement in a few words, for the head of the page."""
+    """The reconciliation in a few words, for the head of the page."""
     rows = _compared(reports)
     differing = sum(row.n for row in rows if row.verdict == "differs")
     if not any(row.verdict != "unproven" for row in rows):
@@ -43,7 +43,7 @@ def reconciliation_verdict(reports: Reports) -> Badge:
 
 
 def reconciliation(reports: Reports) -> Section | None:
-    """The API's own totals beside the warehouse's: stages, groups, and the clients that differ."""
+    """The API's totals next to the warehouse's: stages, groups, and clients that differ."""
     rows = _compared(reports)
     if not rows:
         return None
@@ -112,7 +112,7 @@ def _group(name: str) -> str:
 
 
 def data_quality(reports: Reports) -> Section | None:
-    """Every check, what is wrong first."""
+    """Every check, failed ones first."""
     if not reports.has(QUALITY):
         return None
     columns = ("check_name", "meaning", "verdict", "figure", "unit", "since", "what_to_do")
@@ -137,7 +137,7 @@ def data_quality(reports: Reports) -> Section | None:
 
 
 def _check_table(name: str, caption: str, checks: list[Any]) -> ReportTable:
-    """Checks with what to do where something is to be done; those that hold are folded away."""
+    """Checks, with advice for those that failed; passed ones are collapsed."""
     is_fine = all(row.verdict == "ok" for row in checks)
     rows = tuple(
         (title_case(row.check_name), badge_of(row.verdict), row.figure, row.unit, row.since,

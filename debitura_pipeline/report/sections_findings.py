@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from debitura_pipeline.report.model import Badge, Finding, Heading, ReportTable, Section
+from debitura_pipeline.report.model import Badge, Heading, ReportFinding, ReportTable, Section
 from debitura_pipeline.report.page import format_count, sentence, title_case
 from debitura_pipeline.report.read import Reports
 
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def findings(reports: Reports) -> Section | None:
-    """Money that may be missing: kinds with their sums, then the largest findings one by one."""
+    """Money that may be missing: kinds with their sums, then the largest findings."""
     if not reports.has(GAPS):
         return None
     kinds = reports.records(
@@ -55,8 +55,8 @@ def findings(reports: Reports) -> Section | None:
     return Section("findings", title, lead, findings=_largest(reports), tables=(table,))
 
 
-def _largest(reports: Reports) -> tuple[Finding, ...]:
-    """The largest few of each kind; the case's reference, where it is known, since people know a case by that."""
+def _largest(reports: Reports) -> tuple[ReportFinding, ...]:
+    """The largest few of each kind, with the case's reference if known, by which people know a case."""
     has_cases = reports.has("marts.fct_cases")
     reference = "(SELECT max(reference) FROM marts.fct_cases WHERE case_id = gaps.case_id)" if has_cases else "case_id"
     ranked = (
@@ -69,7 +69,7 @@ def _largest(reports: Reports) -> tuple[Finding, ...]:
         f"WHERE place <= {OF_ONE_KIND} ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
     )
     return tuple(
-        Finding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days) for row in rows
+        ReportFinding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days) for row in rows
     )
 
 

@@ -40,7 +40,7 @@ OTHER_PHASE = "--phase-5"
 
 
 def pipeline(reports: Reports) -> Section | None:
-    """Fees not paid yet, by stage and age, and which of them are late."""
+    """Fees not paid yet, by stage and age, and which are overdue."""
     if not reports.has(PIPELINE):
         return None
     frame = reports.frame(
@@ -127,7 +127,7 @@ def _steps(reports: Reports) -> tuple[ReportTable, ...]:
 
 
 def case_outcomes(reports: Reports) -> Section | None:
-    """Cases by how they ended and in which phase; amounts by currency; countries."""
+    """Cases by outcome and phase; amounts by currency; countries."""
     if not reports.has(OUTCOMES):
         return None
     frame = reports.frame(

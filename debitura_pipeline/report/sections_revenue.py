@@ -36,7 +36,7 @@ Sizes = Mapping[tuple[str, str], Decimal]  # (month, stage) -> USD
 
 
 def stage_sums(reports: Reports) -> dict[str, StageSum]:
-    """Fees per stage over all clients and months: the source of the figure strip."""
+    """Fees per stage over all clients and months: the source of the headline figures."""
     if not reports.has(BY_CLIENT):
         return {}
     columns = (
@@ -50,7 +50,7 @@ def stage_sums(reports: Reports) -> dict[str, StageSum]:
 
 
 def revenue_by_month(reports: Reports) -> Section | None:
-    """Fees by month of collection, stacked by stage; below it the newest months by the other dates."""
+    """Fees by month of collection, stacked by stage; below, the newest months by the other dates."""
     if not reports.has(BY_CLIENT):
         return None
     columns = (
@@ -171,7 +171,7 @@ def _bases(reports: Reports) -> ReportTable | None:
 
 
 def top_clients(reports: Reports) -> Section | None:
-    """The clients that brought most, by stage."""
+    """The clients with the highest fees, by stage."""
     if not reports.has(CLIENTS):
         return None
     (overall,) = reports.records(CLIENTS, ("count(*) AS n", "sum(fee_total_usd) AS usd"), "WHERE fee_total_usd > 0")

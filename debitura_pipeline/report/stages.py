@@ -17,7 +17,7 @@ from debitura_pipeline.report.read import ZERO
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: the warehouse's name, the reader's name, its colour, what it means."""
+    """One stage: its name in the warehouse and on the page, its colour, what it means."""
 
     key: str
     label: str
@@ -54,7 +54,7 @@ AWAITED = ("AwaitingDebituraPayment", "AwaitingCollectionPartnerPayment", "Confi
 
 @dataclass(frozen=True)
 class StageSum:
-    """Fees of one stage, all clients, all months."""
+    """Fees of one stage, over all clients and months."""
 
     transactions: int
     fee_usd: Decimal
@@ -62,18 +62,18 @@ class StageSum:
 
 
 def stage_of(key: str) -> Stage:
-    """The stage of that name; one that this page does not know reads as unclassified, not as nothing."""
+    """The stage of that name; an unknown one counts as unclassified."""
     return BY_KEY.get(key, BY_KEY["Unclassified"])
 
 
 def present(keys: Iterable[str], among: Iterable[Stage] = STAGES) -> list[Stage]:
-    """The stages of `among` that occur in `keys`, in the order in which they are stacked."""
+    """The stages of `among` that occur in `keys`, in stacking order."""
     found = {stage_of(key).key for key in keys}
     return [stage for stage in among if stage.key in found]
 
 
 def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
-    """The figure strip; empty without a transaction. Unclassified money shows only where there is some."""
+    """The headline figures; empty without transactions. Unclassified fees are shown only if there are any."""
     if not any(one.transactions for one in sums.values()):
         return ()
 

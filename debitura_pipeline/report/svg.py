@@ -11,10 +11,10 @@ DROPPED = {"aria-hidden", "aria-roledescription", "role", "class", "pointer-even
 
 
 def adapt_svg(svg: str, *, name: str, title: str, description: str, css_class: str) -> str:
-    """SVG for inlining: viewBox without fixed size, `role="img"` with title and description, colours untouched.
+    """SVG for inlining: viewBox without fixed size, `role="img"` with title and description, colours unchanged.
 
     Colours may be CSS variables (`var(--ink)`), which the library passes through. A mark's `aria-label` becomes its
-    `<title>`, which browsers show as a tooltip without any script.
+    `<title>`, which browsers show as a tooltip.
     """
     root = ElementTree.fromstring(svg)  # noqa: S314 - our own picture, drawn a moment ago
     for element in root.iter():
@@ -37,7 +37,7 @@ def adapt_svg(svg: str, *, name: str, title: str, description: str, css_class: s
 
 
 def _drop_empty(parent: ElementTree.Element) -> None:
-    """Take out paths that draw nothing; the library leaves two per group."""
+    """Remove paths that draw nothing; the library leaves two per group."""
     for child in list(parent):
         _drop_empty(child)
         is_blank_path = child.tag == "path" and (

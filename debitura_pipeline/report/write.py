@@ -32,7 +32,7 @@ CHAPTERS: tuple[Callable[[Reports], Section | None], ...] = (
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """Where the page is and its headline figures: USD with all their decimals, by the names they have on the page."""
+    """The page's path and its headline figures: exact USD by figure key."""
 
     path: Path
     figures: dict[str, str]
@@ -43,9 +43,9 @@ def _utc_now() -> datetime:
 
 
 def write_report(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> ReportFacts:
-    """Write `<data dir>/reports/partner-report.html` from what the warehouse holds, in one rename; read by whom its folder says.
+    """Write `<data dir>/reports/partner-report.html`, atomically, with the folder's read permissions.
 
-    Raises WarehouseError where the warehouse cannot be opened or a report lacks a column of its contract.
+    Raises WarehouseError if the warehouse cannot be opened or a report lacks a column of its contract.
     """
     with open_warehouse(settings, read_only=True) as warehouse:
         page = compose(warehouse, is_simulated=settings.uses_embedded_sandbox, written_at=now())
@@ -55,7 +55,7 @@ def write_report(settings: Settings, *, now: Callable[[], datetime] = _utc_now) 
 
 
 def compose(warehouse: ReportSource, *, is_simulated: bool, written_at: datetime) -> ReportPage:
-    """The whole page as plain values; the page's text is `render(page)`."""
+    """The page as plain values; `render(page)` gives its HTML."""
     reports = Reports(warehouse)
     chapters = (chapter(reports) for chapter in CHAPTERS)
     return ReportPage(

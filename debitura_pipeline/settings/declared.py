@@ -1,6 +1,6 @@
 """The settings, each declared once. `catalogue.py` adds the variables that are not settings of this project.
 
-`load.py` reads the values, `environment.py` refuses unknown names, `python -m runtime.settings` writes `.env.example` and
+`load.py` reads the values, `environment.py` refuses unknown names, `python -m tools.settings` writes `.env.example` and
 `docs/settings.md`, and `make lint` compares the declarations with what the code reads.
 """
 

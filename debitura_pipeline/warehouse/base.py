@@ -15,7 +15,7 @@ from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
 
 @dataclass(frozen=True)
 class WindowRecord:
-    """One verified window: bounds (None: open), what the API counted, what was read, and the landed file's hash."""
+    """A verified window: bounds (None: open), rows counted by the API, rows read, and the landed file's hash."""
 
     from_: datetime | None
     to: datetime | None
@@ -30,7 +30,7 @@ class WindowRecord:
 
 @dataclass(frozen=True)
 class DeletionScope:
-    """Which live rows are gone when the reading does not show them: every one, those of these tenants, these keys, or none."""
+    """Which live rows are marked deleted if a sync does not return them: all, those of these tenants, these keys, or none."""
 
     kind: Literal["all", "client", "keys", "none"]
     tenants: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class DeletionScope:
 
 @dataclass(frozen=True)
 class LandedSync:
-    """One resource as one sync landed it. `at` is the sync's clock: every instant that the merge writes.
+    """One resource of a sync as landed. `at` is the sync's clock, the instant that the merge writes everywhere.
 
-    `files` stand in reading order, `sha256` beside them; a key that several of them hold counts as the one with the
-    highest `_seq`. `certificate_sha256` is the hash of what was proven, `previous_sha256` that of the one before.
-    `partner` is (invoicing trigger mode, referral fee percentage), where the sync asked for it.
+    `files` are in reading order, `sha256` matches them; for a key in several files, the row with the highest `_seq` counts.
+    `certificate_sha256` is the certificate's hash, `previous_sha256` the previous sync's. `partner`: (invoicing trigger mode,
+    referral fee in percent), if the sync read it. Raises ValueError if fields contradict each other.
     """
 
     sync_id: str
@@ -84,7 +84,7 @@ class LandedSync:
 
 @dataclass(frozen=True)
 class FailedSync:
-    """A sync that did not reach the merge, for its row in `ops.syncs`."""
+    """A sync that failed before its merge, for its row in `ops.syncs`."""
 
     sync_id: str
     resource: str
@@ -100,7 +100,7 @@ class FailedSync:
 
 @dataclass(frozen=True)
 class MergeCounts:
-    """Rows that a merge touched. `returned` were deleted and are back; `unchanged` were shown as they stood."""
+    """Rows affected by a merge. `returned`: deleted before and now back; `unchanged`: returned by the API as they were."""
 
     inserted: int
     changed: int
@@ -114,7 +114,7 @@ RunQuery = Callable[..., list[tuple[Any, ...]]]  # a query and its parameters in
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a merge comes to: the API's totals beside the warehouse's, whether the sync is proven, what its row says of it."""
+    """The outcome of comparing totals: API and warehouse values, whether the sync is proven, and its message."""
 
     totals: tuple[ControlTotal, ...] = ()
     is_proven: bool = False
@@ -126,48 +126,47 @@ JudgeOf = Callable[[LandedSync], Judge]
 
 
 class Warehouse(Protocol):
-    """Schemas `raw` and `ops`. Parameters in SQL are numbered: `$1`, `$2`. Errors are WarehouseError or below."""
+    """Schemas `raw` and `ops`. SQL parameters are numbered: `$1`, `$2`. All errors are WarehouseError or LandingError."""
 
     def prepare(self) -> None:
-        """Create schemas, tables and columns that are missing; what is there stays."""
+        """Create missing schemas, tables and columns; existing ones stay."""
 
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
-        """Merge one landing, in one transaction: rows, history, windows, findings, control totals, sync record.
+        """Merge one landing in one transaction: rows, history, windows, findings, control totals, sync record.
 
-        `judge` sees the rows as merged; its totals, `is_proven` and message are written in the same transaction. Without
-        one the sync counts as proven when it read windows and each of them is verified.
-        Raises ShrinkRefused when too many rows would be marked deleted, LandingError when a file is not there or is not
-        the one that was landed, WarehouseError when the landing is older than what was merged or was read on top of
-        something else, or when a key would stand there twice. Nothing is written then.
+        `judge` is called with the merged rows; its totals, `is_proven` and message are written in the same transaction.
+        Without one, the sync is not proven. Raises ShrinkRefused if too many rows would be marked deleted, LandingError if a
+        file is missing or was changed, WarehouseError if the landing is older than the last merged one or was read on top of
+        another sync, or if a key would be duplicated. Nothing is written then.
         """
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
-        """Rebuild `raw` and what `ops` got from landings out of nothing, oldest first; all of it or nothing.
+        """Rebuild `raw` and its part of `ops` from landings, oldest first; all or nothing.
 
-        Rows of `ops.syncs` and control totals that are there stay; those that are not are made by `judge_of(sync)`.
-        Raises LandingError, before anything is touched, when a file is not there or not the one that was landed.
+        Existing rows of `ops.syncs` and control totals stay; missing ones are made by `judge_of(sync)`. Raises LandingError,
+        before anything is changed, if a file is missing or was changed.
         """
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
-        """Write a failed sync's row; a sync that is merged already keeps its own."""
+        """Write a failed sync's row, unless the sync is already merged."""
 
     def write_control_totals(self, sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> None:
-        """Write totals of a sync; one that the sync has written before is replaced."""
+        """Write a sync's totals, replacing earlier ones."""
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a query gives."""
+        """The rows of a query."""
 
     def tables(self) -> set[str]:
         """All tables and views, as `raw.cases`."""
 
     def columns(self, schema: str, table: str) -> list[str]:
-        """Names of a table's columns; none where it is not there."""
+        """Names of a table's columns; empty if it does not exist."""
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
-        """Run one writing statement in its own transaction; gives the number of rows it touched."""
+        """Run one writing statement in its own transaction; returns the number of affected rows."""
 
     def export(self, sql: str, path: Path) -> None:
-        """Write what a query gives into a Parquet file, mode 0600; no row passes through Python."""
+        """Write a query's result to a Parquet file, mode 0600; no row passes through Python."""
 
     def close(self) -> None:
-        """Let go of the connection. Closing twice is harmless."""
+        """Close the connection; may be called twice."""

@@ -21,8 +21,8 @@ STALE_AFTER = timedelta(hours=26)  # a nightly run, and two hours for it to be l
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows to look at, as text, at most SHOWN. `left_out`: how many more there are."""
+class CheckTable:
+    """Rows as text, at most MAX_TABLE_ROWS. `left_out`: number of further rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -31,18 +31,18 @@ class Table:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Outcome of one check; `figures` are plain numbers and names, `table` the rows behind them."""
+    """Outcome of one check. `table` holds details, `figures` plain numbers and names."""
 
     passed: bool
     description: str
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
-    table: Table | None = None
+    table: CheckTable | None = None
     is_warning: bool = False
 
 
 def completeness(resource: str, rows: RunQuery) -> CheckResult:
-    """Was the last sync of the resource done, and is it proven? A warning where nothing speaks against it but not all could be
-    compared."""
+    """Whether the resource's last sync finished and is proven. A warning if nothing contradicts it but some totals could not
+    be compared."""
     found = rows(
         "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "
         f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
@@ -61,21 +61,21 @@ def completeness(resource: str, rows: RunQuery) -> CheckResult:
 
 
 def control_totals(resource: str, rows: RunQuery) -> CheckResult:
-    """Do the API's own totals, written down by the last sync, equal ours? One that could not be compared warns; sums of
-    estimates, which exchange rates move, are shown and speak against nothing."""
+    """Whether the API's totals of the last sync equal ours. Totals that could not be compared give a warning; sums of
+    estimates, which move with exchange rates, are only shown."""
     return _totals(
         rows(_LAST_TOTALS.format(resource=resource, scope="scope = 'all'")), f"The API's totals of {resource}"
     )
 
 
 def client_totals(rows: RunQuery) -> CheckResult:
-    """Does what each client's record says of itself equal that client's rows? A warning: the API computes it apart."""
+    """Whether the totals in each client's record equal that client's rows. A warning: the API computes them separately."""
     found = _totals(rows(_LAST_TOTALS.format(resource="clients", scope="scope <> 'all'")), "The clients' own totals")
     return CheckResult(found.passed, found.description, found.figures, found.table, is_warning=True)
 
 
 def unique_keys(resource: str, rows: RunQuery) -> CheckResult:
-    """Is each key of `raw` there once, and has no row two versions at one time?"""
+    """Whether each key is in `raw` once, and no row has two versions at one time."""
     key = TABLES[resource].key
     twice = int(_single(rows(f"SELECT count(*) - count(DISTINCT {key}) FROM raw.{resource}")))
     overlapping = int(
@@ -94,7 +94,7 @@ def unique_keys(resource: str, rows: RunQuery) -> CheckResult:
 
 
 def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
-    """Are there rows that did not fit the contract and are still shown by the API? Reasons and counts, no payload."""
+    """Whether the API still returns rows that do not match the contract. Reasons and counts, no payload."""
     found = rows(
         "SELECT reason, count(*), min(first_seen_at) FROM ops.quarantine "
         f"WHERE resource = '{resource}' AND resolved_at IS NULL GROUP BY reason ORDER BY count(*) DESC, reason"
@@ -109,7 +109,7 @@ def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
 
 
 def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
-    """Did the last sync see fields or values for the first time?"""
+    """Whether the last sync saw new fields or values."""
     found = rows(
         "SELECT kind, field, value FROM ops.schema_drift "
         f"WHERE resource = '{resource}' AND sync_id = ({_LAST_SYNC.format(resource=resource)}) ORDER BY 1, 2, 3"
@@ -124,7 +124,7 @@ def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
 
 
 def attribution_gaps(rows: RunQuery) -> CheckResult:
-    """Does the report find money that may be missing? A warning: someone should look."""
+    """Whether the report lists money that may be missing. A warning: someone should look."""
     total = int(_single(rows("SELECT count(*) FROM reports.attribution_gaps")))
     if not total:
         return CheckResult(True, "No gap was found", {"findings": 0}, is_warning=True)
@@ -133,7 +133,8 @@ def attribution_gaps(rows: RunQuery) -> CheckResult:
 
 
 def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> CheckResult:
-    """Was it done within STALE_AFTER? `done_at` and `now` are of this machine's clock, aware UTC; `done` says what was."""
+    """Whether something was done within STALE_AFTER. `done_at` and `now` are this machine's clock, aware UTC; `done` is the
+    verb phrase."""
     if done_at is None:
         verb, _, participle = done.partition(" ")
         return CheckResult(False, f"{what} {verb} never {participle}")
@@ -146,10 +147,10 @@ def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "w
     return CheckResult(True, f"{what} {done} {hours:.1f} hours ago", figures)
 
 
-def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> CheckTable:
     """The first SHOWN of `rows`; None is an empty cell."""
     shown = (tuple("" if value is None else str(value) for value in row) for row in rows[:MAX_TABLE_ROWS])
-    return Table(tuple(columns), tuple(shown), max(len(rows) - MAX_TABLE_ROWS, 0))
+    return CheckTable(tuple(columns), tuple(shown), max(len(rows) - MAX_TABLE_ROWS, 0))
 
 
 def _totals(found: Sequence[tuple[Any, ...]], what: str) -> CheckResult:

@@ -31,7 +31,7 @@ RETRY_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class DagsterProcess:
-    """One program of Dagster's. `where`: the variable and the folder that it shares with the settings."""
+    """A Dagster process. `where`: the variable and folder that it shares with the settings."""
 
     pid: int
     kind: str
@@ -47,7 +47,7 @@ def refuse_while_dagster_runs(
     wait_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Raises WarehouseBusy in one line where a program of one of `kinds` is at work, after `wait_s` for it to end."""
+    """Raises WarehouseBusy if a process of one of `kinds` is still running after `wait_s`."""
     waited_s = 0.0
     while (found := next((one for one in dagster_processes(settings) if one.kind in kinds), None)) is not None:
         if waited_s >= wait_s:
@@ -61,7 +61,7 @@ def refuse_while_dagster_runs(
 
 
 def dagster_processes(settings: Settings, proc: Path = PROC) -> Iterator[DagsterProcess]:
-    """Those that live now, in no particular order."""
+    """Running Dagster processes of this data directory, in no particular order."""
     ours = {"DAGSTER_HOME": settings.dagster_home.resolve(), "DEBITURA_DATA_DIR": settings.data_dir.resolve()}
     for folder in proc.glob("[0-9]*"):
         with suppress(OSError):  # it ended meanwhile, or is another user's
@@ -76,7 +76,7 @@ def dagster_processes(settings: Settings, proc: Path = PROC) -> Iterator[Dagster
 
 
 def _kind(command: list[str]) -> str | None:
-    """What a command line starts; None where it is no program of Dagster's."""
+    """What a command line starts; None if it is not a Dagster program."""
     program, *arguments = command
     if Path(program).name.startswith("python"):
         while arguments and arguments[0].startswith("-"):

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class DuckDbWarehouse(SqlWarehouse):
-    """One open connection. `spill` is a folder of this process alone, removed when the connection closes."""
+    """One open connection. `spill` is a folder of this process, removed on close."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
         self._connection = connection
@@ -63,7 +63,7 @@ class DuckDbWarehouse(SqlWarehouse):
         connection.execute("SET threads = 2")
 
     def refuse_foreign(self) -> None:
-        """A file of another program's: dbt would replace its schemas."""
+        """Raises WarehouseError if the file belongs to another program: dbt would replace its schemas."""
         tables, ours = self.rows(_TABLES)[0]
         if tables and not ours:
             raise WarehouseError(
@@ -77,17 +77,19 @@ class DuckDbWarehouse(SqlWarehouse):
         )
 
     def execute_autocommit(self, sql: str) -> None:
-        """Run a statement that stands outside of transactions: CHECKPOINT, COPY to a file."""
+        """Run a statement outside a transaction: CHECKPOINT, COPY to a file. Raises WarehouseError."""
         self._execute(sql)
 
     def execute_all(self, statements: Iterable[str]) -> None:
-        """Run statements in one transaction."""
+        """Run statements in one transaction. Raises WarehouseError."""
         with self.transaction():
             for sql in statements:
                 self.run(sql)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """Commit at the end, roll back on any error. Raises WarehouseError, also if a failed statement's error was caught
+        inside: DuckDB would accept the COMMIT and write nothing."""
         self._failed = False
         self._execute("BEGIN TRANSACTION")
         try:
@@ -105,8 +107,8 @@ class DuckDbWarehouse(SqlWarehouse):
         return self._with_fallback(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
-        """Built in a file beside, sync by sync, then exchanged in one transaction: memory does not grow with the nights, and
-        what hangs on the tables (dbt's views, other schemas) stays."""
+        """Rebuild sync by sync in a separate file, then swap the tables in one transaction: memory does not grow with the
+        number of syncs, and dependents (dbt's views, other schemas) stay."""
         ordered, known = in_merge_order(landed), self.merged_syncs()
         with TemporaryDirectory(prefix="replay-", dir=self._spill) as folder:
             path = Path(folder) / "warehouse.duckdb"
@@ -117,7 +119,7 @@ class DuckDbWarehouse(SqlWarehouse):
         return counts
 
     def rebuild(self, sync: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
-        """One sync of a replay, in a transaction of its own."""
+        """Replay one sync in its own transaction."""
 
         def work() -> MergeCounts:
             with self.transaction():
@@ -170,7 +172,8 @@ class DuckDbWarehouse(SqlWarehouse):
             self._connection.unregister("staged")
 
     def check_keys(self, table: Table) -> None:
-        """By hashes first: they take a fraction of the keys' memory. An index would not fit it."""
+        """Compares hashes first, which take a fraction of the keys' memory. An index would not fit. Raises WarehouseError for
+        duplicate or missing keys."""
         key, rows = quoted(table.key), current(table)
         twice = f"SELECT hash({key}) FROM {rows} GROUP BY 1 HAVING count(*) > 1"
         suspects = f"SELECT {key} FROM {rows} WHERE hash({key}) IN ({twice}) GROUP BY 1 HAVING count(*) > 1"
@@ -194,10 +197,10 @@ class DuckDbWarehouse(SqlWarehouse):
         shutil.rmtree(self._spill, ignore_errors=True)
 
     def _stage_latest(self, table: Table, landed: LandedSync) -> int:
-        """Of a key that stands in several files, the row with the highest `_seq`. Gives the number of keys.
+        """For a key in several files, keep the row with the highest `_seq`. Returns the number of keys.
 
-        Repeated keys are few (windows overlap by a second), so they are listed, and `incoming` stays a view over the
-        files. Hashes are counted first: they take a fraction of the keys' memory.
+        Repeated keys are few (windows overlap by a second), so they are listed and `incoming` stays a view over the files.
+        Hashes are counted first: they take a fraction of the keys' memory.
         """
         key = quoted(table.key)
         total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
@@ -262,7 +265,7 @@ def _landed_columns(table: Table) -> list[tuple[str, str]]:
 
 
 def _reason(error: duckdb.Error) -> str:
-    """DuckDB's words, which begin with the kind of error; of errors that quote a row's value, the kind alone."""
+    """DuckDB's message, which starts with the kind of error; only the kind, if the message quotes a row's value."""
     line = str(error).splitlines()[0][:300].rstrip(".")
     if isinstance(error, duckdb.ConversionException | duckdb.ConstraintException):
         line = line.partition(":")[0]
@@ -270,5 +273,5 @@ def _reason(error: duckdb.Error) -> str:
 
 
 def sql_literal(text: str) -> str:
-    """A text as an SQL literal, for where DuckDB takes no parameter."""
+    """A text as an SQL literal, where DuckDB takes no parameter."""
     return "'" + text.replace("'", "''") + "'"

@@ -38,15 +38,15 @@ class SqlWarehouse(ABC):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """Begin; commit at the end; on any error roll back and raise, also where the error was swallowed inside."""
+        """Commit at the end; roll back on any error, also if it was caught inside. Raises WarehouseError."""
 
     @abstractmethod
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        """Run one statement inside the transaction; gives the number of rows it touched."""
+        """Run one statement inside the transaction; returns the number of affected rows."""
 
     @abstractmethod
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a query gives."""
+        """The rows of a query."""
 
     @abstractmethod
     def tables(self) -> set[str]:
@@ -54,7 +54,7 @@ class SqlWarehouse(ABC):
 
     @abstractmethod
     def columns(self, schema: str, table: str) -> list[str]:
-        """Names of a table's columns; none where it is not there."""
+        """Names of a table's columns; empty if it does not exist."""
 
     @abstractmethod
     def comments(self) -> list[Commented]:
@@ -62,31 +62,31 @@ class SqlWarehouse(ABC):
 
     @abstractmethod
     def stage_landed(self, landed: LandedSync) -> int:
-        """Make relation `incoming` of the landed files, one row per key; gives the number of rows."""
+        """Create relation `incoming` from the landed files, one row per key; returns the number of rows."""
 
     @abstractmethod
     def stage_rows(self, name: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
-        """Make temporary table `name` of a few rows."""
+        """Create temporary table `name` with these rows."""
 
     @abstractmethod
     def check_keys(self, table: Table) -> None:
-        """See to it that no key stands twice in the current rows. Raises WarehouseError where one does."""
+        """Raises WarehouseError if a key occurs twice in the current rows."""
 
     @abstractmethod
     def unstage(self) -> None:
-        """Drop `incoming` and the temporary tables, where they are."""
+        """Drop `incoming` and the temporary tables, if they exist."""
 
     @abstractmethod
     def export(self, sql: str, path: Path) -> None:
-        """Write what a query gives into a Parquet file, mode 0600."""
+        """Write a query's result to a Parquet file, mode 0600."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
     @abstractmethod
     def refuse_foreign(self) -> None:
-        """Raise WarehouseError where the database is something else's."""
+        """Raises WarehouseError if the database belongs to another program."""
 
     def prepare(self) -> None:
         self.refuse_foreign()
@@ -112,7 +112,7 @@ class SqlWarehouse(ABC):
             return self._merge(landed, judge, allow_shrink=allow_shrink)
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
-        """In one transaction: until it commits everybody sees the tables as they were."""
+        """In one transaction: readers see the old tables until it commits."""
         ordered = in_merge_order(landed)
         known = self.merged_syncs()
         with self.transaction():
@@ -123,14 +123,14 @@ class SqlWarehouse(ABC):
             return [self.merge_again(sync, judge_of, known) for sync in ordered]
 
     def merge_again(self, landed: LandedSync, judge_of: JudgeOf | None, known: Collection[str]) -> MergeCounts:
-        """One sync of a replay, inside a transaction. What was let through when it was merged is not asked again, and the
-        record of one that is `known` stays as it is."""
+        """Replay one sync inside a transaction. Deletions that were allowed then are allowed again; the record of a sync in
+        `known` stays."""
         is_known = landed.sync_id in known
         judge = judge_of(landed) if judge_of is not None and not is_known else None
         return self._merge(landed, judge, allow_shrink=True, keep_sync_record=is_known)
 
     def merged_syncs(self) -> set[str]:
-        """Ids of the syncs that `ops.syncs` calls done."""
+        """Ids of the syncs with status `done` in `ops.syncs`."""
         return {sync_id for (sync_id,) in self.rows("SELECT sync_id FROM ops.syncs WHERE status = 'done'")}
 
     def record_failure(self, sync: FailedSync, message: str) -> None:
@@ -188,7 +188,7 @@ class SqlWarehouse(ABC):
         return MergeCounts(inserted, changed, found.get("deleted", 0), unchanged, returned)
 
     def _write_rows(self, table: Table, landed: LandedSync, found: dict[str, int]) -> None:
-        """Keep what is superseded, then write current rows. Each step knows how many it must touch: keys stand there once."""
+        """Close versions, then write current rows. Each step checks how many rows it touched, since keys are unique."""
         at, resource = landed.at, table.resource
         if found:
             self.run(*merge.close_versions(table, at))
@@ -226,7 +226,7 @@ class SqlWarehouse(ABC):
             self._run_all(ops_sql.update_partner_history(*landed.partner, at))
 
     def _write_sync_record(self, landed: LandedSync, counts: MergeCounts, judge: Judge | None) -> None:
-        """Control totals and the sync's row, in the transaction of its rows: none of them is ever there without the others."""
+        """Write control totals and the sync's row in the transaction of its rows, so that none exists without the others."""
         sync_id = landed.sync_id
         judgement = judge(self.rows) if judge is not None else None
         if judgement is not None:
@@ -246,8 +246,7 @@ class SqlWarehouse(ABC):
 
 
 def max_deletions(live: int) -> int:
-    """How many of `live` rows one reading may mark deleted: 3 of any number, three quarters but no more than 20, and from 400
-    rows on a twentieth."""
+    """How many of `live` rows one sync may mark deleted: 3 in any case, three quarters up to 20 rows, and 5 % from 400 rows."""
     return max(
         min(live, ALWAYS_DELETABLE), min(DELETABLE_ROWS, int(live * DELETABLE_SHARE_SMALL)), int(live * DELETABLE_SHARE)
     )
@@ -264,7 +263,7 @@ def _shrink_refused(resource: str, live: int, gone: int, why: str = "") -> Shrin
 
 
 def in_merge_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
-    """Landings as a replay merges them, by clock. Raises LandingError when any file is not the one that was landed."""
+    """Landings in the order of a replay, by clock. Raises LandingError if a file is missing or was changed."""
     ordered = sorted(landed, key=lambda sync: sync.at)
     for sync in ordered:
         check_files(sync)
@@ -272,7 +271,7 @@ def in_merge_order(landed: Iterable[LandedSync]) -> list[LandedSync]:
 
 
 def duplicate_keys_error(table: Table, keys: int) -> WarehouseError:
-    """For a table whose keys are not unique, whatever made them so."""
+    """The error for a table whose keys are not unique."""
     return WarehouseError(
         f"raw.{table.resource} holds {keys} keys more than once. Nothing was changed; `debitura replay` rebuilds the "
         "table from the landing zone.",
@@ -282,6 +281,7 @@ def duplicate_keys_error(table: Table, keys: int) -> WarehouseError:
 
 
 def check_files(landed: LandedSync) -> None:
+    """Raises LandingError if a landed file is missing or was changed."""
     for path, sha256 in zip(landed.files, landed.sha256, strict=True):
         if not path.is_file():
             fault = "is not there"

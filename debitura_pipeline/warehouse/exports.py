@@ -34,9 +34,10 @@ ROW_GROUP_BYTES = "16MiB"
 
 
 def export_marts(folder: Path) -> None:
-    """Write `reports.duckdb` and `<table>.parquet` of each mart and report of `folder/warehouse.duckdb`, views too.
+    """Write `reports.duckdb` and a `<table>.parquet` for each table and view in marts and reports of
+    `folder/warehouse.duckdb`.
 
-    Raises WarehouseError for a name that both schemas hold, since it would be one file; duckdb.Error when a write fails.
+    Raises WarehouseError if both schemas have a table of the same name, duckdb.Error if writing fails.
     """
     with bounded(folder / REPORTS_FILE) as connection:
         connection.execute(f"ATTACH {sql_literal(str(folder / WAREHOUSE))} AS whole (READ_ONLY)")
@@ -75,7 +76,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -
 
 
 def newest_reading(warehouse: Path) -> datetime | None:
-    """The API's clock when the listing that was read longest ago was last read whole; None if one never was."""
+    """The API's clock at the last complete sync of the resource that was synced longest ago; None if none was."""
     with duckdb.connect(warehouse, read_only=True) as connection:
         found = connection.execute(
             "SELECT max(epoch_us(as_of)) FROM ops.syncs WHERE status = 'done' AND mode <> 'client' GROUP BY resource"
@@ -86,7 +87,7 @@ def newest_reading(warehouse: Path) -> datetime | None:
 
 @contextmanager
 def bounded(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB file to write, with a spill folder of its own that goes with the file's folder."""
+    """A DuckDB file opened for writing with bounded memory, and a spill folder next to it."""
     spill = path.with_name(".spill")
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,

@@ -25,8 +25,8 @@ FINGERPRINT_DIGITS = 32
 
 @dataclass(frozen=True)
 class Identity:
-    """`host` is without a port where it is this machine: a simulated API gets another one at each start. `partner`: keyed
-    hash of its id, None where the API stated none. `privacy_key`: the key's fingerprint."""
+    """Whose data it is. `host` has no port on this machine, since a simulated API gets a new one at each start. `partner`:
+    keyed hash of its id, None if the API stated none. `privacy_key`: the key's fingerprint."""
 
     environment: str
     host: str
@@ -40,7 +40,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class IdentityCheck:
-    """What the settings stand for, and what data directory and warehouse (None: not yet) are known to hold."""
+    """The settings, and whose data the data directory and the warehouse hold (None: none yet)."""
 
     settings: Settings
     folder: Identity | None
@@ -48,7 +48,7 @@ class IdentityCheck:
     partner_id: str | None = None
 
     def with_partner(self, partner_id: str | None) -> IdentityCheck:
-        """The same once the API has said who the partner is. Raises IdentityRefused where it is another one."""
+        """The same with the partner's id from the API. Raises IdentityRefused if the data is another partner's."""
         key = self.settings.find_privacy_key()
         for where, known in self.places():
             if partner_id and key and known.partner not in (None, _hashed_partner(key, partner_id)):
@@ -59,7 +59,7 @@ class IdentityCheck:
         return replace(self, partner_id=partner_id)
 
     def keep(self) -> None:
-        """Write down what is not written yet, in both places; makes the privacy key where there is none."""
+        """Write the identity to both places where it is missing; creates the privacy key if there is none."""
         key = self.settings.obtain_privacy_key()
         partners = [known.partner for _, known in self.places()]
         if self.partner_id is not None:
@@ -72,7 +72,7 @@ class IdentityCheck:
             _write_file(self.settings.data_dir / IDENTITY_FILE, whole)
 
     def places(self) -> Iterator[tuple[str, Identity]]:
-        """Data directory and warehouse, named, as far as they are known to hold something."""
+        """Data directory and warehouse with their identity, if they have one."""
         if self.folder is not None:
             yield f"The data directory {self.settings.data_dir}", self.folder
         if self.warehouse is not None:
@@ -80,9 +80,9 @@ class IdentityCheck:
 
 
 def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: float = WAIT_S) -> IdentityCheck:
-    """What is known, if the settings fit it. Asks nothing of the API and writes nothing.
+    """Compare the stored identities with the settings. Sends no request and writes nothing.
 
-    Raises IdentityRefused where data directory or warehouse belong to another API or to pseudonyms of another privacy key.
+    Raises IdentityRefused if the data belongs to another API, or was pseudonymised with another privacy key.
     """
     folder = _read_file(settings.data_dir / IDENTITY_FILE)
     known = IdentityCheck(settings, folder, _read_row(settings, wait_s) if with_warehouse else None)
@@ -102,18 +102,18 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
 
 
 def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:
-    """Whose data is there, whatever the settings stand for. Raises DebituraError where that cannot be read."""
+    """The stored identities, whatever the settings say. Raises DebituraError if they cannot be read."""
     known = IdentityCheck(settings, _read_file(settings.data_dir / IDENTITY_FILE), _read_row(settings, WAIT_S))
     return list(known.places())
 
 
 def api_name(settings: Settings) -> str:
-    """The API that the settings name, for people."""
+    """The API that the settings name, for messages."""
     return Identity(*_api_of(settings), None, "").api
 
 
 def key_fingerprint(key: bytes) -> str:
-    """Tells one privacy key from another and gives nothing of it away."""
+    """Tells privacy keys apart without revealing anything about them."""
     return _keyed(key, "fingerprint of the privacy key")
 
 

@@ -64,7 +64,7 @@ def is_empty(table: Table) -> Statement:
 
 
 def quarantined_keys(table: Table) -> Statement:
-    """Keys that stand in quarantine and nowhere else in the landing: not read, hence neither verified nor absent."""
+    """Keys that are only in quarantine in this landing: their rows were not read, so they are neither verified nor deleted."""
     key = quoted(table.key)
     return (
         f"""CREATE TEMPORARY TABLE merge_quarantined AS
@@ -75,7 +75,7 @@ def quarantined_keys(table: Table) -> Statement:
 
 
 def delta(table: Table, sync_id: str, at: datetime) -> Statement:
-    """What becomes of each incoming key that is not simply there as it stood."""
+    """The action for each incoming key whose row is new or different."""
     key = quoted(table.key)
     soft = [quoted(name) for name in table.names if name not in table.hashed or name in table.floating]
     moved = [f"c.{name} IS DISTINCT FROM i.{name}" for name in soft]
@@ -103,7 +103,7 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
 
 
 def delta_of_deleted(table: Table, deletion_scope: DeletionScope) -> Statement:
-    """Live rows in the reading's scope that it does not show. Not asked for where the scope is none."""
+    """Live rows in scope that the sync did not return. Not run if the scope is none."""
     key = quoted(table.key)
     scope, params = _in_scope(deletion_scope)
     if deletion_scope.kind == "keys":
@@ -124,7 +124,7 @@ def live_in_scope(table: Table, deletion_scope: DeletionScope) -> Statement:
 
 
 def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
-    """Rows into empty tables: all of `incoming` is new, and needs no comparison."""
+    """Load empty tables: all of `incoming` is new, so nothing is compared."""
     return (
         f"""INSERT INTO {current(table)} ({_columns(table)})
         SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
@@ -135,9 +135,9 @@ def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
 
 
 def close_versions(table: Table, at: datetime) -> Statement:
-    """Rows that are about to be written anew, kept as versions: until now, or until they were deleted.
+    """Copy rows that are about to be replaced to the closed versions, valid until now, or until they were deleted.
 
-    One that was opened at this very instant was never anybody's version: what follows takes its place.
+    A version opened at this very instant is replaced instead.
     """
     return (
         f"""INSERT INTO {superseded(table)} ({_columns(table)}, _valid_from, _valid_to)
@@ -176,9 +176,9 @@ def insert_current(table: Table, at: datetime) -> Statement:
 
 
 def verify_seen(table: Table, deletion_scope: DeletionScope, at: datetime) -> Statement:
-    """New `_verified_at` for the live rows that the reading showed.
+    """Set `_verified_at` of the live rows that the sync returned.
 
-    After a complete reading every one was shown, but for those in quarantine: no need to look each one up.
+    After a complete read those are all except the quarantined ones, which saves a look-up per row.
     """
     key = quoted(table.key)
     if deletion_scope.kind == "all":

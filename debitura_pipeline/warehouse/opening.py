@@ -47,10 +47,10 @@ def open_warehouse(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[SqlWarehouse]:
-    """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
+    """The warehouse, prepared unless read-only; closed at the end of the block.
 
-    Raises WarehouseBusy when another process holds the file, or the server stays away, for longer than `wait_s`,
-    WarehouseError when it is missing (reading) or cannot be opened.
+    Raises WarehouseBusy if another process holds the file, or the server is unavailable, for longer than `wait_s`;
+    WarehouseError if it is missing (read-only) or cannot be opened.
     """
     opened: AbstractContextManager[SqlWarehouse]
     if settings.warehouse.dsn is not None:
@@ -64,7 +64,7 @@ def open_warehouse(
 
 
 def warehouse_exists(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
-    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
+    """Whether a run has created the warehouse. Raises WarehouseError if the server does not answer within `wait_s`."""
     if settings.warehouse.path is not None:
         return settings.warehouse.path.exists()
     from debitura_pipeline.warehouse.postgres.opening import is_prepared  # noqa: PLC0415 - see above
@@ -73,7 +73,7 @@ def warehouse_exists(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
 
 
 def describe_warehouse(settings: Settings) -> str:
-    """Where the warehouse is, for people: the file, or the server and database without user and password."""
+    """The file, or the server and database without user and password."""
     if settings.warehouse.dsn is None:
         return str(settings.warehouse.path)
     from debitura_pipeline.warehouse.postgres.opening import describe_database  # noqa: PLC0415 - see above
@@ -82,11 +82,11 @@ def describe_warehouse(settings: Settings) -> str:
 
 
 def check_foreign_objects(settings: Settings, *, wait_s: float = WAIT_S) -> None:
-    """Raises WarehouseError where a Postgres database holds other people's things in the pipeline's schemas."""
+    """Raises WarehouseError if a Postgres database has other people's objects in the pipeline's schemas."""
     if settings.warehouse.dsn is not None:
         from debitura_pipeline.warehouse.postgres import opening  # noqa: PLC0415 - see above
 
-        opening.check_database(settings.warehouse, wait_s)
+        opening.check_schemas(settings.warehouse, wait_s)
 
 
 @contextmanager
@@ -98,7 +98,8 @@ def open_file(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[DuckDbWarehouse]:
-    """The warehouse in DuckDB's file, for what only a file can do; else use `open_warehouse`."""
+    """The DuckDB warehouse, for what only a file can do; use `open_warehouse` otherwise. Raises WarehouseBusy,
+    WarehouseDamaged, and WarehouseError if the warehouse is a Postgres database or missing (read-only)."""
     path = settings.warehouse.path
     if path is None:
         raise WarehouseError("The warehouse is a Postgres database, and this needs a DuckDB file.")
@@ -128,7 +129,7 @@ def open_file(
 
 
 def _spill(temporary: Path, read_only: bool) -> Path:
-    """A folder of this process alone. For a reader DuckDB makes it when it needs it: to ask leaves no trace."""
+    """A folder of this process. For a reader, DuckDB creates it on demand, so reading leaves no trace."""
     if not read_only:
         return Path(tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=temporary))
     return (temporary if temporary.exists() else temporary.parent) / f"{SPILL_PREFIX}{secrets.token_hex(4)}"
@@ -136,8 +137,8 @@ def _spill(temporary: Path, read_only: bool) -> Path:
 
 @contextmanager
 def private_umask() -> Iterator[None]:
-    """Files made meanwhile are the owner's alone (DuckDB makes its log whenever it likes). The mask is the process's,
-    so the first user sets it and the last one puts it back."""
+    """Files created inside the block are readable by their owner only (DuckDB creates its log at any time). The umask belongs
+    to the process, so the first user sets it and the last one restores it."""
     global _umask_users, _umask_before  # noqa: PLW0603
     with _umask_lock:
         _umask_users += 1
@@ -153,7 +154,7 @@ def private_umask() -> Iterator[None]:
 
 
 def _create(path: Path) -> None:
-    """Make an empty warehouse under another name first: one that was killed half-made could never be opened again."""
+    """Create an empty warehouse under another name first: a half-created one could never be opened."""
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
         duckdb.connect(draft).close()
@@ -162,7 +163,7 @@ def _create(path: Path) -> None:
 
 
 def _remove_stale_spill_folders(folder: Path) -> None:
-    """What killed processes have left. Whoever may write has the file alone, so all but this process's are left ones."""
+    """Remove spill folders of killed processes. A writer has the file to itself, so all but its own are stale."""
     for spill in set(folder.glob(SPILL_PREFIX + "*")) - _own_spills:
         shutil.rmtree(spill, ignore_errors=True)
 
@@ -184,13 +185,13 @@ def _connect(
 
 
 def _is_held(error: Exception) -> bool:
-    """Locked by another process, or open in this one under other settings."""
+    """Whether the file is locked by another process, or open in this one with other settings."""
     text = str(error)
     return "Could not set lock" in text or "different configuration" in text
 
 
 def _unusable(path: Path, error: Exception) -> WarehouseError:
-    """Of a file that this process may read and DuckDB cannot, the cure is known."""
+    """The error for a file that cannot be opened, with advice."""
     if path.is_dir():
         return WarehouseError(
             f"{path} cannot be opened: it is a folder.",
@@ -213,7 +214,7 @@ def _is_duckdb_file(path: Path) -> bool:
 
 
 def _set_orphan_aside(path: Path) -> None:
-    """The log of a warehouse whose file was moved away: DuckDB would play it into the new one."""
+    """Rename the log of a warehouse whose file was moved away; DuckDB would apply it to the new file."""
     log = path.with_name(path.name + ".wal")
     if log.exists():
         log.replace(path.with_name(path.name + ".wal.orphaned"))
@@ -232,5 +233,5 @@ def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
 
 
 def _first_line(error: Exception) -> str:
-    """DuckDB's words, which begin with the kind of error."""
+    """DuckDB's message, which starts with the kind of error."""
     return str(error).splitlines()[0][:300].rstrip(".") + "."

@@ -34,17 +34,18 @@ WINDOW_COLUMNS = (
 
 
 def bad_rows(bad: Sequence[BadRow]) -> list[tuple[object, ...]]:
-    """Rows for `merge_bad`, one per payload; a payload that is no JSON is kept as a JSON string."""
+    """Rows for `merge_bad`, one per payload; a payload that is not JSON becomes a JSON string."""
     by_payload = {row.payload_sha256: row for row in bad}
     return [(row.payload_sha256, row.row_key, row.reason, _as_json(row.payload)) for row in by_payload.values()]
 
 
 def drift_rows(landed: LandedSync) -> list[tuple[object, ...]]:
+    """Rows for `merge_drift`, without repeats."""
     return list(dict.fromkeys((drift.kind, drift.field, drift.value) for drift in landed.drift))
 
 
 def window_rows(landed: LandedSync) -> list[tuple[object, ...]]:
-    """Rows for `merge_windows`, one per scope and bounds, the last record standing."""
+    """Rows for `merge_windows`, one per scope and bounds, the last record."""
     by_window = {(window.scope, window.from_, window.to): window for window in landed.windows}
     return [
         (w.from_, w.to, w.scope, w.api_count, w.rows_read, w.attempts, w.verified_at, w.sha256)
@@ -53,7 +54,7 @@ def window_rows(landed: LandedSync) -> list[tuple[object, ...]]:
 
 
 def newest_merged(resource: str) -> Statement:
-    """Clock, id and certificate of the newest sync that was merged; no row where there is none."""
+    """Clock, id and certificate of the last merged sync; no row if there is none."""
     return (
         """SELECT as_of, sync_id, certificate_sha256 FROM ops.syncs WHERE resource = $1 AND status IN ('done', 'lost')
         ORDER BY as_of DESC, sync_id DESC LIMIT 1""",
@@ -62,9 +63,8 @@ def newest_merged(resource: str) -> Statement:
 
 
 def update_quarantine(table: Table, sync_id: str, at: datetime, deletion_scope: DeletionScope) -> Iterator[Statement]:
-    """Payloads seen again stay open, or open again; new ones enter. Those not shown are resolved: by a complete
-    reading all of them, by any other one those whose row it read as a good one.
-    """
+    """Payloads seen again stay open or are reopened; new ones are added. A complete read resolves all others; any other read
+    resolves those whose row it read as a good one."""
     resource = table.resource
     yield (
         """UPDATE ops.quarantine AS q
@@ -95,7 +95,7 @@ def update_quarantine(table: Table, sync_id: str, at: datetime, deletion_scope: 
 
 
 def insert_drift(resource: str, sync_id: str, at: datetime) -> Statement:
-    """What is new is noted once, with the sync that first saw it."""
+    """Each finding is stored once, with the sync that first saw it."""
     return (
         """INSERT INTO ops.schema_drift (resource, kind, field, value, first_seen_at, sync_id)
         SELECT CAST($1 AS VARCHAR), n.kind, n.field, n.value, CAST($2 AS TIMESTAMPTZ), CAST($3 AS VARCHAR)
@@ -108,7 +108,7 @@ def insert_drift(resource: str, sync_id: str, at: datetime) -> Statement:
 
 
 def replace_windows(resource: str, sync_id: str) -> Iterator[Statement]:
-    """A window keeps its identity from night to night; its newest verification stands."""
+    """A window keeps its identity between syncs; its newest verification replaces the older one."""
     yield (
         """DELETE FROM ops.windows AS w USING merge_windows AS n
         WHERE w.resource = $1 AND w.scope = n.scope AND w.window_from IS NOT DISTINCT FROM n.window_from
@@ -124,7 +124,7 @@ def replace_windows(resource: str, sync_id: str) -> Iterator[Statement]:
 
 
 def update_partner_history(mode: str | None, pct: Decimal | None, at: datetime) -> Iterator[Statement]:
-    """A new version only where mode or percentage changed; what is older than the open version says nothing new."""
+    """A new version only if mode or percentage changed; values older than the open version are ignored."""
     differs = """_valid_to IS NULL AND _valid_from <= CAST($1 AS TIMESTAMPTZ)
         AND (invoicing_trigger_mode IS DISTINCT FROM CAST($2 AS VARCHAR)
             OR referral_fee_pct IS DISTINCT FROM CAST($3 AS DECIMAL(18,4)))"""
@@ -140,18 +140,20 @@ def update_partner_history(mode: str | None, pct: Decimal | None, at: datetime) 
 
 
 def select_sync(sync_id: str) -> Statement:
-    """Status and counts of a sync that has a row already."""
+    """Status and counts of a sync's existing row."""
     return "SELECT status, rows_inserted, rows_changed, rows_deleted FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
 def delete_sync(sync_id: str) -> Statement:
+    """Delete a sync's row."""
     return "DELETE FROM ops.syncs WHERE sync_id = $1", (sync_id,)
 
 
 def insert_merged(
     landed: LandedSync, counts: MergeCounts, before: tuple[int, int, int], judgement: Judgement | None
 ) -> Statement:
-    """The row of a merged sync. `rows_changed` counts those that returned too; `before`: what earlier merges counted.
+    """The row of a merged sync. `rows_changed` includes returned rows; `before`: counts of earlier merges of the same
+    landing.
 
     Without a judgement nothing was compared, so nothing is proven.
     """
@@ -184,13 +186,13 @@ def insert_merged(
 
 
 def insert_failed(sync: FailedSync, message: str) -> Statement:
-    """The row of a sync that did not reach the merge."""
+    """The row of a sync that failed before its merge."""
     row = {**vars(sync), "status": "failed", "as_of": sync.at, "is_proven": False, "message": message}
     return _insert_row("ops.syncs", OPS["syncs"], row)
 
 
 def total_rows(sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> list[tuple[object, ...]]:
-    """Rows for `merge_totals`, one per figure, the last one standing."""
+    """Rows for `merge_totals`, one per figure, the last one."""
     names = [name for name, _ in OPS["control_totals"]]
     rows = {
         (total.resource, total.check_name, total.scope, total.bucket, total.unit): {
@@ -202,7 +204,8 @@ def total_rows(sync_id: str, at: datetime, totals: Sequence[ControlTotal]) -> li
 
 
 def _figures(total: ControlTotal) -> dict[str, object]:
-    """A total's numbers. One that the columns cannot hold is null and stands in the detail: no figure stops a merge."""
+    """A total's numbers. One that the columns cannot hold is null, with the number in the detail, so that no figure stops a
+    merge."""
     figures = {"api_value": total.api_value, "warehouse_value": total.warehouse_value, "difference": total.difference}
     fitting = {name: value if value is None or abs(value) < FITS else None for name, value in figures.items()}
     if fitting == figures:
@@ -212,7 +215,8 @@ def _figures(total: ControlTotal) -> dict[str, object]:
 
 
 def replace_control_totals(sync_id: str) -> Iterator[Statement]:
-    """All at once: a partner with a thousand clients has thousands, and statement by statement they fill DuckDB's memory."""
+    """In two statements: a partner with a thousand clients has thousands of totals, and single statements would fill DuckDB's
+    memory."""
     same = " AND ".join(f"s.{name} = t.{name}" for name in ("resource", "check_name", "scope", "bucket", "unit"))
     yield (
         f"""DELETE FROM ops.control_totals AS t
@@ -224,7 +228,7 @@ def replace_control_totals(sync_id: str) -> Iterator[Statement]:
 
 
 def clear_ops() -> Iterator[Statement]:
-    """What a replay writes anew. Records of syncs stay: a failed one has no landing, and a merged one is replaced."""
+    """Delete what a replay writes anew. Sync records stay: a failed sync has no landing, and merged ones are replaced."""
     for name in ("windows", "quarantine", "schema_drift"):
         yield f"DELETE FROM ops.{quoted(name)}", ()
     yield "DELETE FROM raw.partner_history", ()

@@ -28,7 +28,7 @@ MAX_NAME_BYTES = 4096  # bytes read of a file that is a line of about 200
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a lock: process number, host, since when (ISO, UTC), and what it does."""
+    """The holder of a lock: process id, host, since when (ISO, UTC), and its purpose."""
 
     pid: int
     host: str
@@ -40,7 +40,7 @@ class Holder:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the process named is known to be gone. One of another host or container cannot be known."""
+        """Whether the process is known to be dead; False for processes of other hosts or containers."""
         if self.host != platform.node():
             return False
         try:
@@ -53,11 +53,12 @@ class Holder:
 
 
 def current_holder(what: str) -> Holder:
+    """This process as a lock's holder."""
     return Holder(os.getpid(), platform.node(), datetime.now(UTC).isoformat(timespec="seconds"), what)
 
 
 class ProcessLock:
-    """The lock on `path`, made with mode 0600 where it is not there. One object holds it at a time, in all processes."""
+    """The lock on `path`, created with mode 0600 if missing. One object in one process holds it at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +69,7 @@ class ProcessLock:
         return self._handle is not None
 
     def take(self, what: str, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
-        """Take it: None when it is taken, else who has it. Raises WarehouseError where the folder does not allow it."""
+        """Acquire the lock; returns None, or the holder if it is taken. Raises WarehouseError if the file cannot be used."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return self._take(what, sleep)
@@ -79,7 +80,7 @@ class ProcessLock:
             ) from error
 
     def release(self) -> None:
-        """Let go. The name is wiped first, so that nobody is told of a holder that is not there."""
+        """Release the lock. The holder's name is erased first."""
         handle, self._handle = self._handle, None
         if handle is not None:
             _held.discard(self)
@@ -88,7 +89,7 @@ class ProcessLock:
             os.close(handle)
 
     def holder(self) -> Holder | None:
-        """Who has it, None where nobody has. Not to be relied on for more than words: it may change at once."""
+        """The current holder, None if there is none. For messages only: it may change at once."""
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except OSError:
@@ -119,7 +120,7 @@ class ProcessLock:
         return found or UNNAMED
 
     def _is_held_at_its_path(self, handle: int, what: str) -> bool:
-        """Keep it, with our name in it; not where the file was removed meanwhile: that would keep nobody out."""
+        """Keep the lock and write the holder's name, unless the file was deleted meanwhile: such a lock keeps nobody out."""
         try:
             if os.path.samestat(os.fstat(handle), self.path.stat()):
                 os.fchmod(handle, 0o600)
@@ -148,7 +149,7 @@ def _read(handle: int) -> Holder | None:
 
 
 def _let_go_in_child() -> None:
-    """A forked child is not the holder; without this the lock would last as long as the child does."""
+    """A forked child does not hold the lock; without this, the lock would last as long as the child."""
     for lock in list(_held):
         handle, lock._handle = lock._handle, None
         if handle is not None:

@@ -31,7 +31,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Published:
-    """The published copy by its documented path, its size, the Parquet files beside it, and the night they belong to."""
+    """The published copy at its documented path, its size, the Parquet files next to it, and its night."""
 
     path: Path
     bytes: int
@@ -44,17 +44,18 @@ def utc_now() -> datetime:
 
 
 def publish(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:
-    """Publish the warehouse as it stands. Waits for DuckDB's file like any writer; of Postgres it takes one moment's state.
+    """Publish the current warehouse. Waits for the DuckDB file like any writer; copies one snapshot of Postgres.
 
-    Raises WarehouseBusy when the file stays held or another run is on, WarehouseError when there is nothing to publish or
-    it fails: readers then keep the night that they have, and nothing is left behind.
+    Raises WarehouseBusy if the file stays locked or another run is in progress, WarehouseError if there is nothing to publish
+    or publishing fails. Readers then keep the previous night, and no files are left behind.
     """
     with exclusive_run(settings, "publish"):
         return publish_held(settings, now=now)
 
 
 def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:
-    """The same for a process whose parent has the run to itself."""
+    """`publish` inside a run that already holds the run lock. Raises WarehouseBusy, and WarehouseError if there is no
+    warehouse or publishing fails."""
     source, folder = settings.warehouse.path, settings.published_dir
     if source is not None and not source.exists():
         raise WarehouseError(f"There is no warehouse at {source} to publish. Run `debitura nightly` first.")
@@ -66,7 +67,7 @@ def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -
 
 
 def published_now(settings: Settings, night: PublishedNight) -> Published:
-    """What `publish` gives for a night that readers have."""
+    """The `Published` of a night that is already published."""
     folder = settings.published_dir
     parquet = sorted(folder / path.name for path in night.path.glob("*.parquet"))
     return Published(folder / WAREHOUSE, (folder / WAREHOUSE).stat().st_size, parquet, night)
@@ -93,7 +94,7 @@ def _remove_old_nights(folder: Path) -> None:
 
 @contextmanager
 def _translate_errors(folder: Path) -> Iterator[None]:
-    """What kept a night from being published, and what readers have instead, in one line."""
+    """Raises WarehouseError, in one line, with what is still published."""
     try:
         yield
     except (OSError, duckdb.Error, pa.ArrowException) as error:
@@ -102,7 +103,7 @@ def _translate_errors(folder: Path) -> Iterator[None]:
 
 
 def readers_have(folder: Path) -> str:
-    """A sentence on what is published now, for when tonight's could not be."""
+    """A sentence on what is published, for when publishing failed."""
     night = current_night(folder)
     if night is None:
         return "Nothing is published yet."
@@ -111,7 +112,7 @@ def readers_have(folder: Path) -> str:
 
 
 def _copy_file(settings: Settings, source: Path, target: Path) -> None:
-    """DuckDB's file as it stands after a checkpoint. Nobody else writes to it while the copy is taken."""
+    """Copy the DuckDB file after a checkpoint, while nobody else can write to it."""
     held: list[int] = []
     try:
         with open_file(settings) as warehouse:

@@ -32,19 +32,19 @@ _IS_STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 @dataclass(frozen=True)
 class PublishedNight:
-    """One published night. `as_of`: the API's clock when its oldest listing was read; None where that is not known."""
+    """One published night. `as_of`: the API's clock at the oldest of the three syncs; None if unknown."""
 
     path: Path
     published_at: datetime
     as_of: datetime | None
 
     def data_at(self, *, is_simulated: bool) -> datetime:
-        """From when the data are, by a clock that can be compared with this machine's: a simulated API's cannot."""
+        """The data's time by a clock comparable with this machine's, which a simulated API's is not."""
         return self.published_at if is_simulated or self.as_of is None else self.as_of
 
 
 def current_night(folder: Path) -> PublishedNight | None:
-    """The night that readers have now, None if nothing was ever published."""
+    """The published night; None if nothing was published yet."""
     path = _current(folder)
     if path is None:
         return None
@@ -58,9 +58,9 @@ def current_night(folder: Path) -> PublishedNight | None:
 
 @contextmanager
 def exclusive_writer(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Be the only one that writes to the published folder: a killed run's process may take a moment to end.
+    """Keep other processes from writing to the published folder; waits for one that is ending.
 
-    Raises WarehouseBusy when another process does so for longer than `wait_s`.
+    Raises WarehouseBusy if another process writes for longer than `wait_s`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, give_up_at = os.open(folder, os.O_RDONLY), time.monotonic() + wait_s
@@ -80,9 +80,9 @@ def exclusive_writer(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
 
 @contextmanager
 def draft_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write the next night into; on any error it is removed, and readers keep what they have.
+    """A folder for the next night; removed on any error, so readers keep the previous one.
 
-    First removes what killed runs have left, and makes a night of files that an earlier version has published.
+    Removes leftovers of killed runs first, and turns files of earlier versions into a night.
     """
     (folder / NIGHTS).mkdir(mode=0o700, exist_ok=True)
     share(folder / NIGHTS, folder)
@@ -98,7 +98,7 @@ def draft_folder(folder: Path) -> Iterator[Path]:
 
 
 def switch_to(folder: Path, draft: Path, *, as_of: datetime | None, now: datetime) -> PublishedNight:
-    """Give readers the night in `draft`, in one rename."""
+    """Publish the night in `draft`, in one rename."""
     night = _name(folder, draft, as_of, now)
     shown = {path.name for path in _shown(night.path)}
     for name in sorted(shown):
@@ -114,13 +114,13 @@ def switch_to(folder: Path, draft: Path, *, as_of: datetime | None, now: datetim
 
 
 def remove_old_nights(folder: Path) -> None:
-    """Keep the last KEPT nights. A reader that has a file of an older one open keeps it open."""
+    """Keep the last NIGHTS_KEPT nights. A reader that has a file of an older one open can still read it."""
     for path in _nights(folder)[:-NIGHTS_KEPT]:
         shutil.rmtree(path)
 
 
 def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> PublishedNight:
-    """Everything on disk first, then the night's own name, later than that of any night before it."""
+    """Sync everything to disk, then rename the draft to a name later than any earlier night's."""
     newest = max((_instant(path.name) for path in _nights(folder)), default=None)
     named_at = now.astimezone(UTC).replace(microsecond=0)
     if newest is not None:
@@ -139,7 +139,7 @@ def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> P
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What killed runs have left: drafts, and a night that was named and never shown, hence newer than the current one."""
+    """Remove leftovers of killed runs: drafts, and nights that never became current."""
     if (folder / CURRENT).is_dir() and not (folder / CURRENT).is_symlink():
         shutil.rmtree(folder / CURRENT)  # a copy of this folder that followed the links
     current = _current(folder)
@@ -152,7 +152,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _adopt_plain_files(folder: Path) -> None:
-    """Files in place of links become a night of their own, and then links to it: at no moment does a reader see a change."""
+    """Turn files in place of links into a night and link to it, without readers noticing."""
     plain = [path for path in _shown(folder) if path.is_file() and not path.is_symlink()]
     if not plain:
         return
@@ -172,7 +172,7 @@ def _adopt_plain_files(folder: Path) -> None:
 
 
 def _shown(folder: Path) -> list[Path]:
-    """The documented paths that are there, link or file."""
+    """The documented paths that exist, as links or files."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -214,8 +214,7 @@ def _instant(stamp: str) -> datetime:
 
 
 def _link(path: Path, target: str) -> None:
-    """Make `path` a relative link, in one rename whatever was there. Globs show hidden files too, so none of them may take
-    the draft for a table."""
+    """Make `path` a relative link, in one rename. Globs match hidden files, so a draft's name must not look like a table."""
     draft = path.with_name(f"{DRAFT}{path.name}.part")
     draft.symlink_to(target)
     draft.replace(path)

@@ -31,7 +31,7 @@ REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0
 
 @dataclass(frozen=True)
 class LockWait:
-    """How long to wait for another run, in seconds, and who is told for whom: soon, then once a minute."""
+    """How many seconds to wait for another run, and who is notified: soon, then once a minute."""
 
     wait_s: float
     report: Callable[[str], None]
@@ -47,11 +47,11 @@ _held: ContextVar[Mapping[Path | WarehouseUrl, Lock] | None] = ContextVar("debit
 def exclusive_run(
     settings: Settings, purpose: str = "run", lock_wait: LockWait | None = None, *, is_restore: bool = False
 ) -> Iterator[None]:
-    """Have the writing to oneself: the data directory, and the warehouse that other data directories may share.
+    """Hold the run locks of the data directory and of the warehouse, which other data directories may share.
 
-    Raises WarehouseBusy in one line that says who has it, without touching anything: at once, or when `patience` is used up;
-    WarehouseError where a Postgres database holds other people's things in the pipeline's schemas, or where a restore was
-    interrupted, unless this `is_restore`.
+    Raises WarehouseBusy, naming the holder, at once or after `lock_wait`, with nothing changed; WarehouseError if a Postgres
+    database has other people's objects in the pipeline's schemas, or if a restore was interrupted and this is not one
+    (`is_restore`).
     """
     with _holding(_locks_of(settings), purpose, lock_wait):
         if not is_restore and restore_marker(settings).exists():
@@ -63,14 +63,13 @@ def exclusive_run(
 
 
 def restore_marker(settings: Settings) -> Path:
-    """A file that is there while a restore puts things in place, and stays where it is killed."""
+    """A file that exists while a restore puts things in place, and remains if it is killed."""
     return settings.data_dir / ".restore" / "switching"
 
 
 @contextmanager
 def exclusive_dev(settings: Settings) -> Iterator[None]:
-    """Be the only `debitura dev` of the data directory and of Dagster's home, which data directories may share; runs are not
-    kept out. Raises WarehouseBusy."""
+    """Be the only `debitura dev` of the data directory and of DAGSTER_HOME. Runs are not affected. Raises WarehouseBusy."""
     wanted = (settings.data_dir.resolve() / DEV_FILE, settings.dagster_home.resolve() / HOME_FILE)
     with _holding(wanted, "dev", None):
         yield
@@ -95,12 +94,13 @@ def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, lock_wait: Loc
 
 
 def current_run(settings: Settings) -> Holder | None:
-    """Who has the data directory at the moment, for people."""
+    """The holder of the data directory's run lock, for messages; None if there is none."""
     return ProcessLock(settings.data_dir.resolve() / RUN_FILE).holder()
 
 
 def ensure_run_lock(database: WarehouseUrl) -> None:
-    """Inside `exclusive_run` on Postgres: make sure that the lock is still held before anything is written."""
+    """Inside `exclusive_run` on Postgres, make sure that the lock is still held. Raises WarehouseError if another run took
+    it."""
     lock = (_held.get() or {}).get(database)
     if lock is not None and not isinstance(lock, ProcessLock) and lock.is_held:
         try:
@@ -110,7 +110,7 @@ def ensure_run_lock(database: WarehouseUrl) -> None:
 
 
 def _locks_of(settings: Settings) -> Iterator[Path | WarehouseUrl]:
-    """In an order that all share, so that no two can wait for each other."""
+    """In the same order everywhere, so that no two runs can wait for each other."""
     yield settings.data_dir.resolve() / RUN_FILE
     path = settings.warehouse.path
     if path is not None:

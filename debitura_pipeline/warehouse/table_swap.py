@@ -21,7 +21,7 @@ REBUILT = (
 
 
 class Engine(Protocol):
-    """What the exchange needs of the warehouse."""
+    """What the swap needs of the warehouse."""
 
     def execute_autocommit(self, sql: str) -> None: ...
 
@@ -29,7 +29,8 @@ class Engine(Protocol):
 
 
 def swap_tables(warehouse: Engine, beside: Path) -> None:
-    """Take the rebuilt tables from the file `beside`, and its records of syncs that the warehouse did not know."""
+    """Copy the rebuilt tables from the file `beside`, and its records of syncs that the warehouse lacks. Raises
+    WarehouseError."""
     name = "'" + str(beside).replace("'", "''") + "'"
     warehouse.execute_autocommit(f"ATTACH {name} AS beside (READ_ONLY)")
     try:

@@ -148,7 +148,7 @@ def version_columns(table: Table) -> Columns:
 
 
 def arrow_table(columns: Columns, rows: Sequence[tuple[object, ...]]) -> pa.Table:
-    """A few rows of Python values as Arrow columns of `ARROW_TYPES`. Raises ArrowInvalid where a value does not fit exactly."""
+    """Rows of Python values as an Arrow table with `ARROW_TYPES`. Raises ArrowInvalid if a value does not fit exactly."""
     values = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
     return pa.table(arrays, [name for name, _ in columns])
@@ -165,12 +165,11 @@ def all_tables() -> Iterator[tuple[str, str, Columns]]:
 
 
 def create_statements(existing: Collection[tuple[str, str, str]] = ()) -> Iterator[str]:
-    """Statements that create what is missing and leave what is there; one statement each.
+    """Statements that create what is missing; existing objects stay.
 
-    `existing`: (schema, table, column) as the warehouse has them, in order. A table from before a column was added gets it.
-    What is there is not asked for, since a role may own a schema and yet not be allowed to create one.
-    No table has a primary key: an index of millions of ids costs more memory than a merge may use, and the merge
-    itself writes each key once and checks that it did.
+    `existing`: (schema, table, column) in the warehouse, in order. New columns are added to older tables. Existing schemas
+    are not created again, since a role may own a schema without the right to create one. No table has a primary key: an index
+    of millions of ids takes more memory than a merge may use, and the merge itself checks that keys are unique.
     """
     old = [resource for resource, table in TABLES.items() if _is_whole_history(resource, table.key, existing)]
     for resource in old:
@@ -201,7 +200,7 @@ def _create_tables(there: Container[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _is_whole_history(resource: str, key: str, existing: Collection[tuple[str, str, str]]) -> bool:
-    """Whether `raw.<resource>_history` is a table with every version, as it once was."""
+    """Whether `raw.<resource>_history` is a table with every version, as in early versions."""
     return ("raw", f"{resource}_history", key) in existing and ("raw", resource + SUPERSEDED, key) not in existing
 
 
@@ -214,7 +213,7 @@ def _renamed(found: tuple[str, str, str], old: Sequence[str]) -> tuple[str, str,
 
 
 def _delete_current_versions(resource: str, key: str) -> str:
-    """Of a history that was a table with every version: those that stand in the current table too go, the others stay."""
+    """From a history table with every version, delete those that the current table holds."""
     return (
         f'DELETE FROM raw."{resource}{SUPERSEDED}" AS h WHERE EXISTS (SELECT 1 FROM raw."{resource}" AS c '
         f'WHERE c."{key}" = h."{key}" AND c._changed_at = h._valid_from)'
@@ -222,9 +221,9 @@ def _delete_current_versions(resource: str, key: str) -> str:
 
 
 def _history_view(resource: str, names: Sequence[str]) -> str:
-    """Every version once: the superseded ones, and each row's newest, which is the current row itself.
+    """Every version once: the closed ones, and each row's newest, the current row itself.
 
-    New columns come last, as an engine wants that replaces a view others build on.
+    New columns come last, as engines require when a view that others depend on is replaced.
     """
     columns = ", ".join(f'"{name}"' for name in names)
     of_current = {"_valid_from": '"_changed_at"', "_valid_to": '"_deleted_at"'}

@@ -84,7 +84,7 @@ class RememberingShaper(PageTransformer):
         super().__init__(privacy, key)
         self._known: dict[bytes, TransformedPages] = {}
 
-    def shape(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> TransformedPages:
+    def transform(self, resource: str, pages: Sequence[bytes], *, canonical: bool = True) -> TransformedPages:
         """As by `PageTransformer`, of whose result nothing changes afterwards."""
         asked = hashlib.sha256(f"{resource} {canonical} {[len(page) for page in pages]}".encode())
         for page in pages:
@@ -93,7 +93,7 @@ class RememberingShaper(PageTransformer):
         if key not in self._known:
             if len(self._known) >= WINDOWS_REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[key] = super().shape(resource, pages, canonical=canonical)
+            self._known[key] = super().transform(resource, pages, canonical=canonical)
         return self._known[key]
 
 

@@ -30,7 +30,8 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def encode(batch: pa.RecordBatch) -> memoryview:
-    """The rows of `batch` as COPY takes them, without header and trailer. Columns are of `tables.ARROW_TYPES` or all null."""
+    """The rows of `batch` for COPY, without header and trailer. Columns have `tables.ARROW_TYPES` or are all null. Raises
+    TypeError for any other type."""
     if batch.num_rows == 0:
         return memoryview(b"")
     parts: list[pa.Array] = []
@@ -52,8 +53,8 @@ def encode(batch: pa.RecordBatch) -> memoryview:
 
 
 def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], Bytes | pa.Array | None]:
-    """Each value's length, and the values: a matrix where all are as wide, binary where they are not, None where all are
-    null. What stands where a value is null does not matter."""
+    """Lengths and values of a column: a matrix if all have the same width, a binary array if not, None if all are null.
+    Values at null positions are arbitrary."""
     rows = len(column)
     if column.null_count == rows:
         return np.full(rows, NULL_LENGTH, np.int32), None
@@ -73,7 +74,7 @@ def _field(column: pa.Array) -> tuple[npt.NDArray[np.int32], Bytes | pa.Array | 
 
 
 def _packed(values: Bytes, is_there: pa.Array | None = None) -> pa.Array:
-    """A matrix of one value per line as an Arrow column of binary."""
+    """A matrix with one value per row as a binary Arrow column."""
     rows, width = values.shape
     offsets = np.arange(rows + 1, dtype=np.int64) * width
     mask = None if is_there is None else is_there.buffers()[1]
@@ -90,7 +91,7 @@ def _without_nul(column: pa.Array) -> pa.Array:
 
 
 def _numbers(column: pa.Array, per_value: int = 1) -> npt.NDArray[np.int64]:
-    """The column's buffer of 64-bit numbers, nulls and all."""
+    """The column's buffer of 64-bit numbers, nulls included."""
     numbers = np.frombuffer(column.buffers()[1], np.int64)
     return numbers[column.offset * per_value : (column.offset + len(column)) * per_value]
 
@@ -110,8 +111,8 @@ def _instants(column: pa.Array) -> Bytes:
 
 
 def _money(column: pa.Array) -> Bytes:
-    """Number of digits, weight of the first, sign, scale, then the digits. Eighteen decimal digits fit 64 bits, so of
-    Arrow's 128 the lower half is the number; Postgres drops leading zeros by itself."""
+    """Number of digits, weight of the first, sign, scale, then the digits. 18 decimal digits fit 64 bits, so the lower half
+    of Arrow's 128 bits is the number; Postgres drops leading zeros."""
     number = _numbers(column, 2)[::2]
     fields = np.empty((len(number), 4 + MONEY_DIGITS), ">u2")
     fields[:, 0] = MONEY_DIGITS

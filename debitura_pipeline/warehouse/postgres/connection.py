@@ -60,7 +60,7 @@ _UNREACHABLE = ("refused", "closed the connection unexpectedly", "reset by peer"
 
 
 class PostgresConnection(psycopg.Connection[Any]):
-    """A connection that leaves nothing behind on a server connection which a pooler gives to the next client."""
+    """A connection that resets its session on close, since a pooler gives the server connection to the next client."""
 
     is_pooled = False
 
@@ -81,10 +81,10 @@ def connect(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> psycopg.Connection[Any]:
-    """An open connection in UTC that commits each statement.
+    """An open connection in UTC and autocommit mode.
 
-    Raises WarehouseError in one line without a password; that of a pooler that shares server connections out by the transaction
-    is refused before anything is set on it.
+    Raises WarehouseBusy if the server stays unavailable for `wait_s`, WarehouseError otherwise, without a password. A pooler
+    in transaction mode is refused before anything is set on the connection.
     """
     options = _options(dsn, purpose)
     began = clock()
@@ -125,7 +125,7 @@ def _opened(options: Mapping[str, Any]) -> PostgresConnection:
 
 
 def server_label(dsn: Secret) -> str:
-    """Where the URL points, for people: host, port, database; no user, no password."""
+    """Host, port and database of the URL; no user, no password."""
     options = _parsed(dsn)
     host = options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST") or "the local socket"
     port = options.get("port") or os.environ.get("PGPORT") or "5432"
@@ -133,7 +133,7 @@ def server_label(dsn: Secret) -> str:
 
 
 def without_password(dsn: Secret, text: str) -> str:
-    """`text` with everything taken out that the URL keeps secret, however it is spelled there."""
+    """`text` with all secrets of the URL removed, in any encoding."""
     secrets = {dsn.reveal()}
     for name in ("password", "sslpassword"):
         if value := _parsed(dsn).get(name):
@@ -144,7 +144,7 @@ def without_password(dsn: Secret, text: str) -> str:
 
 
 def describe_error(error: psycopg.Error) -> str:
-    """The server's words; of errors that quote a row's value, the code alone."""
+    """The server's message; only the SQLSTATE, if the message quotes a row's value."""
     state = error.sqlstate or ""
     if state[:2] in ("22", "23"):
         return f"a value does not fit or breaks a constraint (SQLSTATE {state})"
@@ -152,7 +152,7 @@ def describe_error(error: psycopg.Error) -> str:
 
 
 def statement_refused(what: str, error: psycopg.Error) -> WarehouseError:
-    """For a statement that the server refused; `what` begins the message."""
+    """The error for a statement that the server refused; `what` starts the message."""
     cure = None
     if error.sqlstate == INSUFFICIENT_PRIVILEGE:
         cure = "The user lacks a right: `debitura doctor` says which one, and what an administrator has to grant."
@@ -160,7 +160,7 @@ def statement_refused(what: str, error: psycopg.Error) -> WarehouseError:
 
 
 def connection_lost(error: psycopg.Error) -> WarehouseError:
-    """For a connection that ended in the middle of something."""
+    """The error for a connection that was lost."""
     return WarehouseError(
         f"The connection to Postgres was lost ({describe_error(error)}). What was not committed is undone; run again."
     )
@@ -192,7 +192,7 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
 
 
 def _without_prefix(fault: str) -> str:
-    """libpq's words from where they say something new: the place is named already."""
+    """libpq's message without the server's address, which is named already."""
     said = re.sub(r"^(connection failed: )?(connection to server at .*? failed: )?(FATAL: +)?", "", fault)
     return re.sub(r"\[Errno -?\d+\] ", "", said).rstrip(".")
 

@@ -47,7 +47,7 @@ _OTHER = "Check {variable}, and whether a Postgres server is running there."
 
 
 def cure_of(fault: str, variable: str) -> str:
-    """What to do about a connection that failed with the words `fault`; `variable` holds its address."""
+    """Advice for a connection that failed with the message `fault`; `variable` holds its address."""
     for signs, cure in _SIGNS:
         is_pair = signs[-1] == "does not exist"
         if all(sign in fault for sign in signs) if is_pair else any(sign in fault for sign in signs):

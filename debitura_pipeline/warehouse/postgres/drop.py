@@ -25,8 +25,8 @@ _SCHEMAS = "SELECT string_agg(quote_ident(nspname), ', ') FROM pg_catalog.pg_nam
 
 
 def drop_built(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
-    """Drop these schemas, those that are there, in one transaction. Raises psycopg.errors.LockNotAvailable when somebody reads
-    in them for too long, psycopg.errors.DependentObjectsStillExist where others have built on them."""
+    """Drop these schemas, if they exist, in one transaction. Raises psycopg.errors.LockNotAvailable if somebody reads them
+    for too long, psycopg.errors.DependentObjectsStillExist if others depend on them."""
     names = list(schemas)
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class PostgresWarehouse(SqlWarehouse):
-    """One open connection in UTC, each statement its own transaction unless inside `transaction()`."""
+    """One open connection in UTC; each statement is its own transaction unless inside `transaction()`."""
 
     def __init__(self, connection: psycopg.Connection[Any], schemas: Schemas = Schemas()) -> None:  # noqa: B008 - frozen
         self._connection = connection
@@ -48,6 +48,9 @@ class PostgresWarehouse(SqlWarehouse):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """Commit at the end, roll back on any error. Raises WarehouseBusy if another writer is in the warehouse,
+        WarehouseError also if a failed statement's error was caught inside: Postgres would accept the COMMIT and write
+        nothing."""
         self._failed = False
         self._execute("BEGIN")
         try:
@@ -65,7 +68,7 @@ class PostgresWarehouse(SqlWarehouse):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Reading that sees one moment, however many statements it takes; nothing is written."""
+        """A read-only transaction in which all statements see the same data."""
         self._execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield
@@ -92,10 +95,10 @@ class PostgresWarehouse(SqlWarehouse):
                 self.run(sql)
 
     def refuse_foreign(self) -> None:
-        """Postgres lets several programs share a database."""
+        """Does nothing: several programs may share a Postgres database."""
 
     def is_prepared(self) -> bool:
-        """Whether a run has made the tables; for readers, who can make none."""
+        """Whether a run has created the tables; for readers, who cannot."""
         return "sync_id" in self.columns("ops", "syncs") and "case_id" in self.columns("raw", "cases")
 
     def columns(self, schema: str, table: str) -> list[str]:
@@ -144,7 +147,7 @@ class PostgresWarehouse(SqlWarehouse):
         self._copy_in(name, columns, arrow_table(columns, rows).to_batches())
 
     def check_keys(self, table: Table) -> None:
-        """A primary key does it; a table from before there was one gets it now, with its first merged rows in it."""
+        """Adds a primary key, if missing, once rows were merged. Raises WarehouseError for duplicate keys."""
         if self.rows(_PRIMARY_KEY, (self._schemas.translated(current(table)),)):
             return
         key = quoted(table.key)
@@ -162,12 +165,12 @@ class PostgresWarehouse(SqlWarehouse):
         self._translate_errors(lambda: export(self._connection, self._schemas.translated(sql), path))
 
     def copy_out(self, statement: str) -> Iterator[bytes]:
-        """The bytes that a COPY ... TO STDOUT gives."""
+        """The bytes of a COPY ... TO STDOUT."""
         with self._connection.cursor() as cursor, cursor.copy(self._schemas.translated(statement).encode()) as copy:
             yield from map(bytes, copy)
 
     def copy_in(self, statement: str, chunks: Iterable[bytes]) -> int:
-        """Feed a COPY ... FROM STDIN inside the transaction; gives the number of rows."""
+        """Feed a COPY ... FROM STDIN inside the transaction; returns the number of rows. Raises WarehouseError."""
 
         def work() -> int:
             with self._connection.cursor() as cursor:
@@ -182,7 +185,7 @@ class PostgresWarehouse(SqlWarehouse):
         self._connection.close()
 
     def _copy_in(self, name: str, columns: Columns, batches: Iterable[pa.RecordBatch]) -> int:
-        """Make temporary table `name` and fill it by COPY; gives the number of rows."""
+        """Create temporary table `name` and fill it by COPY; returns the number of rows."""
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
         self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
@@ -200,7 +203,7 @@ class PostgresWarehouse(SqlWarehouse):
         return total
 
     def _remove_repeats(self, table: Table, landed: LandedSync) -> int:
-        """Of a key that stands in several files the row with the highest `_seq` stays. Gives the number of those removed."""
+        """For a key in several files, keep the row with the highest `_seq`. Returns the number of removed rows."""
         key = quoted(table.key)
         self.run(
             f"""CREATE TEMPORARY TABLE merge_repeats AS
@@ -226,7 +229,7 @@ class PostgresWarehouse(SqlWarehouse):
         return self._translate_errors(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
 
     def _translate_errors(self, work: Callable[[], T]) -> T:
-        """WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
+        """Raises WarehouseError instead of the driver's error, whose details may quote a row; hence not even as its context."""
         try:
             return work()
         except psycopg.Error as error:
@@ -264,7 +267,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in fewer batches: a landed file may be small, and each batch has its price."""
+    """The same rows in fewer, larger batches, since each batch has a fixed cost."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
@@ -276,7 +279,7 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _as_declared(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The columns that the table has, in its order and types; those that the file has not are null."""
+    """The table's columns in its order and types; columns missing from the file are null."""
     found = set(batch.schema.names)
     arrays = [
         batch.column(name).cast(ARROW_TYPES[kind]) if name in found else pa.nulls(batch.num_rows, ARROW_TYPES[kind])

@@ -35,7 +35,7 @@ _TYPES = {
 
 
 class _Incoming:
-    """COPY's blocks as a file that Arrow reads from."""
+    """COPY's blocks as a file object for Arrow."""
 
     closed = False
 
@@ -55,7 +55,7 @@ class _Incoming:
 
 
 def export(connection: psycopg.Connection[Any], sql: str, path: Path) -> None:
-    """Write what `sql` gives to `path`, mode 0600."""
+    """Write the result of `sql` to `path`, mode 0600. Raises psycopg.Error, pyarrow.ArrowException, OSError."""
     described = connection.execute(f"SELECT * FROM ({sql}) AS asked LIMIT 0".encode()).description or []
     schema = pa.schema([(column.name, _arrow_type(column)) for column in described])
     path.touch(mode=0o600)

@@ -46,7 +46,7 @@ UNMARKED_MODELS = {
 
 
 def refuse_foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
-    """Raises WarehouseError in one line that names what is not the pipeline's, where there is any. Only reads."""
+    """Raises WarehouseError, naming objects that are not the pipeline's, if there are any. Only reads."""
     strangers = _foreign_objects(connection, database)
     if strangers:
         raise WarehouseError(
@@ -81,15 +81,15 @@ def _foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl
 
 
 def summarise(strangers: list[str]) -> str:
-    """The first few, and how many there are."""
+    """The first few objects, and how many there are."""
     rest = len(strangers) - MAX_LISTED
     return ", ".join(strangers[:MAX_LISTED]) + (f" and {rest} more ({len(strangers)} in all)" if rest > 0 else "")
 
 
 def foreign_objects_sql(schemas: Schemas, roles: Iterable[str]) -> str:
-    """A query for what is not the pipeline's: one text per object with its kind and owner. `roles`: the pipeline's own.
+    """A query for objects that are not the pipeline's: one text each, with kind and owner. `roles`: the pipeline's own.
 
-    Every object of a schema depends on it in `pg_depend`, whatever its kind. Needs no right beyond connecting.
+    Every object of a schema depends on it in `pg_depend`. Needs no right beyond connecting.
     """
     return _STRANGERS.format(
         mark=pg_literal("%" + MARK),
@@ -104,22 +104,24 @@ def foreign_objects_sql(schemas: Schemas, roles: Iterable[str]) -> str:
 
 
 def pg_literal(text: str) -> str:
-    """A text as an SQL string, whatever `standard_conforming_strings` says."""
+    """A text as an SQL literal, independent of `standard_conforming_strings`. Raises ValueError if it contains a backslash."""
     if "\\" in text:
         raise ValueError("no backslash is written into SQL")
     return "'" + text.replace("'", "''") + "'"
 
 
 def mark_statement(schema: str) -> str:
+    """Mark a schema as the pipeline's."""
     return f'COMMENT ON SCHEMA "{schema}" IS {pg_literal(MARK)}'
 
 
 def marked_table(table: str) -> str:
+    """Mark a table as the pipeline's."""
     return f"COMMENT ON TABLE {table} IS {pg_literal(MARK)}"
 
 
 def _written(schemas: Schemas) -> Iterator[str]:
-    """Relations of `raw` and `ops` with their columns, the views over history too, which once were tables."""
+    """Relations of `raw` and `ops` with their columns, including the history views, which once were tables."""
     histories = ((f"{resource}_history", version_columns(table)) for resource, table in TABLES.items())
     for schema, name, columns in (*all_tables(), *(("raw", *history) for history in histories)):
         names = ", ".join(pg_literal(column) for column, _ in columns)
@@ -133,7 +135,7 @@ def _models(schemas: Schemas) -> Iterator[str]:
 
 
 def _roles(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:
-    """The roles that the settings name, and the one that is connected."""
+    """The roles in the settings, and the connected one."""
     given = (conninfo_to_dict(dsn.reveal()).get("user") for dsn in {database.server, database.for_dbt})
     return sorted({connection.info.user, *(str(user) for user in given if user)})
 

@@ -24,10 +24,10 @@ from debitura_pipeline.warehouse.run_lock import ensure_run_lock
 def open_database(
     database: WarehouseUrl, read_only: bool, wait_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> Iterator[PostgresWarehouse]:
-    """The warehouse, prepared unless it is opened to read only; closed at the end of the block.
+    """The warehouse, prepared unless read-only; closed at the end of the block.
 
-    Raises WarehouseBusy when the server stays away for longer than `wait_s`, WarehouseError when there is no warehouse yet
-    (reading) or it cannot be used.
+    Raises WarehouseBusy if the server is unavailable for longer than `wait_s`, WarehouseError if there is no warehouse yet
+    (read-only) or it cannot be used.
     """
     if not read_only:
         ensure_run_lock(database)
@@ -45,20 +45,20 @@ def open_database(
 
 
 def is_prepared(database: WarehouseUrl, wait_s: float) -> bool:
-    """Whether a run has made the warehouse. Raises WarehouseError when the server cannot be asked within `wait_s`."""
+    """Whether a run has created the warehouse. Raises WarehouseError if the server does not answer within `wait_s`."""
     connection = connect(database.server, "reader", read_only=True, wait_s=wait_s)
     with closing(_warehouse(database, connection)) as warehouse:
         return warehouse.is_prepared()
 
 
 def describe_database(database: WarehouseUrl) -> str:
-    """Server, database and schemas for people; no user, no password."""
+    """Server, database and schemas; no user, no password."""
     prefix = database.schema_prefix
     return f"Postgres at {server_label(database.server)}" + (f", schemas {prefix}…" if prefix else "")
 
 
-def check_database(database: WarehouseUrl, wait_s: float) -> None:
-    """Raises WarehouseError where the database holds other people's things in the pipeline's schemas."""
+def check_schemas(database: WarehouseUrl, wait_s: float) -> None:
+    """Raises WarehouseError if the pipeline's schemas hold other people's objects."""
     with connect(database.server, "doctor", read_only=True, wait_s=wait_s) as connection:
         refuse_foreign_objects(connection, database)
 

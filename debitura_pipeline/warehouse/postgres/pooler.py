@@ -26,10 +26,10 @@ class SharedSessionError(Exception):
 
 
 def keeps_its_server(connection: psycopg.Connection[Any], another: Callable[[], psycopg.Connection[Any]]) -> bool:
-    """Whether there is a pooler, of the kind that keeps a server connection for a session; False: it is the server itself.
+    """True if there is a pooler that keeps one server connection per session, False if there is no pooler.
 
-    A server names its own process when it takes a connection, and a pooler makes up a number. Raises SharedSessionError where a
-    second session can have the first one's server connection, psycopg.Error when the pool has none for a second one.
+    A server reports its own process id when it accepts a connection; a pooler invents one. Raises SharedSessionError if
+    sessions share a server connection, psycopg.Error if the pool has none for a second session.
     """
     own = _pid(connection, PID, SERVER_WITHIN_S)
     if own == connection.info.backend_pid:
@@ -44,10 +44,10 @@ def keeps_its_server(connection: psycopg.Connection[Any], another: Callable[[], 
 
 
 def _is_shared(connection: psycopg.Connection[Any], own: int, second: psycopg.Connection[Any]) -> bool:
-    """Whether either of two sessions is ever served by another process than at first, or both by one.
+    """Whether a session is ever served by another process than at first, or two sessions by the same one.
 
-    A pool that gives out first what came back last gives the second session the first one's; one that takes turns gives a
-    session that asks twice in a row two; and while one is inside a transaction the other cannot have its process.
+    A LIFO pool gives the second session the first one's connection; a round-robin pool gives one session two connections; and
+    while one session is inside a transaction, the other cannot have its process.
     """
     others = _pid(second, PID)
     for _ in range(ROUNDS):
@@ -61,7 +61,8 @@ def _is_shared(connection: psycopg.Connection[Any], own: int, second: psycopg.Co
 
 
 def _pid(connection: psycopg.Connection[Any], sql: bytes, within_s: float = WITHIN_S) -> int:
-    """The server process that answers. Raises psycopg.OperationalError when none does in time."""
+    """The server process that answers. Raises psycopg.OperationalError if none does in time, SharedSessionError in statement
+    mode."""
     pgconn, until = connection.pgconn, time.monotonic() + within_s
     pgconn.send_query(sql)
     pgconn.flush()

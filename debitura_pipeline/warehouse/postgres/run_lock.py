@@ -34,7 +34,7 @@ _HOLDER = """
 
 
 def holder_of(connection: psycopg.Connection[Any]) -> str | None:
-    """Who has the run lock of the connection's database, for people; None where nobody has."""
+    """The holder of the database's run lock, for messages; None if there is none."""
     found = connection.execute(_HOLDER.encode()).fetchone()
     return (
         f"{found[1] or 'a program without a name'} (user {found[2]}, session {found[0]})" if found is not None else None
@@ -42,9 +42,9 @@ def holder_of(connection: psycopg.Connection[Any]) -> str | None:
 
 
 class PostgresRunLock:
-    """The lock, held by a connection that does nothing else; it goes with the connection, so with the process.
+    """The lock, held by a connection of its own, so it ends with the process.
 
-    Not taken where the pipeline's schemas hold what is not the pipeline's: WarehouseError, before a run has done anything.
+    Raises WarehouseBusy if another run holds it, WarehouseError if the pipeline's schemas hold other people's objects.
     """
 
     def __init__(self, database: WarehouseUrl, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -54,7 +54,7 @@ class PostgresRunLock:
         self.is_held = True
 
     def ensure(self) -> None:
-        """Hold it still, or again: a server that was restarted has forgotten it. Raises WarehouseBusy when another has it."""
+        """Acquire the lock again if a server restart has released it. Raises WarehouseBusy if another run holds it."""
         try:
             self._connection.execute("SELECT 1")
         except psycopg.Error:
@@ -83,7 +83,7 @@ class PostgresRunLock:
         raise refusal
 
     def _refusal(self, connection: psycopg.Connection[Any]) -> WarehouseError | None:
-        """Take the lock: None when it is taken, else who has it."""
+        """Try to acquire the lock; returns the error if another run holds it."""
         waited = 0.0
         while True:
             found = connection.execute("SELECT pg_try_advisory_lock(%s::integer, %s::integer)", self._key).fetchone()
@@ -110,7 +110,7 @@ class PostgresRunLock:
 
 
 def _is_gone(name: str | None) -> bool:
-    """Whether a session's name (`pg_connect.py` gives it) is that of a process of this machine that is no longer there."""
+    """Whether a session's name (see `connection.py`) is that of a dead process of this machine."""
     named = re.search(rf", {re.escape(platform.node())}, process (\d+)$", name or "")
     if named is None:
         return False

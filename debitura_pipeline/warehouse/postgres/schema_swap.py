@@ -31,9 +31,9 @@ OLD_TRANSACTIONS_TIMEOUT_S = 30.0
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
-    """The environment by which dbt reaches the same place: asked of a connection, which knows all defaults.
+    """The environment variables for dbt to reach the same database, read from a connection, which knows all defaults.
 
-    Options other than who and where, those of TLS above all, go by libpq's own names.
+    Other options, those for TLS among them, are passed by libpq's own variables. Raises WarehouseError.
     """
     with connect(dsn, "dbt access") as connection:
         info = connection.info
@@ -57,9 +57,9 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
 
 
 def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
-    """Make empty schemas to build in; `carried` (schema, table) begin as they stand: dbt adds to them what is new.
+    """Create empty schemas to build in. Tables in `carried` (schema, table) start as copies, for incremental models.
 
-    Raises WarehouseError, with nothing changed, where the schemas hold what the pipeline did not make.
+    Raises WarehouseError, with nothing changed, if the schemas hold objects that the pipeline did not create.
     """
     named = Schemas(database.schema_prefix).named
     with connect(database.for_dbt, "release") as connection, _translate_errors("Schemas to build in could not be made"):
@@ -86,10 +86,10 @@ def swap_schemas(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Let readers have what was built; what they had is kept under `…__previous`. All in one transaction, or nothing.
+    """Publish the new schemas; the old ones are kept as `…__previous`. One transaction, all or nothing.
 
-    Raises WarehouseBusy when readers hold the tables for longer than `patience_s`, WarehouseError when somebody has meanwhile
-    put something into these schemas; readers then keep what they had.
+    Raises WarehouseBusy if readers hold the tables for longer than `swap_timeout_s`, WarehouseError if others have created
+    objects in the schemas meanwhile. Readers then keep the old tables.
     """
     schemas = Schemas(database.schema_prefix)
     with (
@@ -132,7 +132,7 @@ def _try_swap(connection: psycopg.Connection[Any], database: WarehouseUrl, schem
 
 
 def _tables(connection: psycopg.Connection[Any], schemas: Schemas) -> list[str]:
-    """The tables that readers have. Not the views: to lock one locks what it reads, which the pipeline owns."""
+    """The tables to lock. Not the views: locking one also locks the tables it reads, which another role owns."""
     found = connection.execute(
         """SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -143,7 +143,7 @@ def _tables(connection: psycopg.Connection[Any], schemas: Schemas) -> list[str]:
 
 
 def _copy_grants(connection: psycopg.Connection[Any], schema: str, draft: str) -> None:
-    """Who may use a schema may read all that is in it, tonight as before."""
+    """Whoever has USAGE on a schema may read the new tables as well."""
     found = connection.execute(
         """SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
         FROM pg_catalog.pg_namespace AS n, aclexplode(n.nspacl) AS a

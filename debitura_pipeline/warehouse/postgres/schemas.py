@@ -34,28 +34,29 @@ class Schemas:
     prefix: str = ""
 
     def named(self, schema: str) -> str:
-        """The name in the database of `raw`, or `marts__next`."""
+        """The database's name of `raw`, or `marts__next`."""
         return self.prefix + schema
 
     def plain(self, name: str) -> str:
+        """A schema's name without the prefix."""
         return name.removeprefix(self.prefix)
 
     def all(self) -> Iterator[str]:
-        """Every name that the pipeline may use in the database, those of drafts and of previous nights too."""
+        """Every schema name that the pipeline may use, next and previous ones included."""
         yield from map(self.named, SCHEMAS)
         for suffix in (NEXT, PREVIOUS, OLD):
             yield from (self.named(schema + suffix) for schema in DBT_SCHEMAS)
 
     def translated(self, sql: str) -> str:
-        """SQL that names the schemas plainly, for the database."""
+        """SQL with plain schema names, translated for the database."""
         return _renamed(sql, "", self.prefix) if self.prefix else sql
 
     def translated_back(self, sql: str) -> str:
-        """SQL that the database gives, a view's for one, with the plain names."""
+        """SQL from the database (of a view, for example), with plain schema names."""
         return _renamed(sql, self.prefix, "") if self.prefix else sql
 
     def lock(self, number: int) -> int:
-        """The second key of advisory lock `number` (1 to 3): each warehouse of a database has its own."""
+        """The second key of advisory lock `number` (1 to 3), different for each warehouse of a database."""
         if not self.prefix:
             return number
         digest = hashlib.sha256(self.prefix.encode()).digest()

@@ -50,7 +50,7 @@ _FUNCTIONS = """
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view with its columns and their types; `definition` where it can be a view in DuckDB, too.
+    """A table or view with its columns and types; `definition` if it can be a view in DuckDB.
 
     `source`: its schema's name in the database.
     """
@@ -67,7 +67,7 @@ class Relation:
 
 
 def write_snapshot(database: WarehouseUrl, folder: Path) -> None:
-    """Write `folder/warehouse.duckdb`. Raises WarehouseError where there is no warehouse or it refuses to be read."""
+    """Write `folder/warehouse.duckdb`. Raises WarehouseError if there is no warehouse or it cannot be read."""
     dsn, schemas = database.for_dbt, Schemas(database.schema_prefix)  # dbt's own role may read all five schemas
     warehouse = PostgresWarehouse(connect(dsn, "publisher", read_only=True), schemas)
     try:
@@ -108,7 +108,7 @@ def _copy(warehouse: PostgresWarehouse, schemas: Schemas, file: duckdb.DuckDBPyC
 
 
 def _relations(warehouse: PostgresWarehouse, schemas: Schemas) -> list[Relation]:
-    """In an order in which each view finds those that it reads."""
+    """In an order in which each view follows those that it reads."""
     names = [schemas.named(schema) for schema in SCHEMAS]
     columns: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for schema, name, column, kind in warehouse.rows(_COLUMNS, (names,)):
