@@ -206,8 +206,8 @@ class ApiClient:
     def _closed(self, request: ApiRequest, error: TransientApiError, wait_s: float) -> TransientApiError:
         at = self._clock() + timedelta(seconds=wait_s)
         return TransientApiError(
-            f"{request.what} failed: {error} The API asks to come back at {at:%Y-%m-%d %H:%M:%S} UTC. "
-            "What is landed is kept: start again then.",
+            f"{request.what} failed: {error} The API asks to retry at {at:%Y-%m-%d %H:%M:%S} UTC. "
+            "Landed data is kept: run again then.",
             **error.facts,
         )
 

@@ -37,7 +37,7 @@ def timed_out(at: str, *, is_connected: bool) -> str:
     """Message for a server that does not respond, or to which no connection could be made in time."""
     if is_connected:
         return f"{at} did not answer in time"
-    return f"no connection to {at} in time. Check the network, and whether a firewall or a proxy stands between"
+    return f"no connection to {at} in time. Check the network, and whether a firewall or a proxy is in the way"
 
 
 def connection_failed(error: BaseException, at: str) -> str:
@@ -47,7 +47,7 @@ def connection_failed(error: BaseException, at: str) -> str:
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {at}: the connection was refused. Check the address and its port"
     if isinstance(error, ssl.SSLError):
-        return f"{at} does not answer in TLS as https needs it. Check that the port is the https one"
+        return f"{at} does not use TLS, which https requires. Check that the port is the https one"
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         why = error.strerror or "none of its addresses answers"
         return f"{at} cannot be reached ({why}). Check the address, its port and the network"

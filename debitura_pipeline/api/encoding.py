@@ -27,7 +27,7 @@ def parse_base_url(base_url: str) -> tuple[str, str, str]:
     machine) or holds user, password or query."""
     parts = urlsplit(base_url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise ApiError("The API is spoken to over https only, except on this machine.")
+        raise ApiError("The API's address must use https, except on this machine.")
     if parts.username is not None or parts.query:
         raise ApiError("The API's address holds more than a host and a path.")
     return parts.scheme, parts.netloc, parts.path.rstrip("/")
@@ -44,7 +44,7 @@ def decompress(body: bytes, encoding: str | None, name: str) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise body_too_large(name)
     elif packing not in ("", "identity"):
-        raise TransientApiError(f"{name} came in a packing that was not asked for.")
+        raise TransientApiError(f"{name} has a content encoding that was not requested.")
     return body.removeprefix(codecs.BOM_UTF8)
 
 
@@ -61,7 +61,7 @@ def _gunzip(packed: bytes, name: str) -> bytes:
         try:
             parts.append(unpacker.decompress(packed, room))
         except zlib.error:
-            raise TransientApiError(f"{name}: the body is packed wrongly.") from None
+            raise TransientApiError(f"{name}: the body's gzip encoding is invalid.") from None
         room -= len(parts[-1])
         if not unpacker.eof and room > 0:
             raise TransientApiError(f"{name}: the body was cut off.")
@@ -80,7 +80,7 @@ def parse_document(body: bytes, name: str) -> Any:
     except ValueError:
         raise _not_json(body, name) from None
     except RecursionError:
-        raise ShapeError(f"{name} brought JSON nested beyond reason.") from None
+        raise ShapeError(f"{name} returned JSON that is nested too deeply.") from None
 
 
 def parse_lenient(body: bytes) -> Any:
@@ -111,8 +111,10 @@ def check_json(body: bytes, name: str) -> bytes:
 
 def _not_json(body: bytes, name: str) -> TransientApiError:
     if body.lstrip()[:1] == b"<":
-        return TransientApiError(f"{name} brought a web page (HTML), not JSON: of another server, a proxy or a log-in.")
-    return TransientApiError(f"{name} brought no whole JSON ({len(body)} bytes).")
+        return TransientApiError(
+            f"{name} returned a web page (HTML), not JSON: from another server, a proxy or a login page."
+        )
+    return TransientApiError(f"{name} returned incomplete or invalid JSON ({len(body)} bytes).")
 
 
 def redact_path(path: str) -> str:

@@ -171,9 +171,9 @@ class HttpSession:
         if status == 401:
             advice = f" {self._scheme.refused}"
         elif status == 403:
-            advice = " This credential may not do that."
+            advice = " This credential is not allowed to do that."
         elif status < 400:
-            advice = " Redirects are not followed: the key would travel along."
+            advice = " Redirects are not followed, since the key would be sent along."
         message = f"{request.what} failed: HTTP {status} on {request.name}{reason}.{advice} Not retried."
         return RefusedError(message, status, codes=codes, fields=fields)
 

@@ -110,7 +110,7 @@ class Outages:
         if wait_s is None:
             raise ApiOutage(
                 f"{what} failed: {outage.error} The API has not answered since {_at(outage.since)}; gave up after "
-                f"{max_wait_s / 60:.0f} min (DEBITURA_OUTAGE_MINUTES). What is landed is kept: start again when it answers."
+                f"{max_wait_s / 60:.0f} min (DEBITURA_OUTAGE_MINUTES). Landed data is kept: run again when it answers."
             )
         until = outage.since + timedelta(seconds=max_wait_s)
         self._policy.report(

@@ -67,7 +67,7 @@ class DuckDbWarehouse(SqlWarehouse):
         tables, ours = self.rows(_TABLES)[0]
         if tables and not ours:
             raise WarehouseError(
-                f"{self._name()} is the DuckDB file of something else: it holds {tables} tables, and none of the pipeline's.",
+                f"{self._name()} belongs to another program: it has {tables} tables, none of them the pipeline's.",
                 cure="Set DEBITURA_WAREHOUSE to a file of its own. Nothing was changed.",
             )
 

@@ -254,7 +254,7 @@ def max_deletions(live: int) -> int:
 
 def _shrink_refused(resource: str, live: int, gone: int, why: str = "") -> ShrinkRefused:
     return ShrinkRefused(
-        f"Merging {resource} was refused: {gone} of {live} live rows are not in the reading{why}. Up to "
+        f"Merging {resource} was refused: {gone} of {live} live rows were not returned by the API{why}. Up to "
         f"{max_deletions(live)} may go at once. Nothing was changed. If they are really gone, run again with --allow-shrink.",
         resource=resource,
         live=live,
@@ -317,7 +317,7 @@ def _check_order(landed: LandedSync, newest: datetime, newest_id: str, certifica
 def _check_touched(what: str, touched: int, expected: int) -> None:
     if touched != expected:
         raise WarehouseError(
-            f"The merge met {touched} {what} where {expected} were due: a key stands there twice or its history is "
+            f"The merge touched {touched} {what}, expected {expected}: a key is duplicated or its history is "
             "broken. Nothing was changed; `debitura replay` rebuilds the tables from the landing zone.",
             touched=touched,
             expected=expected,

@@ -223,11 +223,11 @@ def _set_orphan_aside(path: Path) -> None:
 def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
     holder = re.search(r"PID (\d+)", str(error))
     who = f"process {holder[1]}" if holder else "another user in this process"
-    waited = f", for {wait_s:.0f} s already" if wait_s >= 1 else ""
+    waited = f" for more than {wait_s:.0f} s" if wait_s >= 1 else ""
     return WarehouseBusy(
-        f"{path} is held by {who}{waited}.",
-        cure="Close what has it open (a run, a notebook, a BI tool) and try again; to read, use the published copy, which is "
-        "never locked.",
+        f"{path} is locked by {who}{waited}.",
+        cure="Close the program that uses it (a run, a notebook, a BI tool) and try again; to read, use the published copy, which "
+        "is never locked.",
         pid=int(holder[1]) if holder else None,
     )
 

@@ -71,7 +71,9 @@ def exclusive_writer(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= give_up_at:
-                    raise WarehouseBusy(f"Another process writes to {folder}, for {wait_s:.0f} s already.") from None
+                    raise WarehouseBusy(
+                        f"Another process has been writing to {folder} for more than {wait_s:.0f} s."
+                    ) from None
             time.sleep(RETRY_EVERY_S)
         yield
     finally:

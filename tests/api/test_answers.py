@@ -78,7 +78,7 @@ def test_a_wait_that_is_none_counts_as_not_said(value: Any) -> None:
 def test_a_wait_beyond_five_minutes_ends_it_cleanly_however_long(text: str) -> None:
     header = {"Retry-After": text.strip('"')}
     for answer in (reply(429, b'{"retryAfter":%b}' % text.encode()), reply(429, b"", header)):
-        with pytest.raises(RateLimitExhausted, match=r"room again at 202[67]-") as caught:
+        with pytest.raises(RateLimitExhausted, match=r"used up until 202[67]-") as caught:
             against([answer], first_page)
         assert caught.value.resume_at is not None
         assert START + timedelta(seconds=300) < caught.value.resume_at <= START + timedelta(days=366)
@@ -105,7 +105,7 @@ def test_retry_after_counts_on_503_too() -> None:
         assert sum(clock.slept) == pytest.approx(expected)
         assert client.stats.waited_s == pytest.approx(expected)
     with pytest.raises(
-        TransientApiError, match=r"HTTP 503 on GET /cases\. The API asks to come back at 2026-03-01 14:00:00 UTC"
+        TransientApiError, match=r"HTTP 503 on GET /cases\. The API asks to retry at 2026-03-01 14:00:00 UTC"
     ):
         against([reply(503, b"", {"Retry-After": "7200"}), GOOD], first_page)
 
@@ -229,5 +229,5 @@ def test_a_row_read_alone_may_be_anything(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"1,2", b"{}]", b'{"a":1', b"<html>"])
 def test_a_row_read_alone_is_one_whole_value(body: bytes) -> None:
-    with pytest.raises(TransientApiError, match=r"no whole JSON|a web page \(HTML\), not JSON"):
+    with pytest.raises(TransientApiError, match=r"incomplete or invalid JSON|a web page \(HTML\), not JSON"):
         against([reply(200, body)], lambda client: client.body("/cases/x", what="Reading a case"))

@@ -197,7 +197,7 @@ def test_a_wait_of_hours_ends_it_and_says_when_to_come_back() -> None:
     ("status", "body", "says"),
     [
         (401, b"", "HTTP 401 on GET /cases. The key is refused; check DEBITURA_API_KEY. Not retried."),
-        (403, b"", "HTTP 403 on GET /cases. This credential may not do that."),
+        (403, b"", "HTTP 403 on GET /cases. This credential is not allowed to do that."),
         (404, {"businessErrors": [{"type": "NotFound", "message": PERSON}]}, "HTTP 404 on GET /cases (NotFound)."),
         (400, {"PageSize": [f"{PERSON} is not a number"]}, "(fields PageSize)"),
         (400, {"error": "ValidationError", "message": PERSON}, "(ValidationError)"),

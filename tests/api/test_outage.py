@@ -240,7 +240,7 @@ def test_a_wait_that_the_api_asks_for_is_kept_to_within_the_bound() -> None:
     asyncio.run(run())
     assert (clock.at - began).total_seconds() == 600
     error = failing(reply(503, b"", {"Retry-After": "7200"}), TransientApiError, clock, told)
-    assert "The API asks to come back at 2026-03-01 14:10:00 UTC" in str(error)
+    assert "The API asks to retry at 2026-03-01 14:10:00 UTC" in str(error)
     assert len(told.waits) == 1
 
 

@@ -110,7 +110,7 @@ CASES = [
         "https to a port of http",
         _at(_answering(answer("400 Bad"), "https")),
         "API",
-        r"127\.0\.0\.1:\d+ does not answer in TLS",
+        r"127\.0\.0\.1:\d+ does not use TLS",
         CHECK,
     ),
     Case(

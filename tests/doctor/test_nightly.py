@@ -49,7 +49,7 @@ NO_DBT = "import sys; sys.executable = '/nowhere/bin/python'"
             "sync",
             PG["the DuckDB file of something else"],
             "",
-            "is the DuckDB file of something else.*DEBITURA_WAREHOUSE",
+            "belongs to another program.*DEBITURA_WAREHOUSE",
         ),
     ],
     ids=["no yaml", "home full", "dagster postgres", "no dbt", "no rights", "foreign file"],

@@ -160,14 +160,14 @@ CASES = [
         "the DuckDB file of something else",
         _file(_of_something_else),
         "warehouse",
-        r"w\.duckdb is the DuckDB file of something else: it holds 1 tables",
+        r"w\.duckdb belongs to another program: it has 1 tables",
         "DEBITURA_WAREHOUSE",
     ),
     Case(
         "a file that another program has open",
         _held,
         "warehouse",
-        r"w\.duckdb is held by process \d+",
+        r"w\.duckdb is locked by process \d+",
         "Close what has it open",
     ),
     Case(

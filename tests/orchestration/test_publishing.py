@@ -103,6 +103,7 @@ def test_it_ends_with_the_run_and_the_next_one_publishes(
 
 def test_two_do_not_write_at_once(settings: Settings) -> None:
     folder = settings.published_dir
-    with published_folder.exclusive_writer(folder), pytest.raises(WarehouseError, match="Another process writes to"):  # noqa: SIM117
+    message = "Another process has been writing to"
+    with published_folder.exclusive_writer(folder), pytest.raises(WarehouseError, match=message):  # noqa: SIM117
         with published_folder.exclusive_writer(folder, wait_s=0.1):
             pytest.fail("both were let in")

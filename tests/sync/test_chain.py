@@ -222,7 +222,7 @@ def test_verify_says_what_a_busy_warehouse_kept_it_from(pipeline: Pipeline) -> N
     with duckdb.connect(str(pipeline.settings.warehouse.path)):
         said = debitura("verify", env=pipeline.env)
     assert said.status == 3, "its successor misses it"
-    assert "is held by process" in said.out
+    assert "is locked by process" in said.out
     assert "only the landing zone's own chain was checked" in said.out
 
 

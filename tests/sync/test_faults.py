@@ -105,7 +105,7 @@ def test_a_429_for_two_hours_ends_cleanly_and_the_next_start_goes_on_from_there(
     pipeline, clock = Pipeline(tmp_path / "data", sandbox), JumpingClock()
     sandbox.faults({"kind": "rate_limited", "retry_after": 7_200, "path": "/cases", "nth": needed * 2 // 3, "times": 0})
     asked_at = clock.now()
-    with pytest.raises(RateLimitExhausted, match=r"room again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC") as spent:
+    with pytest.raises(RateLimitExhausted, match=r"used up until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC") as spent:
         pipeline.sync("cases", runtime=clock.runtime())
     assert clock.slept == [], "nobody waits for two hours"
     assert spent.value.resume_at is not None

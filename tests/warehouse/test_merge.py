@@ -259,7 +259,7 @@ def test_a_list_that_other_rows_belong_to_does_not_go_empty(warehouse: SqlWareho
     warehouse.merge(landings.land("clients", [{"creditor_id": "x"}, {"creditor_id": "y"}]))
     warehouse.merge(landings.land("cases", [case(f"c{number}") for number in range(4)]))
     before = state(warehouse)
-    with pytest.raises(ShrinkRefused, match="2 of 2 live rows are not in the reading, though 4 live cases"):
+    with pytest.raises(ShrinkRefused, match="2 of 2 live rows were not returned by the API, though 4 live cases"):
         warehouse.merge(landings.land("clients", [], at=night(1)))
     assert state(warehouse) == before
     assert warehouse.merge(landings.land("cases", [case("c0")], at=night(1))).deleted == 3

@@ -30,7 +30,7 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("refused",), "Nothing listens there: check host and port in {variable}, and whether the server is running."),
     (
         ("timeout", "timed out"),
-        "The server did not answer: check host and port in {variable}, and whether a firewall stands between.",
+        "The server did not answer: check host and port in {variable}, and whether a firewall is in the way.",
     ),
     (
         ("certificate", "SSL", "sslmode"),
