@@ -37,13 +37,13 @@ from debitura_pipeline.settings import Secret
 
 log = logging.getLogger(__name__)
 
-MAX_TRIES = 6  # waits of up to 1, 2, 4, 8, 16 s between them, half of it on average: a quarter of a minute in all
-MAX_SHAPE_TRIES = 2  # an answer of another shape than the contract's is mostly the same the next time
+MAX_TRIES = 6  # with waits of up to 1, 2, 4, 8, 16 s between them, half of that on average: 15 s in all
+MAX_SHAPE_TRIES = 2  # a response that contradicts the contract is mostly the same the next time
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 60.0
-MAX_LONG_WAITS = 2  # where an outage is waited for: after so many, one request asks for all of them
+MAX_LONG_WAITS = 2  # then the wait is treated as an outage: one request probes for all
 LONG_429_WAIT_S = 30.0
-LEAST_429_WAIT_S = 0.1  # doubling too: an API that says "now" each time would use up the tries in a blink
-SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows is over then
+LEAST_429_WAIT_S = 0.1  # doubling too: an API that always says "now" would use up all attempts at once
+SILENT_429_WAIT_S = 60.0  # the shortest of the API's windows
 
 Sleep = Callable[[float], Awaitable[None]]
 Translate = Callable[[Query], Awaitable[Query]]
@@ -88,7 +88,7 @@ class ApiClient:
         self._outages = Outages(outages, clock, sleep)
         self._idle: list[Connection] = []
         self.stats = RequestStats()
-        self.translate: Translate | None = None  # from ids as they are stored to those that the API knows
+        self.translate: Translate | None = None  # from stored ids to the API's
 
     @property
     def concurrency_limit(self) -> int:
@@ -198,7 +198,7 @@ class ApiClient:
         log.warning("%s: %s Try %d of %d in %.1f s", request.what, error, tries + 1, self._tries, wait_s)
         self.stats.retries += 1
         if is_limited or error.wait_s:
-            self._rate_limiter.pause(wait_s)  # all wait, not only this one; the wait itself is the budget's
+            self._rate_limiter.pause(wait_s)  # all requests wait, not only this one; the rate limiter does the waiting
             return
         self.stats.waited_s += wait_s
         await self._sleep(wait_s)
@@ -213,7 +213,7 @@ class ApiClient:
 
     async def _send(self, request: ApiRequest, connection: Connection) -> bytes:
         """Send one attempt as soon as the rate limiter allows it. Raises TransientApiError for whatever may succeed later."""
-        waited_s = await self._rate_limiter.acquire()  # others change the sum meanwhile: add only afterwards
+        waited_s = await self._rate_limiter.acquire()  # others change the sum meanwhile, so add afterwards
         self.stats.waited_s += waited_s
         self.stats.requests += 1
         began = asyncio.get_running_loop().time()
@@ -222,7 +222,7 @@ class ApiClient:
         except TransientApiError as error:
             if error.is_outage:
                 self._outages.record_failure()
-            if not isinstance(error, RateLimited):  # which says nothing of how many there were at once
+            if not isinstance(error, RateLimited):  # rate limits do not depend on concurrency
                 self._slots.on_error()
             raise
         self._outages.record_success()

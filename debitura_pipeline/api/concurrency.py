@@ -12,12 +12,12 @@ import math
 import statistics
 from types import TracebackType
 
-HEADROOM = 1.25  # answers do not come evenly
-QUEUEING_RATIO = 1.5  # times the best latency: up to there nothing queues
-STEP_DIVISOR = 4  # a quarter of the places more or fewer in a round
-BASELINE_DECAY = 1.1  # a round: a best latency of long ago, or of requests that are cheap, fades
-MIN_ERRORS = 2  # in a round
-MIN_ROUND = 8  # answers whose median is taken as the latency
+HEADROOM = 1.25  # responses arrive unevenly
+QUEUEING_RATIO = 1.5  # times the baseline latency; above it, requests queue
+STEP_DIVISOR = 4  # a round changes the limit by a quarter
+BASELINE_DECAY = 1.1  # per round, so that an old or untypically low baseline fades
+MIN_ERRORS = 2  # per round
+MIN_ROUND = 8  # responses per round; their median is the round's latency
 
 
 class ConcurrencyLimit:
@@ -26,10 +26,10 @@ class ConcurrencyLimit:
 
     def __init__(self, start: int, maximum: int, per_minute: int) -> None:
         if not 1 <= start <= maximum:
-            raise ValueError("places in flight: at least one, and at most as many as may be")
+            raise ValueError("the concurrency limit needs 1 <= start <= maximum")
         self.limit, self._start, self._maximum, self._per_s = start, start, maximum, per_minute / 60
         self._slots = asyncio.Semaphore(start)
-        self._excess = 0  # places that are given up as soon as they are free
+        self._excess = 0  # slots to be removed as soon as they are free
         self._latencies: list[float] = []
         self._baseline_s = math.inf
         self._errors = 0
@@ -61,7 +61,7 @@ class ConcurrencyLimit:
 
     def _adapt(self, latency_s: float) -> None:
         self._begin_round()
-        if self.limit <= self._start:  # only then a latency that grows is the API's own, not that of what queues there
+        if self.limit <= self._start:  # above it, growing latency may be due to queueing
             self._baseline_s *= BASELINE_DECAY
         self._baseline_s = min(self._baseline_s, latency_s)
         wanted = max(self._start, min(self._maximum, math.ceil(self._per_s * latency_s * HEADROOM)))

@@ -16,10 +16,10 @@ from typing import Any
 from debitura_pipeline.api.encoding import parse_lenient
 from debitura_pipeline.api.label_words import is_label
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # one word, as `ValidationError`: never a sentence, never an address
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # one word like `ValidationError`, never a sentence or an address
 _FIELD = re.compile(r"[A-Za-z$][A-Za-z0-9_$.\[\]]{0,63}")
-_PLACES = re.compile(r"[$.\[\]\d]+")  # what stands between the names of `$.client.contacts[0].email`
-MAX_RETRY_AFTER_S = 366 * 86_400.0  # a longer one is no wait, and no date can be told of it
+_PLACES = re.compile(r"[$.\[\]\d]+")  # separators in `$.client.contacts[0].email`
+MAX_RETRY_AFTER_S = 366 * 86_400.0  # longer values are nonsense, and overflow dates
 _CODE_KEYS = frozenset({"error", "type", "code"})
 _NO_FIELDS = frozenset(
     {"error", "message", "businesserrors", "errors", "type", "title", "status", "detail", "instance", "traceid"}

@@ -35,9 +35,9 @@ from debitura_pipeline.proxies import PORTS, Network
 from debitura_pipeline.settings import Secret
 
 log = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it may tell of requests and their headers
+logging.getLogger("httpx").setLevel(logging.WARNING)  # lower levels may log requests and headers
 
-MAX_CLOCK_OFFSETS = 501  # of the last answers; one wrong clock among several servers does not shift their median
+MAX_CLOCK_OFFSETS = 501  # of the latest responses; one server with a wrong clock does not shift the median
 RETRIED = frozenset({408, 500, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -165,8 +165,8 @@ class HttpSession:
             wait_s = retry_after(b"", headers.get("Retry-After"), clocks)
             return TransientApiError(f"HTTP {status} on {request.name}.", wait_s, is_outage=True, status=status)
         codes, fields = parse_error_body(body)
-        told = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
-        reason = f" ({'; '.join(told)})" if told else ""
+        details = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
+        reason = f" ({'; '.join(details)})" if details else ""
         advice = ""
         if status == 401:
             advice = f" {self._scheme.refused}"

@@ -67,7 +67,7 @@ class Page:
         return Page(self.body, replace(self.metadata, row_keys=None))
 
 
-# Of each total: its name, then where its count and its USD sum stand in `summary` (lower case, dots between levels).
+# A total's name, and the paths of its count and its USD sum in `summary` (lower case, dotted).
 _TotalPath = tuple[str, str | None, str | None]
 
 _STAGES = (
@@ -98,10 +98,10 @@ _TOTAL_PATHS: dict[str, tuple[_TotalPath, ...]] = {
     ),
 }
 
-# A field that every row has and whose name is of two words, so that its spelling tells that of the rest.
+# A field of every row whose name has two words, so that its spelling shows that of all fields.
 _CASE_PROBES = {"clients": "dateLinked", "cases": "dateCreated", "transactions": "transactionId"}
 
-MAX_TOTAL = 10**14  # what DECIMAL(18,4) holds, in which totals are kept
+MAX_TOTAL = 10**14  # the range of DECIMAL(18,4), in which totals are stored
 
 _NONE: Mapping[str, Total] = MappingProxyType({})
 _count = msgspec.json.Decoder(int | None)
@@ -156,7 +156,7 @@ def _is_camel(parts: PageParts, listing: Listing) -> bool:
         return getattr(parts.rows[0], _CASE_PROBES[listing.resource]) is not msgspec.UNSET
     try:
         return _CASE_PROBES[listing.resource] in (_first_row.decode(parts.rows[0]) or {})
-    except msgspec.ValidationError:  # not an object: for the reader of rows to judge
+    except msgspec.ValidationError:  # not an object: the row readers decide
         return False
 
 
@@ -167,7 +167,7 @@ def _whole(parts: dict[str, Raw], name: str) -> int | None:
     return value
 
 
-@lru_cache(maxsize=64)  # the pages of one window carry the same summary, byte for byte
+@lru_cache(maxsize=64)  # a window's pages have identical summaries
 def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
     blocks = {"": folded(summary)}
     totals = {}

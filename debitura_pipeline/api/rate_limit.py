@@ -20,10 +20,10 @@ from debitura_pipeline.errors import RateLimitExhausted
 from debitura_pipeline.settings import API_PER_MINUTE
 
 HOURS_WORTH, DAYS_WORTH = 10, 50
-MAX_WAIT_S = 300.0  # a minute's window frees itself within this; an hour's or a day's mostly does not
-MIN_WAIT_S = 0.001  # a sleep may end a hair early; do not turn on the spot then
+MAX_WAIT_S = 300.0  # enough for the minute's window; rarely for an hour's or a day's
+MIN_WAIT_S = 0.001  # a sleep may end slightly early; do not spin then
 SAVE_EVERY_S = 1.0
-MIN_RESERVED = 32  # requests written down before they are sent; a crash loses at most so many of the allowance
+MIN_RESERVED = 32  # requests counted before they are sent; at most these are lost in a crash
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RateLimiter:
         self._clock, self._sleep = clock, sleep
         self._file = RateLimitFile(state_file) if state_file is not None else None
         self._state = RateLimitState()
-        self._queue = asyncio.Lock()  # those who must wait do so in the order they came
+        self._queue = asyncio.Lock()  # waiting requests proceed in order
         self._paused_until = 0.0
         self._reserved = self._since_save = 0
         self._saved_at = float("-inf")
@@ -114,7 +114,7 @@ class RateLimiter:
 
     def _try_acquire(self, now: float) -> float | None:
         """Count one request at `now`, or return when one may be possible."""
-        is_fresh = 0 <= now - self._saved_at < SAVE_EVERY_S  # stale also when the clock was set back
+        is_fresh = 0 <= now - self._saved_at < SAVE_EVERY_S  # also stale if the clock was set back
         if self._file is not None and (self._since_save >= self._reserved or not is_fresh):
             self._save(now, reserve=max(MIN_RESERVED, 2 * self._since_save))
         state = self._state

@@ -16,11 +16,10 @@ from debitura_pipeline.files import write_private_atomically
 log = logging.getLogger(__name__)
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
-TICKS = 4  # buckets a second: fine enough for a smooth edge, few enough to be written out each second
-# A request reaches the server a little after it was counted here. The window is a second longer than the API's, so
-# that one which was slow on its way (a new TLS connection) still does not meet one that came fast 60 s later.
+TICKS = 4  # buckets per second: fine enough for a smooth window, few enough to be saved every second
+# 61 s: a request delayed in transit (a new TLS connection) must not share the API's minute with one sent 60 s later.
 MINUTE_TICKS = 61 * TICKS
-EDGE_S = 1.0  # and one sent in the last second of an hour or day may be counted in the next: count it in both
+EDGE_S = 1.0  # the API may count a request of an hour's or day's last second in the next one, so count it in both
 # Others hold the lock for well under a millisecond; one that is stopped, in a debugger say, is not waited for.
 LOCK_WAIT_S, LOCK_PAUSE_S = 0.1, 0.005
 
@@ -41,7 +40,7 @@ class RateLimitState(msgspec.Struct):
     def add(self, at: float, count: int = 1) -> None:
         """Count `count` requests at `at` in each window that includes it; a negative count takes them back."""
         tick = int(at * TICKS)
-        at = tick / TICKS  # so that taking back meets the same windows as counting did
+        at = tick / TICKS  # so that requests are taken back from the windows in which they were counted
         if count > 0 or tick in self.minute:
             self.minute[tick] = self.minute.get(tick, 0) + count
             self.in_minute += count
@@ -143,7 +142,7 @@ class RateLimitFile:
     def _merge(self, now: float, reserve: int) -> RateLimitState:
         shared = self._read()
         shared.roll(now)
-        here = int(now * TICKS)  # a clock set back has put the past there too
+        here = int(now * TICKS)  # if the clock was set back, past requests are counted here too
         tick, count = self._reserved
         shared.add(min(tick, here) / TICKS, -count)
         for tick, count in self._sent.items():

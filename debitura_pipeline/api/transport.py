@@ -18,9 +18,9 @@ from debitura_pipeline.api.connection_errors import NOT_HTTP
 from debitura_pipeline.api.tunnel import connect_through
 from debitura_pipeline.proxies import Proxy
 
-KEEPALIVE_S = 55.0  # most waits for the budget are shorter, and servers keep a connection for 60 s and more
+KEEPALIVE_S = 55.0  # longer than most rate limiting waits; servers keep connections for 60 s or more
 MAX_HEAD_BYTES = 64 * 1024
-NEXT_ADDRESS_S = 0.25  # a host's second address is tried when the first one is silent for so long
+NEXT_ADDRESS_S = 0.25  # then a host's second address is tried, too
 FIRST_FINAL_STATUS = 200
 
 
@@ -159,7 +159,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._loop.time()
-        if self._answer is None or self._answer.done():  # more than was asked for: nothing can be trusted from here on
+        if self._answer is None or self._answer.done():  # unexpected data: the connection cannot be trusted any more
             self._is_kept = False
             self.abort()
             return
@@ -179,11 +179,11 @@ class _Link(asyncio.Protocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        if self._answer is None or self._answer.done():  # a second answer to one request
+        if self._answer is None or self._answer.done():  # a second response to one request
             self._is_kept = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_body:  # a trailer, or the header of an answer that nobody asked for
+        if self._is_in_body:  # a trailer, or a header of an unexpected response
             return
         self._headers.append((name, value))
         self._has_end = self._has_end or name.lower() in (b"content-length", b"transfer-encoding")
@@ -199,7 +199,7 @@ class _Link(asyncio.Protocol):
             self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        if not self._is_in_body:  # an answer of the kind 1xx: the one that counts follows
+        if not self._is_in_body:  # 1xx: the final response follows
             self._headers.clear()
             self._has_end = False
             return

@@ -75,7 +75,7 @@ def _rows(layout: Layout, pages: Sequence[bytes]) -> pa.StructArray:
 def _value(rows: pa.StructArray, leaf: Leaf) -> pa.Array:
     values = pc.struct_field(rows, list(leaf.path))
     if values.type == pa.string():
-        values.validate(full=True)  # the reader takes broken UTF-8, and such a column would be refused much later
+        values.validate(full=True)  # the reader accepts invalid UTF-8, which would fail much later
     if leaf.kind is Kind.MONEY:
         return _money(values)
     return values.cast(pa.int64()) if leaf.kind is Kind.COUNT else values

@@ -16,14 +16,14 @@ from debitura_pipeline.contract.tables import PERSONAL_SUBTREES, Kind, Table
 
 Path = tuple[str, ...]
 
-# 20 decimals hold every amount that a double prints within its 17 digits from 0.001 upwards; what needs more goes
-# down the slow road. 18 digits stay before the point, and landing takes 14.
+# 20 decimals hold every amount from 0.001 upwards as a double prints it (17 digits); others need the row path. 18 digits
+# remain before the decimal point, and landing takes 14.
 JSON_NUMBER = pa.decimal128(38, 20)
 MONEY = pa.decimal128(18, 4)
-MAX_NESTING = 64  # levels of a row, itself the first; the contract has four, and recursion ends in hundreds
+MAX_NESTING = 64  # levels including the row; the contract has four, and recursion fails after some hundreds
 INSTANT = pa.timestamp("us", tz="UTC")
 
-# Fields of the contract that are neither stored nor personal: a case read by its id carries a forecast.
+# Fields of the contract that are neither stored nor personal: a case read by id includes a forecast.
 IGNORED_FIELDS: dict[str, tuple[Path, ...]] = {"cases": (("potentialRevenue",),)}
 
 _JSON_TYPES = {Kind.BOOL: pa.bool_(), Kind.COUNT: JSON_NUMBER, Kind.MONEY: JSON_NUMBER}

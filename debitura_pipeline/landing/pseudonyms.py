@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-# Names come back from page to page. Bounded, so that memory does not grow with the rows: about 6 MB.
+# Names recur between pages. Bounded, so that memory does not grow with the rows: about 6 MB.
 CACHE_SIZE = 16_384
 
 
 def normalise(name: str) -> str:
-    """One spelling of a name: NFC, blanks of every kind collapsed and trimmed, lower case."""
+    """A name in NFC and lower case, with whitespace collapsed and trimmed."""
     return " ".join(unicodedata.normalize("NFC", name).lower().split())
 
 
@@ -25,15 +25,15 @@ class Pseudonyms:
         self._recall = lru_cache(maxsize=CACHE_SIZE)(self._pseudonym)
 
     def of(self, names: pa.Array) -> pa.Array:
-        """Keys of `names`; null where a name is null or blank."""
+        """Pseudonyms of `names`; null for null or blank names."""
         return pa.array(map(self._recall, names.to_pylist()), pa.string())
 
     def forget(self) -> None:
-        """Names that were seen and their keys are remembered no longer."""
+        """Clear the cache of names."""
         self._recall.cache_clear()
 
     def digest(self, data: bytes) -> str:
-        """HMAC of bytes that must not be guessable from their hash."""
+        """Keyed hash of bytes that must not be guessable from it."""
         keyed = self._keyed.copy()
         keyed.update(data)
         return keyed.hexdigest()

@@ -31,7 +31,7 @@ _AMOUNT = re.compile(
     r"([A-Z]{3} ?)?[+-]?(\d{1,15}|\d{1,3}([., '\u00a0]\d{3})+)([.,]\d{0,20})?([eE][+-]?\d{1,9})?( ?([A-Z]{3}|%))?"
 )
 _ANY_DATE = re.compile(r"[+-]?\d{1,6}[./-]\d{1,2}[./-]\d{1,6}([T ][\d:.,]*)?( ?(Z|[+-][\d:]+|[AaPp][Mm]))?", re.ASCII)
-_MAX_FIGURE = 60  # letters; what is longer tells nobody anything
+_MAX_FIGURE = 60  # characters; longer values are useless
 
 
 @dataclass(frozen=True)

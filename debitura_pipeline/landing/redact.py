@@ -20,9 +20,9 @@ from debitura_pipeline.landing.business_key import contains_plain_contact, may_c
 from debitura_pipeline.landing.labels import WITHHELD
 from debitura_pipeline.landing.page_schema import Path
 
-MAX_CODE = 40  # letters; a UUID has 36
-PHONE_DIGITS = range(8, 16)  # a whole number this long may be called
-MAX_DEPTH = 12  # nested deeper than any sane answer: withheld whole
+MAX_CODE = 40  # characters; a UUID has 36
+PHONE_DIGITS = range(8, 16)  # length of phone numbers
+MAX_DEPTH = 12  # deeper than any sane response: withheld as a whole
 
 _PERSONAL_NAME = re.compile(
     r"name|mail|phone|mobile|tele|fax|address|street|zip|postal|contact|url|uri$|link|href|website|birth|^dob$|^age$"

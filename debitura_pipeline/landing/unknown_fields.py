@@ -18,7 +18,7 @@ import msgspec
 from debitura_pipeline.landing.page_schema import FieldNode, Layout, Path
 from debitura_pipeline.landing.redact import safe_path, scrub, to_json
 
-CACHE_SIZE = 4_096  # scrubbed values; unknown fields mostly repeat a few
+CACHE_SIZE = 4_096  # redacted values; those of unknown fields mostly repeat
 
 
 def exact_decimal(text: str) -> Decimal:

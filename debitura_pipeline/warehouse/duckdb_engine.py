@@ -20,14 +20,14 @@ from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quo
 from debitura_pipeline.warehouse.table_swap import swap_tables
 from debitura_pipeline.warehouse.tables import Columns, arrow_table
 
-# Buffers that DuckDB may hold; what does not fit goes to the spill folder. Python, pandas (which DuckDB's client loads
-# with the first parameter) and what DuckDB does not count add up to 250 MiB more.
+# DuckDB's buffers; the rest spills to disk. Python, pandas (which DuckDB's client imports with the first parameter) and
+# what DuckDB does not count take another 250 MiB.
 MEMORY_LIMIT = "96MiB"
 MEMORY_LIMIT_TWO_THREADS = "160MiB"
-# For the landing that cannot do with that (long texts, many millions of changed rows): once more, with this.
+# Second attempt for landings that need more (long texts, many millions of changed rows).
 MEMORY_LIMIT_FALLBACK = "1GiB"
-# Above this many landed rows two threads write tables: quicker by the clock, dearer in CPU and memory. Below,
-# one thread fills whole row groups, which the checkpoint then need not pack again.
+# Above this many landed rows, two threads write tables: faster, but more CPU and memory. Below, one thread fills whole
+# row groups, which the checkpoint then need not repack.
 ROWS_FOR_TWO_THREADS = 1_000_000
 REBUILD_ADVICE = (
     "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
@@ -57,8 +57,8 @@ class DuckDbWarehouse(SqlWarehouse):
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory = {sql_literal(str(spill))}")
         connection.execute("SET preserve_insertion_order = false")
-        connection.execute("SET enable_progress_bar = false")  # it would be drawn in the middle of our own lines
-        # Landed files are read a few times; the system's page cache holds them, outside of this process's memory.
+        connection.execute("SET enable_progress_bar = false")  # it would interfere with our own output
+        # Landed files are read several times; the system's page cache holds them, outside this process.
         connection.execute("SET enable_external_file_cache = false")
         connection.execute("SET threads = 2")
 
@@ -94,7 +94,7 @@ class DuckDbWarehouse(SqlWarehouse):
         self._execute("BEGIN TRANSACTION")
         try:
             yield
-            # DuckDB takes a COMMIT after a failed statement without a word, and writes nothing.
+            # DuckDB accepts a COMMIT after a failed statement, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
             self._execute("COMMIT")
@@ -152,7 +152,7 @@ class DuckDbWarehouse(SqlWarehouse):
             empty = ", ".join(f"CAST(NULL AS {sql}) AS {quoted(name)}" for name, sql in _landed_columns(table))
             self.run(f"CREATE TEMPORARY VIEW incoming AS SELECT {empty} WHERE false")
             return 0
-        # A view takes no parameters, so the names stand in it as literals.
+        # A view takes no parameters, so the names are literals.
         names = ", ".join(sql_literal(str(path)) for path in landed.files)
         source = f"read_parquet([{names}], hive_partitioning = false)"
         there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
@@ -251,7 +251,7 @@ class DuckDbWarehouse(SqlWarehouse):
         try:
             self._connection.execute("ROLLBACK")
         except duckdb.Error:
-            # A failed COMMIT has ended the transaction by itself; there is nothing left to undo.
+            # A failed COMMIT has already ended the transaction.
             self._failed = True
 
 

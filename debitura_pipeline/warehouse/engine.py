@@ -20,14 +20,13 @@ from debitura_pipeline.warehouse.comments import Commented, batched, comment_sta
 from debitura_pipeline.warehouse.merge_sql import Statement
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
-# A reading that takes more rows away is refused (`most_deleted`). Few rows may always go: a client withdraws, a payment is
-# taken back. Of a small partner's rows three quarters may, since one of its few clients can take most with it; of a large
-# one's a twentieth.
+# A sync that deletes more rows is refused (`max_deletions`). A few rows may always go: a client withdraws, a payment is
+# reversed. A small partner may lose three quarters, since one of its few clients can hold most rows; a large one 5 %.
 ALWAYS_DELETABLE = 3
 DELETABLE_ROWS = 20
 DELETABLE_SHARE_SMALL = 0.75
 DELETABLE_SHARE = 0.05
-# A list that is empty is refused, too, where more than SHRINK_ALWAYS live rows of other lists belong to its rows.
+# An empty listing is also refused if more than ALWAYS_DELETABLE live rows of other listings belong to its rows.
 DEPENDENT_LISTINGS = {"clients": ("cases", "transactions"), "cases": ("transactions",), "transactions": ()}
 
 REPLACING_ACTIONS = ("changed", "returned", "refreshed")
@@ -159,7 +158,7 @@ class SqlWarehouse(ABC):
         self.stage_rows("merge_bad", ops_sql.BAD_COLUMNS, ops_sql.bad_rows(landed.bad))
         if landed.bad:
             self.run(*merge.quarantined_keys(table))
-        else:  # without a look at every row
+        else:  # saves a scan of all rows
             self.stage_rows("merge_quarantined", merge.KEY_COLUMNS, ())
         if self._value(merge.is_empty(table)):
             self.run(*merge.first_load(table, landed.sync_id, landed.at))
@@ -232,7 +231,7 @@ class SqlWarehouse(ABC):
         if judgement is not None:
             self._replace_totals(sync_id, landed.at, judgement.totals)
         known = self.rows(*ops_sql.select_sync(sync_id))
-        # Merging a landing once more touches nothing, and its record keeps what the first time counted.
+        # Merging a landing again changes nothing; its record keeps the first counts.
         inserted, changed, deleted = known[0][1:] if known and known[0][0] == "done" else (0, 0, 0)
         self.run(*ops_sql.delete_sync(sync_id))
         self.run(*ops_sql.insert_merged(landed, counts, (inserted, changed, deleted), judgement))

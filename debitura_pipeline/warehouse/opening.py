@@ -25,12 +25,12 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.duckdb_engine import REBUILD_ADVICE, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 
-# A full merge holds the file for some tens of seconds; a minute lets one pass.
+# A full merge holds the file for some tens of seconds.
 WAIT_S = 60.0
 MIN_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
 SPILL_PREFIX = "duckdb-"
-MAGIC, MAGIC_AT = b"DUCK", 8  # in each of DuckDB's files, after a checksum
+MAGIC, MAGIC_AT = b"DUCK", 8  # in every DuckDB file, after a checksum
 
 _own_spills: set[Path] = set()
 _umask_lock = threading.Lock()
@@ -158,7 +158,7 @@ def _create(path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
         duckdb.connect(draft).close()
-        with contextlib.suppress(FileExistsError):  # another process was first: its file stands
+        with contextlib.suppress(FileExistsError):  # another process was first; keep its file
             os.link(draft, path)
 
 

@@ -145,7 +145,7 @@ def test_a_good_run_within_a_second_of_a_failed_one_is_the_last_one(
 ) -> None:
     """A `Date` has whole seconds: the two were dated alike, and the failure stayed an open problem."""
     at = datetime.fromisoformat(pipeline.sandbox.admin("health")["now"])
-    monkeypatch.setattr(http, "read_date", lambda _: at)
+    monkeypatch.setattr(http, "parse_http_date", lambda _: at)
     runtime = Runtime(now=lambda: at, monotonic=lambda: 0.0)
     pipeline.sync("clients", runtime=runtime)
     pipeline.sandbox.faults({"kind": "status", "status": 401, "path": "/me", "times": 0})

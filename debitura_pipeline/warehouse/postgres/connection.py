@@ -22,15 +22,15 @@ from debitura_pipeline.settings import Secret, address_options
 from debitura_pipeline.warehouse.postgres.cures import cure_of
 from debitura_pipeline.warehouse.postgres.pooler import SharedSessionError, keeps_its_server
 
-WAIT_S = 60.0  # for a server that says that it is coming up, going down or full
-REFUSED_WAIT_S = 5.0  # for one that does not answer at all: a restart takes about that long
+WAIT_S = 60.0  # for a server that is starting, stopping or out of connections
+REFUSED_WAIT_S = 5.0  # for a server that does not answer: a restart takes about that long
 PAUSE_S = 0.25
 OLDEST_SERVER = 140000
 INSUFFICIENT_PRIVILEGE = "42501"
 NAME_BYTES = 63  # Postgres cuts longer application names off
-LOCKS = 0x64656269  # the first number of all advisory locks: the project's own
+LOCKS = 0x64656269  # first key of all advisory locks of this project
 
-# Used where the URL says nothing of them: a connection that waits for an hour must not be forgotten by what is between.
+# Defaults for options missing in the URL: firewalls must not drop a connection that is idle for an hour.
 DEFAULTS: Mapping[str, Any] = {
     "connect_timeout": 10,
     "keepalives_idle": 60,
@@ -41,8 +41,8 @@ SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO",
     "client_encoding": "UTF8",
-    "search_path": "pg_catalog",  # every name is qualified; what others put into `public` stays out of it
-    # A client that is gone must let go of its locks soon, also where its machine died without a word.
+    "search_path": "pg_catalog",  # every name is qualified, so objects in `public` are never used
+    # A dead client must lose its locks soon, even if its machine vanished.
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
@@ -66,7 +66,7 @@ class PostgresConnection(psycopg.Connection[Any]):
 
     def close(self) -> None:
         if self.is_pooled and not self.closed:
-            with suppress(psycopg.Error):  # one that is lost, or in the middle of a copy, the pooler does not hand on
+            with suppress(psycopg.Error):  # a pooler does not reuse a connection that is lost or in a COPY
                 self.rollback()
                 self.execute(b"DISCARD ALL")
         super().close()
@@ -107,7 +107,7 @@ def connect(
             ) from None
         except psycopg.Error as error:
             fault = without_password(dsn, _first_line(error))
-        # Raised out here: an exception that drags libpq's own along could show what the connection was made with.
+        # Raised outside the handler: with libpq's exception as its context, it could reveal the connection's options.
         waits = (
             wait_s if _is_any(fault, _NOT_READY) else min(wait_s, REFUSED_WAIT_S) if _is_any(fault, _UNREACHABLE) else 0
         )
@@ -185,7 +185,7 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
     settings = {**SESSION, "default_transaction_read_only": "on" if read_only else "off"}
     calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
     connection.execute(f"SELECT {calls}".encode())
-    with suppress(psycopg.Error):  # not every server's system can tell; without it a client's death is noticed later
+    with suppress(psycopg.Error):  # not supported on every platform; without it, dead clients are noticed later
         connection.execute("SET client_connection_check_interval = '500ms'")
     if connection.closed:
         raise psycopg.OperationalError("the server closed the connection unexpectedly")

@@ -26,9 +26,9 @@ from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from debitura_pipeline.warehouse.tables import ARROW_TYPES, SCHEMAS, SUPERSEDED, Columns, arrow_table, create_statements
 
 BATCH_ROWS = 10_000
-WRITE_LOCK = 2  # one writing transaction at a time, as with DuckDB's file
+WRITE_LOCK = 2  # one writing transaction at a time, as with a DuckDB file
 LOCK_WAIT_MS = 60_000
-# For the joins of a merge, and for its temporary tables; of the server's memory, until the transaction ends.
+# Server memory for a merge's joins and temporary tables, until the transaction ends.
 WORK_MEM = "64MB"
 ANALYZED_FROM = 10_000
 
@@ -43,7 +43,7 @@ class PostgresWarehouse(SqlWarehouse):
         self._schemas = schemas
         self._failed = False
         connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
-        # A text parameter is text, as in DuckDB; left open, its type is guessed anew at each place that it stands in.
+        # A str parameter has type text, as in DuckDB; otherwise Postgres infers its type separately at each use.
         connection.adapters.register_dumper(str, StrDumper)
 
     @contextmanager
@@ -58,7 +58,7 @@ class PostgresWarehouse(SqlWarehouse):
             self._execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
             self._execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
             yield
-            # Postgres takes a COMMIT after a failed statement without a word, and writes nothing.
+            # Postgres accepts a COMMIT after a failed statement, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
             self._execute("COMMIT")
@@ -112,8 +112,7 @@ class PostgresWarehouse(SqlWarehouse):
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         counts = super().merge(landed, judge=judge, allow_shrink=allow_shrink)
         if counts.inserted + counts.changed + counts.deleted + counts.returned >= ANALYZED_FROM:
-            # The dbt build that follows comes sooner than the server's own housekeeping.
-            # A small sample will do until then.
+            # The dbt build starts before autovacuum analyses the tables; a small sample is enough.
             self._execute("SET default_statistics_target = 10")
             self._execute(f"ANALYZE raw.{quoted(landed.resource)}")
             self._execute(f"ANALYZE raw.{quoted(landed.resource + SUPERSEDED)}")
@@ -225,7 +224,7 @@ class PostgresWarehouse(SqlWarehouse):
     def _execute(self, sql: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         values = [_plain(value) for value in params] or None
         statement = self._schemas.translated(sql).encode()
-        # The cursor that leaves `$1` to the server, and a statement without parameters as it is.
+        # RawCursor passes `$1` to the server unchanged.
         return self._translate_errors(lambda: psycopg.RawCursor(self._connection).execute(statement, values))
 
     def _translate_errors(self, work: Callable[[], T]) -> T:
@@ -251,7 +250,7 @@ class PostgresWarehouse(SqlWarehouse):
             if not self._connection.closed:
                 self._connection.execute(b"ROLLBACK")
         except psycopg.Error:
-            # The connection is gone, and the server rolls back by itself.
+            # The connection is lost, so the server rolls back.
             self._failed = True
 
 

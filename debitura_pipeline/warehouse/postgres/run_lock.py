@@ -20,9 +20,9 @@ from debitura_pipeline.warehouse.postgres.neighbours import refuse_foreign_objec
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 
 RUN_LOCK = 1
-# A run of this machine that was just killed: its server session ends as soon as the server has noticed.
+# For a killed run of this machine: its session ends once the server notices.
 DEAD_HOLDER_GRACE_S = 3.0
-# One that may live: long enough for a session whose end is on its way, short enough to be told at once.
+# For a live holder: long enough for a session that is just ending, short enough to report at once.
 LIVE_HOLDER_GRACE_S = 0.2
 PAUSE_S = 0.05
 
@@ -63,7 +63,7 @@ class PostgresRunLock:
 
     def release(self) -> None:
         self.is_held = False
-        with suppress(psycopg.Error):  # a connection that is lost holds nothing
+        with suppress(psycopg.Error):  # a lost connection holds no lock
             self._connection.close()
 
     def _taken(self) -> psycopg.Connection[Any]:

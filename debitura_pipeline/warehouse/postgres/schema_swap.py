@@ -21,12 +21,12 @@ from debitura_pipeline.warehouse.postgres.drop import drop_built
 from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
 
-# How long the switch waits for readers. Each try holds new ones up for half a second at most, which is less than it
-# takes a server to look for a deadlock: a reader is never the one that has to give way.
+# How long the swap waits for readers. Each attempt blocks new readers for half a second at most, less than
+# deadlock_timeout, so that a reader is never the one to be cancelled.
 SWAP_TIMEOUT_S = 600.0
 LOCK_TIMEOUTS_MS = (20, 50, 100, 200, 500)
 PAUSE_S = 0.05
-# Transactions from before the end of the build, with a snapshot of their own: new tables would look empty to them.
+# For transactions whose snapshot is older than the build: new tables would be empty for them.
 OLD_TRANSACTIONS_TIMEOUT_S = 30.0
 
 
@@ -107,7 +107,7 @@ def swap_schemas(
                     f"({_holders(connection, schemas)}). They keep the old ones; end these sessions and run again."
                 )
             sleep(PAUSE_S)
-        with suppress(psycopg.errors.LockNotAvailable):  # somebody reads it still: the next build drops it
+        with suppress(psycopg.errors.LockNotAvailable):  # still being read: the next build drops it
             drop_built(connection, [schemas.named(schema + OLD) for schema in DBT_SCHEMAS])
 
 
