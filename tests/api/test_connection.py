@@ -166,7 +166,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
 )
 def test_the_key_never_travels_in_the_clear(url: str) -> None:
     clock = Clockwork()
-    with pytest.raises(ApiError, match="https only"):
+    with pytest.raises(ApiError, match="must use https"):
         ApiClient(
             url, Secret(KEY), RateLimiter.unlimited(), 1, clock=clock.now, sleep=clock.sleep, random=random.random
         )
