@@ -128,7 +128,7 @@ CASES = [
         "an address that redirects",
         _at(_answering(answer("301 Moved", more="Location: https://x.invalid/\r\n"))),
         "API",
-        "HTTP 301.*not followed: the key would travel",
+        "HTTP 301.*not followed, since the key would be sent along",
         "Set DEBITURA_API_URL to the address that it redirects to",
     ),
     Case(

@@ -168,7 +168,7 @@ CASES = [
         _held,
         "warehouse",
         r"w\.duckdb is locked by process \d+",
-        "Close what has it open",
+        "Close the program that uses it",
     ),
     Case(
         "Postgres: a wrong password",
