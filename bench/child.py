@@ -1,4 +1,4 @@
-"""What is measured, as a process of its own: a sync, its forecast, a replay, transform_pool, or publishing. Prints one line of JSON.
+"""What is measured, in its own process: a sync, its estimate, a replay, transforming pages, or publishing. Prints one line of JSON.
 
 Belongs here: calling the pipeline as the command line does, and counting requests by what they were for. Does not: measuring
 the process (`machine.py`). `python -m bench.child sync|plan|replay|shape|publish`, settings from the environment.
@@ -116,7 +116,10 @@ def run_shape(options: argparse.Namespace) -> dict[str, Any]:
     pages = [path.read_bytes() for path in sorted(Path(options.pages).glob("*.json"))]
     settings = load_settings()
     rows, began = 0, time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, PageTransformer(settings.privacy, settings.obtain_privacy_key()) as transformer:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PageTransformer(settings.privacy, settings.obtain_privacy_key()) as transformer,
+    ):
         for seq, start in enumerate(range(0, len(pages), 30), 1):
             transformed = transformer.transform(options.resource, pages[start : start + 30])
             transformed.write(Path(folder) / f"{seq}.parquet", seq)

@@ -27,7 +27,7 @@ from debitura_pipeline.extract.union import UnionReader
 from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.landing.transform import TransformedPages, PageTransformer
+from debitura_pipeline.landing.transform import PageTransformer, TransformedPages
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ class FileNumbers:
 class Reader:
     """Reads one listing into one sync folder.
 
-    `transform_pool` has a single thread, since the transformer is not thread-safe. `upper`: upper bound of the sync. `opening_totals`: what
-    the API stated of a slice when reading it began.
+    `transform_pool` has a single thread, since the transformer is not thread-safe. `upper`: upper bound of the sync.
+    `opening_totals`: what the API stated of a slice when reading it began.
     """
 
     client: ApiClient
@@ -223,7 +223,9 @@ class Reader:
         """Land a window from a wider response. Rows of that response outside the window are landed too; duplicates count once."""
         transformed = await self._transform_pages([source.page])
         stretch = Stretch(slice_.window.start, slice_.window.end, source.rows)
-        return await self._land(slice_, Totals(transformed.distinct_keys, source.totals.summary), transformed, (stretch,))
+        return await self._land(
+            slice_, Totals(transformed.distinct_keys, source.totals.summary), transformed, (stretch,)
+        )
 
     def _keyset(self, slice_: Slice) -> Keyset:
         query = slice_.query(self.listing)
@@ -302,10 +304,13 @@ class Reader:
         sha256 = None
         if file is not None:
             path = self.folder.path / file
-            sha256 = await asyncio.get_running_loop().run_in_executor(self.transform_pool, lambda: transformed.write(path, seq))
+            sha256 = await asyncio.get_running_loop().run_in_executor(
+                self.transform_pool, lambda: transformed.write(path, seq)
+            )
         self._attempts[slice_] = attempts = self._attempts.get(slice_, 0) + 1
         verified = VerifiedWindow(
-            slice_, seq, totals, transformed.rows, transformed.distinct_keys, attempts, file, sha256, transformed.bad, transformed.drift,
+            slice_, seq, totals, transformed.rows, transformed.distinct_keys, attempts, file, sha256,
+            transformed.bad, transformed.drift,
             stretches, has_moved,
         )  # fmt: skip
         self.folder.append(verified.as_line())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
-from debitura_pipeline.report.model import Heading, Section, ReportTable, Badge
+from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import format_count, format_instant, sentence, title_case
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
@@ -50,7 +50,8 @@ def reconciliation(reports: Reports) -> Section | None:
     by = {verdict: sum(row.n for row in rows if row.verdict == verdict) for verdict in ("equal", "differs", "unproven")}
     lead = (
         "The API states totals of its own; after each reading they are set beside the warehouse's. "
-        f"{format_count(by['equal'])} figures are equal, {format_count(by['differs'])} differ, {format_count(by['unproven'])} are not proven: the "
+        f"{format_count(by['equal'])} figures are equal, {format_count(by['differs'])} differ, "
+        f"{format_count(by['unproven'])} are not proven: the "
         "API did not state them, or they hold estimates that move with exchange rates between two answers."
     )
     tables = (_stage_table(reports), _group_table(reports), _client_table(reports))
@@ -86,8 +87,13 @@ def _group_table(reports: Reports) -> ReportTable:
     rows = tuple(
         (f"{title_case(row.resource)}: {_group(row.stage).lower()}", *row[2:-1], badge_of(row.verdict)) for row in found
     )
-    headings = (Heading("Listing and group"), Heading("API", "count"), Heading("Warehouse", "count"), Heading("Difference", "count"),
-                Heading("Verdict", "verdict"))  # fmt: skip
+    headings = (
+        Heading("Listing and group"),
+        Heading("API", "count"),
+        Heading("Warehouse", "count"),
+        Heading("Difference", "count"),
+        Heading("Verdict", "verdict"),
+    )
     return ReportTable("reconciled_groups", "Clients and cases", headings, rows)
 
 
@@ -147,4 +153,6 @@ def _check_table(name: str, caption: str, checks: list[Any]) -> ReportTable:
     prose = "What is checked" if is_fine else "What is checked, what to do"
     headings = (Heading("Check"), Heading("Verdict", "verdict"), Heading("Figure", "count"), Heading("Unit"),
                 Heading("Since", "instant"), Heading(prose, "prose"))  # fmt: skip
-    return ReportTable(name, caption, headings, rows, folded=f"{format_count(len(rows))} checks hold" if is_fine else None)
+    return ReportTable(
+        name, caption, headings, rows, folded=f"{format_count(len(rows))} checks hold" if is_fine else None
+    )

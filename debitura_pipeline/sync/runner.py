@@ -125,7 +125,9 @@ async def with_session(
             ThreadPoolExecutor(1, "shape") as transform_pool,
         ):
             client.translate = TenantResolver(client, transformer.business_keys).query
-            done = await work(Session(settings, endpoint, runtime, client, transformer, transform_pool, progress, partner))
+            done = await work(
+                Session(settings, endpoint, runtime, client, transformer, transform_pool, progress, partner)
+            )
     if is_kept:
         note_reached(settings, endpoint)
     return done
@@ -140,4 +142,6 @@ def _note_failure_to_start(
     is_dated = stated is not None or not endpoint.is_simulated
     with suppress(WarehouseError):  # the error itself is told anyway
         if warehouse_exists(settings):
-            Merger(settings, clock.now, runtime.id_suffix).note_early_failure(READ_IN_ORDER[0], error, is_dated=is_dated)
+            Merger(settings, clock.now, runtime.id_suffix).note_early_failure(
+                READ_IN_ORDER[0], error, is_dated=is_dated
+            )

@@ -1,6 +1,6 @@
 """What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Real: planning, reading, windows, the expected state (`ExpectedState`), proof, transform_pool, row hashes, landed Parquet files and
+Real: planning, reading, windows, the expected state (`ExpectedState`), proof, page transform, row hashes, landed Parquet files and
 journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
 the warehouse and the expected state's engines are DuckDB databases in memory, made once and emptied between histories; nothing
 waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
@@ -29,7 +29,7 @@ from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.transactions import TransactionsSync
-from debitura_pipeline.landing.transform import TransformedPages, PageTransformer
+from debitura_pipeline.landing.transform import PageTransformer, TransformedPages
 from debitura_pipeline.settings import Privacy, Settings, load_settings
 from debitura_pipeline.sync import proof, reconciliation, repair, replay, runner  # noqa: F401 (all that is patched is loaded)
 from debitura_pipeline.warehouse import identity
