@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from debitura_pipeline.report.model import Badge, Masthead
-from debitura_pipeline.report.page import format_count, format_instant, title_case
+from debitura_pipeline.report.page import format_count, format_datetime, title_case
 from debitura_pipeline.report.read import Reports
 
 MODES = {
@@ -75,11 +75,11 @@ def _freshness(readings: Mapping[str, datetime]) -> str:
     first, last = min(readings.values()), max(readings.values())
     if len(readings) == len(RESOURCES) and first.astimezone(UTC).date() == last.astimezone(UTC).date():
         return (
-            format_instant(first)
-            if format_instant(first) == format_instant(last)
-            else f"{format_instant(first)[:-4]} to {format_instant(last)[-9:]}"
+            format_datetime(first)
+            if format_datetime(first) == format_datetime(last)
+            else f"{format_datetime(first)[:-4]} to {format_datetime(last)[-9:]}"
         )
-    return "; ".join(f"{name} {format_instant(readings.get(name))}" for name in RESOURCES)
+    return "; ".join(f"{name} {format_datetime(readings.get(name))}" for name in RESOURCES)
 
 
 def _sizes(reports: Reports) -> str:

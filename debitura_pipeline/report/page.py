@@ -46,7 +46,7 @@ def format_month(label: str) -> str:
     return "Date not known" if label == UNKNOWN_MONTH else f"{date.fromisoformat(f'{label}-01'):%b %Y}"
 
 
-def format_instant(value: datetime | None) -> str:
+def format_datetime(value: datetime | None) -> str:
     """`22 Nov 2026, 02:14 UTC`."""
     if value is None:
         return EMPTY
@@ -82,7 +82,7 @@ def cell(value: Any, kind: str) -> str:
         "count": format_count,
         "days": format_count,
         "date": format_day,
-        "instant": format_instant,
+        "instant": format_datetime,
     }
     return str(writers.get(kind, str)(value))
 
@@ -103,7 +103,7 @@ def render(page: ReportPage) -> str:
         "amount": format_amount,
         "count": format_count,
         "exact": plain_number,
-        "instant": format_instant,
+        "instant": format_datetime,
         "cell": cell,
     }
     environment.filters["own_markup"] = Markup  # pictures that charts.py drew and the style sheet, nothing else

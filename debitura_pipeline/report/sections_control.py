@@ -6,7 +6,7 @@ from typing import Any
 
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_count, format_instant, sentence, title_case
+from debitura_pipeline.report.page import format_count, format_datetime, sentence, title_case
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
 
@@ -31,7 +31,7 @@ def reconciliation_verdict(reports: Reports) -> Badge:
     differing = sum(row.n for row in rows if row.verdict == "differs")
     if not any(row.verdict != "unproven" for row in rows):
         return NOT_RECONCILED
-    at = format_instant(max(row.at for row in rows if row.at))
+    at = format_datetime(max(row.at for row in rows if row.at))
     if differing:
         return Badge(f"{format_count(differing)} figures differ, {at}", "bad")
     open_ = [row for row in rows if row.verdict == "unproven" and row.scope == "all"]
