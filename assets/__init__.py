@@ -1,1 +1,1 @@
-"""Dagster assets, thin: each body calls one function of `debitura_pipeline`."""
+"""Dagster assets. Each one calls a function of `debitura_pipeline`, which does the work."""

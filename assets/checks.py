@@ -1,7 +1,7 @@
-"""Asset checks: what a reader would want to know before trusting a number. Verdicts come from `orchestration/verdicts.py`.
+"""Asset checks of raw tables and reports. The queries are in `warehouse/checks.py`.
 
-Blocking, so that nothing is built, reported or published after a failure: keys that are there twice, and control totals
-of the transactions. Everything else is shown and lets the run go on. dbt's own tests are checks of the dbt models.
+Unique keys, and the control totals of transactions, are blocking: after a failure nothing is built, reported or published. The
+other checks only report. dbt's tests are checks of the dbt models.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.warehouse import dbt_models
-from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES
+from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.metadata import Metadata, table_metadata
-from debitura_pipeline.orchestration.observe import last_whole_reading
-from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
+from debitura_pipeline.orchestration.observations import last_whole_reading
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.warehouse import checks as verdicts
 from debitura_pipeline.warehouse.checks import CheckResult, RunQuery
@@ -21,7 +20,7 @@ from debitura_pipeline.warehouse.published_folder import current_night
 
 
 def check_result(name: str, asset: dg.AssetKey, verdict: CheckResult) -> dg.AssetCheckResult:
-    """A verdict in Dagster's words."""
+    """Convert the result of a check to Dagster's type."""
     metadata: Metadata = {
         figure: dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.float(float(value))
         for figure, value in verdict.figures.items()
@@ -39,7 +38,7 @@ def check_result(name: str, asset: dg.AssetKey, verdict: CheckResult) -> dg.Asse
 
 
 def checks_of(resource: str) -> dg.AssetChecksDefinition:
-    """All checks of one raw table, in one step: the file is opened once."""
+    """All checks of one raw table, in one step, so that the warehouse is opened once."""
     asset = RAW[resource]
     blocking = {"unique_keys", "control_totals"} if resource == "transactions" else {"unique_keys"}
     questions: dict[str, Callable[[RunQuery], CheckResult]] = {
@@ -67,7 +66,7 @@ def checks_of(resource: str) -> dg.AssetChecksDefinition:
 
 
 def freshness_of(resource: str) -> dg.AssetChecksDefinition:
-    """Freshness by Dagster's own event log: it opens nothing, and the API's clock plays no part."""
+    """Freshness of a raw table, by Dagster's event log: neither the warehouse nor the API's clock is involved."""
     asset = RAW[resource]
 
     @dg.asset_check(asset=asset, name="freshness", description=_PURPOSES["freshness"])
@@ -80,6 +79,7 @@ def freshness_of(resource: str) -> dg.AssetChecksDefinition:
 
 @dg.asset_check(asset=PARTNER_REPORT, name="freshness", description="The report is at most 26 hours old.")
 def report_freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Freshness of the report, by its last materialisation."""
     event = context.instance.get_latest_materialization_event(PARTNER_REPORT)
     made_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
     return check_result(
@@ -87,9 +87,9 @@ def report_freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRes
     )
 
 
-@dg.asset_check(asset=PUBLISHED, name="freshness", description="What is published is at most 26 hours old.")
+@dg.asset_check(asset=PUBLISHED, name="freshness", description="The published data is at most 26 hours old.")
 def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
-    """By what readers have, whatever Dagster's event log says: published again, an old warehouse is no newer."""
+    """Freshness of the published data itself: publishing an old warehouse again does not make it fresh."""
     settings = debitura.settings
     night = current_night(settings.published_dir)
     data_at = None if night is None else night.data_at(is_simulated=settings.environment == "sandbox")
@@ -101,26 +101,30 @@ def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
     asset=RAW["clients"],
     additional_deps=[RAW["transactions"]],
     pool=WAREHOUSE_POOL,
-    description="What each client's record says of its cases and earnings equals that client's rows.",
+    description="The case count and earnings in each client's record match that client's rows.",
 )
 def client_totals(debitura: Debitura) -> dg.AssetCheckResult:
+    """Compare clients' own totals with their rows."""
     with debitura.warehouse() as warehouse:
         return check_result("client_totals", RAW["clients"], verdicts.client_totals(warehouse.rows))
 
 
-@dg.asset_check(asset=GAPS, name="no_gaps", pool=WAREHOUSE_POOL, description="No money seems to be missing.")
+@dg.asset_check(
+    asset=GAPS, name="no_gaps", pool=WAREHOUSE_POOL, description="No attribution gap suggests missing revenue."
+)
 def attribution_gaps(debitura: Debitura) -> dg.AssetCheckResult:
+    """Check that report `attribution_gaps` is empty."""
     with debitura.warehouse() as warehouse:
         return check_result("no_gaps", GAPS, verdicts.attribution_gaps(warehouse.rows))
 
 
 _PURPOSES = {
-    "completeness": "The last reading is whole: every window of it was verified.",
+    "completeness": "The last sync is complete; every window was verified.",
     "control_totals": "The API's own totals equal the warehouse's.",
-    "unique_keys": "Every key is there once, and every current version once in history.",
-    "quarantine_empty": "Every row that the API shows fits the contract.",
-    "schema_drift": "The API sent no field and no value for the first time.",
-    "freshness": "The last reading is at most 26 hours old.",
+    "unique_keys": "Keys are unique, and each row has one current version in its history.",
+    "quarantine_empty": "Every row that the API returned conforms to the contract.",
+    "schema_drift": "The API sent no new fields and no new enum values.",
+    "freshness": "The last sync is at most 26 hours old.",
 }
 
 freshness_checks = [*(freshness_of(resource) for resource in RESOURCES), report_freshness, published_freshness]

@@ -1,6 +1,6 @@
-"""The API's listings and the raw tables read from them. The work is done in debitura_pipeline/sync/.
+"""Assets for the API's listings and the raw tables. `sync/` does the work.
 
-Clients, cases and transactions in that order: a case is then never read before the client that it belongs to.
+Clients, cases and transactions are read in this order, so that no case is read before its client.
 """
 
 import warnings
@@ -8,34 +8,39 @@ import warnings
 import dagster as dg
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
+from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
 from debitura_pipeline.orchestration.coverage import coverage_events
-from debitura_pipeline.orchestration.described import table_metadata, warehouse
-from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
-from debitura_pipeline.orchestration.keys import LISTING, OWNERS, RAW, RESOURCES
+from debitura_pipeline.orchestration.keys import (
+    API_POOL,
+    LISTING,
+    NIGHTLY_FRESHNESS,
+    OWNERS,
+    RAW,
+    RESOURCES,
+    WAREHOUSE_POOL,
+)
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
-from debitura_pipeline.orchestration.observe import count_listing
-from debitura_pipeline.orchestration.pools import API_POOL, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.observations import count_listing, sync_events
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.sync_events import sync_events
 from debitura_pipeline.sync import sync
 
 PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
 
 
 def listing_of(resource: str) -> dg.AssetsDefinition:
-    """A listing of the API, where the lineage begins; observing it asks for its count, in one request."""
+    """A listing of the API, the root of the lineage. Observing it reads its row count in one request."""
 
     @dg.observable_source_asset(
         key=LISTING[resource],
         group_name="debitura_api",
-        description=f"GET {PATHS[resource]}: what Debitura shows; nothing here is ours.",
-        op_tags={"dagster/concurrency_key": API_POOL},  # this decorator takes a pool no other way
+        description=f"External source: GET {PATHS[resource]} of the Debitura API.",
+        op_tags={"dagster/concurrency_key": API_POOL},  # this decorator has no `pool` argument
     )
     def listing(debitura: Debitura) -> dg.ObserveResult:
         with debitura.endpoint() as endpoint:
             return dg.ObserveResult(metadata=listing_metadata(count_listing(debitura.settings, endpoint, resource)))
 
-    # Nor does it take owners.
+    # The decorator has no `owners` argument either.
     owned = dg.map_asset_specs(
         lambda spec: spec.merge_attributes(owners=OWNERS, kinds={"api"}),
         [create_external_asset_from_source_asset(listing)],
@@ -44,24 +49,24 @@ def listing_of(resource: str) -> dg.AssetsDefinition:
 
 
 def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
-    """One raw table: read whole, verified, merged with history."""
+    """One raw table: read, verified, merged with history. `before`: the resource that is read first."""
 
     @dg.asset(
         key=RAW[resource],
         deps=[LISTING[resource], *([RAW[before]] if before else [])],
         pool=WAREHOUSE_POOL,
         group_name="raw",
-        kinds={"python", warehouse()[0]},
+        kinds={"python", warehouse_kind()},
         owners=OWNERS,
-        metadata=table_metadata(RAW[resource]),
+        metadata=asset_metadata(RAW[resource]),
         freshness_policy=NIGHTLY_FRESHNESS,
-        description=f"All {resource} as the API shows them, each window verified; a row is never removed.",
+        description=f"All {resource} as returned by the API, with every window verified. Rows are never removed.",
     )
     def raw(context: dg.AssetExecutionContext, debitura: Debitura) -> dg.MaterializeResult[None]:
         outages = debitura.outages(context.run.job_name, context.log.warning)
         with debitura.endpoint() as endpoint:
             (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress, outages=outages)
-        debitura.keep(report)
+        debitura.collect(report)
         events = [*sync_events(report, is_own=True)]
         if resource == RESOURCES[-1]:
             events += coverage_events(debitura.settings, context.instance)

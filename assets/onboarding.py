@@ -1,7 +1,6 @@
-"""The onboarding of clients as three assets in one step. The body is in debitura_pipeline/orchestration/onboard.py.
+"""Three onboarding assets in one step: status, access, history. `orchestration/onboard.py` does the work.
 
-One step, since each decides on the next: a client that has not signed gets a status, and no access and no history.
-The roster's registration will be an asset before `status`, for clients that the API does not list yet.
+They share a step because each depends on the result before it: a client that has not signed gets only a status.
 """
 
 from collections.abc import Iterator
@@ -10,10 +9,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from debitura_pipeline.orchestration.keys import LISTING, ONBOARDING, OWNERS
+from debitura_pipeline.orchestration.keys import CLIENTS, LISTING, ONBOARDING, OWNERS, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.onboard import onboard
-from debitura_pipeline.orchestration.partitions import CLIENTS
-from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.progress import STEP
 from debitura_pipeline.orchestration.resources import Debitura
 
@@ -21,10 +18,10 @@ STATUS, ACCESS, HISTORY = ONBOARDING["status"], ONBOARDING["access"], ONBOARDING
 
 
 class Clients(dg.Config):
-    """Whom a run of the sensor's is for. A run for partitions chosen in the UI needs none of it."""
+    """The clients of a run that the sensor requested. Runs for partitions selected in the UI do not need it."""
 
     clients: list[str] = Field([], description="Partition keys, externalTenantId@creditorId.")
-    due: int = Field(0, description="How many clients are due in all, these included.")
+    due: int = Field(0, description="Number of clients due, including these.")
 
 
 def _spec(key: dg.AssetKey, description: str, *deps: dg.AssetKey) -> dg.AssetSpec:
@@ -42,11 +39,13 @@ def _spec(key: dg.AssetKey, description: str, *deps: dg.AssetKey) -> dg.AssetSpe
 @dg.multi_asset(
     name=STEP,
     specs=[
-        _spec(STATUS, "Has the client signed, and what is outstanding.", LISTING["clients"]),
-        _spec(ACCESS, "A token minted for the client, tried on the Customer API, and forgotten.", STATUS),
+        _spec(STATUS, "Whether the client has signed, and what is outstanding.", LISTING["clients"]),
+        _spec(
+            ACCESS, "Whether a token issued for the client works on the Customer API. Tokens are not stored.", STATUS
+        ),
         _spec(
             HISTORY,
-            "The client's own row, cases and transactions, whole and verified, merged into raw.",
+            "The client's record, cases and transactions, read completely, verified and merged into raw.",
             ACCESS,
             LISTING["cases"],
             LISTING["transactions"],
@@ -59,5 +58,6 @@ def _spec(key: dg.AssetKey, description: str, *deps: dg.AssetKey) -> dg.AssetSpe
 def onboard_clients(
     context: dg.AssetExecutionContext, config: Clients, debitura: Debitura
 ) -> Iterator[dg.MaterializeResult[Any]]:
+    """Onboard the clients of the run. Raises OnboardingError if all of them failed."""
     onboard(context, debitura, config.clients, config.due)
-    yield from ()  # each client's outcome is an event of its partition, logged on the way
+    yield from ()  # outcomes are logged as events of each client's partition

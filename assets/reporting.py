@@ -1,12 +1,10 @@
-"""The partner report as an asset. The page is made in debitura_pipeline/report/."""
+"""The partner report as an asset. `debitura_pipeline/report/` renders the page."""
 
 import dagster as dg
 
 from assets.warehouse import dbt_models
-from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
-from debitura_pipeline.orchestration.keys import OWNERS, PARTNER_REPORT
+from debitura_pipeline.orchestration.keys import NIGHTLY_FRESHNESS, OWNERS, PARTNER_REPORT, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.metadata import origin_metadata, report_metadata
-from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.report import write_report
 
@@ -19,8 +17,9 @@ from debitura_pipeline.report import write_report
     kinds={"html"},
     freshness_policy=NIGHTLY_FRESHNESS,
     owners=OWNERS,
-    description="One self-contained HTML page: what is earned, awaited, estimated, disputed, and whether it adds up.",
+    description="Self-contained HTML page: earned, pending, estimated and disputed revenue, and the control totals.",
 )
 def partner_report(debitura: Debitura) -> dg.MaterializeResult[None]:
+    """Write the report."""
     metadata = report_metadata(write_report(debitura.settings))
     return dg.MaterializeResult(metadata=metadata | origin_metadata(debitura.settings))

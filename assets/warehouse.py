@@ -1,4 +1,4 @@
-"""The dbt models as assets, and the published copy of the warehouse. Models live in dbt/; publishing in warehouse/publish.py."""
+"""The dbt models, the tables of `ops` and the published copy of the warehouse as assets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,20 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from debitura_pipeline.orchestration import dbt
-from debitura_pipeline.orchestration.described import table_metadata, warehouse
-from debitura_pipeline.orchestration.freshness import NIGHTLY_FRESHNESS
-from debitura_pipeline.orchestration.keys import ONBOARDING, OPS, OPS_ONBOARDING, OWNERS, PARTNER_REPORT, PUBLISHED, RAW
+from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
+from debitura_pipeline.orchestration.keys import (
+    NIGHTLY_FRESHNESS,
+    ONBOARDING,
+    OPS,
+    OPS_ONBOARDING,
+    OWNERS,
+    PARTNER_REPORT,
+    PUBLISHED,
+    RAW,
+    WAREHOUSE_POOL,
+)
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
-from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.orchestration.resources import Debitura
 
@@ -25,25 +33,26 @@ from debitura_pipeline.orchestration.resources import Debitura
     pool=WAREHOUSE_POOL,
 )
 def dbt_models(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[Any]:
+    """Build the selected models with dbt."""
     yield from dbt.build(context, debitura.settings)
 
 
 def ops_table(key: dg.AssetKey, written_by: list[dg.AssetKey], description: str) -> dg.AssetSpec:
-    """What the pipeline knows about itself. Nobody runs it: each sync and each onboarding run reports what it wrote."""
+    """A table of `ops`. It has no step of its own: syncs and onboarding runs report its materialisations."""
     return dg.AssetSpec(
         key,
         deps=written_by,
         group_name="ops",
         description=description,
         owners=OWNERS,
-        kinds={warehouse()[0]},
-        metadata=table_metadata(key),
+        kinds={warehouse_kind()},
+        metadata=asset_metadata(key),
     )
 
 
 ops_tables = [
     *(ops_table(key, list(RAW.values()), "Written by every sync.") for key in OPS),
-    ops_table(OPS_ONBOARDING, [ONBOARDING["history"], RAW["transactions"]], "Written by nights and onboarding runs."),
+    ops_table(OPS_ONBOARDING, [ONBOARDING["history"], RAW["transactions"]], "Written by nightly and onboarding runs."),
 ]
 
 
@@ -55,8 +64,9 @@ ops_tables = [
     kinds={"duckdb", "parquet"},
     freshness_policy=NIGHTLY_FRESHNESS,
     owners=OWNERS,
-    description="The read-only copy that analysts and BI tools open, replaced in one rename, and a Parquet file per table.",
+    description="Read-only copy for analysts and BI tools, replaced atomically, with one Parquet file per table.",
 )
 def published_warehouse(debitura: Debitura) -> dg.MaterializeResult[None]:
+    """Publish the warehouse."""
     metadata = published_metadata(publish_apart(debitura.settings))
     return dg.MaterializeResult(metadata=metadata | origin_metadata(debitura.settings))

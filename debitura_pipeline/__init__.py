@@ -1,1 +1,1 @@
-"""Debitura pipeline: cases and revenue of a referral partner's clients, extracted with proof, in DuckDB or Postgres."""
+"""Load the cases and revenue of a Debitura referral partner's clients into DuckDB or Postgres, and prove completeness."""

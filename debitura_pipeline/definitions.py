@@ -1,4 +1,4 @@
-"""Everything that Dagster loads, put together. Belongs here: the list, and nothing that does any work."""
+"""The Dagster definitions: assets, checks, jobs, schedules, sensors and resources."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from assets.extraction import listings, raw_tables
 from assets.onboarding import onboard_clients
 from assets.reporting import partner_report
 from assets.warehouse import dbt_models, ops_tables, published_warehouse
-from debitura_pipeline.orchestration.jobs import jobs
+from debitura_pipeline.orchestration.jobs import jobs, schedules
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.schedules import schedules
 from debitura_pipeline.orchestration.sensors import sensors
 
 defs = dg.Definitions(

@@ -1,7 +1,6 @@
-"""Every error that the pipeline raises on purpose, and whether trying again can help.
+"""The exception classes of the pipeline, and whether a retry can help. `cli/exit_status.py` maps them to exit statuses.
 
-Belongs here: exception classes. Does not: handling them. Raised everywhere, turned into exit statuses by `cli.py`.
-An error's text names what was tried, for whom, what came and what to do; never a key, a record or a person.
+A message says what was attempted, for whom, what happened and what to do. It never contains a key, a record or a person's data.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from typing import Any, ClassVar
 
 
 class DebituraError(Exception):
-    """Root of the tree. `facts` are figures and names for logs and metadata, safe to print.
+    """Base class. `facts`: values for logs and metadata, safe to print.
 
-    `cure`: what to do about it, where that is known; it ends the error's text, and `doctor` prints it as a line of its own.
+    `cure`: what to do about it, if known; it is appended to the message, and `doctor` prints it on a separate line.
     """
 
     is_retryable: ClassVar[bool] = False
@@ -24,18 +23,18 @@ class DebituraError(Exception):
 
 
 class SettingsError(DebituraError):
-    """A setting is wrong; nothing has been touched. One line: variable, fault, example."""
+    """A setting is invalid; nothing has been changed. One line: variable, fault, example."""
 
 
 class ApiError(DebituraError):
-    """The API did not give what was asked for."""
+    """A request to the API failed."""
 
 
 class TransientApiError(ApiError):
     """Timeout, broken connection, 5xx, truncated or non-JSON body: the same request may succeed later.
 
-    `wait_s` is what the API asks to wait, in seconds, or None if it did not say. `is_outage`: no answer came, or one that says
-    that none can be given now; not a body that cannot be read.
+    `wait_s`: seconds that the API asks to wait (Retry-After), or None. `is_outage`: there was no response, or a 5xx; False for
+    a body that cannot be parsed.
     """
 
     is_retryable = True
@@ -50,13 +49,13 @@ class RateLimited(TransientApiError):
 
 
 class ApiOutage(ApiError):
-    """The API did not answer for as long as an outage is waited for."""
+    """The API did not answer within the time that an outage is waited out."""
 
     is_retryable = True
 
 
 class RefusedError(ApiError):
-    """The API understood and said no (400, 401, 403, 404, 422): asking again gives the same answer."""
+    """The API rejected the request (400, 401, 403, 404, 422): a retry gives the same answer."""
 
     def __init__(self, message: str, status: int, **facts: Any) -> None:
         super().__init__(message, status=status, **facts)
@@ -64,11 +63,11 @@ class RefusedError(ApiError):
 
 
 class ShapeError(TransientApiError):
-    """A 200 whose body is not what the contract says: no paging block, or rows announced and absent."""
+    """A 200 whose body violates the contract: no paging block, or fewer rows than announced."""
 
 
 class RateLimitExhausted(ApiError):
-    """The hourly or daily allowance is used up. What is landed stays; start again at `resume_at` (aware UTC)."""
+    """The hourly or daily rate limit is used up. Landed rows are kept; resume at `resume_at` (aware UTC)."""
 
     def __init__(self, message: str, resume_at: datetime | None = None, **facts: Any) -> None:
         super().__init__(message, resume_at=resume_at, **facts)
@@ -76,34 +75,34 @@ class RateLimitExhausted(ApiError):
 
 
 class UnprovenError(DebituraError):
-    """A window could not be shown to be complete, after all attempts. Nothing of the sync reached `raw`."""
+    """A window or listing could not be proven complete after all attempts. Nothing of the sync reached `raw`."""
 
 
 class ShrinkRefused(DebituraError):
-    """A reading would mark too many live rows deleted. `--allow-shrink` lets it through."""
+    """A sync would mark too many live rows as deleted. `--allow-shrink` permits it."""
 
 
 class IdentityRefused(DebituraError):
-    """Data directory or warehouse hold the data of another API or partner, or pseudonyms of another privacy key."""
+    """Data directory or warehouse hold data of another API or partner, or pseudonyms of another privacy key."""
 
 
 class WarehouseError(DebituraError):
-    """The warehouse refused: locked by another process, unreadable, or a write that was rolled back."""
+    """The warehouse is locked by another process or unreadable, or a write was rolled back."""
 
 
 class WarehouseDamaged(WarehouseError):
-    """DuckDB cannot read its file. Moved away, it is rebuilt from the landing zone."""
+    """DuckDB cannot read its file. Once the file is moved away, `debitura replay` rebuilds it from the landing zone."""
 
 
 class WarehouseBusy(WarehouseError):
-    """Another process has the DuckDB file open; waiting helps."""
+    """Another process or connection holds the warehouse or a run lock; waiting helps."""
 
     is_retryable = True
 
 
 class LandingError(DebituraError):
-    """The landing zone does not hold what its journal says, or could not be written."""
+    """The landing zone does not match its journal, or could not be written."""
 
 
 class JournalDamaged(LandingError):
-    """A journal that cannot be read as one. `debitura repair` is the way out."""
+    """A journal cannot be parsed. `debitura repair` fixes it."""

@@ -1,7 +1,7 @@
-"""What went wrong outside of this project's own errors, in words that are safe to print.
+"""Describe exceptions of libraries and the operating system in words that are safe to print.
 
-A full disk, a folder that may not be written, too little memory and the like become one line with place and cure (`places.py`).
-Anything else keeps its stack trace, without the exceptions' own texts: those may quote a row, and with it a person.
+A full disk, a folder without write access, too little memory and the like become one line with location and fix. Anything else
+keeps its stack trace, without the exceptions' own texts: they may quote a row, and with it a person's data.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 import traceback
 from collections.abc import Iterator
 
-from debitura_pipeline import places
+from debitura_pipeline import disk_space
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Settings
 
-KEPT = "What is landed stays."
+KEPT = "Landed data is kept."
 MEMORY = "Close other programs, give this machine or container more memory, or set DEBITURA_DUCKDB_MEMORY to less than 400MiB"
-AGAIN = "then give the same command again."
-# What the system, SQLite, DuckDB, Arrow, Dagster and dbt say, and the kind of fault that it is.
+AGAIN = "then run the same command again."
+# Kind of fault by the messages of the system, SQLite, DuckDB, Arrow, Dagster and dbt.
 SPACE, ACCESS, SHORT, FILES, SIZE, DISK = "space", "access", "memory", "open files", "file size", "disk"
 SERVER = "server"
 SIGNS = (
@@ -34,15 +34,15 @@ SIGNS = (
     (SIZE, r"file too large"),
     (DISK, r"disk i/o error|input/output error|malformed|not a database"),
 )
-LONGEST = 600
-# By module, since the libraries are not loaded for every command; of DuckDB's texts, those that are about files and memory:
-# others quote values.
+MAX_LENGTH = 600
+# Compared by module name, because not every command imports the libraries. Only DuckDB's errors about files and memory are
+# shown: others quote values.
 STORAGE = ("sqlite3", "duckdb", "_duckdb")
 ABOUT_FILES = {"IOException", "OutOfMemoryException", "FatalException", "InternalException"}
 
 
 def one_line(error: BaseException, settings: Settings | None) -> str | None:
-    """Where, what and what to do, for a fault of a disk, a folder or the system; None for faults of other kinds."""
+    """Location, fault and fix of a disk, folder or system error; None for other errors."""
     for cause in chain(error):
         if isinstance(cause, OSError):
             return _of_system(cause, settings)
@@ -57,35 +57,35 @@ def one_line(error: BaseException, settings: Settings | None) -> str | None:
 
 
 def completed(text: str, settings: Settings | None) -> str:
-    """`text`, an error's words in one line, with place and cure where it tells of a fault of disk, folder or memory."""
+    """`text`, an error in one line, with location and fix added if it is about a disk, a folder or memory."""
     kind = kind_of(text)
     if kind is None or AGAIN in text:
         return text
-    told = _plain(text)
-    if kind in (SPACE, ACCESS, DISK) and "/" not in told and settings is not None:
-        told = f"{places.described(settings)}: {told}"
-    return f"{told.rstrip('. ')}. {_cure(kind, told, settings)}"
+    message = _plain(text)
+    if kind in (SPACE, ACCESS, DISK) and "/" not in message and settings is not None:
+        message = f"{disk_space.full_folders(settings)}: {message}"
+    return f"{message.rstrip('. ')}. {_cure(kind, message, settings)}"
 
 
 def kind_of(text: str) -> str | None:
-    """Which kind of fault a library's words tell of; None for others."""
+    """The kind of fault that a library's message describes (SPACE, ACCESS, …); None if it is none of these."""
     return next((kind for kind, signs in SIGNS if re.search(signs, text, re.IGNORECASE)), None)
 
 
 def stack_trace(error: BaseException) -> str:
-    """The stack trace of `error` and of what led to it; of exceptions that are not ours the kind, not the text."""
+    """The stack trace of `error` and its causes. Exceptions that are not ours are shown by class, without their text."""
     blocks = []
     for cause in reversed(list(chain(error))):
-        told = str(cause) if isinstance(cause, DebituraError) else "(its text is left out: it may quote a row)"
+        text = str(cause) if isinstance(cause, DebituraError) else "(message omitted: it may quote a row)"
         frames = "".join(traceback.format_tb(cause.__traceback__))
         blocks.append(
-            f"Traceback (most recent call last):\n{frames}{type(cause).__module__}.{type(cause).__qualname__}: {told}\n"
+            f"Traceback (most recent call last):\n{frames}{type(cause).__module__}.{type(cause).__qualname__}: {text}\n"
         )
     return "\nwhich led to:\n\n".join(blocks)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the last one first."""
+    """The error and its causes, newest first."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -96,30 +96,29 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def _of_system(error: OSError, settings: Settings | None) -> str:
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
-    place = where or (places.described(settings) if settings else "a folder of this run")
+    location = where or (disk_space.full_folders(settings) if settings else "a folder of this run")
     what = error.strerror or "the system gave no reason"
-    return f"Reading or writing {place} failed: {what}. {_cure(kind_of(what) or DISK, place, settings)} {KEPT}"
+    return f"Reading or writing {location} failed: {what}. {_cure(kind_of(what) or DISK, location, settings)} {KEPT}"
 
 
 def _of_storage(error: BaseException, module: str, settings: Settings | None) -> str:
-    text = _plain(" ".join(str(error).split())[:LONGEST])
+    text = _plain(" ".join(str(error).split())[:MAX_LENGTH])
     if settings is None:
-        place = "a file of this run"
+        location = "a file of this run"
     elif module == "sqlite3":
-        place = f"Dagster's storage in {settings.dagster_home}"
+        location = f"Dagster's storage in {settings.dagster_home}"
     else:
-        place = f"the warehouse {settings.warehouse.path}" if settings.warehouse.path else str(settings.data_dir)
-    cure = _cure(kind_of(text) or DISK, place if module == "sqlite3" else text, settings)
-    return f"Reading or writing {place} failed: {text.rstrip('.')}. {cure} {KEPT}"
+        location = f"the warehouse {settings.warehouse.path}" if settings.warehouse.path else str(settings.data_dir)
+    cure = _cure(kind_of(text) or DISK, location if module == "sqlite3" else text, settings)
+    return f"Reading or writing {location} failed: {text.rstrip('.')}. {cure} {KEPT}"
 
 
-def _cure(kind: str, told: str, settings: Settings | None) -> str:
-    """What to do; `told` names the path, if anything does."""
-    variable = places.variable_in(told, settings)
+def _cure(kind: str, text: str, settings: Settings | None) -> str:
+    """What to do. `text`: contains the path, if it is known."""
+    variable = disk_space.variable_in(text, settings)
     first = {
-        SPACE: places.room(told, settings),
-        ACCESS: f"Give this user the right to write there (a disk that is read-only: mount it writable), or set {variable} to "
-        "another folder",
+        SPACE: disk_space.how_to_free(text, settings),
+        ACCESS: f"Give this user write access (remount a read-only disk as writable), or set {variable} to another folder",
         SHORT: MEMORY,
         FILES: "Raise the limit on open files (`ulimit -n`)",
         SIZE: "Raise the limit on file sizes (`ulimit -f`)",
@@ -130,6 +129,6 @@ def _cure(kind: str, told: str, settings: Settings | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what only a programmer wants: the exception's name, the number of the system's error."""
+    """Remove the exception's class name and the errno."""
     text = re.sub(r"^(?:[\w.]+\.)?\w*(?:Error|Exception): ", "", text)
     return re.sub(r"\[Errno \d+\] ", "", re.sub(r"\((?:sqlite3|psycopg2)\.\w+\) ", "", text))

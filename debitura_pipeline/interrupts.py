@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM end a command within ten seconds, whatever it is doing, and leave no process behind.
+"""End a command within ten seconds of SIGINT or SIGTERM, whatever it is doing, and leave no child process behind.
 
-The first signal is a KeyboardInterrupt, as in any Python program, for an orderly end. Some code does not hear it: a long call
-into a library, a loop that catches signals itself. So a thread watches, too, and ends the process when GRACE_S is over, or
-at once on the second signal. Nothing is lost by that: every write is one that a power cut may interrupt.
+The first signal raises KeyboardInterrupt, as in any Python program. A long call into a library or a loop with its own signal
+handler may not react to it, so a thread also watches for signals and ends the process after GRACE_S, or at once on the second
+signal. No data is lost: every write can be interrupted, even by a power cut.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from pathlib import Path
 from types import FrameType
 
 INTERRUPTED = 130
-MESSAGE = "Interrupted. What is landed stays; the same command goes on from there."
+MESSAGE = "Interrupted. Landed data is kept; run the same command to resume."
 GRACE_S = 6.5
-# A KeyboardInterrupt that came up where nothing can be raised (a finalizer) is lost: it is repeated.
+# A KeyboardInterrupt raised in a finalizer is lost, so it is repeated.
 REPEAT_S = 2.5
-CHILDREN_S = 1.0  # between telling children to end and ending them
+CHILDREN_S = 1.0  # between SIGTERM and SIGKILL for children
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _seen = threading.Event()
 
 
 def was_interrupted() -> bool:
-    """Whether a signal came since `caught()` began. For code that runs where somebody else catches signals."""
+    """Whether a signal arrived since `caught()` began. For code that runs under another signal handler, such as Dagster's."""
     return _seen.is_set()
 
 
 def from_start() -> None:
-    """Until `caught()` does better: a signal while the command's libraries are being loaded ends it with the line."""
+    """End the process with the message on any signal until `caught()` takes over, that is while libraries are imported."""
     for number in SIGNALS:
         signal.signal(number, lambda *_: end_now())
 
 
 @contextmanager
 def caught() -> Iterator[None]:
-    """For the length of the block, on the main thread: signals end the process as said above."""
+    """Handle signals within the block as described in the module's docstring. Main thread only."""
     _seen.clear()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    # Also where SIGINT is ignored, as it is in jobs of scripts: who sends one by hand means it.
+    # Shells start background jobs with SIGINT ignored; a SIGINT that is sent nevertheless must work.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _as_sigint)
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -65,7 +65,7 @@ def caught() -> Iterator[None]:
 
 
 def end_now() -> None:
-    """End this process and those that it started, without further ado."""
+    """End this process and its descendants immediately, with exit status 130."""
     children = _descendants(os.getpid())
     _send(children, signal.SIGTERM)
     give_up_at = time.monotonic() + CHILDREN_S
@@ -80,14 +80,14 @@ def end_now() -> None:
 
 
 def _as_sigint(_number: int, frame: FrameType | None) -> None:
-    """Whoever has taken over SIGINT in the meantime (an event loop, Dagster) ends things well; SIGTERM means the same."""
+    """Pass SIGTERM to the current handler of SIGINT: an event loop's or Dagster's shuts down in order."""
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
         handler(signal.SIGINT, frame)
 
 
 def _watch(reader: int) -> None:
-    """Read the numbers of signals as they come, until the writing end is closed."""
+    """Read signal numbers from the wake-up pipe until its writing end is closed."""
     ends_at, repeated = float("inf"), 0
     try:
         while True:
@@ -113,7 +113,7 @@ def _watch(reader: int) -> None:
 
 
 def _send(processes: set[int], number: int) -> set[int]:
-    """Those that could be sent the signal: they were there."""
+    """Send a signal; returns the processes that existed."""
     reached = set()
     for pid in processes:
         with suppress(OSError):
@@ -123,7 +123,7 @@ def _send(processes: set[int], number: int) -> set[int]:
 
 
 def _descendants(ancestor: int) -> set[int]:
-    """Living processes that `ancestor` has started, and those that these have."""
+    """Live child processes of `ancestor`, and theirs."""
     children: dict[int, list[int]] = {}
     for pid, parent in _processes():
         children.setdefault(parent, []).append(pid)
@@ -136,7 +136,7 @@ def _descendants(ancestor: int) -> set[int]:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Every living process and its parent."""
+    """Every live process id with its parent's."""
     if Path("/proc/self/stat").exists():
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError, ValueError):

@@ -1,7 +1,6 @@
-"""How much a command tells: `-q` and `-v`. What our own code logs goes to standard error with the time.
+"""Verbosity (`-q`, `-v`) and the log handler: this project's log records go to standard error, with timestamps.
 
-Belongs here: that choice, and where log lines go. Does not: logging, or what is printed (`console.py`, which asks here). Other
-libraries' loggers are left alone.
+Loggers of other libraries are not touched. Printed output is in `cli/console.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _chosen = {"quiet": False}
 
 
 class _OnStandardError(logging.Handler):
-    """Asks for standard error anew each time: progress bars and a nightly run put themselves before it for a while."""
+    """Looks up `sys.stderr` for each record, because progress bars and nightly runs replace it temporarily."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -26,12 +25,12 @@ class _OnStandardError(logging.Handler):
 
 
 def is_quiet() -> bool:
-    """Whether only errors, open problems and the last line are wanted."""
+    """Whether only errors, open problems and the last line are printed."""
     return _chosen["quiet"]
 
 
 def choose(*, is_quiet: bool, is_verbose: bool) -> None:
-    """Log lines of this process from here on: errors alone, warnings as well, or everything."""
+    """Set the log level of this process: errors only, warnings (the default) or everything."""
     _chosen["quiet"] = is_quiet
     handler = _OnStandardError()
     handler.setFormatter(_formatter())

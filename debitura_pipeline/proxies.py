@@ -1,7 +1,6 @@
-"""Which proxy a host is reached through, and which certificate authorities are trusted beside the usual ones.
+"""Choose the proxy for a host from DEBITURA_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Connections are in `api/tunnel.py`.
 
-Belongs here: DEBITURA_PROXY, the usual HTTPS_PROXY, ALL_PROXY and NO_PROXY, and their checks. Does not: connections. HTTP_PROXY
-plays no part: plain http is spoken on loopback alone, and that is never asked of a proxy.
+HTTP_PROXY is ignored: plain HTTP is used on loopback only, which is never proxied.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is asked to CONNECT. `is_tls`: spoken to over TLS itself. `authorization`: the value of
-    Proxy-Authorization. `variable`: where it was set."""
+    """An HTTP CONNECT proxy. `is_tls`: the connection to the proxy itself uses TLS. `authorization`: the value of
+    Proxy-Authorization. `variable`: the setting that it comes from."""
 
     host: str
     port: int
@@ -42,14 +41,14 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Network:
-    """The way out. `direct`: the entries of NO_PROXY. `ca_file`: a PEM bundle trusted beside the usual authorities."""
+    """How to reach hosts. `direct`: the entries of NO_PROXY. `ca_file`: PEM bundle trusted in addition to the system's."""
 
     proxy: Proxy | None = None
     direct: Sequence[str] = ()
     ca_file: Path | None = None
 
     def proxy_for(self, host: str, port: int) -> Proxy | None:
-        """The proxy for an https address; None where it is reached directly."""
+        """The proxy for an https address; None if it is reached directly."""
         return None if _is_direct(self.direct, host, port) else self.proxy
 
 
@@ -57,9 +56,9 @@ DIRECT = Network()
 
 
 def read_network(values: Mapping[str, str], hosts: Sequence[tuple[str, int]], ca_file: Path | None) -> Network:
-    """The way out by the environment's variables. `hosts` with their ports: those that will be asked.
+    """Network settings from environment variables. `hosts`: the hosts that will be reached, with ports.
 
-    Raises SettingsError for an address that is none, and for a proxy of a kind that is not supported if it would be used.
+    Raises SettingsError for an invalid address, and for an unsupported kind of proxy if it would be used.
     """
     name, text = _chosen(values)
     listed = (values.get("no_proxy") or values.get("NO_PROXY") or "").lower()
@@ -76,7 +75,7 @@ def read_network(values: Mapping[str, str], hosts: Sequence[tuple[str, int]], ca
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name or address."""
+    """Whether a host name or address is loopback."""
     host = host.lower().rstrip(".")
     address = _address(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
@@ -90,7 +89,7 @@ def _chosen(values: Mapping[str, str]) -> tuple[str, str | None]:
 
 
 def _scheme(name: str, text: str) -> str:
-    """The usual variables may hold a host and port alone, which are an http proxy's."""
+    """The scheme; `http` if HTTPS_PROXY or ALL_PROXY hold only a host and port."""
     scheme, found, _ = text.partition("://")
     if not found and name == OWN:
         raise _wrong(name, "is not an http:// or https:// address")
@@ -115,7 +114,7 @@ def _proxy(name: str, scheme: str, text: str) -> Proxy:
 
 
 def _wrong(name: str, fault: str) -> SettingsError:
-    """The value itself is not shown: it may hold a password."""
+    """The error, without the value: it may contain a password."""
     return SettingsError(f"{name} {fault}. Example: {name}={EXAMPLE}", variable=name)
 
 
@@ -125,7 +124,7 @@ def _is_direct(entries: Sequence[str], host: str, port: int) -> bool:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY names the host: `*`, a name or its suffix, with or without a port, an address, a network."""
+    """Whether an entry of NO_PROXY matches: `*`, a name or suffix (with or without a port), an address, a network."""
     scheme, found, rest = entry.rpartition("://")
     if found and scheme not in ("https", "all"):
         return False
@@ -144,7 +143,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
 
 
 def _split(entry: str) -> tuple[str, str | None]:
-    """Host and port; `[::1]:8080`, `::1` and `example.com:443` alike."""
+    """Host and port of `[::1]:8080`, `::1` or `example.com:443`."""
     bracketed = re.fullmatch(r"\[(.+)\](?::(\d+))?", entry)
     if bracketed:
         return bracketed[1], bracketed[2]

@@ -1,4 +1,4 @@
-"""Text that must not be shown: keys, passwords, addresses that hold one."""
+"""A string that must not be displayed: an API key, a password, a URL with a password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 
 
 class Secret:
-    """Text that never shows itself: `str()` and `repr()` give asterisks, `.reveal()` the text.
+    """A string whose `str()` and `repr()` are asterisks; `reveal()` returns it.
 
     `variable`: the setting that it comes from, for messages.
     """
@@ -15,6 +15,7 @@ class Secret:
         self._text, self.variable = text, variable
 
     def reveal(self) -> str:
+        """The string itself."""
         return self._text
 
     def __repr__(self) -> str:

@@ -1,8 +1,7 @@
-"""Group access to what is published, as the administrator has set it on the folder itself.
+"""Group access to published files, inherited from the folder.
 
-Folders are made with mode 0700 and files with 0600. Where group rights were added to a published folder by hand, what later nights
-put into it gets the same group and the same rights, so that the access lasts. An access control list works too: the rights of
-the group are its mask.
+Folders are created with mode 0700 and files with 0600. If an administrator gives a group access to the published folder, files
+of later nightly runs get the same group and permissions. Access control lists work too: their mask is the group permission.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ READ, READ_AND_ENTER = 0o040, 0o050
 
 
 def share(path: Path, folder: Path) -> None:
-    """Give file or folder `path` the group of `folder` and the group's rights to read; 0600 or 0700 where it has none.
+    """Give `path` the group of `folder` and its read permission; mode 0600 or 0700 if the group has none.
 
-    To a group that this user is no member of nothing can be given: the rights then stay the owner's alone.
+    If this user is not a member of the group, `path` stays private. Raises OSError.
     """
     wanted = folder.stat()
     is_folder = path.is_dir()

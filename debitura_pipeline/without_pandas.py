@@ -1,7 +1,7 @@
-"""Commands that have no use for pandas do without loading it: a third of a second of CPU and 40 MB.
+"""Keep DuckDB and Arrow from importing pandas in commands that do not use it: saves 0.3 s of CPU and 40 MB.
 
-DuckDB imports pandas, where it is installed, to see whether a parameter is one of its values, and Arrow for every list that
-becomes a column. Both take it for absent inside this block.
+If pandas is installed, DuckDB imports it to check parameters for its types, and Arrow for each list that becomes a column.
+Inside the block, both consider it not installed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class _Absent(MetaPathFinder):
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """For the length of the block, `import pandas` fails unless it is loaded already.
+    """Make `import pandas` fail inside the block, unless it is already loaded.
 
-    Arrow remembers for the rest of the process that there is no pandas, so not where frames are made of its tables later.
+    Arrow caches the failure for the rest of the process, so do not use this where tables are converted to pandas later.
     """
     absent = _Absent()
     sys.meta_path.insert(0, absent)

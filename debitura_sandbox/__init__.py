@@ -1,1 +1,1 @@
-"""The simulated API: a deterministic world, moved forward by days, served as the real API would. Nothing here is real."""
+"""The simulated API: a deterministic, invented world that advances by days, served over HTTP like the real API."""

@@ -32,13 +32,13 @@ READ_ONLY_AFTER = ("raw__clients", "raw__transactions", "dbt_build", "reports__p
 COVERED = """
 import subprocess
 import debitura_pipeline.cli.nightly as night
-tell = night._tell_step
+tell = night._print_step
 def covering(step):
     tell(step)
     if (step.name, step.state) == ("{step}", "done"):
         subprocess.run(["mount", "--bind", "{place}", "{place}"], check=True)
         subprocess.run(["mount", "-o", "remount,ro,bind", "{place}"], check=True)
-night._tell_step = covering
+night._print_step = covering
 """
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_sandbox.server import embedded
 from tests.support.command import Said, debitura, ended, start
 from tests.support.pipeline import Pipeline
@@ -117,7 +116,7 @@ def test_an_api_that_is_not_there_is_status_1_and_one_line(pipeline: Pipeline) -
 def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeline: Pipeline) -> None:
     said = debitura("verify", env=pipeline.env)
     assert said.status == 0
-    assert lines_of(said)[-1] == "3 certificates, 3 windows, 265 keys checked; 0 do not hold"
+    assert lines_of(said)[-1] == "3 certificates, 3 windows, 265 keys checked; 0 failed"
     landed = next(sync_folders(pipeline.settings.landing_dir, "cases"))
     file = next(landed.path.glob("*.parquet"))
     body = bytearray(file.read_bytes())
@@ -128,7 +127,7 @@ def test_verify_holds_and_after_tampering_is_status_3_with_the_file_named(pipeli
     assert said.err == ""
     found = lines_of(said)
     assert any(landed.begin.sync_id in line and f"{file.name} has changed" in line for line in found)
-    assert found[-1].endswith("1 do not hold")
+    assert found[-1].endswith("1 failed")
     other = next(sync_folders(pipeline.settings.landing_dir, "clients")).begin.sync_id
     assert debitura("verify", "--sync", other, env=pipeline.env).status == 0, "the other certificates still hold"
     file.unlink()
@@ -170,7 +169,11 @@ def test_status_is_readable_and_its_json_parses(synced: Pipeline, tmp_path: Path
     nothing_yet = {**synced.env, "DEBITURA_DATA_DIR": str(tmp_path / "data")}
     assert debitura("status", env=nothing_yet).status == 0
     found = document_of(debitura("status", "--exit-code", "--json", env=nothing_yet))
-    assert (found["exit_status"], found["error"], found["problems"]) == (1, "nothing was synced yet", [found["error"]])
+    assert (found["exit_status"], found["error"], found["problems"]) == (
+        1,
+        "nothing has been synced yet",
+        [found["error"]],
+    )
     assert list(tmp_path.iterdir()) == [], "to ask makes nothing"
 
 
@@ -217,7 +220,7 @@ def test_json_tells_of_a_failure_as_well(pipeline: Pipeline) -> None:
 def test_quiet_leaves_the_last_line_and_verbose_adds_requests_with_their_time(synced: Pipeline) -> None:
     said = debitura("--quiet", "verify", env=synced.env)
     assert said.out.splitlines() == [said.out.strip()]
-    assert said.out.endswith("0 do not hold\n")
+    assert said.out.endswith("0 failed\n")
     assert debitura("status", "-q", env=synced.env).out == "No open problems.\n"
     said = debitura("reconcile", "-v", env=synced.env)
     assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z GET /cases\S*: HTTP 200$", said.err, re.MULTILINE), said.err
@@ -235,7 +238,9 @@ def test_help_shows_no_types_of_switches_and_examples(synced: Pipeline) -> None:
 def test_only_without_a_name_says_what_it_knows(synced: Pipeline) -> None:
     said = debitura("sync", "--only", " ,", env=synced.env)
     assert said.status == 2
-    assert said.error_line == "--only names no resource; it knows clients, cases, transactions. Example: --only cases"
+    assert (
+        said.error_line == "--only names no resource; choose from clients, cases, transactions. Example: --only cases"
+    )
 
 
 def test_retries_are_told_with_their_time(pipeline: Pipeline) -> None:
@@ -262,11 +267,11 @@ def test_the_embedded_sandbox_is_moved_on_and_its_clients_added_and_signed(tmp_p
     with embedded.running(tmp_path / "data") as found:  # or each command would start one
         said = debitura("sandbox", "add-client", "--count", "3", "--unsigned", env=env)
         assert said.status == 0, said.err
-        added = re.findall(r"^Added client (\S+), still to sign\.$", said.out, re.MULTILINE)
+        added = re.findall(r"^Added client (\S+), not signed yet\.$", said.out, re.MULTILINE)
         assert len(set(added)) == 3
         assert debitura("sandbox", "sign", added[0], env=env).out == f"{added[0]} has signed.\n"
         days = [debitura("sandbox", "advance", *more, env=env).out for more in ((), ("--days", "2"))]
-        assert days == [f"The sandbox's world is at day {found.day + more}.\n" for more in (1, 3)]
+        assert days == [f"The sandbox is at day {found.day + more}.\n" for more in (1, 3)]
         rows = EmbeddedSandbox(found).truth("clients")
     signed = {row["externalTenantId"]: row["onboardingDone"] for row in rows}
     assert [signed[tenant] for tenant in added] == [True, False, False]
@@ -275,7 +280,7 @@ def test_the_embedded_sandbox_is_moved_on_and_its_clients_added_and_signed(tmp_p
 def test_sandbox_commands_are_refused_where_an_api_is_named(synced: Pipeline) -> None:
     said = debitura("sandbox", "advance", env=synced.env)
     assert said.status == 2
-    assert "this is for the embedded sandbox" in said.error_line
+    assert "needs the embedded sandbox" in said.error_line
 
 
 def test_replay_rebuilds_and_needs_no_api(pipeline: Pipeline) -> None:

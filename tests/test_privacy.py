@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.onboarding.lifecycle import partition_key
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_sandbox.server import embedded
 from tests.support import leaks
 from tests.support.command import Said, debitura, environment
@@ -27,7 +27,7 @@ import sys
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import ONBOARD
-from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.keys import CLIENTS
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.opening import private_umask
 with private_umask(), open_instance(load_settings()) as instance:
@@ -79,7 +79,7 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(tmp_path: Path, monkeyp
         # Lifecycles that nobody knows contradict the API's counts of the known ones.
         assert (said[0].status, "proof contradicted: cases" in said[0].out) == (1, True), said[0].out + said[0].err
         assert sandbox.log()["fault bad_row"] >= 2
-        said.append(onboard(partition_key("new one", added["creditorId"]), env))
+        said.append(onboard(ClientRef("new one", added["creditorId"]).key, env))
         assert said[-1].status == 0, said[-1].err
         assert sandbox.log()["POST /oauth/token"] == 2
         path = "/reporting/transactions"

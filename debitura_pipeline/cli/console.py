@@ -1,7 +1,6 @@
-"""What the command line prints, and how much of it: all, or with `-q` only what is wrong and the last line.
+"""Print lines for people. With `-q` only problems and the last line are printed.
 
-Belongs here: lines for people. Does not: doing the work, tables (`tables.py`), progress (`progress.py`). Everything goes through
-`say`, `warn` and `show`, so that each command is quiet when it is told to be.
+All commands print through `say`, `warn` and `show`, so that `-q` works everywhere.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from debitura_pipeline.cli.tables import number
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.sync.report import SyncReport
 
-PLAIN_WIDTH = (
-    1_000  # without a terminal, and without COLUMNS, nothing is known of the width: lines are as long as they are
-)
+PLAIN_WIDTH = 1_000  # without a terminal and without COLUMNS the width is unknown: do not wrap
 
-SIMULATED = "SIMULATED DATA: all of it is the embedded sandbox's. DEBITURA_ENVIRONMENT chooses the API."
+SIMULATED = (
+    "SIMULATED DATA: everything comes from the embedded sandbox. Set DEBITURA_ENVIRONMENT to choose another API."
+)
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that suits where it writes to. Colours follow NO_COLOR, and the width COLUMNS."""
+    """A console for standard output or standard error. Honours NO_COLOR and COLUMNS."""
     console = Console(stderr=stderr, highlight=False)
     if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
         return console
@@ -40,7 +39,7 @@ out = make_console()
 
 @dataclass
 class _Quiet:
-    """What a quiet command still has to say: its last line, or the one that it calls so."""
+    """The line that a quiet command prints at its end: the last one, or the one passed to `conclude`."""
 
     is_on: bool
     last: str = ""
@@ -52,20 +51,20 @@ out.quiet = _quiet.is_on
 
 
 def say(text: str = "") -> None:
-    """One line of what is told when nothing is wrong."""
+    """Print one line, unless the command is quiet."""
     if _quiet.is_on and text and not _quiet.is_concluded:
         _quiet.last = text
     out.print(escape(text), soft_wrap=True)
 
 
 def conclude(text: str) -> None:
-    """The line that says how it ended, where that is not simply the last one."""
+    """Print the line that states the outcome; a quiet command prints it instead of the last line."""
     say(text)
     _quiet.is_concluded = True
 
 
 def warn(text: str) -> None:
-    """One line of what somebody must see: an open problem, a fault that was found."""
+    """Print one line about a problem, also when the command is quiet."""
     if not _quiet.is_on:
         say(text)
         return
@@ -73,29 +72,29 @@ def warn(text: str) -> None:
 
 
 def show(what: RenderableType) -> None:
-    """A table."""
+    """Print a table, unless the command is quiet."""
     out.print(what)
 
 
-def finish() -> None:
-    """The last line of a quiet command."""
+def print_last_line() -> None:
+    """Print the last line of a quiet command."""
     if _quiet.is_on and _quiet.last:
         sys.stdout.write(f"{_quiet.last}\n")
     _quiet.last = ""
 
 
 def complain(text: str) -> None:
-    """One line on standard error."""
+    """Print one line to standard error."""
     make_console(stderr=True).print(escape(text), style="red", soft_wrap=True)
 
 
-def tell_proof(reports: Sequence[SyncReport]) -> bool:
-    """What is not proven and why, a line a resource; whether no total of a whole listing contradicts what was merged."""
+def report_proof(reports: Sequence[SyncReport]) -> bool:
+    """Print a line per resource that is not proven. False if the API's total of a whole listing contradicts the rows."""
     for report in reports:
         if report.is_contradicted:
             json_document.fail(f"proof contradicted: {report.resource}: {report.message}")
             warn(
-                f"proof contradicted: {report.resource}: {report.message}. The rows are merged; `debitura reconcile` says where."
+                f"proof contradicted: {report.resource}: {report.message}. The rows are merged; `debitura reconcile` shows where."
             )
         elif not report.is_proven:
             warn(f"not proven: {report.resource}: {report.message}")
@@ -103,23 +102,20 @@ def tell_proof(reports: Sequence[SyncReport]) -> bool:
 
 
 def totals_line(totals: Sequence[ControlTotal]) -> str:
-    """How many totals have which verdict. Sums that exchange rates move are told apart: they speak against nothing."""
+    """Number of totals per verdict. Sums that change with exchange rates are listed apart: they contradict nothing."""
     floating = sum(1 for total in totals if total.is_floating)
     words = [total.verdict for total in totals if not total.is_floating]
-    told = [f"{words.count(word)} {word}" for word in ("equal", "unproven", "differs") if word in words]
-    told += [f"{floating} of estimates, whose USD moves with exchange rates"] if floating else []
-    return ", ".join(told) or "none compared"
+    parts = [f"{words.count(word)} {word}" for word in ("equal", "unproven", "differs") if word in words]
+    parts += [f"{floating} of estimates, whose USD value moves with exchange rates"] if floating else []
+    return ", ".join(parts) or "none compared"
 
 
-def place_line(place: ControlTotal) -> str:
-    """Where a difference sits, in one sentence that no narrow terminal cuts."""
-    what = "rows" if place.unit == "count" else "USD"
-    whose = "all clients" if place.scope == "all" else f"client {place.scope}"
-    stated, ours = number(place.api_value, place.unit), number(place.warehouse_value, place.unit)
+def difference_line(location: ControlTotal) -> str:
+    """Where a difference is, as one sentence: a table would be cut off on a narrow terminal."""
+    unit = "rows" if location.unit == "count" else "USD"
+    whose = "all clients" if location.scope == "all" else f"client {location.scope}"
+    api, warehouse = (number(value, location.unit) for value in (location.api_value, location.warehouse_value))
     return (
-        f"{place.resource} in {place.bucket} of {whose}, {place.detail}: API {stated} {what}, warehouse {ours} {what}"
+        f"{location.resource} in {location.bucket} of {whose}, {location.detail}: "
+        f"API {api} {unit}, warehouse {warehouse} {unit}"
     )
-
-
-def is_quiet() -> bool:
-    return _quiet.is_on

@@ -1,7 +1,7 @@
-"""The one JSON document of a command that is given `--json`: alone on standard output; all else goes to standard error.
+"""The JSON document that a command prints with `--json`. It is alone on standard output; the rest goes to standard error.
 
-Belongs here: its form and its end. Does not: what is in it (`cli.py`). Names are snake_case, money is text, instants are ISO in
-UTC. Every document ends with `status` (done, failed) and `exit_status`, and says in `error` why where it is not 0.
+Names are snake_case, amounts are strings, instants are ISO 8601 in UTC. Every document has `status` (`done` or `failed`) and
+`exit_status`, and `error` if the exit status is not 0. The commands decide what else is in it.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ _current = _Document()
 
 
 def begin(is_wanted: bool) -> bool:
-    """From here on whatever is printed goes to standard error. As the callback of a command's option `--json`."""
+    """Send all further output to standard error. The callback of a command's option `--json`."""
     if is_wanted and _current.out is None:
         _current.out, sys.stdout = sys.stdout, sys.stderr
     return is_wanted
 
 
 def give(**facts: Any) -> None:
-    """Put facts into the document; without `--json` they go nowhere."""
+    """Add fields to the document. Has no effect without `--json`."""
     _current.facts.update(facts)
 
 
 def fail(error: str) -> None:
-    """Why the exit status will not be 0, in one line. The first reason stays."""
+    """Set `error`, in one line. The first error is kept."""
     _current.error = _current.error or " ".join(error.split())
 
 
 def finish(status: int, arguments: list[str]) -> None:
-    """Print the document, if one is wanted; standard output is as it was. A command line that was not understood wants one
-    where it says so."""
+    """Print the document if `--json` was given, and restore standard output.
+
+    A usage error ends the command before `--json` is processed; `arguments` then tell whether it was given.
+    """
     global _current
     document, _current = _current, _Document()
     if document.out is not None:

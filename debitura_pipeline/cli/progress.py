@@ -1,7 +1,6 @@
-"""How far a command is, while it runs: bars on a terminal, elsewhere a plain line now and then.
+"""Progress of a running command: bars on a terminal, a plain line every few seconds elsewhere.
 
-Belongs here: what is shown of syncs and of a night's steps. Does not: finding it out. A bar goes when its step is over; one that
-is full and still there says what it waits for.
+A bar is removed when its step ends. A full bar that remains says what it is waiting for.
 """
 
 from __future__ import annotations
@@ -18,26 +17,27 @@ from rich.progress import Progress as Bars
 from debitura_pipeline.cli import console
 from debitura_pipeline.extract.reader import ReadProgress
 
-LINE_EVERY_S = 10.0  # without a terminal: often enough to see life, seldom enough for a log
-READ = "read; being proven and merged"
+LINE_EVERY_S = 10.0  # without a terminal: frequent enough to show activity, rare enough for a log
+READ = "read; verifying and merging"
 
 
-class Shown(Protocol):
-    """What is told while a command runs; called with a sync's progress."""
+class ProgressDisplay(Protocol):
+    """Shows the progress of a sync, for which it is called, and of the steps of a nightly run."""
 
     def __call__(self, state: ReadProgress) -> None: ...
 
     def began(self, step: str) -> None:
-        """A step of the night runs from here on."""
+        """A step has started."""
 
     def built(self, step: str, made: int, planned: int) -> None:
-        """So many of a step's tables are made."""
+        """A dbt step has built `made` of `planned` models."""
 
-    def ended(self, step: str) -> None: ...
+    def ended(self, step: str) -> None:
+        """A step has ended."""
 
 
 class PlainProgress:
-    """Progress for logs: a line every LINE_EVERY_S seconds; what is quicker needs none."""
+    """Progress for logs: a line every LINE_EVERY_S seconds. Shorter steps print nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class PlainProgress:
 
 
 class BarProgress:
-    """Progress for a terminal: a bar per resource that is read, and one for the step that runs."""
+    """Progress for a terminal: a bar per resource that is being read, and one for the running step."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -74,17 +74,17 @@ class BarProgress:
 
     def __call__(self, state: ReadProgress) -> None:
         is_read = state.pages >= state.pages_known
-        told = READ if is_read else f"{state.pages} of {state.pages_known} pages"
+        status = READ if is_read else f"{state.pages} of {state.pages_known} pages"
         task = self._task(f"raw/{state.resource}")
         self._bars.update(
-            task, completed=state.pages, total=max(state.pages_known, 1), told=f"{told}, {state.rows:,} rows"
+            task, completed=state.pages, total=max(state.pages_known, 1), status=f"{status}, {state.rows:,} rows"
         )
 
     def began(self, step: str) -> None:
         self._task(step)
 
     def built(self, step: str, made: int, planned: int) -> None:
-        self._bars.update(self._task(step), completed=made, total=planned, told=f"{made} of {planned} models")
+        self._bars.update(self._task(step), completed=made, total=planned, status=f"{made} of {planned} models")
 
     def ended(self, step: str) -> None:
         task = self._tasks.pop(step, None)
@@ -93,32 +93,33 @@ class BarProgress:
 
     @property
     def tasks(self) -> list[Task]:
+        """The bars that are shown."""
         return self._bars.tasks
 
     def _task(self, name: str) -> TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None, told="")
+            self._tasks[name] = self._bars.add_task(name, total=None, status="")
         return self._tasks[name]
 
 
 @contextmanager
-def shown_progress() -> Iterator[Shown]:
-    """Progress that fits where the command prints."""
+def progress_display() -> Iterator[ProgressDisplay]:
+    """Bars if the command prints to a terminal, lines otherwise."""
     if not console.out.is_terminal or console.out.quiet:
         yield PlainProgress()
         return
-    with bars_on(console.out) as bars:
+    with progress_bars(console.out) as bars:
         yield bars
 
 
 @contextmanager
-def bars_on(terminal: Console) -> Iterator[BarProgress]:
-    """Bars that go away at the end of the block."""
+def progress_bars(terminal: Console) -> Iterator[BarProgress]:
+    """Bars that are removed at the end of the block."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status]}"),
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=terminal, transient=True) as bars:

@@ -1,4 +1,4 @@
-"""`debitura status` for people. Belongs here: the words. Does not: finding out (`standing.py`)."""
+"""Output of `debitura status`. The facts come from `status/`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.cli import console
-from debitura_pipeline.cli.tables import Fitted
+from debitura_pipeline.cli.tables import FittedTable
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.status.standing import read_standing
-from debitura_pipeline.status.times import clock, length, when
+from debitura_pipeline.status.document import read_status_document
+from debitura_pipeline.status.times import format_age, format_duration, format_instant
 
 COUNTS = ("requests", "live rows", "deleted rows")
 
 
-def tell_status(settings: Settings) -> dict[str, Any]:
-    """Print how it stands, and give the same as plain values."""
+def show_status(settings: Settings) -> dict[str, Any]:
+    """Print the status, and return it as plain values for `--json`."""
     now = datetime.now(UTC)
-    found = read_standing(settings, now)
+    found = read_status_document(settings, now)
     if found["resources"]:
         console.show(_syncs(found["resources"], now, has_own_clock=found["has_own_clock"]))
         console.say()
@@ -26,7 +26,7 @@ def tell_status(settings: Settings) -> dict[str, Any]:
         console.show(_nights(found["nights"], now))
         for night in found["nights"]:
             if night["reason"]:
-                console.say(f"  {when(_at(night['started_at']), now)}: {night['reason']}")
+                console.say(f"  {format_age(_at(night['started_at']), now)}: {night['reason']}")
         console.say()
     for line in _lines(found, now):
         console.say(line)
@@ -39,8 +39,8 @@ def tell_status(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def _syncs(resources: Mapping[str, Mapping[str, Any]], now: datetime, *, has_own_clock: bool) -> Fitted:
-    """One row per resource: how fresh, how many, how the last sync went."""
+def _syncs(resources: Mapping[str, Mapping[str, Any]], now: datetime, *, has_own_clock: bool) -> FittedTable:
+    """One row per resource: freshness, row counts, outcome of the last sync."""
     rows = [
         (
             resource,
@@ -53,20 +53,21 @@ def _syncs(resources: Mapping[str, Mapping[str, Any]], now: datetime, *, has_own
         )
         for resource, facts in resources.items()
     ]
-    return Fitted(("resource", "as of", "last sync", "plan", "status", "proof", *COUNTS), rows, right=frozenset(COUNTS))
+    head = ("resource", "as of", "last sync", "plan", "status", "proof", *COUNTS)
+    return FittedTable(head, rows, right=frozenset(COUNTS))
 
 
-def _nights(nights: list[dict[str, Any]], now: datetime) -> Fitted:
+def _nights(nights: list[dict[str, Any]], now: datetime) -> FittedTable:
     rows = [
         (
-            when(_at(night["started_at"]), now),
-            "" if night["duration_s"] is None else length(timedelta(seconds=night["duration_s"])),
+            format_age(_at(night["started_at"]), now),
+            "" if night["duration_s"] is None else format_duration(timedelta(seconds=night["duration_s"])),
             night["verdict"],
             night["started_by"],
         )
         for night in nights
     ]
-    return Fitted(("night", "took", "verdict", "started by"), rows, right=frozenset({"took"}))
+    return FittedTable(("nightly run", "took", "result", "started by"), rows, right=frozenset({"took"}))
 
 
 def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
@@ -74,18 +75,20 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
         yield f"Note: {found['note']}"
     yield _published(found["published"], now, has_own_clock=found["has_own_clock"])
     if run := found["run"]:
-        yield f"Under way: {run['what']}, process {run['pid']} on host {run['host']}, since {_since(run['since'], now)}"
+        yield f"In progress: {run['what']}, process {run['pid']} on host {run['host']}, since {_since(run['since'], now)}"
     queue = found["queue"]
     if queue["queued"] or queue["on"]:
         parts = [
-            f"{count} {job} {state}" for state in ("on", "queued") for job, count in queue[f"{state}_by_job"].items()
+            f"{count} {job} {label}"
+            for state, label in (("on", "running"), ("queued", "queued"))
+            for job, count in queue[f"{state}_by_job"].items()
         ]
-        yield f"Dagster's runs: {', '.join(parts)}"
+        yield f"Dagster runs: {', '.join(parts)}"
     waiting = found["waiting_to_sign"]
     if waiting["count"]:
         at = waiting["longest_since"]
         since = f", since {_as_of(at, now, has_own_clock=found['has_own_clock'])}" if at else ""
-        yield f"Waiting to sign: {waiting['count']}; the longest: {waiting['longest_tenant_id']}{since}"
+        yield f"Waiting to sign: {waiting['count']}; longest: {waiting['longest_tenant_id']}{since}"
     if spent := found["budget"]:
         yield (
             f"Requests: {spent['in_hour']:,} of {spent['per_hour']:,} this hour, "
@@ -95,22 +98,22 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
 
 def _published(published: Mapping[str, Any] | None, now: datetime, *, has_own_clock: bool) -> str:
     if published is None:
-        return "Nothing is published yet; `debitura nightly` runs the main job."
-    at = when(_at(published["published_at"]), now)
+        return "Nothing is published yet; `debitura nightly` publishes."
+    at = format_age(_at(published["published_at"]), now)
     if published["as_of"] is None:
         return f"Published {at}: {published['file']}"
     as_of = _as_of(published["as_of"], now, has_own_clock=has_own_clock)
-    return f"Published as of {as_of} (made {at}): {published['file']}"
+    return f"Published as of {as_of} (written {at}): {published['file']}"
 
 
 def _as_of(text: str, now: datetime, *, has_own_clock: bool) -> str:
-    """With its age, but for a simulated world: that has a calendar of its own."""
-    return clock(_at(text), now) if has_own_clock else when(_at(text), now)
+    """With its age, except for simulated data: the sandbox has a calendar of its own."""
+    return format_instant(_at(text), now) if has_own_clock else format_age(_at(text), now)
 
 
 def _since(text: str, now: datetime) -> str:
     try:
-        return when(_at(text), now)
+        return format_age(_at(text), now)
     except ValueError:
         return text
 

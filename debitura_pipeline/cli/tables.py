@@ -1,7 +1,4 @@
-"""Tables of the command line. Belongs here: columns and cells. Does not: which rows, or printing (`console.py`).
-
-A table that is wider than the terminal is written row by row, a row over several lines: no name is ever cut.
-"""
+"""Tables of the command line. A table wider than the terminal is printed row by row, so that no value is cut off."""
 
 from __future__ import annotations
 
@@ -28,8 +25,11 @@ INDENT = "  "
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A table as such where it fits, else row by row. `names`: columns whose cells head a row then; `right`: figures."""
+class FittedTable:
+    """A table if it fits the terminal, otherwise one block of lines per row.
+
+    `names`: number of leading columns that form a block's heading. `right`: columns to align right.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -57,14 +57,14 @@ class Fitted:
         for line in _folded([cell for cell in row[: self.names] if cell not in ("", "all")], width):
             yield Text(line, style="bold", no_wrap=True, overflow="ignore")
         pairs = zip(self.head[self.names :], row[self.names :], strict=True)
-        # A name and its value stay together: no-break spaces are no place to fold at.
-        told = [f"{name}\N{NO-BREAK SPACE}{_together(cell)}" for name, cell in pairs if cell]
-        for line in _folded(told, width - len(INDENT)):
+        # No-break spaces keep a name and its value on one line.
+        pieces = [f"{name}\N{NO-BREAK SPACE}{_together(cell)}" for name, cell in pairs if cell]
+        for line in _folded(pieces, width - len(INDENT)):
             yield Text(INDENT + line.replace("\N{NO-BREAK SPACE}", " "), no_wrap=True, overflow="ignore")
 
 
-def sync_table(reports: Sequence[SyncReport]) -> Fitted:
-    """One row per resource: what was read and what it changed."""
+def sync_table(reports: Sequence[SyncReport]) -> FittedTable:
+    """One row per resource: what was read and what changed."""
     counts = ("requests", "rows read", "new", "changed", "deleted", "unchanged", "quarantined")
     names = ("requests", "rows_read", "inserted", "changed", "deleted", "unchanged", "quarantined")
     rows = [
@@ -77,20 +77,20 @@ def sync_table(reports: Sequence[SyncReport]) -> Fitted:
         )
         for report in reports
     ]
-    return Fitted(("resource", "plan", *counts, "proof", "control totals"), rows, right=frozenset(counts))
+    return FittedTable(("resource", "plan", *counts, "proof", "control totals"), rows, right=frozenset(counts))
 
 
-def plan_table(foreseen: Sequence[tuple[str, Plan, CostEstimate]]) -> Fitted:
-    """What a sync would read and cost, part by part."""
+def plan_table(estimates: Sequence[tuple[str, Plan, CostEstimate]]) -> FittedTable:
+    """What a sync would read and how many requests each part takes."""
     rows = []
-    for resource, plan, forecast in foreseen:
-        rows += [(resource, plan.mode, what, f"{cost:,.0f}") for what, cost in forecast.parts]
-        rows.append((resource, plan.mode, "in all", f"{forecast.requests:,}"))
-    return Fitted(("resource", "plan", "what", "requests"), rows, right=frozenset({"requests"}))
+    for resource, plan, cost in estimates:
+        rows += [(resource, plan.mode, what, f"{requests:,.0f}") for what, requests in cost.parts]
+        rows.append((resource, plan.mode, "total", f"{cost.requests:,}"))
+    return FittedTable(("resource", "plan", "what", "requests"), rows, right=frozenset({"requests"}))
 
 
-def totals_table(totals: Sequence[ControlTotal]) -> Fitted:
-    """The API's figures beside the warehouse's."""
+def totals_table(totals: Sequence[ControlTotal]) -> FittedTable:
+    """The API's totals beside the warehouse's."""
     rows = [
         (
             total.resource, total.check_name, total.scope, total.bucket, total.unit,
@@ -101,15 +101,16 @@ def totals_table(totals: Sequence[ControlTotal]) -> Fitted:
     ]  # fmt: skip
     figures = ("API", "warehouse", "difference")
     head = ("resource", "check", "scope", "bucket", "unit", *figures, "verdict", "detail")
-    return Fitted(head, rows, names=5, right=frozenset(figures))
+    return FittedTable(head, rows, names=5, right=frozenset(figures))
 
 
-def worth_telling(totals: Sequence[ControlTotal]) -> list[ControlTotal]:
-    """Totals of whole listings, and those of clients that differ."""
+def worth_showing(totals: Sequence[ControlTotal]) -> list[ControlTotal]:
+    """Totals of whole listings, and the totals of single clients that differ."""
     return [total for total in totals if total.scope == "all" or total.verdict == "differs"]
 
 
 def number(value: Decimal | None, unit: str) -> str:
+    """A count without decimals, an amount with four; `not stated` for None."""
     if value is None:
         return "not stated"
     return f"{value:,.0f}" if unit == "count" else f"{value:,.4f}"
@@ -120,7 +121,7 @@ def _cell(text: str) -> Text:
 
 
 def _together(text: str) -> str:
-    """Short values in one piece; a sentence may be folded."""
+    """Keep short values on one line; sentences may wrap."""
     return text.replace(" ", "\N{NO-BREAK SPACE}") if len(text) <= 30 else text
 
 

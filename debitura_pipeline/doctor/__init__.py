@@ -1,4 +1,4 @@
-"""The checks of `debitura doctor`, and a cure for each fault: one file per area, run by `examine.py`. Nothing is printed."""
+"""The checks of `debitura doctor`, one file per area. `examine.py` runs them; nothing is printed here."""
 
 from debitura_pipeline.doctor.diagnosis import Diagnosis
 from debitura_pipeline.doctor.examine import examine

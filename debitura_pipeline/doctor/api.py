@@ -1,7 +1,7 @@
-"""The Partner API and the Customer API: do they answer, do the clocks agree, is there budget left?
+"""Check the Partner API and the Customer API: do they answer, do the clocks agree, is there request budget left?
 
-Each is asked once, with time-outs of its own; a key is shown to the Partner API alone. An embedded sandbox that does not run is
-not started on the data directory, since its world would move: a small one, in a temporary folder, shows that it could be.
+One request each, with short timeouts; the API key is sent to the Partner API only. An embedded sandbox that is not running is
+not started on the data directory, which would advance it: a small one in a temporary folder shows that it could start.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.api.reachability import reach
 from debitura_pipeline.doctor.cures import unreached
-from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
+from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, passed
 from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
 from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_sandbox.server import embedded
 
-WITHIN_S = 7.0  # whoever asks what is wrong is waiting
+WITHIN_S = 7.0  # somebody is waiting for the result
 NO_WAIT_S = 0.5
 TIMEOUTS = Timeouts(3.0, 5.0, 6.0)
-MOST_OFF = timedelta(minutes=1)
-SMALL = ("--clients", "1", "--cases", "1", "--transactions", "1")
+MAX_CLOCK_OFFSET = timedelta(minutes=1)
+SMALL_SANDBOX = ("--clients", "1", "--cases", "1", "--transactions", "1")
 
 
-def described(settings: Settings) -> str:
+def api_target(settings: Settings) -> str:
+    """What the check waits for."""
     return settings.api_url or "the embedded sandbox"
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
+    """Check the Partner API: key, partner, request budget and clock."""
     try:
         check_identity(settings, with_warehouse=False)
-    except DebituraError:  # which has a line of its own; a sandbox must not move in
+    except DebituraError:  # reported by the check of the identity; a sandbox must not write to that directory
         return
     try:
         with _endpoint(settings) as (endpoint, has_our_data):
             yield from asyncio.run(_ask(settings, endpoint, has_our_data))
     except DebituraError as error:  # an embedded sandbox that does not start
-        yield of_error("API", error, settings)
+        yield from_error("API", error, settings)
 
 
 @contextmanager
@@ -61,12 +63,12 @@ def _endpoint(settings: Settings) -> Iterator[tuple[Endpoint, bool]]:
         if sandbox is not None:
             yield Endpoint(sandbox.url, Secret(sandbox.key), sandbox.customer_url, is_simulated=True), True
             return
-        with embedded.running(Path(folder), arguments=SMALL) as small:
+        with embedded.running(Path(folder), arguments=SMALL_SANDBOX) as small:
             yield Endpoint(small.url, Secret(small.key), small.customer_url, is_simulated=True), False
 
 
 def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
-    """Any answer of HTTP will do: what is behind it takes a client's token."""
+    """Check that the Customer API answers. Any HTTP status will do: every endpoint needs a client's token."""
     url = settings.customer_api_url
     if url is None:
         return
@@ -75,9 +77,9 @@ def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
     except DebituraError as error:
         variable = None if url in CUSTOMER_HOSTS.values() else "DEBITURA_CUSTOMER_API_URL"
         fault, cure = unreached(error, url, variable)
-        yield bad("Customer API", f"{url}: {fault}", cure)
+        yield failed("Customer API", f"{url}: {fault}", cure)
     else:
-        yield well("Customer API", f"{url} answers (HTTP {status})")
+        yield passed("Customer API", f"{url} answers (HTTP {status})")
 
 
 async def _ask(settings: Settings, endpoint: Endpoint, has_our_data: bool) -> list[Diagnosis]:
@@ -88,55 +90,57 @@ async def _ask(settings: Settings, endpoint: Endpoint, has_our_data: bool) -> li
         async with asyncio.timeout(WITHIN_S), client:
             found.insert(0, await _me(settings, client, has_our_data))
     except TimeoutError:
-        cure = "The request budget may be spent for this minute; ask again in a minute."
-        found.insert(0, bad("API", f"{described(settings)}: no answer within {WITHIN_S:.0f} s.", cure))
+        cure = "The request budget of this minute may be used up; try again in a minute."
+        found.insert(0, failed("API", f"{api_target(settings)}: no answer within {WITHIN_S:.0f} s.", cure))
     clock = _clock(client.server_time, datetime.now(UTC), endpoint)
     return found + ([clock] if clock is not None else [])
 
 
 async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnosis:
-    """Does the API know the key, and is its partner the one whose data is here?"""
+    """Does the API accept the key, and is its partner the one whose data is stored here?"""
     try:
         (mode, _), partner_id = await read_me(client)  # type: ignore[arg-type]
-        with suppress(WarehouseError):  # which has a line of its own
+        with suppress(WarehouseError):  # reported by the check of the warehouse
             if has_our_data:
                 check_identity(settings, wait_s=NO_WAIT_S).with_partner(partner_id)
     except IdentityRefused as error:
-        return of_error("API", error, settings)
+        return from_error("API", error, settings)
     except DebituraError as error:
         url = settings.api_url
         variable = "DEBITURA_API_URL" if url and url not in API_HOSTS.values() else None
         fault, cure = unreached(error, url or "", variable)
-        return bad("API", f"{described(settings)}: {fault}", cure)
-    return well("API", f"{described(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
+        return failed("API", f"{api_target(settings)}: {fault}", cure)
+    return passed("API", f"{api_target(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
 
 
 def _budget(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> Diagnosis:
-    """What may still be asked, as far as this data directory knows."""
+    """The requests left, as far as this data directory knows: other programs with the same key are not counted."""
     if endpoint.is_simulated:
-        return well("request budget", f"{settings.requests_per_minute:,} a minute; the simulated API's are not kept")
+        return passed(
+            "request budget", f"{settings.requests_per_minute:,} per minute; not recorded for the simulated API"
+        )
     left = open_rate_limiter(settings, endpoint, runtime).remaining()
-    told = f"{left.hour:,} requests left in this hour, {left.day:,} in this day"
+    seen = f"{left.hour:,} requests left this hour, {left.day:,} today"
     if left.free_at is not None:
-        cure = f"Wait until {left.free_at:%Y-%m-%d %H:%M} UTC; a sync that is started then goes on where it stopped."
-        return bad("request budget", f"{urlsplit(endpoint.base_url).hostname}: {told}.", cure)
-    return well("request budget", told)
+        cure = f"Wait until {left.free_at:%Y-%m-%d %H:%M} UTC; a sync started then resumes where it stopped."
+        return failed("request budget", f"{urlsplit(endpoint.base_url).hostname}: {seen}.", cure)
+    return passed("request budget", seen)
 
 
 def _clock(stated: datetime | None, now: datetime, endpoint: Endpoint) -> Diagnosis | None:
-    """This machine's clock against the `Date` of the API's answers; None where there was none."""
+    """Compare this machine's clock with the `Date` header of the API's responses; None if there was none."""
     if endpoint.is_simulated:
-        return well("clock", "not compared: the simulated API has a clock of its own")
+        return passed("clock", "not compared: the simulated API has its own clock")
     if stated is None:
         return None
-    off = now - stated
-    if abs(off) <= MOST_OFF:
-        return well("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, as at the API")
-    how_much, which = _span(abs(off)), "ahead of" if off > timedelta(0) else "behind"
-    return bad(
+    offset = now - stated
+    if abs(offset) <= MAX_CLOCK_OFFSET:
+        return passed("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, same as the API's")
+    how_much, which = _span(abs(offset)), "ahead of" if offset > timedelta(0) else "behind"
+    return failed(
         "clock",
         f"this machine's clock ({now:%Y-%m-%d %H:%M:%S} UTC) is {how_much} {which} that of {urlsplit(endpoint.base_url).netloc}.",
-        "Set it, best by NTP (`timedatectl set-ntp true`).",
+        "Set it, preferably with NTP (`timedatectl set-ntp true`).",
     )
 
 

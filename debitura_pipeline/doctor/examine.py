@@ -1,7 +1,6 @@
-"""All checks, side by side, each in its own thread: whatever a server does, the answer is there within ten seconds.
+"""Run all checks in parallel threads with a common deadline, so that `doctor` ends within ten seconds whatever a server does.
 
-Belongs here: the order of the lines, the time that each check has. Does not: a check. A check that fails in a way that nobody
-thought of is a line like any other.
+A check that fails unexpectedly is reported like any other fault.
 """
 
 from __future__ import annotations
@@ -13,25 +12,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from debitura_pipeline.doctor import api, dagster, folders, identity, machine, roles, runs, versions, warehouse
-from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_surprise, well
+from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_exception, passed
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import describe_warehouse
 
-WITHIN_S = 7.5  # of the ten that the command takes at most, the rest is starting Python
+WITHIN_S = 7.5  # starting Python takes the rest of the ten seconds
 
 
 @dataclass(frozen=True)
 class Check:
-    """`where`: what it waits for, should it not end in time."""
+    """A named check. `where`: what it waits for, for the message when it does not end in time."""
 
     what: str
-    look: Callable[[Settings], Iterator[Diagnosis]]
+    examine: Callable[[Settings], Iterator[Diagnosis]]
     where: Callable[[Settings], str]
 
 
 def _settings(_: Settings) -> Iterator[Diagnosis]:
-    """They were read before there was anything to examine; a wrong one ends every command."""
-    yield well("settings", "read and checked")
+    """Wrong settings end every command before this check runs."""
+    yield passed("settings", "valid")
 
 
 CHECKS = (
@@ -40,12 +39,12 @@ CHECKS = (
     Check("machine", machine.examine, lambda _: "the system"),
     Check("folders", folders.examine, lambda settings: f"{settings.data_dir} or {settings.dagster_home}"),
     Check("run", runs.examine, lambda settings: str(settings.dagster_home)),
-    Check("Dagster", dagster.examine, dagster.described),
+    Check("Dagster", dagster.examine, dagster.storage_target),
     Check("privacy key", identity.examine_key, lambda settings: str(settings.data_dir)),
     Check("warehouse", warehouse.examine, describe_warehouse),
     Check("roles", roles.examine, describe_warehouse),
     Check("identity", identity.examine, describe_warehouse),
-    Check("API", api.examine, api.described),
+    Check("API", api.examine, api.api_target),
     Check("Customer API", api.examine_customer, lambda settings: settings.customer_api_url or "no address"),
 )
 
@@ -57,38 +56,38 @@ def examine(
     within_s: float = WITHIN_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Diagnosis]:
-    """What all checks have found, in a fixed order, each as soon as it and those before it are known."""
+    """Run all checks and yield their results in a fixed order, each as soon as it and those before it are known."""
     give_up_at = clock() + within_s
-    looking = [(check, _started(check, settings)) for check in checks]
-    for check, found in looking:
+    running = [(check, _started(check, settings)) for check in checks]
+    for check, found in running:
         try:
             while (diagnosis := found.get(timeout=max(give_up_at - clock(), 0.05))) is not None:
                 yield diagnosis
         except queue.Empty:
             where = check.where(settings)
-            yield bad(
+            yield failed(
                 check.what,
                 f"no answer from {where} within {within_s:.0f} s.",
-                "Check that it is up and reachable; a server behind a firewall or a hung network drive stays silent like that.",
+                "Check that it is up and reachable; a firewall or a hung network drive can cause this.",
             )
 
 
 def _started(check: Check, settings: Settings) -> queue.SimpleQueue[Diagnosis | None]:
-    """The queue into which a thread puts what the check finds, and None at the end."""
+    """Start a thread that runs the check. It puts the results into the returned queue, and None at the end."""
     found: queue.SimpleQueue[Diagnosis | None] = queue.SimpleQueue()
 
-    def look() -> None:
+    def run() -> None:
         try:
-            for diagnosis in check.look(settings):
+            for diagnosis in check.examine(settings):
                 found.put(diagnosis)
-        except Exception as error:  # noqa: BLE001 - the other checks still have something to say
-            found.put(of_surprise(check.what, error, settings))
+        except Exception as error:  # noqa: BLE001 - the other checks must still be reported
+            found.put(from_exception(check.what, error, settings))
         finally:
             found.put(None)
 
-    # Nobody waits for one that hangs in a call to the system.
+    # Daemon threads: the process must not wait for a check that hangs in a system call.
     try:
-        threading.Thread(target=look, name=f"doctor: {check.what}", daemon=True).start()
-    except RuntimeError:  # there is too little memory for one more: one after the other, then
-        look()
+        threading.Thread(target=run, name=f"doctor: {check.what}", daemon=True).start()
+    except RuntimeError:  # not enough memory for another thread: run the check in this one
+        run()
     return found

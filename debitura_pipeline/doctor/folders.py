@@ -1,4 +1,4 @@
-"""The folders that a night writes to: are they folders, whose are they, may they be written, and is there room?"""
+"""Check the folders that a nightly run writes to: type, owner, write access and free space."""
 
 from __future__ import annotations
 
@@ -10,57 +10,63 @@ from contextlib import suppress
 from pathlib import Path
 
 from debitura_pipeline import failures
-from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, well
-from debitura_pipeline.places import DAGSTER_HOME, DATA_DIR, TEMPORARY, WAREHOUSE, existing, room_of
+from debitura_pipeline.disk_space import DAGSTER_HOME, DATA_DIR, TEMPORARY, WAREHOUSE, existing, free_space
+from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, passed
 from debitura_pipeline.settings import Settings
 
 GIB, MIB = 1024**3, 1024**2
-# Landing, warehouse and published copy of a few hundred thousand rows; a night's files; a night's run and events.
+# Bytes and inodes for the landing zone, warehouse and published copy of a few hundred thousand rows; for the runs and events of
+# one night; for temporary files.
 ROOM = {DATA_DIR: (2 * GIB, 2_000), DAGSTER_HOME: (100 * MIB, 500), TEMPORARY: (50 * MIB, 100)}
 PROBE_BYTES = 4096
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
-    yield folder("data directory", DATA_DIR, settings.data_dir)
+    """Check data directory, warehouse folder, DAGSTER_HOME and the temporary folder."""
+    yield check_folder("data directory", DATA_DIR, settings.data_dir)
     path = settings.warehouse.path
     if path is not None and path.parent != settings.data_dir:
-        yield folder("warehouse's folder", DATA_DIR, path.parent, variable=WAREHOUSE)
-    yield folder("DAGSTER_HOME", DAGSTER_HOME, settings.dagster_home)
+        yield check_folder("warehouse's folder", DATA_DIR, path.parent, variable=WAREHOUSE)
+    yield check_folder("DAGSTER_HOME", DAGSTER_HOME, settings.dagster_home)
     try:
-        yield folder("temporary files", TEMPORARY, Path(tempfile.gettempdir()))
+        yield check_folder("temporary files", TEMPORARY, Path(tempfile.gettempdir()))
     except FileNotFoundError:
-        yield bad("temporary files", "no folder for them can be written.", "Set TMPDIR to a folder with room.")
-    if (stranger := _strangers_file(settings)) is not None:
-        yield _not_ours("files", *stranger)
+        yield failed("temporary files", "no folder for them is writable.", "Set TMPDIR to a folder with free space.")
+    if (foreign := _foreign_file(settings)) is not None:
+        yield _not_ours("files", *foreign)
 
 
-def folder(what: str, kind: str, path: Path, variable: str | None = None) -> Diagnosis:
-    """One folder; where it is not there yet, the one in which it will be made. `kind`: whose wants of room it has."""
+def check_folder(what: str, kind: str, path: Path, variable: str | None = None) -> Diagnosis:
+    """Check one folder, or the nearest existing parent. `kind`: key of ROOM. `variable`: the setting that names it."""
     variable = variable or kind
     place = existing(path)
     if not place.is_dir():
-        return bad(what, f"{path}: {place} is a file, not a folder.", f"Set {variable} to a folder.")
+        return failed(what, f"{path}: {place} is a file, not a folder.", f"Set {variable} to a folder.")
     if place == path and kind != TEMPORARY and place.stat().st_uid != os.geteuid():
         return _not_ours(what, path, place.stat().st_uid)
     least_bytes, least_inodes = ROOM[kind]
-    found = room_of(place)
+    found = free_space(place)
     inodes = "" if found.free_inodes is None else f", {found.free_inodes:,} inodes"
     seen = f"{path}, {_size(found.free_bytes)}{inodes} free"
     refusal = _refusal(place)
     if refusal is not None and failures.kind_of(refusal) != failures.SPACE:
-        cure = f"Give this user the right to write there (a disk that is read-only: mount it writable), or set {variable} to "
-        return bad(what, f"{path} cannot be written: {refusal}.", f"{cure}another folder.")
+        cure = (
+            f"Give this user write access (remount a read-only disk as writable), or set {variable} to another folder."
+        )
+        return failed(what, f"{path} is not writable: {refusal}.", cure)
     if found.free_inodes is not None and found.free_inodes < least_inodes:
-        cure = f"Remove files from that disk (a night makes many), or set {variable} to a folder on another one."
-        return bad(what, f"{seen}; a night wants {least_inodes:,} inodes.", cure)
+        cure = (
+            f"Remove files from that disk (a nightly run creates many), or set {variable} to a folder on another disk."
+        )
+        return failed(what, f"{seen}; a nightly run needs {least_inodes:,} inodes.", cure)
     if refusal is not None or found.free_bytes < least_bytes:
         cure = f"Free some space there, or set {variable} to a folder with more."
-        return bad(what, f"{seen}; a night wants {_size(least_bytes)}.", cure)
-    return well(what, seen)
+        return failed(what, f"{seen}; a nightly run needs {_size(least_bytes)}.", cure)
+    return passed(what, seen)
 
 
 def _refusal(place: Path) -> str | None:
-    """Why a file cannot be written there, tried with one that has no name; None where it can."""
+    """Why a file cannot be written there, tried with an unnamed temporary file; None if it can."""
     try:
         with tempfile.TemporaryFile(dir=place, buffering=0) as file:
             file.write(bytes(PROBE_BYTES))
@@ -69,8 +75,8 @@ def _refusal(place: Path) -> str | None:
     return None
 
 
-def _strangers_file(settings: Settings) -> tuple[Path, int] | None:
-    """A file or folder that another user's run has left, where this user cannot write it."""
+def _foreign_file(settings: Settings) -> tuple[Path, int] | None:
+    """A file or folder of another user at the top of the data directory or DAGSTER_HOME, and its owner."""
     for place in (settings.data_dir, settings.dagster_home):
         with suppress(OSError), os.scandir(place) as entries:
             for entry in entries:
@@ -82,10 +88,10 @@ def _strangers_file(settings: Settings) -> tuple[Path, int] | None:
 
 def _not_ours(what: str, path: Path, owner: int) -> Diagnosis:
     us, them = _user(os.geteuid()), _user(owner)
-    return bad(
+    return failed(
         what,
-        f"{path} belongs to {them}, and this is {us}: what one makes, the other cannot read or replace.",
-        f"Run as {them}, or give all of it to {us}: `chown -R {os.geteuid()} {path}`.",
+        f"{path} belongs to {them}, but this is {us}: neither can read or replace the other's files.",
+        f"Run as {them}, or change the owner to {us}: `chown -R {os.geteuid()} {path}`.",
     )
 
 

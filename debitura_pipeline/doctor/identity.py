@@ -1,11 +1,11 @@
-"""Whose data this is, the key of its pseudonyms, and whether names are kept as the settings say."""
+"""Check whose data is stored, the privacy key, and whether debtor names are stored as DEBITURA_PRIVACY says."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
-from debitura_pipeline.doctor.diagnosis import Diagnosis, bad, of_error, well
+from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, passed
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.identity import api_name, check_identity
@@ -15,34 +15,34 @@ NO_WAIT_S = 0.5
 
 
 def examine_key(settings: Settings) -> Iterator[Diagnosis]:
-    """The key's file, where the data directory has one; whether it is the right one is a matter of the identity."""
+    """Check mode and owner of the privacy key's file, if there is one. `examine` checks that it is the right key."""
     path = settings.data_dir / PRIVACY_KEY_FILE
     if settings.privacy_key is not None:
-        yield well("privacy key", "DEBITURA_PRIVACY_KEY")
+        yield passed("privacy key", "DEBITURA_PRIVACY_KEY")
         return
     if not path.exists():
         return
     facts = path.stat()
     if facts.st_mode & 0o777 != 0o600:
-        seen = f"{path} has mode {facts.st_mode & 0o777:o}: others may read it, or you may not replace it."
-        yield bad("privacy key", seen, f"Run `chmod 600 {path}`.")
+        seen = f"{path} has mode {facts.st_mode & 0o777:o}: others can read it, or you cannot replace it."
+        yield failed("privacy key", seen, f"Run `chmod 600 {path}`.")
     elif facts.st_uid != os.geteuid():
-        yield bad("privacy key", f"{path} belongs to another user.", f"Run `chown {os.geteuid()} {path}`.")
+        yield failed("privacy key", f"{path} belongs to another user.", f"Run `chown {os.geteuid()} {path}`.")
     else:
-        yield well("privacy key", f"{path}, mode 600; keep a copy elsewhere")
+        yield passed("privacy key", f"{path}, mode 600; keep a copy elsewhere")
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
-    """As far as it can be told without the API."""
+    """Check that data directory and warehouse belong to the configured API and key, as far as possible without the API."""
     try:
         known = check_identity(settings, wait_s=NO_WAIT_S)
-    except WarehouseError:  # which has a line of its own
+    except WarehouseError:  # reported by the check of the warehouse
         return
     except DebituraError as error:
-        yield of_error("identity", error, settings)
+        yield from_error("identity", error, settings)
         return
-    holds = f"data of {api_name(settings)}" if any(known.places()) else "nothing is kept yet; the first run decides"
-    yield well("identity", holds)
+    holds = f"data of {api_name(settings)}" if any(known.places()) else "nothing stored yet; the first run decides"
+    yield passed("identity", holds)
     try:
         yield from _privacy(settings)
     except WarehouseError:
@@ -50,7 +50,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _privacy(settings: Settings) -> Iterator[Diagnosis]:
-    """Are names there as DEBITURA_PRIVACY says?"""
+    """Check that names are stored as DEBITURA_PRIVACY says."""
     if not warehouse_exists(settings, wait_s=NO_WAIT_S):
         return
     with open_warehouse(settings, read_only=True, wait_s=NO_WAIT_S) as warehouse:
@@ -59,22 +59,21 @@ def _privacy(settings: Settings) -> Iterator[Diagnosis]:
         debtors, named, ever_named = warehouse.rows(_NAMES)[0]
     where = describe_warehouse(settings)
     if settings.privacy == "pseudonymous" and ever_named:
-        yield bad(
+        yield failed(
             "privacy",
-            f"DEBITURA_PRIVACY is pseudonymous, and {where} holds the names of debtors ({ever_named:,} rows), read while it "
-            "was full.",
-            "To be rid of them read anew into another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE) and remove this one: history "
-            "and landing zone keep what they have. To keep them set DEBITURA_PRIVACY=full.",
+            f"DEBITURA_PRIVACY is pseudonymous, but {where} holds debtor names ({ever_named:,} rows), read while it was full.",
+            "To remove them, sync into another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE) and delete this one: history and "
+            "landing zone keep them. To keep them, set DEBITURA_PRIVACY=full.",
         )
     elif settings.privacy == "full" and debtors and not named:
-        yield bad(
+        yield failed(
             "privacy",
-            f"DEBITURA_PRIVACY is full, and {where} holds pseudonyms alone ({debtors:,} rows), read while it was pseudonymous.",
-            "Run `debitura sync --full` to read the names; what is history stays without. If they are not wanted unset "
-            "DEBITURA_PRIVACY.",
+            f"DEBITURA_PRIVACY is full, but {where} holds only pseudonyms ({debtors:,} rows), read while it was pseudonymous.",
+            "Run `debitura sync --full` to read the names; older versions of rows stay without. If you do not want names, "
+            "unset DEBITURA_PRIVACY.",
         )
     else:
-        yield well("privacy", settings.privacy)
+        yield passed("privacy", settings.privacy)
 
 
 _NAMES = """

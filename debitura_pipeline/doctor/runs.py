@@ -1,6 +1,6 @@
-"""Who is at work, and what killed runs have left: the locks of runs, and Dagster's unfinished runs with the slots they hold.
+"""Report runs in progress, and what killed runs left behind: run locks, Dagster's unfinished runs and the slots they hold.
 
-Dagster's tables are read as they are, without Dagster: opening an instance takes seconds, and would write to it.
+Dagster's tables are read with SQL: opening a Dagster instance takes seconds and writes to it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from debitura_pipeline.doctor.diagnosis import Diagnosis, well
+from debitura_pipeline.doctor.diagnosis import Diagnosis, passed
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
@@ -22,13 +22,13 @@ from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.warehouse.run_lock import DEV_FILE, current_run
 
 NO_WAIT_S = 0.0
-BUSY_S = 1.0  # for SQLite, where a run is writing
-MOST_SHOWN = 5
+BUSY_S = 1.0  # SQLite's wait for a run that is writing
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """A run that Dagster holds for unfinished. `mark`: its process (`home.py`); `pools`: whose slots it has."""
+class UnfinishedRun:
+    """A run that Dagster considers unfinished. `mark`: its process tag (`home.py`). `pools`: where it holds slots."""
 
     run_id: str
     job: str
@@ -38,52 +38,53 @@ class Unfinished:
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
+    """Report who holds the locks, and Dagster's unfinished runs. None of this is a fault."""
     run = current_run(settings)
-    yield well("run", f"under way: {run}" if run else "none is under way")
+    yield passed("run", f"in progress: {run}" if run else "none in progress")
     if (dev := ProcessLock(settings.data_dir.resolve() / DEV_FILE).holder()) is not None:
-        yield well("debitura dev", f"under way: {dev}")
+        yield passed("debitura dev", f"running: {dev}")
     if (writer := _writer(settings)) is not None and writer != str(run):
-        yield well("warehouse's lock", f"held by {writer}")
+        yield passed("warehouse's lock", f"held by {writer}")
     try:
         runs = list(unfinished(settings))
         gone = not_executed(settings.dagster_home, settings.dagster_postgres, {run.run_id for run in runs})
-    except (sqlite3.Error, DebituraError):  # DAGSTER_HOME and DAGSTER_POSTGRES_URL have lines of their own
+    except (sqlite3.Error, DebituraError):  # reported by the checks of DAGSTER_HOME and DAGSTER_POSTGRES_URL
         return
-    for unfinished_run in runs[:MOST_SHOWN]:
-        yield well("Dagster run", _told(unfinished_run, is_gone=unfinished_run.run_id in gone))
-    if len(runs) > MOST_SHOWN:
-        yield well("Dagster runs", f"{len(runs) - MOST_SHOWN} more are unfinished")
+    for unfinished_run in runs[:MAX_SHOWN]:
+        yield passed("Dagster run", _description(unfinished_run, is_gone=unfinished_run.run_id in gone))
+    if len(runs) > MAX_SHOWN:
+        yield passed("Dagster runs", f"{len(runs) - MAX_SHOWN} more are unfinished")
 
 
-def unfinished(settings: Settings) -> Iterator[Unfinished]:
-    """Raises sqlite3.Error or WarehouseError where the tables cannot be read; there are none before the first run."""
+def unfinished(settings: Settings) -> Iterator[UnfinishedRun]:
+    """Dagster's unfinished runs; none before the first run. Raises sqlite3.Error or WarehouseError."""
     rows, slots = _in_database(settings.dagster_postgres) if settings.dagster_postgres else _in_folder(settings)
     pools: dict[str, list[str]] = {}
     for pool, run_id in slots:
         pools.setdefault(run_id, []).append(pool)
     for run_id, job, status, mark in rows:
-        yield Unfinished(run_id, job or "a job", status, mark, tuple(sorted(set(pools.pop(run_id, ())))))
-    for run_id, having in sorted(pools.items()):  # a run that is over, or was removed, and whose slot stayed
-        yield Unfinished(run_id, "a run that is over", "", None, tuple(sorted(set(having))))
+        yield UnfinishedRun(run_id, job or "a job", status, mark, tuple(sorted(set(pools.pop(run_id, ())))))
+    for run_id, names in sorted(pools.items()):  # the run has ended or was deleted, but still holds a slot
+        yield UnfinishedRun(run_id, "a run that has ended", "", None, tuple(sorted(set(names))))
 
 
-def _told(run: Unfinished, *, is_gone: bool) -> str:
+def _description(run: UnfinishedRun, *, is_gone: bool) -> str:
     slots = f", holds a slot of pool {' and '.join(run.pools)}" if run.pools else ""
     process, host = "", "?"
     if run.mark is not None:
         host, _, rest = run.mark.partition(":")
         process = f" (process {rest.partition(':')[0]} on host {host})"
-    lives = not run.status or not is_gone or is_of_living_process(run.mark)
-    if run.status and lives:
-        return f"{run.run_id[:8]} ({run.job}) is {run.status.lower()}{slots}; its process lives{process}"
+    is_alive = not is_gone or is_of_living_process(run.mark)
+    if run.status and is_alive:
+        return f"{run.run_id[:8]} ({run.job}) is {run.status.lower()}{slots}; its process is alive{process}"
     return (
         f"{run.run_id[:8]} ({run.job}) was left unfinished{slots}; its process is gone{process}. The next `debitura nightly` or "
-        "`debitura dev` ends it and frees its slots"
+        "`debitura dev` marks it as failed and frees its slots"
     )
 
 
 def _writer(settings: Settings) -> str | None:
-    """Who has the warehouse itself, which may be from another data directory."""
+    """Who holds the warehouse's own lock; possibly a run with another data directory."""
     path, dsn = settings.warehouse.path, settings.warehouse.dsn
     if path is not None:
         real = path.resolve()
@@ -106,13 +107,13 @@ def _in_folder(settings: Settings) -> tuple[list[tuple[str, ...]], list[tuple[st
 
 
 def _asked(file: Path, sql: str) -> list[tuple[str, ...]]:
-    """What a query gives; nothing where there is no such file."""
+    """The rows of a query; none if the file does not exist."""
     if not file.exists():
         return []
     with closing(sqlite3.connect(untouched(file), uri=True, timeout=BUSY_S)) as connection:
         try:
             return connection.execute(sql).fetchall()
-        except sqlite3.OperationalError:  # made and not filled yet
+        except sqlite3.OperationalError:  # the file exists but has no tables yet
             return []
 
 

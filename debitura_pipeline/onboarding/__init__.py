@@ -1,0 +1,1 @@
+"""Onboard clients: decide who is due, check signatures and access, load histories."""

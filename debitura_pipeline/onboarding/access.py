@@ -1,7 +1,6 @@
-"""Can a token be minted for a client, and does it open the Customer API?
+"""Check that a token can be issued for a client (`POST /oauth/token`) and that the Customer API accepts it.
 
-Belongs here: `POST /oauth/token`, one request with what it gave, and forgetting it. Does not: using the Customer API for
-anything. The token is in no return value, message, log or table; its claims are not looked at.
+The token is discarded after one request. It is never returned, logged or stored, and its claims are not decoded.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError, ShapeError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.tenants import TenantResolver
-from debitura_pipeline.onboarding.lifecycle import read_partition_key
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
-LONGEST_LIFE_S = 366 * 86_400  # of a token; what is stated beyond is not repeated
-MAX_TENANT_LENGTH = 255  # a longer id is answered with 400
+MAX_EXPIRY_S = 366 * 86_400  # a longer expiry is not reported
+MAX_TENANT_LENGTH = 255  # the API answers 400 for a longer id
 
 
 @dataclass(frozen=True)
-class Access:
-    """A token was minted and, where there is an address to try it on, accepted. `at` is the API's clock."""
+class AccessCheck:
+    """A token was issued and, if `was_tried`, accepted by the Customer API. `at`: the API's clock."""
 
     at: datetime
     was_tried: bool
@@ -38,44 +37,38 @@ class Access:
 
 
 def try_access(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime | None = None
-) -> dict[str, Access | ApiError]:
-    """For each partition key mint a token, try it, drop it. An ApiError where one is refused or the token is another's.
+    settings: Settings, endpoint: Endpoint, clients: Sequence[ClientRef], runtime: Runtime | None = None
+) -> dict[ClientRef, AccessCheck | ApiError]:
+    """Issue a token for each client, try it and discard it.
 
-    Raises RateLimitExhausted when the API's allowance is used up.
+    The value is an ApiError for clients whose token is refused or opens another account. Raises RateLimitExhausted.
     """
-    return asyncio.run(_try_all(settings, endpoint, keys, runtime or Runtime()))
+    return asyncio.run(_try_all(settings, endpoint, clients, runtime or Runtime()))
 
 
 async def _try_all(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime
-) -> dict[str, Access | ApiError]:
-    rate_limiter = open_rate_limiter(settings, endpoint, runtime)
-    room = asyncio.Semaphore(settings.concurrency.start)
+    settings: Settings, endpoint: Endpoint, clients: Sequence[ClientRef], runtime: Runtime
+) -> dict[ClientRef, AccessCheck | ApiError]:
+    budget = open_rate_limiter(settings, endpoint, runtime)
+    slots = asyncio.Semaphore(settings.concurrency.start)
     async with open_client(settings, endpoint, runtime) as client:
-        door = _Door(
-            endpoint,
-            client,
-            TenantResolver(client, BusinessKeys.from_settings(settings)),
-            rate_limiter,
-            runtime,
-            settings.network,
-        )
+        tenants = TenantResolver(client, BusinessKeys.from_settings(settings))
+        checker = _TokenChecker(endpoint, client, tenants, budget, runtime, settings.network)
 
-        async def attempt(key: str) -> Access | ApiError:
-            async with room:
+        async def attempt(ref: ClientRef) -> AccessCheck | ApiError:
+            async with slots:
                 try:
-                    return await door.attempt(*read_partition_key(key))
+                    return await checker.check(ref)
                 except RateLimitExhausted:
                     raise
                 except ApiError as error:
                     return error
 
-        return dict(zip(keys, await asyncio.gather(*map(attempt, keys)), strict=True))
+        return dict(zip(clients, await asyncio.gather(*map(attempt, clients)), strict=True))
 
 
 @dataclass(frozen=True)
-class _Door:
+class _TokenChecker:
     endpoint: Endpoint
     client: ApiClient
     tenants: TenantResolver
@@ -83,18 +76,20 @@ class _Door:
     runtime: Runtime
     network: Network
 
-    async def attempt(self, tenant: str, creditor_id: str) -> Access:
-        tenant = await self.tenants.resolve(tenant)
+    async def check(self, ref: ClientRef) -> AccessCheck:
+        tenant = await self.tenants.resolve(ref.tenant)
         if len(tenant) > MAX_TENANT_LENGTH:
-            raise RefusedError(f"No token can be minted for a tenant id of over {MAX_TENANT_LENGTH} characters.", 400)
+            raise RefusedError(
+                f"No token can be issued for a tenant id of more than {MAX_TENANT_LENGTH} characters.", 400
+            )
         document = await self.client.document(
-            "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Minting a client's token"
+            "POST", "/oauth/token", body={"externalTenantId": tenant}, what="Issuing a client's token"
         )
         at = self.client.server_time or self.runtime.now()
         token, expires_in_s = _token(document)
         if self.endpoint.customer_url is None:
-            remark = "the token was minted, not tried: DEBITURA_CUSTOMER_API_URL is not set"
-            return Access(at, False, expires_in_s, remark)
+            remark = "the token was issued but not tried: DEBITURA_CUSTOMER_API_URL is not set"
+            return AccessCheck(at, False, expires_in_s, remark)
         runtime = self.runtime
         answer = await check_token(
             self.endpoint.customer_url,
@@ -107,20 +102,20 @@ class _Door:
         )
         if not answer.is_granted:
             raise RefusedError(
-                f"The Customer API refused the client's token: HTTP {answer.status}. The link may no longer hold.",
+                f"The Customer API refused the client's token: HTTP {answer.status}. The link may have expired.",
                 answer.status,
             )
-        if answer.creditor_id not in (None, creditor_id):
+        if answer.creditor_id not in (None, ref.creditor_id):
             raise ApiError(
-                f"The token of client {creditor_id} opens the account of {answer.creditor_id}; ask Debitura."
+                f"The token of client {ref.creditor_id} opens the account of {answer.creditor_id}; ask Debitura."
             )
-        return Access(at, True, expires_in_s, None)
+        return AccessCheck(at, True, expires_in_s, None)
 
 
 def _token(document: Any) -> tuple[Secret, int | None]:
     fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
     token, expires = fields.get("accesstoken"), fields.get("expiresin")
     if not isinstance(token, str) or not token:
-        raise ShapeError("Minting a client's token failed: the answer holds no accessToken.")
-    is_time = isinstance(expires, int) and not isinstance(expires, bool) and 0 <= expires <= LONGEST_LIFE_S
+        raise ShapeError("Issuing a client's token failed: the response contains no accessToken.")
+    is_time = isinstance(expires, int) and not isinstance(expires, bool) and 0 <= expires <= MAX_EXPIRY_S
     return Secret(token), expires if is_time else None

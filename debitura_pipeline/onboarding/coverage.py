@@ -1,7 +1,7 @@
-"""Clients whose history is in the warehouse because everything was read, proven, since they were seen to have signed.
+"""Clients that need no onboarding run, because a full, proven sync since their signature has loaded their history.
 
-Belongs here: which clients these are, their rows in `ops.onboarding`, and the short list that sensors go by instead of opening
-the warehouse. Does not: reading anything (`sync/`), Dagster's events (`orchestration/coverage.py`).
+Also the compact list of such clients that sensors use instead of opening the warehouse; `orchestration/coverage.py` passes it on
+in a Dagster event.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from debitura_pipeline.contract.stages import UNCLASSIFIED
-from debitura_pipeline.onboarding.lifecycle import LOADED, outstanding, partition_key, read_partition_key
-from debitura_pipeline.onboarding.record import News, record_in
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.onboarding.lifecycle import LOADED, outstanding
+from debitura_pipeline.onboarding.record import RowUpdate, record_in
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 
-DIGEST_BYTES = 9  # twelve characters each; among 20,000 clients two share one with a chance of 1 to 10^13
+DIGEST_BYTES = 9  # 12 characters in base64; the chance of a collision among 20,000 clients is 1 in 10^13
 
-# All cases and all transactions were read after the client was last seen to have signed. A night reads the clients first, so
-# one that signs or is linked later is loaded on its own. Rows that fit no stage leave a sum unproven, but every row was read,
-# and a reading of that client alone would prove no more.
+# All cases and all transactions were read after the client was last seen to have signed. Clients are read first, so a client
+# that signs or is linked later gets a run of its own. Rows that fit no stage leave a sum unproven although every row was read; a
+# sync of that client alone would not prove more.
 _COVERED = f"""
     WITH whole AS (
         SELECT s.resource, max(s.as_of) AS read_at FROM ops.syncs AS s
@@ -44,7 +45,7 @@ _LISTED = """
     WHERE _deleted_at IS NULL AND external_tenant_id IS NOT NULL"""
 
 _UNTRIED = f"""
-    SELECT o.partition_key FROM ops.onboarding AS o
+    SELECT o.external_tenant_id, o.creditor_id FROM ops.onboarding AS o
     JOIN raw.clients AS c ON c.creditor_id = o.creditor_id AND c.external_tenant_id = o.external_tenant_id
     WHERE o.state = '{LOADED}' AND o.access_ok IS NULL AND c._deleted_at IS NULL
     ORDER BY o.first_seen_at, o.partition_key"""
@@ -52,21 +53,23 @@ _UNTRIED = f"""
 
 @dataclass(frozen=True)
 class Coverage:
-    """Digests of partition keys: small enough for an event, and enough to ask whether a client is among them."""
+    """A set of partition keys, stored as digests to be small enough for an event. Supports `in` and `len`."""
 
     digests: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> Coverage:
+        """The set of these partition keys."""
         return cls(frozenset(map(_digest, keys)))
 
     @classmethod
     def from_text(cls, text: str) -> Coverage:
-        """What `as_text` gave. Raises ValueError."""
+        """The inverse of `as_text`. Raises ValueError."""
         data = base64.b64decode(text, validate=True)
         return cls(frozenset(data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)))
 
     def as_text(self) -> str:
+        """Base64 of the sorted digests."""
         return base64.b64encode(b"".join(sorted(self.digests))).decode()
 
     def __contains__(self, key: object) -> bool:
@@ -77,45 +80,49 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Partition keys of the clients that are loaded, and of those that the warehouse lists and that are not."""
+class LoadState:
+    """Partition keys, sorted: `loaded` clients, and `open` ones, which the warehouse lists but which are not loaded."""
 
     loaded: tuple[str, ...]
     open: tuple[str, ...]
 
 
-def note_covered(settings: Settings, *, is_proof_wanted: bool = True) -> Standing:
-    """Who is loaded and who is not; covered clients that `ops.onboarding` does not call loaded yet are written there.
+def record_covered(settings: Settings, *, is_proof_wanted: bool = True) -> LoadState:
+    """Write covered clients to `ops.onboarding` as loaded, and return which clients are loaded.
 
-    Without `is_proof_wanted` a reading that could not be proven covers too: a client's own is taken as it is, proven or not.
+    `is_proof_wanted`: only a proven sync covers. Without it an unproven one does too, as for a client's own sync. Raises
+    WarehouseError.
     """
     with open_warehouse(settings) as warehouse:
         warehouse.prepare()
         covered = {
-            partition_key(tenant, creditor): (kyc, at)
+            ClientRef(tenant, creditor): (kyc, at)
             for tenant, creditor, kyc, at in warehouse.rows(_COVERED, (not is_proof_wanted,))
         }
         loaded = {
             key for (key,) in warehouse.rows(f"SELECT partition_key FROM ops.onboarding WHERE state = '{LOADED}'")
         }
-        new = {key: facts for key, facts in covered.items() if key not in loaded}
+        new = {ref: facts for ref, facts in covered.items() if ref.key not in loaded}
         if new:
             cases, transactions = rows_by_tenant(warehouse, "cases"), rows_by_tenant(warehouse, "transactions")
-            record_in(warehouse, (_news(key, *facts, cases, transactions) for key, facts in new.items()))
-        loaded |= covered.keys()
-        listed = {partition_key(tenant, creditor) for tenant, creditor in warehouse.rows(_LISTED)}
-        return Standing(tuple(sorted(loaded)), tuple(sorted(listed - loaded)))
+            record_in(warehouse, (_loaded(ref, *facts, cases, transactions) for ref, facts in new.items()))
+        loaded |= {ref.key for ref in covered}
+        listed = {ClientRef(tenant, creditor).key for tenant, creditor in warehouse.rows(_LISTED)}
+        return LoadState(tuple(sorted(loaded)), tuple(sorted(listed - loaded)))
 
 
-def untried(settings: Settings, most: int) -> tuple[list[str], int]:
-    """Loaded clients whose access was never tried, at most so many, those first that wait longest; and how many there are."""
+def untried(settings: Settings, limit: int) -> tuple[list[ClientRef], int]:
+    """Loaded clients whose access was never tried: the `limit` longest known ones, and the number of all.
+
+    Raises WarehouseError.
+    """
     with open_warehouse(settings) as warehouse:
-        found = [key for (key,) in warehouse.rows(_UNTRIED)]
-    return found[:most], len(found)
+        found = [ClientRef(tenant, creditor) for tenant, creditor in warehouse.rows(_UNTRIED)]
+    return found[:limit], len(found)
 
 
 def rows_by_tenant(warehouse: Warehouse, resource: str) -> dict[str, int]:
-    """Live rows of `raw.<resource>` by tenant id."""
+    """Number of live rows of `raw.<resource>` by tenant id. Raises WarehouseError."""
     return dict(
         warehouse.rows(
             f"SELECT external_tenant_id, count(*) FROM raw.{resource} "
@@ -124,25 +131,25 @@ def rows_by_tenant(warehouse: Warehouse, resource: str) -> dict[str, int]:
     )
 
 
-def _news(
-    key: str,
+def _loaded(
+    ref: ClientRef,
     kyc_status: str | None,
     read_at: datetime,
     cases: Mapping[str, int],
     transactions: Mapping[str, int],
-) -> News:
-    at, (tenant, _) = read_at.astimezone(UTC), read_partition_key(key)
+) -> RowUpdate:
+    at = read_at.astimezone(UTC)
     values = {
         "state": LOADED,
         "onboarding_done": True,
         "kyc_status": kyc_status,
         "outstanding": outstanding(None, kyc_status),
         "history_loaded_at": at,
-        "cases_loaded": cases.get(tenant, 0),
-        "transactions_loaded": transactions.get(tenant, 0),
+        "cases_loaded": cases.get(ref.tenant, 0),
+        "transactions_loaded": transactions.get(ref.tenant, 0),
         "message": None,
     }
-    return News(key, at, values)
+    return RowUpdate(ref, at, values)
 
 
 def _digest(key: str) -> bytes:

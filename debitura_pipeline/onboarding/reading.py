@@ -1,7 +1,6 @@
-"""Clients as the API shows them now: the newest ones for the sensor, some of them for their onboarding run.
+"""Read the current state of clients from the API: the newest ones for the sensor, given ones for an onboarding run.
 
-Belongs here: which pages are read, and the few fields that are taken from them. Does not: what is to be done about a
-client (lifecycle.py). Names, users, addresses and links are left in the answer.
+Only ids, signature, KYC status, link date and case count are kept; names, users, addresses and links are discarded.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from debitura_pipeline.errors import ApiError, RateLimitExhausted, TransientApiE
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.validators import parse_instant
-from debitura_pipeline.onboarding.lifecycle import Client, read_partition_key
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.onboarding.lifecycle import Client
 from debitura_pipeline.settings import Endpoint, Settings
 
 NEWEST_FIRST = replace(CLIENTS, sort="dateCreated:desc")
-WORTH_A_PAGE = 2  # clients
-FEW = 3  # clients that are asked for one by one
-MAX_PAGES = 200  # 20,000 clients; a first tick may read them all, later ones stop at the first page that is all known
-# Dagster cuts a sensor's tick off after a minute. What is not read by then has its turn when the newer ones are done.
+MIN_PER_PAGE = 2  # wanted clients that a page must show to be cheaper than single requests
+MAX_SINGLE = 3  # up to this many clients are requested one by one
+MAX_PAGES = 200  # 20,000 clients; the first tick may read them all, later ones stop at a page of known clients
+# Dagster aborts a sensor tick after a minute. The rest is read once the newer clients are done.
 READ_WITHIN_S = 40.0
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """A client, or None where the API does not show it; `at` is the API's clock."""
+    """A client, or None if the API does not list it. `at`: the API's clock."""
 
     client: Client | None
     at: datetime
@@ -52,8 +52,8 @@ def read_newest(
 ) -> list[Client]:
     """Clients, newest link first, up to and including the first page on which all are known.
 
-    Clients that move to another page meanwhile are met in the next tick: nothing is remembered here. Raises ApiError,
-    also when nothing at all comes within READ_WITHIN_S.
+    Clients that move to another page in the meantime are found in the next tick. `is_known`: takes a partition key. Raises
+    ApiError, also if no page arrives within READ_WITHIN_S.
     """
 
     keys = BusinessKeys.from_settings(settings)
@@ -78,22 +78,22 @@ def read_newest(
 
 
 def read_some(
-    settings: Settings, endpoint: Endpoint, keys: Sequence[str], runtime: Runtime | None = None
-) -> dict[str, Found | ApiError]:
-    """The client records of these partition keys, each as it is now, or why it could not be asked for.
+    settings: Settings, endpoint: Endpoint, refs: Sequence[ClientRef], runtime: Runtime | None = None
+) -> dict[ClientRef, Found | ApiError]:
+    """The current records of these clients; an ApiError for a client whose record could not be read.
 
-    Another record under the same tenant id is not it. A few are asked for one by one; of more, the newest pages come first.
-    Raises ApiError where the newest pages cannot be read, and the first one where no client could be asked for.
+    Other records with the same tenant id do not count. Raises ApiError if the newest pages cannot be read, or if no client
+    could be read.
     """
     runtime, business_keys = runtime or Runtime(), BusinessKeys.from_settings(settings)
 
-    async def work(client: ApiClient) -> dict[str, Found | ApiError]:
-        found = await _in_newest(client, business_keys, keys, runtime) if len(keys) > FEW else {}
-        left = [key for key in keys if key not in found]
-        asked = await asyncio.gather(*(_asked(client, business_keys, key, runtime) for key in left))
-        found |= dict(zip(left, asked, strict=True))
+    async def work(client: ApiClient) -> dict[ClientRef, Found | ApiError]:
+        found = await _in_newest(client, business_keys, refs, runtime) if len(refs) > MAX_SINGLE else {}
+        left = [ref for ref in refs if ref not in found]
+        single = await asyncio.gather(*(_single(client, business_keys, ref, runtime) for ref in left))
+        found |= dict(zip(left, single, strict=True))
         errors = [one for one in found.values() if isinstance(one, ApiError)]
-        if errors and len(errors) == len(keys):
+        if errors and len(errors) == len(refs):
             raise errors[0]
         return found
 
@@ -101,41 +101,40 @@ def read_some(
 
 
 async def _in_newest(
-    client: ApiClient, keys: BusinessKeys, wanted: Sequence[str], runtime: Runtime
-) -> dict[str, Found | ApiError]:
-    """Those of `wanted` that the newest pages show, as long as a page shows more of them than one request each would."""
-    found: dict[str, Found | ApiError] = {}
+    client: ApiClient, keys: BusinessKeys, wanted: Sequence[ClientRef], runtime: Runtime
+) -> dict[ClientRef, Found | ApiError]:
+    """Read the newest pages while a page shows more of the wanted clients than a single request would."""
+    found: dict[ClientRef, Found | ApiError] = {}
     for number in range(1, MAX_PAGES + 1):
         answer = await client.page(Query(NEWEST_FIRST), number)
         at = client.server_time or runtime.now()
-        shown = {one.key: one for one in read_clients(answer.body, keys.stored)}
-        gained = {key: Found(shown[key], at) for key in wanted if key in shown and key not in found}
+        shown = {one.ref: one for one in read_clients(answer.body, keys.stored)}
+        gained = {ref: Found(shown[ref], at) for ref in wanted if ref in shown and ref not in found}
         found |= gained
         is_last = number * PAGE_SIZE >= answer.metadata.total_results or not answer.metadata.response_count
-        if is_last or len(gained) < WORTH_A_PAGE or len(found) == len(wanted):
+        if is_last or len(gained) < MIN_PER_PAGE or len(found) == len(wanted):
             break
     return found
 
 
-async def _asked(client: ApiClient, keys: BusinessKeys, key: str, runtime: Runtime) -> Found | ApiError:
-    tenant, creditor_id = read_partition_key(key)
+async def _single(client: ApiClient, keys: BusinessKeys, ref: ClientRef, runtime: Runtime) -> Found | ApiError:
     try:
-        if is_pseudonym(tenant):  # its own id is looked up in the listing, and there the record stands
-            return await _in_listing(client, keys, tenant, creditor_id, runtime)
-        answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", tenant),)), 1)
+        if is_pseudonym(ref.tenant):  # the API does not know the pseudonym: search the whole listing
+            return await _in_listing(client, keys, ref, runtime)
+        answer = await client.page(Query(CLIENTS, filters=(("ExternalTenantId", ref.tenant),)), 1)
     except RateLimitExhausted:
         raise
     except ApiError as error:
         return error
-    ours = [one for one in read_clients(answer.body, keys.stored) if one.key == key]
+    ours = [one for one in read_clients(answer.body, keys.stored) if one.ref == ref]
     return Found(ours[0] if ours else None, client.server_time or runtime.now())
 
 
-async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, creditor_id: str, runtime: Runtime) -> Found:
+async def _in_listing(client: ApiClient, keys: BusinessKeys, ref: ClientRef, runtime: Runtime) -> Found:
     for page in range(1, MAX_PAGES + 1):
         answer = await client.page(Query(CLIENTS), page)
         for one in read_clients(answer.body, keys.stored):
-            if (one.tenant, one.creditor_id) == (tenant, creditor_id):
+            if one.ref == ref:
                 return Found(one, client.server_time or runtime.now())
         if page * PAGE_SIZE >= answer.metadata.total_results or not answer.metadata.response_count:
             break
@@ -143,9 +142,9 @@ async def _in_listing(client: ApiClient, keys: BusinessKeys, tenant: str, credit
 
 
 def read_clients(body: bytes, stored: Callable[[str], str] = str) -> list[Client]:
-    """The clients on one page; any letter case. A row without tenant id or creditor id cannot be onboarded: it is left out.
+    """The clients on one page, field names in any letter case. Rows without tenant id or creditor id are skipped.
 
-    `stored`: what is kept of a tenant id (`BusinessKeys.stored`).
+    `stored`: maps a tenant id to the id that is stored (`BusinessKeys.stored`). Raises ShapeError.
     """
     rows = split_page(body, CLIENTS).rows or ()
     found = [client for client in (_client(_parsed(bytes(row)), stored) for row in rows) if client is not None]
@@ -179,7 +178,7 @@ def _client(row: Any, stored: Callable[[str], str]) -> Client | None:
 
 
 def _text(value: Any) -> str | None:
-    """Text that can be written as UTF-8, else None: JSON may hold halves of characters."""
+    """A string that can be encoded as UTF-8, else None: JSON may contain lone surrogates."""
     is_whole = isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
     return value if is_whole else None
 

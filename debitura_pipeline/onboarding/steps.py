@@ -1,7 +1,6 @@
-"""The three steps of an onboarding run: who has signed, does their access work, are their histories loaded.
+"""The three steps of an onboarding run: check signatures, check access, load histories. Each writes `ops.onboarding`.
 
-Belongs here: each step's body, for all clients of a run at once, which also writes `ops.onboarding`. Does not: when they run
-(lifecycle.py decides, the sensor asks). Access tokens live for the length of one step and are written nowhere.
+`lifecycle.py` decides which clients are run.
 """
 
 from __future__ import annotations
@@ -12,23 +11,24 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from debitura_pipeline.errors import ApiError
-from debitura_pipeline.onboarding.access import Access, try_access
+from debitura_pipeline.onboarding.access import AccessCheck, try_access
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.coverage import rows_by_tenant
 from debitura_pipeline.onboarding.lifecycle import GONE, LOADED, SIGNED, WAITING, Client, outstanding
 from debitura_pipeline.onboarding.reading import Found, read_some
-from debitura_pipeline.onboarding.record import News, record
+from debitura_pipeline.onboarding.record import RowUpdate, record
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 Facts: TypeAlias = dict[str, Any]
-# Reads and merges the histories of clients, and says when that was and which tenants could not be read, and why.
+# Reads and merges the histories of clients; returns when, and the reasons of tenants that could not be read.
 Load: TypeAlias = Callable[[Sequence[Client]], tuple[datetime, Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a client stands: `state`, in words what is outstanding (None: nothing), time since the link was made; `client`
-    where it is listed."""
+    """A client's onboarding status. `outstanding`: what it still has to do, None for nothing. `client`: None if it is not
+    listed. `waited`: time since its link was created, None if it has signed."""
 
     state: str
     outstanding: str | None
@@ -37,21 +37,25 @@ class Status:
 
     @property
     def kyc_status(self) -> str | None:
+        """The status of its identity check, as the API spells it."""
         return self.client.kyc_status if self.client else None
 
     def facts(self) -> Facts:
+        """Values for Dagster metadata."""
         facts: Facts = {"state": self.state, "kyc_status": self.kyc_status, "outstanding": self.outstanding}
         return facts | ({} if self.waited is None else {"waited_s": int(self.waited.total_seconds())})
 
 
-def check_status(settings: Settings, endpoint: Endpoint, keys: Sequence[str]) -> dict[str, Status | ApiError]:
-    """Ask the API which clients have signed, and write it down; an ApiError where a client could not be asked for.
+def check_status(
+    settings: Settings, endpoint: Endpoint, refs: Sequence[ClientRef]
+) -> dict[ClientRef, Status | ApiError]:
+    """Read from the API which clients have signed, and record it. An ApiError for a client that could not be read.
 
-    Raises ApiError where none could.
+    Raises ApiError if none could be read, WarehouseError if the result cannot be recorded.
     """
-    found = read_some(settings, endpoint, keys)
-    statuses = {key: one if isinstance(one, ApiError) else _status(one) for key, one in found.items()}
-    record(settings, (_status_news(key, found[key], status) for key, status in statuses.items()))
+    found = read_some(settings, endpoint, refs)
+    statuses = {ref: one if isinstance(one, ApiError) else _status(one) for ref, one in found.items()}
+    record(settings, (_status_update(ref, found[ref], status) for ref, status in statuses.items()))
     return statuses
 
 
@@ -65,9 +69,9 @@ def _status(found: Found) -> Status:
     return Status(WAITING, outstanding("signature of the agreement", client.kyc_status), client, waited)
 
 
-def _status_news(key: str, found: Found | ApiError, status: Status | ApiError) -> News:
+def _status_update(ref: ClientRef, found: Found | ApiError, status: Status | ApiError) -> RowUpdate:
     if isinstance(found, ApiError) or isinstance(status, ApiError):
-        return News(key, None, {"message": str(status)})
+        return RowUpdate(ref, None, {"message": str(status)})
     values = {
         "state": status.state,
         "onboarding_done": found.client.is_signed if found.client else None,
@@ -75,25 +79,30 @@ def _status_news(key: str, found: Found | ApiError, status: Status | ApiError) -
         "outstanding": status.outstanding,
         "message": None,
     }
-    return News(key, found.at, values)
+    return RowUpdate(ref, found.at, values)
 
 
-def check_access(settings: Settings, endpoint: Endpoint, keys: Sequence[str]) -> dict[str, Facts | ApiError]:
-    """Mint a token for each client, try it on the Customer API, forget it; an ApiError where that does not work."""
-    found = try_access(settings, endpoint, keys)
-    record(settings, (_access_news(key, access) for key, access in found.items()))
-    return {key: one if isinstance(one, ApiError) else _access_facts(one) for key, one in found.items()}
+def check_access(
+    settings: Settings, endpoint: Endpoint, refs: Sequence[ClientRef]
+) -> dict[ClientRef, Facts | ApiError]:
+    """Issue a token for each client, try it on the Customer API, discard it, and record the result.
+
+    An ApiError for a client whose access does not work. Raises BudgetSpent and WarehouseError.
+    """
+    found = try_access(settings, endpoint, refs)
+    record(settings, (_access_update(ref, access) for ref, access in found.items()))
+    return {ref: one if isinstance(one, ApiError) else _access_facts(one) for ref, one in found.items()}
 
 
-def _access_news(key: str, access: Access | ApiError) -> News:
+def _access_update(ref: ClientRef, access: AccessCheck | ApiError) -> RowUpdate:
     if isinstance(access, ApiError):
-        # What may work the next time says nothing about the client: it counts as never tried.
-        is_told = not access.is_retryable
-        return News(key, None, ({"access_ok": False} if is_told else {}) | {"message": str(access)})
-    return News(key, access.at, {"access_ok": True, "access_checked_at": access.at, "message": access.remark})
+        # A retryable error says nothing about the client, whose access then counts as never tried.
+        is_final = not access.is_retryable
+        return RowUpdate(ref, None, ({"access_ok": False} if is_final else {}) | {"message": str(access)})
+    return RowUpdate(ref, access.at, {"access_ok": True, "access_checked_at": access.at, "message": access.remark})
 
 
-def _access_facts(access: Access) -> Facts:
+def _access_facts(access: AccessCheck) -> Facts:
     return {
         "is_working": True,
         "was_tried": access.was_tried,
@@ -102,28 +111,30 @@ def _access_facts(access: Access) -> Facts:
     }
 
 
-def load_histories(settings: Settings, clients: Iterable[Client], load: Load) -> dict[str, Facts | str]:
-    """The clients' own rows, cases and transactions, whole and verified, merged by `load`; figures of each client, or why it
-    could not be read. Raises what concerns all of them."""
+def load_histories(settings: Settings, clients: Iterable[Client], load: Load) -> dict[ClientRef, Facts | str]:
+    """Load the clients' own rows, cases and transactions through `load`, and record the result.
+
+    Returns row counts per client, or the reason why a client could not be read. Raises what `load` raises, and WarehouseError.
+    """
     wanted = list(clients)
     read_at, failed = load(wanted)
     with open_warehouse(settings) as warehouse:
         cases, transactions = rows_by_tenant(warehouse, "cases"), rows_by_tenant(warehouse, "transactions")
-    outcomes: dict[str, Facts | str] = {}
+    outcomes: dict[ClientRef, Facts | str] = {}
     for client in wanted:
         counts = {"cases": cases.get(client.tenant, 0), "transactions": transactions.get(client.tenant, 0)}
-        outcomes[client.key] = failed.get(client.tenant) or {"state": LOADED, **counts}
-    record(settings, (_history_news(key, read_at, outcome) for key, outcome in outcomes.items()))
+        outcomes[client.ref] = failed.get(client.tenant) or {"state": LOADED, **counts}
+    record(settings, (_history_update(ref, read_at, outcome) for ref, outcome in outcomes.items()))
     return outcomes
 
 
-def _history_news(key: str, read_at: datetime, outcome: Facts | str) -> News:
+def _history_update(ref: ClientRef, read_at: datetime, outcome: Facts | str) -> RowUpdate:
     if isinstance(outcome, str):
-        return News(key, None, {"message": outcome})
+        return RowUpdate(ref, None, {"message": outcome})
     values = {
         "state": LOADED,
         "history_loaded_at": read_at,
         "cases_loaded": outcome["cases"],
         "transactions_loaded": outcome["transactions"],
     }
-    return News(key, read_at, values)
+    return RowUpdate(ref, read_at, values)

@@ -1,0 +1,1 @@
+"""Dagster: jobs, schedules, sensors, resources, instance, and dbt as assets. Also what is known of runs without Dagster."""

@@ -1,7 +1,6 @@
-"""dbt under Dagster: which asset a dbt node is, and one quiet dbt process per build.
+"""Run dbt under Dagster: map dbt nodes to asset keys, and run one `dbt build` process per step.
 
-Belongs here: asset keys, the environment of the dbt process, its start. Does not: models (dbt/) or the asset itself
-(assets/warehouse.py). dbt runs as a process of its own, so no connection of it outlives the step.
+dbt is a separate process, so none of its connections outlives the step. The asset is in `assets/warehouse.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
 from packaging.version import Version
 
+from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
 from debitura_pipeline.orchestration.children import ends_with_us
-from debitura_pipeline.orchestration.described import table_metadata, warehouse
 from debitura_pipeline.orchestration.keys import OWNERS
 from debitura_pipeline.orchestration.manifest import (
     DBT_PROJECT,
@@ -36,18 +35,19 @@ from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
-STOPPING_S = 4.0  # for dbt to call its statements off, once it was told to end
+TERMINATION_S = 4.0  # for dbt to cancel its statements after SIGINT
 
-RAW_OF_SOURCE = {"partner_history": "clients"}  # written by every sync, so also by the first one
+RAW_OF_SOURCE = {"partner_history": "clients"}  # every sync writes it, and that of clients is the first
 
 
 class Translator(DagsterDbtTranslator):
-    """Models are keyed by schema and name; the sources are the raw assets, history tables being part of their table."""
+    """Models are keyed by schema and name. Sources map to the raw assets; a history table belongs to its table's asset."""
 
     def __init__(self) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """The asset of a dbt node."""
         schema, name = dbt_resource_props["schema"], dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source" and schema == "raw":
             resource = name.removesuffix("_history").removesuffix(SUPERSEDED)
@@ -55,21 +55,22 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetKey([schema, name])
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """The manifest is parsed for DuckDB whatever the engine is, so kind and table are named here."""
+        """The node's spec with the kind and table of the real engine: the manifest is always parsed for DuckDB."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         return spec.replace_attributes(
-            kinds={"dbt", warehouse()[0]}, owners=OWNERS, metadata={**spec.metadata, **table_metadata(spec.key)}
+            kinds={"dbt", warehouse_kind()}, owners=OWNERS, metadata={**spec.metadata, **asset_metadata(spec.key)}
         )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The schema's name."""
         return str(dbt_resource_props["schema"])
 
 
 class QuietDbt(DbtCliResource):
-    """DbtCliResource without what costs seconds or leaves the machine.
+    """DbtCliResource without two steps that take seconds.
 
-    As it stands it first runs `dbt --version`, which asks the package index for news, and then opens an adapter of
-    its own, for column metadata that is not used here.
+    The original runs `dbt --version`, which contacts the package index, and opens a dbt adapter for column metadata that is not
+    used here.
     """
 
     @cached_property
@@ -81,10 +82,11 @@ class QuietDbt(DbtCliResource):
 
 
 def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any]:
-    """`dbt build` of what the run selected, as Dagster events. Raises when a model or a test of severity error fails.
+    """Run `dbt build` for the selected models and yield its results as Dagster events.
 
-    Unit tests are left to `make test`: their rows are made up, and they say nothing about tonight. On Postgres all of it
-    is built beside what readers have, tested there, and put in its place at once.
+    Unit tests are excluded; `make test` runs them. On Postgres all models are built and tested in separate schemas, which are
+    then swapped in at once. Raises ManifestError if dbt is missing, WarehouseError, and dagster-dbt's errors if a model or a test
+    of severity error fails.
     """
     database = settings.warehouse
     with exclusive_run(settings, "dbt build"):
@@ -92,7 +94,7 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
             with open_warehouse(settings):  # what cannot be opened is named here; dbt tries again for minutes first
                 pass
             yield from _run(context, settings, settings.dagster_home / "dbt")
-        elif context.is_subset:  # somebody's choice of models: where they stand, one by one
+        elif context.is_subset:  # models selected by a user are replaced in place, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")
         else:
             create_next_schemas(database, incremental_models())
@@ -109,21 +111,21 @@ def _run(
         invocation = dbt.cli(
             ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target
         )
-    with suppress(FileNotFoundError):  # not copied where dbt has parsed the models for itself
-        (target / "partial_parse.msgpack").chmod(0o600)  # dagster-dbt copies it with its mode
-    invocation.termination_timeout_seconds = STOPPING_S
+    with suppress(FileNotFoundError):  # dagster-dbt copies it, with its mode, unless dbt has parsed the project itself
+        (target / "partial_parse.msgpack").chmod(0o600)
+    invocation.termination_timeout_seconds = TERMINATION_S
     with ends_with_us(invocation.process.pid, first="KILL"):
         yield from _silenced(invocation.stream())
 
 
 def incremental_models() -> list[tuple[str, str]]:
-    """Schema and name of the models that a build adds to: they start as they are."""
+    """Schema and name of incremental models: a build starts from a copy of them."""
     nodes = json.loads(obtain_manifest().read_text())["nodes"].values()
     return [(node["schema"], node["name"]) for node in nodes if node["config"].get("materialized") == "incremental"]
 
 
 def _silenced(events: Iterator[Any]) -> Iterator[Any]:
-    """dagster-dbt repeats each line of dbt on standard output; `dbt.log` in the target folder has them too."""
+    """Suppress dagster-dbt's copy of dbt's output on standard output; `dbt.log` in the target folder has it too."""
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         while True:
             with redirect_stdout(nowhere):
@@ -135,7 +137,7 @@ def _silenced(events: Iterator[Any]) -> Iterator[Any]:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """The process's environment with `values`, for as long as it takes to start a child."""
+    """Add `values` to this process's environment within the block, for a child that is started in it."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

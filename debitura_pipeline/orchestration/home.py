@@ -1,7 +1,6 @@
-"""DAGSTER_HOME without Dagster: its `dagster.yaml`, where its storage is, the mark of a run's process.
+"""DAGSTER_HOME without importing Dagster, which takes seconds: `dagster.yaml`, storage, and the process tag of runs.
 
-Belongs here: what can be known and written before Dagster is loaded, which takes seconds; `doctor` looks at no more than that.
-Does not: opening an instance (`instance.py`). A `dagster.yaml` that somebody has changed is left as it is.
+A `dagster.yaml` that was changed by hand is left alone. `instance.py` opens the instance.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, server_label
 
-# The process that executes a run, for people: `<host>:<pid>:<its start, in ticks since boot>`. Whether it lives is not seen
-# by that (a container's next start has another host name) but by the lock that it holds (`liveness.py`).
+# The process that executes a run, for display: `<host>:<pid>:<start in ticks since boot>`. Whether it is alive is decided by its
+# lock (`liveness.py`), because a restarted container has another host name.
 PROCESS_TAG = "debitura/process"
-# What Dagster takes at the top of the file; what stands below is checked by Dagster itself, which takes seconds to load.
+# The top-level settings that Dagster accepts. Dagster itself checks the rest.
 ROOT_NAMES = frozenset(
     """auto_materialize backfills code_servers compute_logs concurrency defs_state_storage event_log_storage freshness
     instance_class local_artifact_storage nux python_logs retention run_coordinator run_launcher run_monitoring run_queue
@@ -74,7 +73,7 @@ sensors:
   num_workers: 2
 """
 
-# SHA-256 of what earlier versions wrote as `dagster.yaml`: unchanged, it is replaced by today's.
+# SHA-256 of the `dagster.yaml` that earlier versions wrote. If unchanged, it is replaced by the current one.
 EARLIER = {
     "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
     "d7e0dbf16246369861ee67350adeca45e7af532cf1fc923aacfb31bad9b7d196",  # the same on Postgres
@@ -86,12 +85,11 @@ CONFIG = "dagster.yaml"
 
 
 class InstanceError(DebituraError):
-    """Dagster's instance cannot be what the settings ask for."""
+    """Dagster's instance cannot be configured as the settings require."""
 
 
 def write_config(settings: Settings) -> None:
-    """The `dagster.yaml` that the settings ask for, unless there is one of the user's own. Raises InstanceError where that
-    one cannot be used."""
+    """Write `dagster.yaml`, unless there is a customised one. Raises InstanceError if that one cannot be used."""
     config = settings.dagster_home / CONFIG
     wanted = _template(settings)
     if read_config(settings) is None and (not config.exists() or config.read_text() != wanted):
@@ -99,9 +97,9 @@ def write_config(settings: Settings) -> None:
 
 
 def read_config(settings: Settings) -> dict[str, Any] | None:
-    """What the user's own `dagster.yaml` says; None where there is none, or one that this program has written.
+    """The parsed content of a customised `dagster.yaml`; None if there is none or it was written by this program.
 
-    Raises InstanceError where it is no YAML, or does not use DAGSTER_POSTGRES_URL though that is set.
+    Raises InstanceError if it is invalid, or does not use DAGSTER_POSTGRES_URL although that is set.
     """
     config = settings.dagster_home / CONFIG
     try:
@@ -115,8 +113,8 @@ def read_config(settings: Settings) -> dict[str, Any] | None:
         return None
     if settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:
         raise InstanceError(
-            f"{POSTGRES_VARIABLE} is set, and {config}, which was changed by hand, does not use it.",
-            cure="Add the part `storage` of deploy/dagster.yaml to it, or remove the file.",
+            f"{POSTGRES_VARIABLE} is set, but {config}, which was changed by hand, does not use it.",
+            cure="Add the section `storage` of deploy/dagster.yaml to it, or remove the file.",
         )
     return _parsed(config, found)
 
@@ -142,15 +140,16 @@ def _parsed(config: Path, text: str) -> dict[str, Any]:
 
 
 def check_database(dsn: Secret, wait_s: float = WAIT_S) -> None:
-    """Can Dagster keep its tables there? Raises WarehouseError where the login fails, InstanceError where rights are missing."""
+    """Check that Dagster can store its tables there. Raises WarehouseError if the login fails, InstanceError if privileges
+    are missing."""
     with connect(dsn, "look at Dagster's storage", read_only=True, wait_s=wait_s) as connection:
         connection.execute("RESET search_path")
         may_create, may_write = connection.execute(_RIGHTS).fetchone() or (False, False)
     if not may_create and not may_write:
         raise InstanceError(
             f"Postgres at {server_label(dsn)}: the user of {dsn.variable} may not create tables there.",
-            cure="An administrator runs, in that database, GRANT CREATE ON SCHEMA public TO that user, or gives Dagster a "
-            "database of its own.",
+            cure="As an administrator, run GRANT CREATE ON SCHEMA public TO that user in that database, or create a separate "
+            "database for Dagster.",
         )
 
 
@@ -160,7 +159,7 @@ def _template(settings: Settings) -> str:
 
 @contextmanager
 def postgres_environment(settings: Settings) -> Iterator[None]:
-    """DAGSTER_POSTGRES_URL where Dagster looks for it: in the environment, also when it was read from `.env`."""
+    """Set DAGSTER_POSTGRES_URL in the environment within the block, where Dagster looks for it, even if it is from `.env`."""
     if settings.dagster_postgres is None:
         yield
         return
@@ -176,13 +175,12 @@ def postgres_environment(settings: Settings) -> Iterator[None]:
 
 
 def dagster_url(url: Secret) -> str:
-    """The address as Dagster's library wants it spelled."""
+    """The URL with the scheme that Dagster's database library accepts."""
     return "postgresql://" + url.reveal().partition("://")[2]
 
 
 def process_mark(pid: int | None = None) -> str | None:
-    """Value of PROCESS_TAG for process `pid` (default: this one); None where there is no such process, or only its exit
-    status, which nobody has asked for."""
+    """The value of PROCESS_TAG for process `pid` (default: this one); None if it does not exist or is a zombie."""
     pid = os.getpid() if pid is None else pid
     started = "0"
     try:
@@ -195,13 +193,13 @@ def process_mark(pid: int | None = None) -> str | None:
             started = facts[19]
     except ProcessLookupError:
         return None
-    except OSError:  # another user's process: it lives, and it is none of ours
+    except OSError:  # another user's process: it exists, and is not ours
         pass
     return f"{socket.gethostname()}:{pid}:{started}"
 
 
 def is_of_living_process(mark: str | None) -> bool:
-    """Whether a mark names a process that lives on this machine; of another host's nothing is known by that."""
+    """Whether a mark names a live process of this machine. False for processes of other hosts."""
     pid = (mark or "").split(":")[1:2]
     return bool(pid) and pid[0].isdecimal() and process_mark(int(pid[0])) == mark
 

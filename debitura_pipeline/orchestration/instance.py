@@ -1,8 +1,6 @@
-"""Dagster's own instance: its folder, its `dagster.yaml`, its first start, and what a killed process left behind.
+"""Open Dagster's instance in DAGSTER_HOME, prepare it on first use, and end runs whose process was killed.
 
-Belongs here: opening it, and the run records of processes that no longer live. Does not: jobs and assets, what can be told
-without Dagster (`home.py`). Called by `nightly.py`, `dev.py` and the tests. With DAGSTER_POSTGRES_URL its `dagster.yaml` is
-`deploy/dagster.yaml`, which names the variable and not the address.
+`home.py` has what does not need Dagster.
 """
 
 from __future__ import annotations
@@ -29,32 +27,26 @@ from debitura_pipeline.orchestration.home import (
     process_mark,
     write_config,
 )
-from debitura_pipeline.orchestration.liveness import lives_of
-from debitura_pipeline.orchestration.pools import POOLS
+from debitura_pipeline.orchestration.keys import POOLS
+from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.settings import Settings, load_settings
 
-# From a run's start to its process's first word; the daemon gives up on one after five minutes.
+# From a run's start until its process takes its lock; the daemon gives up on a run after five minutes.
 STARTS_WITHIN = timedelta(minutes=10)
 
-LONGEST_REASON = 300
+MAX_REASON_LENGTH = 300
 
-# SHA-256 of what earlier versions wrote as `dagster.yaml`: unchanged, it is replaced by today's.
-EARLIER = {
-    "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
-    "d7e0dbf16246369861ee67350adeca45e7af532cf1fc923aacfb31bad9b7d196",  # the same on Postgres
-}
-
-# Steps of an in-process run print to the terminal directly: Dagster would otherwise pass their output through a file
-# and two helper processes per step.
+# Steps of an in-process run print directly to the terminal. Dagster would otherwise use a file and two helper processes per step.
 IN_PROCESS = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Make DAGSTER_HOME ready: folder, `dagster.yaml` where absent, tables, pool limits. Safe side by side.
+    """Prepare DAGSTER_HOME: folder, `dagster.yaml`, tables, pool limits. Safe to call from several processes.
 
-    Two processes that open fresh SQLite storage at once break each other, hence the lock around the first opening.
+    A file lock guards this, because two processes that create SQLite storage at the same time corrupt it. Raises InstanceError
+    and WarehouseError.
     """
     home = settings.dagster_home
     for folder in (settings.data_dir, home):
@@ -72,7 +64,7 @@ def prepare_home(settings: Settings) -> Path:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance in DAGSTER_HOME, prepared, for runs inside this process."""
+    """The instance in DAGSTER_HOME, prepared, for runs in this process. Raises InstanceError and WarehouseError."""
     prepare_home(settings)
     with _opened(settings) as instance:
         yield instance
@@ -85,33 +77,34 @@ def _opened(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def _reference(settings: Settings) -> InstanceRef:
-    """What `dagster.yaml` asks for. Dagster's own words on it list all that it would take; the first line says what is wrong."""
+    """The instance that `dagster.yaml` describes. Only the first line of Dagster's validation error is kept."""
     try:
         return InstanceRef.from_dir(str(settings.dagster_home), overrides=IN_PROCESS)
     except (dg.DagsterError, CheckError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         wrong = next((line for line in lines if line.startswith("Error 1: ")), lines[0] if lines else "")
-        why = wrong.removeprefix("Error 1: ").partition(" Expected: ")[0][:LONGEST_REASON].rstrip(".")
+        why = wrong.removeprefix("Error 1: ").partition(" Expected: ")[0][:MAX_REASON_LENGTH].rstrip(".")
         raise InstanceError(
-            f"{settings.dagster_home / CONFIG}: Dagster does not take it: {why}.", cure=f"Correct it. {REWRITTEN}"
+            f"{settings.dagster_home / CONFIG}: Dagster rejects it: {why}.", cure=f"Correct it. {REWRITTEN}"
         ) from None
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """This process executes the run: held as long as it lives, and written down for people. Called before its first step."""
-    lives_of(instance).hold(run_id)
+    """Record that this process executes the run, by a lock and a tag. Called before the run's first step."""
+    run_locks(instance).hold(run_id)
     mark = process_mark()
     if mark is not None and instance.has_run(run_id):
         instance.add_run_tags(run_id, {PROCESS_TAG: mark})
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed that no living process executes, and free pool slots that no such run has; returns their ids.
+    """Mark runs without a live process as failed and free their pool slots. Returns their ids, sorted.
 
-    A killed process cannot say that it ended: its run would stay on, and its slot taken, for ever.
+    A killed process cannot report its end, so its run would be in progress and hold its slot forever.
     """
     storage = instance.event_log_storage
-    claiming = set(storage.get_concurrency_run_ids())  # before the runs: one that ends meanwhile is then seen as ended
+    # Read before the runs, so that a run that ends in between is seen as ended.
+    claiming = set(storage.get_concurrency_run_ids())
     claiming |= {slot.run_id for info in storage.get_concurrency_infos(POOLS).values() for slot in info.claimed_slots}
     records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
     on = {record.dagster_run.run_id: record for record in records}
@@ -123,15 +116,15 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
         and not is_of_living_process(marks[run_id])
     }
-    dead = {run_id for run_id in lives_of(instance).dead(suspects) if _fail(instance, run_id)}
+    dead = {run_id for run_id in run_locks(instance).dead(suspects) if _fail(instance, run_id)}
     for run_id in dead | (claiming - on.keys()):
         storage.free_concurrency_slots_for_run(run_id)
-    lives_of(instance).tidy(set(on))
+    run_locks(instance).tidy(set(on))
     return sorted(dead)
 
 
 def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
-    """The run's mark; a retry begins with the tags of the run before it, whose process is gone."""
+    """The run's process tag; None if it was copied from the run of which this one is a retry."""
     mark = run.tags.get(PROCESS_TAG)
     parent = instance.get_run_by_id(run.parent_run_id) if mark and run.parent_run_id else None
     return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
@@ -156,5 +149,5 @@ def _limit_pools(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.set_concurrency_slots(pool, 1)
 
 
-if __name__ == "__main__":  # before Dagster's own programs are started by hand, or by systemd
+if __name__ == "__main__":  # to be run before Dagster's own programs are started by hand or by systemd
     prepare_home(load_settings())

@@ -1,31 +1,31 @@
-"""The jobs: what runs together. All run inside one process: on a laptop a process per step costs more than the steps."""
+"""Jobs and their schedules. Each run is one process: starting a process per step would take longer than the steps."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW
-from debitura_pipeline.orchestration.retries import no_retry_of_the_same
+from debitura_pipeline.orchestration.retries import no_retry_of_lasting_errors, retry_tags
 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
 FRESHNESS = "freshness"
 
-# Everything between the API and the published copy, with the checks of all of it. Order is the lineage's: clients, cases,
-# transactions, their checks, dbt with its tests, report, publication; what a blocking check stops is not built.
+# Everything from the API to the published copy, with all checks, in lineage order: clients, cases, transactions, their checks,
+# dbt with its tests, report, publication. A failed blocking check stops what depends on it.
 nightly = dg.define_asset_job(
     NIGHTLY,
     selection=dg.AssetSelection.groups("raw", "staging", "marts", "reports", "published"),
     executor_def=dg.in_process_executor,
-    hooks={no_retry_of_the_same},
-    description="API to published warehouse: extract, prove, merge, dbt, report, publish.",
+    hooks={no_retry_of_lasting_errors},
+    description="From the API to the published warehouse: extract, verify, merge, dbt, report, publish.",
 )
 
 onboarding = dg.define_asset_job(
     ONBOARD,
     selection=dg.AssetSelection.assets(*ONBOARDING.values()),
     executor_def=dg.in_process_executor,
-    description="Up to fifty clients: signed or not, access, and their whole histories.",
+    description="Onboards up to fifty clients: checks signatures and access, loads histories.",
 )
 
 freshness = dg.define_asset_job(
@@ -34,7 +34,34 @@ freshness = dg.define_asset_job(
         *(dg.AssetCheckKey(key, "freshness") for key in (*RAW.values(), PARTNER_REPORT, PUBLISHED))
     ),
     executor_def=dg.in_process_executor,
-    description="Was everything read and published lately? Finds a night that did not take place, or not to its end.",
+    description="Checks that every resource was synced and everything published in the last 26 hours.",
+)
+
+
+def _tonight(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Settings are read at each tick, so changes take effect without a restart."""
+    return dg.RunRequest(tags=retry_tags())
+
+
+nightly_schedule = dg.ScheduleDefinition(
+    name="nightly_schedule",
+    job=nightly,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    execution_fn=_tonight,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Runs nightly at 02:00 UTC.",
+)
+
+# Six hours after its start, a nightly run should have ended.
+freshness_schedule = dg.ScheduleDefinition(
+    name="freshness_schedule",
+    job=freshness,
+    cron_schedule="0 8 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Checks at 08:00 UTC that last night's data was read and published.",
 )
 
 jobs = [nightly, onboarding, freshness]
+schedules = [nightly_schedule, freshness_schedule]

@@ -1,8 +1,7 @@
-"""Which Dagster runs are being executed by a living process, whatever its host is called.
+"""Detect whether a live process executes a Dagster run, by a lock per run that the process holds until it ends.
 
-Belongs here: a lock per run, held by the process that executes it and gone with it. Does not: what becomes of a run whose
-process is gone (`instance.py`). Beside SQLite storage it is a file in Dagster's home; in Postgres, which machines may share,
-it is an advisory lock.
+With SQLite storage the lock is a file in DAGSTER_HOME; with Postgres, which machines may share, it is an advisory lock.
+`instance.py` ends the runs of dead processes.
 """
 
 from __future__ import annotations
@@ -23,29 +22,30 @@ from debitura_pipeline.warehouse.process_lock import ProcessLock
 if TYPE_CHECKING:
     import dagster as dg
 
-# A server that restarts forgets its locks; their holders take them again within this time.
+# A restarted server has lost its locks; their holders take them again within this time.
 RETAKE_S = 1.0
-SECOND_LOOK_S = 5.0
-_UNUSED = 0.2  # pause between attempts of a holder that meets somebody who only looks
+RECHECK_S = 5.0
+RETRY_S = 0.2  # a process that only checks a lock holds it for a moment
 
 
-class Lives(Protocol):
-    """How the processes of one instance's runs are told from dead ones."""
+class RunLocks(Protocol):
+    """The locks of one instance's runs."""
 
     def hold(self, run_id: str) -> None:
-        """This process executes the run, until it ends or lets go."""
+        """Take the lock of a run that this process executes; held until released or the process ends."""
 
-    def let_go(self, run_id: str) -> None: ...
+    def release_run(self, run_id: str) -> None:
+        """Release the lock of a run."""
 
     def dead(self, run_ids: set[str]) -> set[str]:
-        """Those of the runs that no living process executes."""
+        """The runs among `run_ids` that no live process executes."""
 
-    def tidy(self, on: set[str]) -> None:
-        """Remove what runs have left that are no longer on."""
+    def tidy(self, active: set[str]) -> None:
+        """Release and remove locks of runs that are not in `active`."""
 
 
-def lives_of(instance: dg.DagsterInstance) -> Lives:
-    """By where the instance keeps its runs; the same object each time, since it holds what this process holds."""
+def run_locks(instance: dg.DagsterInstance) -> RunLocks:
+    """The locks of an instance, one object per storage: it holds the locks of this process."""
     url = getattr(instance.run_storage, "postgres_url", None) or getattr(
         getattr(instance.run_storage, "_storage", None), "postgres_url", None
     )
@@ -57,7 +57,7 @@ def lives_of(instance: dg.DagsterInstance) -> Lives:
 
 
 def not_executed(home: Path, dsn: Secret | None, run_ids: set[str]) -> set[str]:
-    """Those of the runs that no living process seems to execute; for words, since it is looked at once only."""
+    """The runs that no live process seems to execute. Checked once, so good enough for messages only."""
     if dsn is not None:
         return _InDatabase(dsn)._not_held(run_ids)
     return _InFolder(home / EXECUTING).dead(run_ids)
@@ -72,10 +72,10 @@ class _InFolder:
         if run_id not in self._locks:
             lock = ProcessLock(self._folder / f"{run_id}.lock")
             while lock.take("run") is not None:
-                time.sleep(_UNUSED)
+                time.sleep(RETRY_S)
             self._locks[run_id] = lock
 
-    def let_go(self, run_id: str) -> None:
+    def release_run(self, run_id: str) -> None:
         lock = self._locks.pop(run_id, None)
         if lock is not None:
             lock.path.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ class _InFolder:
 
     def tidy(self, on: set[str]) -> None:
         for run_id in self._locks.keys() - on:
-            self.let_go(run_id)
+            self.release_run(run_id)
         for path in self._folder.glob("*.lock"):
             if path.stem not in on and ProcessLock(path).holder() is None:
                 path.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ class _InDatabase:
                 self._keeper = threading.Thread(target=self._keep, name="run locks", daemon=True)
                 self._keeper.start()
 
-    def let_go(self, run_id: str) -> None:
+    def release_run(self, run_id: str) -> None:
         with self._alone:
             self._runs.discard(run_id)
             if self._connection is not None:
@@ -119,17 +119,17 @@ class _InDatabase:
                     self._connection.execute("SELECT pg_advisory_unlock(%s)", (lock_number(run_id),))
 
     def dead(self, run_ids: set[str]) -> set[str]:
-        """Looked at twice: a holder may be about to take its lock again after the server was restarted."""
+        """Checked twice: a holder may be about to retake its lock after a restart of the server."""
         first = self._not_held(run_ids - self._runs)
         if not first:
             return first
-        time.sleep(SECOND_LOOK_S)
+        time.sleep(RECHECK_S)
         return first & self._not_held(first)
 
     def tidy(self, on: set[str]) -> None:
-        """A lock of the server's leaves nothing behind; those of this process that are over are let go."""
+        """Release this process's locks; advisory locks leave nothing to remove."""
         for run_id in self._runs - on:
-            self.let_go(run_id)
+            self.release_run(run_id)
 
     def _not_held(self, run_ids: set[str]) -> set[str]:
         if not run_ids:
@@ -142,11 +142,11 @@ class _InDatabase:
     def _keep(self) -> None:
         while True:
             time.sleep(RETAKE_S)
-            with self._alone, suppress(Exception):  # tried again soon; a server that stays away fails the run by itself
+            with self._alone, suppress(Exception):  # retried soon; if the server stays down, the run fails anyway
                 self._ensure(retake=set())
 
     def _ensure(self, retake: set[str]) -> None:
-        """Hold the locks of all our runs: those of `retake`, and all of them where the connection was lost."""
+        """Take the locks of `retake`, or of all runs of this process if the connection was lost."""
         try:
             if self._connection is None:
                 raise psycopg.OperationalError("not connected yet")
@@ -161,4 +161,4 @@ class _InDatabase:
 
 
 _making = threading.Lock()
-_known: dict[str, Lives] = {}
+_known: dict[str, RunLocks] = {}

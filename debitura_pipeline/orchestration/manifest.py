@@ -1,8 +1,7 @@
-"""dbt's manifest, built when the dbt project changes and at no other time.
+"""Build dbt's manifest when the dbt project has changed, and only then.
 
-Belongs here: where the manifest lies, when it is stale, how it is built. Does not: running models. Called by `make setup`
-(`python -m debitura_pipeline.orchestration.manifest`) and, for the path alone, by the definitions: Dagster starts many
-processes, and a parse in each would cost seconds every time.
+Dagster starts many processes that load it, and parsing the project in each would take seconds. `make setup` runs
+`python -m debitura_pipeline.orchestration.manifest`.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ from debitura_pipeline.warehouse.postgres.schema_swap import dbt_access
 DBT_PROJECT = PROJECT_ROOT / "dbt"
 SOURCE_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 NOT_SOURCES = {"target", "logs", "dbt_packages"}
-# No usage statistics, no version look-up, no colours: a quiet process that never leaves the machine.
+# No usage statistics, no version check, no colours: dbt must not use the network.
 QUIET = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
     "DBT_VERSION_CHECK": "false",
     "DBT_USE_COLORS": "false",
 }
-# Always set, so that the manifest has the plain schema names, which are the asset keys, and a build those of its database.
+# Always set: the manifest must have schema names without prefix, which are the asset keys.
 SCHEMA_PREFIX = "DEBITURA_SCHEMA_PREFIX"
-# A parse opens nothing. The path is the default one, so that the first build of a fresh clone finds its parse usable.
+# Parsing opens no database. With the default path, the first build of a fresh clone can reuse the parse.
 PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"
-PARSE_SECONDS = 300  # a parse takes three; a busy machine may take ten times that
+PARSE_SECONDS = 300  # usually 3, ten times that on a busy machine
 LOCK_SECONDS = 600
 
 
 class ManifestError(DebituraError):
-    """dbt could not read its project."""
+    """dbt is missing, or could not parse its project."""
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """What dbt/profiles.yml wants to know of the warehouse. Raises WarehouseError when Postgres cannot be reached."""
+    """The environment variables that dbt/profiles.yml reads. Raises WarehouseError if Postgres cannot be reached."""
     warehouse = settings.warehouse
     if warehouse.dsn is not None:
         return {**dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
@@ -63,30 +62,30 @@ def _profile(path: Path) -> dict[str, str]:
 
 
 def dbt_executable() -> str:
-    """The `dbt` beside this Python, whatever PATH says."""
+    """The path of `dbt` in this Python's environment, independent of PATH."""
     return str(Path(sys.executable).with_name("dbt"))
 
 
 def require_dbt() -> str:
-    """The same, if it is there. Raises ManifestError."""
+    """`dbt_executable()`, checked. Raises ManifestError if it is missing or not executable."""
     path = dbt_executable()
     if not os.access(path, os.X_OK):
-        fault = "may not be executed" if Path(path).exists() else "is not there"
+        fault = "is not executable" if Path(path).exists() else "does not exist"
         raise ManifestError(
             f"dbt, which builds the reports, is missing: {path} {fault}.",
-            cure="Run `make setup`; if that changes nothing, remove .venv first.",
+            cure="Run `make setup`; if that does not help, remove .venv first.",
         )
     return path
 
 
 def obtain_manifest(project: Path = DBT_PROJECT) -> Path:
-    """Path of an up-to-date `manifest.json`; builds it first where it is missing or older than the sources.
+    """The path of an up-to-date `manifest.json`, which is built if missing or outdated.
 
-    Several processes may ask at once: one builds, the others wait. Raises ManifestError with dbt's own words.
+    Safe to call from several processes: one builds, the others wait. Raises ManifestError with dbt's message.
     """
     target = project / "target"
     manifest, stamp = target / "manifest.json", target / "manifest.stamp"
-    wanted = fingerprint(project)
+    wanted = source_fingerprint(project)
     if _is_current(manifest, stamp, wanted):
         return manifest
     target.mkdir(exist_ok=True)
@@ -97,8 +96,8 @@ def obtain_manifest(project: Path = DBT_PROJECT) -> Path:
     return manifest
 
 
-def fingerprint(project: Path) -> str:
-    """Hash over the names and contents of the project's sources and dbt's version."""
+def source_fingerprint(project: Path) -> str:
+    """SHA-256 over the names and contents of the project's sources and dbt's version."""
     digest = hashlib.sha256(version("dbt-core").encode())
     for path in sorted(project.rglob("*")):
         relative = path.relative_to(project)

@@ -1,7 +1,4 @@
-"""Reports of the pipeline's functions as Dagster metadata: plain figures, small tables, the paths of what was written.
-
-Belongs here: the shape of metadata. Does not: computing figures. No payloads, keys or persons.
-"""
+"""Convert results of the pipeline to Dagster metadata: counts, small tables, paths. Never payloads, keys or personal data."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ COUNTS = (
 
 
 def sync_metadata(report: SyncReport) -> Metadata:
-    """Counts, duration, verified windows, the table's size, and the control totals as a table."""
+    """Counts, duration in seconds, table size, proof, and the control totals as a table."""
     metadata: Metadata = {name: dg.MetadataValue.int(getattr(report, name)) for name in COUNTS}
     metadata["verified_windows"] = metadata.pop("windows")
     metadata["dagster/row_count"] = dg.MetadataValue.int(report.table_rows)
@@ -57,7 +54,7 @@ def sync_metadata(report: SyncReport) -> Metadata:
 
 
 def observed_metadata(report: SyncReport) -> Metadata:
-    """What a sync saw of the listing that it read."""
+    """What a sync observed about the listing that it read."""
     stated = [t.api_value for t in report.control_totals if (t.check_name, t.scope, t.bucket) == ("rows", "all", "all")]
     metadata: Metadata = {
         "rows_read": dg.MetadataValue.int(report.rows_read),
@@ -71,7 +68,7 @@ def observed_metadata(report: SyncReport) -> Metadata:
 
 
 def listing_metadata(totals: Totals) -> Metadata:
-    """What a listing says of itself on its first page."""
+    """Row count and summary of a listing, as its first page states them."""
     metadata: Metadata = {"rows": dg.MetadataValue.int(totals.count or 0)}
     lines = [(name, total.count, total.usd) for name, total in sorted(totals.summary.items())]
     if lines:
@@ -80,13 +77,13 @@ def listing_metadata(totals: Totals) -> Metadata:
 
 
 def report_metadata(facts: ReportFacts) -> Metadata:
-    """Where the page is, and the figures of its strip."""
+    """The page's path, and its key figures."""
     figures = table_of(("figure", "value"), sorted(facts.figures.items()))
     return {"page": _file(facts.path), "open": _link(facts.path), **table_metadata("figures", figures)}
 
 
 def origin_metadata(settings: Settings) -> Metadata:
-    """Which environment the figures are of, and whether they are simulated."""
+    """The environment of the data, and whether it is simulated."""
     return {
         "environment": dg.MetadataValue.text(settings.environment),
         "is_simulated": dg.MetadataValue.bool(settings.uses_embedded_sandbox),
@@ -94,7 +91,7 @@ def origin_metadata(settings: Settings) -> Metadata:
 
 
 def published_metadata(published: Published) -> Metadata:
-    """Where the copy is, how large, and the Parquet files beside it."""
+    """Path and size of the published copy, and its Parquet files."""
     lines = [(path.name, path.stat().st_size) for path in published.parquet]
     return {
         "file": _file(published.path),
@@ -106,7 +103,7 @@ def published_metadata(published: Published) -> Metadata:
 
 
 def onboarding_metadata(facts: dict[str, Any]) -> Metadata:
-    """Facts of one onboarding step, by the type that they have."""
+    """Facts of one onboarding step; None values are omitted."""
     metadata: Metadata = {}
     for name, value in facts.items():
         if isinstance(value, bool):
@@ -129,7 +126,7 @@ def table_metadata(name: str, table: CheckTable) -> Metadata:
 
 
 def _link(path: Path) -> dg.MetadataValue[Any]:
-    """For a browser on the same machine."""
+    """A file:// link for a browser on the same machine."""
     return dg.MetadataValue.url(path.resolve().as_uri())
 
 

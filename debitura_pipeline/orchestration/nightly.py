@@ -1,7 +1,6 @@
-"""Runs job `nightly` in this process, on the instance in DAGSTER_HOME. The body of `debitura nightly`, less the printing.
+"""Run job `nightly` in this process and collect its outcome, for `debitura nightly`. Output is in `cli/nightly.py`.
 
-Belongs here: starting the run, telling of its steps, gathering the outcome. Does not: what the job does (jobs.py), text
-for people (the command line). The embedded sandbox, where it is used, lives as long as the run, one day later each night.
+The embedded sandbox, if used, is started and stopped with the run.
 """
 
 from __future__ import annotations
@@ -27,12 +26,11 @@ from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.jobs import NIGHTLY
-from debitura_pipeline.orchestration.liveness import lives_of
+from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.orchestration.manifest import require_dbt
 from debitura_pipeline.orchestration.nights import COMMAND
-from debitura_pipeline.orchestration.outcome import outcome_of, recorded
-from debitura_pipeline.orchestration.reasons import reason_of
-from debitura_pipeline.orchestration.resources import active
+from debitura_pipeline.orchestration.outcome import displayed_reason, outcome_of, recorded
+from debitura_pipeline.orchestration.resources import run_context
 from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import SyncReport
@@ -40,12 +38,12 @@ from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-# Loaded by name, as workspace.yaml has it loaded: it stands above this floor.
+# Imported by name, as workspace.yaml does: it belongs to a higher layer.
 DEFINITIONS = "debitura_pipeline.definitions"
-# Dagster would write every event to standard error; what failed is in the result.
+# Dagster would write every event to standard error; errors are in the result anyway.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STORAGE_FAILS = "Exception while writing logger call"
-# The states of a step, as `on_step` hears them.
+# Values of StepOutcome.state.
 STARTED, GOING, DONE, FAILED, SKIPPED = "started", "going", "done", "failed", "skipped"
 STATES = {
     dg.DagsterEventType.STEP_START: STARTED,
@@ -57,7 +55,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """How one step ended, or how far it is: `made` of the `planned` tables. `error`: one line, where it failed."""
+    """The state of one step. `made`, `planned`: its tables built and to be built. `error`: one line, if it failed."""
 
     name: str
     state: str
@@ -69,7 +67,7 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """An asset check that did not pass. `is_blocking`: what comes after it was not built."""
+    """An asset check that failed. `is_blocking`: downstream assets were not built."""
 
     asset: str
     name: str
@@ -80,7 +78,10 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class NightlyResult:
-    """The run's outcome. `success`: every step ended well; a check that failed without blocking does not change that."""
+    """The run's outcome. `success`: all steps succeeded; failed checks that do not block do not count.
+
+    `metadata`: values of the run's materialisations, by asset key and name.
+    """
 
     run_id: str
     success: bool
@@ -92,7 +93,7 @@ class NightlyResult:
 
     @property
     def error(self) -> str | None:
-        """Why it failed, in one line."""
+        """Why it failed, in one line; None if it did not."""
         return next((step.error or f"step {step.name} failed" for step in self.steps if step.state == FAILED), None)
 
 
@@ -104,12 +105,13 @@ def run_job(
     on_progress: Callable[[ReadProgress], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> NightlyResult:
-    """Run the job once and wait for it. `on_step` hears of each step's start, tables and end, `on_progress` of pages read,
-    `on_wait` for whom a step waits.
+    """Run the job once and wait for it.
 
-    Errors inside steps are in the result; what keeps the run from starting is raised: WarehouseBusy where another run is on.
+    `on_step`: called at each step's start, tables and end. `on_progress`: called for pages read. `on_wait`: called with a line
+    that says what a step waits for. Errors inside steps are part of the result. Raises DebituraError if the run cannot start:
+    WarehouseBusy if another run is in progress, ManifestError, IdentityRefused, InstanceError.
     """
-    require_dbt()  # or a night would read for an hour, and then fail
+    require_dbt()  # otherwise the run would fail only after extraction
     job = import_module(DEFINITIONS).defs.resolve_job_def(NIGHTLY)
     run_id = str(uuid.uuid4())
     heard = _Listener(settings, on_step)
@@ -121,16 +123,16 @@ def run_job(
         instance = stack.enter_context(open_instance(settings))
         stack.enter_context(open_endpoint(settings, advance_days=advance_days))
         end_dead_runs(instance)
-        lives_of(instance).hold(run_id)
-        stack.callback(lives_of(instance).let_go, run_id)
+        run_locks(instance).hold(run_id)
+        stack.callback(run_locks(instance).release_run, run_id)
         instance.add_event_listener(run_id, heard)
-        run = stack.enter_context(active(settings, on_progress, on_wait))
+        run = stack.enter_context(run_context(settings, on_progress, on_wait))
         stack.enter_context(_silence())
         outcome = job.execute_in_process(run_config=SILENT, instance=instance, run_id=run_id, raise_on_error=False)
-        if was_interrupted() and not outcome.success:  # Dagster catches the signal, and calls it a failure
+        if was_interrupted() and not outcome.success:  # Dagster catches the signal and reports a failure
             raise KeyboardInterrupt
         outcomes.append(outcome_of(instance, run_id))
-        with suppress(Exception):  # tried again tomorrow; the night is none the worse
+        with suppress(Exception):  # retried by the next run; this run's result does not depend on it
             purge_old_runs(instance, settings, datetime.now(UTC))
     return NightlyResult(
         run_id=run_id,
@@ -145,7 +147,7 @@ def run_job(
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Dagster's and dagster-dbt's own lines on standard error, off for a while."""
+    """Suppress Dagster's and dagster-dbt's output on standard error within the block."""
     logger = logging.getLogger("dagster")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -157,7 +159,7 @@ def _silence() -> Iterator[None]:
 
 
 class _WithoutDagster(io.TextIOBase):
-    """Standard error without what Dagster writes there, an event and its SQL, where its storage fails: the error is raised."""
+    """Standard error without the event and SQL that Dagster writes when its storage fails; the error is raised anyway."""
 
     def __init__(self, target: TextIO) -> None:
         self._target = target
@@ -170,7 +172,7 @@ class _WithoutDagster(io.TextIOBase):
 
 
 class _Listener:
-    """Turns Dagster's events into outcomes, as they happen."""
+    """Converts Dagster's events to outcomes as they happen."""
 
     def __init__(self, settings: Settings, on_step: Callable[[StepOutcome], None] | None) -> None:
         self._settings, self._on_step = settings, on_step
@@ -202,7 +204,7 @@ class _Listener:
     def _step(self, name: str, state: str, event: dg.DagsterEvent) -> None:
         now = time.monotonic()
         self._since.setdefault(name, now)
-        error = failures.completed(reason_of(event), self._settings) if state == FAILED else None
+        error = failures.completed(displayed_reason(event), self._settings) if state == FAILED else None
         outcome = StepOutcome(name, state, now - self._since[name], error)
         self.outcomes[name] = outcome
         if self._on_step:

@@ -1,8 +1,8 @@
-"""The record of nights, `nights.jsonl` in the data directory: a line when a night begins and a line when it ends.
+"""The record of nightly runs, `nights.jsonl` in the data directory: one line when a run starts and one when it ends.
 
-Dagster's storage knows neither what was proven nor of a run that failed before Dagster had it, takes seconds to open, and may
-be lost with DAGSTER_HOME; hence a record of its own. A night that begins and never ends was killed, unless the process that
-has the run lock is the one that began it. Imports no Dagster: `debitura status` reads it.
+Dagster's storage knows neither what was proven nor runs that failed before they reached Dagster; it takes seconds to open and may
+be lost with DAGSTER_HOME. A run without an end was killed, unless its process still holds the run lock. This module does not
+import Dagster, because `debitura status` uses it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.settings import Settings
 
 FILE = "nights.jsonl"
-# Lines, two a night. Cut back to KEPT when there are twice as many: more than a year is then always there.
+# Lines, two per run. Truncated to KEPT when there are twice as many, so more than a year is always available.
 KEPT = 800
 COMMAND, DAGSTER = "command", "dagster"
 INTERRUPTED = "interrupted before it was done"
-LONGEST_REASON = 600
+MAX_REASON_LENGTH = 600
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class NightEntry:
-    """One night as recorded. Instants are this machine's clock, aware UTC.
+    """One nightly run as recorded. Instants are this machine's clock, aware UTC.
 
-    `outcome`: done or failed, None while it is on or where it was killed. `is_proven`: of all three resources, None where it
-    failed. `reason`: why it failed or what is not proven, one line without rows or persons.
+    `outcome`: done or failed; None if it is running or was killed. `is_proven`: whether all three resources are proven; None if
+    it failed. `reason`: why it failed or what is not proven, in one line without rows or personal data.
     """
 
     run_id: str
@@ -54,7 +54,7 @@ class NightEntry:
 
 
 def note_start(settings: Settings, run_id: str, started_by: str) -> None:
-    """A night begins in this process. To be called by the holder of the run lock. Raises OSError."""
+    """Record the start of a nightly run in this process, which must hold the run lock. Raises OSError."""
     _append(
         settings,
         {
@@ -70,7 +70,7 @@ def note_start(settings: Settings, run_id: str, started_by: str) -> None:
 
 
 def note_end(settings: Settings, run_id: str, *, is_proven: bool | None, reason: str | None, has_failed: bool) -> None:
-    """That night is over. A full disk is not raised: what the night itself ended with is more telling."""
+    """Record the end of a nightly run. A full disk is only logged, so that it does not hide the run's own error."""
     ended = {
         "event": "ended",
         "run_id": run_id,
@@ -82,14 +82,14 @@ def note_end(settings: Settings, run_id: str, *, is_proven: bool | None, reason:
     try:
         _append(settings, ended)
     except OSError as error:
-        log.debug("the end of this night could not be noted in %s: %s", settings.data_dir / FILE, error.strerror)
+        log.debug("the end of this run could not be recorded in %s: %s", settings.data_dir / FILE, error.strerror)
 
 
 @contextmanager
 def failure_to_start_noted(settings: Settings, run_id: str | None = None) -> Iterator[None]:
-    """Put a night on record that the block could not even begin; `run_id`: of Dagster's run, where there is one already.
+    """Record a failed nightly run if the block raises before the run has started. `run_id`: Dagster's run, if there is one.
 
-    A command that is refused since another run is on is no night.
+    WarehouseBusy is not recorded: a command refused because another run is in progress is not a nightly run.
     """
     since = datetime.now(UTC)
     try:
@@ -100,23 +100,23 @@ def failure_to_start_noted(settings: Settings, run_id: str | None = None) -> Ite
             if not is_refused and not any(night.started_at >= since for night in read_nights(settings.data_dir)):
                 named = run_id or str(uuid.uuid4())
                 note_start(settings, named, DAGSTER if run_id else COMMAND)
-                note_end(settings, named, is_proven=None, reason=reason_of(error), has_failed=True)
+                note_end(settings, named, is_proven=None, reason=storable_reason(error), has_failed=True)
         raise
 
 
-def reason_of(error: BaseException) -> str:
-    """An exception in one line, to be stored: of those that are not ours only what cannot hold a row or a person."""
+def storable_reason(error: BaseException) -> str:
+    """An exception in one line that may be stored: other libraries' messages are left out, they may quote a row."""
     if isinstance(error, DebituraError):
-        return " ".join(str(error).split())[:LONGEST_REASON]
+        return " ".join(str(error).split())[:MAX_REASON_LENGTH]
     if isinstance(error, KeyboardInterrupt | SystemExit) or was_interrupted():
         return INTERRUPTED
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return f"{type(error).__name__} before a step had begun"
+    return f"{type(error).__name__} before the first step"
 
 
 def read_nights(data_dir: Path) -> list[NightEntry]:
-    """All nights on record, oldest first; none where there is no record. A line that a crash has torn is skipped."""
+    """All recorded runs, oldest first; none if there is no record. Lines truncated by a crash are skipped. Raises OSError."""
     nights: dict[str, NightEntry] = {}
     with suppress(FileNotFoundError):
         for line in (data_dir / FILE).read_text(errors="replace").splitlines():
@@ -135,7 +135,7 @@ def _take(nights: dict[str, NightEntry], line: dict[str, Any]) -> None:
 
 
 def _append(settings: Settings, line: dict[str, Any]) -> None:
-    """In one write, after a torn line on a line of its own."""
+    """Append in one write; start a new line if a crash has truncated the last one."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(settings.data_dir / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(handle, "rb+", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Calls a function at intervals in a thread of its own."""
+"""Call a function at intervals in a background thread."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ ENDS_WITHIN_S = 1.0
 
 @contextmanager
 def periodically(
-    every_s: float, look: Callable[[], object], *, ends_within_s: float | None = ENDS_WITHIN_S
+    every_s: float, call: Callable[[], object], *, ends_within_s: float | None = ENDS_WITHIN_S
 ) -> Iterator[None]:
-    """Call `look` every `every_s` seconds while the block runs; a call that raises is ignored.
+    """Call `call` every `every_s` seconds while the block runs. Exceptions that it raises are ignored.
 
-    `ends_within_s`: how long the end of the block waits for a call in progress, None: until it returns.
+    `ends_within_s`: how long the end of the block waits for a call in progress; None waits until it returns.
     """
     over = threading.Event()
 
     def loop() -> None:
         while not over.wait(every_s):
             with suppress(Exception):
-                look()
+                call()
 
     thread = threading.Thread(target=loop, name="periodically", daemon=True)
     thread.start()

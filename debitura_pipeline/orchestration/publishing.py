@@ -1,4 +1,4 @@
-"""Publishing in a process of its own, so that what it holds in memory does not come on top of what the run holds."""
+"""Publish in a separate process, so that its memory does not add to the run's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ERRORS: dict[str, type[DebituraError]] = {"WarehouseBusy": WarehouseBusy}
 
 
 def publish_apart(settings: Settings) -> Published:
-    """As `publish`: the same result, the same errors. The settings, and the passwords in them, go through a pipe."""
+    """`publish` in a child process, with the same result and errors. Settings, with passwords, are passed through a pipe."""
     command = [sys.executable, "-m", __name__]
     with exclusive_run(settings, "publish"):
         with (

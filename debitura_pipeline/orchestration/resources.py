@@ -1,8 +1,7 @@
-"""The one resource that assets and checks share: checked settings, the API, the warehouse, and the right to write.
+"""The resource that assets and checks share: settings, API, warehouse, and the run lock.
 
-Belongs here: how a step gets at them. Does not: what it does with them. Nothing of it is Dagster configuration, so no key can
-reach a run's config, the UI or the event log. Whatever is opened is closed before the step ends. A run that writes has data
-directory and warehouse to itself from its first step to its last; where another run has them, it waits.
+None of it is Dagster configuration, so no key can reach a run's config, the UI or the event log. A run that writes holds the locks
+of data directory and warehouse from its first step to its last; it waits if another run holds them.
 """
 
 from __future__ import annotations
@@ -31,37 +30,37 @@ from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import LockWait, exclusive_run
 
-# For a run that nobody watches: longer than a night takes, short enough that the morning's check sees a failure.
+# For unattended runs: longer than a nightly run takes, short enough to fail before the morning's check.
 PATIENCE_S = 3 * 3600.0
 
 
 @dataclass
-class Active:
-    """A run inside this process: its settings, who wants to know of progress and of waiting, the sync reports as they come."""
+class RunContext:
+    """A run in this process. `progress`, `on_wait`: callbacks. `reports`: sync reports, in order of completion."""
 
     settings: Settings
     progress: Callable[[ReadProgress], None] | None = None
-    tell: Callable[[str], None] | None = None
+    on_wait: Callable[[str], None] | None = None
     reports: list[SyncReport] = field(default_factory=list)
 
 
-# Set around a run inside this process (`debitura nightly`); empty in the daemon's processes.
-_ACTIVE: ContextVar[Active | None] = ContextVar("debitura_active", default=None)
+# Set by `debitura nightly` around its run; unset in the daemon's processes.
+_CURRENT: ContextVar[RunContext | None] = ContextVar("debitura_run_context", default=None)
 
 
 @contextmanager
-def active(
+def run_context(
     settings: Settings,
     progress: Callable[[ReadProgress], None] | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> Iterator[Active]:
-    """Let runs of this process use `settings` (else: the environment), report progress and keep their sync reports."""
-    chosen = Active(settings, progress, tell)
-    token = _ACTIVE.set(chosen)
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[RunContext]:
+    """Make runs in this process use `settings` instead of the environment, call the callbacks and collect sync reports."""
+    current = RunContext(settings, progress, on_wait)
+    token = _CURRENT.set(current)
     try:
-        yield chosen
+        yield current
     finally:
-        _ACTIVE.reset(token)
+        _CURRENT.reset(token)
 
 
 class Debitura(dg.ConfigurableResource[Any]):
@@ -69,66 +68,72 @@ class Debitura(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Debitura]:
+        """Hold the locks of a run that writes, and record a nightly run that the daemon started. Raises DebituraError."""
         instance, run = context.instance, context.run
         if instance is None or run is None:  # a sensor's tick
             yield self
             return
         mark_run(instance, run.run_id)
-        chosen = _ACTIVE.get()
-        tell = (chosen and chosen.tell) or (context.log.info if context.log else _to_nobody)
+        current = _CURRENT.get()
+        on_wait = (current and current.on_wait) or (context.log.info if context.log else _discard)
         with ExitStack() as stack:
-            is_own_night = chosen is None and run.job_name == NIGHTLY and is_night(run)
+            is_own_night = current is None and run.job_name == NIGHTLY and is_night(run)
             if _writes(run):
                 purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
                 with failure_to_start_noted(self.settings, run.run_id) if is_own_night else nullcontext():
-                    stack.enter_context(exclusive_run(self.settings, purpose, LockWait(PATIENCE_S, tell)))
+                    stack.enter_context(exclusive_run(self.settings, purpose, LockWait(PATIENCE_S, on_wait)))
             if is_own_night:
                 outcomes = stack.enter_context(recorded(self.settings, run.run_id, DAGSTER))
                 stack.callback(lambda: outcomes.append(outcome_of(instance, run.run_id)))
-            stack.enter_context(watched_pools(instance, run.run_id, tell))
+            stack.enter_context(watched_pools(instance, run.run_id, on_wait))
             yield self
 
     @property
     def settings(self) -> Settings:
-        """Those of the run inside this process, else the environment's. Raises SettingsError."""
-        chosen = _ACTIVE.get()
-        return chosen.settings if chosen else self.own_settings
+        """The settings of a run in this process, else those of the environment. Raises SettingsError."""
+        current = _CURRENT.get()
+        return current.settings if current else self.own_settings
 
     @cached_property
     def own_settings(self) -> Settings:
-        """The environment's and `.env`'s, read at the first access. Raises SettingsError."""
+        """The settings of the environment and `.env`, read at the first access. Raises SettingsError."""
         return load_settings()
 
     @property
     def progress(self) -> Callable[[ReadProgress], None] | None:
-        chosen = _ACTIVE.get()
-        return chosen.progress if chosen else None
+        """The callback for progress, if the run was started in this process with one."""
+        current = _CURRENT.get()
+        return current.progress if current else None
 
-    def keep(self, report: SyncReport) -> None:
-        """Hand a sync's report to whoever started the run in this process."""
-        chosen = _ACTIVE.get()
-        if chosen:
-            chosen.reports.append(report)
+    def collect(self, report: SyncReport) -> None:
+        """Pass a sync's report to the caller that started the run in this process, if any."""
+        current = _CURRENT.get()
+        if current:
+            current.reports.append(report)
 
     def outages(self, job: str, log: Callable[[str], None]) -> OutagePolicy | None:
-        """How long a step of `job` waits for an API that does not answer: only the night does. The embedded sandbox is not
-        waited for; the next step starts another one. `log` is told where nobody else listens."""
+        """How long a step of `job` waits for an API that is down; None if it does not.
+
+        Only nightly runs wait. The embedded sandbox is not waited for, because the next step restarts it. `log`: called with
+        messages if the run has no `on_wait`.
+        """
         minutes = self.settings.outage_minutes
         if job != NIGHTLY or minutes == 0 or self.settings.uses_embedded_sandbox:
             return None
-        chosen = _ACTIVE.get()
-        return OutagePolicy(minutes * 60.0, (chosen and chosen.tell) or log)
+        current = _CURRENT.get()
+        return OutagePolicy(minutes * 60.0, (current and current.on_wait) or log)
 
     def endpoint(self) -> AbstractContextManager[Endpoint]:
+        """The API; starts the embedded sandbox if it is used. Raises DebituraError."""
         return open_endpoint(self.settings)
 
     def warehouse(self) -> AbstractContextManager[Warehouse]:
-        """Read-only, for checks."""
+        """The warehouse, read-only, for checks. Raises WarehouseError."""
         return open_warehouse(self.settings, read_only=True)
 
 
 def _writes(run: dg.DagsterRun) -> bool:
-    """Whether any step of the run writes: all do but checks, and the observation of the API's listings."""
+    """Whether any step of the run writes. Checks and observations of the API's listings do not."""
     if run.job_name == FRESHNESS:
         return False
     if run.asset_selection is None and run.asset_check_selection is None:
@@ -136,5 +141,5 @@ def _writes(run: dg.DagsterRun) -> bool:
     return bool(set(run.asset_selection or ()) - set(LISTING.values()))
 
 
-def _to_nobody(_: str) -> None:
-    """For whom there is no log."""
+def _discard(_: str) -> None:
+    """Used if there is no log."""

@@ -1,8 +1,8 @@
-"""Old runs go: their records, event logs and step output. A bounded number at a time, oldest first, never one that is on.
+"""Delete old finished runs with their event logs and step output, oldest first, a bounded number at a time.
 
-Kept whatever its age: a run that holds the newest materialisation of an asset, since freshness and lineage are read from it.
-Which clients are onboarded is read from materialisations, too: those of a run that goes are written down anew without a run.
-The landing zone is not thinned out: `verify` and `replay` rest on all of it.
+Runs with the newest materialisation of an asset are kept, because freshness and lineage depend on it. Materialisations of clients'
+partitions, which record who is onboarded, are reported again without a run before theirs is deleted. The landing zone is never
+pruned: `verify` and `replay` need all of it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.settings import Settings
 
-MOST_AT_ONCE = 200  # a few seconds' work; a year's backlog is gone after some nights
+MAX_DELETED = 200  # takes a few seconds; a backlog of a year is deleted within some days
 
 
 def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> int:
-    """Delete finished runs older than `keep_run_days` (0: none); how many."""
+    """Delete finished runs older than `settings.keep_run_days`, unless that is 0. Returns the number of deleted runs."""
     if settings.keep_run_days == 0:
         return 0
     before = now - timedelta(days=settings.keep_run_days)
     wanted = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
     newest = {record.asset_entry.last_run_id for record in instance.get_asset_records()}
     deleted = 0
-    for record in instance.get_run_records(wanted, limit=MOST_AT_ONCE * 2, ascending=True):
+    for record in instance.get_run_records(wanted, limit=MAX_DELETED * 2, ascending=True):
         run_id = record.dagster_run.run_id
-        if deleted == MOST_AT_ONCE:
+        if deleted == MAX_DELETED:
             break
         if run_id in newest or record.update_timestamp.replace(tzinfo=now.tzinfo) >= before:
             continue
@@ -41,7 +41,7 @@ def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: dateti
 
 
 def _keep_onboarding(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Materialisations of single clients that are still their newest."""
+    """Report the run's materialisations of clients' partitions again, if they are the newest."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     for record in instance.get_records_for_run(run_id, of_type=kind).records:
         event = record.event_log_entry.dagster_event
@@ -60,7 +60,7 @@ def _newest_run_of(instance: dg.DagsterInstance, key: dg.AssetKey | None, partit
 
 
 def _remove_files(settings: Settings, run_id: str) -> None:
-    """What SQLite storage and the step's output leave beside the records."""
+    """Delete the run's files of SQLite storage and its step output."""
     home = settings.dagster_home
     for ending in ("db", "db-wal", "db-shm"):
         (home / "history" / "runs" / f"{run_id}.{ending}").unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Dagster's own list of runs, read with SQL: the last nights and the queue, without loading Dagster or preparing its storage.
+"""Read nightly runs and the run queue from Dagster's storage with SQL, without importing Dagster or writing to its storage.
 
-Belongs here: those two queries, on SQLite in DAGSTER_HOME or on Postgres. Does not: writing anything. Dagster's version is
-pinned, and a test compares this with what Dagster says. A storage that a hand-written dagster.yaml puts elsewhere is not seen.
+Supports SQLite in DAGSTER_HOME and Postgres, not a storage that a customised dagster.yaml moves elsewhere. Dagster's version is
+pinned, and a test compares the result with Dagster's own.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from debitura_pipeline.warehouse.process_lock import ProcessLock
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 
 NIGHTLY = "nightly"
-LAST_STEP = "published__warehouse"  # a run that leaves it out is somebody's choice of assets and no night
-EXECUTING = "executing"  # folder of the locks that processes hold on the runs that they execute
+LAST_STEP = "published__warehouse"  # a run without it is a subset of assets, not a nightly run
+EXECUTING = "executing"  # folder of the locks of processes that execute runs
 QUEUED = ("NOT_STARTED", "QUEUED")
 ON = ("STARTING", "STARTED", "CANCELING")
-# A run's process takes its lock a moment after the run is said to have started.
+# A run's process takes its lock a moment after the run's status is STARTED.
 STARTS_WITHIN = timedelta(minutes=10)
-LOOKED_AT = 40  # runs, of which some may be no nights
+MAX_READ = 40  # runs, some of which may not be nightly runs
 WAIT_S = 3.0
 
 
 @dataclass(frozen=True)
 class DagsterRun:
-    """One run. `is_dead`: it is said to be on and no living process executes it. Instants are aware UTC."""
+    """One run. `is_dead`: it is in progress, but no live process executes it. Instants are aware UTC."""
 
     run_id: str
     job: str
@@ -48,12 +48,12 @@ class DagsterRun:
 
 
 def lock_number(run_id: str) -> int:
-    """A run's advisory lock in Postgres: 63 bits of a hash, as Postgres has no locks on text."""
+    """The number of a run's advisory lock in Postgres: 63 bits of a hash of its id."""
     return int.from_bytes(hashlib.sha256(f"debitura run {run_id}".encode()).digest()[:8]) >> 1
 
 
 def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun]]:
-    """The newest nights, newest first, and all runs of any job that are queued or on; both empty where there is no instance.
+    """The newest nightly runs, newest first, and all unfinished runs of any job. Both are empty if there is no instance.
 
     Raises DebituraError in one line where there is one that cannot be read.
     """
@@ -62,7 +62,7 @@ def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list
             return [], []
         rows, is_living = storage
         on = "', '".join(QUEUED + ON)
-        nights = rows(f"{_RUNS} WHERE pipeline_name = '{NIGHTLY}' ORDER BY id DESC LIMIT {LOOKED_AT}")
+        nights = rows(f"{_RUNS} WHERE pipeline_name = '{NIGHTLY}' ORDER BY id DESC LIMIT {MAX_READ}")
         unfinished = rows(f"{_RUNS} WHERE status IN ('{on}') ORDER BY id DESC")
         found = [_run(row, is_living, now) for row in nights]
         return [run for run in found if run.is_night], [_run(row, is_living, now) for row in unfinished]

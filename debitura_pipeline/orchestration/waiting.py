@@ -1,7 +1,7 @@
-"""A run that waits for a pool says for whom, lets dead ones not keep it, and can be told to end.
+"""Watch a run that waits for a pool: report which run it waits for, end dead runs, react to signals.
 
-Dagster's own loop says so once, in its event log, and hears no signal while it waits. So a thread looks, as long as the run
-takes. Waiting for another run's lock is `warehouse/run_lock.py`.
+Dagster reports the wait only once, in its event log, and ignores signals while waiting, so a thread checks periodically. Waiting
+for the run lock is in `warehouse/run_lock.py`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from dagster._utils.interrupts import check_captured_interrupt
 from debitura_pipeline import interrupts
 from debitura_pipeline.orchestration.home import PROCESS_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs
+from debitura_pipeline.orchestration.keys import POOLS
 from debitura_pipeline.orchestration.periodic import periodically
-from debitura_pipeline.orchestration.pools import POOLS
 
-LOOK_EVERY_S = 1.5
-TOLD_AFTER_S, TOLD_EVERY_S = 3.0, 60.0
+CHECK_EVERY_S = 1.5
+REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0
 
 
 @contextmanager
-def watched_pools(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """While the block runs, `tell` hears for whom a step of the run waits: soon, then once a minute."""
-    # Errors are ignored: a storage that fails for good fails the run itself. The instance is closed after the block.
-    with periodically(LOOK_EVERY_S, _Watch(instance, run_id, tell).look, ends_within_s=None):
+def watched_pools(instance: dg.DagsterInstance, run_id: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, call `on_wait` with the run that a step waits for: after 3 seconds, then once a minute."""
+    # Errors are ignored, because a storage that keeps failing fails the run itself. The instance is closed after the block.
+    with periodically(CHECK_EVERY_S, _Watch(instance, run_id, on_wait).check, ends_within_s=None):
         yield
 
 
 class _Watch:
-    def __init__(self, instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> None:
-        self._instance, self._run_id, self._tell = instance, run_id, tell
+    def __init__(self, instance: dg.DagsterInstance, run_id: str, on_wait: Callable[[str], None]) -> None:
+        self._instance, self._run_id, self._on_wait = instance, run_id, on_wait
         self._waits_since: float | None = None
-        self._tell_at = 0.0
+        self._report_at = 0.0
 
-    def look(self) -> None:
+    def check(self) -> None:
         pool, holders = self._waits_for()
         if pool is None:
             self._waits_since = None
@@ -46,12 +46,12 @@ class _Watch:
             self._end()
         now = time.monotonic()
         if self._waits_since is None:
-            self._waits_since, self._tell_at = now, now + TOLD_AFTER_S - LOOK_EVERY_S
+            self._waits_since, self._report_at = now, now + REPORT_AFTER_S - CHECK_EVERY_S
         end_dead_runs(self._instance)
-        if now >= self._tell_at:
-            self._tell_at = now + TOLD_EVERY_S
+        if now >= self._report_at:
+            self._report_at = now + REPORT_EVERY_S
             who = "; ".join(self._described(run_id) for run_id in holders) or "a step that was there first"
-            self._tell(f"Waiting for pool {pool}, for {now - self._waits_since:.0f} s so far: {who} has it.")
+            self._on_wait(f"Waiting for pool {pool}, for {now - self._waits_since:.0f} s so far: {who} has it.")
 
     def _waits_for(self) -> tuple[str | None, list[str]]:
         """The pool that a step of ours waits for, None if none does, and the runs that have it."""

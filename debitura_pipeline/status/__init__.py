@@ -1,5 +1,5 @@
-"""How it stands: nights, what is published, syncs, the queue, the budget, and what is open. The body of `debitura status`."""
+"""What `debitura status` reports: nightly runs, published data, syncs, the run queue, the request budget, open problems."""
 
-from debitura_pipeline.status.standing import read_standing
+from debitura_pipeline.status.document import read_status_document
 
-__all__ = ["read_standing"]
+__all__ = ["read_status_document"]

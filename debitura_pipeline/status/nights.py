@@ -1,7 +1,7 @@
-"""The last nights, from the record and from Dagster's list of runs.
+"""The latest nightly runs, merged from the pipeline's own record and Dagster's list of runs.
 
-Belongs here: which is believed of which, and the verdict. Does not: reading either (`orchestration/nights.py`, `runs.py`).
-The record knows proof and reason; Dagster knows of runs that never came to our code.
+The record knows the proof and the reason of a failure; Dagster knows runs that ended before they reached the pipeline's code.
+They are read by `orchestration/nights.py` and `orchestration/runs.py`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from debitura_pipeline.orchestration.runs import ON, DagsterRun
 from debitura_pipeline.warehouse.process_lock import Holder
 
 DONE, FAILED, KILLED, RUNNING, WAITING = "done", "failed", "killed", "running", "waiting"
-KILLED_WHY = "its process is gone, or the machine restarted"
-WAITS_WHY = "waits for another run to end"
-NEVER_BEGAN = "Dagster ended it before its first step; `make dev` shows its event log"
+KILLED_REASON = "its process is gone, or the machine restarted"
+WAITING_REASON = "waiting for another run to end"
+NEVER_STARTED = "Dagster ended it before its first step; `make dev` shows its event log"
 DAGSTER_ENDED = {"FAILURE": FAILED, "CANCELED": FAILED, "SUCCESS": DONE}
 
 
 @dataclass(frozen=True)
-class Night:
-    """One night as it is told. `status`: done, failed, killed, running, waiting; `is_proven`: None unless it is done, and
-    where that is not known."""
+class NightlyRun:
+    """One nightly run. `status`: done, failed, killed, running or waiting. `is_proven`: None if not done or not known."""
 
     run_id: str
     started_at: datetime
@@ -37,21 +36,23 @@ class Night:
 
     @property
     def verdict(self) -> str:
-        """For people."""
+        """`status` and `is_proven` in words."""
         if self.status != DONE:
             return self.status
         return {True: "done and proven", False: "done, not proven", None: "done"}[self.is_proven]
 
     @property
-    def has_gone_wrong(self) -> bool:
+    def has_failed(self) -> bool:
+        """Whether it failed or was killed."""
         return self.status in (FAILED, KILLED)
 
     @property
     def is_over(self) -> bool:
+        """Whether it has ended, however."""
         return self.status not in (RUNNING, WAITING)
 
     def facts(self, now: datetime) -> dict[str, Any]:
-        """Ready for JSON; `duration_s` of a night that is on is until now, of one that was killed not known."""
+        """JSON-ready values. `duration_s` is up to `now` for a run in progress, None for one that was killed."""
         until = self.finished_at or (None if self.is_over else now)
         return {
             "run_id": self.run_id,
@@ -68,8 +69,8 @@ class Night:
 
 def last_nights(
     entries: Sequence[NightEntry], runs: Sequence[DagsterRun], holder: Holder | None, count: int
-) -> list[Night]:
-    """The newest nights, newest first. `holder`: who has the run lock of the data directory now."""
+) -> list[NightlyRun]:
+    """At most `count` nightly runs, newest first. `holder`: the process that holds the run lock of the data directory."""
     of_run = {run.run_id: run for run in runs}
     nights = [_recorded(entry, of_run.get(entry.run_id), holder) for entry in entries]
     known = {entry.run_id for entry in entries}
@@ -77,30 +78,30 @@ def last_nights(
     return sorted(nights, key=lambda night: night.started_at, reverse=True)[:count]
 
 
-def _recorded(entry: NightEntry, run: DagsterRun | None, holder: Holder | None) -> Night:
+def _recorded(entry: NightEntry, run: DagsterRun | None, holder: Holder | None) -> NightlyRun:
     def night(
         status: str, reason: str | None = entry.reason, finished_at: datetime | None = entry.finished_at
-    ) -> Night:
+    ) -> NightlyRun:
         is_proven = entry.is_proven if status == DONE else None
-        return Night(entry.run_id, entry.started_at, finished_at, status, is_proven, reason, entry.started_by)
+        return NightlyRun(entry.run_id, entry.started_at, finished_at, status, is_proven, reason, entry.started_by)
 
     if entry.outcome is None:
         if holder is not None and (holder.pid, holder.host) == (entry.pid, entry.host):
             return night(RUNNING)
-        return night(KILLED, KILLED_WHY, run.finished_at if run else None)
+        return night(KILLED, KILLED_REASON, run.finished_at if run else None)
     if entry.outcome == DONE and run is not None and DAGSTER_ENDED.get(run.status) == FAILED:
         return night(FAILED, "Dagster ended the run after its last step")
     return night(entry.outcome)
 
 
-def _unrecorded(run: DagsterRun) -> Night | None:
-    """A night that only Dagster knows; None while it is queued."""
+def _unrecorded(run: DagsterRun) -> NightlyRun | None:
+    """A nightly run that only Dagster knows; None while it is queued."""
     at = run.started_at or run.created_at
     if run.status in DAGSTER_ENDED:
-        reason = {"FAILURE": NEVER_BEGAN, "CANCELED": "canceled"}.get(run.status)
+        reason = {"FAILURE": NEVER_STARTED, "CANCELED": "canceled"}.get(run.status)
         status = DAGSTER_ENDED[run.status]
-        return Night(run.run_id, at, run.finished_at, status, None, reason, DAGSTER)
+        return NightlyRun(run.run_id, at, run.finished_at, status, None, reason, DAGSTER)
     if run.status in ON:
-        status, reason = (KILLED, KILLED_WHY) if run.is_dead else (WAITING, WAITS_WHY)
-        return Night(run.run_id, at, None, status, None, reason, DAGSTER)
+        status, reason = (KILLED, KILLED_REASON) if run.is_dead else (WAITING, WAITING_REASON)
+        return NightlyRun(run.run_id, at, None, status, None, reason, DAGSTER)
     return None

@@ -1,28 +1,29 @@
-"""Instants and lengths of time for people: `02:00 UTC, 6 h ago`. Pure."""
+"""Format instants and durations: `02:00 UTC, 6 h ago`. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 
-def when(at: datetime, now: datetime) -> str:
-    """`02:00 UTC, 6 h ago`; with its date where that is not today's."""
-    return f"{clock(at, now)}, {ago(at, now)}"
+def format_age(at: datetime, now: datetime) -> str:
+    """`02:00 UTC, 6 h ago`, with the date unless it is today's."""
+    return f"{format_instant(at, now)}, {format_ago(at, now)}"
 
 
-def clock(at: datetime, now: datetime) -> str:
+def format_instant(at: datetime, now: datetime) -> str:
+    """`02:00 UTC`, with the date unless it is today's."""
     at, now = at.astimezone(UTC), now.astimezone(UTC)
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def ago(at: datetime, now: datetime) -> str:
-    """`just now`, `6 h ago`; `in 5 min` where the clocks disagree."""
+def format_ago(at: datetime, now: datetime) -> str:
+    """`just now`, `6 h ago`, or `in 5 min` if the clocks disagree."""
     if now < at:
-        return f"in {length(at - now)}" if at - now >= timedelta(minutes=1) else "just now"
-    return f"{length(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
+        return f"in {format_duration(at - now)}" if at - now >= timedelta(minutes=1) else "just now"
+    return f"{format_duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
 
 
-def length(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """In the unit that people would use: `40 s`, `12 min`, `6 h`, `30 h`, `3 days`. Rounded down."""
     seconds = int(span.total_seconds())
     if seconds < 90:

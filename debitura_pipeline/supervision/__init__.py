@@ -1,1 +1,1 @@
-"""`debitura dev`: Dagster's programs started, watched and restarted."""
+"""`debitura dev`: start Dagster's programs, watch them and restart them."""

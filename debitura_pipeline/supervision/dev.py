@@ -1,8 +1,7 @@
-"""Code server, daemon, web server and sandbox, kept running until Ctrl-C. The body of `debitura dev`.
+"""Run code server, daemon, web server and sandbox until Ctrl-C, for `debitura dev`.
 
-Belongs here: which programs there are, and the loop around them. Does not: processes (`supervised.py`), starting them again
-(`supervisor.py`). The code server listens on a socket in a private folder: whoever reaches it may run code as this user.
-Runs by itself too: `python -m debitura_pipeline.supervision.dev [PORT]`.
+The code server listens on a socket in a private folder, because anyone who can connect to it can run code as this user.
+Also runs as `python -m debitura_pipeline.supervision.dev [PORT]`.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_while_d
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
-LOOK_EVERY_S = 0.5
-LOOK_FOR_FAILURES_S = 3.0
-LEFTOVERS_END_WITHIN_S = 10.0  # the daemon of a `debitura dev` that was killed
+CHECK_EVERY_S = 0.5
+CHECK_FAILURES_EVERY_S = 3.0
+ORPHANS_END_WITHIN_S = 10.0  # the daemon of a `debitura dev` that was killed
 
 
 def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], None] | None = None) -> int:
-    """Run until Ctrl-C or SIGTERM; exit status 130 then.
+    """Run until Ctrl-C or SIGTERM, then return exit status 130.
 
-    Raises WarehouseBusy where another one, or a daemon that something else started, is on in the data directory or in
-    Dagster's home, DevError where `port` is taken or a process does not stay up.
+    Raises WarehouseBusy if another `debitura dev` or Dagster daemon uses the data directory or DAGSTER_HOME, and DevError if
+    `port` is in use or a process keeps dying.
     """
     with exclusive_dev(settings):
-        refuse_while_dagster_runs(settings, (DAEMON,), LEFTOVERS_END_WITHIN_S)
+        refuse_while_dagster_runs(settings, (DAEMON,), ORPHANS_END_WITHIN_S)
         return _run_dev(settings, port, say or _say)
 
 
@@ -57,16 +56,16 @@ def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -
     obtain_manifest()
     with private_umask(), open_instance(settings) as instance:
         for run_id in end_dead_runs(instance):
-            say(f"Run {run_id[:8]} was left behind by a process that is gone; it counts as failed.")
+            say(f"Run {run_id[:8]} was left unfinished by a process that is gone; it is now marked as failed.")
         with (
             _stop_signals() as stopped,
             open_endpoint(settings) as endpoint,
             _supervised(settings, endpoint, say) as supervisor,
         ):
             sandbox = "The sandbox is up. " if endpoint.is_simulated else ""
-            say(f"Starting Dagster; this takes a quarter of a minute. {sandbox}Logs: {logs_of(settings)}")
+            say(f"Starting Dagster, which takes about 15 s. {sandbox}Logs: {logs_of(settings)}")
             failures = FailedRuns(instance, url, datetime.now(UTC))
-            with periodically(LOOK_FOR_FAILURES_S, lambda: failures.tell(say)):
+            with periodically(CHECK_FAILURES_EVERY_S, lambda: failures.report(say)):
                 _watch(settings, instance, endpoint, supervisor, chosen, say, stopped)
             say("Stopping.")
     return INTERRUPTED
@@ -86,19 +85,19 @@ def _watch(
     with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
         programs = Programs(Path(folder), port, instance, say)
         supervisor.start(programs.code_server())
-        has_clients = is_told = False
+        has_clients = is_announced = False
         while not stopped():
-            supervisor.look()
+            supervisor.check()
             if keeper is not None:
-                keeper.look()
+                keeper.check()
             if not has_clients and supervisor.is_up(CODE_SERVER):
                 has_clients = True
                 supervisor.start(programs.daemon())
                 supervisor.start(programs.web_server())
-            if not is_told and supervisor.is_up(WEB_SERVER):
-                is_told = True
+            if not is_announced and supervisor.is_up(WEB_SERVER):
+                is_announced = True
                 say(f"Dagster is up: http://{HOST}:{port} (Ctrl-C stops it). Data: {settings.data_dir}")
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
 
 
 @contextmanager
@@ -111,15 +110,15 @@ def _supervised(settings: Settings, endpoint: Endpoint, say: Callable[[str], Non
 
 
 def logs_of(settings: Settings) -> Path:
-    """Where the processes' output goes."""
+    """The folder of the processes' log files."""
     return settings.data_dir / "logs"
 
 
 def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str, str]) -> dict[str, str]:
-    """The children's environment: ours, the settings that paths depend on, and the API where it has an address.
+    """The children's environment: `outer`, the settings that paths depend on, and the API's address and key.
 
-    The key goes to them this way alone: not on a command line, not into a file. An embedded sandbox is found by each
-    process in the data directory, as it may get another address when it is started again.
+    The key is passed in the environment only, never on a command line or in a file. The embedded sandbox may get another
+    address when it is restarted, so each process looks it up in the data directory.
     """
     ours = {
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -153,7 +152,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # a terminal that is gone is no reason to stop
+    with suppress(OSError):  # keep running when the terminal is gone
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What a child process prints, kept in a file of bounded size. The terminal stays free for what somebody must look at."""
+"""Write the output of child processes to log files of bounded size, and pick out the errors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LARGEST = 10 * 2**20  # bytes; with the one before it, 20 MiB a process
+MAX_BYTES = 10 * 2**20  # 20 MiB per process, with the previous file
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r" - (ERROR|CRITICAL) - ")
 
 
 class LogFile:
-    """`path`, mode 0600, and `path.1` before it. Never raises: a full disk must not stop the process that prints."""
+    """`path`, mode 0600, and the previous file `path.1`. Never raises: a full disk must not stop the process that prints."""
 
-    def __init__(self, path: Path, limit: int = LARGEST) -> None:
+    def __init__(self, path: Path, limit: int = MAX_BYTES) -> None:
         self.path = path
         self._limit = limit
 
     def write(self, line: bytes) -> None:
+        """Append `line`, after rotating the file if it would exceed the limit."""
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.path.exists() and self.path.stat().st_size + len(line) > self._limit:
@@ -33,8 +34,10 @@ class LogFile:
 
 
 class Output:
-    """Copies a child's output to its log until all who have the pipe are gone. `on_error` hears the first line of errors
-    that Dagster logs; `last` is the last line that is no part of a stack trace's frames."""
+    """Copies a child's output to its log until every process closes the pipe.
+
+    `on_error`: called with the first line of each error that Dagster logs.
+    """
 
     def __init__(self, stream: IO[bytes], log: LogFile, on_error: Callable[[str], None] | None = None) -> None:
         self._stream, self._log, self._on_error = stream, log, on_error
@@ -44,10 +47,10 @@ class Output:
 
     @property
     def last(self) -> str | None:
-        """The last words of a process that has ended; they may still be on their way for a moment."""
-        self._thread.join(0.3)
-        said = [line for line in self._lines if line and not line.startswith(" ")]
-        return said[-1][:300] if said else None
+        """The last unindented line of a process that has ended, which skips the frames of a stack trace; None if empty."""
+        self._thread.join(0.3)  # output may still be in the pipe
+        lines = [line for line in self._lines if line and not line.startswith(" ")]
+        return lines[-1][:300] if lines else None
 
     def _copy(self) -> None:
         with self._stream:

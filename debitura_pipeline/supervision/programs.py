@@ -1,4 +1,4 @@
-"""Dagster's three programs as `debitura dev` runs them: their command lines, and how each is seen to work."""
+"""Dagster's three programs as `debitura dev` runs them: command lines and health probes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from debitura_pipeline.supervision.supervisor import DevError
 HOST, PORT = "127.0.0.1", 3000
 CODE_SERVER, DAEMON, WEB_SERVER = "code server", "daemon", "web server"
 MODULE, LOCATION = "debitura_pipeline.definitions", "debitura"  # as workspace.yaml has them
-ASK_S = 5  # patience with one answer
-# A machine that is busy for half a minute is no reason to kill anything.
+PROBE_TIMEOUT_S = 5
+# A program must not be killed because the machine is busy for half a minute.
 CODE_SERVER_SILENT_S, WEB_SERVER_SILENT_S = 30.0, 60.0
 DAEMON_SILENT_S = 300.0  # it writes its heartbeat every half minute, between its other work
 HEARTBEAT_FRESH_S = 90.0
@@ -28,7 +28,7 @@ QUIET = ("--log-level", "warning")
 
 
 class Programs:
-    """`folder` is private: the code server's socket is in it, and the workspace file that names the socket."""
+    """The programs of one `debitura dev`. `folder`: private, holds the code server's socket and the workspace file."""
 
     def __init__(self, folder: Path, port: int, instance: dg.DagsterInstance, say: Callable[[str], None]) -> None:
         self._port, self._instance, self._say = port, instance, say
@@ -37,28 +37,31 @@ class Programs:
         self._workspace.write_text(json.dumps({"load_from": [server]}))  # JSON is YAML
 
     def code_server(self) -> Program:
+        """The gRPC server that loads the project's definitions."""
         arguments = ["dagster", "api", "grpc", "--socket", str(self._socket), "--module-name", MODULE]
         arguments += ["--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION, *QUIET]
         client = DagsterGrpcClient(socket=str(self._socket))
 
-        def answers() -> bool:
-            return bool(client.get_server_id(timeout=ASK_S))
+        def is_healthy() -> bool:
+            return bool(client.get_server_id(timeout=PROBE_TIMEOUT_S))
 
-        # What a killed one has left of its socket.
-        return Program(
-            CODE_SERVER, arguments, answers, CODE_SERVER_SILENT_S, before=lambda: self._socket.unlink(missing_ok=True)
-        )
+        def remove_socket() -> None:  # a killed server leaves it behind
+            self._socket.unlink(missing_ok=True)
+
+        return Program(CODE_SERVER, arguments, is_healthy, CODE_SERVER_SILENT_S, before=remove_socket)
 
     def daemon(self) -> Program:
+        """Dagster's daemon: schedules, sensors, run queue."""
         arguments = ["dagster._daemon", "run", "--workspace", str(self._workspace), *QUIET]
 
-        def answers() -> bool:
+        def is_healthy() -> bool:
             beats = self._instance.get_daemon_heartbeats().values()
             return any(time.time() - beat.timestamp < HEARTBEAT_FRESH_S for beat in beats)
 
-        return Program(DAEMON, arguments, answers, DAEMON_SILENT_S, self._tell(DAEMON))
+        return Program(DAEMON, arguments, is_healthy, DAEMON_SILENT_S, self._report_as(DAEMON))
 
     def web_server(self) -> Program:
+        """Dagster's web interface."""
         arguments = [
             "dagster_webserver",
             "--workspace",
@@ -68,41 +71,41 @@ class Programs:
             "--port",
             str(self._port),
         ]
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on loopback
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never use a proxy for loopback
 
-        def answers() -> bool:
-            with direct.open(f"http://{HOST}:{self._port}/server_info", timeout=ASK_S):
+        def is_healthy() -> bool:
+            with direct.open(f"http://{HOST}:{self._port}/server_info", timeout=PROBE_TIMEOUT_S):
                 return True
 
         return Program(
             WEB_SERVER,
             [*arguments, "--dagster-log-level", "warning"],
-            answers,
+            is_healthy,
             WEB_SERVER_SILENT_S,
-            self._tell(WEB_SERVER),
+            self._report_as(WEB_SERVER),
         )
 
-    def _tell(self, name: str) -> Callable[[str], None]:
+    def _report_as(self, name: str) -> Callable[[str], None]:
         return lambda line: self._say(f"{name}: {line}")
 
 
 def choose_port(wanted: int | None, say: Callable[[str], None]) -> int:
-    """The port of the web page: `wanted`, else PORT, else a free one. Raises DevError where `wanted` is taken."""
+    """The port of the web interface: `wanted`, else PORT, else any free one. Raises DevError if `wanted` is in use."""
     if wanted is not None:
         if not _is_free(wanted):
             raise DevError(
-                f"Port {wanted} of {HOST} is taken. Choose another one with --port, or none for any free one."
+                f"Port {wanted} on {HOST} is in use. Choose another one with --port, or omit it to use a free one."
             )
         return wanted
     if _is_free(PORT):
         return PORT
     port = free_port()
-    say(f"Port {PORT} is taken; the web page will be at port {port}.")
+    say(f"Port {PORT} is in use; the web interface will be on port {port}.")
     return port
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -110,7 +113,7 @@ def free_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
             probe.bind((HOST, port))
         except OSError:

@@ -1,4 +1,4 @@
-"""The embedded sandbox, as long as `debitura dev` uses it: started again where it is killed or crashes."""
+"""Restart the embedded sandbox when it dies while `debitura dev` uses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "sandbox"
 
 
 class SandboxKeeper:
-    """Call `look` again and again; it never waits. Deaths are counted by the supervisor, as those of its programs."""
+    """Call `check` periodically; it does not block. The supervisor counts restarts, as for its own programs."""
 
     def __init__(self, data_dir: Path, endpoint: Endpoint, supervisor: Supervisor) -> None:
         self._data_dir, self._supervisor = data_dir, supervisor
@@ -24,8 +24,8 @@ class SandboxKeeper:
         self._starting: threading.Thread | None = None
         self._fault: str | None = None
 
-    def look(self) -> None:
-        """Raises DevError when the sandbox does not stay up."""
+    def check(self) -> None:
+        """Restart the sandbox if it has died. Raises DevError if it dies too often."""
         if self._starting is not None:
             if self._starting.is_alive():
                 return

@@ -1,4 +1,4 @@
-"""Syncing: one resource from plan to merge, and what is done with the landing zone afterwards."""
+"""Sync resources from plan to merge, and work with the landing zone: verify, replay, repair, reconcile."""
 
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.sync.clients import ClientsSync, WantedClient, sync_clients
@@ -7,7 +7,7 @@ from debitura_pipeline.sync.reconciliation import reconcile
 from debitura_pipeline.sync.repair import Repair, repair
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.runner import RESOURCES, foresee, sync
+from debitura_pipeline.sync.runner import RESOURCES, estimate, sync
 from debitura_pipeline.sync.status import read_status
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "SyncReport",
     "WantedClient",
     "check_certificates",
-    "foresee",
+    "estimate",
     "read_status",
     "reconcile",
     "repair",

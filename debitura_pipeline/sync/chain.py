@@ -1,7 +1,6 @@
-"""Which certificates there have to be, and whether those that are there are the ones that were merged.
+"""Check the chain of certificates: compare the landing zone with `ops.syncs`, and each certificate with its predecessor.
 
-Belongs here: the landing zone beside `ops.syncs`, and each certificate beside the one before it. Does not: what a certificate
-says of its files (`extract/certificate.py`). Pure but for hashing journals; used by `verify`, `replay` and `repair`.
+Used by `verify`, `replay` and `repair`. A certificate's own files are checked in `reconcile/certificate.py`.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _SYNCS = """
 
 @dataclass(frozen=True)
 class Recorded:
-    """A merged sync as `ops` has it. `certificate_sha256` is None for one from before certificates were chained; of such a
-    one `files` are the hashes of landed files that `ops.windows` still names."""
+    """A merged sync as recorded in `ops.syncs`. `certificate_sha256`: None if it predates the chain; then `files` are the
+    SHA-256 hashes of landed files recorded in `ops.windows`."""
 
     sync_id: str
     resource: str
@@ -35,7 +34,7 @@ class Recorded:
 
 @dataclass
 class LandingZone:
-    """Everything below the landing folder. `broken`: folders whose journal is damaged, with the error."""
+    """The content of the landing folder. `broken`: folders with a damaged journal, with the error. `faults`: by sync id."""
 
     folders: list[SyncFolder]
     broken: dict[Path, LandingError]
@@ -44,7 +43,7 @@ class LandingZone:
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by sync id
 
     def merged(self) -> list[SyncFolder]:
-        """Finished folders that are merged, by the warehouse's word or by their own, oldest first; no accepted gaps."""
+        """Finished folders that are merged according to the warehouse or their journal, oldest first, without lost ones."""
         done = {sync.sync_id for sync in self.recorded or () if not sync.is_lost}
         lost = self.lost()
         found = [
@@ -55,17 +54,17 @@ class LandingZone:
         return [folder for folder in found if sync_id_of(folder.path) not in lost]
 
     def lost(self) -> set[str]:
-        """Syncs whose loss was accepted, here or in the warehouse."""
+        """Ids of syncs whose loss was accepted, in the landing zone or the warehouse."""
         return set(self.gaps) | {sync.sync_id for sync in self.recorded or () if sync.is_lost}
 
     def unknown(self) -> list[SyncFolder]:
-        """Merged by their own word, and the warehouse does not know them: it was rebuilt, restored or is another one."""
+        """Folders merged according to their journal, but unknown to the warehouse: it was rebuilt, restored or replaced."""
         known = {sync.sync_id for sync in self.recorded or ()}
         return [folder for folder in self.merged() if folder.begin.sync_id not in known]
 
 
 def recorded_syncs(warehouse: Warehouse) -> list[Recorded]:
-    """Merged syncs by clock. A warehouse from before the chain, opened to read only, has no certificates yet."""
+    """Merged syncs, oldest first. Works on warehouses that predate the chain. Raises WarehouseError."""
     columns = warehouse.columns("ops", "syncs")
     sql = _SYNCS if "certificate_sha256" in columns else _SYNCS.replace("certificate_sha256", "NULL")
     files: dict[str, set[str]] = defaultdict(set)
@@ -78,7 +77,7 @@ def recorded_syncs(warehouse: Warehouse) -> list[Recorded]:
 
 
 def read_zone(landing: Path, recorded: Sequence[Recorded] | None) -> LandingZone:
-    """The landing zone with the faults of its chain. Raises LandingError where the list of gaps cannot be read."""
+    """Read the landing zone and check its chain. Raises LandingError if the list of accepted gaps cannot be read."""
     zone = LandingZone([], {}, read_gaps(landing), recorded)
     for path in folder_paths(landing):
         try:
@@ -99,6 +98,7 @@ def _hashes(folder: SyncFolder) -> set[str | None]:
 
 
 def sync_id_of(path: Path) -> str:
+    """The sync id of a folder, from its name."""
     return path.name.removeprefix("sync=")
 
 
@@ -108,15 +108,15 @@ def _check_names(zone: LandingZone) -> None:
     for folder in zone.folders:
         named, begin = (folder.path.parent.name, sync_id_of(folder.path)), folder.begin
         if named != (begin.resource, begin.sync_id):
-            zone.faults[named[1]].append(f"its journal is that of {begin.resource} sync {begin.sync_id}")
+            zone.faults[named[1]].append(f"its journal belongs to {begin.resource} sync {begin.sync_id}")
         if folder.is_merged and folder.end is None:
             zone.faults[named[1]].append(
-                "its journal says that it is merged, and its certificate is cut: it has no `end`"
+                "its journal says that it is merged, but its certificate is truncated: it has no `end`"
             )
 
 
 def _check_recorded(zone: LandingZone) -> None:
-    """Each sync that the warehouse has merged is there, finished, with the certificate that was merged."""
+    """Every merged sync must exist, be finished and have the certificate that was merged."""
     there = {sync_id_of(folder.path): folder for folder in zone.folders}
     damaged = {sync_id_of(path) for path in zone.broken}
     lost = zone.lost()
@@ -125,16 +125,18 @@ def _check_recorded(zone: LandingZone) -> None:
             continue
         folder = there.get(sync.sync_id)
         if folder is None:
-            zone.faults[sync.sync_id].append("ops.syncs has it merged, and its certificate is missing")
+            zone.faults[sync.sync_id].append("ops.syncs says that it is merged, but its certificate is missing")
         elif folder.end is None:
             if not folder.is_merged:
-                zone.faults[sync.sync_id].append("ops.syncs has it merged, and its certificate is cut: it has no `end`")
+                zone.faults[sync.sync_id].append(
+                    "ops.syncs says that it is merged, but its certificate is truncated: it has no `end`"
+                )
         elif sync.certificate_sha256 not in (None, folder.certificate_sha256) or not sync.files <= _hashes(folder):
             zone.faults[sync.sync_id].append("its certificate is not the one that was merged")
 
 
 def _check_links(zone: LandingZone) -> None:
-    """Each certificate's predecessor is there, or is accounted for: reported as faulty by itself, or accepted as lost."""
+    """Every certificate's predecessor must exist, be recorded in the warehouse, or be accepted as lost."""
     hashes: dict[str, set[str]] = defaultdict(set)
     for folder in zone.folders:
         if (sha256 := folder.certificate_sha256) is not None:
@@ -147,5 +149,5 @@ def _check_links(zone: LandingZone) -> None:
         previous = folder.begin.previous_sha256
         if previous is not None and previous not in hashes[folder.begin.resource]:
             zone.faults[sync_id_of(folder.path)].append(
-                f"the certificate before it ({previous[:12]}…) is missing, or is no longer what it was"
+                f"the certificate before it ({previous[:12]}…) is missing or was modified"
             )

@@ -1,4 +1,4 @@
-"""What all resources of one session share: settings, the API, the partner's terms, the clock."""
+"""State shared by all resources of a session: settings, API client, partner's terms, clock."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SyncContext:
-    """`transform_pool` is one thread, since the transformer owns one DuckDB connection. `small_requests`: a resource that takes
-    fewer is read whole each time. `failed`: tenants that could not be read, and why."""
+    """Shared state. `transform_pool`: one thread, because a transformer is not thread-safe. `small_requests`: resources that take
+    fewer requests are always read completely. `failed`: reasons by tenant of clients that could not be read."""
 
     settings: Settings
     endpoint: Endpoint
@@ -37,7 +37,7 @@ class SyncContext:
     failed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Take the API's clock where it can be believed."""
+        """Choose the session's clock."""
         stated, is_simulated = self.client.server_time, self.endpoint.is_simulated
         self.clock: SyncClock = sync_clock(
             stated, self.runtime.now(), self.runtime.monotonic, is_simulated=is_simulated
@@ -46,5 +46,5 @@ class SyncContext:
             log.warning("%s", self.clock.message)
 
     def now(self) -> datetime:
-        """The instant by the session's clock, aware UTC."""
+        """The current instant by the session's clock, aware UTC."""
         return self.clock.now()

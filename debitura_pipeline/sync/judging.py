@@ -1,6 +1,6 @@
-"""Is a sync proven? The one function that decides it, from what was compared and what was noted while reading. Pure.
+"""Decide whether a sync is proven, from the compared totals and the notes made while reading. Pure.
 
-`ops.syncs`, asset checks, `status`, the report, closing lines and exit statuses all say what is decided here.
+The only place: `ops.syncs`, asset checks, `status`, the report and exit statuses use its result.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.control_totals import NOT_STATED_BY_API
 from debitura_pipeline.warehouse.base import WindowRecord
 
-NAMED = 3  # figures that a reason names one by one
-MOST_REASONS = 12  # a line that nobody reads to its end says nothing
+MAX_NAMED = 3  # totals named in one reason
+MAX_REASONS = 12  # keeps the message readable
 
 
 @dataclass(frozen=True)
-class Proof:
-    """`reasons`: why a sync is not proven, each once; none: it is."""
+class ProofVerdict:
+    """`reasons`: why a sync is not proven, without duplicates; empty if it is."""
 
     reasons: tuple[str, ...]
 
     @property
     def is_proven(self) -> bool:
+        """Whether there are no reasons."""
         return not self.reasons
 
 
 def judge_proof(
     totals: Sequence[ControlTotal], notes: Sequence[str], quarantined: int, windows: Sequence[WindowRecord]
-) -> Proof:
-    """What a reading proves. `totals`: all that the contract names, of the whole listing (none for one client's reading);
-    totals per client do not count. `notes`: what the reading itself could not prove. `quarantined`: rows that the API shows
-    and that are in no figure.
+) -> ProofVerdict:
+    """Judge a sync.
 
-    Only the USD of estimates, which moves with exchange rates, may stay open in a proven sync.
+    `totals`: the compared control totals; those of single clients do not count (none for a single client's sync). `notes`: what
+    could not be proven while reading. `quarantined`: number of rows that the API returned but no total includes. Only USD
+    values of estimates, which change with exchange rates, may differ in a proven sync.
     """
     whole = [total for total in totals if total.scope == "all" and not total.is_floating]
     reasons = list(dict.fromkeys([*_of_totals(whole), *_of_rows(quarantined, windows), *notes]))
-    if len(reasons) > MOST_REASONS:
-        reasons[MOST_REASONS:] = [f"and {len(reasons) - MOST_REASONS} more reasons"]
-    return Proof(tuple(reasons))
+    if len(reasons) > MAX_REASONS:
+        reasons[MAX_REASONS:] = [f"and {len(reasons) - MAX_REASONS} more reasons"]
+    return ProofVerdict(tuple(reasons))
 
 
 def differing(totals: Sequence[ControlTotal]) -> list[ControlTotal]:
-    """Totals of a whole listing that contradict what was merged; those per client are the API's own affair."""
+    """Totals of the whole listing that differ from the merged rows. Totals of single clients do not count."""
     return [total for total in totals if total.scope == "all" and total.verdict == "differs"]
 
 
 def label(total: ControlTotal) -> str:
-    """`Paid (usd)`, `rows`: a total for people."""
+    """The name of a total for messages: `Paid (usd)`, `rows`."""
     name = total.check_name if total.bucket == "all" else total.bucket
     return name if total.unit == "count" else f"{name} ({total.unit})"
 
 
 def notes_of(folder: SyncFolder) -> list[str]:
-    """What the journal says is not proven: the reading as a whole, and any window that its certificate rests on."""
+    """What the journal says is not proven, about the sync as a whole and the windows of its certificate."""
     if folder.end is None:
         return []
     used = set(folder.end.windows)
@@ -95,5 +96,5 @@ def _figure(total: ControlTotal, value: object) -> str:
 
 
 def _named(names: Sequence[str], between: str) -> str:
-    more = f"{between}and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return between.join(names[:NAMED]) + more
+    more = f"{between}and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return between.join(names[:MAX_NAMED]) + more

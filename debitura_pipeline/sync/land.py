@@ -1,4 +1,4 @@
-"""Reads what a plan names into a sync folder: the whole listing, or what changed since the last sync where that is cheaper."""
+"""Read what a plan names into a sync folder: the whole listing, or only what has changed if that is cheaper."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.reconcile.completeness import Prover
 from debitura_pipeline.warehouse.base import Warehouse
 
-BEFORE = "before.parquet"  # the warehouse's rows when a reading began; removed once it is merged
-# Requests of a full reading above which finding out what changed is not worth it: a request of a nightly plan takes
-# twice the CPU of one that reads on.
-PAYS = 0.5
-MOST_OF_FULL = 0.75  # of a full reading's requests, and some: a nightly plan that has taken them is given up
+BEFORE = "before.parquet"  # the warehouse's rows when the sync began; removed once it is merged
+# An incremental sync must take at most this share of a full sync's requests: each of its requests takes twice the CPU.
+MAX_INCREMENTAL_SHARE = 0.5
+ABORT_SHARE = 0.75  # an incremental sync that has taken this share of a full sync's requests is abandoned
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +37,21 @@ ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a reading starts from: the rows before, in a file, and what the clients' records say of them."""
+    """The state before a sync: the warehouse's rows in a Parquet file, and the totals in the clients' records."""
 
     before: Path
     client_stats: ClientStats = field(default_factory=dict)
-    # Tenant id by creditor, of clients that are gone too: their rows have to be asked for before they are marked deleted.
+    # Tenant id by creditor id, including deleted clients: their rows must be looked up before they are marked deleted.
     tenants: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Landing:
-    """What was read: the certificate's windows, the API's closing totals, keys that are gone, what is not proven.
+    """What was read: the certificate's windows, the API's closing totals, deleted keys, what is not proven.
 
-    `mode`: the plan that was followed in the end. `is_settled`: of every row that was not shown it is known whether it is gone.
-    `notes`: what is odd about the API and does no harm. Of a reading of some tenants, `tenants` are those whose rows are all
-    known, `failed` says of others why they could not be read.
+    `mode`: the plan that was followed in the end. `is_settled`: for every row that was not returned it is known whether it was
+    deleted. `notes`: harmless oddities of the API. For a sync of some tenants, `tenants` are those read completely, and `failed`
+    has the reasons of the others.
     """
 
     windows: tuple[VerifiedWindow, ...]
@@ -67,7 +66,7 @@ class Landing:
 
 
 def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folder: Path) -> Baseline:
-    """Take from the warehouse what a reading needs to know, so that it can be closed meanwhile."""
+    """Export what a sync needs from the warehouse, so that it can be closed while reading. Raises WarehouseError."""
     before = folder / BEFORE
     warehouse.export(snapshot_sql(resource, mode, DATE_COLUMNS[resource]), before)
     found = warehouse.rows(
@@ -88,7 +87,7 @@ def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | 
 
 
 async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: str | None) -> Landing:
-    """Read everything that the plan names and prove it as a whole."""
+    """Read everything that the plan names and prove it. Raises ApiError, UnprovenError and LandingError."""
     before, tenants = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
     prover = Prover(reader, chosen.whole, mode, before, tenants)
     proof = await prover.prove(await reader.read(chosen.slices))
@@ -99,7 +98,7 @@ async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: st
 
 @dataclass(frozen=True)
 class Incremental:
-    """An incremental sync of one resource. `at`: the sync's clock; `refresh_days`: each row is read again within so many."""
+    """An incremental sync of one resource. `at`: the sync's instant. `refresh_days`: every row is re-read within this time."""
 
     reader: Reader
     plan: Plan
@@ -110,16 +109,18 @@ class Incremental:
     refresh_days: int
 
     async def land(self) -> Landing:
-        """Read what changed since the last sync and prove the rest by the API's totals, or everything where that is no
-        dearer."""
+        """Read what has changed and prove the rest by the API's totals; read everything if that is no more expensive.
+
+        Raises ApiError, UnprovenError and LandingError.
+        """
         reader, requests = self.reader, self.plan.requests
-        reader.listing_client.request_limit = math.ceil(MOST_OF_FULL * requests) + SPARE_REQUESTS // 2
+        reader.listing_client.request_limit = math.ceil(ABORT_SHARE * requests) + SPARE_REQUESTS // 2
         try:
             date = await detect_filter_date(reader, self.baseline.before)
             if date is not None:
                 with closing(self._expected(date)) as expected:
                     incremental = self._sync(expected)
-                    if (await incremental.estimate(requests)).requests <= PAYS * requests:
+                    if (await incremental.estimate(requests)).requests <= MAX_INCREMENTAL_SHARE * requests:
                         found = await incremental.run()
                         return Landing(
                             found.windows,
@@ -129,18 +130,20 @@ class Incremental:
                             found.unproven,
                             notes=reader.notes,
                         )
-        except UnprovenError:  # what cannot be compared in part can still be read whole
-            log.warning("%s: the nightly plan did not settle; everything is read instead", reader.listing.resource)
+        except UnprovenError:  # totals that cannot be compared in part can still be proven by reading everything
+            log.warning("%s: the nightly plan could not be proven; reading everything instead", reader.listing.resource)
         reader.listing_client.request_limit = reader.requests + 2 * requests + SPARE_REQUESTS
         return await land(reader, self.plan, self.baseline, self.invoicing_mode)
 
-    async def forecast(self) -> tuple[str, CostEstimate]:
-        """The mode that `land` would follow, and what it would cost; asks for totals only."""
+    async def estimate(self) -> tuple[str, CostEstimate]:
+        """The mode that `land` would use, and its cost. Reads totals only. Raises ApiError."""
         date = await detect_filter_date(self.reader, self.baseline.before)
         if date is not None:
             with closing(self._expected(date)) as expected:
                 incremental = self._sync(expected)
-                if (await incremental.estimate(self.plan.requests)).requests <= PAYS * self.plan.requests:
+                if (
+                    await incremental.estimate(self.plan.requests)
+                ).requests <= MAX_INCREMENTAL_SHARE * self.plan.requests:
                     return self.plan.mode, await incremental.detailed_estimate()
         return _whole_mode(self.plan), await estimate_full_read(self.reader, self.plan)
 
@@ -151,13 +154,13 @@ class Incremental:
         return TransactionsSync(self.reader, expected, at, days, since)
 
     def _expected(self, date: int) -> ExpectedState:
-        """The rows before, dated by the column that the API filters by."""
+        """The expected state, dated by the column that the API's date filter applies to."""
         resource = self.reader.listing.resource
         return ExpectedState(self.baseline.before, resource, self.invoicing_mode, DATE_COLUMNS[resource][date])
 
 
 async def estimate_full_read(reader: Reader, chosen: Plan) -> CostEstimate:
-    """What a plan that reads everything costs, by the API's own count: pages, and a page more per window for its rest."""
+    """The cost of reading everything, by the API's row count: pages, and half a request per window. Raises ApiError."""
     rows = (await reader.totals(chosen.whole)).count
     pages = max(1, -(-rows // (PAGE_ROWS - 1)))
     windows = 0 if rows <= MAX_WINDOW_ROWS else -(-rows // MAX_WINDOW_ROWS)

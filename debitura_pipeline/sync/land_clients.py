@@ -1,7 +1,4 @@
-"""Reads some clients' part of a listing into one sync folder, so that one merge takes it: each client is proven by itself.
-
-Belongs here: what a client's failure means for the others: nothing. Does not: which clients (`clients.py`).
-"""
+"""Read some clients' part of a listing into one sync folder. Each client is proven separately; one failure affects no other."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ log = logging.getLogger(__name__)
 def export_client_baselines(
     warehouse: Warehouse, resource: str, mode: str | None, folder: Path, tenants: Sequence[str]
 ) -> dict[str, Baseline]:
-    """What the warehouse has of these tenants already, by tenant; a new one has nothing."""
+    """Baselines of tenants that have rows in the warehouse, by tenant. Raises WarehouseError."""
     places = ", ".join(f"${place}" for place in range(1, len(tenants) + 1))
     found = warehouse.rows(
         f"SELECT DISTINCT external_tenant_id FROM raw.{resource} "
@@ -47,19 +44,19 @@ def export_client_baselines(
 
 
 async def land_clients(reader: Reader, chosen: Plan, baselines: Mapping[str, Baseline], mode: str | None) -> Landing:
-    """Read and prove each slice of the plan, a tenant's part of the listing, several side by side.
+    """Read and prove each slice of the plan, one per tenant, several concurrently.
 
-    A tenant that cannot be read or proven is in `failed`. Raises the first such error where none could be read, and at once
-    what concerns all of them: the API's allowance that is used up, the landing zone, the warehouse.
+    Tenants that cannot be read or proven are in `failed`; if none can, raises the first such ApiError or UnprovenError. Raises at
+    once what concerns all tenants: BudgetSpent, LandingError, WarehouseError.
     """
     tenants = [slice_.filters[0][1] for slice_ in chosen.slices]
     readers = [reader.independent() for _ in tenants]
-    room = asyncio.Semaphore(max(1, reader.client.concurrency_limit))
+    slots = asyncio.Semaphore(max(1, reader.client.concurrency_limit))
 
     async def prove(own: Reader, slice_: Slice, tenant: str) -> CompletenessProof | Exception:
         baseline = baselines.get(tenant)
         before, known = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
-        async with room:
+        async with slots:
             try:
                 return await Prover(own, slice_, mode, before, known).prove(await own.read([slice_]))
             except RateLimitExhausted:

@@ -1,4 +1,4 @@
-"""A finished sync folder -> `LandedSync`, the shape that the warehouse merges; after a reading and by a replay alike."""
+"""Convert a finished sync folder to `LandedSync`, the input of the warehouse's merge; used by syncs and by `replay`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from debitura_pipeline.warehouse.base import DeletionScope, LandedSync, WindowRe
 
 
 def used_windows(folder: SyncFolder) -> list[VerifiedWindow]:
-    """The windows that the certificate rests on, in reading order. Raises LandingError where it is not finished."""
+    """The windows of the certificate, in reading order. Raises LandingError if the folder is not finished."""
     used = set(_end_of(folder).windows)
     return sorted((window for window in read_windows(folder) if window.seq in used), key=lambda window: window.seq)
 
 
 def landed_from(folder: SyncFolder) -> LandedSync:
-    """What the folder holds, ready to merge. Raises LandingError where it is not finished, JournalDamaged for odd lines."""
+    """The folder's content, ready to merge. Raises LandingError if it is not finished, JournalDamaged for invalid lines."""
     windows = used_windows(folder)
     begin, end = folder.begin, _end_of(folder)
     mode, fee_pct = begin.partner
@@ -62,9 +62,9 @@ def _end_of(folder: SyncFolder) -> End:
 
 
 def _deletion_scope(folder: SyncFolder, end: End, windows: Sequence[VerifiedWindow]) -> DeletionScope:
-    """What the reading says of rows that it does not hold: an incremental one names those that are gone.
+    """Which missing rows count as deleted. An incremental sync names the deleted keys.
 
-    A malformed row without an id could be any of ours: with one among the rows, none is taken for gone.
+    A malformed row without an id could be any row, so nothing is deleted if there is one.
     """
     if any(row.row_key is None for window in windows for row in window.bad):
         return DeletionScope("none")
@@ -93,7 +93,7 @@ def _record(window: VerifiedWindow, tenant: str | None, at: datetime) -> WindowR
 
 
 def _scope(window: VerifiedWindow) -> str:
-    """A tenant's id by itself, as for a reading of that tenant alone; any other filter with its name."""
+    """The scope in `ops.windows`: a tenant's bare id, other filters as `name=value`, `all` without filters."""
     filters = window.slice.filters
     if len(filters) == 1 and filters[0][0] == TENANT_FILTER:
         return filters[0][1]

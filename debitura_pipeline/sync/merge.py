@@ -1,4 +1,4 @@
-"""After a resource is read: its folder merged, the API's totals compared with the warehouse's, a failed sync recorded."""
+"""Merge a landed sync into the warehouse, compare control totals, and record failed syncs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ _SIZE = "SELECT count(*), count(CASE WHEN _deleted_at IS NULL THEN 1 END) FROM r
 
 @dataclass(frozen=True)
 class Merger:
-    """Merges landed syncs. `now`: the API's clock."""
+    """Merges landed syncs. `now`: the API's clock. `token`: makes the random suffix of sync ids."""
 
     settings: Settings
     now: Callable[[], datetime]
     id_suffix: Callable[[], str]
 
     def merge(self, folder: SyncFolder, *, allow_shrink: bool, note: str | None = None) -> SyncReport:
-        """Rows, totals and record in one transaction, then the journal follows. `note` is said in the sync's message too."""
+        """Merge rows, totals and the sync's record in one transaction, then mark the journal.
+
+        `note`: added to the sync's message. Raises ShrinkRefused, LandingError and WarehouseError.
+        """
         landed = landed_from(folder)
         landed = replace(landed, message="; ".join(filter(None, [landed.message, note])) or None)
         with open_warehouse(self.settings) as warehouse:
@@ -55,12 +58,15 @@ class Merger:
                 folder.append(Refused(reason=str(error)))
                 raise
             table_rows, live_rows = warehouse.rows(_SIZE.format(resource=landed.resource))[0]
-        # Last, and only for whoever reads the landing zone: the warehouse knows it already, and the next run goes by that.
+        # Last: the warehouse is authoritative, and the next run adds a missing mark.
         mark_merged(folder, self.now())
         return SyncReport.of(landed, counts, judged[-1], (table_rows, live_rows))
 
     def note_failure(self, folder: SyncFolder, error: Exception, requests: int, retries: int) -> None:
-        """Best effort: the error itself is what the caller has to see. `requests`, `retries`: what it took until it failed."""
+        """Record a failed sync in `ops.syncs`. Best effort, never raises DebituraError: it must not hide `error`.
+
+        `requests`, `retries`: used until it failed.
+        """
         try:
             with open_warehouse(self.settings) as warehouse:
                 begin, end = folder.begin, folder.end
@@ -76,14 +82,14 @@ class Merger:
                     retries=end.retries if end is not None else retries,
                     rows_read=sum(line.rows for line in folder.windows),
                 )
-                warehouse.record_failure(failed, told(error))
+                warehouse.record_failure(failed, storable_message(error))
         except DebituraError as second:
-            _tell_of_second(second)
+            _log_second(second)
 
     def note_early_failure(self, resource: str, error: Exception, *, is_dated: bool = True) -> None:
-        """The same for a sync that failed before it had a folder. Where the warehouse itself is the fault, it is not asked.
+        """Record a sync that failed before it had a folder; does nothing if the warehouse itself is the cause.
 
-        Not `is_dated`: what the API's clock is could not be found out, so it is put right after the sync before it.
+        `is_dated`: the clock is known. Otherwise the sync is dated right after its predecessor.
         """
         if isinstance(error, WarehouseError):
             return
@@ -94,19 +100,19 @@ class Merger:
                 at, _ = after(now if is_dated or newest is None else newest, newest)
                 sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.id_suffix()}"
                 failed = FailedSync(sync_id, resource, "none", at, now, now, None, 0, 0, 0)
-                warehouse.record_failure(failed, told(error))
+                warehouse.record_failure(failed, storable_message(error))
         except DebituraError as second:
-            _tell_of_second(second)
+            _log_second(second)
 
 
-def _tell_of_second(error: DebituraError) -> None:
-    """A disk that is full, or memory that is short, is told once: by the error that came first."""
+def _log_second(error: DebituraError) -> None:
+    """Log an error while recording a failure, unless it is about disk or memory: then the first error already says so."""
     if failures.kind_of(str(error)) is None:
-        log.warning("the failed sync could not be noted: %s", error)
+        log.warning("the failed sync could not be recorded: %s", error)
 
 
 def judgement_of(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> Judgement:
-    """Asked inside the merge's transaction: the API's closing totals beside `raw`, and what they make of the sync."""
+    """Compare the API's closing totals with `raw` and judge the sync. Called inside the merge's transaction."""
     totals = _compare(landed, folder, rows)
     quarantined = len(landed.bad) if landed.mode == "client" else count_quarantined(landed.resource, rows)
     proof = judge_proof(totals, notes_of(folder), quarantined, landed.windows)
@@ -116,7 +122,7 @@ def judgement_of(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> Judg
 
 
 def _compare(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> list[ControlTotal]:
-    """Of some clients' reading the API's closing totals say nothing about the whole."""
+    """The compared totals; none for a sync of some clients, whose closing totals do not cover the listing."""
     if folder.begin.scope is not None or folder.end is None:
         return []
     stated = closing_totals(folder, folder.end)
@@ -125,6 +131,6 @@ def _compare(landed: LandedSync, folder: SyncFolder, rows: RunQuery) -> list[Con
     return found + (compare_client_totals(rows) if folder.end.with_clients else [])
 
 
-def told(error: BaseException) -> str:
-    """An error in words that may be kept: one raised on purpose speaks, of any other the kind alone, since it may quote a row."""
-    return str(error) if isinstance(error, DebituraError) else f"{type(error).__name__}, which nobody foresaw"
+def storable_message(error: BaseException) -> str:
+    """An error's message that may be stored. Other libraries' messages may quote a row, so only their class is named."""
+    return str(error) if isinstance(error, DebituraError) else f"unexpected {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""The partner's own record, as far as it is needed: `GET /me`."""
+"""Read the partner's terms and id from `GET /me`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.landing.labels import safe_label
 
-MOST_PERCENT = 1_000_000  # more is no percentage, and would not fit its column
+MAX_PERCENT = 1_000_000  # a larger number is not a percentage and would not fit the column
 
 
 class PartnerTerms(NamedTuple):
-    """When the partner may invoice its share (`invoicingTriggerMode`), and that share in percent."""
+    """When the partner may invoice its share (`invoicingTriggerMode`), and the share in percent."""
 
     invoicing_mode: str | None
     fee_pct: Decimal | None
 
     def as_text(self) -> tuple[str | None, str | None]:
-        """As a journal holds them."""
+        """The terms as stored in a journal."""
         return self.invoicing_mode, None if self.fee_pct is None else str(self.fee_pct)
 
 
@@ -28,7 +28,7 @@ async def read_terms(client: ApiClient) -> PartnerTerms:
 
 
 async def read_me(client: ApiClient) -> tuple[PartnerTerms, str | None]:
-    """The partner's terms and its id, which is stored only as a hash; nothing else of `GET /me` is kept. Raises ApiError."""
+    """The partner's terms and its id, which is stored as a hash only. The rest of `GET /me` is discarded. Raises ApiError."""
     document = await client.document("GET", "/me", what="Reading the partner's own record")
     fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
     mode, pct, own_id = (fields.get(name) for name in ("invoicingtriggermode", "referralfeepercentage", "id"))
@@ -37,8 +37,8 @@ async def read_me(client: ApiClient) -> tuple[PartnerTerms, str | None]:
 
 
 def _percentage(value: Any) -> Decimal | None:
-    """A number that a percentage may be, exact; None for anything else."""
+    """The value as an exact percentage; None if it cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     number = Decimal(value)
-    return number if number.is_finite() and number.copy_abs() <= MOST_PERCENT else None
+    return number if number.is_finite() and number.copy_abs() <= MAX_PERCENT else None

@@ -1,6 +1,6 @@
-"""Before a resource is read: what the warehouse knows of it, the plan that follows, the folder that it lands in.
+"""Prepare the sync of a resource: read its state from the warehouse, choose a plan and a landing folder.
 
-The warehouse is open only while this looks; nobody waits for it while the API is read.
+The warehouse is closed again before the API is read, so that others can use it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard, sync_folders, unmerged
 from debitura_pipeline.reconcile.certificate import read_windows
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, in_order
+from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, after_all_syncs
 from debitura_pipeline.sync.land import Baseline, export_baseline
 from debitura_pipeline.sync.land_clients import export_client_baselines
 from debitura_pipeline.sync.partner import PartnerTerms
@@ -25,30 +25,28 @@ from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.ops_sql import newest_merged
 
-# The same night's reading is taken up again, tomorrow's is another one: a schedule is never punctual to the second.
+# An interrupted sync is resumed within the same night. Less than a day, because schedules are not punctual to the second.
 RESUME_WITHIN = timedelta(hours=20)
-# A reading that was finished is a night's whole answer; only a rerun right after it may take it for its own.
-FINISHED_STANDS = timedelta(hours=1)
+# A finished sync that was not merged is current for this long only; later, a new sync must read again.
+REUSE_FINISHED_WITHIN = timedelta(hours=1)
 
-Head = tuple[datetime, str | None]  # clock and certificate of the newest merged sync
+Head = tuple[datetime, str | None]  # instant and certificate of the newest merged sync
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One resource about to be read: what the warehouse knows of it, the plan, the folder it lands in, and the baseline of an
-    incremental sync."""
+    """A resource that is ready to be read. `baseline`: for an incremental sync. `client_baselines`: by tenant, for a sync of some
+    tenants. `is_resumed`: an interrupted run had already read everything."""
 
     resource: str
     known: KnownState
     plan: Plan
     folder: SyncFolder
     baseline: Baseline | None
-    client_baselines: Mapping[str, Baseline] = field(
-        default_factory=dict
-    )  # by tenant, where some tenants' part is read
-    is_taken_up: bool = False  # an interrupted run had read all of it
+    client_baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,12 @@ class Preparer:
     small_requests: int
 
     def prepare(self, resource: str, tenants: Sequence[str] | None = None, *, full: bool = False) -> Prepared:
-        """To be landed for good, in the folder of an interrupted sync where there is one that can be taken up again."""
+        """Prepare a sync, in the folder of an interrupted one if that can be resumed. Raises LandingError, WarehouseError."""
         with open_warehouse(self.settings) as warehouse:
             known, chosen = self._plan(warehouse, resource, tenants, full)
             folder = self._folder(warehouse, resource, chosen, tenants)
             if folder.end is not None:
-                return Prepared(resource, known, chosen, folder, None, is_taken_up=True)
+                return Prepared(resource, known, chosen, folder, None, is_resumed=True)
             if tenants is not None:
                 baselines = export_client_baselines(
                     warehouse, resource, self.partner.invoicing_mode, folder.path, tenants
@@ -76,7 +74,7 @@ class Preparer:
             return Prepared(resource, known, chosen, folder, self._baseline(warehouse, known, folder))
 
     def preview(self, resource: str, scratch: Path, *, full: bool = False) -> Prepared:
-        """The same for a forecast, in a folder below `scratch`."""
+        """Prepare an estimate, with a folder in `scratch`. Raises WarehouseError."""
         with open_warehouse(self.settings) as warehouse:
             known, chosen = self._plan(warehouse, resource, None, full)
             folder = self._new_folder(scratch, resource, chosen, None, None)
@@ -94,7 +92,7 @@ class Preparer:
         return export_baseline(warehouse, folder.begin.resource, self.partner.invoicing_mode, folder.path)
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenants: Sequence[str] | None) -> SyncFolder:
-        """The folder of an interrupted sync that can be taken up again, or a new one. What is of no use is removed."""
+        """The folder of an interrupted sync that can be resumed, or a new one. Useless folders are deleted."""
         head = head_of(warehouse, self.settings.landing_dir, resource)
         wanted = None if tenants is None else tuple(tenants)
         for folder in unmerged(self.settings.landing_dir, resource):
@@ -108,11 +106,11 @@ class Preparer:
         return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head, newest_of_all(warehouse))
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
-        """Begun lately, nothing merged since, same partner mode, and no less thorough than what is wanted now."""
-        read_windows(folder)  # or it is damaged, and says so
+        """Whether the folder is recent, nothing was merged since, the terms are the same and its plan covers `chosen`."""
+        read_windows(folder)  # raises if the journal is damaged
         is_enough = folder.begin.mode in (chosen.mode, "full")
         is_same = folder.begin.partner == self.partner.as_text()
-        within = RESUME_WITHIN if folder.end is None else FINISHED_STANDS
+        within = RESUME_WITHIN if folder.end is None else REUSE_FINISHED_WITHIN
         return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
 
     def _new_folder(
@@ -126,7 +124,7 @@ class Preparer:
     ) -> SyncFolder:
         now = self.clock.now()
         at, note = after(now, head[0] if head else None)
-        at = in_order(at, others)
+        at = after_all_syncs(at, others)
         sync_id = f"{at:%Y%m%dT%H%M%SZ}-{resource}-{self.runtime.id_suffix()}"
         begin = Begin(
             sync_id=sync_id,
@@ -146,13 +144,13 @@ class Preparer:
 
 
 def is_recent(folder: SyncFolder, now: datetime, within: timedelta) -> bool:
-    """Begun no longer ago than that, and not in the future either, where a wrong clock may have put it."""
+    """Whether the sync began at most `within` ago, and not in the future, where a wrong clock may have dated it."""
     began = folder.begin.began_at
     return -SKEW_REPORTED < now - began < within
 
 
 def follows(folder: SyncFolder, head: Head | None) -> bool:
-    """The reading was made on top of the newest merged sync: it can still be merged."""
+    """Whether the sync follows the newest merged one, so that it can still be merged."""
     if head is None:
         return True
     at, certificate = head
@@ -161,7 +159,7 @@ def follows(folder: SyncFolder, head: Head | None) -> bool:
 
 
 def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
-    """The newest merged sync: as the warehouse knows it, or, where that knows none, as the landing zone does."""
+    """The newest merged sync according to the warehouse, or to the landing zone if the warehouse has none."""
     found = warehouse.rows(*newest_merged(resource))
     if found:
         as_of, _, certificate = found[0]
@@ -171,7 +169,7 @@ def head_of(warehouse: Warehouse, landing: Path, resource: str) -> Head | None:
 
 
 def newest_of_all(warehouse: Warehouse) -> datetime | None:
-    """The instant of the newest sync, of whatever resource, failed ones included: they are on record in the same order."""
+    """The instant of the newest sync of any resource, including failed ones."""
     (at,) = warehouse.rows("SELECT max(as_of) FROM ops.syncs")[0]
     return at.astimezone(UTC) if at is not None else None
 
@@ -181,7 +179,7 @@ def _live_rows(warehouse: Warehouse, resource: str) -> int:
 
 
 def _last_upper(warehouse: Warehouse, resource: str, now: datetime) -> datetime | None:
-    """How far the resource was read last. A bound that lies ahead of now came from a wrong clock and bounds nothing."""
+    """The upper bound of the last sync. Bounds in the future come from a wrong clock and are ignored."""
     sql = (
         "SELECT max(upper_bound) FROM ops.syncs WHERE resource = $1 AND status = 'done' AND mode <> 'client' "
         "AND upper_bound <= CAST($2 AS TIMESTAMPTZ)"

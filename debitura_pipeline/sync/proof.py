@@ -1,6 +1,6 @@
-"""`debitura verify`: the certificates of past syncs against the landed files, each other, and what the warehouse has merged.
+"""Verify the certificates of past syncs against landed files, each other and `ops.syncs`, for `debitura verify`.
 
-Offline but for a Postgres warehouse. Where that cannot be asked, the landing zone is checked by itself and the rest is named.
+Never calls the API. If the warehouse cannot be read, only the landing zone is checked, and a note says so.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ WAREHOUSE_WAIT_S = 2.0
 
 @dataclass(frozen=True)
 class Verification:
-    """One finding per certificate, oldest first; `notes`: what could not be checked, and what is known to be lost."""
+    """One finding per certificate, oldest first. `notes`: what could not be checked, and accepted losses."""
 
     findings: tuple[CertificateResult, ...]
     notes: tuple[str, ...]
 
 
 def check_certificates(settings: Settings, sync_id: str | None = None) -> Verification:
-    """All certificates, or the one of `sync_id`; nothing is changed. No finding where no such sync is known."""
+    """Check all certificates, or that of `sync_id`; there is no finding if that is unknown. Raises LandingError."""
     recorded, note = _ask_warehouse(settings)
     zone = read_zone(settings.landing_dir, recorded)
     findings = [finding for finding in _findings(zone) if sync_id in (None, finding.sync_id)]
@@ -36,12 +36,12 @@ def check_certificates(settings: Settings, sync_id: str | None = None) -> Verifi
 
 
 def verify(settings: Settings, sync_id: str | None = None) -> list[CertificateResult]:
-    """The findings alone."""
+    """The findings of `check_certificates`. Raises LandingError."""
     return list(check_certificates(settings, sync_id).findings)
 
 
 def faults_of(folder: SyncFolder, zone: LandingZone) -> CertificateResult:
-    """What does not hold of one certificate, by itself and in the chain."""
+    """Check one certificate and its place in the chain."""
     name = sync_id_of(folder.path)
     chained = tuple(zone.faults.get(name, ()))
     try:
@@ -70,22 +70,22 @@ def _findings(zone: LandingZone) -> Iterator[CertificateResult]:
 
 def _notes(zone: LandingZone) -> Iterator[str]:
     if lost := sorted(zone.lost()):
-        yield f"{len(lost)} certificates are lost, which was accepted: {', '.join(lost)}"
+        yield f"{len(lost)} certificates are lost, as accepted: {', '.join(lost)}"
     if zone.recorded is None:
         return
     old = sum(1 for sync in zone.recorded if sync.certificate_sha256 is None and not sync.is_lost)
     if old:
-        yield f"{old} syncs are from before certificates were chained: their files and counts were checked, the chain was not"
+        yield f"{old} syncs predate the chain of certificates: their files and counts were checked, the chain was not"
     if unknown := zone.unknown():
         yield (
-            f"{len(unknown)} certificates are of syncs that the warehouse does not know (rebuilt, restored or another "
-            "one): `debitura replay` merges them"
+            f"{len(unknown)} certificates belong to syncs unknown to the warehouse (rebuilt, restored or replaced): "
+            "`debitura replay` merges them"
         )
 
 
 def _ask_warehouse(settings: Settings) -> tuple[list[Recorded] | None, str | None]:
-    """Merged syncs, or None and why the warehouse could not be asked."""
-    unchecked = "only the landing zone's own chain was checked, and not whether its newest certificates are all there"
+    """Merged syncs, or None and why the warehouse could not be read."""
+    unchecked = "only the landing zone's own chain was checked, not whether its newest certificates are complete"
     try:
         if not warehouse_exists(settings):
             return None, f"There is no warehouse at {describe_warehouse(settings)}; {unchecked}."

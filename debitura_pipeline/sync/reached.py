@@ -1,8 +1,4 @@
-"""Has this very address answered before? What then does not answer is down, and not misspelt.
-
-Belongs here: that one fact, kept in the data directory. Does not: whose data it is (`warehouse/identity.py`), which leaves out the
-port of an API on this machine.
-"""
+"""Remember in the data directory that an address has answered, to tell an outage from a misspelt address."""
 
 from __future__ import annotations
 
@@ -18,15 +14,15 @@ FILE = "reached.json"
 
 
 def was_reached(settings: Settings, endpoint: Endpoint, known: IdentityCheck) -> bool:
-    """Whether an earlier run had its answers from `endpoint`. `known` tells of the warehouse, which other data directories may
-    share; of an address on this machine, its port included, the data directory alone."""
+    """Whether an earlier run has reached `endpoint`, according to the data directory or, except for loopback addresses, to a
+    warehouse that holds data of this API (`known`)."""
     if _read(settings.data_dir / FILE) == endpoint.base_url:
         return True
     return urlsplit(endpoint.base_url).hostname not in LOOPBACK and known.warehouse is not None
 
 
 def note_reached(settings: Settings, endpoint: Endpoint) -> None:
-    """A run ended well with answers from `endpoint`."""
+    """Record that a run has succeeded with `endpoint`. Raises OSError."""
     path = settings.data_dir / FILE
     if _read(path) == endpoint.base_url:
         return
@@ -34,7 +30,7 @@ def note_reached(settings: Settings, endpoint: Endpoint) -> None:
 
 
 def _read(path: Path) -> str | None:
-    """The address; None where there is no such file, or none that can be read: it is written anew."""
+    """The recorded address; None if the file is missing or unreadable, in which case it will be rewritten."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):

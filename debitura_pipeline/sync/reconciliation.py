@@ -1,4 +1,4 @@
-"""What is done beside syncing: ask the API for its totals. The body of `debitura reconcile`, which prints nothing itself."""
+"""Compare the API's current totals with the warehouse and locate differences, for `debitura reconcile`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 
 
 def reconcile(settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> list[ControlTotal]:
-    """The API's totals as they are now beside the warehouse's; nothing is written.
+    """Compare the API's current totals with the warehouse's; changes nothing.
 
-    Four requests, and where cases or transactions differ, more: each difference is followed to its window and client.
+    Takes four requests, plus those needed to narrow each difference down to a window and client. Raises ApiError,
+    WarehouseError and IdentityRefused.
     """
     return asyncio.run(_reconcile(settings, endpoint, runtime or Runtime()))
 

@@ -1,7 +1,6 @@
-"""Before anything is read: the landing zone is brought in line with the warehouse, whatever ended the runs before.
+"""Reconcile the landing zone with the warehouse before a sync, after runs that were interrupted.
 
-Belongs here: the missing `merged` line of a sync that `ops.syncs` calls done, and landings that were finished and never merged.
-Does not: unfinished readings (`prepare.py` takes them up or drops them), damaged journals (`repair.py`).
+Adds missing `merged` marks, and merges syncs that were finished but not merged. `prepare.py` resumes or deletes unfinished syncs.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from datetime import datetime
 from debitura_pipeline.errors import LandingError, WarehouseBusy
 from debitura_pipeline.landing.landing_zone import SyncFolder, unmerged
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync.merge import told
-from debitura_pipeline.sync.prepare import FINISHED_STANDS, follows, head_of, is_recent
+from debitura_pipeline.sync.merge import storable_message
+from debitura_pipeline.sync.prepare import REUSE_FINISHED_WITHIN, follows, head_of, is_recent
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -25,14 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recovery:
-    """`merge` merges one finished folder, with a note for its record; what it raises is on record already."""
+    """`merge`: merges a finished folder, with a note for its record, and records its own failures."""
 
     settings: Settings
     now: datetime
     merge: Callable[[SyncFolder, str], object]
 
     def run(self, resources: Sequence[str]) -> None:
-        """Raises LandingError for a journal that is damaged or not the one that was merged."""
+        """Recover all folders. Raises LandingError if a journal is damaged or was modified after the merge, WarehouseError."""
         left = unmerged(self.settings.landing_dir)
         if not left:
             return
@@ -47,36 +46,38 @@ class Recovery:
             self._catch_up(folder)
 
     def _is_late(self, folder: SyncFolder) -> bool:
-        """Finished, not merged, and too old to be taken for the reading that is due now."""
-        return folder.is_open and folder.end is not None and not is_recent(folder, self.now, FINISHED_STANDS)
+        """Finished, not merged, and too old to be used as the current sync."""
+        return folder.is_open and folder.end is not None and not is_recent(folder, self.now, REUSE_FINISHED_WITHIN)
 
     def _catch_up(self, folder: SyncFolder) -> None:
-        """Merge what an earlier night had read, before the reading of this one: it is a version of its time and no more."""
+        """Merge what an earlier run has read, as a version of its time, before reading again."""
         sync_id, resource = folder.begin.sync_id, folder.begin.resource
         with open_warehouse(self.settings) as warehouse:
             if not follows(folder, head_of(warehouse, self.settings.landing_dir, resource)):
-                return  # of no use any more; `prepare.py` drops it
+                return  # outdated; `prepare.py` deletes it
         try:
-            self.merge(folder, "merged by a later run than the one that read it")
+            self.merge(folder, "merged by a later run")
         except WarehouseBusy:
             raise
         except Exception as error:  # noqa: BLE001
-            log.warning("the finished sync %s of an earlier run could not be merged: %s", sync_id, told(error))
+            log.warning(
+                "the finished sync %s of an earlier run could not be merged: %s", sync_id, storable_message(error)
+            )
         else:
             log.warning(
-                "merged sync %s, which an earlier run had read and not merged; %s are read anew", sync_id, resource
+                "merged sync %s, which an earlier run had read but not merged; %s are read again", sync_id, resource
             )
 
 
 def _done(warehouse: Warehouse) -> dict[str, str | None]:
-    """Certificates of the syncs that are merged, by sync id."""
+    """Certificates of merged syncs by sync id."""
     return dict(warehouse.rows("SELECT sync_id, certificate_sha256 FROM ops.syncs WHERE status = 'done'"))
 
 
 def _follow(folder: SyncFolder, certificate: str | None, now: datetime) -> None:
     if folder.end is None or (certificate is not None and certificate != folder.certificate_sha256):
         raise LandingError(
-            f"{folder.path} is not as it was when sync {folder.begin.sync_id} was merged. Nothing was touched; "
-            "`debitura repair` says what can be done."
+            f"{folder.path} was modified after sync {folder.begin.sync_id} was merged. Nothing was touched; "
+            "`debitura repair` lists possible repairs."
         )
     mark_merged(folder, now)

@@ -1,7 +1,7 @@
-"""`debitura repair`: the way out of a damaged journal or landing folder. Says what it would do, or does it.
+"""Repair damaged journals and landing folders, for `debitura repair`.
 
-Nothing is deleted: what cannot be used is moved to `<data dir>/aside/`. What is lost is recorded as lost, in `ops.syncs` and in
-the landing zone, so that `verify` and `replay` can go on from there.
+Nothing is deleted: unusable folders are moved to `<data dir>/aside/`. Lost syncs are recorded as lost in `ops.syncs` and in the
+landing zone, so that `verify` and `replay` work again.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ LOST = "its landing cannot be recovered; accepted with `debitura repair`"
 
 @dataclass(frozen=True)
 class Repair:
-    """One thing to put right. `mark`: the journal gets its `merged` line; `restore`: it is cut back to its certificate;
-    `aside`: the folder is moved away; `lost`: so is it, and the sync is recorded as lost; `link`: so is a certificate that
-    only its successor knows of."""
+    """One repair. `words`: its description.
+
+    `kind`: `mark` adds the journal's `merged` line; `restore` truncates the journal to its certificate; `aside` moves the folder
+    away; `lost` does so and records the sync as lost; `link` records a certificate as lost that only its successor names.
+    """
 
     kind: Literal["mark", "restore", "aside", "lost", "link"]
     sync_id: str
@@ -43,7 +45,7 @@ class Repair:
 
 
 def repair(settings: Settings, *, apply: bool) -> list[Repair]:
-    """What is to be put right, oldest first; done where `apply`. Raises WarehouseError where the warehouse cannot be asked."""
+    """The repairs that are needed, oldest first; carried out if `apply`. Raises LandingError, WarehouseError and OSError."""
     with exclusive_run(settings, "repair"):
         now = datetime.now(UTC)
         recorded = _recorded(settings)
@@ -69,9 +71,7 @@ def _broken_gaps(settings: Settings) -> list[Repair]:
     try:
         read_gaps(settings.landing_dir)
     except LandingError:
-        return [
-            Repair("aside", GAPS, "", path, f"{path} cannot be read: it is moved aside, and the gaps are listed anew")
-        ]
+        return [Repair("aside", GAPS, "", path, f"{path} cannot be read: move it aside and list the gaps again")]
     return []
 
 
@@ -92,12 +92,14 @@ def _plan(zone: LandingZone) -> Iterator[Repair]:
 def _of_folder(
     zone: LandingZone, name: str, path: Path, folder: SyncFolder | None, done: Recorded | None
 ) -> Iterator[Repair]:
-    """What one folder needs, if anything. A certificate that misses only its predecessor is sound itself."""
+    """The repairs of one folder. A certificate whose only fault is a missing predecessor needs none itself."""
     resource = done.resource if done else path.parent.name
     faults = [fault for fault in zone.faults.get(name, ()) if not fault.startswith("the certificate before it")]
     sha256 = done.certificate_sha256 if done else None
     if folder is None and sha256 is not None and _prefix(path, sha256):
-        words = f"sync {name} of {resource}: its journal is damaged after its certificate; cut back to that"
+        words = (
+            f"sync {name} of {resource}: its journal is damaged after its certificate; truncate it to the certificate"
+        )
         yield Repair("restore", name, resource, path, words, sha256)
         return
     if folder is not None and not faults:
@@ -107,16 +109,16 @@ def _of_folder(
         yield _loss(name, resource, path, faults[0], sha256 or (folder.certificate_sha256 if folder else None))
     elif faults:
         words = (
-            f"unfinished sync {name} of {resource}: {faults[0].rstrip('.')}; moved aside, the next sync reads afresh"
+            f"unfinished sync {name} of {resource}: {faults[0].rstrip('.')}; move it aside, the next sync reads again"
         )
         yield Repair("aside", name, resource, path, words)
     elif folder is not None and done is not None and not folder.is_merged:
-        words = f"sync {name} of {resource} is merged, which its journal does not say; the line is added"
+        words = f"sync {name} of {resource} is merged, but its journal does not say so; add the line"
         yield Repair("mark", name, resource, path, words)
 
 
 def _of_files(folder: SyncFolder) -> list[str]:
-    """Faults of a finished folder's files; an unfinished one's are read again anyway, so its lines alone count."""
+    """Faults of a folder's files. For an unfinished folder only the journal counts, because files are read again anyway."""
     try:
         if folder.end is None:
             read_windows(folder)
@@ -128,29 +130,29 @@ def _of_files(folder: SyncFolder) -> list[str]:
 
 def _loss(name: str, resource: str, path: Path | None, fault: str, sha256: str | None) -> Repair:
     words = (
-        f"sync {name} of {resource} cannot be recovered: {fault.rstrip('.')}. It is recorded as lost"
-        f"{' and its folder moved aside' if path else ''}; then run `debitura sync --full`, after which `debitura replay` "
-        "can rebuild what is left"
+        f"sync {name} of {resource} cannot be recovered: {fault.rstrip('.')}. Record it as lost"
+        f"{' and move its folder aside' if path else ''}; then run `debitura sync --full`, after which `debitura replay` "
+        "can rebuild the rest"
     )
     return Repair("lost", name, resource, path, words, sha256)
 
 
 def _links(zone: LandingZone) -> Iterator[Repair]:
-    """Certificates that are known only as somebody's predecessor."""
+    """Certificates that are known only as the predecessor of another one."""
     for folder in zone.folders:
         name, previous = sync_id_of(folder.path), folder.begin.previous_sha256
         if any(fault.startswith("the certificate before it") for fault in zone.faults.get(name, ())):
             resource = folder.begin.resource
             words = (
-                f"the sync of {resource} before {name} is missing, and the warehouse does not know it. It is recorded as "
-                "lost; then run `debitura sync --full`"
+                f"the sync of {resource} before {name} is missing, and the warehouse does not know it. Record it as lost; "
+                "then run `debitura sync --full`"
             )
-            # Sorts right before its successor: what follows it is what was read after it.
+            # The id sorts right before that of its successor.
             yield Repair("link", f"{name}-predecessor", resource, None, words, previous)
 
 
 def _prefix(path: Path, certificate_sha256: str) -> int:
-    """How many bytes of a damaged journal are the certificate that was merged; 0 where none are."""
+    """The number of bytes of a damaged journal that are the merged certificate; 0 if it is not intact."""
     try:
         data = (path / JOURNAL).read_bytes()
     except OSError:
@@ -165,7 +167,7 @@ def _prefix(path: Path, certificate_sha256: str) -> int:
 
 
 def _move(settings: Settings, one: Repair, now: datetime) -> None:
-    """What a repair does on disk."""
+    """Carry out a repair on disk."""
     path = one.path
     if path is None:
         return
@@ -184,7 +186,7 @@ def _move(settings: Settings, one: Repair, now: datetime) -> None:
 
 
 def _keep_losses(settings: Settings, repairs: list[Repair], now: datetime, *, in_warehouse: bool) -> None:
-    """After the folders are moved: killed in between, the next repair finds them missing and records the same."""
+    """Record losses after the folders are moved: if killed in between, the next repair finds them missing."""
     lost = [one for one in repairs if one.kind in ("lost", "link")]
     if not lost:
         return

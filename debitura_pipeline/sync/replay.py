@@ -1,4 +1,4 @@
-"""`debitura replay`: rebuilds `raw` from the landing zone, where every sync that the warehouse has merged is there whole."""
+"""Rebuild `raw` from the landing zone, for `debitura replay`. Refuses if a merged sync is missing or incomplete there."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-COMPLETE = ("full", "small")  # readings of everything: what follows one needs nothing from before it
-NAMED = 3  # syncs named in a refusal; `verify` lists them all
+COMPLETE = ("full", "small")  # modes that read everything: later syncs need nothing from before them
+MAX_NAMED = 3  # syncs named in a refusal; `verify` lists all
 
 
 def replay(settings: Settings) -> dict[str, int]:
-    """Rebuild `raw` from every merged sync of the landing zone, all or nothing; live rows per resource.
+    """Rebuild `raw` from all merged syncs of the landing zone, in one transaction. Returns live rows by resource.
 
-    Raises LandingError, before anything is touched, where a sync that was merged is not there whole and as it was.
+    Raises LandingError before anything is changed if a merged sync is missing or was modified; WarehouseError and
+    IdentityRefused.
     """
     with exclusive_run(settings, "replay"):
         known = check_identity(settings)
@@ -44,7 +45,7 @@ def replay(settings: Settings) -> dict[str, int]:
 
 
 def _recorded(settings: Settings) -> list[Recorded]:
-    """What the warehouse has merged; nothing where there is none yet. Raises WarehouseError when it cannot be read."""
+    """Merged syncs according to the warehouse; none if it does not exist. Raises WarehouseError."""
     if not warehouse_exists(settings):
         return []
     with open_warehouse(settings, read_only=True) as warehouse:
@@ -56,7 +57,7 @@ def _judge(sync: LandedSync, folders: dict[str, SyncFolder]) -> Judge:
 
 
 def _refuse_faults(zone: LandingZone, merged: list[SyncFolder], landing: Path) -> None:
-    """Every merged sync's certificate and files, and every damaged journal, which may be that of a merged one."""
+    """Check the certificates and files of all merged syncs. A damaged journal may be that of a merged sync."""
     lost = zone.lost()
     faults = {name: list(found) for name, found in zone.faults.items() if name not in lost}
     for folder in merged:
@@ -64,24 +65,24 @@ def _refuse_faults(zone: LandingZone, merged: list[SyncFolder], landing: Path) -
             faults.setdefault(sync_id_of(folder.path), []).extend(found)
     if not faults:
         return
-    named = "; ".join(f"sync {name}: {found[0].rstrip('.')}" for name, found in sorted(faults.items())[:NAMED])
-    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    named = "; ".join(f"sync {name}: {found[0].rstrip('.')}" for name, found in sorted(faults.items())[:MAX_NAMED])
+    more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
     raise LandingError(
-        f"Nothing was touched: {landing} does not hold every merged sync as it was. {named}{more}. Is it the right "
+        f"Nothing was touched: merged syncs in {landing} are missing or were modified. {named}{more}. Is it the right "
         "DEBITURA_DATA_DIR? If so, restore the landing zone from a backup, or see `debitura repair`.",
         syncs=sorted(faults),
     )
 
 
 def _refuse_open_gaps(zone: LandingZone, merged: list[SyncFolder]) -> None:
-    """A sync that is lost leaves a hole in the rows until everything was read once more."""
+    """A lost sync leaves a gap in the rows until a later sync has read everything."""
     resources = {name: gap.resource for name, gap in zone.gaps.items()}
     resources |= {sync.sync_id: sync.resource for sync in zone.recorded or () if sync.is_lost}
     for name, resource in sorted(resources.items()):
         later = [folder for folder in merged if folder.begin.resource == resource and folder.begin.sync_id > name]
         if not any(folder.mode in COMPLETE and folder.begin.scope is None for folder in later):
             raise LandingError(
-                f"Nothing was touched: sync {name} of {resource} is lost, and no complete reading follows it in the "
+                f"Nothing was touched: sync {name} of {resource} is lost, and no full sync follows it in the "
                 "landing zone. Run `debitura sync --full`, then `debitura replay`.",
                 sync_id=name,
             )

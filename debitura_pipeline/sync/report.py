@@ -1,4 +1,4 @@
-"""What a sync says of itself when it is done: the figures of logs, of Dagster's metadata and of the closing summary."""
+"""The report of a finished sync, for logs, Dagster's metadata and the command's summary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from debitura_pipeline.warehouse.base import Judgement, LandedSync, MergeCounts
 
 @dataclass(frozen=True)
 class SyncReport:
-    """One resource's sync, merged. `is_proven`: nothing that should be compared differs or could not be compared; what did or
-    could not is in `message`. `table_rows`: of the current table after the merge; `live_rows`: those that are not deleted."""
+    """One resource's merged sync. `is_proven`: every required comparison was made and is equal; otherwise `message` says why
+    not. `table_rows`: of the current table after the merge. `live_rows`: those not marked as deleted."""
 
     sync_id: str
     resource: str
@@ -42,6 +42,7 @@ class SyncReport:
     def of(
         cls, landed: LandedSync, counts: MergeCounts, judgement: Judgement, rows: tuple[int, int] = (0, 0)
     ) -> SyncReport:
+        """The report of a merge. `rows`: rows of the table, and live ones."""
         return cls(
             sync_id=landed.sync_id,
             resource=landed.resource,
@@ -68,22 +69,22 @@ class SyncReport:
 
     @property
     def is_contradicted(self) -> bool:
-        """A total of the whole listing differs from what was merged."""
+        """Whether a total of the whole listing differs from the merged rows."""
         return bool(differing(self.control_totals))
 
     @property
     def proof(self) -> str:
-        """Of the sync as a whole: proven, unproven or contradicted."""
+        """`proven`, `unproven` or `contradicted`, of the sync as a whole."""
         return "contradicted" if self.is_contradicted else "proven" if self.is_proven else "unproven"
 
     @property
     def verdict(self) -> str:
-        """Of the control totals that the API stated: equal, unproven or differs, the worst counting."""
+        """The worst result of the control totals that the API stated: `equal`, `unproven` or `differs`."""
         verdicts = {total.verdict for total in self.control_totals if total.api_value is not None}
         return next((word for word in ("differs", "unproven", "equal") if word in verdicts), "unproven")
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the control totals, for metadata and logs."""
+        """All fields, with the control totals reduced to their verdict, for metadata and logs."""
         facts = asdict(self)
         del facts["control_totals"]
         return facts | {

@@ -1,4 +1,4 @@
-"""One resource's sync from plan to merge: prepared, read, merged, and what goes on record where a step fails."""
+"""Sync one resource: prepare, read, merge. Failures of each step are recorded."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from debitura_pipeline.landing.landing_zone import SyncFolder, discard
 from debitura_pipeline.sync.context import SyncContext
 from debitura_pipeline.sync.land import Incremental, Landing, estimate_full_read, land
 from debitura_pipeline.sync.land_clients import land_clients
-from debitura_pipeline.sync.merge import Merger, told
+from debitura_pipeline.sync.merge import Merger, storable_message
 from debitura_pipeline.sync.prepare import Preparer
 from debitura_pipeline.sync.report import SyncReport
 
-TAKEN_UP = "read by a run that ended before it was merged; nothing was read again"
+RESUMED = "read by an earlier run that ended before the merge; nothing was read again"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class ResourceSync:
-    """`prepare`, `read` and `merge`, in this order. `tenants`: only their part of the listing. `compares_clients`: all that the
-    clients' own records speak of is merged with this resource, so that these are compared, too."""
+    """One resource's sync; call `prepare`, `read` and `merge` in this order. `tenants`: limits it to their part of the listing.
+    `compares_clients`: this is the last resource, so the totals in clients' records are compared as well."""
 
     context: SyncContext
     resource: str
@@ -41,7 +41,7 @@ class ResourceSync:
     compares_clients: bool = False
 
     def prepare(self) -> None:
-        """Ask the warehouse what is known, and choose what is read into which folder. A failure is on record."""
+        """Choose plan and folder by the warehouse's state. Raises DebituraError; the failure is recorded."""
         try:
             self.prepared = self._preparer.prepare(self.resource, self.tenants, full=self.full)
         except Exception as error:
@@ -49,54 +49,57 @@ class ResourceSync:
             raise
 
     async def read(self, merging: asyncio.Task[SyncReport] | None = None) -> None:
-        """Read, prove and land. A failure is on record, once `merging` no longer has the warehouse open."""
+        """Read, prove and land. Raises DebituraError; the failure is recorded once `merging` has closed the warehouse."""
         self._requests, self._retries = self.context.client.stats.requests, self.context.client.stats.retries
         folder = self.prepared.folder
         try:
             if folder.end is None:
                 folder.append(self._end_line(folder, await self._land()))
             else:
-                log.warning("%s: %s", self.resource, TAKEN_UP)
+                log.warning("%s: %s", self.resource, RESUMED)
             self.context.failed |= folder.end.failed if folder.end is not None else {}
         except Exception as error:
             if merging is not None:
                 await asyncio.wait([merging])
             self._note_failure(error)
             if isinstance(error, UnprovenError) and folder.begin.mode == "nightly":
-                discard(folder)  # what it read is out of date: taken up again, it would fail again
+                discard(folder)  # its rows are outdated, so it would fail again if resumed
             raise
 
     async def read_beside_merge_of(self, landed: ResourceSync) -> SyncReport:
-        """Read while `landed` is merged; its report. The merge cannot be cancelled, so it is always waited for."""
+        """Read while `landed` is merged, and return the report of that merge, which is always waited for.
+
+        Raises DebituraError. If both fail, the error of the merge is only logged.
+        """
         merging = asyncio.create_task(asyncio.to_thread(landed.merge))
         try:
             await self.read(merging)
         except BaseException:
             await asyncio.wait([merging])
             if not merging.cancelled() and (error := merging.exception()) is not None:
-                # One error is raised, the other logged; not with its traceback, which may quote a row.
-                log.warning("merging %s failed, too: %s", landed.resource, told(error))
+                # Without its traceback, which may quote a row.
+                log.warning("merging %s also failed: %s", landed.resource, storable_message(error))
             raise
         return await asyncio.shield(merging)
 
     def merge(self) -> SyncReport:
-        """Merge what was read. A failure is on record."""
-        note = TAKEN_UP if self.prepared.is_taken_up else None
+        """Merge what was read. Raises DebituraError; the failure is recorded."""
+        note = RESUMED if self.prepared.is_resumed else None
         try:
             return self._merger.merge(self.prepared.folder, allow_shrink=self.allow_shrink, note=note)
         except Exception as error:
             self._note_failure(error)
             raise
 
-    async def forecast(self) -> tuple[Plan, CostEstimate]:
-        """The plan and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
+    async def estimate(self) -> tuple[Plan, CostEstimate]:
+        """The plan and its cost. Reads totals only and changes nothing. Raises DebituraError."""
         with tempfile.TemporaryDirectory(prefix="debitura-plan-") as scratch:
-            self.prepared = draft = self._preparer.preview(self.resource, Path(scratch), full=self.full)
-            reader = self._reader(draft.folder)
-            if draft.baseline is None or draft.plan.mode != "nightly":
-                return draft.plan, await estimate_full_read(reader, draft.plan)
-            mode, cost = await self._incremental(reader).forecast()
-            return replace(draft.plan, mode=mode), cost
+            self.prepared = preview = self._preparer.preview(self.resource, Path(scratch), full=self.full)
+            reader = self._reader(preview.folder)
+            if preview.baseline is None or preview.plan.mode != "nightly":
+                return preview.plan, await estimate_full_read(reader, preview.plan)
+            mode, cost = await self._incremental(reader).estimate()
+            return replace(preview.plan, mode=mode), cost
 
     async def _land(self) -> Landing:
         prepared = self.prepared
@@ -130,9 +133,9 @@ class ResourceSync:
         )
 
     def _end_line(self, folder: SyncFolder, landing: Landing) -> End:
-        """From this line on the folder is a certificate and can be merged."""
+        """The journal's last line before the merge: it makes the folder a certificate."""
         stats = self.context.client.stats
-        said = (self.context.clock.message, folder.begin.note, *landing.notes, *landing.unproven)
+        messages = (self.context.clock.message, folder.begin.note, *landing.notes, *landing.unproven)
         is_by_tenant = landing.mode == "client"
         return End(
             windows=tuple(window.seq for window in landing.windows),
@@ -144,7 +147,7 @@ class ResourceSync:
             finished_at=self.context.now(),
             requests=stats.requests - self._requests,
             retries=stats.retries - self._retries,
-            message="; ".join(filter(None, said)) or None,
+            message="; ".join(filter(None, messages)) or None,
             with_clients=self.compares_clients,
             tenants=landing.tenants if is_by_tenant else None,
             failed=dict(landing.failed) if is_by_tenant else {},

@@ -1,7 +1,6 @@
-"""One resource from plan to merge, and the partner's clients, cases and transactions in turn.
+"""Entry points of a sync: open a session with the API, check identities, sync resources or estimate their cost.
 
-Belongs here: the order of things. Does not: how pages are read (`extract/`), transformed (`landing/`) or merged (`warehouse/`).
-Called by the command line and by the Dagster assets. Nothing reaches `raw` before every window is landed and verified.
+Called by the command line and by Dagster assets. Nothing reaches `raw` before every window is landed and verified.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from debitura_pipeline.sync.merge import Merger
 from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.sync.reached import note_reached, was_reached
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.session import Session
+from debitura_pipeline.sync.session import SyncSession
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
-# Transactions before cases: the longest merge then runs beside the second longest reading, and the case of a
-# transaction that came in between is there too.
+# Transactions before cases: the longest merge then runs during the second longest read, and the case of a transaction that
+# was added in between is read as well.
 READ_IN_ORDER = ("clients", "transactions", "cases")
 
 log = logging.getLogger(__name__)
@@ -55,16 +54,17 @@ def sync(
     small_requests: int = SMALL_REQUESTS,
     outages: OutagePolicy | None = None,
 ) -> list[SyncReport]:
-    """Read, prove and merge `resources`; one report each, in the order clients, cases, transactions.
+    """Read, prove and merge `resources`. Returns one report each, in the order clients, cases, transactions.
 
-    A resource that takes fewer than `small_requests` is read whole each time. `outages`: how long an API is waited for that
-    has answered this or an earlier sync; without it, a request has its ordinary tries.
-    Raises the DebituraError that ended the first resource that failed; those read before it are merged. Raises WarehouseBusy
-    before anything is read where another run has the warehouse (Postgres), IdentityRefused where data directory or warehouse
-    hold the data of another API or partner.
+    `small_requests`: resources that take fewer requests are always read completely. `outages`: how long to wait for an API that
+    has answered before; by default, requests only have their ordinary retries.
+
+    Raises the DebituraError of the first resource that failed; resources read before it are merged. Raises WarehouseBusy if
+    another run holds the warehouse, and IdentityRefused if data directory or warehouse hold data of another API or partner; both
+    before anything is read.
     """
 
-    async def work(session: Session) -> list[SyncReport]:
+    async def work(session: SyncSession) -> list[SyncReport]:
         wanted = [resource for resource in READ_IN_ORDER if resource in resources]
         session.small_requests = small_requests
         reports = await session.resources(wanted, full=full, allow_shrink=allow_shrink)
@@ -74,7 +74,7 @@ def sync(
         return asyncio.run(with_session(settings, endpoint, progress, runtime or Runtime(), work, outages=outages))
 
 
-def foresee(
+def estimate(
     settings: Settings,
     endpoint: Endpoint,
     resources: Sequence[str] = RESOURCES,
@@ -83,12 +83,12 @@ def foresee(
     runtime: Runtime | None = None,
     small_requests: int = SMALL_REQUESTS,
 ) -> list[tuple[str, Plan, CostEstimate]]:
-    """What `sync` would read and how many requests that takes; asks for totals, changes nothing."""
+    """The plan and cost of `sync`, by resource. Reads totals only and changes nothing. Raises DebituraError."""
 
-    async def work(session: Session) -> list[tuple[str, Plan, CostEstimate]]:
+    async def work(session: SyncSession) -> list[tuple[str, Plan, CostEstimate]]:
         session.small_requests = small_requests
         wanted = [resource for resource in RESOURCES if resource in resources]
-        return [(resource, *await session.forecast(resource, full=full)) for resource in wanted]
+        return [(resource, *await session.estimate(resource, full=full)) for resource in wanted]
 
     return asyncio.run(with_session(settings, endpoint, None, runtime or Runtime(), work, is_kept=False))
 
@@ -98,14 +98,14 @@ async def with_session(
     endpoint: Endpoint,
     progress: Callable[[ReadProgress], None] | None,
     runtime: Runtime,
-    work: Callable[[Session], Coroutine[Any, Any, T]],
+    work: Callable[[SyncSession], Coroutine[Any, Any, T]],
     *,
     is_kept: bool = True,
     outages: OutagePolicy | None = None,
 ) -> T:
-    """Check whose data this is, open client, transformer and their thread, ask who the partner is, do the work, close all.
+    """Check identities, open a session and call `work` with it.
 
-    `is_kept`: what is found out of the identity is written down, before anything of it is landed.
+    `is_kept`: record identity and reachability. Raises IdentityRefused, ApiError, WarehouseError, and what `work` raises.
     """
     known = check_identity(settings)
     if outages is not None:
@@ -126,7 +126,7 @@ async def with_session(
         ):
             client.translate = TenantResolver(client, transformer.business_keys).query
             done = await work(
-                Session(settings, endpoint, runtime, client, transformer, transform_pool, progress, partner)
+                SyncSession(settings, endpoint, runtime, client, transformer, transform_pool, progress, partner)
             )
     if is_kept:
         note_reached(settings, endpoint)
@@ -136,11 +136,11 @@ async def with_session(
 def _note_failure_to_start(
     settings: Settings, endpoint: Endpoint, runtime: Runtime, stated: datetime | None, error: Exception
 ) -> None:
-    """A run whose first question failed is on record under the resource that it would have begun with."""
+    """Record a run whose first request failed, under the resource that it would have read first."""
     clock = sync_clock(stated, runtime.now(), runtime.monotonic, is_simulated=endpoint.is_simulated)
-    # A simulated API that gave no answer leaves open what its world's clock is.
+    # The clock of a simulated API is unknown if it did not answer.
     is_dated = stated is not None or not endpoint.is_simulated
-    with suppress(WarehouseError):  # the error itself is told anyway
+    with suppress(WarehouseError):  # must not hide the error itself
         if warehouse_exists(settings):
             Merger(settings, clock.now, runtime.id_suffix).note_early_failure(
                 READ_IN_ORDER[0], error, is_dated=is_dated

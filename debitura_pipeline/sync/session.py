@@ -1,4 +1,4 @@
-"""The resources of one session in turn: while one is read, the one before it is merged."""
+"""Sync several resources in one session: each is read while the previous one is merged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.resource import ResourceSync
 
 
-class Session(SyncContext):
-    """Syncs resources one after the other. Which ones is for the caller to say."""
+class SyncSession(SyncContext):
+    """Syncs resources in sequence."""
 
     async def resources(
         self,
@@ -25,11 +25,11 @@ class Session(SyncContext):
         full: bool = False,
         allow_shrink: bool = False,
     ) -> list[SyncReport]:
-        """Plan, read, prove, land and merge each of `names`, and compare totals; a report each, in their order.
+        """Sync each of `names`, and return one report each, in their order.
 
-        `tenants`: their part alone; one that cannot be read is noted in `failed`, and what comes after is not read of it.
-        Raises the DebituraError of the first resource that fails; what was read before it is merged, and the failure has
-        its row in `ops.syncs`.
+        `tenants`: limits the sync to their part; a tenant that cannot be read is added to `failed` and skipped from then on.
+        Raises the DebituraError of the first resource that fails. Resources read before it are merged, and the failure is
+        recorded in `ops.syncs`.
         """
         self._recover(names, allow_shrink)
         reports: list[SyncReport] = []
@@ -49,19 +49,19 @@ class Session(SyncContext):
             else:
                 reports.append(await sync.read_beside_merge_of(landed))
             landed = sync
-            if name == "clients":  # few rows, and what their records say is asked for before cases are read
+            if name == "clients":  # merged at once: there are few, and reading cases needs the totals in their records
                 reports.append(sync.merge())
                 landed = None
         if landed is not None:
             reports.append(landed.merge())
         return reports
 
-    async def forecast(self, resource: str, *, full: bool = False) -> tuple[Plan, CostEstimate]:
-        """The plan for one resource and what it will cost. Asks for totals only; nothing is kept, nothing touched."""
-        return await ResourceSync(self, resource, full=full).forecast()
+    async def estimate(self, resource: str, *, full: bool = False) -> tuple[Plan, CostEstimate]:
+        """The plan for one resource and its cost. Reads totals only and changes nothing. Raises DebituraError."""
+        return await ResourceSync(self, resource, full=full).estimate()
 
     def _recover(self, names: Sequence[str], allow_shrink: bool) -> None:
-        """Settle what earlier runs left before anything is read."""
+        """Merge or mark what earlier runs left behind, before anything is read."""
         merger = Merger(self.settings, self.now, self.runtime.id_suffix)
 
         def catch_up(folder: SyncFolder, note: str) -> SyncReport:

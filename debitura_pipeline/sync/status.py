@@ -1,7 +1,4 @@
-"""How it stands: the body of `debitura status`. One reading of the warehouse; nothing is asked of the API.
-
-Belongs here: which problems are open, and why. Does not: printing them (`console.py`), deciding what is proven (`judging.py`).
-"""
+"""Read the state of syncs and the open problems from the warehouse, for `debitura status`."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ ATTEMPT = ("sync_id", "mode", "status", "started_at", "finished_at", "requests",
 
 
 def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]:
-    """Last sync and live rows per resource, freshness, and what is open; plain values, ready for JSON.
+    """Last sync, row counts and freshness by resource, and open problems, as JSON-ready values.
 
-    All of it is of readings of whole listings: a single client's says nothing of the rest. `is_proven` is of the last good
-    one; None: there was none. Raises WarehouseBusy when another process holds the warehouse for longer than `wait_s`.
+    Syncs of single clients are not considered. `is_proven`: of the last successful sync, None if there was none. Raises
+    WarehouseBusy if another process holds the warehouse for longer than `wait_s`, WarehouseError.
     """
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
         resources = {resource: _of_resource(warehouse.rows, resource) for resource in RESOURCES}
@@ -65,13 +62,13 @@ def _problems_of(rows: RunQuery, resource: str) -> Iterator[str]:
     if last["mode"] == "client" and last["status"] == "failed":
         yield f"last sync of one client's {resource} failed: {last['message']}"
     if whole["status"] == "lost":
-        yield f"the newest landing of {resource} is lost, which was accepted: run `debitura sync --full`"
+        yield f"the last sync of {resource} is lost, as accepted: run `debitura sync --full`"
     if good["sync_id"] is not None and not good["is_proven"]:
-        yield f"{resource} are not proven: {good['message'] or 'the sync is from before proofs were judged'}"
+        yield f"{resource} are not proven: {good['message'] or 'the sync predates the recording of proofs'}"
 
 
 def _waiting_to_sign(rows: RunQuery) -> dict[str, Any]:
-    """How many clients have still to sign, and who has waited longest, by tenant id. Instants are the API's."""
+    """The number of unsigned clients, and the one waiting longest. Instants are the API's."""
     found = rows(
         "SELECT external_tenant_id, first_seen_at FROM ops.onboarding WHERE state = 'waiting_for_signature' "
         "ORDER BY first_seen_at, external_tenant_id"
@@ -81,11 +78,11 @@ def _waiting_to_sign(rows: RunQuery) -> dict[str, Any]:
 
 
 def _last(rows: RunQuery, resource: str, condition: str = "") -> dict[str, Any]:
-    """The newest row of `ops.syncs`; every value None where there is none."""
+    """The newest row of `ops.syncs`; all values are None if there is none."""
     names = (*ATTEMPT, "is_proven")
     found = rows(
         f"SELECT {', '.join(names)} FROM ops.syncs WHERE resource = $1 {condition} "
-        "ORDER BY as_of DESC, finished_at DESC LIMIT 1",  # goes up from sync to sync, whatever the clocks did
+        "ORDER BY as_of DESC, finished_at DESC LIMIT 1",  # `as_of` increases from sync to sync, whatever the clocks do
         (resource,),
     )
     return dict(zip(names, found[0] if found else (None,) * len(names), strict=True))

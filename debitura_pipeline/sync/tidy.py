@@ -1,4 +1,4 @@
-"""A merged sync's folder: what its certificate rests on stays, the rest goes, and the journal says that it is merged."""
+"""Clean up the folder of a merged sync: delete files that its certificate does not use, and mark the journal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ log = logging.getLogger(__name__)
 
 
 def mark_merged(folder: SyncFolder, now: datetime) -> None:
-    """Follow the warehouse, which has it. Where the disk will not take it, that is told; the next run does it again."""
+    """Mark a folder as merged. If the disk is full, only a warning is logged; the next run does it again."""
     try:
         _drop_superseded(folder)
         folder.append(Merged(at=now))
     except (LandingError, OSError) as error:
-        log.warning("sync %s is merged, which its journal could not be told: %s", folder.begin.sync_id, error)
+        log.warning("sync %s is merged, but its journal could not be updated: %s", folder.begin.sync_id, error)
 
 
 def _drop_superseded(folder: SyncFolder) -> None:
-    """Readings that were done again go, and so does what a process that was killed left half written."""
+    """Delete files of superseded windows, and partial files of a killed process."""
     numbers = set(folder.end.windows) if folder.end else set()
     used = {line.file for line in folder.windows if line.seq in numbers} | {JOURNAL}
     for path in folder.path.iterdir():

@@ -1,1 +1,1 @@
-"""The simulated API over a world: listings, documents, client and webhook routes, limits and faults."""
+"""The simulated API over a world: listings, documents, client and webhook routes, rate limits and faults."""

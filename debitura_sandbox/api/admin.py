@@ -1,7 +1,6 @@
-"""The admin door, under `/sandbox/` with the same key: move the world, order faults, ask for the truth. No limits apply.
+"""The admin API under `/sandbox/`: advance the world, order faults, read the truth. Same key, no rate limits.
 
-Belongs here: the routes. Does not: what they do. Not part of the simulated API; used by tests, `embedded.py` and the
-command line.
+It is not part of the simulated API. Used by tests, `embedded.py` and the command line.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from debitura_sandbox.world.world import RESOURCES
 
 
 def route(context: Context, request: Request) -> Response:
-    """Answer a call to the admin door."""
+    """Answer a request to the admin API."""
     if request.headers.get("xapikey", "") != context.options.key:
         return Response(401, b"", None)
     name = request.path.removeprefix("/sandbox/")
@@ -38,7 +37,7 @@ def route(context: Context, request: Request) -> Response:
 
 
 def health(context: Context) -> dict[str, Any]:
-    """Day, clock and sizes. `days_behind`: whole days that the clock has run on without the world."""
+    """Day, clock and sizes. `days_behind`: whole days by which the clock is ahead of the world."""
     world = context.world
     return {
         "pid": os.getpid(),

@@ -1,4 +1,4 @@
-"""The simulated API as a function from request to response: key, limits, faults, then the route of the path."""
+"""The simulated API as a function from request to response: key, rate limits, faults, routing."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Sandbox(Context):
         resource = LISTING_PATHS.get(request.path)
         if resource is not None and request.method == "GET":
             try:
-                ask = read_query(resource, request.query)
+                query = read_query(resource, request.query)
             except BadQueryError as bad:
                 return answer(bad.body, 400)
-            return Response(200, self.pages.page(ask, self.clock.now_us(), self.requests).body())
+            return Response(200, self.pages.page(query, self.clock.now_us(), self.requests).body())
         parts = request.path.strip("/").split("/")
         if request.method == "GET" and len(parts) == 2 and parts[0] == "cases":
             return self._case(parts[1])
@@ -79,6 +79,6 @@ class Sandbox(Context):
 
 
 def too_many(wait_s: float) -> Response:
-    """429: the wait stands in the body only."""
+    """A 429 response. The wait is in the body only, there is no Retry-After header."""
     body = {"error": "rate_limit_exceeded", "message": "Too many requests.", "retryAfter": math.ceil(wait_s * 10) / 10}
     return answer(body, 429)

@@ -1,7 +1,6 @@
-"""Rows to JSON text in bulk: whole columns at a time, joined by Arrow, never a Python object per row.
+"""Render cases and transactions as JSON in bulk: whole columns joined by Arrow, without Python objects per row.
 
-Belongs here: the wire form of cases and transactions. Does not: which rows, or paging. `documents.py` writes the same
-rows one by one; a test holds the two against each other.
+`documents.py` renders the same rows one by one; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ from debitura_sandbox.world.world import World
 
 
 @dataclass(frozen=True)
-class Slab:
-    """Rows as text, each followed by a comma; row i stands at `offsets[i]:offsets[i + 1]`."""
+class RenderedBlock:
+    """Rows as text, each followed by a comma; row i is `text[offsets[i]:offsets[i + 1]]`."""
 
     text: bytes
     offsets: Any = field(repr=False)
 
     def cut(self, first: int, last: int) -> bytes:
-        """Rows `first` to `last` (exclusive), commas between them."""
+        """Rows `first` to `last` (exclusive), separated by commas."""
         return self.text[self.offsets[first] : self.offsets[last] - 1] if last > first else b""
 
 
-def render(world: World, resource: str, rows: Array) -> Slab:
-    """JSON text of these rows, in this order."""
+def render(world: World, resource: str, rows: Array) -> RenderedBlock:
+    """Render these rows as JSON, in this order."""
     if resource == "clients":
         stats = world.client_stats()
         texts = [ENCODER.encode(client_document(world, row, stats)) + b"," for row in rows.tolist()]
-        return Slab(b"".join(texts), np.cumsum([0, *map(len, texts)]))
+        return RenderedBlock(b"".join(texts), np.cumsum([0, *map(len, texts)]))
     pieces = _case(world, rows) if resource == "cases" else _transaction(world, rows)
     joined = _join(*pieces)
     buffers = joined.buffers()
     offsets = np.frombuffer(buffers[1], dtype=np.int32, count=len(rows) + 1)
-    return Slab(buffers[2].to_pybytes() if buffers[2] else b"", offsets)
+    return RenderedBlock(buffers[2].to_pybytes() if buffers[2] else b"", offsets)
 
 
 def _case(world: World, rows: Array) -> list[Any]:
@@ -145,9 +144,9 @@ def _literal(text: str) -> pa.Scalar:
 
 
 def _join(*pieces: pa.Array | str) -> pa.Array:
-    """Texts put together row by row; a plain string stands in every row."""
-    told = [_literal(piece) if isinstance(piece, str) else piece for piece in pieces]
-    return pc.binary_join_element_wise(*told, _literal(""))
+    """Concatenate columns of text row by row; a plain string is repeated in every row."""
+    columns = [_literal(piece) if isinstance(piece, str) else piece for piece in pieces]
+    return pc.binary_join_element_wise(*columns, _literal(""))
 
 
 def _numbers(values: Array, kind: pa.DataType) -> pa.Array:
@@ -242,8 +241,8 @@ class _ClientTexts:
 
 
 def _clients(world: World) -> _ClientTexts:
-    """The part of a row that names its client; made again only when clients were added, since names never change."""
-    known: _ClientTexts | None = world.kept.get("client texts")
+    """The part of a row that describes its client. Cached until clients are added, because names never change."""
+    known: _ClientTexts | None = world.cache.get("client texts")
     if known is None or known.count != len(world.clients):
         rows = range(len(world.clients))
         briefs = [client_brief(world, row) for row in rows]
@@ -251,5 +250,5 @@ def _clients(world: World) -> _ClientTexts:
         known = _ClientTexts(
             len(rows), *(strings([ENCODER.encode(d).decode() for d in docs]) for docs in (briefs, full))
         )
-        world.kept["client texts"] = known
+        world.cache["client texts"] = known
     return known

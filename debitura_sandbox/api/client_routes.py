@@ -1,7 +1,6 @@
-"""The API's writing routes about clients: register, withdraw, reset, KYC, and tokens.
+"""Routes that change clients: register, withdraw, reset, KYC, and tokens.
 
-Belongs here: checks, outcomes and status codes. Does not: what the change does to the world (`changes.py`). What a
-caller says of people is kept in memory only; after a restart the client has an invented name and invented people.
+Personal data in requests is kept in memory only. After a restart, the client has an invented name and invented people.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TAKEN_DOMAIN = "taken-elsewhere.example"  # addresses there belong to another pa
 
 
 def route(context: Context, request: Request) -> Response | None:
-    """The answer to one of this module's paths; None for any other."""
+    """The response to one of this module's paths; None for other paths."""
     parts = [unquote(part) for part in request.path.strip("/").split("/")]
     if (request.method, request.path) == ("POST", "/clients"):
         return register(context, request.document())
@@ -55,7 +54,7 @@ def route(context: Context, request: Request) -> Response | None:
 
 
 def register(context: Context, wanted: dict[str, Any]) -> Response:
-    """`POST /clients`: 201, 202, 400, 409 or 422. Repeats give the present state and create nothing."""
+    """`POST /clients`: 201, 202, 400, 409 or 422. A repeated request returns the current state and creates nothing."""
     faults = _field_faults(wanted)
     if faults:
         return answer(faults, 400)
@@ -144,11 +143,11 @@ def _create(context: Context, wanted: dict[str, Any], tenant: str, cases: list[A
     for nth, user in enumerate(sorted(wanted["users"], key=lambda u: not u.get("isOnboardingUser"))):
         first, _, last = str(user["name"]).rpartition(" ")
         users.append(people.User(90_000 + row * 8 + nth, user["email"], first or last, last if first else ""))
-    context.world.given[row] = {
+    context.world.registered[row] = {
         "name": client["name"], "email": client["supportEmail"], "address": client.get("address"), "users": users,
         "zip": client.get("zipCode"), "city": client.get("city"), "registration": client.get("registrationNumber"),
     }  # fmt: skip
-    context.world.kept.clear()
+    context.world.cache.clear()
     return row
 
 
@@ -180,7 +179,7 @@ def _kyc(context: Context, row: int, wanted: dict[str, Any]) -> Response:
 
 
 def token(context: Context, wanted: dict[str, Any]) -> Response:
-    """`POST /oauth/token`: 200, 400, or 404 where there is no link or something is unsigned."""
+    """`POST /oauth/token`: 200, 400, or 404 if the client is not linked or has not signed everything."""
     tenant = wanted.get("externalTenantId")
     if not isinstance(tenant, str) or not 1 <= len(tenant) <= 255:
         return failure(400, "ValidationError", "externalTenantId is needed, of 1 to 255 characters.")

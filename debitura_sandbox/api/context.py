@@ -1,4 +1,4 @@
-"""What every route of the simulated API works on: the world, its clock, limits, faults, pages and webhooks."""
+"""The context that every route receives: world, clock, rate limits, faults, pages and webhooks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AppOptions:
 
 
 class Context:
-    """A world and all that surrounds it. Not thread-safe: one request at a time, as on one event loop."""
+    """A world and everything around it. Not thread-safe: one request at a time, as on one event loop."""
 
     def __init__(
         self,
@@ -60,24 +60,24 @@ class Context:
 
     @property
     def world(self) -> World:
-        """The world as it is now."""
+        """The current world."""
         return self.journal.world
 
     def change(self, entry: Entry) -> dict[str, Any]:
-        """Change the world, write it down, and queue what webhooks announce. Raises UnknownChangeError."""
+        """Change the world, persist the change, and queue its webhooks. Raises UnknownChangeError."""
         facts, events = self.journal.do(entry, self.clock.now_us())
         self.clock.move_to(self.world.now_us)
         self.announce(events)
         return facts
 
     def announce(self, events: list[Event]) -> int:
-        """Queue events for webhooks; how many deliveries that makes."""
+        """Queue events for webhooks, and return the number of deliveries."""
         return self.webhooks.announce(self.world, events, from_us(self.clock.now_us()).isoformat(), self.wall())
 
-    def make_ahead(self) -> None:
-        """Write the text of all rows before the first request."""
+    def prerender(self) -> None:
+        """Render all rows before the first request."""
         for resource in RESOURCES:
-            self.pages.make_ahead(resource)
+            self.pages.prerender(resource)
 
     def find(self, resource: str, id_: str) -> int | None:
         """Row number of a live row by its UUID."""
@@ -85,9 +85,9 @@ class Context:
             wanted = str(UUID(id_))
         except ValueError:
             return None
-        kept, ids = self.world.kept, self.world.all_ids(resource)
+        cache, ids = self.world.cache, self.world.all_ids(resource)
         name = f"rows of {resource}"
-        if len(kept.get(name, ())) != len(ids):
-            kept[name] = {text: row for row, text in enumerate(ids)}
-        row: int | None = kept[name].get(wanted)
+        if len(cache.get(name, ())) != len(ids):
+            cache[name] = {text: row for row, text in enumerate(ids)}
+        row: int | None = cache[name].get(wanted)
         return row if row is not None and self.world.live(resource)[row] else None

@@ -1,7 +1,6 @@
-"""The Customer API in miniature, under `/customer`: enough to try a minted token on.
+"""A small part of the Customer API, under `/customer`, enough to try a token issued by `POST /oauth/token`.
 
-Belongs here: tokens (JWT, HS256, 30 minutes) and the two calls that accept them. Does not: `POST /oauth/token`, which is
-the Referral API's (`onboarding.py`). A token stops working when its client's link does.
+Tokens are JWTs (HS256, valid for 30 minutes). A token stops working when its client is unlinked.
 """
 
 from __future__ import annotations

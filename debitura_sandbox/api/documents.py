@@ -1,7 +1,6 @@
-"""Single rows as plain documents: clients as the API shows them, and the truth of any row, value by value.
+"""Render single rows as documents: clients, single cases, and the true values of any row.
 
-Belongs here: the readable, row-by-row way to write a row, independent of the bulk writer in `render.py`, so that each
-can be checked against the other. Does not: speed. Used for clients, single cases, and the admin door's truth.
+Written row by row and independent of `bulk_json.py`, so that tests can check one against the other.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def code_text(words: tuple[str, ...], code: int) -> str | None:
 
 
 def zone_mark(row: int) -> str:
-    """How this row's instants say UTC: mostly with a Z, at times with an offset, at times not at all."""
+    """How this row's instants express UTC: mostly as Z, sometimes as an offset, sometimes not at all."""
     return "+00:00" if row % 13 == 5 else "" if row % 11 == 7 else "Z"
 
 
@@ -77,9 +76,9 @@ def creditor_reference(world: World, row: int) -> str | None:
 
 
 def office_email(world: World, row: int) -> str:
-    """A client's company-level address."""
+    """A client's company e-mail address."""
     return str(
-        world.given.get(row, {}).get("email") or f"kontor@{people.mail_domain(int(world.clients['number'][row]))}"
+        world.registered.get(row, {}).get("email") or f"kontor@{people.mail_domain(int(world.clients['number'][row]))}"
     )
 
 
@@ -87,11 +86,11 @@ def registration(world: World, row: int) -> str | None:
     """A client's registration number; some have none."""
     number, place = int(world.clients["number"][row]), COUNTRIES[int(world.clients["country"][row])]
     made = f"{place.alpha2}{10_000_000 + number * 7919}" if number % 8 else None
-    return world.given.get(row, {}).get("registration") or made
+    return world.registered.get(row, {}).get("registration") or made
 
 
 def onboarding_url(world: World, row: int) -> str | None:
-    """Where the client has something left to sign; None where all is signed."""
+    """The client's signing link; None if everything is signed."""
     if world.clients["done"][row]:
         return None
     step = "ContractUpgrade/Sign" if world.clients["is_upgrade"][row] else "companydetails"
@@ -102,7 +101,7 @@ def onboarding_url(world: World, row: int) -> str | None:
 def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict[str, Any]:
     """One client, as ClientCreatedResponse."""
     table = world.clients
-    given = world.given.get(row, {})
+    registered = world.registered.get(row, {})
     number, country = int(table["number"][row]), int(table["country"][row])
     kyc = people.director(number, country)
     place = COUNTRIES[country]
@@ -115,9 +114,9 @@ def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict
             "companyName": world.company_name(row),
             "officeEmail": office_email(world, row),
             "country": place.name,
-            "address": given.get("address") or people.street_address(number),
-            "city": given.get("city") or place.towns[int(table["town"][row])],
-            "zipCode": given.get("zip") or f"{1000 + number * 37 % 9000}",
+            "address": registered.get("address") or people.street_address(number),
+            "city": registered.get("city") or place.towns[int(table["town"][row])],
+            "zipCode": registered.get("zip") or f"{1000 + number * 37 % 9000}",
             "companyRegistrationNumber": registration(world, row),
         },
         "users": [{"id": u.id, "email": u.email, "firstName": u.first, "lastName": u.last} for u in world.users(row)],
@@ -150,7 +149,7 @@ def contacts(world: World, row: int) -> dict[str, Any]:
 
 
 def client_brief(world: World, row: int) -> dict[str, Any]:
-    """The client as cases and transactions name it."""
+    """The client as embedded in cases and transactions."""
     return {
         "externalTenantId": world.clients["tenant"][row],
         "creditorId": world.all_ids("clients")[row],
@@ -239,7 +238,7 @@ def transaction_document(world: World, row: int, fee_usd: Decimal, revenue_usd: 
 
 
 def truth(world: World, resource: str) -> Iterator[dict[str, Any]]:
-    """Every live row of `resource`, in no promised order, straight from the columns."""
+    """All live rows of `resource`, directly from the columns, in unspecified order."""
     rows = np.flatnonzero(world.live(resource))
     if resource == "clients":
         stats = world.client_stats()

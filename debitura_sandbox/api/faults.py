@@ -1,7 +1,7 @@
-"""Faults on order: which request goes wrong, and how.
+"""Faults on request: rules that match requests, and the responses that they spoil.
 
-Belongs here: rules, their matching, and answers spoilt on purpose. Does not: breaking connections, which `server.py`
-does where a response says so. Rules come from the admin door; the first that matches and is not used up applies.
+Rules are added through the admin API; the first matching rule that is not used up applies. `server.py` breaks connections for
+responses with a `connection_fault`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from debitura_sandbox.api.http import Request, Response, answer, failure
 from debitura_sandbox.api.pages import ROWS_KEY
 
-MISHAPS = ("truncate", "reset", "stall")
+CONNECTION_FAULTS = ("truncate", "reset", "stall")
 HTML = b"<!DOCTYPE html><html><head><title>Debitura</title></head><body><h1>Please wait</h1></body></html>"
 ROWS = {"/clients": "clients", "/cases": "cases", "/reporting/transactions": "transactions"}
 Route = Callable[[Request], Response]
@@ -24,8 +24,8 @@ Change = Callable[[dict[str, Any]], object]
 
 @dataclass
 class Rule:
-    """One fault. It applies to requests of `path` (all, if empty; a trailing * means "begins with") whose query string
-    holds `query`: from the `nth` such request on, `times` times (0: for ever)."""
+    """One fault. It applies to requests for `path` (empty: any path; a trailing * matches a prefix) whose query string contains
+    `query`: from the `nth` such request on, `times` times (0: always). Raises ValueError for an invalid rule."""
 
     kind: str
     path: str = ""
@@ -45,7 +45,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.kind not in _SPOILERS and self.kind not in (
-            *MISHAPS,
+            *CONNECTION_FAULTS,
             "status",
             "rate_limited",
             "html",
@@ -58,14 +58,14 @@ class Rule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Rule:
-        """A rule from the admin door. Raises ValueError."""
+        """A rule from the admin API. Raises ValueError."""
         known = {field.name for field in fields(cls)} - {"seen", "used"}
         if not values.keys() <= known or "kind" not in values:
             raise ValueError(f"a rule has kind and any of {', '.join(sorted(known - {'kind'}))}")
         return cls(**values)
 
     def applies(self, request: Request) -> bool:
-        """Whether this request is one of those meant; counts it."""
+        """Whether the rule applies to this request, which is counted."""
         if self.path.endswith("*"):
             is_meant = request.path.startswith(self.path[:-1])
         else:
@@ -80,7 +80,7 @@ class Rule:
 
 
 class Faults:
-    """The rules in force."""
+    """The active rules."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -90,7 +90,7 @@ class Faults:
         return next((rule for rule in self.rules if rule.applies(request)), None) if self.rules else None
 
     def apply(self, rule: Rule, request: Request, route: Route, change: Change) -> Response:
-        """The answer that a rule makes of a request. `change`: changes the world."""
+        """The response to a request under a rule. `change`: changes the world."""
         if rule.kind == "status":
             return failure(rule.status, "UnexpectedError", "Something went wrong.")
         if rule.kind == "rate_limited":
@@ -104,8 +104,8 @@ class Faults:
         response = route(request)
         if rule.kind == "change" and rule.when == "after":
             change(dict(rule.change or {}))
-        if rule.kind in MISHAPS:
-            return replace(response, mishap=rule.kind, delay_s=rule.delay_s)
+        if rule.kind in CONNECTION_FAULTS:
+            return replace(response, connection_fault=rule.kind, delay_s=rule.delay_s)
         if rule.kind == "slow":
             return replace(response, delay_s=rule.delay_s)
         spoil = _SPOILERS.get(rule.kind)
@@ -116,7 +116,7 @@ class Faults:
 
 
 def _bad_row(document: Any, key: str, rule: Rule) -> Any:
-    """One row that does not fit the contract; the counts stay as they were."""
+    """Make one row violate the contract; counts are unchanged."""
     rows = document.get(key) or []
     wanted = [row for row in rows if rule.id in str(row)] if rule.id else rows[rule.row : rule.row + 1]
     for row in wanted:

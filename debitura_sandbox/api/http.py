@@ -1,7 +1,4 @@
-"""A request and its answer as plain values: the seam at which the sandbox can be used without a server.
-
-Belongs here: the two records and the common answers. Does not: sockets (`server.py`) or routes (`app.py`).
-"""
+"""Requests and responses as plain values, so that the sandbox can be used without a server."""
 
 from __future__ import annotations
 
@@ -39,18 +36,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer. `mishap` tells the server what to do to the connection instead: `truncate`, `reset` or `stall`."""
+    """A response. `connection_fault`: what the server does to the connection instead: `truncate`, `reset` or `stall`."""
 
     status: int
     body: bytes = b""
     content_type: str | None = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
-    mishap: str | None = None
+    connection_fault: str | None = None
     delay_s: float = 0.0
 
 
 class RefusedError(Exception):
-    """A route gives up with this answer."""
+    """Raised by a route to end the request with this response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(str(response.status))
@@ -63,7 +60,7 @@ def answer(document: Any, status: int = 200) -> Response:
 
 
 def empty(status: int) -> Response:
-    """An answer without a body."""
+    """A response without a body."""
     return Response(status, b"", None)
 
 
@@ -74,7 +71,7 @@ def failure(status: int, kind: str, message: str) -> Response:
 
 
 def problem(status: int, title: str) -> Response:
-    """The framework's own error, for malformed input."""
+    """The web framework's own error document, for malformed input."""
     return answer({"type": "https://tools.ietf.org/html/rfc9110", "title": title, "status": status}, status)
 
 

@@ -1,7 +1,6 @@
-"""Listings: which rows a request gets, in which order, with which totals.
+"""Select, sort and summarise the rows of a listing request.
 
-Belongs here: filters, sorting, summaries, and what is kept between requests. Does not: HTTP, JSON of rows.
-A listing that is only bounded by dates is one run of the index, so that its pages are slices of text made ahead.
+A request bounded only by dates is a contiguous range of the index, so its pages are slices of prerendered text.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from debitura_sandbox.api.documents import ENCODER, creditor_reference, money, office_email, registration
-from debitura_sandbox.api.query import Ask
+from debitura_sandbox.api.query import ListQuery
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.codes import Flags, Ints
 from debitura_sandbox.world.columns import Array, from_us, mix, references, to_us
@@ -25,17 +24,17 @@ MIN_SEARCH = 2  # letters of `Search` below which transactions ignore it
 
 @dataclass(frozen=True)
 class Index:
-    """Live rows of a resource by date (then row number), and their dates."""
+    """Live rows of a resource, ordered by date and row number, with their dates."""
 
     version: int
     rows: Ints
     dates: Ints
-    kept: dict[str, Any] = field(default_factory=dict)  # figures of all rows, made when first asked for
+    cache: dict[str, Any] = field(default_factory=dict)  # figures of all rows, made when first asked for
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of a request in ascending order of its sort field. `start`: they are one run of the index, from there."""
+    """Rows of a request in ascending order of its sort field. `start`: position in the index if they are a contiguous range."""
 
     rows: Ints
     start: int | None
@@ -43,7 +42,7 @@ class Selection:
 
 
 class Listings:
-    """Answers requests for rows of one world; keeps indexes and selections until the world changes."""
+    """Selects rows of one world. Indexes and selections are cached until the world changes."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -51,7 +50,7 @@ class Listings:
         self._selections: OrderedDict[Any, Selection] = OrderedDict()
 
     def index(self, resource: str) -> Index:
-        """The present index of `resource`."""
+        """The current index of `resource`."""
         version = self._world.versions[resource]
         known = self._indexes.get(resource)
         if known is None or known.version != version:
@@ -62,35 +61,35 @@ class Listings:
             known = self._indexes[resource] = Index(version, live[order], dates[order])
         return known
 
-    def select(self, ask: Ask, now_us: int) -> Selection:
-        """Rows and totals of a request, whatever its page."""
-        self.index(ask.resource)
+    def select(self, query: ListQuery, now_us: int) -> Selection:
+        """Rows and summary of a request, independent of its page."""
+        self.index(query.resource)
         month = from_us(now_us).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        key = (ask.resource, self._world.versions[ask.resource], ask.filters, ask.sort, month)
+        key = (query.resource, self._world.versions[query.resource], query.filters, query.sort, month)
         known = self._selections.get(key)
         if known is None:
-            known = self._selections[key] = self._make(ask, to_us(month))
+            known = self._selections[key] = self._make(query, to_us(month))
             if len(self._selections) > KEPT_SELECTIONS:
                 self._selections.popitem(last=False)
         return known
 
-    def _make(self, ask: Ask, month_us: int) -> Selection:
-        index, filters = self.index(ask.resource), dict(ask.filters)
+    def _make(self, query: ListQuery, month_us: int) -> Selection:
+        index, filters = self.index(query.resource), dict(query.filters)
         low = int(np.searchsorted(index.dates, filters.pop("from", codes.NULL_US), "left"))
         high = max(low, int(np.searchsorted(index.dates, filters.pop("to", -codes.NULL_US - 1), "right")))
         stage = filters.pop("stage", None)
-        mask = self._mask(ask.resource, index.rows[low:high], filters)
+        mask = self._mask(query.resource, index.rows[low:high], filters)
         rows = index.rows[low:high] if mask is None else index.rows[low:high][mask]
         counted = rows
-        if ask.resource == "transactions" and self._world.options.summary_ignores_dates:
-            whole = self._mask(ask.resource, index.rows, filters)
+        if query.resource == "transactions" and self._world.options.summary_ignores_dates:
+            whole = self._mask(query.resource, index.rows, filters)
             counted = index.rows if whole is None else index.rows[whole]
-        summary = self._summary(ask.resource, counted, month_us)
+        summary = self._summary(query.resource, counted, month_us)
         if stage is not None:
             rows = rows[np.isin(self._world.stages(rows), list(stage))]
-        by_date = ask.sort in ("DateCreated", "dateCreated", "collectionDate")
+        by_date = query.sort in ("DateCreated", "dateCreated", "collectionDate")
         if not by_date:
-            rows = rows[np.argsort(self._sort_values(ask, rows), kind="stable")]
+            rows = rows[np.argsort(self._sort_values(query, rows), kind="stable")]
         return Selection(rows, low if mask is None and stage is None and by_date else None, ENCODER.encode(summary))
 
     def _mask(self, resource: str, rows: Ints, filters: dict[str, Any]) -> Flags | None:
@@ -99,11 +98,11 @@ class Listings:
         masks = [mask for mask in masks if mask is not None]
         return np.logical_and.reduce(masks) if masks else None
 
-    def _sort_values(self, ask: Ask, rows: Ints) -> Array:
-        if ask.resource == "clients":
+    def _sort_values(self, query: ListQuery, rows: Ints) -> Array:
+        if query.resource == "clients":
             return np.array([self._world.company_name(row).casefold() for row in rows.tolist()], dtype=object)
-        column = {"GrossAmount": "gross", "DueDate": "due", "amount": "amount"}[ask.sort]
-        return self._world.table(ask.resource)[column][rows]
+        column = {"GrossAmount": "gross", "DueDate": "due", "amount": "amount"}[query.sort]
+        return self._world.table(query.resource)[column][rows]
 
     def _summary(self, resource: str, rows: Ints, month_us: int) -> dict[str, Any]:
         if resource == "clients":
@@ -126,24 +125,24 @@ class Listings:
         return self._revenue(rows)
 
     def _revenue(self, rows: Ints) -> dict[str, Any]:
-        kept = self.index("transactions").kept
-        if not kept:
+        cache = self.index("transactions").cache
+        if not cache:
             every = np.arange(len(self._world.transactions))
-            kept["stage"] = self._world.stages(every)
-            kept["fee"], kept["revenue"] = self._world.usd(every, "fee"), self._world.usd(every, "revenue")
-        stages, fees = kept["stage"][rows], kept["fee"][rows]
+            cache["stage"] = self._world.stages(every)
+            cache["fee"], cache["revenue"] = self._world.usd(every, "fee"), self._world.usd(every, "revenue")
+        stages, fees = cache["stage"][rows], cache["fee"][rows]
         revenue: dict[str, Any] = {}
         for number, stage in enumerate(codes.STAGES):
             is_in = stages == number
             revenue[f"{stage}ReferralFeeUsd"] = money(fees[is_in].sum())
             revenue[f"{stage}Count"] = int(is_in.sum())
-        return {"revenue": revenue, "totalDebituraRevenueUsd": money(kept["revenue"][rows].sum())}
+        return {"revenue": revenue, "totalDebituraRevenueUsd": money(cache["revenue"][rows].sum())}
 
-    def arrange(self, selection: Selection, ask: Ask, request_number: int) -> Selection:
-        """The selection as one request sees it: rows of equal instants change places where the world says so."""
-        if not self._world.options.ties_shuffle or (not ask.sort.endswith("Date") and "ateCreated" not in ask.sort):
+    def arrange(self, selection: Selection, query: ListQuery, request_number: int) -> Selection:
+        """The selection in the order of one request: with `ties_shuffle`, rows with equal instants are reordered."""
+        if not self._world.options.ties_shuffle or (not query.sort.endswith("Date") and "ateCreated" not in query.sort):
             return selection
-        dates = self._world.table(ask.resource)[DATES[ask.resource]][selection.rows]
+        dates = self._world.table(query.resource)[DATES[query.resource]][selection.rows]
         order = np.lexsort((mix(selection.rows, request_number), dates))
         return Selection(selection.rows[order], None, selection.summary)
 

@@ -1,7 +1,6 @@
-"""Which strings of the simulated API are personal, so that tests can look for them where they must not be.
+"""List the personal strings of the simulated API, so that tests can search for them where they must not be.
 
-Belongs here: the list. Does not: making names (`names.py`). Called by the admin door. Postal codes, first names and ids
-of users are left out, being too short to be told from other text.
+Postal codes, first names and user ids are left out: they are too short to be distinguished from other text.
 """
 
 from __future__ import annotations

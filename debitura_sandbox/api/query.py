@@ -1,7 +1,6 @@
-"""A listing's query string, read and checked: which rows, in which order, which page.
+"""Parse and validate a listing's query string, with the three shapes of a 400 response.
 
-Belongs here: parameter names, types, limits, and the three shapes of a 400. Does not: looking at rows (`listing.py`).
-Unknown parameters and unknown sort fields are ignored, as .NET services do.
+Unknown parameters and sort fields are ignored, as in .NET services.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PARTNER_IDS = {str(UUID(int=0x50A7_0000_4000_8000_0000_0000_0000 + number)): num
 
 
 @dataclass(frozen=True)
-class Ask:
+class ListQuery:
     """One listing request. `filters` holds (name, value) pairs, sorted; dates are microseconds, arrays frozen sets."""
 
     resource: str
@@ -35,7 +34,7 @@ class Ask:
 
 
 class BadQueryError(Exception):
-    """The query breaks a rule; `body` is the answer's body."""
+    """The query is invalid. `body`: of the 400 response."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         super().__init__("bad query")
@@ -78,7 +77,7 @@ def _code(words: tuple[str, ...]) -> Callable[[str], int]:
 
 @dataclass(frozen=True)
 class Rules:
-    """What one listing accepts: single parameters, array parameters, sort fields (first: the default), page size."""
+    """What a listing accepts: single and array parameters, sort fields (the first is the default), default page size."""
 
     single: dict[str, tuple[str, Callable[[str], Any]]]
     arrays: dict[str, tuple[str, Callable[[str], Any]]]
@@ -121,8 +120,8 @@ RULES = {
 }  # fmt: skip
 
 
-def read_query(resource: str, query: str) -> Ask:
-    """The request that a query string makes of `resource`. Raises BadQueryError."""
+def read_query(resource: str, query: str) -> ListQuery:
+    """Parse the query string of a request for `resource`. Raises BadQueryError."""
     rules = RULES[resource]
     filters: dict[str, Any] = {}
     sort, page, page_size = "", 1, rules.page_size
@@ -147,7 +146,7 @@ def read_query(resource: str, query: str) -> Ask:
         if not 1 <= value <= top:
             raise BadQueryError(_out_of_range(resource, name, top))
     field, is_descending = _read_sort(sort, rules.sorts)
-    return Ask(resource, tuple(sorted(filters.items())), field, is_descending, page, page_size)
+    return ListQuery(resource, tuple(sorted(filters.items())), field, is_descending, page, page_size)
 
 
 def _read_sort(text: str, fields: tuple[str, ...]) -> tuple[str, bool]:

@@ -1,6 +1,6 @@
-"""The API's three rate limits per key: a sliding minute in segments, a fixed hour, a day from the first request.
+"""The API's three rate limits per key: a sliding minute in segments, a fixed hour, and a day from the first request.
 
-Belongs here: counting. Does not: who is counted under which key. Time is passed in; a refused request is not counted.
+Rejected requests are not counted. Time is passed in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the API says apart from rows: the partner, filter options, coverage, estimates.
-
-Belongs here: read-only documents made from word lists. Does not: listings (`pages.py`). Called by `app.py`.
-"""
+"""Read-only documents other than rows: partner, filter options, coverage, previews."""
 
 from __future__ import annotations
 
@@ -96,7 +93,7 @@ def potential_revenue(world: World, row: int) -> dict[str, Any] | None:
     if number < 0:
         return None
     partner, rate = PARTNERS[number], world.cases["rate"][row]
-    gross = world.exchange.usd(world.cases["gross"][row : row + 1], world.cases["currency"][row : row + 1], world.day)
+    gross = world.fx.usd(world.cases["gross"][row : row + 1], world.cases["currency"][row : row + 1], world.day)
     fees = share(gross, partner.fee_pct * UNIT, PERCENT)
     platform = share(fees, partner.share_pct * UNIT, PERCENT)
     return {

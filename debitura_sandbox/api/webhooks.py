@@ -1,7 +1,6 @@
-"""Webhook subscriptions and their deliveries, signed as the API signs them.
+"""Webhook subscriptions and signed deliveries. Subscriptions last as long as the process.
 
-Nothing is sent here: the caller passes in what posts (`server.py`, to loopback addresses only). Subscriptions last as
-long as the process.
+Nothing is sent here: the caller passes in the function that posts (`server.py`, to loopback addresses only).
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 
 class Webhooks:
-    """All subscriptions, and what is to be delivered."""
+    """All subscriptions and pending deliveries."""
 
     def __init__(self, seed: int, delay_scale: float = 1.0) -> None:
         self.subscriptions: dict[str, Subscription] = {}
@@ -88,7 +87,7 @@ class Webhooks:
         return base64.b64encode(hashlib.sha256(f"{self._seed} {self.new_id()}".encode()).digest()).decode()
 
     def announce(self, world: World, events: list[Event], instant: str, now_s: float) -> int:
-        """Queue events for whoever subscribed to them; how many deliveries that makes."""
+        """Queue events for their subscribers, and return the number of deliveries."""
         count = 0
         for event in events if self.subscriptions else ():
             wanted = [s for s in self.subscriptions.values() if s.is_active and event.name in s.events]
@@ -123,7 +122,7 @@ class Webhooks:
         }  # fmt: skip
 
     def deliver_due(self, now_s: float, post: Post) -> int:
-        """Make all attempts that are due at `now_s` (real seconds since 1970); how many there were."""
+        """Make all attempts that are due at `now_s` (real seconds since 1970), and return their number."""
         due = [delivery for delivery in self.deliveries if not delivery.is_over and delivery.due_s <= now_s]
         for delivery in due:
             self._attempt(delivery, now_s, post)

@@ -1,1 +1,1 @@
-"""The simulated API over HTTP, by itself or embedded in a command."""
+"""The simulated API over HTTP, standalone or embedded in a command."""

@@ -1,9 +1,7 @@
-"""The sandbox of a data directory: attach to the one that runs there, or start one for as long as it is needed.
+"""The sandbox of a data directory: use the running one, or start one for as long as it is needed.
 
-Belongs here: the process's life, and moving its world from outside. Does not: serving (`serve.py`). Called by the
-pipeline where no API address is set, and by `debitura sandbox advance` and `add-client`. Under `<data dir>/sandbox` lie
-`state.json` (options and changes; what makes the world the same next time), `users` (locked by each user), and, while one
-runs, `server.json`.
+`<data dir>/sandbox` contains `state.json` (options and changes, from which the world is rebuilt), `users` (locked by each user)
+and, while it runs, `server.json`.
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ from typing import Any
 
 from debitura_pipeline.errors import DebituraError
 
-ANSWER_TIMEOUT_S = 60.0  # one that moves a large world answers late; a dead one refuses at once
+ANSWER_TIMEOUT_S = 60.0  # a sandbox that advances a large world answers late; a dead one refuses the connection at once
 CHANGE_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
-MOST_DAYS_BEHIND = 30  # made up for at once; the rest the next time
+MAX_CATCH_UP_DAYS = 30  # per start; the rest is caught up next time
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads back to this machine
 
@@ -38,7 +36,7 @@ class SandboxError(DebituraError):
 
 @dataclass(frozen=True)
 class Embedded:
-    """A sandbox that answers. `day` is how many days its world has moved since the start."""
+    """A running sandbox. `day`: number of days that its world has advanced."""
 
     url: str
     key: str
@@ -48,15 +46,18 @@ class Embedded:
 
 @contextmanager
 def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] = ()) -> Iterator[Embedded]:
-    """A sandbox for `data_dir`, moved `advance_days` forward first. One that runs already is used, else one is started as its
-    own process; it ends with its last user, whoever started it. Where its clock has run on for days, its world follows.
-    `arguments`: further options of `serve` for a start (those about the world count only the first time). Raises SandboxError."""
+    """The sandbox of `data_dir`, advanced by `advance_days` first.
+
+    A running sandbox is used, otherwise one is started as a separate process. It ends with its last user, whoever started it. If
+    its clock is ahead of its world by days, the world catches up. `arguments`: further options of `serve` for a start; options of
+    the world apply only when it is created. Raises SandboxError.
+    """
     home = data_dir / "sandbox"
-    for folder in (data_dir, home):  # parents that are made on the way would be open to all
+    for folder in (data_dir, home):  # separately: `parents=True` ignores the mode for parents
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     user = os.open(home / "users", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(user, fcntl.LOCK_SH)  # waits for one that is ending, as its last user has gone
+        fcntl.flock(user, fcntl.LOCK_SH)  # waits for a sandbox that is ending because its last user has gone
         with _alone(home):
             found = _find(home) or _start(home, arguments)
             found = _moved(found, _days_behind(found))
@@ -67,20 +68,22 @@ def running(data_dir: Path, *, advance_days: int = 0, arguments: Sequence[str] =
 
 
 def found(data_dir: Path) -> Embedded | None:
-    """The sandbox that runs on `data_dir`, if one does. Nothing is written, and it may end at any moment."""
+    """The sandbox that is running on `data_dir`, if any. Writes nothing; the sandbox may end at any moment."""
     with suppress(OSError, ValueError, KeyError):
         return _answering(data_dir / "sandbox" / "server.json")
     return None
 
 
 def is_gone(data_dir: Path) -> bool:
-    """For a user of it: whether the sandbox's process has ended, however it did."""
+    """For a user of the sandbox: whether its process has ended."""
     return _is_free(data_dir / "sandbox" / "state.json.lock", fcntl.LOCK_EX)  # held as long as the process lives
 
 
 def revive(data_dir: Path, port: int) -> None:
-    """For a user of it: start the sandbox again where it is gone, on `port` if that is free, so that requests under way find
-    it. Raises SandboxError where it does not start."""
+    """For a user of the sandbox: restart it if it has ended, on `port` if that is free, so that clients' retries reach it.
+
+    Raises SandboxError if it does not start.
+    """
     home = data_dir / "sandbox"
     _started[:] = [process for process in _started if process.poll() is None]
     with _alone(home):
@@ -94,13 +97,13 @@ def revive(data_dir: Path, port: int) -> None:
 
 
 def advance(data_dir: Path, days: int) -> int:
-    """Move the world of `data_dir` forward, whether its sandbox runs or not; the day it is then."""
+    """Advance the world of `data_dir`, running or not, and return its day. Raises SandboxError."""
     with running(data_dir, advance_days=days) as sandbox:
         return sandbox.day
 
 
 def add_client(data_dir: Path, **wanted: Any) -> dict[str, Any]:
-    """One client, as `add_clients` adds them."""
+    """Add one client; see `add_clients`. Raises SandboxError."""
     return add_clients(data_dir, 1, **wanted)[0]
 
 
@@ -114,9 +117,9 @@ def add_clients(
     transactions: int = 20,
     is_attributed: bool = True,
 ) -> list[dict[str, Any]]:
-    """Add clients to the world of `data_dir`; of each its `tenant`, `creditorId`, and how many `cases` and `transactions`.
+    """Add clients to the world of `data_dir`. Returns `tenant`, `creditorId`, `cases` and `transactions` (counts) of each.
 
-    `tenant` names one client; more than one get names of their own.
+    `tenant`: only used if `count` is 1; otherwise names are generated. Raises SandboxError.
     """
     wanted = {
         "tenant": tenant if count == 1 else None,
@@ -130,13 +133,13 @@ def add_clients(
 
 
 def sign_client(data_dir: Path, tenant: str) -> None:
-    """Let a client sign what it still has to sign."""
+    """Sign everything that a client still has to sign. Raises SandboxError."""
     with running(data_dir) as sandbox:
         change(sandbox, "sign", {"tenant": tenant})
 
 
 def change(sandbox: Embedded, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """One call of the admin door. Raises SandboxError."""
+    """Call the admin API. Raises SandboxError."""
     try:
         return _call(sandbox.url, sandbox.key, what, wanted, CHANGE_TIMEOUT_S)
     except urllib.error.HTTPError as refused:
@@ -155,9 +158,9 @@ def _moved(sandbox: Embedded, days: int) -> Embedded:
 
 
 def _days_behind(sandbox: Embedded) -> int:
-    """Days that the world stood still while its clock ran on: payments due since then would all look late."""
+    """Days by which the clock is ahead of the world. Without catching up, all payments due since then would look late."""
     health = _call(sandbox.url, sandbox.key, "health", None, ANSWER_TIMEOUT_S)
-    return min(int(health["days_behind"]), MOST_DAYS_BEHIND)
+    return min(int(health["days_behind"]), MAX_CATCH_UP_DAYS)
 
 
 def _call(url: str, key: str, what: str, wanted: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def _call(url: str, key: str, what: str, wanted: dict[str, Any] | None, timeout_
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Only one process at a time looks for a sandbox or starts one."""
+    """Let only one process at a time look for a sandbox or start one."""
     handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -180,7 +183,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _find(home: Path) -> Embedded | None:
-    """The sandbox that `server.json` names, if it answers to its key; a stale file is removed."""
+    """The sandbox that `server.json` names, if it answers; a stale file is removed."""
     file = home / "server.json"
     try:
         return _answering(file)
@@ -192,7 +195,7 @@ def _find(home: Path) -> Embedded | None:
 
 
 def _answering(file: Path) -> Embedded:
-    """Raises OSError, ValueError or KeyError where none answers."""
+    """The sandbox of a `server.json`. Raises OSError, ValueError or KeyError if none answers."""
     facts = json.loads(file.read_text())
     health = _call(facts["url"], facts["key"], "health", None, ANSWER_TIMEOUT_S)
     if health["pid"] != facts["pid"]:
@@ -201,7 +204,7 @@ def _answering(file: Path) -> Embedded:
 
 
 def _start(home: Path, arguments: Sequence[str]) -> Embedded:
-    """A sandbox process. It ends by itself when nobody uses it any more, however they went."""
+    """Start a sandbox process, which ends by itself once it has no users, even if they were killed."""
     command = [
         sys.executable, "-m", "debitura_sandbox", "serve", "--ends-with-users", str(home / "users"),
         "--state", str(home / "state.json"), "--server-file", str(home / "server.json"), *arguments,
@@ -213,7 +216,7 @@ def _start(home: Path, arguments: Sequence[str]) -> Embedded:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,  # Ctrl-C is for us: the sandbox has to outlive what we still do with it
+        start_new_session=True,  # must survive Ctrl-C: this process still needs it to end in order
     )
     _started.append(process)
     assert process.stdout is not None
@@ -229,7 +232,7 @@ def _start(home: Path, arguments: Sequence[str]) -> Embedded:
 
 
 def _leave(home: Path, user: int) -> None:
-    """Use it no longer; the last user waits until it has ended."""
+    """Stop using the sandbox; the last user waits until it has ended."""
     os.close(user)
     give_up_at = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < give_up_at and _is_ending(home):
@@ -238,7 +241,7 @@ def _leave(home: Path, user: int) -> None:
 
 
 def _is_ending(home: Path) -> bool:
-    """Whether the sandbox is there and used by nobody. It has its state locked until it is gone, and ends alone."""
+    """Whether the sandbox runs without users, and is therefore ending. It holds the lock of its state until it has ended."""
     has_users = not _is_free(home / "users", fcntl.LOCK_EX) and _is_free(home / "users", fcntl.LOCK_SH)
     return not has_users and not _is_free(home / "state.json.lock", fcntl.LOCK_EX)
 
@@ -254,5 +257,5 @@ def _is_free(file: Path, kind: int) -> bool:
     return True
 
 
-# Those of this process, kept for their exit status: a process that nobody asks for it stays as a zombie.
+# Processes started by this one. They must be polled for their exit status, or they stay zombies.
 _started: list[subprocess.Popen[str]] = []

@@ -1,7 +1,4 @@
-"""The sandbox on a socket: uvicorn, one event loop, and the means to break a connection on purpose.
-
-Belongs here: HTTP in and out, delivery of webhooks. Does not: what is answered (`app.py`). Loopback only.
-"""
+"""Serve the sandbox with uvicorn on loopback, break connections on request, and deliver webhooks."""
 
 from __future__ import annotations
 
@@ -34,14 +31,14 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class Protocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol that lets the application see the connection."""
+    """Uvicorn's HTTP protocol, with the connection's transport added to the ASGI scope."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
 
 
-class Door:
+class AsgiApp:
     """The sandbox as an ASGI application."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -59,7 +56,7 @@ class Door:
         path = scope["raw_path"].decode("ascii").partition("?")[0]
         request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
         response = self._sandbox.handle(request)
-        if response.mishap is not None:
+        if response.connection_fault is not None:
             await self._break(response, scope, send)
             return
         if self._latency_s or response.delay_s:
@@ -77,23 +74,23 @@ class Door:
         return headers + [(name.encode(), value.encode()) for name, value in response.headers.items()]
 
     async def _break(self, response: Response, scope: Scope, send: Send) -> None:
-        """Send a part and then misbehave: stop for ever, hang up, or reset the connection."""
+        """Send a part of the response, then stall, close or reset the connection."""
         transport = scope["extensions"][TRANSPORT]["transport"]
-        if response.mishap == "reset":
-            linger = struct.pack("ii", 1, 0)  # closing with this set makes the kernel send a reset
+        if response.connection_fault == "reset":
+            linger = struct.pack("ii", 1, 0)  # makes the kernel send a reset on close
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
             return
         await send({"type": "http.response.start", "status": response.status, "headers": self._headers(response)})
         part = response.body[: len(response.body) // 2]
         await send({"type": "http.response.body", "body": part, "more_body": True})
-        if response.mishap == "stall":
+        if response.connection_fault == "stall":
             await asyncio.sleep(response.delay_s)
         transport.close()
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-    """Send a webhook; 0 where no answer came. Only loopback addresses are ever contacted."""
+    """Send a webhook and return the HTTP status, 0 if there was no response. Contacts loopback addresses only."""
     if urlsplit(url).hostname not in LOOPBACK:
         return 0
     try:
@@ -108,9 +105,9 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
 
 
 def run(sandbox: Sandbox, listener: socket.socket, stop: threading.Event | None = None) -> None:
-    """Serve until a signal, or until `stop` is set. `listener` is bound already."""
+    """Serve until a signal arrives or `stop` is set. `listener`: a bound socket."""
     config = uvicorn.Config(
-        Door(sandbox),
+        AsgiApp(sandbox),
         http=Protocol,
         loop="uvloop",
         lifespan="off",
@@ -124,8 +121,8 @@ def run(sandbox: Sandbox, listener: socket.socket, stop: threading.Event | None 
     )
     server = uvicorn.Server(config)
     over = threading.Event()
-    courier = threading.Thread(target=_deliver, args=(sandbox, over), name="webhooks", daemon=True)
-    courier.start()
+    delivery_thread = threading.Thread(target=_deliver, args=(sandbox, over), name="webhooks", daemon=True)
+    delivery_thread.start()
     if stop is not None:
         threading.Thread(target=_await_stop, args=(stop, server), name="stop", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,14 +140,14 @@ def _await_stop(stop: threading.Event, server: uvicorn.Server) -> None:
 
 
 def _deliver(sandbox: Sandbox, over: threading.Event) -> None:
-    """Deliver webhooks beside the event loop, since a slow target must not hold up the API."""
+    """Deliver webhooks in a thread: a slow target must not block the API."""
     while not over.wait(DELIVERY_TICK_S):
         if sandbox.webhooks.deliveries:
             sandbox.webhooks.deliver_due(time.time(), post)
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A loopback socket; port 0 takes a free one."""
+    """A loopback socket; port 0 chooses a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))

@@ -1,7 +1,4 @@
-"""Invented geography: debtor countries with currency, towns, names and company forms, and the collection partners there.
-
-Belongs here: word lists. Does not: choosing among them. Used by `names.py` and the world. All persons are made up.
-"""
+"""Invented geography: debtor countries with currency, towns, name lists and company forms, and their collection partners."""
 
 from __future__ import annotations
 

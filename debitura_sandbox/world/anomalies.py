@@ -1,7 +1,4 @@
-"""A few things that are wrong in every world of some size, for the report on gaps to find: a newcomer should see what it finds.
-
-Belongs here: the handful that is there on the first day. Does not: what goes wrong by itself, night after night (`evolve.py`).
-"""
+"""Add a few anomalies to the initial state of larger worlds, so that the report of attribution gaps has something to show."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ def _is_attributed(world: World, cases: Ints) -> codes.Flags:
 
 
 def without_transaction(world: World, rows: Ints) -> Ints:
-    """The latest of the cases closed as paid: those on which no payment will be told."""
+    """The latest cases closed as paid, which get no transactions."""
     cases = world.cases
     paid = rows[(cases["close_code"][rows] == codes.PAID_IN_FULL) & earning(world)[rows] & _is_attributed(world, rows)]
     latest = np.argsort(cases["finished"][paid], kind="stable")
@@ -35,7 +32,7 @@ def without_transaction(world: World, rows: Ints) -> Ints:
 
 
 def place(world: World) -> None:
-    """Payments in states that are rare; with another rate than their case expects; from before the client's link."""
+    """Add payments in rare states, with a rate that differs from their case's, and from before the client's link."""
     _leave_the_usual_way(world)
     table = world.transactions
     able = np.flatnonzero(_is_attributed(world, table["case"]) & (table["revenue"] > 0))
@@ -48,7 +45,7 @@ def place(world: World) -> None:
 
 
 def _leave_the_usual_way(world: World) -> None:
-    """Disputes, and commission that was credited: at least one of each where there can be one.
+    """Disputes and credited commissions: at least one of each, if possible.
 
     No credited invoice: it fits none of the API's stages, so no night of such a world could be proven."""
     table = world.transactions
@@ -65,7 +62,7 @@ def _leave_the_usual_way(world: World) -> None:
 
 
 def _move_before_link(world: World, row: int) -> None:
-    """A payment, and the beginning of its case, some days before the client was linked."""
+    """Move a payment, and the start of its case, to some days before the client was linked."""
     table, cases, case = world.transactions, world.cases, int(world.transactions["case"][row])
     linked = int(world.clients["linked"][cases["client"][case]])
     cases["created"][case], cases["started"][case] = linked - 40 * DAY_US, linked - 30 * DAY_US

@@ -1,7 +1,7 @@
-"""One night of a large partner, counted out: so many new cases, so many that close, so many payments that move on.
+"""Advance a world by a day with exact numbers of changes, at the scale of a large partner, for benchmarks.
 
-Belongs here: the change that benchmarks ask for, at any scale. Does not: ordinary nights (`evolve.py`), which go by
-chance. Every row is changed at most once, so that the counts are exact where the world has enough rows of a kind.
+Each row is changed at most once, so the counts are exact if the world has enough rows of each kind. Ordinary days, whose changes
+are random, are in `daily_changes.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pass_night(world: World, scale: float) -> dict[str, int]:
     world.day += 1
     wanted = {name: max(1, round(count * scale)) if scale else 0 for name, count in FULL.items()}
     done = _Night(world, np.random.default_rng([world.options.seed, 78, world.day]), wanted).pass_by()
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return done
 
 

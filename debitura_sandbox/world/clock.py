@@ -1,4 +1,4 @@
-"""The simulated API's clock: runs with real time from the world's own start, and jumps with `advance`. Never goes back."""
+"""The simulated clock: advances in real time and jumps with `advance`. It never goes back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The vocabulary of the simulated API: lifecycles, close codes, statuses, stages; each list's index is the code in the columns.
-
-Belongs here: words and the rule that sorts transactions into stages. Does not: data. Used by all of the sandbox.
-"""
+"""Enums of the simulated API: lifecycles, close codes, statuses, stages. A value's index is its code in the columns."""
 
 from __future__ import annotations
 

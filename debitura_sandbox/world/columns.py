@@ -1,7 +1,6 @@
-"""A table of columns that can grow, and the arithmetic on columns: ids, money, instants.
+"""Growable columns, and vectorised arithmetic on them: ids, amounts, instants.
 
-Belongs here: numpy without knowledge of the API. Does not: what the columns mean. Used by the world and its readers.
-Money is an integer of 1/10,000; a percentage likewise; an instant is microseconds since 1970 in UTC.
+Amounts and percentages are integers in units of 1/10,000; instants are microseconds since 1970 in UTC.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Columns:
         return self.count
 
     def append(self, **values: Any) -> npt.NDArray[np.int64]:
-        """Add rows, each column given as an array or as one value for all; returns the new rows' numbers."""
+        """Add rows and return their numbers. Values are arrays or scalars. Raises ValueError for missing or unknown columns."""
         if values.keys() != self._data.keys():
             raise ValueError(f"columns differ: {sorted(values.keys() ^ self._data.keys())}")
         added = max((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=1)
@@ -54,8 +53,8 @@ class Columns:
         return np.arange(first, needed)
 
 
-def ragged(rng: np.random.Generator, instants: Array) -> npt.NDArray[np.int64]:
-    """Instants as systems write them: to the microsecond, to the millisecond, or whole seconds."""
+def jittered(rng: np.random.Generator, instants: Array) -> npt.NDArray[np.int64]:
+    """Instants with the precision of different systems: microseconds, milliseconds or whole seconds."""
     grain = rng.choice([1, 1_000, 1_000_000], len(instants), p=[0.5, 0.3, 0.2])
     return np.asarray(instants // grain * grain, dtype=np.int64)
 

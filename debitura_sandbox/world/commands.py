@@ -1,7 +1,6 @@
-"""Changes that somebody asks for: a client added, signed, registered or withdrawn; one row inserted, edited, moved, deleted.
+"""Changes on request: add, sign, register or withdraw a client; insert, edit, move or delete a single row.
 
-Belongs here: one function per kind of change, each decided by its entry alone, so that a journal of entries rebuilds
-the world. Does not: keeping the journal (`journal.py`) or reading requests. No entry needs anything personal.
+Each change depends on its entry and the world only, so a journal of entries rebuilds the world. Entries contain no personal data.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from debitura_sandbox.world.daily_changes import Event
 from debitura_sandbox.world.world import DATES, RESOURCES, World
 
 Entry = dict[str, Any]
-MOST_DAYS = 400  # at once; each day of a large world takes half a second
+MOST_DAYS = 400  # per request; each day of a large world takes half a second
 MOST_SCALE = 5.0
 PAST_US = 300 * codes.DAY_US  # at most, of a client that is added with cases
 
 
 class UnknownChangeError(Exception):
-    """The change names something that is not there, or cannot be done to it; the text says what."""
+    """The change refers to something that does not exist, or is not possible; the message says what."""
 
 
 def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """Do what an entry says. Returns what to tell the asker, and what webhooks announce. Raises UnknownChangeError."""
+    """Apply a change. Returns facts for the caller, and events for webhooks. Raises UnknownChangeError."""
     change = _CHANGES.get(str(entry.get("op")))
     if change is None:
         raise UnknownChangeError(f"op is {entry.get('op')!r}, which is none of {', '.join(sorted(_CHANGES))}")
@@ -39,12 +38,12 @@ def _advance(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     days = int(entry["days"])
     if not 0 <= days <= MOST_DAYS:
         raise UnknownChangeError(f"days is {days}, outside 0 to {MOST_DAYS}")
-    events = daily_changes.advance(world, days)
+    events = daily_changes.advance_world(world, days)
     return {"day": world.day}, events
 
 
 def _night(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """A day with an exact amount of change; `scale` 1 is that of a million cases, 0 a day on which nothing happens."""
+    """A day with an exact number of changes. `scale`: 1 is that of a million cases, 0 means no changes."""
     scale = float(entry.get("scale", 1))
     if not 0 <= scale <= MOST_SCALE:
         raise UnknownChangeError(f"scale is {scale}, outside 0 to {MOST_SCALE}")
@@ -62,9 +61,9 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
     count, payments = int(entry.get("cases") or 0), int(entry.get("transactions") or 0)
     linked = _link_date(world, at) if is_signed and count else at
     row = int(
-        initial_state.add_clients(world, rng, np.array([linked]), np.array([is_signed]), [tenant] if tenant else None)[
-            0
-        ]
+        initial_state.create_clients(
+            world, rng, np.array([linked]), np.array([is_signed]), [tenant] if tenant else None
+        )[0]
     )
     if entry.get("attributed") is not None:
         world.clients["is_attributed"][row] = bool(entry["attributed"])
@@ -74,7 +73,7 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
         rows = initial_state.add_cases(world, rng, np.full(count, row), created)
         if is_signed:
             initial_state.give_past(world, rng, rows, payments, haste=(at - linked) / PAST_US)
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     facts = {
         "tenant": world.clients["tenant"][row],
         "creditorId": world.ids("clients", np.array([row]))[0],
@@ -85,7 +84,7 @@ def _add_client(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]
 
 
 def _link_date(world: World, at: int) -> int:
-    """After that of every other client, and no longer ago than the past that an added client is given."""
+    """Later than every other client's link, and at most PAST_US ago."""
     newest = int(world.clients["linked"][world.clients["alive"]].max(initial=0))
     return min(max(at - PAST_US, newest + 2_000_000), at)
 
@@ -99,14 +98,14 @@ def _upgrade(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """A new contract version: the client has to sign again."""
     row = _client(world, entry)
     world.clients["done"][row], world.clients["is_upgrade"][row] = False, True
-    world.touch("clients")
+    world.invalidate("clients")
     return {"tenant": entry["tenant"]}, []
 
 
 def _archive(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     row = _client(world, entry)
     world.clients["alive"][row] = False
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return {"tenant": entry["tenant"]}, []
 
 
@@ -121,22 +120,22 @@ def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
         world, rng, own, np.full(len(own), codes.NEVER_STARTED_INTERNAL), np.full(len(own), int(entry["at"]))
     )
     world.clients["alive"][row] = False
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return {"tenant": entry["tenant"]}, [Event("case.closed", row, case) for case in own.tolist()]
 
 
 def _register(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """A client that the partner registers: unsigned, its cases waiting. What was said of people is not in the entry."""
+    """A client registered by the partner: unsigned, with waiting cases. The entry contains no personal data."""
     tenant, at, claims = str(entry["tenant"]), int(entry["at"]), entry["claims"]
     rng = np.random.default_rng([world.options.seed, 66, len(world.clients)])
-    row = int(initial_state.add_clients(world, rng, np.array([at]), np.array([False]), [tenant])[0])
+    row = int(initial_state.create_clients(world, rng, np.array([at]), np.array([False]), [tenant])[0])
     world.clients["country"][row], world.clients["is_attributed"][row] = int(entry["country"]), True
     owners, dates = np.full(len(claims), row), np.full(len(claims), at)
     rows = initial_state.add_cases(world, rng, owners, dates).tolist() if claims else []
     for case, (amount, currency, has_reference) in zip(rows, claims, strict=True):
         world.cases["gross"][case] = world.cases["remainder"][case] = int(Decimal(amount) * UNIT)
         world.cases["currency"][case], world.cases["has_reference"][case] = currency, has_reference
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return {"row": row}, [Event("client.linked", row), *(Event("case.created", row, case) for case in rows)]
 
 
@@ -146,26 +145,26 @@ def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     world.clients["alive"][row] = False
     world.cases["alive"][world.cases["client"] == row] = False
     world.transactions["alive"][world.client_of("transactions") == row] = False
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return {}, []
 
 
 def _kyc(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """KYC data was submitted; a review begins anew."""
+    """KYC data was submitted; the review starts over."""
     row = _client(world, entry)
     world.clients["kyc"][row], world.clients["kyc_review"][row] = 1, 0
-    world.touch("clients")
+    world.invalidate("clients")
     return {}, []
 
 
 def _mode(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """The partner's invoicing mode changes, and with it how history is put into buckets."""
+    """Change the partner's invoicing mode, and with it the stages of all transactions."""
     world.set_mode(str(entry["mode"]))
     return {"mode": entry["mode"]}, []
 
 
 def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """One row of a listing: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a like one."""
+    """Change one row: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a similar one."""
     resource, action = str(entry["resource"]), str(entry["action"])
     if resource not in RESOURCES:
         raise UnknownChangeError(f"resource is {resource!r}, which is none of {', '.join(RESOURCES)}")
@@ -185,7 +184,7 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
         row = int(table.append(**like | {"alive": True, DATES[resource]: int(entry["at"])})[0])
     else:
         raise UnknownChangeError(f"action is {action!r}, none of delete, restore, move, set, insert")
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return {"row": row, "id": world.ids(resource, np.array([row]))[0]}, []
 
 

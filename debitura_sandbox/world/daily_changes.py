@@ -1,7 +1,6 @@
-"""Moves the world forward, one night at a time: everything that a warehouse has to notice happens somewhere in here.
+"""Advance the world by days, with all kinds of changes that a warehouse has to detect.
 
-Belongs here: what changes in a night, in bulk. Does not: changes that somebody asks for (`changes.py`). Each night
-draws from its own generator (seed, day), so nine nights in one go are the same as nine nights one by one.
+Each day has its own random generator, seeded by (seed, day), so nine days at once give the same world as nine single days.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from debitura_sandbox.world.payments import Random
 from debitura_sandbox.world.world import RESOURCES, World
 
 FEW_CLIENTS = 8  # worlds below this size keep their clients
-UNTOLD_DAYS = 10  # so often a case may be closed as paid without a transaction
+UNTOLD_DAYS = 10  # on every tenth day, a case may be closed as paid without a transaction
 EVENTS_A_NIGHT = 200  # of one kind; a large world would otherwise announce tens of thousands
 
 
@@ -31,19 +30,19 @@ class Event:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def advance(world: World, days: int) -> list[Event]:
-    """Move the world `days` nights forward; what happened is announced in order."""
+def advance_world(world: World, days: int) -> list[Event]:
+    """Advance the world by `days`, and return the events in order."""
     events: list[Event] = []
     for _ in range(days):
         world.day += 1
         rng = np.random.default_rng([world.options.seed, 77, world.day])
         _Night(world, rng, events).pass_by()
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
     return events
 
 
 class _Night:
-    """One night. The order of its steps matters: a case opened tonight does not close tonight."""
+    """The changes of one day. Their order matters: a case opened today is not closed today."""
 
     def __init__(self, world: World, rng: Random, events: list[Event]) -> None:
         self.world, self.rng, self.events = world, rng, events
@@ -52,7 +51,7 @@ class _Night:
         self.booked = 0  # payments with which cases ended
 
     def pass_by(self) -> None:
-        """Everything that one night does."""
+        """Make all changes of the day."""
         invoicing.move_stages(self.world, self.some)
         invoicing.correct_payments(self.world, self.some)
         self.close_cases()
@@ -63,17 +62,17 @@ class _Night:
         self.change_clients()
 
     def some(self, mask: Flags, part: float, least: int = 0) -> Ints:
-        """Some of the rows that a mask names: about `part` of them, and at least `least` where there are so many."""
+        """A random sample of the rows of a mask: about the share `part`, and at least `least` if there are that many."""
         rows = np.flatnonzero(mask)
         count = min(len(rows), max(int(least), int(self.rng.poisson(len(rows) * part))))
         return np.sort(self.rng.choice(rows, count, replace=False)) if count else rows[:0]
 
     def moments(self, count: int) -> Ints:
-        """Instants within the night, ascending."""
+        """Random instants within the day, ascending."""
         return np.sort(self.begin + (self.rng.random(count) * (DAY_US - 2_000_000)).astype(np.int64))
 
     def close_cases(self) -> None:
-        """Cases end, for all kinds of reasons; one is merged into another, one is deleted; clients that left take theirs."""
+        """Close cases for various reasons, merge one, delete one, and close those of clients that left."""
         cases, day, state = self.cases, self.world.day, self.cases["lifecycle"].copy()
         alive, has_client = cases["alive"], self.clients["alive"][cases["client"]]
         ended = self.some(alive & has_client & np.isin(state, (codes.ACTIVE, codes.PAUSED)), 0.007, 1)
@@ -91,7 +90,7 @@ class _Night:
         alive[self.some(alive & (cases["lifecycle"] == codes.INTERNAL), 0.0, day % 3 == 1)] = False
 
     def _end(self, rows: Ints) -> None:
-        """Close cases under way, with their last payments; now and then nobody tells of those on one."""
+        """Close active cases with their last payments; occasionally without transactions for them."""
         at = self.moments(len(rows))
         code = outcomes.collected_codes(self.world, self.rng, rows)
         if not self.world.options.transactions:
@@ -106,7 +105,7 @@ class _Night:
         outcomes.settle_without_transactions(self.world, self.rng, rows)
 
     def move_cases(self) -> None:
-        """Open cases take a step; phases move, at times backwards; creditors answer."""
+        """Advance open cases; phases change, sometimes backwards; creditors respond."""
         cases, alive, state = self.cases, self.cases["alive"], self.cases["lifecycle"].copy()
         for source, target, part in (
             (codes.INTERNAL, codes.VERIFYING, 0.3), (codes.VERIFYING, codes.LEADS, 0.2), (codes.VERIFYING, codes.NEEDS_INFO, 0.1),
@@ -132,7 +131,7 @@ class _Night:
         cases["responded"][answered] = self.moments(len(answered))
 
     def book_payments(self) -> None:
-        """Debtors pay, as they did in the months before."""
+        """Book payments at the rate of the previous months."""
         able = np.flatnonzero(self.world.is_collected())
         expected = self.rng.poisson(self.world.pace.payments * len(able)) - self.booked
         count = min(len(able), max(int(expected), int(self.world.options.transactions > 0)))
@@ -143,7 +142,7 @@ class _Night:
         payments.add_payments(self.world, self.rng, rows, self.moments(count), amounts, is_new=True)
 
     def sign_contracts(self) -> None:
-        """A client that had something to sign signs it, and its waiting cases move on; another gets a new contract."""
+        """One client signs, and its waiting cases advance; another gets a new contract to sign."""
         clients = self.clients
         for row in self.some(clients["alive"] & ~clients["done"], 0.1, self.world.day % 2).tolist():
             self.events.extend(sign(self.world, row))
@@ -153,7 +152,7 @@ class _Night:
         clients["done"][renewed], clients["is_upgrade"][renewed] = False, True
 
     def open_cases(self) -> None:
-        """Clients bring new cases."""
+        """Open new cases."""
         clients = self.clients
         weights = clients["weight"] * clients["alive"]
         count = max(int(self.rng.poisson(self.world.pace.cases * weights.sum())), int(self.world.options.cases > 0))
@@ -163,7 +162,7 @@ class _Night:
         self._announce("case.created", initial_state.add_cases(self.world, self.rng, owners, self.moments(count)))
 
     def change_clients(self) -> None:
-        """New clients are linked; one is archived; the id of an archived one goes to a new creditor."""
+        """Link new clients, archive one, and reuse the tenant id of an archived one for a new creditor."""
         options, day = self.world.options, self.world.day
         count = int(self.rng.poisson(options.clients / (options.years * 365))) + (day % 10 == 1)
         if count:
@@ -182,7 +181,7 @@ class _Night:
                 self._link(1, [str(free[-1])])
 
     def _link(self, count: int, tenants: list[str] | None) -> None:
-        rows = initial_state.add_clients(
+        rows = initial_state.create_clients(
             self.world, self.rng, self.moments(count), self.rng.random(count) < 0.5, tenants
         )
         self.events.extend(Event("client.linked", row) for row in rows.tolist())
@@ -195,11 +194,11 @@ class _Night:
 
 
 def sign(world: World, row: int) -> list[Event]:
-    """A client signs what it had to sign; its cases that waited for this go on to verification."""
+    """Sign everything that a client has to sign; its waiting cases advance to verification."""
     world.clients["done"][row], world.clients["is_upgrade"][row] = True, False
     waiting = np.flatnonzero((world.cases["client"] == row) & (world.cases["lifecycle"] == codes.SIGNING))
     world.cases["lifecycle"][waiting] = codes.INTERNAL
-    world.touch("clients", "cases")
+    world.invalidate("clients", "cases")
     step = {
         "oldLifecycle": codes.LIFECYCLES[codes.SIGNING].label,
         "newLifecycle": codes.LIFECYCLES[codes.INTERNAL].label,

@@ -1,7 +1,4 @@
-"""Exchange rates of the simulated world: one per currency and day, the same for the same seed.
-
-Belongs here: rates and the conversion to USD. Does not: when an amount is locked (the world decides). All whole numbers.
-"""
+"""Exchange rates of the simulated world: one per currency and day, determined by the seed. Integer arithmetic throughout."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from debitura_sandbox.world.codes import Ints
 from debitura_sandbox.world.columns import share
 
 MICRO = 1_000_000
-HORIZON_DAYS = 3_660  # the world can be moved ten years past its start; afterwards rates stand still
+HORIZON_DAYS = 3_660  # ten years after the start; rates are constant from then on
 PULL, STEP = 0.02, 0.004  # a daily move of some tenths of a percent, drawn back to the currency's usual rate
 
 
-class Exchange:
+class FxRates:
     """Daily rates from `history_days` before the world's start (day 0) to the horizon."""
 
     def __init__(self, seed: int, history_days: int) -> None:

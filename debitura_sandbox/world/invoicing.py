@@ -1,7 +1,4 @@
-"""One night of the payments there are: they move from stage to stage, in the end to the partner, and some are corrected.
-
-Belongs here: what changes, and how often what is rare. Does not: the usual delays (`pace.py`), new payments (`evolve.py`).
-"""
+"""Advance existing payments by a day: through the stages up to the payout, with occasional corrections."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from debitura_sandbox.world import codes, outcomes, pace, payments
 from debitura_sandbox.world.codes import Flags, Ints
 from debitura_sandbox.world.world import World
 
-Some = Callable[..., Ints]  # about a part of the rows of a mask, and at least so many
+Some = Callable[..., Ints]  # a random sample of the rows of a mask, see `daily_changes`
 
 
 def move_stages(world: World, some: Some) -> None:
-    """Stages move forward, each payment in its own time; a few move back, are credited, or disputed."""
+    """Advance payments whose delay is over; a few move back, are credited, or disputed."""
     table, day = world.transactions, world.day
     alive, moved = table["alive"], table["moved"]
     commission, platform, referral = table["commission"], table["platform"], table["referral"]
@@ -46,7 +43,7 @@ def move_stages(world: World, some: Some) -> None:
 
 
 def correct_payments(world: World, some: Some) -> None:
-    """Payments not yet invoiced are edited in place, or deleted; a case that was paid by one is opened again."""
+    """Edit or delete some payments that are not invoiced yet; cases that were paid by a deleted one are reopened."""
     table, cases = world.transactions, world.cases
     free = table["alive"] & (table["platform"] == codes.NOT_INVOICED) & (table["referral"] <= codes.REFERRAL_PENDING)
     is_open = cases["close_code"] == codes.NO_CODE
@@ -57,6 +54,6 @@ def correct_payments(world: World, some: Some) -> None:
 
 
 def _taken(mask: Flags, rows: Ints) -> Ints:
-    """The rows, which nothing else that looks at the mask changes tonight."""
+    """The rows, removed from the mask so that nothing else changes them on this day."""
     mask[rows] = False
     return rows

@@ -1,7 +1,4 @@
-"""How cases end: with the payments that their close code speaks of, or none; and how a paid one is opened again.
-
-Belongs here: what closing means for a case and its money. Does not: which cases, and when (`genesis.py`, `evolve.py`).
-"""
+"""Close cases, with the payments that their close code implies, and reopen paid ones."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import numpy as np
 
 from debitura_sandbox.world import codes, payments
 from debitura_sandbox.world.codes import NO_CODE, NULL_US, Ints
-from debitura_sandbox.world.columns import ragged
+from debitura_sandbox.world.columns import jittered
 from debitura_sandbox.world.payments import Random
 from debitura_sandbox.world.world import World
 
@@ -19,19 +16,19 @@ def close(world: World, rng: Random, rows: Ints, close_code: Ints, at: Ints) -> 
     cases = world.cases
     cases["lifecycle"][rows] = codes.CLOSED
     cases["close_code"][rows] = close_code
-    cases["finished"][rows] = ragged(rng, at)
+    cases["finished"][rows] = jittered(rng, at)
     cases["needs_info"][rows] = False
 
 
 def never_start(world: World, rows: Ints) -> None:
-    """Take collection partner and start from cases that ended before they had any."""
+    """Remove collection partner and start date from cases that ended before they had one."""
     cases = world.cases
     cases["partner"][rows], cases["phase"][rows] = NO_CODE, NO_CODE
     cases["rate"][rows] = cases["started"][rows] = NULL_US
 
 
 def collected_codes(world: World, rng: Random, rows: Ints) -> Ints:
-    """Close codes for cases under way: recovered wholly or in part where something was paid, else any but early ones."""
+    """Close codes for active cases: recovered, wholly or in part, if something was paid, otherwise any but early ones."""
     drawn = rng.choice(len(codes.CLOSE_CODES), len(rows), p=codes.LATE_WEIGHTS)
     remainder = world.cases["remainder"][rows]
     has_paid = remainder < world.cases["gross"][rows]
@@ -40,7 +37,7 @@ def collected_codes(world: World, rng: Random, rows: Ints) -> Ints:
 
 
 def settle_without_transactions(world: World, rng: Random, rows: Ints) -> None:
-    """What recovered cases were paid that earn the partner nothing: no transaction tells of it, the remainder does."""
+    """Settle recovered cases that earn the partner nothing: their remainder changes without a transaction."""
     cases = world.cases
     code = cases["close_code"][rows]
     cases["remainder"][rows[code == codes.PAID_IN_FULL]] = 0
@@ -49,7 +46,7 @@ def settle_without_transactions(world: World, rng: Random, rows: Ints) -> None:
 
 
 def last_payments(world: World, rng: Random, rows: Ints, code: Ints, begin_us: int, at: Ints) -> int:
-    """Book the payments with which cases, about to be closed with these codes at these instants, end; how many."""
+    """Book the final payments of cases that are closed with these codes at these instants; returns their number."""
     cases = world.cases
     is_full = code == codes.PAID_IN_FULL
     is_part = (code == codes.PAID_IN_PART) & (cases["remainder"][rows] == cases["gross"][rows])
@@ -65,7 +62,7 @@ def last_payments(world: World, rng: Random, rows: Ints, code: Ints, begin_us: i
 
 
 def reopen(world: World, rows: Ints) -> None:
-    """Open those of these cases again that were closed as paid, and on which something is owed now."""
+    """Reopen those of these cases that were closed as paid and have a remainder again."""
     cases = world.cases
     own = rows[(cases["close_code"][rows] == codes.PAID_IN_FULL) & (cases["remainder"][rows] > 0)]
     cases["lifecycle"][own], cases["close_code"][own] = codes.ACTIVE, NO_CODE
@@ -73,7 +70,7 @@ def reopen(world: World, rows: Ints) -> None:
 
 
 def withdraw(world: World, rng: Random, rows: Ints, at_us: int) -> Ints:
-    """Close those of these cases that are open, their client having left; which they were."""
+    """Close the open ones of these cases because their client has left, and return their rows."""
     cases = world.cases
     own = rows[~np.isin(cases["lifecycle"][rows], (codes.CLOSED, codes.MERGED))]
     has_paid = cases["remainder"][own] < cases["gross"][own]

@@ -1,8 +1,7 @@
-"""How long payments stay in each stage until they are paid out, and where a payment of some age has come to.
+"""Delays of payments in each stage, and the stage of a payment of a given age.
 
-Belongs here: terms and delays, each payment's own and always the same. Does not: exceptions such as disputes (`evolve.py`).
-The terms are the documented ones: Debitura invoices on the 8th, collection partners pay within 30 days, Debitura within
-20 business days. The rows named late are the only ones that miss them.
+Delays follow the documented terms: Debitura invoices on the 8th, collection partners pay within 30 days, Debitura pays within 20
+business days. Only rows drawn as late miss them. A payment's delays never change.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SALT = 505
 
 
 class Delay(NamedTuple):
-    """Days in a stage: `least` to `most`; for the share `late` of the payments, from there up to `latest`."""
+    """Days in a stage: `least` to `most`, or up to `latest` for the share `late` of the payments."""
 
     salt: int
     least: int
@@ -32,21 +31,21 @@ class Delay(NamedTuple):
     def days(self, world: World, rows: Array) -> Ints:
         """The delay of each of these payments, in days."""
         bits = mix(rows, SALT + self.salt + world.options.seed * 1_000_003)
-        luck, part = (bits >> np.uint64(40)) / 2**24, (bits & np.uint64(0xFFFFFF)) / 2**24
+        draw, part = (bits >> np.uint64(40)) / 2**24, (bits & np.uint64(0xFFFFFF)) / 2**24
         normal = self.least + part * (self.most - self.least + 1)
         late = self.most + 1 + part * (self.latest - self.most)
-        return np.asarray(np.where(luck < self.late, late, normal), dtype=np.int64)
+        return np.asarray(np.where(draw < self.late, late, normal), dtype=np.int64)
 
 
-CONFIRMED = Delay(0, 1, 12, 0.04, 90)  # the collection partner states that the commission is paid
-ISSUED = Delay(1, 0, 0, 0.01, 15)  # after the next night of invoices
+CONFIRMED = Delay(0, 1, 12, 0.04, 90)  # the collection partner confirms that the commission is paid
+ISSUED = Delay(1, 0, 0, 0.01, 15)  # after the next invoice run
 RECEIVED = Delay(2, 4, 28, 0.01, 45)
 INVOICED = Delay(3, 2, 20, 0.005, 200)  # a few are forgotten by the partner
 PAID_OUT = Delay(4, 8, 24, 0.01, 38)  # 20 business days are 26 to 28 days
 
 
 def invoice_days(world: World, days: Ints) -> Ints:
-    """The first world day after each of `days` whose night has seen Debitura's invoices go out."""
+    """The first world day after each of `days` on which Debitura has sent its invoices."""
     if not len(days):
         return days
     first, last = int(days.min()), int(days.max())
@@ -60,11 +59,11 @@ def invoice_days(world: World, days: Ints) -> Ints:
 
 
 def issue_days(world: World, rows: Array, confirmed: Ints) -> Ints:
-    """The world day on which each payment, confirmed on those days, is on an invoice."""
+    """The world day on which each payment, confirmed on the given day, is invoiced."""
     return invoice_days(world, confirmed) + ISSUED.days(world, rows)
 
 
-class Standing(NamedTuple):
+class StageHistory(NamedTuple):
     """The three statuses of payments, and the world days on which they were confirmed and last moved."""
 
     commission: Ints
@@ -74,8 +73,8 @@ class Standing(NamedTuple):
     moved: Ints
 
 
-def standing(world: World, rows: Array, booked: Ints, pending: Ints) -> Standing:
-    """How payments stand that were booked on these world days, if nothing out of the ordinary has happened to them."""
+def stage_history(world: World, rows: Array, booked: Ints, pending: Ints) -> StageHistory:
+    """The statuses of payments booked on these world days, if nothing unusual has happened to them."""
     confirmed = booked + CONFIRMED.days(world, rows)
     issued = issue_days(world, rows, confirmed)
     received = issued + RECEIVED.days(world, rows)
@@ -83,7 +82,7 @@ def standing(world: World, rows: Array, booked: Ints, pending: Ints) -> Standing
     paid_out = invoiced + PAID_OUT.days(world, rows)
     moved = np.select([day <= world.day for day in (paid_out, invoiced, received, issued, confirmed)],
                       [paid_out, invoiced, received, issued, confirmed], booked)  # fmt: skip
-    return Standing(
+    return StageHistory(
         commission=np.where(confirmed <= world.day, codes.PAID, codes.UNPAID),
         platform=np.where(
             received <= world.day, codes.RECEIVED, np.where(issued <= world.day, codes.ISSUED, codes.NOT_INVOICED)
@@ -99,12 +98,12 @@ def standing(world: World, rows: Array, booked: Ints, pending: Ints) -> Standing
 
 
 def ripe(world: World, mask: Flags, delay: Delay) -> Ints:
-    """Those of the payments in a stage whose time there is over."""
+    """Payments of a stage whose delay is over."""
     rows = np.flatnonzero(mask)
     return np.asarray(rows[world.day - world.transactions["moved"][rows] >= delay.days(world, rows)])
 
 
 def ripe_to_issue(world: World, mask: Flags) -> Ints:
-    """Those of the confirmed payments that go on an invoice tonight."""
+    """Confirmed payments that are invoiced today."""
     rows = np.flatnonzero(mask)
     return np.asarray(rows[issue_days(world, rows, world.transactions["moved"][rows].astype(np.int64)) <= world.day])

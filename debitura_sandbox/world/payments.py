@@ -1,8 +1,4 @@
-"""Payments of debtors: the history that makes cases what they are, new ones, and corrections of those not invoiced yet.
-
-Belongs here: transactions and the remainder of their cases, which always add up to the claim. Does not: stages (`pace.py`)
-or when something is paid (`genesis.py`, `evolve.py`, `changes.py`).
-"""
+"""Create and correct payments. A case's payments and its remainder always add up to the claim."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import numpy as np
 from debitura_sandbox.world import codes, pace, target_shares
 from debitura_sandbox.world.addresses import CURRENCIES, PARTNERS
 from debitura_sandbox.world.codes import DAY_US, NULL_US, Flags, Ints
-from debitura_sandbox.world.columns import UNIT, Array, ragged, share
+from debitura_sandbox.world.columns import UNIT, Array, jittered, share
 from debitura_sandbox.world.world import World
 
 Random = np.random.Generator
@@ -24,13 +20,13 @@ _YEN = CURRENCIES.index("JPY")
 
 
 def earning(world: World) -> Flags:
-    """Cases whose payments become transactions: with a collection partner, and not merged into another case."""
+    """Cases whose payments become transactions: those with a collection partner that were not merged into another case."""
     cases = world.cases
     return np.asarray((cases["partner"] >= 0) & cases["earns"] & (cases["lifecycle"] != codes.MERGED), dtype=bool)
 
 
 def has_takers(world: World, rows: Ints) -> bool:
-    """Whether there is a case among these that payments can have been made on."""
+    """Whether payments are possible on any of these cases."""
     code = world.cases["close_code"][rows]
     return bool((earning(world)[rows] & np.isin(code, (codes.NO_CODE, codes.PAID_IN_FULL, codes.PAID_IN_PART))).any())
 
@@ -117,32 +113,32 @@ def add_payments(
     np.subtract.at(cases["remainder"], rows, amounts)
     np.maximum(cases["remainder"], 0, out=cases["remainder"])
     dates = _batched(
-        rng, np.maximum(ragged(rng, dates), cases["started"][rows]), cases["started"][rows], cases["finished"][rows]
+        rng, np.maximum(jittered(rng, dates), cases["started"][rows]), cases["started"][rows], cases["finished"][rows]
     )
     new = np.arange(len(world.transactions), len(world.transactions) + count)
     booked = world.days_of(dates) + 1
-    luck = rng.random((2, count))
-    pending = np.where(luck[0] < 0.15, codes.NO_CODE, codes.REFERRAL_PENDING)
+    draws = rng.random((2, count))
+    pending = np.where(draws[0] < 0.15, codes.NO_CODE, codes.REFERRAL_PENDING)
     if unsettled_share is None:
-        standing = pace.standing(world, new, booked, pending)
+        stage_history = pace.stage_history(world, new, booked, pending)
     else:
         fixed = target_shares.statuses(rng, world.now_us - dates, unsettled_share, pending)
-        standing = pace.Standing(*fixed, confirmed=booked + 8, moved=np.full(count, world.day))
+        stage_history = pace.StageHistory(*fixed, confirmed=booked + 8, moved=np.full(count, world.day))
     revenue, fee, rate = earnings(world, rows, amounts)
     return world.transactions.append(
         case=rows,
         date=dates,
-        paid=np.maximum(np.where(luck[1] < 0.5, dates - DAY_US, dates // DAY_US * DAY_US), cases["started"][rows]),
+        paid=np.maximum(np.where(draws[1] < 0.5, dates - DAY_US, dates // DAY_US * DAY_US), cases["started"][rows]),
         amount=amounts,
         currency=cases["currency"][rows],
         revenue=revenue,
         rate=rate,
         fee=fee,
-        locked_day=np.minimum(standing.confirmed, world.day),
-        moved=world.day if is_new else standing.moved,
-        commission=codes.UNPAID if is_new else standing.commission,
-        platform=codes.NOT_INVOICED if is_new else standing.platform,
-        referral=pending if is_new else standing.referral,
+        locked_day=np.minimum(stage_history.confirmed, world.day),
+        moved=world.day if is_new else stage_history.moved,
+        commission=codes.UNPAID if is_new else stage_history.commission,
+        platform=codes.NOT_INVOICED if is_new else stage_history.platform,
+        referral=pending if is_new else stage_history.referral,
         alive=True,
     )
 

@@ -1,7 +1,6 @@
-"""Names, addresses and e-mail addresses of the simulated world, made from a number: the same number, the same person.
+"""Names, addresses and e-mail addresses, derived from a number, so that nothing personal needs to be stored.
 
-Belongs here: everything personal, so that nothing personal needs to be stored. Does not: who has which number.
-A debtor's name is a head and a tail, each from a table, so that a million names need no million strings.
+A debtor's name is a head and a tail from two tables, so a million names need no million strings.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ class User(NamedTuple):
 
     @property
     def name(self) -> str:
+        """First and last name."""
         return f"{self.first} {self.last}"
 
 

@@ -1,7 +1,6 @@
-"""A world, how it came to be, and the file that remembers it: options and a list of changes, nothing personal.
+"""The journal of a world: apply changes, persist them with the options, and rebuild the world from them.
 
-Belongs here: doing changes, writing them down, and rebuilding a world from what was written. Does not: what a change
-does (`changes.py`). The file is replaced in one rename, mode 0600. Names given to `POST /clients` are kept in memory only.
+The file is replaced atomically, mode 0600. It contains no personal data: names sent to `POST /clients` stay in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FORMAT = 1
 
 
 class Journal:
-    """The only way by which a served world changes."""
+    """A world and the journal of its changes. A served world is changed through it only."""
 
     def __init__(self, options: WorldOptions, file: Path | None = None) -> None:
         self.world: World = make_world(options)
@@ -33,7 +32,7 @@ class Journal:
 
     @classmethod
     def open(cls, file: Path, options: WorldOptions) -> Journal:
-        """The journal in `file`, replayed; a new one, with these options, where there is none."""
+        """Replay the journal in `file`, or create one with these options. Raises ValueError for another format."""
         stored = read_state(file)
         if stored is None:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,7 +46,10 @@ class Journal:
         return journal
 
     def do(self, entry: Entry, now_us: int) -> tuple[dict[str, Any], list[Event]]:
-        """Make a change and write it down. `now_us` fills in for a change that needs an instant and has none."""
+        """Apply a change and persist it. `now_us`: the instant of changes that need one and have none.
+
+        Raises UnknownChangeError and OSError.
+        """
         entry = {"at": now_us, **entry} if "at" in _NEEDS.get(str(entry.get("op")), ()) else dict(entry)
         facts, events = commands.apply(self.world, entry)
         previous = self.entries[-1] if self.entries else {}
@@ -59,7 +61,7 @@ class Journal:
         return facts, events
 
     def keep_clock(self, now_us: int) -> None:
-        """Remember how far the clock has run, so that it never goes back."""
+        """Persist the clock, so that it never goes back."""
         self.clock_us = max(self.clock_us, now_us, self.world.now_us)
         self._write()
 
@@ -80,13 +82,13 @@ _NEEDS = {"row": ("at",), "add_client": ("at",), "withdraw": ("at",), "register"
 
 
 def read_state(file: Path) -> dict[str, Any] | None:
-    """What a state file holds; None where there is none, or one of another format."""
+    """The content of a state file; None if it does not exist. Raises ValueError for another format."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     if stored.get("format") != FORMAT:
         raise ValueError(
-            f"{file} has format {stored.get('format')}, this version reads {FORMAT}; delete it to start anew"
+            f"{file} has format {stored.get('format')}, this version reads {FORMAT}; delete it to start over"
         )
     return dict(stored)

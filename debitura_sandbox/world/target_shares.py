@@ -1,8 +1,4 @@
-"""Worlds whose share of open cases and of unsettled payments is asked for: that of a large, long-standing partner.
-
-Belongs here: fitting ages to a share. Does not: drawing rows (`genesis.py`, which calls this). Without a share, a
-world's own ages decide, and nothing here is used.
-"""
+"""Fit the ages of rows to a given share of open cases or unsettled payments, as a large, long-standing partner has them."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from debitura_sandbox.world import codes
 from debitura_sandbox.world.codes import DAY_US, Flags, Ints
 
 SPREAD = 0.6  # of the pace at which payments get settled; some take three times as long as others
-# How far a payment is on its way to being settled (1: settled), and what has been done about it by then.
+# The progress of a payment towards being settled (1: settled), and its statuses at that point.
 CONFIRMED, ISSUED, RECEIVED, INVOICED = 0.68, 0.76, 0.84, 0.90
 ODD = {"credited": 0.01, "invoice_credited": 0.005, "disputed": 0.03}  # of the unsettled, once confirmed
 
@@ -56,11 +52,11 @@ def statuses(rng: np.random.Generator, ages_us: Ints, unsettled_share: float, pe
     slow = np.maximum(ages_us, 1) / np.exp(rng.normal(0.0, SPREAD, count))
     place = min(round(unsettled_share * count), count - 1)
     way = slow / np.partition(slow, place)[place] if count else slow
-    luck = rng.random(count)
+    draws = rng.random(count)
     is_odd = (way >= CONFIRMED) & (way < 1)
     edges = np.cumsum(list(ODD.values()))
-    credited, invoice_credited = is_odd & (luck < edges[0]), is_odd & (luck >= edges[0]) & (luck < edges[1])
-    disputed = is_odd & (luck >= edges[1]) & (luck < edges[2])
+    credited, invoice_credited = is_odd & (draws < edges[0]), is_odd & (draws >= edges[0]) & (draws < edges[1])
+    disputed = is_odd & (draws >= edges[1]) & (draws < edges[2])
     commission = np.where(way < CONFIRMED, codes.UNPAID, np.where(credited, codes.CREDITED, codes.PAID))
     platform = np.where(way < ISSUED, codes.NOT_INVOICED, np.where(way < RECEIVED, codes.ISSUED, codes.RECEIVED))
     platform = np.where(credited, codes.NOT_INVOICED, np.where(invoice_credited, codes.INVOICE_CREDITED, platform))

@@ -1,7 +1,6 @@
-"""The simulated world's state: clients, cases and transactions as columns, a day, and what every reader may ask of it.
+"""The state of the simulated world: clients, cases and transactions as columns, and queries on them. Pure, no clock and no I/O.
 
-Belongs here: the state and small questions about it. Does not: making it (`genesis.py`), moving it (`evolve.py`),
-serving it. Pure: no clock, no files, no network. Rows are never removed, only marked dead, so a row number is a name.
+Rows are never removed, only marked as not alive, so a row number identifies a row.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.codes import DAY_US, Flags, Ints
 from debitura_sandbox.world.columns import Array, Columns, references, to_us, uuids
-from debitura_sandbox.world.fx_rates import Exchange
+from debitura_sandbox.world.fx_rates import FxRates
 
 RESOURCES = ("clients", "cases", "transactions")
 DATES = {"clients": "linked", "cases": "created", "transactions": "date"}  # what a listing is ordered and bounded by
@@ -94,7 +93,7 @@ TRANSACTION_COLUMNS = {
 
 
 class World:
-    """One state of the simulated world. Change it only through `genesis`, `evolve` and `changes`, which call `touch`."""
+    """The simulated world. Changed only by `initial_state`, `daily_changes` and `commands`, which call `invalidate`."""
 
     def __init__(self, options: WorldOptions) -> None:
         self.options = options
@@ -105,30 +104,30 @@ class World:
         self.transactions = Columns(TRANSACTION_COLUMNS)
         self.pace = Pace()
         self.start_us = to_us(datetime.fromisoformat(options.start).astimezone(UTC))
-        self.exchange = Exchange(options.seed, options.years * 366 + 1)
-        self.given: dict[int, dict[str, Any]] = {}  # facts of clients registered by POST /clients, in memory only
-        self.kept: dict[str, Any] = {}  # texts that readers made from columns that never change
+        self.fx = FxRates(options.seed, options.years * 366 + 1)
+        self.registered: dict[int, dict[str, Any]] = {}  # facts of clients registered by POST /clients, in memory only
+        self.cache: dict[str, Any] = {}  # texts derived from columns that never change
         self.salts = {name: salt + options.seed * 1_000_003 for name, salt in SALTS.items()}
         self.versions = dict.fromkeys(RESOURCES, 0)
 
     @property
     def now_us(self) -> int:
-        """The instant that the world's day begins at; no row of the plan lies later."""
+        """The start of the current day. No generated row is later."""
         return self.start_us + self.day * DAY_US
 
     def table(self, resource: str) -> Columns:
         """The columns of `resource`."""
         return {"clients": self.clients, "cases": self.cases, "transactions": self.transactions}[resource]
 
-    def touch(self, *resources: str) -> None:
-        """Say that rows changed, so that readers drop what they kept. Client figures follow cases and transactions."""
+    def invalidate(self, *resources: str) -> None:
+        """Mark rows as changed, so that readers drop cached results. Changed cases and transactions also change clients."""
         for resource in resources:
             self.versions[resource] += 1
         if "clients" not in resources:
             self.versions["clients"] += 1
 
     def note_pace(self) -> None:
-        """Keep what the last months have brought, as the measure of the nights to come."""
+        """Record the rate of new rows over the last PACE_DAYS, which later days continue."""
         recent = self.now_us - PACE_DAYS * DAY_US
         cases, payments = (float((t[c] > recent).sum()) / PACE_DAYS
                            for t, c in ((self.cases, "created"), (self.transactions, "date")))  # fmt: skip
@@ -136,21 +135,21 @@ class World:
         self.pace = Pace(cases / max(weight, 1e-9), payments / max(int(self.is_collected().sum()), 1))
 
     def is_collected(self) -> Flags:
-        """Cases on which a payment may come tonight."""
+        """Cases that may receive a payment."""
         cases = self.cases
         is_open = cases["alive"] & (cases["lifecycle"] == codes.ACTIVE) & (cases["remainder"] > 0)
         is_earning = (cases["partner"] >= 0) & cases["earns"] & self.clients["alive"][cases["client"]]
         return np.asarray(is_open & is_earning)
 
     def set_mode(self, mode: str) -> None:
-        """Change the partner's invoicing mode."""
+        """Change the partner's invoicing mode. Raises ValueError."""
         if mode not in (codes.PAY_WHEN_PAID, codes.CONFIRMED_PIPELINE):
             raise ValueError(f"mode is {mode!r}")
         self.mode = mode
-        self.touch("transactions")
+        self.invalidate("transactions")
 
     def live(self, resource: str) -> Flags:
-        """Which rows the API shows. Rows of archived clients stay, unless the world was made otherwise."""
+        """Which rows the API returns. Rows of archived clients are included unless `archived_rows_remain` is off."""
         alive: Flags = self.table(resource)["alive"].copy()
         if resource == "clients" or self.options.archived_rows_remain:
             return alive
@@ -166,22 +165,22 @@ class World:
         return [text.decode() for text in uuids(np.asarray(rows), self.salts[resource]).tolist()]
 
     def all_ids(self, resource: str) -> list[str]:
-        """UUIDs of all rows, by row number; kept, for those who ask row by row."""
+        """UUIDs of all rows by row number, cached."""
         return self._all(resource, uuids)
 
     def all_references(self) -> list[str]:
-        """References of all cases, by row number; kept likewise."""
+        """References of all cases by row number, cached."""
         return self._all("cases", references)
 
     def _all(self, resource: str, write: Callable[[Array, int], Array]) -> list[str]:
         name, count = f"{write.__name__} of {resource}", len(self.table(resource))
-        if len(self.kept.get(name, ())) != count:
-            self.kept[name] = [text.decode() for text in write(np.arange(count), self.salts[resource]).tolist()]
-        texts: list[str] = self.kept[name]
+        if len(self.cache.get(name, ())) != count:
+            self.cache[name] = [text.decode() for text in write(np.arange(count), self.salts[resource]).tolist()]
+        texts: list[str] = self.cache[name]
         return texts
 
     def find_tenant(self, tenant: str) -> int | None:
-        """Row of the active client under this id; None where there is none."""
+        """Row of the active client with this tenant id; None if there is none."""
         for row in range(len(self.clients) - 1, -1, -1):
             if self.clients["alive"][row] and self.clients["tenant"][row] == tenant:
                 return row
@@ -192,11 +191,11 @@ class World:
         return np.asarray((instants - self.start_us) // DAY_US, dtype=np.int64)
 
     def usd(self, rows: Array, column: str) -> Ints:
-        """`column` of transactions in USD: estimates at today's rate, others at the rate of the day they were locked."""
+        """`column` of transactions in USD: estimates at today's rate, others at the rate of the day on which they were locked."""
         table = self.transactions
         is_locked = table["commission"][rows] == codes.PAID
         days = np.where(is_locked, table["locked_day"][rows], self.day)
-        return self.exchange.usd(table[column][rows], table["currency"][rows], days)
+        return self.fx.usd(table[column][rows], table["currency"][rows], days)
 
     def stages(self, rows: Array) -> Ints:
         """Stage code of transactions, in the partner's mode."""
@@ -205,15 +204,15 @@ class World:
 
     def company_name(self, row: int) -> str:
         """Name of a client."""
-        given = self.given.get(row, {})
+        registered = self.registered.get(row, {})
         number, country = int(self.clients["number"][row]), int(self.clients["country"][row])
-        return str(given.get("name") or people.company_name(number, country))
+        return str(registered.get("name") or people.company_name(number, country))
 
     def users(self, row: int) -> tuple[people.User, ...]:
         """People at a client."""
-        given = self.given.get(row, {})
+        registered = self.registered.get(row, {})
         made = people.people(int(self.clients["number"][row]), int(self.clients["country"][row]))
-        return tuple(given.get("users") or made)
+        return tuple(registered.get("users") or made)
 
     def client_stats(self) -> tuple[Ints, Ints, Ints]:
         """Per client: cases, closed cases, and earnings: the recognized referral fees in USD (an inferred meaning)."""

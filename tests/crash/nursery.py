@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from debitura_pipeline.cli.app import _status_of, app
+from debitura_pipeline.cli.app import app
+from debitura_pipeline.cli.exit_status import exit_status_of
 from tests.crash.points import install
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +93,7 @@ def _work(env: Mapping[str, str], arguments: list[str], deadly: int, writing: in
     points, said = install(deadly), io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         try:
-            status = _status_of(lambda: app(arguments, standalone_mode=True))
+            status = exit_status_of(lambda: app(arguments, standalone_mode=True))
         except SystemExit as end:
             status = int(end.code or 0)
         except BaseException as error:  # noqa: BLE001

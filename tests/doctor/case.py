@@ -50,7 +50,7 @@ class Case:
     line: str
     seen: str
     cure: str
-    is_well: bool = False  # told, and no fault
+    is_ok: bool = False  # told, and no fault
 
 
 def env(**values: str) -> Callable[[Scene], None]:

@@ -117,34 +117,34 @@ def _chown(path: Path) -> None:
 
 
 ROOM = "Free some space there, or set {} to a folder with more"
-RIGHT = "Give this user the right to write there .*set {} to another folder"
+RIGHT = "Give this user write access .*set {} to another folder"
 CASES = [
     Case(
         "a disk that is nearly full",
         _on("DEBITURA_DATA_DIR", size=40_000),
         "data directory",
-        "39 MiB.*wants 2.0 GiB",
+        "39 MiB.*needs 2.0 GiB",
         ROOM.format("DEBITURA_DATA_DIR"),
     ),
     Case(
         "a disk without inodes",
         _on("DEBITURA_DATA_DIR", size=3_000_000, inodes=40),
         "data directory",
-        "3\\d inodes free.*wants 2,000 inodes",
+        "3\\d inodes free.*needs 2,000 inodes",
         "Remove files from that disk.*DEBITURA_DATA_DIR",
     ),
     Case(
         "a read-only disk",
         _read_only("DEBITURA_DATA_DIR"),
         "data directory",
-        "cannot be written: Read-only file system",
+        "is not writable: Read-only file system",
         RIGHT.format("DEBITURA_DATA_DIR"),
     ),
     Case(
         "a data directory of another user",
         _synced(_chown),
         "data directory",
-        "belongs to user number 54321, and this is user root",
+        "belongs to user number 54321, but this is user root",
         "Run as user number 54321, or .*chown -R",
     ),
     Case(
@@ -158,28 +158,28 @@ CASES = [
         "DAGSTER_HOME is full",
         _on("DAGSTER_HOME", size=8),
         "DAGSTER_HOME",
-        "0 MiB.*wants 100 MiB",
+        "0 MiB.*needs 100 MiB",
         ROOM.format("DAGSTER_HOME"),
     ),
     Case(
         "DAGSTER_HOME without inodes",
         _on("DAGSTER_HOME", inodes=30),
         "DAGSTER_HOME",
-        "2\\d inodes free.*wants 500 inodes",
+        "2\\d inodes free.*needs 500 inodes",
         "Remove files from that disk.*DAGSTER_HOME",
     ),
     Case(
         "DAGSTER_HOME is read-only",
         _read_only("DAGSTER_HOME"),
         "DAGSTER_HOME",
-        "cannot be written: Read-only file system",
+        "is not writable: Read-only file system",
         RIGHT.format("DAGSTER_HOME"),
     ),
     Case(
         "DAGSTER_HOME below /proc",
         env(DAGSTER_HOME="/proc/dagster"),
         "DAGSTER_HOME",
-        "/proc/dagster cannot be written",
+        "/proc/dagster is not writable",
         RIGHT.format("DAGSTER_HOME"),
     ),
     Case(
@@ -203,7 +203,7 @@ CASES = [
         r"0123abcd \(nightly\) was left unfinished, holds a slot of pool warehouse; its process is gone "
         r"\(process 77 on host another-host\)",
         "",
-        is_well=True,
+        is_ok=True,
     ),
     Case(
         "the privacy key is lost",
@@ -230,7 +230,7 @@ CASES = [
         "full over pseudonymous data",
         _synced(lambda _: None, DEBITURA_PRIVACY="full"),
         "privacy",
-        "DEBITURA_PRIVACY is full, and .* holds pseudonyms alone",
+        "DEBITURA_PRIVACY is full, but .* holds only pseudonyms",
         "debitura sync --full",
     ),
     Case(
@@ -251,7 +251,7 @@ CASES = [
         "dbt is not installed",
         _without_dbt,
         "dbt",
-        r"there is no .*/dbt, and a night builds its reports with it",
+        r"/dbt does not exist, and the nightly run needs it to build the reports",
         "make setup",
     ),
     Case(
@@ -265,7 +265,7 @@ CASES = [
         "a machine with little memory",
         _memory({"proc/meminfo": "MemAvailable: 512000 kB\n"}),
         "memory",
-        r"^500 MiB are available \(this machine\), and a night wants 1,024\.$",
+        r"^500 MiB available \(this machine\), but a nightly run needs 1,024\.$",
         "Close other programs, or give the machine more memory",
     ),
     Case(
@@ -279,21 +279,21 @@ CASES = [
             }
         ),
         "memory",
-        r"^512 MiB are available \(limit of the container or service, .*/debitura\)",
+        r"^512 MiB available \(limit of the container or service, .*/debitura\)",
         "Raise the memory limit of the container or service",
     ),
     Case(
         "more memory for DuckDB than there is",
         _memory({"proc/meminfo": "MemAvailable: 8192000 kB\n"}, DEBITURA_DUCKDB_MEMORY="16GiB"),
         "memory",
-        r"^8,000 MiB are available \(this machine\), and a night wants 17,008, of which DEBITURA_DUCKDB_MEMORY=16GiB is",
-        "Set DEBITURA_DUCKDB_MEMORY to less \\(the default is 400MiB\\)",
+        r"^8,000 MiB available \(this machine\), but a nightly run needs 17,008, including DEBITURA_DUCKDB_MEMORY=16GiB",
+        "Reduce DEBITURA_DUCKDB_MEMORY \\(default 400MiB\\)",
     ),
     Case(
         "few open files",
         _limited(resource.RLIMIT_NOFILE, 200),
         "open files",
-        r"at most 200 at a time .* wants 256",
+        r"at most 200 at a time .* needs 256",
         "ulimit -n 1024",
     ),
 ]

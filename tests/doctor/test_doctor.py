@@ -47,10 +47,10 @@ def test_what_is_wrong_is_named_with_its_place_and_its_cure(case: Case, scene: S
     assert not NEVER.search(text), text
     lines = [one for one in found if one.what == case.line and re.search(case.seen, one.seen)]
     assert lines, text
-    assert lines[0].is_well == case.is_well, text
+    assert lines[0].is_ok == case.is_ok, text
     assert re.search(case.cure, lines[0].cure), text
-    assert case.is_well or lines[0].cure
-    on_the_page(case.name, f"{'ok ' if case.is_well else 'BAD'} {lines[0].what}: {lines[0].seen}", lines[0].cure, scene)
+    assert case.is_ok or lines[0].cure
+    on_the_page(case.name, f"{'ok ' if case.is_ok else 'BAD'} {lines[0].what}: {lines[0].seen}", lines[0].cure, scene)
 
 
 @pytest.mark.parametrize("case", settings_cases.CASES, ids=lambda case: case.name)
@@ -81,7 +81,7 @@ def test_all_is_well_where_nothing_is_wrong(scene: Scene) -> None:
     found = said(scene)
     # A busy machine may have little memory or disk left; the rest is this test's own.
     assert [
-        one for one in found if not one.is_well and one.what not in ("memory", "data directory", "temporary files")
+        one for one in found if not one.is_ok and one.what not in ("memory", "data directory", "temporary files")
     ] == []
 
 
@@ -89,8 +89,8 @@ def test_a_postgres_owner_is_well(scene: Scene) -> None:
     with scene.server.database() as database:
         scene.env |= {"DEBITURA_WAREHOUSE": database.url, "DAGSTER_POSTGRES_URL": database.url}
         found = {one.what: one for one in said(scene)}
-    for what in ("warehouse", "rights in DEBITURA_WAREHOUSE", "DAGSTER_POSTGRES_URL"):
-        assert found[what].is_well, found[what]
+    for what in ("warehouse", "privileges in DEBITURA_WAREHOUSE", "DAGSTER_POSTGRES_URL"):
+        assert found[what].is_ok, found[what]
 
 
 def test_doctor_leaves_no_trace(scene: Scene) -> None:
@@ -147,7 +147,7 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene
     found = list(examine(load_settings(scene.env, scene.folder), checks, within_s=0.3))
     over.set()
     assert time.monotonic() - began < 3
-    assert [(one.what, one.is_well) for one in found] == [
+    assert [(one.what, one.is_ok) for one in found] == [
         ("one", True),
         ("odd", False),
         ("slow", False),
@@ -161,7 +161,7 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene
 @pytest.mark.parametrize(
     ("files", "seen"),
     [
-        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 204800 kB\n"}, r"200 MiB are available \(this machine\)"),
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 204800 kB\n"}, r"200 MiB available \(this machine\)"),
         (
             {
                 "proc/meminfo": "MemAvailable: 8000000 kB\n",
@@ -171,7 +171,7 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene
                 "sys/fs/cgroup/a/memory.stat": "anon 1\ninactive_file 104857600\n",
                 "sys/fs/cgroup/a/b/memory.max": "max\n",
             },
-            r"524 MiB are available \(limit of the container or service, .*cgroup/a\)",
+            r"524 MiB available \(limit of the container or service, .*cgroup/a\)",
         ),
         (
             {
@@ -179,7 +179,7 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene
                 "sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n",
                 "sys/fs/cgroup/memory/memory.usage_in_bytes": "0\n",
             },
-            r"512 MiB are available \(limit of the container or service, .*cgroup/memory\)",
+            r"512 MiB available \(limit of the container or service, .*cgroup/memory\)",
         ),
     ],
     ids=["machine", "version 2", "version 1"],
@@ -188,8 +188,8 @@ def test_memory_is_that_of_the_tightest_limit(files: dict[str, str], seen: str, 
     for name, body in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(body)
-    found = machine.memory(root=tmp_path)
-    assert not found.is_well
+    found = machine.check_memory(root=tmp_path)
+    assert not found.is_ok
     assert re.search(seen, found.seen), found.seen
 
 
@@ -202,4 +202,4 @@ def test_a_limit_on_address_space_is_refused_before_a_library_ends_the_process(s
         assert re.match(r"Address space is limited to 0\.9 GiB .*`ulimit -v unlimited`", said.error_line)
     said = ended(start(("doctor",), {**scene.env, **scene.sandbox_env()}, few))
     assert said.status == 2
-    assert "BAD address space: address space is limited to 0.9 GiB (`ulimit -v`), and this needs 72 GiB" in said.out
+    assert "BAD address space: address space is limited to 0.9 GiB (`ulimit -v`), but 72 GiB are needed" in said.out

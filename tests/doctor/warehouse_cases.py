@@ -243,16 +243,16 @@ CASES = [
     Case(
         "Postgres: a role without rights",
         _without_rights("DEBITURA_WAREHOUSE"),
-        "rights in DEBITURA_WAREHOUSE",
-        r"user reader at 127.* may not create the schemas raw, ops .*, nor make temporary tables",
+        "privileges in DEBITURA_WAREHOUSE",
+        r"user reader at 127.* may not create the schemas raw, ops .*, nor create temporary tables",
         r'GRANT CREATE, TEMPORARY ON DATABASE "\w+" TO "reader"\. Or .*--grant-sql.*debitura_pipeline in DEBITURA_WAREHOUSE',
     ),
     Case(
         "Postgres: another user than the roles that own the schemas",
         _other_than_the_roles,
-        "rights in DEBITURA_WAREHOUSE",
+        "privileges in DEBITURA_WAREHOUSE",
         r"user reader at 127.* may not .*use and create in schema raw",
-        r"Set DEBITURA_WAREHOUSE to the user .*\(debitura_dbt or debitura_pipeline\).* does not help reader",
+        r"Set DEBITURA_WAREHOUSE to the owner \(debitura_dbt or debitura_pipeline\).* does not help reader",
     ),
     Case(
         "Postgres: dbt's wrong password",
@@ -264,7 +264,7 @@ CASES = [
     Case(
         "Postgres: dbt's role without rights",
         _without_rights("DEBITURA_DBT_URL"),
-        "rights in DEBITURA_DBT_URL",
+        "privileges in DEBITURA_DBT_URL",
         r"user reader at 127.* may not create schemas to build in",
         r'GRANT CREATE, TEMPORARY ON DATABASE "\w+" TO "reader"',
     ),

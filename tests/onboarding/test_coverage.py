@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.onboarding.coverage import Standing, note_covered, untried
+from debitura_pipeline.onboarding.coverage import LoadState, record_covered, untried
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_sandbox.world import codes
 from tests.support.pipeline import Pipeline
@@ -31,18 +31,19 @@ def execute(pipeline: Pipeline, *statements: str) -> None:
 
 
 def test_only_a_proven_reading_of_everything_covers_whoever_had_signed_before_it(pipeline: Pipeline) -> None:
-    assert note_covered(pipeline.settings) == Standing((), ()), "nothing was read"
+    assert record_covered(pipeline.settings) == LoadState((), ()), "nothing was read"
     pipeline.sync()
-    standing = note_covered(pipeline.settings)
+    standing = record_covered(pipeline.settings)
     assert (len(standing.loaded), len(standing.open)) == (2, 1)
     assert standing.open[0].startswith("late@")
-    assert note_covered(pipeline.settings) == standing
+    assert record_covered(pipeline.settings) == standing
     found = pipeline.rows(
         "SELECT state, onboarding_done, access_ok, cases_loaded, transactions_loaded FROM ops.onboarding "
         "WHERE cases_loaded < 10"
     )
     assert found == [("loaded", True, None, 3, 4)]
-    assert untried(pipeline.settings, 1) == (list(standing.loaded[:1]), 2)
+    refs, count = untried(pipeline.settings, 1)
+    assert ([ref.key for ref in refs], count) == (list(standing.loaded[:1]), 2)
     for spoil in (
         "UPDATE ops.syncs SET is_proven = false WHERE resource = 'transactions'",
         "UPDATE ops.syncs SET is_proven = true, mode = 'nightly' WHERE resource = 'transactions'",
@@ -50,15 +51,15 @@ def test_only_a_proven_reading_of_everything_covers_whoever_had_signed_before_it
         "UPDATE ops.syncs SET status = 'done', as_of = as_of - INTERVAL '1 day' WHERE resource = 'transactions'",
     ):
         execute(pipeline, FORGET, spoil)
-        assert note_covered(pipeline.settings).loaded == (), spoil
+        assert record_covered(pipeline.settings).loaded == (), spoil
 
 
 def test_what_was_loaded_stays_so_when_later_nights_read_in_part(pipeline: Pipeline) -> None:
     """A client's row changes with each of its cases; that must not set it back among those to be loaded."""
     pipeline.sync()
-    covered = note_covered(pipeline.settings)
+    covered = record_covered(pipeline.settings)
     execute(pipeline, "UPDATE raw.clients SET _changed_at = _changed_at + INTERVAL '9 days'")
-    assert note_covered(pipeline.settings) == covered
+    assert record_covered(pipeline.settings) == covered
 
 
 def test_statuses_that_fit_no_stage_hold_nobody_up(
@@ -74,13 +75,13 @@ def test_statuses_that_fit_no_stage_hold_nobody_up(
     (message,) = pipeline.rows("SELECT message FROM ops.syncs WHERE NOT is_proven")[0]
     assert message.endswith("rows fit none of the API's stages, so no total holds their sum")
     signed = pipeline.rows("SELECT count(*) FROM raw.clients WHERE onboarding_done")[0][0]
-    assert len(note_covered(pipeline.settings).loaded) == signed > 0
+    assert len(record_covered(pipeline.settings).loaded) == signed > 0
 
 
 def test_a_reading_that_is_not_proven_covers_only_whom_it_was_made_for(pipeline: Pipeline) -> None:
     """Were it read again for each fifty clients of thousands, it would not be proven any better."""
     pipeline.sync()
     execute(pipeline, "UPDATE ops.syncs SET is_proven = false, message = 'moved' WHERE resource = 'cases'")
-    assert note_covered(pipeline.settings).loaded == ()
-    assert len(note_covered(pipeline.settings, is_proof_wanted=False).loaded) == 2
-    assert len(note_covered(pipeline.settings).loaded) == 2, "written down"
+    assert record_covered(pipeline.settings).loaded == ()
+    assert len(record_covered(pipeline.settings, is_proof_wanted=False).loaded) == 2
+    assert len(record_covered(pipeline.settings).loaded) == 2, "written down"

@@ -8,23 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.lifecycle import (
     FAILURE_PAUSE,
-    FIRST_LOOK_AGAIN,
     GONE,
-    LAST_LOOK_AGAIN,
-    LONGEST_FAILURE_PAUSE,
     MAX_CLIENTS,
+    MAX_FAILURE_PAUSE,
+    MAX_RECHECK,
     MAX_RUNS,
     MIN_PAUSE,
+    MIN_RECHECK,
     SIGNED,
     WAITING,
     Client,
-    Progress,
+    OnboardingProgress,
     decide,
     failure_pause,
-    partition_key,
-    read_partition_key,
     signature_pause,
 )
 
@@ -37,11 +36,11 @@ def client(tenant: str = "acme", *, signed: bool = True, creditor: str = CREDITO
     return Client(tenant, creditor, signed)
 
 
-def looked(state: str, ago: timedelta, **more: object) -> Progress:
-    return Progress(state=state, looked_at=NOW - ago, **more)  # type: ignore[arg-type]
+def looked(state: str, ago: timedelta, **more: object) -> OnboardingProgress:
+    return OnboardingProgress(state=state, checked_at=NOW - ago, **more)  # type: ignore[arg-type]
 
 
-def runs(listed: list[Client], known: dict[str, Progress]) -> list[str]:
+def runs(listed: list[Client], known: dict[str, OnboardingProgress]) -> list[str]:
     return [verdict.key for verdict in decide(listed, known, NOW).run]
 
 
@@ -56,29 +55,29 @@ def test_a_client_seen_for_the_first_time_gets_a_partition_and_a_run() -> None:
 
 def test_a_client_whose_partition_exists_but_who_was_never_run_is_run() -> None:
     """A tick that died after adding the partition must not lose the client."""
-    decision = decide([client()], {KEY: Progress()}, NOW)
+    decision = decide([client()], {KEY: OnboardingProgress()}, NOW)
     assert decision.new == ()
     assert [verdict.key for verdict in decision.run] == [KEY]
 
 
 def test_a_client_that_is_not_listed_but_has_a_partition_that_is_not_done_is_run() -> None:
     """The listing is read only until known clients; what stands behind them is known from its partition."""
-    assert runs([], {KEY: Progress()}) == [KEY]
+    assert runs([], {KEY: OnboardingProgress()}) == [KEY]
 
 
 def test_a_client_that_is_done_is_left_alone() -> None:
-    decision = decide([client()], {KEY: Progress(is_done=True)}, NOW)
+    decision = decide([client()], {KEY: OnboardingProgress(is_done=True)}, NOW)
     assert (decision.new, decision.run, decision.later, decision.done) == ((), (), (), 1)
 
 
 def test_done_stays_done_when_a_new_contract_wants_a_new_signature() -> None:
-    assert runs([client(signed=False)], {KEY: Progress(is_done=True)}) == []
+    assert runs([client(signed=False)], {KEY: OnboardingProgress(is_done=True)}) == []
 
 
 def test_no_second_run_while_one_is_on() -> None:
-    decision = decide([client()], {KEY: Progress(is_in_flight=True)}, NOW)
+    decision = decide([client()], {KEY: OnboardingProgress(is_in_flight=True)}, NOW)
     assert not decision.run
-    assert decision.later[0].reason == "a run is on"
+    assert decision.later[0].reason == "run in progress"
 
 
 def test_a_waiting_client_that_is_seen_to_have_signed_is_run_after_the_shortest_pause() -> None:
@@ -89,16 +88,16 @@ def test_a_waiting_client_that_is_seen_to_have_signed_is_run_after_the_shortest_
 
 def test_a_waiting_client_is_looked_at_again_after_its_pause_and_not_before() -> None:
     for listed in ([client(signed=False)], []):
-        assert runs(listed, {KEY: looked(WAITING, FIRST_LOOK_AGAIN - SECOND)}) == []
-        assert runs(listed, {KEY: looked(WAITING, FIRST_LOOK_AGAIN)}) == [KEY]
+        assert runs(listed, {KEY: looked(WAITING, MIN_RECHECK - SECOND)}) == []
+        assert runs(listed, {KEY: looked(WAITING, MIN_RECHECK)}) == [KEY]
 
 
 def test_a_failed_run_is_tried_again_after_a_pause_that_grows() -> None:
-    once = Progress(failures=1, failed_at=NOW - FAILURE_PAUSE)
-    thrice = Progress(failures=3, failed_at=NOW - FAILURE_PAUSE)
+    once = OnboardingProgress(failures=1, failed_at=NOW - FAILURE_PAUSE)
+    thrice = OnboardingProgress(failures=3, failed_at=NOW - FAILURE_PAUSE)
     assert runs([client()], {KEY: once}) == [KEY]
     assert runs([client()], {KEY: thrice}) == []
-    assert runs([client()], {KEY: Progress(failures=3, failed_at=NOW - FAILURE_PAUSE * 4)}) == [KEY]
+    assert runs([client()], {KEY: OnboardingProgress(failures=3, failed_at=NOW - FAILURE_PAUSE * 4)}) == [KEY]
 
 
 def test_a_client_signed_whose_history_failed_is_tried_again() -> None:
@@ -114,33 +113,38 @@ def test_a_client_that_is_gone_is_closed_until_it_is_listed_again() -> None:
 
 def test_a_tenant_id_used_again_is_another_client() -> None:
     again = client(creditor="7d0c2f5e-1a0b-4c55-9d7f-0f6b8f1f2a10")
-    decision = decide([again], {KEY: Progress(is_done=True)}, NOW)
+    decision = decide([again], {KEY: OnboardingProgress(is_done=True)}, NOW)
     assert decision.new == (again.key,)
     assert again.key != KEY
 
 
 def test_the_clients_of_a_run_are_bounded_and_the_newest_go_first() -> None:
     listed = [client(f"tenant-{number}") for number in range(MAX_CLIENTS * 2)]
-    on = {client(f"old-{number}").key: Progress(is_in_flight=True) for number in range(4)}
-    decision = decide(listed, on, NOW, runs_on=MAX_RUNS - 1)
+    on = {client(f"old-{number}").key: OnboardingProgress(is_in_flight=True) for number in range(4)}
+    decision = decide(listed, on, NOW, active_runs=MAX_RUNS - 1)
     assert [verdict.key for verdict in decision.run] == [one.key for one in listed[:MAX_CLIENTS]]
     assert (len(decision.new), decision.due) == (len(listed), len(listed))
-    assert {verdict.reason for verdict in decision.later} == {"a run is on", "waits for other runs to end"}
-    assert decide(listed, on, NOW, runs_on=MAX_RUNS).run == ()
+    assert {verdict.reason for verdict in decision.later} == {"run in progress", "waiting for other runs to end"}
+    assert decide(listed, on, NOW, active_runs=MAX_RUNS).run == ()
 
 
 def test_a_client_that_is_covered_is_done_whatever_is_known_of_it() -> None:
-    for known in ({}, {KEY: Progress()}, {KEY: looked(WAITING, timedelta(days=9))}, {KEY: Progress(failures=3)}):
+    for known in (
+        {},
+        {KEY: OnboardingProgress()},
+        {KEY: looked(WAITING, timedelta(days=9))},
+        {KEY: OnboardingProgress(failures=3)},
+    ):
         decision = decide([client()], known, NOW, covered={KEY})
         assert (decision.run, decision.done, decision.due) == ((), 1, 0)
 
 
 def test_no_listed_client_is_dropped_whatever_is_known() -> None:
     states = [
-        Progress(),
-        Progress(is_done=True),
-        Progress(is_in_flight=True),
-        Progress(failures=2, failed_at=NOW),
+        OnboardingProgress(),
+        OnboardingProgress(is_done=True),
+        OnboardingProgress(is_in_flight=True),
+        OnboardingProgress(failures=2, failed_at=NOW),
         looked(WAITING, SECOND),
         looked(GONE, SECOND),
         looked(SIGNED, SECOND),
@@ -152,12 +156,12 @@ def test_no_listed_client_is_dropped_whatever_is_known() -> None:
 
 @given(st.integers(1, 200))
 def test_failure_pauses_stay_within_bounds(failures: int) -> None:
-    assert FAILURE_PAUSE <= failure_pause(failures) <= LONGEST_FAILURE_PAUSE
+    assert FAILURE_PAUSE <= failure_pause(failures) <= MAX_FAILURE_PAUSE
 
 
 @given(st.none() | st.timedeltas(timedelta(days=-1), timedelta(days=4000)))
 def test_signature_pauses_stay_within_bounds(waited: timedelta | None) -> None:
-    assert FIRST_LOOK_AGAIN <= signature_pause(waited) <= LAST_LOOK_AGAIN
+    assert MIN_RECHECK <= signature_pause(waited) <= MAX_RECHECK
 
 
 ODD_IDS = [
@@ -179,8 +183,8 @@ ODD_IDS = [
 
 @pytest.mark.parametrize("tenant", ODD_IDS)
 def test_odd_tenant_ids_make_keys_that_dagster_takes_and_that_read_back(tenant: str) -> None:
-    key = partition_key(tenant, CREDITOR)
-    assert read_partition_key(key) == (tenant, CREDITOR)
+    key = ClientRef(tenant, CREDITOR).key
+    assert ClientRef.parse(key) == ClientRef(tenant, CREDITOR)
     assert key.isascii()
     assert key.isprintable()
     assert "..." not in key
@@ -189,10 +193,10 @@ def test_odd_tenant_ids_make_keys_that_dagster_takes_and_that_read_back(tenant: 
 
 @given(st.text(min_size=1, max_size=255))
 def test_keys_read_back(tenant: str) -> None:
-    assert read_partition_key(partition_key(tenant, CREDITOR)) == (tenant, CREDITOR)
+    assert ClientRef.parse(ClientRef(tenant, CREDITOR).key) == ClientRef(tenant, CREDITOR)
 
 
 @pytest.mark.parametrize("key", ["", "@", "acme", "acme@", f"@{CREDITOR}"])
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="externalTenantId@creditorId"):
-        read_partition_key(key)
+        ClientRef.parse(key)

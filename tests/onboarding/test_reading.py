@@ -12,8 +12,9 @@ import pytest
 from debitura_pipeline.errors import ApiError, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.onboarding import reading
-from debitura_pipeline.onboarding.access import Access, try_access
-from debitura_pipeline.onboarding.lifecycle import Client, partition_key
+from debitura_pipeline.onboarding.access import AccessCheck, try_access
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.onboarding.lifecycle import Client
 from debitura_pipeline.onboarding.reading import Found, read_clients, read_newest, read_some
 from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
 from debitura_pipeline.sync.clients import WantedClient, sync_clients
@@ -117,10 +118,10 @@ def test_a_tenant_id_that_is_an_email_address_is_asked_with_and_never_kept(
         one for one in read_newest(pipeline.settings, pipeline.endpoint, lambda _: False) if is_pseudonym(one.tenant)
     )
     assert address not in client.key
-    nobody = partition_key("hashed-" + "0" * 32, client.creditor_id)
-    assert found_of(read_some(pipeline.settings, pipeline.endpoint, [client.key])[client.key]) == client
-    tried = try_access(pipeline.settings, pipeline.endpoint, [client.key, nobody])
-    assert isinstance(tried[client.key], Access)
+    nobody = ClientRef("hashed-" + "0" * 32, client.creditor_id)
+    assert found_of(read_some(pipeline.settings, pipeline.endpoint, [client.ref])[client.ref]) == client
+    tried = try_access(pipeline.settings, pipeline.endpoint, [client.ref, nobody])
+    assert isinstance(tried[client.ref], AccessCheck)
     assert "lists no client" in str(tried[nobody])
     found = sync_clients(pipeline.settings, pipeline.endpoint, [WantedClient(client.tenant)])
     read = {report.resource: report.rows_read for report in found.reports}
@@ -162,14 +163,14 @@ def test_some_clients_are_read_by_as_many_requests_as_it_takes(
     sandbox = sandbox_factory(clients=230, cases=10, transactions=10)
     settings, endpoint = settings_for(tmp_path), endpoint_of(sandbox)
     whole = read_newest(settings, endpoint, lambda _: False)
-    replaced = partition_key(whole[150].tenant, CREDITOR)
+    replaced = ClientRef(whole[150].tenant, CREDITOR)
     before = sum(sandbox.log().values())
-    newest = read_some(settings, endpoint, [one.key for one in whole[:50]])
+    newest = read_some(settings, endpoint, [one.ref for one in whole[:50]])
     assert [found_of(one) for one in newest.values()] == whole[:50]
     assert sum(sandbox.log().values()) - before <= 2, "the log is asked for too"
-    found = read_some(settings, endpoint, [whole[150].key, replaced])
+    found = read_some(settings, endpoint, [whole[150].ref, replaced])
     assert [found_of(one) for one in found.values()] == [whole[150], None]
-    many = [one.key for one in whole[90:160:10]]
+    many = [one.ref for one in whole[90:160:10]]
     assert list(read_some(settings, endpoint, [*many, replaced])) == [*many, replaced]
 
 
@@ -181,10 +182,10 @@ def test_a_client_that_cannot_be_asked_for_is_told_beside_the_others(
     whole = read_newest(settings, endpoint, lambda _: False)
     refused = {"kind": "status", "status": 403, "path": "/clients", "query": whole[1].tenant, "times": 0}
     sandbox.faults(refused)
-    found = read_some(settings, endpoint, [one.key for one in whole])
+    found = read_some(settings, endpoint, [one.ref for one in whole])
     assert [isinstance(one, ApiError) for one in found.values()] == [False, True, False]
     with pytest.raises(ApiError, match="403"):
-        read_some(settings, endpoint, [whole[1].key])
+        read_some(settings, endpoint, [whole[1].ref])
 
 
 def test_a_reading_that_never_answers_ends_in_time(
@@ -201,19 +202,19 @@ def test_a_reading_that_never_answers_ends_in_time(
 def test_a_token_is_minted_tried_and_in_no_answer(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
     settings, endpoint = settings_for(tmp_path), endpoint_of(shared_sandbox)
     signed = next(one for one in read_newest(settings, endpoint, lambda _: False) if one.is_signed)
-    access = try_access(settings, endpoint, [signed.key])[signed.key]
-    assert isinstance(access, Access)
+    access = try_access(settings, endpoint, [signed.ref])[signed.ref]
+    assert isinstance(access, AccessCheck)
     assert access.was_tried
     assert "eyJ" not in repr(access), "no token"
-    untried = try_access(settings, Endpoint(endpoint.base_url, endpoint.api_key, None, True), [signed.key])[signed.key]
-    assert isinstance(untried, Access)
+    untried = try_access(settings, Endpoint(endpoint.base_url, endpoint.api_key, None, True), [signed.ref])[signed.ref]
+    assert isinstance(untried, AccessCheck)
     assert not untried.was_tried
     assert untried.remark is not None
     assert not any("eyJ" in path.read_text(errors="ignore") for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_token_for_a_client_that_is_not_there_is_refused(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
-    nobody, too_long = partition_key("nobody", CREDITOR), partition_key("x" * 256, CREDITOR)
+    nobody, too_long = ClientRef("nobody", CREDITOR), ClientRef("x" * 256, CREDITOR)
     found = try_access(settings_for(tmp_path), endpoint_of(shared_sandbox), [nobody, too_long])
     assert [type(one) for one in found.values()] == [RefusedError, RefusedError]
     assert "HTTP 404" in str(found[nobody])

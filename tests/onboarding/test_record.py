@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.onboarding.record import News, record
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.onboarding.record import RowUpdate, record
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 
@@ -17,10 +18,16 @@ FIRST = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 def test_row_is_made_once_and_keeps_what_is_not_said_again(tmp_path: Path, warehouse_env: dict[str, str]) -> None:
     settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data"), **warehouse_env})
     waiting = {"state": "waiting_for_signature", "onboarding_done": False, "outstanding": None}
-    record(settings, [News("tenant@creditor", FIRST, waiting)])
+    record(settings, [RowUpdate(ClientRef("tenant", "creditor"), FIRST, waiting)])
     later = FIRST + timedelta(days=1)
     loaded = {"state": "loaded", "cases_loaded": 12, "history_loaded_at": later}
-    record(settings, [News("tenant@creditor", later, loaded), News("tenant@other", later, {"state": "signed"})])
+    record(
+        settings,
+        [
+            RowUpdate(ClientRef("tenant", "creditor"), later, loaded),
+            RowUpdate(ClientRef("tenant", "other"), later, {"state": "signed"}),
+        ],
+    )
     with open_warehouse(settings, read_only=True) as warehouse:
         found = warehouse.rows(
             "SELECT external_tenant_id, creditor_id, state, onboarding_done, outstanding, cases_loaded, history_loaded_at, "
@@ -34,5 +41,8 @@ def test_row_is_made_once_and_keeps_what_is_not_said_again(tmp_path: Path, wareh
 
 def test_unknown_column_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nonsense"):
-        record(load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")}), [News("t@c", FIRST, {"nonsense": 1})])
+        record(
+            load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")}),
+            [RowUpdate(ClientRef("t", "c"), FIRST, {"nonsense": 1})],
+        )
     assert not (tmp_path / "data").exists()

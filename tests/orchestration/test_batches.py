@@ -8,7 +8,7 @@ import dagster as dg
 
 from debitura_pipeline.onboarding.lifecycle import MAX_CLIENTS
 from debitura_pipeline.orchestration.keys import LISTING, OPS, OPS_ONBOARDING, RAW
-from debitura_pipeline.orchestration.observe import last_whole_reading
+from debitura_pipeline.orchestration.observations import last_whole_reading
 from debitura_pipeline.orchestration.progress import read_progress
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.ticks import Ticks, add, states
@@ -83,7 +83,7 @@ def test_a_run_takes_fifty_clients_and_what_waits_behind_them_decides_how_they_a
     assert daemon.run(*asked[:2], due=len(keys) + 1).success
     assert set(states(daemon.settings).values()) == {"loaded"}
     assert len(states(daemon.settings)) == len(keys) + 1
-    assert daemon.tick() == ([], f"{len(keys) + 1} clients are done, 0 wait")
+    assert daemon.tick() == ([], f"{len(keys) + 1} onboarded, 0 pending")
 
 
 def test_a_run_that_somebody_asks_for_reads_the_client_again(ticks: tuple[RunningSandbox, Ticks]) -> None:

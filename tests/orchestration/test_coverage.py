@@ -10,9 +10,8 @@ import pytest
 
 from debitura_pipeline.onboarding.coverage import Coverage
 from debitura_pipeline.orchestration.coverage import read_known
-from debitura_pipeline.orchestration.keys import RAW
-from debitura_pipeline.orchestration.observe import last_whole_reading
-from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.keys import CLIENTS, RAW
+from debitura_pipeline.orchestration.observations import last_whole_reading
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.conftest import Pointed
 from tests.orchestration.ticks import Ticks, add, states
@@ -36,7 +35,7 @@ def test_what_a_night_has_loaded_needs_no_run(ticks: tuple[RunningSandbox, Ticks
     assert daemon.tick()[0] == [new, unsigned]
     sandbox.admin("sign", {"tenant": "late"})
     assert daemon.run(new, unsigned).success
-    assert daemon.tick() == ([], "6 clients are done, 0 wait")
+    assert daemon.tick() == ([], "6 onboarded, 0 pending")
     with open_warehouse(daemon.settings, read_only=True) as warehouse:
         counts = warehouse.rows(
             "SELECT cases_loaded, transactions_loaded, onboarding_done FROM ops.onboarding WHERE external_tenant_id LIKE 'before-%'"
@@ -72,7 +71,7 @@ def test_access_of_covered_clients_is_tried_later_all_at_once(ticks: tuple[Runni
         tried = warehouse.rows("SELECT access_ok, count(*) FROM ops.onboarding GROUP BY 1 ORDER BY 1")
     assert tried == [(False, 1), (True, 3)]
     assert read_known(daemon.instance).untried == 0
-    assert daemon.tick(timedelta(hours=5)) == ([], "4 clients are done, 0 wait")
+    assert daemon.tick(timedelta(hours=5)) == ([], "4 onboarded, 0 pending")
     assert daemon.requests == []
 
 

@@ -15,6 +15,7 @@ import yaml
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.jobs import NIGHTLY, ONBOARD
 from debitura_pipeline.orchestration.keys import (
+    API_POOL,
     GAPS,
     LISTING,
     ONBOARDING,
@@ -22,11 +23,12 @@ from debitura_pipeline.orchestration.keys import (
     OPS_ONBOARDING,
     OWNERS,
     PARTNER_REPORT,
+    POOLS,
     PUBLISHED,
     RAW,
+    WAREHOUSE_POOL,
 )
 from debitura_pipeline.orchestration.manifest import obtain_manifest
-from debitura_pipeline.orchestration.pools import API_POOL, POOLS, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.warehouse.tables import Columns, all_tables
 from tests.support.sandbox import ROOT

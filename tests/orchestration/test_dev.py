@@ -53,7 +53,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_and_else_another_one_
     with socket.socket() as taken:
         taken.bind((programs.HOST, 0))
         taken.listen()
-        with pytest.raises(DevError, match="is taken"):
+        with pytest.raises(DevError, match="is in use"):
             programs.choose_port(taken.getsockname()[1], said.append)
         assert not said
         free = programs.free_port()
@@ -69,7 +69,7 @@ def test_the_web_page_is_at_port_3000_unless_that_is_taken(monkeypatch: pytest.M
         taken.listen()
         other = programs.choose_port(None, said.append)
     assert other != programs.PORT
-    assert said == [f"Port {programs.PORT} is taken; the web page will be at port {other}."]
+    assert said == [f"Port {programs.PORT} is in use; the web interface will be on port {other}."]
 
 
 def test_an_address_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:

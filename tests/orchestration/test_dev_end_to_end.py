@@ -20,7 +20,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.interrupts import INTERRUPTED
-from debitura_pipeline.onboarding.lifecycle import partition_key
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.supervision.programs import free_port
@@ -141,7 +141,7 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
             "word of it", lambda: re.search(r"The code server .* was killed \(SIGKILL\)", log.read_text()), process, log
         )
         added = sandbox.admin("clients", {"tenant": "acme/ø 1@x", "cases": 3, "transactions": 4})
-        key = partition_key("acme/ø 1@x", added["creditorId"])
+        key = ClientRef("acme/ø 1@x", added["creditorId"]).key
         wait_for("loaded client", lambda: states(settings).get(key) == "loaded", process, log)
         with open_warehouse(settings, read_only=True) as warehouse:
             tenant = ("acme/ø 1@x",)

@@ -28,8 +28,8 @@ def test_a_failed_run_is_told_once_with_its_reason_and_link(instance: dg.Dagster
     step = nightly.execute_in_process(instance=instance, raise_on_error=False).run_id
     killed = instance.create_run_for_job(nightly, status=dg.DagsterRunStatus.STARTED)
     instance.report_run_failed(killed, "The process of this run is gone.")
-    failures.tell(said.append)
-    failures.tell(said.append)
+    failures.report(said.append)
+    failures.report(said.append)
     assert sorted(said) == sorted(
         [
             f"Run {step[:8]} of job nightly failed: The key is refused. Check DEBITURA_API_KEY. "

@@ -27,7 +27,7 @@ from debitura_pipeline.orchestration.home import (
     process_mark,
 )
 from debitura_pipeline.orchestration.instance import end_dead_runs, mark_run, open_instance, prepare_home
-from debitura_pipeline.orchestration.pools import POOLS, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import POOLS, WAREHOUSE_POOL
 from debitura_pipeline.settings import Settings, load_settings
 from tests.support.command import environment
 from tests.support.postgres import Database

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from debitura_pipeline.orchestration import manifest
-from debitura_pipeline.orchestration.manifest import ManifestError, dbt_environment, fingerprint, obtain_manifest
+from debitura_pipeline.orchestration.manifest import ManifestError, dbt_environment, obtain_manifest, source_fingerprint
 from debitura_pipeline.settings import load_settings
 from tests.support.postgres import Database
 
@@ -70,11 +70,11 @@ def test_a_model_that_cannot_be_read_is_named_and_the_next_try_starts_afresh(pro
 
 
 def test_the_fingerprint_sees_names_and_contents(project: Path) -> None:
-    before = fingerprint(project)
+    before = source_fingerprint(project)
     (project / "models" / "one.sql").rename(project / "models" / "other.sql")
-    renamed = fingerprint(project)
+    renamed = source_fingerprint(project)
     (project / "models" / "other.sql").write_text("SELECT 3 AS a")
-    assert len({before, renamed, fingerprint(project)}) == 3
+    assert len({before, renamed, source_fingerprint(project)}) == 3
 
 
 def test_dbt_reaches_the_same_postgres_with_the_password_in_one_variable(postgres: Database, tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from debitura_pipeline.orchestration.keys import ONBOARDING
-from debitura_pipeline.orchestration.partitions import CLIENTS
-from debitura_pipeline.orchestration.refusals import SensorBlind
+from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING
+from debitura_pipeline.orchestration.read_failures import SensorReadError
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.orchestration.ticks import Ticks, add, states
 from tests.support.sandbox import RunningSandbox
@@ -29,7 +28,7 @@ def test_a_new_client_is_found_run_once_and_then_left_alone(ticks: tuple[Running
     assert states(daemon.settings)[key] == "loaded"
     again, reason = daemon.tick()
     assert again == []
-    assert reason == "2 clients are done, 0 wait"
+    assert reason == "2 onboarded, 0 pending"
 
 
 def test_an_unsigned_client_waits_and_is_loaded_once_it_has_signed(ticks: tuple[RunningSandbox, Ticks]) -> None:
@@ -57,7 +56,7 @@ def test_a_failed_read_is_a_skip_and_not_zero_clients(ticks: tuple[RunningSandbo
     sandbox.faults({"kind": "status", "status": 403, "path": "/clients", "times": 1})
     asked, reason = daemon.tick()
     assert asked == []
-    assert reason.startswith("The clients could not be read, so nothing is decided:")
+    assert reason.startswith("The clients could not be read, so nothing was decided:")
     assert "sandbox-key" not in reason
     assert daemon.instance.get_dynamic_partitions(str(CLIENTS.name)) == []
     assert key in daemon.tick()[0], "the next tick makes up for it"
@@ -70,7 +69,7 @@ def test_a_sensor_that_cannot_read_for_three_ticks_fails_until_it_can(ticks: tup
     for _ in range(2):
         assert daemon.tick()[1].startswith("The clients could not be read")
     for _ in range(3):
-        with pytest.raises(SensorBlind, match=r"for at least 3 ticks in a row: .*HTTP 401"):
+        with pytest.raises(SensorReadError, match=r"for at least 3 ticks in a row: .*HTTP 401"):
             daemon.tick()
     sandbox.faults()
     daemon.tick()
@@ -130,7 +129,7 @@ def test_a_client_withdrawn_before_it_signed_is_closed(ticks: tuple[RunningSandb
     assert asked == [key], "it is no longer listed, but its partition is not done"
     assert daemon.run(key).success
     assert states(daemon.settings)[key] == "gone"
-    assert daemon.tick(timedelta(days=3)) == ([], "2 clients are done, 0 wait")
+    assert daemon.tick(timedelta(days=3)) == ([], "2 onboarded, 0 pending")
 
 
 def test_access_that_is_refused_fails_the_run_and_says_why(ticks: tuple[RunningSandbox, Ticks]) -> None:
@@ -144,5 +143,5 @@ def test_access_that_is_refused_fails_the_run_and_says_why(ticks: tuple[RunningS
         found = warehouse.rows("SELECT state, access_ok, message FROM ops.onboarding WHERE partition_key = $1", (key,))
     state, access_ok, message = found[0]
     assert (state, access_ok) == ("signed", False)
-    assert message.startswith("Minting a client's token failed: HTTP 404 on POST /oauth/token")
+    assert message.startswith("Issuing a client's token failed: HTTP 404 on POST /oauth/token")
     assert key in daemon.tick(timedelta(minutes=6))[0]

@@ -18,11 +18,10 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
-from debitura_pipeline.orchestration.keys import RAW
+from debitura_pipeline.orchestration.keys import RAW, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, run_job
 from debitura_pipeline.orchestration.nights import COMMAND, DAGSTER, read_nights
-from debitura_pipeline.orchestration.pools import WAREHOUSE_POOL
-from debitura_pipeline.orchestration.resources import active
+from debitura_pipeline.orchestration.resources import run_context
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status.nights import last_nights
 from debitura_pipeline.warehouse import checks
@@ -137,7 +136,7 @@ def test_the_morning_check_looks_at_what_is_published(night: Night) -> None:
     old = {**facts, "published_at": (current.published_at - timedelta(hours=27)).isoformat()}
     for told, stale in ((facts, set()), (old, {"published/warehouse"})):
         (current.path / NIGHT_FILE).write_text(json.dumps(told))
-        with open_instance(night.settings) as instance, active(night.settings):
+        with open_instance(night.settings) as instance, run_context(night.settings):
             outcome = defs.resolve_job_def(FRESHNESS).execute_in_process(instance=instance)
         found = outcome.get_asset_check_evaluations()
         assert len(found) == 5

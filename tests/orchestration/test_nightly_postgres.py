@@ -206,5 +206,5 @@ def test_an_empty_database_is_well_and_holds_nothing_yet(postgres: Database, tmp
     status = debitura("status", env=env)
     assert (status.status, status.out[:24]) == (0, "Nothing is published yet")
     (seen,) = [diagnosis for diagnosis in examine(load_settings(env)) if diagnosis.what == "warehouse"]
-    assert seen.is_well
+    assert seen.is_ok
     assert seen.seen.endswith("holds nothing yet; the first run makes it")

@@ -11,8 +11,7 @@ import pytest
 
 from debitura_pipeline.orchestration import retention
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.keys import ONBOARDING, RAW
-from debitura_pipeline.orchestration.partitions import CLIENTS
+from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, RAW
 from debitura_pipeline.orchestration.progress import read_progress
 from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings, load_settings

@@ -31,8 +31,7 @@ from debitura_pipeline.errors import (
     WarehouseBusy,
 )
 from debitura_pipeline.orchestration.instance import PROCESS_TAG, end_dead_runs, open_instance, prepare_home
-from debitura_pipeline.orchestration.keys import RAW
-from debitura_pipeline.orchestration.pools import POOLS
+from debitura_pipeline.orchestration.keys import POOLS, RAW
 from debitura_pipeline.orchestration.retries import is_lasting
 from debitura_pipeline.settings import Settings
 from tests.orchestration.conftest import Pointed

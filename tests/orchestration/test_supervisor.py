@@ -22,7 +22,7 @@ from debitura_pipeline.supervision.child import Child, Program
 from debitura_pipeline.supervision.log_files import LogFile
 from debitura_pipeline.supervision.programs import free_port
 from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
-from debitura_pipeline.supervision.supervisor import MOST_DEATHS, WITHIN_S, Deaths, DevError, Supervisor
+from debitura_pipeline.supervision.supervisor import MAX_DEATHS, WITHIN_S, Deaths, DevError, Supervisor
 from debitura_sandbox.server import embedded
 
 PATIENCE_S = 30.0
@@ -38,7 +38,7 @@ time.sleep(600)
 
 @pytest.fixture(autouse=True)
 def _asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "ASK_EVERY_S", 0.1)
+    monkeypatch.setattr(supervised, "PROBE_EVERY_S", 0.1)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def server(port: int) -> Program:
 def until(supervisor: Supervisor, holds: Callable[[], bool]) -> None:
     give_up_at = time.monotonic() + PATIENCE_S
     while not holds():
-        supervisor.look()
+        supervisor.check()
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
 
@@ -93,9 +93,7 @@ def test_a_program_that_dies_or_hangs_is_started_again(
     how = r"was killed \(SIGKILL\)" if number is signal.SIGKILL else r"has not answered for \d s"
     log = tmp_path / "logs" / "web-page.log"
     assert len(said) == 1
-    assert re.fullmatch(
-        rf"The web page \(process {first}\) {how}; starting it again in 0 s. Its messages are in {log}.", said[0]
-    )
+    assert re.fullmatch(rf"The web page \(process {first}\) {how}; restarting it in 0 s. Log: {log}.", said[0])
 
 
 def test_a_program_that_dies_again_and_again_ends_all_with_its_last_words(
@@ -103,10 +101,10 @@ def test_a_program_that_dies_again_and_again_ends_all_with_its_last_words(
 ) -> None:
     supervisor.start(Program("broken one", ["no_such_module"], lambda: False, 1.0))
     with pytest.raises(
-        DevError, match=rf"No module named no_such_module\), for the {MOST_DEATHS}th time within 5 minutes; giving up"
+        DevError, match=rf"No module named no_such_module\), for the {MAX_DEATHS}th time within 5 minutes; giving up"
     ):
         until(supervisor, lambda: False)
-    assert len(said) == MOST_DEATHS - 1
+    assert len(said) == MAX_DEATHS - 1
 
 
 def test_pauses_grow_and_old_deaths_no_longer_count() -> None:
@@ -118,7 +116,7 @@ def test_pauses_grow_and_old_deaths_no_longer_count() -> None:
 
 def test_groups_that_will_not_listen_are_ended_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A daemon left behind would go on reading the API, and hold the warehouse, unseen."""
-    monkeypatch.setattr(supervised, "STOPPING", tuple((number, 0.3) for number, _ in supervised.STOPPING))
+    monkeypatch.setattr(supervised, "STOP_SIGNALS", tuple((number, 0.3) for number, _ in supervised.STOP_SIGNALS))
     (tmp_path / "stubborn.py").write_text(STUBBORN)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     children = [
@@ -133,7 +131,7 @@ def test_groups_that_will_not_listen_are_ended_all_the_same(monkeypatch: pytest.
     supervised.stop(children)
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
-    assert not any(child.has_family() for child in children)
+    assert not any(child.has_group() for child in children)
 
 
 def test_a_log_is_private_and_does_not_grow_for_ever(tmp_path: Path) -> None:
@@ -152,17 +150,17 @@ def test_a_killed_sandbox_is_started_again_with_the_same_world_and_address(
     """Every tick of the sensor would be refused, for ever."""
     with embedded.running(tmp_path, arguments=("--clients", "3", "--cases", "20", "--transactions", "20")) as first:
         keeper = SandboxKeeper(tmp_path, Endpoint(first.url, Secret(first.key), None, True), supervisor)
-        keeper.look()
+        keeper.check()
         assert not said
         os.kill(json.loads((tmp_path / "sandbox" / "server.json").read_text())["pid"], signal.SIGKILL)
         give_up_at = time.monotonic() + PATIENCE_S
         while (not said or embedded.is_gone(tmp_path)) and time.monotonic() < give_up_at:
-            keeper.look()
+            keeper.check()
             time.sleep(0.02)
         with embedded.running(tmp_path) as second:
             assert (second.url, second.key) == (first.url, first.key)
     assert len(said) == 1
-    assert said[0].startswith("The sandbox has died; starting it again")
+    assert said[0].startswith("The sandbox has died; restarting it")
 
 
 KILLED = """

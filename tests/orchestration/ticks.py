@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from debitura_pipeline.definitions import defs
-from debitura_pipeline.onboarding.lifecycle import partition_key
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration import sensors
 from debitura_pipeline.orchestration.jobs import ONBOARD
 from debitura_pipeline.orchestration.keys import RAW
@@ -90,7 +90,7 @@ def keys_of(config: dict[str, Any]) -> list[str]:
 
 def add(sandbox: RunningSandbox, tenant: str, **more: object) -> str:
     added = sandbox.admin("clients", {"tenant": tenant, "cases": 3, "transactions": 4, **more})
-    return partition_key(tenant, added["creditorId"])
+    return ClientRef(tenant, added["creditorId"]).key
 
 
 def states(settings: Settings) -> dict[str, str]:

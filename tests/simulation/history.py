@@ -21,7 +21,7 @@ from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.proof import verify
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.session import Session
+from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.commands import Entry
 from tests.simulation.crash import tear
@@ -264,7 +264,7 @@ class History:
         client.translate = TenantResolver(client, self.workshop.transformer.business_keys).query
         self.asked = client.asked
         transform_pool: Any = Here()
-        session = Session(
+        session = SyncSession(
             self.settings, ENDPOINT, self.runtime, client, self.workshop.transformer, transform_pool, None,
             await read_terms(client), wanted.small_requests,
         )  # fmt: skip

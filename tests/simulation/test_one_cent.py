@@ -14,7 +14,7 @@ from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import reconcile, reconciliation
 from debitura_pipeline.sync.partner import read_terms
-from debitura_pipeline.sync.session import Session
+from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world.world import WorldOptions
 from tests.simulation.door import DirectClient, Here, runtime_of
 from tests.simulation.history import ENDPOINT
@@ -45,7 +45,7 @@ class Bench:
     async def _load(self) -> None:
         client, transform_pool = self.client(), Here()
         partner = await read_terms(client)
-        session = Session(
+        session = SyncSession(
             self.settings,
             ENDPOINT,
             runtime_of(self.sim),

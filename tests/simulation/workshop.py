@@ -63,7 +63,7 @@ def scales(profile: Profile) -> dict[str, int]:
         "WINDOW_ROWS": profile.window_rows,
         "CHAIN_ROWS": max(profile.page_rows, profile.window_rows // 2),
         "SMALL_PAGES": profile.small_pages,
-        "PAYS": ALWAYS,
+        "MAX_INCREMENTAL_SHARE": ALWAYS,
     }
 
 

@@ -21,7 +21,7 @@ from debitura_sandbox.world import codes
 from debitura_sandbox.world import world as sandbox_world
 from debitura_sandbox.world.columns import Columns
 from debitura_sandbox.world.commands import Entry
-from debitura_sandbox.world.fx_rates import Exchange
+from debitura_sandbox.world.fx_rates import FxRates
 from debitura_sandbox.world.state import Journal
 from debitura_sandbox.world.world import RESOURCES, World, WorldOptions
 from tests.support.pipeline import PRIVACY_KEY
@@ -34,7 +34,7 @@ SQUEEZED = 3
 DATED = {"clients": ("linked",), "cases": ("created", "started", "finished"), "transactions": ("date", "paid")}
 # The same options begin with the same rows, none of which is ever changed.
 _FIRST_ROWS: dict[WorldOptions, dict[str, Rows]] = {}
-sandbox_world.Exchange = lru_cache(Exchange)  # type: ignore[misc,assignment]  # ten years of rates: the same for every history
+sandbox_world.FxRates = lru_cache(FxRates)  # type: ignore[misc,assignment]  # ten years of rates: the same for every history
 
 
 @dataclass
@@ -78,7 +78,7 @@ def squeeze(world: World) -> None:
             column = world.table(resource)[name]
             known = column != codes.NULL_US
             column[known] = world.start_us - (world.start_us - column[known]) // SQUEEZED
-    world.touch(*RESOURCES)
+    world.invalidate(*RESOURCES)
 
 
 class SimWorld:
@@ -159,7 +159,7 @@ class SimWorld:
         changed = {"alive": np.ones(len(at), bool), DATES[resource]: np.array(at, np.int64)}
         changed |= {name: np.array(values) for name, values in columns.items()}
         rows = table.append(**made | changed)
-        self.world.touch(*RESOURCES)
+        self.world.invalidate(*RESOURCES)
         self._note(resource, rows)
         self._note("clients", self.world.client_of(resource, rows[:1]))
         return [int(row) for row in rows]
@@ -167,13 +167,13 @@ class SimWorld:
     def set_alive(self, resource: str, rows: Sequence[int], *, is_alive: bool) -> None:
         """These rows vanish, or come back, all at once."""
         self.table(resource)["alive"][np.array(rows, np.int64)] = is_alive
-        self.world.touch(*RESOURCES)
+        self.world.invalidate(*RESOURCES)
         self.refresh()
 
     def midnight(self) -> None:
         """A day begins: the exchange rates move, nothing else does."""
         self.world.day += 1
-        self.world.touch(*RESOURCES)
+        self.world.invalidate(*RESOURCES)
         self.app.clock.move_to(self.world.now_us)
         self._note("transactions", np.arange(len(self.world.transactions)))
         self._note("clients", np.arange(len(self.world.clients)))

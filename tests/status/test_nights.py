@@ -13,7 +13,7 @@ import pytest
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration import nights as record
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.liveness import lives_of
+from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.orchestration.nights import COMMAND, failure_to_start_noted, note_end, note_start, read_nights
 from debitura_pipeline.orchestration.runs import DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, load_settings
@@ -103,7 +103,7 @@ def test_a_night_without_an_end_runs_where_its_process_has_the_lock_and_was_kill
     assert [night.status for night in last_nights(entries, [], me(), 5)] == ["running"]
     for holder in (None, other):
         (night,) = last_nights(entries, [], holder, 5)
-        assert (night.status, night.has_gone_wrong, night.facts(NOW)["duration_s"]) == ("killed", True, None)
+        assert (night.status, night.has_failed, night.facts(NOW)["duration_s"]) == ("killed", True, None)
     (night,) = last_nights(entries, [run("r", "FAILURE")], None, 5)
     assert night.status == "killed", "Dagster only knows that it is gone"
 
@@ -147,7 +147,7 @@ def test_a_night_that_cannot_even_begin_is_on_record_and_one_that_is_refused_is_
         raise ZeroDivisionError("a row of Jane Doe's")
     known, unknown = read_nights(settings.data_dir)
     assert (known.outcome, known.reason) == ("failed", "Postgres cannot be reached.")
-    assert unknown.reason == "ZeroDivisionError before a step had begun"
+    assert unknown.reason == "ZeroDivisionError before the first step"
 
 
 def test_dagsters_runs_are_read_as_dagster_tells_them(
@@ -165,13 +165,13 @@ def test_dagsters_runs_are_read_as_dagster_tells_them(
         failed = instance.create_run_for_job(nightly_job)
         instance.report_run_failed(failed, "gone")
         alive = instance.create_run_for_job(nightly_job, status=dg.DagsterRunStatus.STARTED)
-        lives_of(instance).hold(alive.run_id)
+        run_locks(instance).hold(alive.run_id)
         instance.create_run_for_job(part_of_nightly_job, status=dg.DagsterRunStatus.SUCCESS)
         dead = instance.create_run_for_job(onboarding_job, status=dg.DagsterRunStatus.STARTED)
         queued = instance.create_run_for_job(onboarding_job)
         now = datetime.now(UTC)
         nights, unfinished = read_runs(settings, now)
-        lives_of(instance).let_go(alive.run_id)
+        run_locks(instance).release_run(alive.run_id)
     assert [(night.run_id, night.status, night.is_dead) for night in nights] == [
         (alive.run_id, "STARTED", False),
         (failed.run_id, "FAILURE", False),

@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.sync import replay, sync, verify
-from debitura_pipeline.sync.clock import after, in_order, sync_clock
+from debitura_pipeline.sync.clock import after, after_all_syncs, sync_clock
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -25,10 +25,10 @@ YEARS = timedelta(days=3650)
     ("skew", "is_simulated", "believed", "told"),
     [
         (timedelta(seconds=2), False, True, ""),
-        (timedelta(hours=-7), False, True, "the API's counts"),
-        (timedelta(hours=23), False, True, "the API's counts"),
-        (timedelta(days=3), False, False, "this machine's counts"),
-        (-YEARS, False, False, "this machine's counts"),
+        (timedelta(hours=-7), False, True, "the API's is used"),
+        (timedelta(hours=23), False, True, "the API's is used"),
+        (timedelta(days=3), False, False, "this machine's is used"),
+        (-YEARS, False, False, "this machine's is used"),
         (YEARS, True, True, ""),
     ],
     ids=str,
@@ -109,7 +109,7 @@ def test_a_wrong_clock_once_stops_nothing_and_hides_nothing(
     now = datetime.now(UTC)
     if not is_simulated:
         assert pipeline.rows("SELECT max(as_of) <= CAST($1 AS TIMESTAMPTZ) FROM ops.syncs", (now,)) == [(True,)]
-        messages = pipeline.rows("SELECT message FROM ops.syncs WHERE message LIKE '%this machine''s counts%'")
+        messages = pipeline.rows("SELECT message FROM ops.syncs WHERE message LIKE '%this machine''s is used%'")
         assert len(messages) == 3, "one per resource"
     assert pipeline.rows("SELECT count(*) FROM ops.syncs WHERE status = 'done'") == [(9,)]
     for resource in ("clients", "cases", "transactions"):
@@ -128,6 +128,6 @@ def test_a_sync_is_dated_after_the_one_that_was_merged_a_moment_before(behind: s
     """Whole seconds in a Date header: clients read first could seem to be read after the cases of the same night."""
     others = datetime(2026, 3, 1, 2, tzinfo=UTC)
     at = others - timedelta(seconds=float(behind))
-    found = in_order(at, others)
+    found = after_all_syncs(at, others)
     assert found == (others + timedelta(microseconds=1) if moved else at)
-    assert in_order(at, None) == at
+    assert after_all_syncs(at, None) == at

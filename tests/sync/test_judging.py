@@ -10,7 +10,7 @@ import pytest
 
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES, NOT_STATED_BY_API
-from debitura_pipeline.sync.judging import MOST_REASONS, judge_proof
+from debitura_pipeline.sync.judging import MAX_REASONS, judge_proof
 from debitura_pipeline.warehouse.base import WindowRecord
 
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
@@ -73,8 +73,8 @@ def test_each_thing_that_is_not_proven_is_a_reason(
 def test_a_reason_that_many_windows_give_is_said_once_and_many_reasons_are_cut() -> None:
     assert judge_proof([ROWS], ["by pages"] * 30, 0, [WINDOW]).reasons == ("by pages",)
     reasons = judge_proof([ROWS], [f"window {number}" for number in range(30)], 0, [WINDOW]).reasons
-    assert len(reasons) == MOST_REASONS + 1
-    assert reasons[-1] == f"and {30 - MOST_REASONS} more reasons"
+    assert len(reasons) == MAX_REASONS + 1
+    assert reasons[-1] == f"and {30 - MAX_REASONS} more reasons"
 
 
 def test_rows_in_quarantine_that_explain_a_difference_are_one_reason() -> None:

@@ -90,7 +90,10 @@ def test_row_that_comes_back_is_live_again_and_history_shows_the_gap(
     for number, rows in enumerate(([case("a"), case("b")], [case("b")], [case("b")], [case("a"), case("b")])):
         counts = warehouse.merge(landings.land("cases", rows, at=night(number)))
     assert counts == MergeCounts(0, 0, 0, 1, 1)
-    assert versions(warehouse, "a") == [("Active", night(0), night(1), night(1)), ("Active", night(3), None, None)]
+    assert versions(warehouse, "a") == [
+        ("Active", night(0), night(1), night(1)),
+        ("Active", night(3), None, None),
+    ]
     found = meta(warehouse, "a")
     assert (found["_deleted_at"], found["_first_seen_at"], found["_changed_at"]) == (None, night(0), night(3))
     check_rules(warehouse)

@@ -86,12 +86,12 @@ def test_opens_as_soon_as_the_holder_lets_go(settings: Settings, path: Path, rea
     clock = Clock()
     with held_by_another_process(path) as holder:
 
-        def let_go() -> None:
+        def release_run() -> None:
             if len(clock.pauses) == 3:
                 holder.kill()
                 holder.wait()
 
-        clock.on_pause = let_go
+        clock.on_pause = release_run
         with open_warehouse(settings, read_only=read_only, sleep=clock.sleep, clock=clock) as warehouse:
             assert warehouse.rows("SELECT count(*) FROM raw.cases") == [(0,)]
     assert len(clock.pauses) == 3

@@ -17,7 +17,7 @@ LAYERS = (
     ("address_space",),
     ("notes", "proxies"),
     ("settings",),
-    ("places",),
+    ("disk_space",),
     ("failures",),
     ("debitura_sandbox",),
     ("contract",),

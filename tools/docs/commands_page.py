@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from debitura_pipeline.cli.app import commands
+from debitura_pipeline.cli.app import click_command
 from debitura_sandbox.server.cli import read_arguments
 from tools.docs.markdown import prose, table
 
@@ -19,7 +19,7 @@ SERVE = "sandbox serve"  # reads its own arguments
 
 def render() -> str:
     """Markdown: the options that all commands share, then one section a command."""
-    root = commands()
+    root = click_command()
     shared = [*_options(root, typer.Context(root, info_name=NAME))]
     sections = [f"## Shared options {{ #shared }}\n\n{prose(root.callback.__doc__ or '')}\n\n{_table(shared)}"]
     return "\n\n".join([*sections, *_sections(root, "")]) + "\n"
@@ -27,7 +27,7 @@ def render() -> str:
 
 def names() -> list[str]:
     """Names of all commands, groups of them left out."""
-    return [name for name, _ in _walk(commands(), "")]
+    return [name for name, _ in _walk(click_command(), "")]
 
 
 def _walk(group: Any, before: str) -> Iterator[tuple[str, Any]]:

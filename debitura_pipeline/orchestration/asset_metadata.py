@@ -1,7 +1,6 @@
-"""What Dagster's UI shows of tables before anything has run: engine, full name, columns.
+"""Static metadata of table assets: storage kind, full table name, columns. Metadata of runs is in `metadata.py`.
 
-Belongs here: facts that hold for as long as the settings do. Does not: figures of a run (`metadata.py`). Settings that are wrong
-are told where they are used; the definitions load all the same.
+The definitions load even if the settings are invalid; a run then reports the error.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from debitura_pipeline.warehouse.tables import OPS, current_columns
 
 
 @cache
-def warehouse() -> tuple[str, str, str]:
-    """The kind of the engine as Dagster calls it, the database's name, and what schemas' names begin with."""
+def _warehouse() -> tuple[str, str, str]:
+    """The engine's kind as Dagster names it, the database's name, and the schema prefix."""
     try:
         url = load_settings().warehouse
     except SettingsError:
@@ -32,7 +31,12 @@ def warehouse() -> tuple[str, str, str]:
     return "duckdb", url.path.stem if url.path is not None else "warehouse", ""
 
 
-def table_metadata(key: dg.AssetKey) -> dict[str, Any]:
+def warehouse_kind() -> str:
+    """The engine's kind as Dagster names it: `duckdb` or `postgres`."""
+    return _warehouse()[0]
+
+
+def asset_metadata(key: dg.AssetKey) -> dict[str, Any]:
     """`dagster/table_name` and, for tables that the pipeline writes itself, `dagster/column_schema`."""
     schema, name = key.path
     columns: dict[str, str] = {}
@@ -41,7 +45,7 @@ def table_metadata(key: dg.AssetKey) -> dict[str, Any]:
     elif schema == "ops":
         columns = dict(OPS[name])
     shown = [TableColumn(column, sql_type.lower()) for column, sql_type in columns.items()]
-    engine, database, prefix = warehouse()
+    engine, database, prefix = _warehouse()
     table = f"{database}.{prefix}{schema}.{name}"
     if not shown:
         return {**TableMetadataSet(table_name=table, storage_kind=engine)}

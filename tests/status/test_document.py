@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.rate_limit_state import RateLimitFile, RateLimitState
 from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.status import read_standing, standing
-from debitura_pipeline.status.times import ago, length, when
+from debitura_pipeline.status import document, read_status_document
+from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.publish import publish
@@ -55,35 +54,39 @@ def published(settings: Settings, at: datetime, as_of: datetime | None) -> None:
 def test_a_failed_night_is_told_where_there_is_no_warehouse_yet(settings: Settings) -> None:
     note_start(settings, "r", COMMAND)
     note_end(settings, "r", is_proven=None, reason="HTTP 401 on GET /me", has_failed=True)
-    found = read_standing(settings, datetime.now(UTC))
+    found = read_status_document(settings, datetime.now(UTC))
     assert [night["reason"] for night in found["nights"]] == ["HTTP 401 on GET /me"]
     assert any(problem.endswith("failed: HTTP 401 on GET /me") for problem in found["problems"])
     note_start(settings, "s", COMMAND)
     note_end(settings, "s", is_proven=True, reason=None, has_failed=False)
-    assert not [problem for problem in read_standing(settings, NOW)["problems"] if "night" in problem], "made up for"
+    assert not [problem for problem in read_status_document(settings, NOW)["problems"] if "nightly run" in problem], (
+        "made up for"
+    )
     note_start(settings, "t", COMMAND)
-    assert any("was killed" in problem for problem in read_standing(settings, NOW)["problems"])
+    assert any("was killed" in problem for problem in read_status_document(settings, NOW)["problems"])
 
 
 def test_what_is_published_may_be_a_day_old(settings: Settings) -> None:
     published(settings, NOW, as_of=NOW - timedelta(hours=23))
-    assert not [problem for problem in read_standing(settings, NOW)["problems"] if "published" in problem]
+    assert not [problem for problem in read_status_document(settings, NOW)["problems"] if "published" in problem]
     later = NOW + timedelta(hours=1, minutes=5)
-    assert [problem for problem in read_standing(settings, later)["problems"] if "older than a day: 24 h" in problem]
+    assert [
+        problem for problem in read_status_document(settings, later)["problems"] if "older than a day: 24 h" in problem
+    ]
     with exclusive_run(settings):
         note_start(settings, "r", COMMAND)
-        assert not [problem for problem in read_standing(settings, later)["problems"] if "published" in problem], (
-            "a night that is on will replace it"
-        )
+        assert not [
+            problem for problem in read_status_document(settings, later)["problems"] if "published" in problem
+        ], "a night that is on will replace it"
 
 
 def test_the_calendar_of_a_simulated_world_makes_nothing_old(tmp_path: Path) -> None:
     settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")})
     published(settings, NOW, as_of=datetime(2026, 1, 5, tzinfo=UTC))
-    found = read_standing(settings, NOW)
+    found = read_status_document(settings, NOW)
     assert found["published"]["age_s"] == 0
     assert not [problem for problem in found["problems"] if "published" in problem]
-    late = read_standing(settings, NOW + timedelta(days=3))
+    late = read_status_document(settings, NOW + timedelta(days=3))
     assert [problem for problem in late["problems"] if "older than a day: 3 days" in problem]
 
 
@@ -105,35 +108,35 @@ def test_who_waits_to_sign_is_counted_and_the_longest_named(settings: Settings) 
     names = ("partition_key", "external_tenant_id", "state", "first_seen_at")
     rows = [(tenant, tenant, state, NOW - timedelta(days=days)) for tenant, days, state in states]
     insert(settings, "onboarding", *(dict(zip(names, row, strict=True)) for row in rows))
-    waiting = read_standing(settings, NOW)["waiting_to_sign"]
+    waiting = read_status_document(settings, NOW)["waiting_to_sign"]
     assert (waiting["count"], waiting["longest_tenant_id"]) == (2, "old")
     assert waiting["longest_since"] == (NOW - timedelta(days=9)).isoformat()
 
 
 def test_the_budget_is_that_of_the_book(settings: Settings) -> None:
-    assert read_standing(settings, NOW)["budget"] is None
+    assert read_status_document(settings, NOW)["budget"] is None
     file = RateLimitFile(settings.data_dir / "budget-referral-api.debitura.com.json")
     for _ in range(7):
         file.record(NOW.timestamp())
     file.merge(RateLimitState(), NOW.timestamp(), reserve=0)
-    assert read_standing(settings, NOW)["budget"] == {
+    assert read_status_document(settings, NOW)["budget"] == {
         "in_hour": 7, "in_day": 7, "per_hour": 20_000, "per_day": 100_000,
     }  # fmt: skip
-    assert read_standing(settings, NOW + timedelta(hours=2))["budget"]["in_hour"] == 0
+    assert read_status_document(settings, NOW + timedelta(hours=2))["budget"]["in_hour"] == 0
 
 
 def test_while_a_run_holds_the_file_the_published_copy_tells_of_syncs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing, "WAIT_S", 0.1)
+    monkeypatch.setattr(document, "WAIT_S", 0.1)
     synced(settings, NOW - timedelta(hours=2))
     published(settings, NOW, as_of=NOW)
     with (
         exclusive_run(settings),
         open_warehouse(settings),
     ):  # another configuration of the same file, as of another process
-        found = read_standing(settings, NOW)
-    assert "published night" in str(found["note"])
+        found = read_status_document(settings, NOW)
+    assert "published copy" in str(found["note"])
     assert {facts["as_of"] for facts in found["resources"].values()} == {(NOW - timedelta(hours=2)).isoformat()}
     assert found["run"]["what"] == "run"
 
@@ -144,16 +147,16 @@ def test_a_warehouse_that_cannot_be_read_is_a_problem_and_hides_no_night(setting
     path = settings.warehouse.path
     assert path is not None
     path.write_bytes(b"not a database" * 1_000)
-    found = read_standing(settings, NOW)
+    found = read_status_document(settings, NOW)
     assert len(found["nights"]) == 1
     assert any(problem.startswith("the warehouse cannot be read") for problem in found["problems"])
 
 
 def test_times_are_said_as_people_say_them() -> None:
     now = datetime(2026, 11, 22, 8, 4, tzinfo=UTC)
-    assert when(datetime(2026, 11, 22, 2, tzinfo=UTC), now) == "02:00 UTC, 6 h ago"
-    assert when(datetime(2026, 11, 21, 2, tzinfo=UTC), now) == "2026-11-21 02:00 UTC, 30 h ago"
-    assert ago(now - timedelta(seconds=20), now) == ago(now + timedelta(seconds=20), now) == "just now"
-    assert ago(now + timedelta(minutes=5), now) == "in 5 min"
-    spans = [length(timedelta(seconds=seconds)) for seconds in (40, 95, 5400, 86_400, 3 * 86_400)]
+    assert format_age(datetime(2026, 11, 22, 2, tzinfo=UTC), now) == "02:00 UTC, 6 h ago"
+    assert format_age(datetime(2026, 11, 21, 2, tzinfo=UTC), now) == "2026-11-21 02:00 UTC, 30 h ago"
+    assert format_ago(now - timedelta(seconds=20), now) == format_ago(now + timedelta(seconds=20), now) == "just now"
+    assert format_ago(now + timedelta(minutes=5), now) == "in 5 min"
+    spans = [format_duration(timedelta(seconds=seconds)) for seconds in (40, 95, 5400, 86_400, 3 * 86_400)]
     assert spans == ["40 s", "1 min", "1 h", "24 h", "3 days"]

@@ -1,7 +1,6 @@
-"""All that `debitura status` tells, put together: plain values, ready for JSON. Nothing is asked of the API, nothing written.
+"""The document of `debitura status`: JSON-ready facts and open problems. Calls no API and writes nothing.
 
-Belongs here: what is read where, what is told where a part cannot be read, and which of it is an open problem. Does not: words
-for people (`words.py`).
+It is printed by `cli/status.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, WarehouseUrl
-from debitura_pipeline.status.nights import RUNNING, Night, last_nights
-from debitura_pipeline.status.times import ago, length, when
+from debitura_pipeline.status.nights import RUNNING, NightlyRun, last_nights
+from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE, current_night
@@ -26,15 +25,18 @@ from debitura_pipeline.warehouse.run_lock import current_run
 
 SHOWN_NIGHTS = 5
 STALE_AFTER = timedelta(days=1)
-# A night takes a while: what it replaces is a little older than a day by then.
-STALE_DURING_NIGHT = timedelta(hours=26)
-# Whoever asks is waiting; a run that writes has DuckDB's file for longer.
+# A nightly run takes a while; by its end, the data that it replaces is a little older than a day.
+STALE_DURING_RUN = timedelta(hours=26)
+# The caller is waiting, and a run that writes holds DuckDB's file for longer than this anyway.
 WAIT_S = 3.0
-NOTHING_YET = "nothing was synced yet"
+NOTHING_YET = "nothing has been synced yet"
 
 
-def read_standing(settings: Settings, now: datetime) -> dict[str, Any]:
-    """The document of `debitura status --json`; `now` is this machine's clock. What cannot be read is an open problem."""
+def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
+    """The document of `debitura status --json`. `now`: this machine's clock, aware.
+
+    Whatever cannot be read is listed under `problems`; nothing is raised for it.
+    """
     holder = current_run(settings)
     runs, unfinished, faults = _dagster(settings, now)
     nights = last_nights(read_nights(settings.data_dir), runs, holder, SHOWN_NIGHTS)
@@ -69,7 +71,7 @@ def _dagster(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[
 
 
 def _published(settings: Settings, now: datetime) -> dict[str, Any] | None:
-    """What readers have. `age_s` is by the API's clock of its oldest listing, of simulated data since publication."""
+    """The published data. `age_s`: seconds since its oldest listing was read, or since publication for simulated data."""
     night = current_night(settings.published_dir)
     if night is None:
         return None
@@ -83,14 +85,14 @@ def _published(settings: Settings, now: datetime) -> dict[str, Any] | None:
 
 
 def _queue(unfinished: Sequence[DagsterRun]) -> dict[str, Any]:
-    """Runs of Dagster's instance that wait for their turn, and those that a living process executes."""
+    """Queued runs of Dagster's instance, and runs that a live process executes."""
     queued = Counter(run.job for run in unfinished if run.status in QUEUED)
     on = Counter(run.job for run in unfinished if run.status not in QUEUED and not run.is_dead)
     return {"queued": queued.total(), "on": on.total(), "queued_by_job": dict(queued), "on_by_job": dict(on)}
 
 
 def _warehouse(settings: Settings) -> dict[str, Any]:
-    """Syncs as the warehouse tells them; while a run keeps others out of it, as the published copy does."""
+    """Syncs from the warehouse; while a run has it locked, from the published copy."""
     empty: dict[str, Any] = {
         "resources": {},
         "quarantined": 0,
@@ -103,11 +105,11 @@ def _warehouse(settings: Settings) -> dict[str, Any]:
             return {**empty, "problems": [NOTHING_YET]}
         return {"note": None, **read_status(settings, wait_s=WAIT_S)}
     except WarehouseBusy as busy:
-        if settings.warehouse.path is None:  # a server keeps nobody out: it is away
+        if settings.warehouse.path is None:  # Postgres locks nobody out: it is down
             return {**empty, "problems": [f"the warehouse cannot be read: {busy}"]}
         return _meanwhile(settings) or {
             **empty,
-            "note": "syncs are not shown: a run writes to the warehouse",
+            "note": "syncs are not shown: a run is writing to the warehouse",
             "problems": [],
         }
     except DebituraError as error:
@@ -122,21 +124,22 @@ def _meanwhile(settings: Settings) -> dict[str, Any] | None:
         found = read_status(replace(settings, warehouse=WarehouseUrl("duckdb", path=copy)), wait_s=WAIT_S)
     except DebituraError:
         return None
-    return {"note": "syncs are those of the published night: a run writes to the warehouse", **found}
+    return {"note": "syncs are those of the published copy: a run is writing to the warehouse", **found}
 
 
-def _problems_of_nights(nights: Sequence[Night], now: datetime) -> Iterator[str]:
+def _problems_of_nights(nights: Sequence[NightlyRun], now: datetime) -> Iterator[str]:
     last = next((night for night in nights if night.is_over), None)
-    if last is not None and last.has_gone_wrong:
+    if last is not None and last.has_failed:
         what = "failed" if last.status == "failed" else "was killed"
-        yield f"last night ({when(last.started_at, now)}) {what}: {last.reason or 'no reason known'}"
+        yield f"last nightly run ({format_age(last.started_at, now)}) {what}: {last.reason or 'reason unknown'}"
 
 
-def _problems_of_published(settings: Settings, nights: Sequence[Night], now: datetime) -> Iterator[str]:
+def _problems_of_published(settings: Settings, nights: Sequence[NightlyRun], now: datetime) -> Iterator[str]:
     found = current_night(settings.published_dir)
     if found is None:
         return
     at = found.data_at(is_simulated=settings.environment == "sandbox")
-    is_on = any(night.status == RUNNING for night in nights)
-    if now - at > (STALE_DURING_NIGHT if is_on else STALE_AFTER):
-        yield f"what is published is older than a day: {length(now - at)} ({ago(at, now)}); no night was published since"
+    is_running = any(night.status == RUNNING for night in nights)
+    age = now - at
+    if age > (STALE_DURING_RUN if is_running else STALE_AFTER):
+        yield f"published data is older than a day: {format_duration(age)} ({format_ago(at, now)}); nothing newer was published"

@@ -1,0 +1,84 @@
+"""`debitura status`, `debitura doctor` and `debitura reconcile`: commands that look and change nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from debitura_pipeline.cli import json_document
+from debitura_pipeline.cli.exit_status import BAD_SETTINGS, DONE, FAILED, NOT_PROVEN
+from debitura_pipeline.cli.options import AsJson
+from debitura_pipeline.settings import load_settings
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Examples:  debitura reconcile  |  debitura reconcile --json")
+def reconcile(as_json: AsJson = False) -> None:
+    """Compare the warehouse with the API's own totals; changes nothing."""
+    from debitura_pipeline.cli.verification import reconcile_totals
+
+    raise typer.Exit(DONE if reconcile_totals(load_settings()) else NOT_PROVEN)
+
+
+@commands.command(
+    epilog="Examples:  debitura status  |  debitura status --json  |  debitura --quiet status --exit-code"
+)
+def status(
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="For monitoring: exit with status 1 if there are open problems.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show recent nightly runs, published data, syncs, the run queue, the request budget and open problems."""
+    from debitura_pipeline.cli.status import show_status
+
+    found = show_status(load_settings())
+    json_document.give(**found)
+    if exit_code and found["problems"]:
+        json_document.fail("; ".join(found["problems"]))
+        raise typer.Exit(FAILED)
+
+
+@commands.command(epilog="Examples:  debitura doctor  |  debitura doctor --grant-sql > grant.sql")
+def doctor(
+    grant_sql: Annotated[
+        bool,
+        typer.Option("--grant-sql", help="Print the SQL that creates the roles of a Postgres warehouse, then exit."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, API, warehouse and versions, and suggest fixes."""
+    if grant_sql:
+        _print_grant_sql()
+        return
+    raise typer.Exit(DONE if _examine() else BAD_SETTINGS)
+
+
+def _print_grant_sql() -> None:
+    from debitura_pipeline.warehouse.postgres.roles import grant_sql
+    from debitura_pipeline.warehouse.postgres.schemas import Schemas
+
+    sql = grant_sql(Schemas(load_settings().warehouse.schema_prefix))
+    sys.stdout.write(sql)
+    json_document.give(grant_sql=sql)
+
+
+def _examine() -> bool:
+    """Print each diagnosis as soon as it is known; whether all are fine."""
+    from debitura_pipeline.cli import console
+    from debitura_pipeline.doctor import examine
+
+    found = []
+    for diagnosis in examine(load_settings()):
+        found.append(diagnosis)
+        if diagnosis.is_ok:
+            console.say(f"ok  {diagnosis.what}: {diagnosis.seen}")
+        else:
+            console.warn(f"BAD {diagnosis.what}: {diagnosis.seen}")
+            console.warn(f"    {diagnosis.cure}")
+            json_document.fail(f"{diagnosis.what}: {diagnosis.seen}")
+    json_document.give(diagnoses=[diagnosis.facts() for diagnosis in found])
+    return all(diagnosis.is_ok for diagnosis in found)
