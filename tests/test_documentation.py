@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from debitura_pipeline.cli.app import commands
+from debitura_pipeline.cli.app import click_command
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
 from tools.conventions import wheel
@@ -60,7 +60,7 @@ def test_every_model_and_seed_has_a_section(pages: dict[str, str]) -> None:
 
 
 def test_every_command_is_listed(pages: dict[str, str]) -> None:
-    root = commands()
+    root = click_command()
     names = {name for name in root.commands if name != "sandbox"}
     names |= {f"sandbox {name}" for name in root.commands["sandbox"].commands}
     assert names - set(re.findall(r"^## `(.+?)`", pages["commands.md"], re.MULTILINE)) == set()

@@ -10,7 +10,7 @@ from debitura_pipeline.cli import console
 from debitura_pipeline.cli.tables import FittedTable
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.status.document import read_status_document
-from debitura_pipeline.status.times import format_age, format_duration, format_instant
+from debitura_pipeline.status.times import format_age, format_clock_time, format_duration
 
 COUNTS = ("requests", "live rows", "deleted rows")
 
@@ -108,7 +108,7 @@ def _published(published: Mapping[str, Any] | None, now: datetime, *, has_own_cl
 
 def _as_of(text: str, now: datetime, *, has_own_clock: bool) -> str:
     """With its age, except for simulated data: the sandbox has a calendar of its own."""
-    return format_instant(_at(text), now) if has_own_clock else format_age(_at(text), now)
+    return format_clock_time(_at(text), now) if has_own_clock else format_age(_at(text), now)
 
 
 def _since(text: str, now: datetime) -> str:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 def format_age(at: datetime, now: datetime) -> str:
     """`02:00 UTC, 6 h ago`, with the date unless it is today's."""
-    return f"{format_instant(at, now)}, {format_ago(at, now)}"
+    return f"{format_clock_time(at, now)}, {format_ago(at, now)}"
 
 
-def format_instant(at: datetime, now: datetime) -> str:
+def format_clock_time(at: datetime, now: datetime) -> str:
     """`02:00 UTC`, with the date unless it is today's."""
     at, now = at.astimezone(UTC), now.astimezone(UTC)
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"

@@ -14,7 +14,7 @@ from debitura_pipeline.errors import IdentityRefused, SettingsError
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.sync import reconcile, replay
 from debitura_pipeline.sync.clients import WantedClient, sync_clients
-from debitura_pipeline.sync.runner import foresee
+from debitura_pipeline.sync.runner import estimate
 from debitura_pipeline.warehouse.identity import IDENTITY_FILE, check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.command import debitura
@@ -85,7 +85,7 @@ def test_another_api_or_key_is_refused_before_any_request(pipeline: Pipeline, ot
     for run in (
         lambda: Pipeline.sync(pipeline, "clients"),
         lambda: reconcile(settings, pipeline.endpoint),
-        lambda: foresee(settings, pipeline.endpoint),
+        lambda: estimate(settings, pipeline.endpoint),
         lambda: sync_clients(settings, pipeline.endpoint, [WantedClient("tenant")]),
         lambda: replay(settings),
     ):
