@@ -25,7 +25,7 @@ from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.sync import foresee, replay, sync
+from debitura_pipeline.sync import estimate, replay, sync
 from debitura_pipeline.warehouse.publish import publish
 
 # Which step of an incremental sync sends a request; the innermost one counts.
@@ -96,7 +96,7 @@ def run_plan(options: argparse.Namespace) -> dict[str, Any]:
     settings, parts = load_settings(), Counter[str]()
     count_requests(parts)
     with open_endpoint(settings) as endpoint:
-        found = foresee(settings, endpoint, small_requests=options.small)
+        found = estimate(settings, endpoint, small_requests=options.small)
     forecasts = {
         resource: {"mode": plan.mode, "requests": cost.requests, "parts": [list(part) for part in cost.parts]}
         for resource, plan, cost in found

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_sandbox.server import embedded
 from tests.support.command import Said, debitura, ended, start
 from tests.support.pipeline import Pipeline

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.api.rate_limit_state import RateLimitFile, RateLimitState
 from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status import document, read_status_document
