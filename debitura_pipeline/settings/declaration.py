@@ -25,7 +25,7 @@ class Given(NamedTuple):
         return wrong(self.name, fault, self.example if example is None else example)
 
 
-class Reader(NamedTuple, Generic[T]):
+class ValueReader(NamedTuple, Generic[T]):
     """`read` turns a variable's text into its value, or raises SettingsError. `accepts`: its values in words, for the docs."""
 
     accepts: str
@@ -46,7 +46,7 @@ class Setting(Generic[T]):
     name: str
     group: str
     about: str
-    reader: Reader[T]
+    reader: ValueReader[T]
     default: str | None = None
     otherwise: str = ""
     examples: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from debitura_pipeline.errors import SettingsError
-from debitura_pipeline.settings.declaration import Given, Reader
+from debitura_pipeline.settings.declaration import Given, ValueReader
 
 PRIVACY_KEY_FILE = "privacy.key"
 PRIVACY_KEY_BYTES = 32
@@ -21,7 +21,7 @@ def key_text(given: Given) -> str:
     return given.text
 
 
-PRIVACY_KEY_TEXT = Reader(f"at least {LEAST_PRIVACY_KEY} characters", key_text)
+PRIVACY_KEY_TEXT = ValueReader(f"at least {LEAST_PRIVACY_KEY} characters", key_text)
 
 
 def read_key(path: Path) -> bytes:

@@ -6,12 +6,12 @@ import re
 import ssl
 from pathlib import Path
 
-from debitura_pipeline.settings.declaration import Given, Reader
+from debitura_pipeline.settings.declaration import Given, ValueReader
 
 _MEMORY = re.compile(r"([1-9]\d*(?:\.\d+)?) ?([KMG])(i?)B", re.IGNORECASE)
 
 
-def whole(low: int, high: int, accepts: str = "") -> Reader[int]:
+def whole(low: int, high: int, accepts: str = "") -> ValueReader[int]:
     """A whole number from `low` to `high`."""
 
     def read(given: Given) -> int:
@@ -23,10 +23,10 @@ def whole(low: int, high: int, accepts: str = "") -> Reader[int]:
             raise given.wrong(f"is {value}, outside {low} to {high}")
         return value
 
-    return Reader(accepts or f"{low} to {high}", read)
+    return ValueReader(accepts or f"{low} to {high}", read)
 
 
-def choice(*allowed: str) -> Reader[str]:
+def choice(*allowed: str) -> ValueReader[str]:
     """One of some words."""
 
     def read(given: Given) -> str:
@@ -34,12 +34,12 @@ def choice(*allowed: str) -> Reader[str]:
             raise given.wrong(f"is {given.text!r}, which is none of {', '.join(allowed)}")
         return given.text
 
-    return Reader(", ".join(f"`{word}`" for word in allowed), read)
+    return ValueReader(", ".join(f"`{word}`" for word in allowed), read)
 
 
-def text(accepts: str) -> Reader[str]:
+def text(accepts: str) -> ValueReader[str]:
     """Text that is not checked here: what reads it says what it takes."""
-    return Reader(accepts, lambda given: given.text)
+    return ValueReader(accepts, lambda given: given.text)
 
 
 def header_value(given: Given) -> str:
@@ -96,7 +96,7 @@ def certificates(given: Given) -> Path:
     raise given.wrong(f"is {path}, which is not a bundle of certificates in PEM format")
 
 
-API_KEY = Reader("a key of printable ASCII characters", header_value)
-MEMORY = Reader("a number with KB, MB, GB, KiB, MiB or GiB", memory)
-FOLDER = Reader("a path", folder)
-CERTIFICATES = Reader("path of a PEM file", certificates)
+API_KEY = ValueReader("a key of printable ASCII characters", header_value)
+MEMORY = ValueReader("a number with KB, MB, GB, KiB, MiB or GiB", memory)
+FOLDER = ValueReader("a path", folder)
+CERTIFICATES = ValueReader("path of a PEM file", certificates)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import LOOPBACK, POSTGRES, address_options
-from debitura_pipeline.settings.declaration import Given, Reader
+from debitura_pipeline.settings.declaration import Given, ValueReader
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def _converted(given: Given, convert: Callable[[str], T], what: str) -> T:
         raise given.wrong(f"is not a {what}") from None
 
 
-HTTP_URL = Reader("an https:// address; http:// for this machine alone", http_url)
-POSTGRES_URL = Reader("a postgresql:// address", postgres_url)
-WAREHOUSE_URL = Reader("a duckdb:/// or a postgresql:// address", warehouse_url)
-SCHEMA_PREFIX = Reader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)
+HTTP_URL = ValueReader("an https:// address; http:// for this machine alone", http_url)
+POSTGRES_URL = ValueReader("a postgresql:// address", postgres_url)
+WAREHOUSE_URL = ValueReader("a duckdb:/// or a postgresql:// address", warehouse_url)
+SCHEMA_PREFIX = ValueReader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)
