@@ -1,6 +1,6 @@
 {# A transaction's revenue stage from its three statuses and the partner's invoicing mode; first match wins. Spelling is
    compared without regard to case; no referral status reads as Pending, any mode but ConfirmedPipeline as PayWhenPaid.
-   Called in one model only: int_revenue_stages. Plain Jinja, so that a test can render it and compare. #}
+   Called in one model only: int_revenue_stages. For control totals the pipeline has the same rules in contract/stages.py. Plain Jinja, so that a test can render it and compare. #}
 
 {% macro revenue_stage(commission, platform, referral, mode) -%}
     case

@@ -27,7 +27,7 @@ from debitura_pipeline.api.http import (
     Timeouts,
 )
 from debitura_pipeline.api.outage import OutagePolicy, Outages
-from debitura_pipeline.api.page import Page, parse_page_metadata
+from debitura_pipeline.api.page_metadata import Page, parse_page_metadata
 from debitura_pipeline.api.rate_limit import MAX_WAIT_S, RateLimiter
 from debitura_pipeline.api.transport import Connection
 from debitura_pipeline.contract.listings import Query

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
-from debitura_pipeline.api.page import Total
-from debitura_pipeline.extract.verified_window import FLOATING
+from debitura_pipeline.api.page_metadata import Total
+from debitura_pipeline.extract.window_record import FLOATING
 
 Verdict = Literal["equal", "unproven", "differs"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.contract.listings import Listing
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.outline import DATES, Outline, RowKeys, outline
 

@@ -13,18 +13,18 @@ from datetime import datetime
 from functools import partial
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.contract.listings import Listing, Query, path_to
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.behaviour import Behaviour, IgnoredParameterError, from_micros, to_micros
 from debitura_pipeline.extract.calendar_parts import CalendarSplitter, Part
 from debitura_pipeline.extract.filter_checks import FILTERS, check_filters
-from debitura_pipeline.extract.keyset import Keyset
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, LandedRows
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.requests import PAGE_ROWS, ListingClient, RequestLimitError
 from debitura_pipeline.extract.union import UnionReader
-from debitura_pipeline.extract.verified_window import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.window_record import Stretch, Totals, VerifiedWindow
+from debitura_pipeline.extract.window_verification import Keyset
 from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import PageTransformer, TransformedPages

@@ -11,7 +11,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.contract.listings import PAGE_SIZE, Listing, Query
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.page_response import PageResponse
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Filters, Slice
 
 PAGE_ROWS = PAGE_SIZE

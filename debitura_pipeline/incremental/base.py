@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
+from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, TICK, Filters, Slice, Window
 from debitura_pipeline.incremental.expected_state import ExpectedState, MissingRow
 from debitura_pipeline.incremental.hourly_totals import HourlyTotals

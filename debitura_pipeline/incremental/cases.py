@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.requests import PAGE_ROWS
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
 from debitura_pipeline.incremental.differences import CLOSED

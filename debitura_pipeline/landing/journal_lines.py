@@ -72,7 +72,7 @@ class StatedTotals(msgspec.Struct, frozen=True):
 
 
 class WindowLine(_Line, frozen=True, kw_only=True, tag="window"):
-    """One window as read: bounds, filters, what the API stated, what was landed. See `extract/verified_window.py`."""
+    """One window as read: bounds, filters, what the API stated, what was landed. See `extract/window_record.py`."""
 
     name: str = ""
     start: Instant | None = None

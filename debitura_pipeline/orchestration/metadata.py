@@ -11,7 +11,7 @@ from debitura_pipeline.warehouse.checks import CheckTable, table_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from debitura_pipeline.extract.verified_window import Totals
+    from debitura_pipeline.extract.window_record import Totals
     from debitura_pipeline.report import ReportFacts
     from debitura_pipeline.settings import Settings
     from debitura_pipeline.sync import SyncReport

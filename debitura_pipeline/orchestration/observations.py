@@ -10,7 +10,7 @@ import dagster as dg
 
 from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.contract.listings import LISTINGS, Query
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.orchestration.keys import LISTING, OPS, OPS_ONBOARDING, RAW
 from debitura_pipeline.orchestration.metadata import observed_metadata, sync_metadata
 from debitura_pipeline.settings import Endpoint, Settings

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.contract.lifecycles import PENDING_STATES
 from debitura_pipeline.contract.listings import LISTINGS, PAGE_SIZE, Query
 from debitura_pipeline.contract.stages import STAGES, stage_sql

@@ -13,7 +13,7 @@ import duckdb
 
 from debitura_pipeline.errors import LandingError
 from debitura_pipeline.extract.landed_rows import LandedRows
-from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
+from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.landing.journal import damaged
 from debitura_pipeline.landing.journal_lines import JOURNAL, End
 from debitura_pipeline.landing.landing_zone import SyncFolder

@@ -19,7 +19,7 @@ from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, ZERO, BucketTota
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS, RequestLimitError
-from debitura_pipeline.extract.verified_window import FLOATING, Totals, VerifiedWindow
+from debitura_pipeline.extract.window_record import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
 from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants
 

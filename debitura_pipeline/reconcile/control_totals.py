@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import (
     STAGES,
     UNCLASSIFIED,
@@ -21,7 +21,7 @@ from debitura_pipeline.contract.stages import (
     stage_totals_sql,
 )
 from debitura_pipeline.extract.comparison import ROW_PRECISION, compare, stated_precision
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.incremental.differences import fee_precision, with_unclassified
 from debitura_pipeline.landing.findings import ControlTotal
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.contract.stages import stage_sql
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.page_response import earliest_date
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import EVERYTHING, Filters, Window
 from debitura_pipeline.incremental.differences import (
     bisect,

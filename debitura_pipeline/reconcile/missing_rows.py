@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from debitura_pipeline.extract.landed_rows import UnseenRow
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.verified_window import VerifiedWindow
+from debitura_pipeline.extract.window_record import VerifiedWindow
 from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window
 from debitura_pipeline.landing.tenants import UnlistedTenantError
 

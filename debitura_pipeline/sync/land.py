@@ -16,7 +16,7 @@ from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
 from debitura_pipeline.extract.plan import KnownState, Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
-from debitura_pipeline.extract.verified_window import Totals, VerifiedWindow
+from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.date_column import detect_filter_date

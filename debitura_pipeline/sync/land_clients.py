@@ -12,7 +12,7 @@ from debitura_pipeline.errors import ApiError, RateLimitExhausted, UnprovenError
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.expected_state import snapshot_sql
 from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.errors import LandingError
-from debitura_pipeline.extract.verified_window import VerifiedWindow
+from debitura_pipeline.extract.window_record import VerifiedWindow
 from debitura_pipeline.landing.journal import damaged
 from debitura_pipeline.landing.journal_lines import JOURNAL, End
 from debitura_pipeline.landing.landing_zone import SyncFolder

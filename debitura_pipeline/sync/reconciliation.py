@@ -6,7 +6,7 @@ import asyncio
 
 from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.contract.listings import LISTINGS, Query
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.tenants import TenantResolver
 from debitura_pipeline.landing.transform import PageTransformer

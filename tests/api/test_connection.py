@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page import Total, parse_page_metadata
+from debitura_pipeline.api.page_metadata import Total, parse_page_metadata
 from debitura_pipeline.contract.listings import CASES, CLIENTS, LISTINGS, TRANSACTIONS, Listing
 from debitura_pipeline.errors import ShapeError, TransientApiError
 from tests.api.pages import page_of, revenue, transactions

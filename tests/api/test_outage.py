@@ -15,7 +15,7 @@ import pytest
 
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.outage import MAX_PAUSE_S, MIN_PAUSE_S, OutagePolicy
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import ApiError, ApiOutage, RefusedError, ShapeError, TransientApiError

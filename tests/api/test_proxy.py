@@ -12,7 +12,7 @@ import pytest
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.customer import check_token
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Network

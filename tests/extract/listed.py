@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from debitura_pipeline.api.page import Page, parse_page_metadata
+from debitura_pipeline.api.page_metadata import Page, parse_page_metadata
 from debitura_pipeline.contract.listings import Query
 from tests.api.pages import page_of
 from tests.landing.rows import case_row, to_json

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.extract.comparison import CENT, ROW_PRECISION, bucket_differs, compare, stated_precision
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.incremental.differences import compare_totals, fee_precision, subtract
 
 FEES = st.lists(st.integers(0, 10**9).map(lambda units: Decimal(units) / 10_000), min_size=1, max_size=300)

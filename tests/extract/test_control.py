@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.reconcile.control_totals import compare_control_totals
 from debitura_pipeline.warehouse.tables import create_statements
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.extract.comparison import CENT, ROW_PRECISION
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.incremental.differences import (
     Difference,

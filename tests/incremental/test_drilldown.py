@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import pytest
 
-from debitura_pipeline.api.page import Total
+from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.incremental.differences import compare_totals
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost

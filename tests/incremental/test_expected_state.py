@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.verified_window import Totals
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.incremental.base import MAX_ROUNDS, CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.expected_state import ExpectedState, MissingRow

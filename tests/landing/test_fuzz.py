@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.api.page import parse_page_metadata
+from debitura_pipeline.api.page_metadata import parse_page_metadata
 from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import TransientApiError
 from debitura_pipeline.landing.outline import outline

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.errors import JournalDamaged
-from debitura_pipeline.extract.verified_window import VerifiedWindow
+from debitura_pipeline.extract.window_record import VerifiedWindow
 from debitura_pipeline.landing.journal import read_journal
 from debitura_pipeline.landing.journal_lines import JOURNAL, Begin, End, Merged, WindowLine, encode
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.api.page import parse_page_metadata
+from debitura_pipeline.api.page_metadata import parse_page_metadata
 from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import ShapeError
 from debitura_pipeline.landing.findings import Drift

@@ -18,7 +18,7 @@ from debitura_pipeline.api.client import RequestStats, Translate
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.encoding import parse_document
 from debitura_pipeline.api.error_body import parse_http_date
-from debitura_pipeline.api.page import Page, parse_page_metadata
+from debitura_pipeline.api.page_metadata import Page, parse_page_metadata
 from debitura_pipeline.contract.listings import Query
 from debitura_pipeline.errors import RateLimitExhausted, RefusedError
 from debitura_sandbox.api.http import Request

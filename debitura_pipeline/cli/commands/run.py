@@ -24,7 +24,7 @@ commands = typer.Typer()
 def nightly(
     same_night: Annotated[
         bool,
-        typer.Option("--same-night", help="Embedded sandbox only: do not advance the simulated clock."),
+        typer.Option("--same-night", help="Embedded sandbox only: do not advance the simulated clock by a day."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +49,7 @@ def sync(
     ] = None,
     allow_shrink: Annotated[
         bool,
-        typer.Option("--allow-shrink", help="Allow a sync that marks many rows as deleted."),
+        typer.Option("--allow-shrink", help="Override the shrink guard: allow a sync to mark many rows as deleted."),
     ] = False,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Show what would be read and what it costs, then exit.")

@@ -1,5 +1,6 @@
 """Parse a page's metadata: paging block and control totals. Rows are skipped, not parsed.
 
+Pages are requested in `client.py`.
 Runs once per page, so it must be fast. Source: the API's contract, PageData, ClientsSummary, CasesSummary,
 TransactionsSummary.
 """

@@ -1,4 +1,6 @@
-"""Keyset pagination of one window: each request starts at the date of the last row returned; page 2 is never requested.
+"""Read one window by keyset pagination, and verify that it is complete.
+
+Each request starts at the date of the last row returned; page 2 is never requested.
 
 The rows of a response come from one statement of the API's database: all rows from its lower bound up to the date of its last
 row. Each response therefore proves a stretch of the window, whatever changes between two responses. Page numbers prove nothing.
@@ -10,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from debitura_pipeline.api.page import Page
+from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.behaviour import LOOKBACKS_US, Behaviour, IgnoredParameterError, from_micros
 from debitura_pipeline.extract.page_response import PageResponse
-from debitura_pipeline.extract.verified_window import Stretch
+from debitura_pipeline.extract.window_record import Stretch
 from debitura_pipeline.landing.outline import RowKeys
 
 MAX_REPEATS = 3  # of a request whose count contradicts its rows, since these may come from two statements

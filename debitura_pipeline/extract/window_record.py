@@ -1,6 +1,6 @@
 """The record of a window that was read completely: its totals, rows, landed file, and the stretches that prove it.
 
-Also its conversion to and from a journal line.
+Also its conversion to and from a journal line. Reading and verifying it: `window_verification.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from debitura_pipeline.api.page import PageMetadata, Total
+from debitura_pipeline.api.page_metadata import PageMetadata, Total
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.findings import BadRow, Drift
 from debitura_pipeline.landing.journal_lines import StatedTotals, WindowLine
