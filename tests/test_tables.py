@@ -75,13 +75,13 @@ def test_a_log_hears_of_a_long_step_now_and_then(capsys: pytest.CaptureFixture[s
 
 def test_a_full_bar_says_what_it_waits_for_and_goes_with_its_step() -> None:
     file = io.StringIO()
-    with progress.bars_on(Console(file=file, force_terminal=True, width=100)) as shown:
+    with progress.progress_bars(Console(file=file, force_terminal=True, width=100)) as shown:
         shown.began("raw/cases")
         shown(ReadProgress("cases", 3, 7, 300, 1))
-        assert [task.fields["told"] for task in shown.tasks] == ["3 of 7 pages, 300 rows"]
+        assert [task.fields["status"] for task in shown.tasks] == ["3 of 7 pages, 300 rows"]
         shown(ReadProgress("cases", 7, 7, 700, 1))
-        assert [task.fields["told"] for task in shown.tasks] == ["read; being proven and merged, 700 rows"]
+        assert [task.fields["status"] for task in shown.tasks] == ["read; verifying and merging, 700 rows"]
         shown.ended("raw/cases")
         shown.began("dbt_build")
         shown.built("dbt_build", 12, 27)
-        assert [(task.description, task.fields["told"]) for task in shown.tasks] == [("dbt_build", "12 of 27 models")]
+        assert [(task.description, task.fields["status"]) for task in shown.tasks] == [("dbt_build", "12 of 27 models")]

@@ -259,7 +259,7 @@ class History:
 
         profile = self.options.profile
         client: Any = DirectClient(
-            self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.concurrency_limit
+            self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight
         )
         client.translate = TenantResolver(client, self.workshop.transformer.business_keys).query
         self.asked = client.asked

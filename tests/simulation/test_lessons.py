@@ -56,7 +56,7 @@ def begun(workshop: Workshop, profile: int = HEARING) -> History:
     table["currency"][:] = USD
     table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED
     table["date"][:] = DECEMBER + np.arange(len(table)) * codes.DAY_US // 2
-    history.sim.world.touch(*RESOURCES)
+    history.sim.world.invalidate(*RESOURCES)
     history.sim.refresh()
     sync(history, "first", *RESOURCES)
     history.sim.midnight()

@@ -235,7 +235,7 @@ def test_syncs_from_before_the_chain_are_checked_by_what_there_is(pipeline: Pipe
     for folder in sync_folders(pipeline.settings.landing_dir):
         rewrite(folder, lambda lines: [{k: v for k, v in lines[0].items() if k != "previous_sha256"}, *lines[1:]])
     assert not faults(pipeline)
-    assert any("before certificates were chained" in note for note in check_certificates(pipeline.settings).notes)
+    assert any("predate the chain of certificates" in note for note in check_certificates(pipeline.settings).notes)
     pipeline.sync()
     assert not faults(pipeline)
     before = pipeline.state()
@@ -299,7 +299,7 @@ def test_repair_says_first_and_does_with_yes(pipeline: Pipeline) -> None:
     remove_newest(pipeline)
     said = debitura("repair", env=pipeline.env)
     assert said.status == 0
-    assert "sync --full" in said.out and "1 to repair; nothing was touched" in " ".join(said.out.split())
+    assert "sync --full" in said.out and "1 to repair; nothing was changed" in " ".join(said.out.split())
     assert debitura("verify", env=pipeline.env).status == 3
     assert debitura("repair", "--yes", env=pipeline.env).status == 0
     assert debitura("verify", env=pipeline.env).status == 0
