@@ -27,7 +27,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     try:
         check_foreign_objects(settings, wait_s=NO_WAIT_S)
         if not warehouse_exists(settings, wait_s=NO_WAIT_S):
-            yield passed("warehouse", f"{where} does not exist yet; the first run creates it")
+            yield passed("warehouse", f"{where} holds nothing yet; the first run creates it")
             return
         with open_warehouse(settings, read_only=True, wait_s=NO_WAIT_S) as warehouse:
             warehouse.refuse_foreign()

@@ -38,7 +38,7 @@ NO_DBT = "import sys; sys.executable = '/nowhere/bin/python'"
             "",
             "refused.*check host and port in DAGSTER_POSTGRES_URL",
         ),
-        ("nightly", lambda _: None, NO_DBT, r"/nowhere/bin/dbt is not there\. Run `make setup`"),
+        ("nightly", lambda _: None, NO_DBT, r"/nowhere/bin/dbt does not exist\. Run `make setup`"),
         (
             "sync",
             PG["Postgres: a role without rights"],

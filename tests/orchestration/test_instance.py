@@ -60,7 +60,7 @@ def test_the_names_that_a_dagster_yaml_may_hold_are_dagsters() -> None:
         ("storage: [", "line 1: is not valid YAML"),
         ("- a", "not a mapping"),
         ("storrage: {}", "knows no setting storrage"),
-        ("telemetry: 5", "Dagster does not take it: Value at path root:telemetry must be dict"),
+        ("telemetry: 5", "Dagster rejects it: Value at path root:telemetry must be dict"),
     ],
 )
 def test_a_dagster_yaml_that_cannot_be_used_is_one_line(settings: Settings, text: str, words: str) -> None:

@@ -168,7 +168,7 @@ def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(
     assert before is not None and current_night(night.settings.published_dir) == before
     entry = read_nights(night.settings.data_dir)[-1]
     assert (entry.run_id, entry.outcome) == (result.run_id, "failed")
-    assert entry.reason == "step checks_of_transactions: a blocking check did not pass"
+    assert entry.reason == "step checks_of_transactions: a blocking check failed"
 
 
 def test_an_api_that_refuses_the_key_ends_the_run_with_one_clear_line(night: Night) -> None:

@@ -207,4 +207,4 @@ def test_an_empty_database_is_well_and_holds_nothing_yet(postgres: Database, tmp
     assert (status.status, status.out[:24]) == (0, "Nothing is published yet")
     (seen,) = [diagnosis for diagnosis in examine(load_settings(env)) if diagnosis.what == "warehouse"]
     assert seen.is_ok
-    assert seen.seen.endswith("holds nothing yet; the first run makes it")
+    assert seen.seen.endswith("holds nothing yet; the first run creates it")

@@ -80,7 +80,7 @@ def test_old_runs_go_and_nothing_that_still_counts_goes_with_them(storage: Setti
 
 def test_a_backlog_is_worked_off_in_parts(storage: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night must not take an hour longer because somebody has set the number of days lower."""
-    monkeypatch.setattr(retention, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "MAX_DELETED", 2)
     with open_instance(storage) as instance:
         runs = [instance.create_run_for_job(empty, status=dg.DagsterRunStatus.SUCCESS).run_id for _ in range(3)]
         assert purge_old_runs(instance, storage, LATER) == 2

@@ -96,7 +96,7 @@ def test_a_list_that_never_holds_still_is_merged_and_not_called_proven(
     sandbox.faults({"kind": "change", "path": "/cases", "times": 0, "change": restless})
     report = pipeline.sync("cases")[0]
     assert report.message is not None
-    assert "after 5 readings" in report.message
+    assert "after 5 reads" in report.message
     assert before <= set(pipeline.records("cases"))
     sandbox.faults()
     assert not pipeline.sync("cases")[0].message
