@@ -258,9 +258,7 @@ class History:
                     self.mover.move()
 
         profile = self.options.profile
-        client: Any = DirectClient(
-            self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight
-        )
+        client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
         client.translate = TenantResolver(client, self.workshop.transformer.business_keys).query
         self.asked = client.asked
         transform_pool: Any = Here()
