@@ -96,12 +96,12 @@ def test_killed_server_then_rerun_equals_an_undisturbed_run(
         postgres_server.start()
 
     for _ in range(KILLS):
-        status, words = nursery.merge(disturbed, nights, moments.uniform(0, whole_s / 4), strike)
+        status, words = nursery.merge(disturbed, nights, moments.uniform(whole_s / 8, whole_s / 2), strike)
         assert status in (REFUSED, DONE), words
         assert status == DONE or "connection to Postgres was lost" in words, words
         ends.append(status)
     assert nursery.merge(disturbed, nights) == (DONE, "")
-    assert ends.count(REFUSED) >= KILLS / 5  # the others came after the merge had ended
+    assert ends.count(REFUSED) > KILLS / 3  # the others came after the merge had ended
     assert state_of(disturbed) == expected
 
 

@@ -18,7 +18,7 @@ from debitura_pipeline.warehouse.publish import publish
 from tests.support.sandbox import ROOT
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
 
-FEWEST_WRITES, MOST_WRITES = 12, 100
+FEWEST_WRITES, MOST_WRITES = 17, 100
 RANDOM_KILLS = 8
 
 Try = Callable[[str, float], str]
