@@ -74,6 +74,16 @@ class ApiRequest:
     method: str
     target: bytes
     body: bytes | None = None
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A response with its body decompressed. `body` is empty where that of an error response could not be read."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
 
 
 class HttpSession:
@@ -124,6 +134,16 @@ class HttpSession:
         Raises TransientApiError (RateLimited for HTTP 429) if a retry may succeed, RefusedError for other error statuses,
         ApiError if nothing may help.
         """
+        answer = await self.exchange(request, connection)
+        if not 200 <= answer.status < 300:
+            raise self._error_for_status(request, answer)
+        return answer.body
+
+    async def exchange(self, request: ApiRequest, connection: Connection) -> HttpAnswer:
+        """Send one request and return the response of any status but those that a retry may change.
+
+        Raises TransientApiError (RateLimited for HTTP 429), ApiError if nothing may help.
+        """
         try:
             async with asyncio.timeout(self._timeouts.whole):
                 return await self._ask(request, connection)
@@ -141,8 +161,10 @@ class HttpSession:
                 f"{request.name}: {connection_failed(error, self._server)}.", is_outage=True
             ) from None
 
-    async def _ask(self, request: ApiRequest, connection: Connection) -> bytes:
+    async def _ask(self, request: ApiRequest, connection: Connection) -> HttpAnswer:
         headers = self._headers if request.body is None else self._headers_with_json
+        if request.headers:
+            headers = httpx.Headers([*headers.multi_items(), *request.headers])
         extensions = {**self._extensions, "target": request.target}
         http_request = httpx.Request(
             request.method, self._url, headers=headers, content=request.body, extensions=extensions
@@ -152,19 +174,25 @@ class HttpSession:
         log.debug("%s: HTTP %d", request.name, status)
         if (at := parse_http_date(found.get("Date"))) is not None:
             self._clock_offsets.append(at - self._clock())
-        if not 200 <= status < 300:
-            raise self._error_for_status(request, status, _body_of_error(response, request), found)
-        return _body(response, request)
+        if 200 <= status < 300:
+            return HttpAnswer(status, found, _body(response, request))
+        answer = HttpAnswer(status, found, _body_of_error(response, request))
+        if status in RETRIED or status == 429 or status >= 500:
+            raise self._transient(request, answer)
+        return answer
 
-    def _error_for_status(self, request: ApiRequest, status: int, body: bytes, headers: httpx.Headers) -> ApiError:
-        clocks = [at for at in (parse_http_date(headers.get("Date")), self._clock()) if at is not None]
+    def _transient(self, request: ApiRequest, answer: HttpAnswer) -> TransientApiError:
+        clocks = [at for at in (parse_http_date(answer.headers.get("Date")), self._clock()) if at is not None]
+        status, stated = answer.status, answer.headers.get("Retry-After")
         if status == 429:
-            wait_s = retry_after(body, headers.get("Retry-After"), clocks)
+            wait_s = retry_after(answer.body, stated, clocks)
             return RateLimited(f"HTTP 429 on {request.name}.", wait_s, is_outage=True)
-        if status in RETRIED or status >= 500:
-            wait_s = retry_after(b"", headers.get("Retry-After"), clocks)
-            return TransientApiError(f"HTTP {status} on {request.name}.", wait_s, is_outage=True, status=status)
-        codes, fields = parse_error_body(body)
+        wait_s = retry_after(b"", stated, clocks)
+        return TransientApiError(f"HTTP {status} on {request.name}.", wait_s, is_outage=True, status=status)
+
+    def _error_for_status(self, request: ApiRequest, answer: HttpAnswer) -> RefusedError:
+        status = answer.status
+        codes, fields = parse_error_body(answer.body)
         details = [*codes, *([f"fields {', '.join(fields)}"] if fields else [])]
         reason = f" ({'; '.join(details)})" if details else ""
         advice = ""

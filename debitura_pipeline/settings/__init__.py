@@ -5,12 +5,15 @@ from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOP
 from debitura_pipeline.settings.load import API_PER_MINUTE, load_settings
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
+    Alerts,
     Concurrency,
     Endpoint,
     Environment,
+    Outbound,
     Privacy,
     Settings,
     WarehouseUrl,
+    Webhooks,
 )
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
 from debitura_pipeline.settings.readers import bytes_of
@@ -22,13 +25,16 @@ __all__ = [
     "LOOPBACK",
     "PRIVACY_KEY_FILE",
     "PROJECT_ROOT",
+    "Alerts",
     "Concurrency",
     "Endpoint",
     "Environment",
+    "Outbound",
     "Privacy",
     "Secret",
     "Settings",
     "WarehouseUrl",
+    "Webhooks",
     "address_options",
     "bytes_of",
     "load_settings",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS
 from debitura_pipeline.settings.declaration import Setting
+from debitura_pipeline.settings.outbound_readers import ALERT_URLS, HEARTBEAT, SECRETS, SOURCE, WRITABLE
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_TEXT
 from debitura_pipeline.settings.readers import API_KEY as KEY
 from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, choice, text, whole
@@ -15,6 +16,7 @@ from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, WAREH
 from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
 
 API, WAREHOUSES, DATA, RUNS, NETWORK = "API", "Warehouse", "Data and privacy", "Requests and runs", "Network"
+OUTBOUND, WEBHOOKS, ALERTING = "Clients and claims to send", "Webhooks", "Alerts"
 
 # --- API
 ENVIRONMENT = Setting(
@@ -181,4 +183,72 @@ CA_FILE = Setting(
     "Certificate authorities to trust in addition to the usual ones.",
     CERTIFICATES,
     examples=("/etc/ssl/certs/company-ca.pem",),
+)
+
+# --- Clients and claims to send
+WRITES = Setting(
+    "DEBITURA_WRITES",
+    OUTBOUND,
+    "What may be written to Debitura: clients are registered, cases submitted, webhook subscriptions changed.",
+    WRITABLE,
+    default="none",
+    examples=("clients,cases",),
+)
+ROSTER = Setting(
+    "DEBITURA_ROSTER",
+    OUTBOUND,
+    "The clients to register: a file, a glob of files, or a table or view of a Postgres database.",
+    SOURCE,
+    examples=("roster.csv", "postgresql://user:password@host:5432/crm?table=public.clients"),
+    is_secret=True,
+)
+CLAIMS = Setting(
+    "DEBITURA_CLAIMS",
+    OUTBOUND,
+    "The claims to submit: a file, a glob of files, or a table or view of a Postgres database.",
+    SOURCE,
+    examples=("claims/*.parquet", "postgresql://user:password@host:5432/erp?table=public.overdue"),
+    is_secret=True,
+)
+
+# --- Webhooks
+WEBHOOK_SECRETS = Setting(
+    "DEBITURA_WEBHOOK_SECRETS",
+    WEBHOOKS,
+    "Signing secrets of the webhook subscriptions; two while a secret is replaced.",
+    SECRETS,
+    examples=("d2hzZWMtZXhhbXBsZS1vbmx5LTAwMDE=",),
+    is_secret=True,
+)
+WEBHOOK_TOLERANCE = Setting(
+    "DEBITURA_WEBHOOK_TOLERANCE",
+    WEBHOOKS,
+    "Seconds that the signed timestamp of a delivery may be old.",
+    whole(1, 86_400),
+    default="300",
+)
+
+# --- Alerts
+ALERTS = Setting(
+    "DEBITURA_ALERTS",
+    ALERTING,
+    "Where incidents are reported: Apprise URLs, comma-separated.",
+    ALERT_URLS,
+    examples=("slack://token_a/token_b/token_c/#ops", "mailto://user:password@example.com"),
+    is_secret=True,
+)
+HEARTBEAT_URL = Setting(
+    "DEBITURA_HEARTBEAT_URL",
+    ALERTING,
+    "Requested after each good nightly run, and with /fail behind it after a bad one.",
+    HEARTBEAT,
+    examples=("https://example.com/ping/0000",),
+    is_secret=True,
+)
+STUCK_DAYS = Setting(
+    "DEBITURA_STUCK_DAYS",
+    ALERTING,
+    "A client or claim that waits for more days than this is an incident.",
+    whole(1, 3650),
+    default="14",
 )

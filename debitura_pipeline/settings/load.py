@@ -15,7 +15,17 @@ from debitura_pipeline.settings import declared
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, is_remote
 from debitura_pipeline.settings.declaration import Setting, Values, wrong
 from debitura_pipeline.settings.environment import read_environment
-from debitura_pipeline.settings.model import PROJECT_ROOT, Concurrency, Environment, Privacy, Settings, WarehouseUrl
+from debitura_pipeline.settings.model import (
+    PROJECT_ROOT,
+    Alerts,
+    Concurrency,
+    Environment,
+    Outbound,
+    Privacy,
+    Settings,
+    WarehouseUrl,
+    Webhooks,
+)
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
 from debitura_pipeline.settings.readers import whole
 
@@ -58,6 +68,15 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         run_retries=values.one(declared.RUN_RETRIES),
         keep_run_days=values.one(declared.KEEP_RUN_DAYS),
         duckdb_memory=values.one(declared.DUCKDB_MEMORY),
+        outbound=Outbound(
+            values.one(declared.WRITES), values.optional(declared.ROSTER), values.optional(declared.CLAIMS)
+        ),
+        webhooks=Webhooks(values.optional(declared.WEBHOOK_SECRETS) or (), values.one(declared.WEBHOOK_TOLERANCE)),
+        alerts=Alerts(
+            values.optional(declared.ALERTS) or (),
+            values.optional(declared.HEARTBEAT_URL),
+            values.one(declared.STUCK_DAYS),
+        ),
     )
 
 

@@ -61,6 +61,32 @@ class Concurrency:
 
 
 @dataclass(frozen=True)
+class Outbound:
+    """What may be sent to Debitura, from which sources. `writes`: any of `clients`, `cases`, `webhooks`."""
+
+    writes: frozenset[str] = frozenset()
+    roster: Secret | None = None
+    claims: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """Secrets (Base64) that deliveries may be signed with, and the age in seconds that a signed timestamp may have."""
+
+    secrets: tuple[Secret, ...] = ()
+    tolerance_s: int = 300
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Where incidents are reported, and after how many days a waiting client or claim is one."""
+
+    urls: tuple[Secret, ...] = ()
+    heartbeat_url: Secret | None = None
+    stuck_days: int = 14
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, checked. `api_url` is None where the embedded sandbox is to be used."""
 
@@ -82,6 +108,9 @@ class Settings:
     dagster_home: Path
     dagster_postgres: Secret | None = None
     network: Network = DIRECT
+    outbound: Outbound = Outbound()
+    webhooks: Webhooks = Webhooks()
+    alerts: Alerts = Alerts()
 
     @property
     def uses_embedded_sandbox(self) -> bool:

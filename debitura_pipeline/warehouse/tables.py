@@ -102,14 +102,60 @@ OPS: dict[str, Columns] = {
         ("partner", "VARCHAR"),  # keyed hash of the partner's id
         ("privacy_key", "VARCHAR"),  # fingerprint, not the key
     ),
+    "registrations": (  # one row per wanted client, whatever its state
+        ("external_tenant_id", "VARCHAR"),
+        ("row_hash", "VARCHAR"),  # keyed hash of the roster's row
+        ("state", "VARCHAR"),
+        ("http_status", "BIGINT"),
+        ("error_types", "VARCHAR"),  # codes and field names, comma-separated
+        ("attempts", "BIGINT"),
+        ("intent_at", "TIMESTAMPTZ"),
+        ("outcome_at", "TIMESTAMPTZ"),
+        ("creditor_id", "VARCHAR"),
+        ("message", "VARCHAR"),
+    ),
+    "submissions": (  # one row per claim: by creditor and reference, by tenant and reference while the creditor is unknown
+        ("external_tenant_id", "VARCHAR"),
+        ("creditor_id", "VARCHAR"),
+        ("creditor_reference", "VARCHAR"),
+        ("claim_hash", "VARCHAR"),  # keyed hash of the claim's row
+        ("generation", "BIGINT"),
+        ("idempotency_key", "VARCHAR"),
+        ("state", "VARCHAR"),
+        ("http_status", "BIGINT"),
+        ("error_types", "VARCHAR"),
+        ("attempts", "BIGINT"),
+        ("intent_at", "TIMESTAMPTZ"),
+        ("last_attempt_at", "TIMESTAMPTZ"),
+        ("absent_since", "TIMESTAMPTZ"),
+        ("outcome_at", "TIMESTAMPTZ"),
+        ("case_id", "VARCHAR"),
+        ("reference", "VARCHAR"),
+        ("amount", "DECIMAL(18,4)"),
+        ("currency", "VARCHAR"),
+        ("is_eligible", "BOOLEAN"),
+        ("success_fee_pct", "DECIMAL(18,4)"),
+        ("message", "VARCHAR"),
+    ),
     "webhook_events": (
         ("event_id", "VARCHAR"),
         ("event", "VARCHAR"),
         ("external_tenant_id", "VARCHAR"),
         ("case_id", "VARCHAR"),
+        ("event_at", "TIMESTAMPTZ"),
         ("received_at", "TIMESTAMPTZ"),
+        ("deliveries", "BIGINT"),
         ("handled_at", "TIMESTAMPTZ"),
+        ("run_id", "VARCHAR"),
         ("outcome", "VARCHAR"),
+    ),
+    "incidents": (
+        ("incident", "VARCHAR"),
+        ("subject", "VARCHAR"),
+        ("opened_at", "TIMESTAMPTZ"),
+        ("closed_at", "TIMESTAMPTZ"),
+        ("told_at", "TIMESTAMPTZ"),
+        ("message", "VARCHAR"),
     ),
     "onboarding": (
         ("partition_key", "VARCHAR"),  # externalTenantId@creditorId

@@ -28,14 +28,18 @@ LAYERS = (
     ("reconcile",),
     ("warehouse",),
     ("sync",),
-    ("onboarding", "report", "backup"),
+    ("source",),
+    ("onboarding", "report", "backup", "webhooks"),
+    ("registration",),
+    ("submission",),
+    ("incidents",),
     ("orchestration",),
     ("supervision", "status", "doctor", "assets"),
     ("definitions",),
     ("cli",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-HIGHEST_WITHOUT_DAGSTER = HEIGHT["report"]
+HIGHEST_WITHOUT_DAGSTER = HEIGHT["incidents"]
 USERS_OF_HTTPX = ("debitura_pipeline.api.http", "debitura_pipeline.api.transport")
 SANDBOX_MAY_IMPORT = ("debitura_sandbox", "debitura_pipeline.errors")
 
