@@ -172,3 +172,8 @@ def _stamp(at: datetime) -> str:
     if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0):
         return at.strftime("%Y-%m-%d")
     return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def tenant_filter(tenant: str) -> Filters:
+    """The API's filter for the rows of one client. `tenant`: its id as stored."""
+    return (("ExternalTenantId", tenant),)

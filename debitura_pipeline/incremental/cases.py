@@ -12,7 +12,7 @@ from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.requests import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
 from debitura_pipeline.incremental.differences import CLOSED
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
@@ -125,7 +125,7 @@ class CasesSync(IncrementalSync):
         for creditor, count in Counter(row.creditor for row in rows if row.creditor is not None).items():
             total, _, tenant = self.client_stats.get(creditor, (None, None, None))
             if tenant is not None and count > page_count(max(total or 0, counts.get(creditor, (0, 0))[0])):
-                slices.append(Slice(EVERYTHING, (("ExternalTenantId", tenant),)))
+                slices.append(Slice(EVERYTHING, tenant_filter(tenant)))
                 rows = [row for row in rows if row.creditor != creditor]
         per_day = {day: n for day, n in Counter(floor_to(row.at, DAY) for row in rows).items() if n > 1}
         if not per_day:
@@ -154,7 +154,7 @@ class CasesSync(IncrementalSync):
             differs = total not in (None, our_total) or (closed is not None and closed > our_closed)
             if differs and tenant is not None:
                 tenants.append(tenant)
-        await self.read([Slice(EVERYTHING, (("ExternalTenantId", tenant),)) for tenant in sorted(set(tenants))])
+        await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in sorted(set(tenants))])
 
 
 def _count_as_closed(totals: Totals) -> Totals:

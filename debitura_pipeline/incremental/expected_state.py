@@ -13,12 +13,13 @@ from typing import Any
 
 import duckdb
 
-from debitura_pipeline.contract.stages import stage_sql
+from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, HourlyTotals
 
 MEMORY_LIMIT = "256MB"
+PENDING = STAGES[0]
 
 # Cases are compared by the number of closed ones; every other lifecycle counts as open.
 CASE_BUCKET = "CASE WHEN lower(lifecycle) = 'closed' OR lower(lifecycle) LIKE 'merged%' THEN 'closed' ELSE 'open' END"
@@ -146,6 +147,22 @@ class ExpectedState:
         columns = f'key, "{self._date}", creditor_id'
         rows = self._connection.execute(f"SELECT {columns} FROM baseline WHERE {where} ORDER BY 2", values).fetchall()
         return [MissingRow(key, at.astimezone(UTC), creditor) for key, at, creditor in rows if at is not None]
+
+    def creditors_of_uncertain_deletions(self) -> list[str]:
+        """Return creditors with deleted rows whose deletion changes no sum that is compared: estimates, and rows without a fee."""
+        rows = self._run(
+            "SELECT DISTINCT creditor_id FROM baseline WHERE key IN (SELECT key FROM deleted) "
+            "AND key NOT IN (SELECT key FROM landed) AND creditor_id IS NOT NULL "
+            f"AND (coalesce(usd, 0) = 0 OR bucket IN ('{PENDING}', '{UNCLASSIFIED}')) ORDER BY 1"
+        ).fetchall()
+        return [creditor for (creditor,) in rows]
+
+    def landed_keys(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that are in an applied file."""
+        rows = self._connection.execute(
+            "SELECT key FROM landed WHERE key IN (SELECT unnest(?))", [list(keys)]
+        ).fetchall()
+        return {key for (key,) in rows}
 
     def withdrawn(self) -> list[MissingRow]:
         """Return missing baseline rows that were in a file which is no longer applied: they existed during this sync."""

@@ -13,16 +13,20 @@ from decimal import Decimal
 
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES
+from debitura_pipeline.extract.comparison import compare
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window
+from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
+from debitura_pipeline.incremental.client_counts import ClientCounts
 from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_date_filter
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
-from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, HourlyTotals
 from debitura_pipeline.incremental.rotation import join_adjacent, page_count
+from debitura_pipeline.landing.tenants import UnlistedTenantError
 
 PENDING, PAID = "Pending", "Paid"
+NOT_STATED = Total(None, None)
 OPEN_STAGES = tuple(stage for stage in STAGES if stage != PAID)
 # A few rows can change without changing a count or a settled sum: estimates (commission Unpaid or Credited) after the first
 # stage, and rows whose platform invoice was credited, which fit no stage.
@@ -47,6 +51,8 @@ class TransactionsSync(IncrementalSync):
     stated: dict[Window, Totals] = field(default_factory=dict)
     overall: Totals = field(default_factory=lambda: Totals(0, {}))
     windows_match: bool = False  # no window differed in the last round
+    estimates_moved: bool = False  # while they were read in the last round
+    client_counts: ClientCounts = field(default_factory=ClientCounts)
 
     async def initial_read(self) -> None:
         """Read rows that change silently; if the summary ignores dates, also every stage that is not settled."""
@@ -73,7 +79,8 @@ class TransactionsSync(IncrementalSync):
         if self._summary_ignores_dates():
             targets = await self._compare_paid_counts(ours)
             return await self._read_targets([*targets, *await self._changed_open_stages(ours)])
-        return await self._read_targets(await self._compare_windows(ours, set(BUCKETS)))
+        targets = await self._compare_windows(ours, set(BUCKETS))
+        return await self._read_targets([*targets, *self._moved_estimates(ours, targets)])
 
     async def _compare_windows(self, ours: HourlyTotals, buckets: set[str]) -> list[ReadTarget]:
         """Bisect every window whose totals differ."""
@@ -110,6 +117,35 @@ class TransactionsSync(IncrementalSync):
         if self._summary_ignores_dates():
             found = [difference for difference in found if difference.bucket != PAID or difference.changed_rows]
         return closing.count == self.expected.count() and not found
+
+    async def find_swapped_rows(self, closing: Totals, ours: HourlyTotals) -> bool:
+        """Compare what shows that a row's date moved to where was read already while another row there was deleted.
+
+        The count of every client that seems to have lost rows, and the sum of the estimates, unless it stayed the same all the
+        while: a difference to our sum is then due to exchange rates.
+        """
+        opening, stated = (totals.summary.get(PENDING, NOT_STATED) for totals in (self.overall, closing))
+        self.estimates_moved = (
+            not self._summary_ignores_dates()  # not proven anyway, and no window could be told from the others
+            and opening != stated
+            and self._estimates_differ(EVERYTHING, closing, ours)
+        )
+        return await self._read_clients_with_more_rows() or self.estimates_moved
+
+    async def _read_clients_with_more_rows(self) -> bool:
+        """Read all rows of clients that seem to have lost rows, if the API counts other rows of them than ours."""
+        tenants = await self.client_counts.differing(self.expected, self._rows_of_client)
+        await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in tenants])
+        shown = self.expected.landed_keys(self.deleted) if tenants else set()
+        self.deleted = [key for key in self.deleted if key not in shown]
+        return bool(tenants)
+
+    async def _rows_of_client(self, tenant: str) -> int | None:
+        """Number of rows that the API counts of a client; None if it does not list the client any more."""
+        try:
+            return (await self.fetch_totals(EVERYTHING, tenant_filter(tenant))).count
+        except UnlistedTenantError:
+            return None
 
     async def estimate(self, full_requests: int) -> CostEstimate:
         """Estimate from few, long windows if months would take more than 1 % of `full_requests`."""
@@ -167,10 +203,29 @@ class TransactionsSync(IncrementalSync):
         """All windows that hold estimates, in as few read targets as possible."""
         rows_by_window = {}
         for window, totals in self.stated.items():
-            rows = (totals.summary.get(PENDING) or Total(0, None)).count or 0
+            rows = totals.summary.get(PENDING, NOT_STATED).count or 0
             if rows or ours.in_window(window).get(PENDING):
                 rows_by_window[window] = rows
         return [ReadTarget(window, PENDING, rows) for window, rows in join_adjacent(rows_by_window).items()]
+
+    def _moved_estimates(self, ours: HourlyTotals, targets: Sequence[ReadTarget]) -> list[ReadTarget]:
+        """Windows whose estimates add up to another sum than ours, if some may have been swapped; without those of `targets`."""
+        if not self.estimates_moved:
+            return []
+        read = [target.window for target in targets if target.bucket == PENDING]
+        rows_by_window = {
+            window: totals.summary.get(PENDING, NOT_STATED).count or 0
+            for window, totals in self.stated.items()
+            if window not in read and self._estimates_differ(window, totals, ours)
+        }
+        return [ReadTarget(window, PENDING, rows) for window, rows in join_adjacent(rows_by_window).items()]
+
+    def _estimates_differ(self, window: Window, stated: Totals, ours: HourlyTotals) -> bool:
+        usd, (rows, our_usd) = stated.summary.get(PENDING, NOT_STATED).usd, ours.in_window(window).get(PENDING, NO_ROWS)
+        return (
+            usd is not None
+            and compare(usd, Decimal(our_usd) / UNITS_PER_USD, self._precision(stated), rows) == "differs"
+        )
 
     async def _changed_open_stages(self, ours: HourlyTotals) -> list[ReadTarget]:
         """Stages that changed after `initial_read` read them."""

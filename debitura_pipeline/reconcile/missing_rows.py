@@ -15,7 +15,7 @@ from debitura_pipeline.extract.landed_rows import UnseenRow
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import VerifiedWindow
-from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window
+from debitura_pipeline.extract.windows import EVERYTHING, HOUR, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.landing.tenants import UnlistedTenantError
 
 MAX_REQUESTED_ROWS = 200  # rows requested one by one; beyond that, whole clients are read
@@ -100,7 +100,7 @@ class MissingRowResolver:
         for row in rows:
             tenant = self.tenants.get(row.key)
             try:
-                exists = tenant is not None and row.key in (await self._first(EVERYTHING, _tenant_filter(tenant))).keys
+                exists = tenant is not None and row.key in (await self._first(EVERYTHING, tenant_filter(tenant))).keys
             except UnlistedTenantError:
                 exists = False
             (resolution.unresolved if exists else resolution.deleted).add(row.key)
@@ -112,7 +112,7 @@ class MissingRowResolver:
         if tenant is None:
             resolution.unresolved |= keys
             return
-        windows = await self.reader.read([Slice(EVERYTHING, _tenant_filter(tenant))], again=True)
+        windows = await self.reader.read([Slice(EVERYTHING, tenant_filter(tenant))], again=True)
         missing_keys = self.reader.landed_rows(windows).missing_keys(keys)
         (resolution.unresolved if any(window.is_partial for window in windows) else resolution.deleted).update(
             missing_keys
@@ -125,7 +125,7 @@ class MissingRowResolver:
         if tenant is None:
             return None
         try:
-            return (await self._first(EVERYTHING, _tenant_filter(tenant))).total
+            return (await self._first(EVERYTHING, tenant_filter(tenant))).total
         except UnlistedTenantError:
             return 0
 
@@ -134,7 +134,3 @@ class MissingRowResolver:
 
     async def _first(self, window: Window, filters: Filters) -> PageResponse:
         return await self.reader.first_page(Slice(window, filters))
-
-
-def _tenant_filter(tenant: str) -> Filters:
-    return (("ExternalTenantId", tenant),)

@@ -19,6 +19,7 @@ from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync
+from debitura_pipeline.incremental.client_counts import ClientCounts
 from debitura_pipeline.incremental.date_column import detect_filter_date
 from debitura_pipeline.incremental.expected_state import ExpectedState, snapshot_sql
 from debitura_pipeline.incremental.transactions import TransactionsSync
@@ -151,7 +152,8 @@ class Incremental:
         at, days, since = self.at, self.refresh_days, self.known.last_upper
         if self.reader.listing.resource == "cases":
             return CasesSync(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
-        return TransactionsSync(self.reader, expected, at, days, since)
+        counts = ClientCounts(self.baseline.tenants)
+        return TransactionsSync(self.reader, expected, at, days, since, client_counts=counts)
 
     def _expected(self, date: int) -> ExpectedState:
         """The expected state, dated by the column that the API's date filter applies to."""

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from debitura_pipeline.errors import RateLimitExhausted, UnprovenError
+from debitura_pipeline.landing.landing_zone import unmerged
 from debitura_pipeline.landing.tenants import TenantResolver
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_terms
@@ -149,7 +150,8 @@ class History:
         for _ in range(MAX_TRIES):
             if self.attempt(name, wanted, unrest):
                 return
-        self.sim.forget(wanted.resource)
+        if not unmerged(self.settings.landing_dir, wanted.resource):  # what is landed may be taken up by a later sync
+            self.sim.forget(wanted.resource)
         self.tally.counts["nights given up"] += 1
 
     def attempt(self, name: str, wanted: Wanted, unrest: float) -> bool:
