@@ -24,6 +24,7 @@ AIMED = 0.6  # share of attacks on the resource that is being read, or on the pl
 BACK = 0.5  # share of moves that are taken back later
 SAME_AMOUNT = 0.5  # share of uploads whose rows are equal in every field that a list can be sorted by
 MOST_BULKS = 2  # in one history
+KINDS = {"cases": ("lifecycle",), "transactions": ("commission", "platform", "referral")}  # columns that totals go by
 # (commission, platform, referral) of every stage, rows of no stage, and estimates past the first one.
 STATUSES = (
     (codes.UNPAID, codes.NOT_INVOICED, codes.NO_CODE),
@@ -56,7 +57,7 @@ class Mover:
             (self.new_payment, 8), (self.like_payment, 4), (self.delete_payment, 5), (self.restore_payment, 4),
             (self.stage_payment, 24), (self.edit_payment, 6), (self.one_cent, 6), (self.edit_unseen, 4),
             (self.redate_payment, 4), (self.archive_client, 2), (self.add_client, 1), (self.change_client, 3),
-            (self.sim_midnight, 1), (self.swap, 24), (self.slip, 16), (self.bulk, 3), (self.come_back, 12),
+            (self.sim_midnight, 1), (self.swap, 24), (self.slip, 16), (self.exchange, 12), (self.bulk, 3), (self.come_back, 12),
         ]  # fmt: skip
         if profile.has_dateless:
             kinds.append((self.lose_date, 8))
@@ -87,6 +88,22 @@ class Mover:
             self._move_to(resource, row, self._somewhere(resource))
             if self._random.random() < BACK:
                 self._later.append(lambda: self._move_to(resource, row, was))
+
+    def exchange(self) -> None:
+        """A row that is not read yet takes the place of one like it that is read: its date moves there, the other is deleted."""
+        resource, front = self._resource(), self._sim.front
+        if resource != self._sim.reading or resource not in KINDS or front is None:
+            return
+        date = DATES[resource]
+        ahead = self._pick(resource, lambda table: table[date] >= front)
+        if ahead is None:
+            return
+        kind = [self._sim.world.table(resource)[name][ahead] for name in KINDS[resource]]
+        behind = self._pick(resource, lambda table: (table[date] < front) & _are(table, KINDS[resource], kind))
+        if behind is not None:
+            at = self._date(resource, behind) + self._random.choice((0, SECOND_US))
+            self._sim.change({"op": "row", "resource": resource, "action": "delete", "row": behind})
+            self._move_to(resource, ahead, at)
 
     def bulk(self) -> None:
         """An upload: one and a half to four pages of rows at one instant, or a few; some vanish again as they came."""
@@ -316,3 +333,8 @@ class Mover:
 
     def _past(self) -> int:
         return self._now() - self._random.randrange(SPAN_DAYS * DAY_US)
+
+
+def _are(table: Any, names: Sequence[str], values: Sequence[Any]) -> Any:
+    """Which rows have these values in these columns."""
+    return np.logical_and.reduce([table[name] == value for name, value in zip(names, values, strict=True)])
