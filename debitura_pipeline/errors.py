@@ -26,6 +26,10 @@ class SettingsError(DebituraError):
     """A setting is invalid; nothing has been changed. One line: variable, fault, example."""
 
 
+class SourceError(SettingsError):
+    """The roster or the claims cannot be read, or lost more than half of their rows; nothing was planned or sent."""
+
+
 class ApiError(DebituraError):
     """A request to the API failed."""
 
