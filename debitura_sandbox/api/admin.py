@@ -15,9 +15,9 @@ from debitura_sandbox.api.documents import ENCODER, truth
 from debitura_sandbox.api.faults import Rule
 from debitura_sandbox.api.http import Request, Response, answer, empty, not_found, problem
 from debitura_sandbox.api.personal_data import personal_strings
+from debitura_sandbox.world.change import UnknownChangeError
 from debitura_sandbox.world.codes import DAY_US
 from debitura_sandbox.world.columns import from_us
-from debitura_sandbox.world.commands import UnknownChangeError
 from debitura_sandbox.world.world import RESOURCES
 
 

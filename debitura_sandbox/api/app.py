@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from debitura_sandbox.api import admin, client_routes, customer_api, static_documents, webhook_routes
@@ -19,11 +20,13 @@ class Sandbox(Context):
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
+        self.show_due()
         try:
             if request.path.startswith("/sandbox/"):
                 return admin.route(self, request)
             if request.path.startswith("/customer/"):
-                return customer_api.route(self, request)
+                self.log[f"{request.method} {request.path}"] += 1
+                return self._answered(request, self._customer)
             return self._public(request)
         except RefusedError as refused:
             return refused.response
@@ -40,11 +43,18 @@ class Sandbox(Context):
                 return too_many(wait)
         if not is_known:
             return Response(401, b"", None)
+        return self._answered(request, self._route)
+
+    def _answered(self, request: Request, route: Callable[[Request], Response]) -> Response:
+        """The route's response, or that of a fault."""
         rule = self.faults.match(request)
         if rule is None:
-            return self._route(request)
+            return route(request)
         self.log[f"fault {rule.kind}"] += 1
-        return self.faults.apply(rule, request, self._route, self.change)
+        return self.faults.apply(rule, request, route, self.change)
+
+    def _customer(self, request: Request) -> Response:
+        return customer_api.route(self, request)
 
     def _route(self, request: Request) -> Response:
         resource = LISTING_PATHS.get(request.path)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -57,7 +57,7 @@ def _case(world: World, rows: Array) -> list[Any]:
         '","reference":"', _fixed(references(rows, world.salts["cases"])),
         '","creditorReference":', _creditor_references(world, rows, table),
         ',"client":', _clients(world).with_contacts.take(_codes(table["client"])),
-        ',"debtor":{"name":', *_debtor(table["head"], table["tail"]),
+        ',"debtor":{"name":', *_debtor(world, rows),
         ',"country":', _word(_COUNTRIES, table["country"]),
         '},"grossAmount":', _money(table["gross"]),
         ',"remainder":', _money(table["remainder"]),
@@ -89,7 +89,7 @@ def _transaction(world: World, rows: Array) -> list[Any]:
         ',"client":', _clients(world).brief.take(_codes(world.cases["client"][case])),
         ',"case":{"invoiceId":"', _fixed(uuids(case, world.salts["cases"])),
         '","caseReference":"', _fixed(references(case, world.salts["cases"])),
-        '","debtorName":', *_debtor(world.cases["head"][case], world.cases["tail"][case]),
+        '","debtorName":', *_debtor(world, case),
         ',"originalAmount":', _money(world.cases["gross"][case]),
         ',"currency":', _word(_CURRENCIES, world.cases["currency"][case]),
         '},"payment":{"amount":', _money(table["amount"]), ',"currency":', currency,
@@ -111,7 +111,7 @@ def _transaction(world: World, rows: Array) -> list[Any]:
 
 
 _CASE_NEEDS = (
-    "client", "head", "tail", "country", "currency", "gross", "remainder", "lifecycle", "close_code", "phase", "created",
+    "client", "country", "currency", "gross", "remainder", "lifecycle", "close_code", "phase", "created",
     "due", "started", "finished", "needs_info", "responded", "partner", "rate", "has_reference",
 )  # fmt: skip
 _TRANSACTION_NEEDS = (
@@ -188,8 +188,22 @@ def _marks(rows: Array) -> pa.Array:
     return _word(_ZONE_MARKS, np.select([rows % 13 == 5, rows % 11 == 7], [1, 2], 0))
 
 
-def _debtor(heads: Array, tails: Array) -> tuple[pa.Array, pa.Array]:
-    return _word(_HEADS, heads), _word(_TAILS, tails)
+def _debtor(world: World, cases: Array) -> tuple[pa.Array, pa.Array]:
+    names = {row: case.debtor_name for row, case in world.submissions.cases.items() if case.debtor_name}
+    heads = _word(_HEADS, world.cases["head"][cases])
+    return _replaced(heads, cases, names), _replaced(
+        _word(_TAILS, world.cases["tail"][cases]), cases, dict.fromkeys(names)
+    )
+
+
+def _replaced(texts: pa.Array, rows: Array, others: Mapping[int, str | None]) -> pa.Array:
+    """The texts, with those of some rows replaced by JSON strings, or by nothing for None."""
+    mask = np.isin(rows, list(others)) if others else np.zeros(0, dtype=bool)
+    if not mask.any():
+        return texts
+    chosen = [others[row] for row in rows[mask].tolist()]
+    made = strings(["" if text is None else json.dumps(text, ensure_ascii=False) for text in chosen])
+    return pc.replace_with_mask(texts, _booleans(mask), made)
 
 
 def _flag(values: Array) -> pa.Array:
@@ -228,9 +242,11 @@ def _creditor_references(world: World, rows: Array, table: dict[str, Array]) -> 
         before, after = style.split("{:0")
         width, after = int(after[0]), after[2:]
         pieces.append(_join(f'"{before}', pc.utf8_lpad(digits, width, "0"), f'{after}"'))
-    return pc.choose(
+    made = pc.choose(
         _numbers(np.where(table["has_reference"], styles, len(pieces)), pa.int64()), *pieces, _literal("null")
     )
+    submitted = world.submissions.cases.items()
+    return _replaced(made, rows, {row: case.reference for row, case in submitted if case.reference is not None})
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
-
 from debitura_sandbox.api.context import Context
-from debitura_sandbox.api.customer_api import TOKEN_LIFE_S, mint
 from debitura_sandbox.api.documents import client_document, office_email
 from debitura_sandbox.api.http import Request, Response, answer, empty, failure, not_found
+from debitura_sandbox.api.tokens import token
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.addresses import COUNTRIES, CURRENCIES
-from debitura_sandbox.world.commands import UnknownChangeError
+from debitura_sandbox.world.change import UnknownChangeError
 from debitura_sandbox.world.daily_changes import Event
 
 TAKEN_DOMAIN = "taken-elsewhere.example"  # addresses there belong to another partner's client
@@ -147,7 +145,7 @@ def _create(context: Context, wanted: dict[str, Any], tenant: str, cases: list[A
         "name": client["name"], "email": client["supportEmail"], "address": client.get("address"), "users": users,
         "zip": client.get("zipCode"), "city": client.get("city"), "registration": client.get("registrationNumber"),
     }  # fmt: skip
-    context.world.cache.clear()
+    context.world.cache.pop("client texts", None)
     return row
 
 
@@ -176,22 +174,3 @@ def _kyc(context: Context, row: int, wanted: dict[str, Any]) -> Response:
     now = context.clock.http_date()
     stated = {name: wanted.get(name) for name in ("directorFullName", "directorHomeAddress", "directorDateOfBirth")}
     return answer(stated | {"dateCreated": now, "verificationStatus": None, "verificationStatusUpdatedAt": None}, 201)
-
-
-def token(context: Context, wanted: dict[str, Any]) -> Response:
-    """`POST /oauth/token`: 200, 400, or 404 if the client is not linked or has not signed everything."""
-    tenant = wanted.get("externalTenantId")
-    if not isinstance(tenant, str) or not 1 <= len(tenant) <= 255:
-        return failure(400, "ValidationError", "externalTenantId is needed, of 1 to 255 characters.")
-    row = context.world.find_tenant(tenant)
-    if row is None or not context.world.clients["done"][row]:
-        return not_found("An onboarded client")
-    return answer(
-        {
-            "accessToken": mint(context, row),
-            "expiresIn": TOKEN_LIFE_S,
-            "creditorId": context.world.ids("clients", np.array([row]))[0],
-            "externalTenantId": tenant,
-            "tokenType": "Bearer",
-        }
-    )

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from debitura_sandbox.api.faults import Faults
+from debitura_sandbox.api.http import Response
 from debitura_sandbox.api.pages import Pages
 from debitura_sandbox.api.rate_limits import RateLimits
+from debitura_sandbox.api.undocumented import Undocumented
 from debitura_sandbox.api.webhooks import Webhooks
+from debitura_sandbox.world.change import Entry
 from debitura_sandbox.world.clock import SimulatedClock
 from debitura_sandbox.world.columns import from_us
-from debitura_sandbox.world.commands import Entry
 from debitura_sandbox.world.daily_changes import Event
 from debitura_sandbox.world.state import Journal
 from debitura_sandbox.world.world import RESOURCES, World
@@ -34,6 +36,7 @@ class AppOptions:
     cache_bytes: int = int(1.5 * GIB)
     accepts_local_webhooks: bool = True
     webhook_delay_scale: float = 1.0
+    undocumented: Undocumented = field(default_factory=Undocumented)
 
 
 class Context:
@@ -55,7 +58,10 @@ class Context:
         self.pages = Pages(journal.world, self.options.cache_bytes)
         self.webhooks = Webhooks(journal.world.options.seed, self.options.webhook_delay_scale)
         self.log: Counter[str] = Counter()
+        self.undocumented = self.options.undocumented
+        self.answers: dict[tuple[int, str], Response] = {}  # by (client row, idempotency key), while this process lasts
         self.requests = 0
+        self._hidden_until: list[tuple[int, int]] = []
         self.wall = wall
 
     @property
@@ -79,15 +85,36 @@ class Context:
         for resource in RESOURCES:
             self.pages.prerender(resource)
 
+    def hide(self, row: int, until_us: int) -> None:
+        """Keep a case out of lookups and listings until an instant, or until it is deleted."""
+        self.world.submissions.hidden.add(row)
+        self.world.cases["alive"][row] = False
+        self.world.invalidate("cases")
+        self._hidden_until.append((until_us, row))
+
+    def show_due(self) -> None:
+        """Show the hidden cases whose time has come."""
+        now_us, hidden = self.clock.now_us(), self.world.submissions.hidden
+        for until_us, row in self._hidden_until:
+            if until_us <= now_us and row in hidden:
+                hidden.remove(row)
+                self.world.cases["alive"][row] = True
+                self.world.invalidate("cases")
+        self._hidden_until = [(until_us, row) for until_us, row in self._hidden_until if until_us > now_us]
+
     def find(self, resource: str, id_: str) -> int | None:
-        """Row number of a live row by its UUID."""
+        """Row number of a listed row by its UUID."""
+        row = self.find_row(resource, id_)
+        return row if row is not None and self.world.live(resource)[row] else None
+
+    def find_row(self, resource: str, id_: str) -> int | None:
+        """Row number of a row by its UUID, whether it is listed or not."""
         try:
             wanted = str(UUID(id_))
         except ValueError:
             return None
         cache, ids = self.world.cache, self.world.all_ids(resource)
         name = f"rows of {resource}"
-        if len(cache.get(name, ())) != len(ids):
-            cache[name] = {text: row for row, text in enumerate(ids)}
-        row: int | None = cache[name].get(wanted)
-        return row if row is not None and self.world.live(resource)[row] else None
+        rows: dict[str, int] = cache.setdefault(name, {})
+        rows.update((ids[row], row) for row in range(len(rows), len(ids)))
+        return rows.get(wanted)

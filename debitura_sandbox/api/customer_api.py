@@ -1,94 +1,82 @@
-"""A small part of the Customer API, under `/customer`, enough to try a token issued by `POST /oauth/token`.
+"""The part of the Customer API, under `/customer`, that submitting and tracking cases needs.
 
-Tokens are JWTs (HS256, valid for 30 minutes). A token stops working when its client is unlinked.
+Each request carries a token from `POST /oauth/token` and sees the cases of its client only.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
-import numpy as np
-
+from debitura_sandbox.api import case_lookup, practice_cases
+from debitura_sandbox.api.case_creation import create
+from debitura_sandbox.api.case_documents import agreement, contract_status, creditor_document, invoice_document
+from debitura_sandbox.api.case_preview import preview
 from debitura_sandbox.api.context import Context
-from debitura_sandbox.api.documents import case_document, client_document
+from debitura_sandbox.api.customer_listing import BadFieldError, listing, read_case_query
 from debitura_sandbox.api.http import Request, Response, answer, failure, not_found
+from debitura_sandbox.api.tokens import read_token
 
-TOKEN_LIFE_S = 1_800
-MAX_CASES = 100
-
-
-def mint(context: Context, row: int) -> str:
-    """A token for one client."""
-    claims = {
-        "sub": context.world.ids("clients", np.array([row]))[0],
-        "row": row,
-        "exp": context.clock.now_us() // 1_000_000 + TOKEN_LIFE_S,
-    }
-    head = _part({"alg": "HS256", "typ": "JWT"}) + "." + _part(claims)
-    return head + "." + _sign(context, head)
+PREFIX = "/customer"
+LOOKUPS: dict[str, Callable[[Context, int, str], int | None]] = {
+    "by-creditor-reference": case_lookup.by_creditor_reference,
+    "case-reference": case_lookup.by_case_reference,
+}
 
 
-def read_token(context: Context, token: str) -> int | None:
-    """Row of the client that a token gives access to; None if it is forged, expired, or its link is gone."""
-    head, _, signature = token.rpartition(".")
-    if not hmac.compare_digest(_sign(context, head), signature):
-        return None
-    text = head.partition(".")[2]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    row = int(claims["row"])
-    is_live = context.world.clients["alive"][row] and context.world.clients["done"][row]
-    return row if is_live and context.clock.now_us() < claims["exp"] * 1_000_000 else None
-
-
-def _part(document: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
-
-
-def _sign(context: Context, head: str) -> str:
-    secret = f"sandbox-{context.world.options.seed}-{context.options.key}".encode()
-    return base64.urlsafe_b64encode(hmac.digest(secret, head.encode(), hashlib.sha256)).rstrip(b"=").decode()
+def client_of(context: Context, request: Request) -> int | None:
+    """Row of the client whose token the request carries; None without a valid token."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return read_token(context, token) if kind.lower() == "bearer" else None
 
 
 def route(context: Context, request: Request) -> Response:
     """Answer a Customer API call."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    context.log[f"{request.method} {request.path}"] += 1
-    row = read_token(context, token) if kind.lower() == "bearer" else None
-    if row is None:
+    client = client_of(context, request)
+    if client is None:
         return failure(401, "Unauthorized", "The token is missing, expired, or no longer valid.")
-    if (request.method, request.path) == ("GET", "/customer/me"):
-        client = client_document(context.world, row, context.world.client_stats())["client"]
-        keys = (
-            "id",
-            "companyName",
-            "companyRegistrationNumber",
-            "address",
-            "zipCode",
-            "city",
-            "country",
-            "officeEmail",
-        )
-        return answer({key: client[key] for key in keys} | {"state": None, "officePhone": None})
-    if (request.method, request.path) == ("GET", "/customer/cases"):
-        live = np.flatnonzero(context.world.live("cases"))
-        own = live[context.world.cases["client"][live] == row]
-        shown = own[:MAX_CASES].tolist()
-        page = {
-            "totalResults": len(own), "pageSize": MAX_CASES, "currentPage": 1, "responseCount": len(shown),
-            "totalPages": -(-len(own) // MAX_CASES),
-        }  # fmt: skip
-        return answer({"page": page, "cases": [_case(context, case) for case in shown]})
+    match (request.method, *map(unquote, request.path.removeprefix(PREFIX).strip("/").split("/"))):
+        case ("GET", "me"):
+            return answer(_me(context, client))
+        case ("GET", "cases"):
+            return _list(context, client, request)
+        case ("POST", "cases"):
+            return create(context, client, request)
+        case ("POST", "cases", "preview"):
+            return preview(context, client, request)
+        case ("GET", "cases", ("by-creditor-reference" | "case-reference") as name, reference):
+            return _found(context, LOOKUPS[name](context, client, reference), invoice_document)
+        case ("GET", "cases", id_):
+            return _found(context, case_lookup.by_id(context, client, id_), invoice_document)
+        case ("GET", "cases", id_, "contract-status"):
+            return _found(context, case_lookup.by_id(context, client, id_), contract_status)
+        case ("GET", "contracts", "debt-collection", "status"):
+            return answer(_agreement(context, client))
+        case (_, "test", "cases", *_):
+            return practice_cases.route(context, client, request)
     return not_found("The path")
 
 
-def _case(context: Context, row: int) -> dict[str, Any]:
-    document = case_document(context.world, row)
-    keys = (
-        "id", "reference", "creditorReference", "grossAmount", "remainder", "currency", "lifecycle", "closeCode",
-        "dateCreated", "dueDate", "dateCollectionStarted", "dateFinished",
-    )  # fmt: skip
-    return {key: document[key] for key in keys}
+def _found(context: Context, row: int | None, document: Callable[[Context, int], dict[str, Any]]) -> Response:
+    return not_found("The case") if row is None else answer(document(context, row))
+
+
+def _list(context: Context, client: int, request: Request) -> Response:
+    try:
+        query = read_case_query(request.query)
+    except BadFieldError as bad:
+        return failure(400, "ValidationError", f"The field {bad.name} is not valid.")
+    return answer(listing(context, client, query))
+
+
+def _me(context: Context, client: int) -> dict[str, Any]:
+    """CreditorMeApiDTO."""
+    return {name: value for name, value in creditor_document(context.world, client).items() if name != "division"}
+
+
+def _agreement(context: Context, client: int) -> dict[str, Any]:
+    """CollectionContractStatusApiDTO."""
+    status = agreement(context, client)
+    reason = "NewVersion" if status["requiresResigning"] else "None"
+    return {**status, "invalidationReason": reason, "termsUrl": None}

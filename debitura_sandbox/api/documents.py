@@ -68,11 +68,21 @@ def instant(microseconds: int, row: int) -> str | None:
 
 
 def creditor_reference(world: World, row: int) -> str | None:
-    """The client's own reference of a case, in the client's own style."""
+    """The client's own reference of a case: as submitted, or in the client's own style."""
+    submitted = world.submissions.cases.get(row)
+    if submitted is not None:
+        return submitted.reference
     if not world.cases["has_reference"][row]:
         return None
     number = world.clients["number"][world.cases["client"][row]]
     return REFERENCE_STYLES[int(number) % len(REFERENCE_STYLES)].format(row)
+
+
+def name_of_debtor(world: World, row: int) -> str | None:
+    """The debtor's name of a case: as submitted, or an invented one."""
+    submitted = world.submissions.cases.get(row)
+    made = people.debtor_name(int(world.cases["head"][row]), int(world.cases["tail"][row]))
+    return (submitted.debtor_name if submitted else None) or made
 
 
 def office_email(world: World, row: int) -> str:
@@ -159,10 +169,7 @@ def client_brief(world: World, row: int) -> dict[str, Any]:
 
 def case_document(world: World, row: int) -> dict[str, Any]:
     """One case, as CaseItem."""
-    table = {
-        name: world.cases[name][row]
-        for name in ("client", "head", "tail", "country", "currency", "lifecycle", "partner")
-    }
+    table = {name: world.cases[name][row] for name in ("client", "country", "currency", "lifecycle", "partner")}
     cases, client = world.cases, int(table["client"])
     partner, rate = int(table["partner"]), int(cases["rate"][row])
     return {
@@ -171,7 +178,7 @@ def case_document(world: World, row: int) -> dict[str, Any]:
         "creditorReference": creditor_reference(world, row),
         "client": client_brief(world, client) | {"contacts": contacts(world, client)},
         "debtor": {
-            "name": people.debtor_name(int(table["head"]), int(table["tail"])),
+            "name": name_of_debtor(world, row),
             "country": COUNTRIES[table["country"]].name,
         },
         "grossAmount": money(cases["gross"][row]),
@@ -207,7 +214,7 @@ def transaction_document(world: World, row: int, fee_usd: Decimal, revenue_usd: 
         "case": {
             "invoiceId": world.all_ids("cases")[case],
             "caseReference": world.all_references()[case],
-            "debtorName": people.debtor_name(int(world.cases["head"][case]), int(world.cases["tail"][case])),
+            "debtorName": name_of_debtor(world, case),
             "originalAmount": money(world.cases["gross"][case]),
             "currency": CURRENCIES[world.cases["currency"][case]],
         },

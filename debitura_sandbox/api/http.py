@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from debitura_sandbox.api.documents import ENCODER
+from debitura_sandbox.api.undocumented import FieldErrorShape
 
+EXACT = msgspec.json.Decoder(float_hook=Decimal)
 JSON = "application/json; charset=utf-8"
 
 
@@ -25,8 +28,15 @@ class Request:
 
     def document(self) -> dict[str, Any]:
         """The JSON object in the body. Raises RefusedError (400) where there is none."""
+        return self._decoded(msgspec.json.Decoder())
+
+    def exact_document(self) -> dict[str, Any]:
+        """The JSON object in the body, fractions as Decimal. Raises RefusedError (400) where there is none."""
+        return self._decoded(EXACT)
+
+    def _decoded(self, decoder: msgspec.json.Decoder[Any]) -> dict[str, Any]:
         try:
-            value = msgspec.json.decode(self.body)
+            value = decoder.decode(self.body)
         except msgspec.DecodeError:
             value = None
         if not isinstance(value, dict):
@@ -73,6 +83,21 @@ def failure(status: int, kind: str, message: str) -> Response:
 def problem(status: int, title: str) -> Response:
     """The web framework's own error document, for malformed input."""
     return answer({"type": "https://tools.ietf.org/html/rfc9110", "title": title, "status": status}, status)
+
+
+def field_failure(errors: Mapping[str, list[str]], shape: FieldErrorShape) -> Response:
+    """A 400 response for invalid fields, in one of the three shapes that the documents show."""
+    if shape == "structured":
+        listed = [
+            {"type": "ValidationError", "message": f"{name}: {text}", "solutionUrl": None}
+            for name, texts in errors.items()
+            for text in texts
+        ]
+        return answer({"error": "Bad Request", "message": listed[0]["message"], "businessErrors": listed}, 400)
+    if shape == "problem":
+        kind, title = "https://tools.ietf.org/html/rfc9110#section-15.5.1", "One or more validation errors occurred."
+        return answer({"type": kind, "title": title, "status": 400, "errors": errors, "traceId": "00-5a6d0b0c-00"}, 400)
+    return answer(errors, 400)
 
 
 def not_found(what: str) -> Response:

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from debitura_sandbox.api.documents import ENCODER, creditor_reference, money, office_email, registration
+from debitura_sandbox.api.documents import (
+    ENCODER,
+    creditor_reference,
+    money,
+    name_of_debtor,
+    office_email,
+    registration,
+)
 from debitura_sandbox.api.query import ListQuery
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.codes import Flags, Ints
@@ -195,9 +202,10 @@ def _case_texts(world: World, cases: Ints, resource: str) -> list[tuple[str, ...
         owners = [world.company_name(row) for row in range(len(world.clients))]
         return [(ref, owners[row]) for ref, row in zip(refs, world.cases["client"][cases].tolist(), strict=True)]
     heads, tails = world.cases["head"][cases].tolist(), world.cases["tail"][cases].tolist()
+    submitted = world.submissions.cases
     return [
-        (ref, creditor_reference(world, row) or "", people.debtor_name(head, tail) or "")
-        for ref, row, head, tail in zip(refs, cases.tolist(), heads, tails, strict=True)
+        (ref, creditor_reference(world, row) or "", (name_of_debtor(world, row) if row in submitted else name) or "")
+        for ref, row, name in zip(refs, cases.tolist(), map(people.debtor_name, heads, tails), strict=True)
     ]
 
 

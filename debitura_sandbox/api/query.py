@@ -64,7 +64,8 @@ _LIFECYCLES = {
 }
 
 
-def _lifecycle(text: str) -> int:
+def lifecycle_code(text: str) -> int:
+    """Code of a lifecycle by name or label. Raises KeyError."""
     return _LIFECYCLES[text.strip().casefold()]
 
 
@@ -98,7 +99,7 @@ RULES = {
             "fromdate": ("from", _instant), "todate": ("to", _instant), "externaltenantid": ("tenant", str), "query": ("text", str),
         },
         {
-            "statuses": ("lifecycle", _lifecycle), "countryids": ("country", _country),
+            "statuses": ("lifecycle", lifecycle_code), "countryids": ("country", _country),
             "collectionpartnerids": ("partner", _partner),
         },
         ("DateCreated", "GrossAmount", "DueDate"), 10,

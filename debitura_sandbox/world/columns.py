@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNIT = 10_000
 _MASK40 = (1 << 40) - 1
+_STEP = 0x9E3779B97F  # odd, so that multiplying by it permutes 40 bits
 _LETTERS = np.frombuffer(b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)  # 32 that are not mistaken for another
 
 
@@ -92,11 +93,22 @@ def uuids(serials: Array, salt: int) -> npt.NDArray[np.bytes_]:
 
 
 def references(serials: Array, salt: int) -> npt.NDArray[np.bytes_]:
-    """Eight letters and digits per serial number, no two alike (multiplying by an odd number permutes 40 bits)."""
-    bits = (serials.astype(np.uint64) * np.uint64(0x9E3779B97F) + np.uint64(salt & _MASK40)) & np.uint64(_MASK40)
+    """Eight letters and digits per serial number, no two alike."""
+    bits = (serials.astype(np.uint64) * np.uint64(_STEP) + np.uint64(salt & _MASK40)) & np.uint64(_MASK40)
     shifts = np.arange(35, -1, -5, dtype=np.uint64)
     letters = _LETTERS[((bits[:, None] >> shifts) & np.uint64(31)).astype(np.int64)]
     return np.ascontiguousarray(letters).view("S8").ravel()
+
+
+def serial_of_reference(text: str, salt: int) -> int | None:
+    """The serial number that `references` makes this text of; None if there is no such text."""
+    letters = _LETTERS.tobytes().decode()
+    if len(text) != 8 or not set(text) <= set(letters):
+        return None
+    bits = 0
+    for letter in text:
+        bits = bits << 5 | letters.index(letter)
+    return (bits - salt) * pow(_STEP, -1, 1 << 40) & _MASK40
 
 
 def share(amounts: Array, part: Array | int, whole: int) -> npt.NDArray[np.int64]:

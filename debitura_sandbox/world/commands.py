@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 
 from debitura_sandbox.world import benchmark_day, codes, daily_changes, initial_state, outcomes
+from debitura_sandbox.world.case_changes import CASE_CHANGES, client_row
+from debitura_sandbox.world.change import Entry, UnknownChangeError
 from debitura_sandbox.world.columns import UNIT
 from debitura_sandbox.world.daily_changes import Event
 from debitura_sandbox.world.world import DATES, RESOURCES, World
 
-Entry = dict[str, Any]
 MOST_DAYS = 400  # per request; each day of a large world takes half a second
 MOST_SCALE = 5.0
 PAST_US = 300 * codes.DAY_US  # at most, of a client that is added with cases
-
-
-class UnknownChangeError(Exception):
-    """The change refers to something that does not exist, or is not possible; the message says what."""
 
 
 def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
@@ -90,20 +87,20 @@ def _link_date(world: World, at: int) -> int:
 
 
 def _sign(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    row = _client(world, entry)
+    row = client_row(world, entry)
     return {"tenant": entry["tenant"]}, daily_changes.sign(world, row)
 
 
 def _upgrade(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """A new contract version: the client has to sign again."""
-    row = _client(world, entry)
+    row = client_row(world, entry)
     world.clients["done"][row], world.clients["is_upgrade"][row] = False, True
     world.invalidate("clients")
     return {"tenant": entry["tenant"]}, []
 
 
 def _archive(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    row = _client(world, entry)
+    row = client_row(world, entry)
     world.clients["alive"][row] = False
     world.invalidate(*RESOURCES)
     return {"tenant": entry["tenant"]}, []
@@ -111,7 +108,7 @@ def _archive(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """The link is archived; the cases, all still waiting for a signature, are closed as never started."""
-    row = _client(world, entry)
+    row = client_row(world, entry)
     own = np.flatnonzero((world.cases["client"] == row) & world.cases["alive"])
     if not world.clients["is_attributed"][row] or (world.cases["lifecycle"][own] != codes.SIGNING).any():
         raise UnknownChangeError("the client is past signing, or is not attributed")
@@ -141,7 +138,7 @@ def _register(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """The test environment's deletion: the client goes with all its cases and transactions."""
-    row = _client(world, entry)
+    row = client_row(world, entry)
     world.clients["alive"][row] = False
     world.cases["alive"][world.cases["client"] == row] = False
     world.transactions["alive"][world.client_of("transactions") == row] = False
@@ -151,7 +148,7 @@ def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
 
 def _kyc(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """KYC data was submitted; the review starts over."""
-    row = _client(world, entry)
+    row = client_row(world, entry)
     world.clients["kyc"][row], world.clients["kyc_review"][row] = 1, 0
     world.invalidate("clients")
     return {}, []
@@ -188,13 +185,6 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     return {"row": row, "id": world.ids(resource, np.array([row]))[0]}, []
 
 
-def _client(world: World, entry: Entry) -> int:
-    row = world.find_tenant(str(entry["tenant"]))
-    if row is None:
-        raise UnknownChangeError(f"there is no client {entry['tenant']}")
-    return row
-
-
 _CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]] = {
     "advance": _advance,
     "night": _night,
@@ -208,4 +198,5 @@ _CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]
     "kyc": _kyc,
     "mode": _mode,
     "row": _row,
+    **CASE_CHANGES,
 }

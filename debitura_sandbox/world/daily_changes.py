@@ -87,7 +87,9 @@ class _Night:
         self._announce("case.closed", np.concatenate([ended, early, left]))
         cases["lifecycle"][merged], cases["close_code"][merged] = codes.MERGED, codes.NO_CODE
         cases["finished"][merged] = self.begin
-        alive[self.some(alive & (cases["lifecycle"] == codes.INTERNAL), 0.0, day % 3 == 1)] = False
+        unread = alive & (cases["lifecycle"] == codes.INTERNAL)
+        unread[list(self.world.submissions.cases)] = False  # a submitted case stays, so that it can be accounted for
+        alive[self.some(unread, 0.0, day % 3 == 1)] = False
 
     def _end(self, rows: Ints) -> None:
         """Close active cases with their last payments; occasionally without transactions for them."""

@@ -170,6 +170,8 @@ def assign(world: World, rng: Random, rows: Ints) -> None:
     """Assign cases a collection partner of the debtor's country, and the expected referral rate."""
     cases = world.cases
     cases["partner"][rows] = cases["country"][rows] * 3 + rng.choice(3, len(rows), p=[0.65, 0.25, 0.1])
+    for row in world.submissions.cases.keys() & set(rows.tolist()) if world.submissions.cases else ():
+        cases["partner"][row] = world.submissions.cases[row].partner
     own = world.clients["rate"][cases["client"][rows]]
     cases["rate"][rows] = np.where(rng.random(len(rows)) < 0.05, 35 * UNIT, own)
     cases["phase"][rows] = np.where(rng.random(len(rows)) < 0.02, codes.NO_CODE, 0)

@@ -80,6 +80,31 @@ def debtor_name(head: int, tail: int) -> str | None:
     return None if head < 0 else heads[head] + tails[tail]
 
 
+def some_debtor(rng: np.random.Generator, country: int, is_person: bool) -> tuple[int, int]:
+    """Head and tail number of an invented debtor of this kind."""
+    bounds, shift = debtor_tables()[2][country], 0 if is_person else 2
+    head, tail = (int(rng.integers(bounds[n + shift], bounds[n + shift + 1])) for n in (0, 4))
+    return head, tail
+
+
+def find_debtor(country: int, is_person: bool, name: str) -> tuple[int, int] | None:
+    """Head and tail number of an invented debtor by name; None for a name that is not one of them."""
+    heads, tails, bounds = debtor_tables()
+    head_low, head_high, tail_low, tail_high = (int(bounds[country, n + (0 if is_person else 2)]) for n in (0, 1, 4, 5))
+    for head in range(head_low, head_high):
+        if name.startswith(heads[head]):
+            for tail in range(tail_low, tail_high):
+                if name == heads[head] + tails[tail]:
+                    return head, tail
+    return None
+
+
+def is_person(country: int, head: int) -> bool:
+    """Whether a head number of this country is that of a person."""
+    low, high = debtor_tables()[2][country][:2]
+    return bool(low <= head < high)
+
+
 def _draws(number: int, salt: int, count: int) -> list[int]:
     return [int(value >> np.uint64(8)) for value in mix(np.arange(count) + number * 64, salt)]
 

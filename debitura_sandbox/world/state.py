@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_sandbox.world import commands
-from debitura_sandbox.world.commands import Entry
+from debitura_sandbox.world.change import Entry
 from debitura_sandbox.world.daily_changes import Event
 from debitura_sandbox.world.initial_state import make_world
 from debitura_sandbox.world.world import World, WorldOptions
@@ -78,7 +78,7 @@ class Journal:
         draft.replace(self._file)
 
 
-_NEEDS = {"row": ("at",), "add_client": ("at",), "withdraw": ("at",), "register": ("at",)}
+_NEEDS = dict.fromkeys(("row", "add_client", "withdraw", "register", "submit_case", "refuse_case", "collect"), ("at",))
 
 
 def read_state(file: Path) -> dict[str, Any] | None:

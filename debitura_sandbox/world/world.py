@@ -16,6 +16,7 @@ from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.codes import DAY_US, Flags, Ints
 from debitura_sandbox.world.columns import Array, Columns, references, to_us, uuids
 from debitura_sandbox.world.fx_rates import FxRates
+from debitura_sandbox.world.submitted import Submissions
 
 RESOURCES = ("clients", "cases", "transactions")
 DATES = {"clients": "linked", "cases": "created", "transactions": "date"}  # what a listing is ordered and bounded by
@@ -106,6 +107,7 @@ class World:
         self.start_us = to_us(datetime.fromisoformat(options.start).astimezone(UTC))
         self.fx = FxRates(options.seed, options.years * 366 + 1)
         self.registered: dict[int, dict[str, Any]] = {}  # facts of clients registered by POST /clients, in memory only
+        self.submissions = Submissions()
         self.cache: dict[str, Any] = {}  # texts derived from columns that never change
         self.salts = {name: salt + options.seed * 1_000_003 for name, salt in SALTS.items()}
         self.versions = dict.fromkeys(RESOURCES, 0)
@@ -173,10 +175,10 @@ class World:
         return self._all("cases", references)
 
     def _all(self, resource: str, write: Callable[[Array, int], Array]) -> list[str]:
-        name, count = f"{write.__name__} of {resource}", len(self.table(resource))
-        if len(self.cache.get(name, ())) != count:
-            self.cache[name] = [text.decode() for text in write(np.arange(count), self.salts[resource]).tolist()]
-        texts: list[str] = self.cache[name]
+        texts: list[str] = self.cache.setdefault(f"{write.__name__} of {resource}", [])
+        new = np.arange(len(texts), len(self.table(resource)))
+        if len(new):
+            texts += [text.decode() for text in write(new, self.salts[resource]).tolist()]
         return texts
 
     def find_tenant(self, tenant: str) -> int | None:

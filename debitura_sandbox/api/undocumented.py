@@ -1,0 +1,52 @@
+"""Switches for answers that the API does not document, so that tests can play each of them.
+
+Options of `serve` set them at the start; the admin route `undocumented` changes them while the server runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_type_hints
+
+FieldErrorShape = Literal["fields", "structured", "problem"]
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Undocumented:
+    """How the API answers where its documents are silent. Times are simulated seconds."""
+
+    key_life_s: float | None = DAY_S  # an idempotency key is honoured so long; 0: not at all; None: for ever
+    replays_refusals: bool = True  # a 422 under a key is replayed, too
+    refuses_duplicates: bool = True  # a second case of a client with the same reference is refused
+    duplicate_type: str = "DuplicateReference"  # the error type of that refusal
+    lookup_delay_s: float = 0.0  # a new case appears in lookups and listings so much later
+    tokens_while_resigning: bool = False  # a client that must sign again still gets tokens
+    field_errors: FieldErrorShape = (
+        "fields"  # shape of a 400: a list per field, the structured error, or ProblemDetails
+    )
+    lists_test_cases: bool = True  # test cases appear in the Referral listing
+
+    def changed(self, values: dict[str, Any]) -> Undocumented:
+        """These switches with some set. Raises ValueError for unknown names and values of the wrong type."""
+        known = {field.name for field in fields(self)}
+        if not values.keys() <= known:
+            raise ValueError(f"switches are {', '.join(sorted(known))}")
+        return replace(self, **{name: _checked(name, value) for name, value in values.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def _checked(name: str, value: Any) -> Any:
+    kind = get_type_hints(Undocumented)[name]
+    if name == "key_life_s" and value is None:
+        return None
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind in (float, float | None) and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    if isinstance(value, str) and (kind is str or value in get_args(kind)):
+        return value
+    raise ValueError(f"{name} cannot be {value!r}")
