@@ -14,6 +14,7 @@ from debitura_pipeline.api.encoding import parse_lenient, redact_path
 from debitura_pipeline.api.error_body import parse_error_body
 from debitura_pipeline.api.http import PARTNER_KEY, ApiRequest, AuthScheme, Clock, HttpSession, Timeouts
 from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.settings import Secret
 
@@ -40,7 +41,7 @@ class WriteClient:
         self,
         base_url: str,
         credential: Secret,
-        rate_limiter: RateLimiter,
+        rate_limiter: RateLimiter | WriteBudget,
         *,
         clock: Clock,
         scheme: AuthScheme = PARTNER_KEY,

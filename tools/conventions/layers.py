@@ -29,6 +29,7 @@ LAYERS = (
     ("warehouse",),
     ("sync",),
     ("source",),
+    ("outbound",),
     ("onboarding", "report", "backup", "webhooks"),
     ("registration",),
     ("submission",),
