@@ -1,0 +1,144 @@
+"""Write events to the inbox durably: one receiver per inbox, one write and one fdatasync per group of events.
+
+A segment is given up after a failed write, because what is on the disk is then unknown; the next group begins another one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from debitura_pipeline.errors import WarehouseBusy
+from debitura_pipeline.warehouse.process_lock import ProcessLock
+from debitura_pipeline.webhooks.segments import (
+    FOLDER,
+    Entry,
+    Received,
+    cut_torn_tail,
+    pack,
+    read_entries,
+    segment_path,
+    segments,
+)
+
+LOCK_FILE = "receiver.lock"
+REMEMBERED = timedelta(days=14)  # deliveries are repeated for an hour and a half, replays by hand come within days
+SEGMENT_BYTES = 8 * 2**20
+SEGMENT_AGE = timedelta(days=1)
+
+
+class Inbox:
+    """The inbox of a data directory, open for writing. Not thread-safe. Use `close` at the end.
+
+    `known`: ids of events of the last 14 days, with the instant that each was received at. `torn_bytes`: bytes that an
+    interrupted write had left and that were cut off.
+    """
+
+    def __init__(self, data_dir: Path, now: datetime) -> None:
+        """Take the inbox, cut torn tails and read the known ids.
+
+        Raises WarehouseBusy if another receiver has it, WarehouseError if the lock file cannot be used, OSError.
+        """
+        self.folder = data_dir.resolve() / FOLDER
+        self._lock = ProcessLock(self.folder / LOCK_FILE)
+        holder = self._lock.take("webhooks")
+        if holder is not None:
+            raise WarehouseBusy(
+                f"Another receiver has the inbox {self.folder}: {holder}. Nothing was touched. End that process first.",
+                pid=holder.pid,
+            )
+        self._handle: int | None = None
+        self._size = 0
+        self._opened_at = now
+        self.known: dict[str, datetime] = {}
+        self.torn_bytes = 0
+        try:
+            found = segments(self.folder)
+            self._number = found[-1][0] if found else 0
+            for _, path in found:
+                self.torn_bytes += cut_torn_tail(path)
+            self._remember(path for _, path in found)
+            self.remove_old(now)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, entries: Sequence[Entry], now: datetime) -> None:
+        """Append entries with one write and one fdatasync. Raises OSError; then none of them counts as stored."""
+        data = b"".join(map(pack, entries))
+        if self._handle is not None and (self._size + len(data) > SEGMENT_BYTES or now - self._opened_at > SEGMENT_AGE):
+            self._leave()
+            self.remove_old(now)
+        if self._handle is None:
+            self._open_next(now)
+        assert self._handle is not None
+        try:
+            _write_all(self._handle, data)
+            os.fdatasync(self._handle)
+        except OSError:
+            self._give_up()
+            raise
+        self._size += len(data)
+
+    def remove_old(self, now: datetime) -> None:
+        """Forget old ids, and delete segments in which nothing was written for twice the time that events are remembered."""
+        self.known = {name: at for name, at in self.known.items() if at >= now - REMEMBERED}
+        limit = (now - 2 * REMEMBERED).timestamp()
+        for number, path in segments(self.folder):
+            with suppress(OSError):
+                if number < self._number and path.stat().st_mtime < limit:
+                    path.unlink()
+
+    def close(self) -> None:
+        """Close the segment and let another receiver take the inbox."""
+        self._leave()
+        self._lock.release()
+
+    def _remember(self, paths: Iterable[Path]) -> None:
+        limit = self._opened_at - REMEMBERED
+        for path in paths:
+            for entry, _ in read_entries(path):
+                if isinstance(entry, Received) and entry.received_at >= limit:
+                    self.known[entry.id] = entry.received_at
+
+    def _open_next(self, now: datetime) -> None:
+        """Begin a new segment, whose name is durable before anything is written to it."""
+        self._number += 1
+        path = segment_path(self.folder, self._number)
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._size, self._opened_at = 0, now
+        try:
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Cut off what a failed write may have left, and never write to this segment again."""
+        if self._handle is not None:
+            with suppress(OSError):
+                os.ftruncate(self._handle, self._size)
+            if self._size == 0:
+                with suppress(OSError):
+                    segment_path(self.folder, self._number).unlink()
+        self._leave()
+
+    def _leave(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with suppress(OSError):
+                os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    """A full disk may take a part of the data: the rest is then tried too, which raises."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

@@ -1,0 +1,121 @@
+"""Run the receiver under uvicorn until a signal arrives."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import uvicorn
+
+from debitura_pipeline.api.connect import Runtime
+from debitura_pipeline.errors import DebituraError, SettingsError
+from debitura_pipeline.landing.business_key import BusinessKeys
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.webhooks.group_commit import GroupCommit
+from debitura_pipeline.webhooks.http_protocol import LimitedProtocol
+from debitura_pipeline.webhooks.inbox import Inbox
+from debitura_pipeline.webhooks.receiver import PATH, Receiver
+from debitura_pipeline.webhooks.signature import SignatureVerifier
+from debitura_pipeline.webhooks.stale import StaleDeliveries
+
+HOST, PORT = "127.0.0.1", 8480
+KEEP_ALIVE_S = 30  # a proxy reuses its connections
+DRAIN_S = 4  # for deliveries in progress when a signal arrives
+
+
+class ReceiverError(DebituraError):
+    """The receiver cannot be started."""
+
+
+def require_secrets(settings: Settings) -> None:
+    """Raises SettingsError if there is no secret that deliveries could be verified with."""
+    if not settings.webhooks.secrets:
+        raise SettingsError(
+            "DEBITURA_WEBHOOK_SECRETS is not set, so no delivery could be verified. `debitura webhooks subscribe` prints the "
+            "secret of a new subscription. Example: DEBITURA_WEBHOOK_SECRETS=d2hzZWMtZXhhbXBsZS1vbmx5LTAwMDE=",
+            variable="DEBITURA_WEBHOOK_SECRETS",
+        )
+
+
+def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; deliveries in progress are stored and answered first.
+
+    `say`: called with one line once it listens. Raises SettingsError without secrets, ReceiverError if the address is in use or
+    the inbox cannot be written, WarehouseBusy if another receiver has the inbox.
+    """
+    require_secrets(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listener = listen(host, port)
+    try:
+        receiver, inbox = make_receiver(settings, Runtime().now)
+    except BaseException:
+        listener.close()
+        raise
+    if inbox.torn_bytes:
+        say(
+            f"Cut {inbox.torn_bytes} bytes that an interrupted write had left in the inbox; none of it was answered 200."
+        )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after its own shutdown
+    address = listener.getsockname()
+    shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+    say(
+        f"Receiving webhooks at http://{shown}:{address[1]}{PATH}. Inbox: {inbox.folder}, {len(inbox.known)} known events."
+    )
+    uvicorn.Server(config_of(receiver)).run(sockets=[listener])
+
+
+def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
+    """The receiver of a data directory, which holds its inbox.
+
+    Raises ReceiverError if the inbox cannot be used, WarehouseBusy if another receiver has it.
+    """
+    stored = BusinessKeys.from_settings(settings).stored
+    try:
+        inbox = Inbox(settings.data_dir, now())
+    except OSError as error:
+        folder = Path(error.filename or settings.data_dir)
+        raise ReceiverError(f"The inbox cannot be used: {folder}: {error.strerror}.") from None
+    verifier = SignatureVerifier(settings.webhooks.secrets, settings.webhooks.tolerance_s)
+    stale = StaleDeliveries(inbox.folder)
+    return Receiver(verifier, GroupCommit(inbox, now), stored, now, stale.note), inbox
+
+
+def config_of(receiver: Receiver) -> uvicorn.Config:
+    """Uvicorn's configuration: no log, which could hold what a sender wrote, and no headers that name software."""
+    return uvicorn.Config(
+        receiver,
+        http=LimitedProtocol,
+        loop="uvloop",
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ReceiverError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(256)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ReceiverError(
+            f"The receiver cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."
+        ) from None
+    return listener

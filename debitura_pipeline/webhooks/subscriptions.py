@@ -1,0 +1,202 @@
+"""Webhook subscriptions at the API: list, create, rotate the secret, switch on, remove. Secrets are returned, never stored."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+
+from debitura_pipeline.api.connect import Runtime, open_client, open_rate_limiter
+from debitura_pipeline.api.writes import WriteClient, WriteResponse
+from debitura_pipeline.contract.listings import path_to
+from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, SettingsError, ShapeError, TransientApiError
+from debitura_pipeline.landing.labels import safe_label
+from debitura_pipeline.landing.validators import parse_instant
+from debitura_pipeline.settings import Endpoint, Secret, Settings
+
+EVENTS = (
+    "client.onboarding.poa_signed",
+    "client.onboarding.contract_signed",
+    "client.linked",
+    "client.link_declined",
+    "client.link_requested",
+    "client.link_expired",
+    "case.created",
+    "case.updated",
+    "case.closed",
+    "cases.replay_failed",
+)
+ROOT = "/v1/Webhooks"
+PORTS = (None, 443, 8443)
+MAX_URL = 1_024
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One subscription. `disabled_reason`: why the API switched it off, as far as that may be shown; None if it did not."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    is_active: bool
+    is_test: bool
+    updated_at: datetime | None
+    disabled_reason: str | None
+    secret: Secret | None = field(default=None, repr=False)
+
+
+def require_writes(settings: Settings) -> None:
+    """Raises SettingsError if webhooks may not be changed at the API."""
+    if "webhooks" not in settings.outbound.writes:
+        raise SettingsError(
+            "DEBITURA_WRITES does not name webhooks, so nothing was sent. Example: DEBITURA_WRITES=webhooks",
+            variable="DEBITURA_WRITES",
+        )
+
+
+def check_url(url: str, *, is_embedded: bool) -> None:
+    """Raises SettingsError for a URL that the API does not deliver to. `is_embedded`: the embedded sandbox does deliver to this
+    machine."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _wrong_url("is not a URL") from None
+    if is_embedded and host in ("127.0.0.1", "localhost", "::1"):
+        return
+    if parts.scheme != "https":
+        raise _wrong_url("is not https")
+    if not host or parts.username is not None or len(url) > MAX_URL or not url.isascii() or " " in url:
+        raise _wrong_url(f"names no host, or holds credentials, blanks or more than {MAX_URL} characters")
+    if port not in PORTS:
+        raise _wrong_url("names another port than 443 or 8443")
+    if _is_private(host):
+        raise _wrong_url("is an address of this machine or of a private network")
+
+
+def list_subscriptions(settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> list[Subscription]:
+    """All subscriptions of the partner, without secrets. Raises ApiError, and ShapeError if the response is no list."""
+
+    async def ask() -> Any:
+        async with open_client(settings, endpoint, runtime or Runtime()) as client:
+            return await client.document("GET", ROOT, what="Reading the webhook subscriptions")
+
+    document = asyncio.run(ask())
+    if isinstance(document, dict):  # not documented: wrapped in an object
+        document = next((value for value in document.values() if isinstance(value, list)), None)
+    if not isinstance(document, list):
+        raise ShapeError("Reading the webhook subscriptions failed: the response is not a list.")
+    return [parse_subscription(one) for one in document]
+
+
+class SubscriptionChanges:
+    """Changes subscriptions at the API. Each request is sent once. Raises SettingsError if `DEBITURA_WRITES` forbids it."""
+
+    def __init__(self, settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> None:
+        require_writes(settings)
+        self._settings, self._endpoint, self._runtime = settings, endpoint, runtime or Runtime()
+
+    def subscribe(self, url: str, events: Sequence[str], *, is_test: bool = False) -> Subscription:
+        """Create a subscription; the result has its secret. Raises ApiError."""
+        body = {"url": url, "events": list(events), "isTestMode": is_test}
+        return self._changed("POST", ROOT, body, "Creating a webhook subscription")
+
+    def rotate(self, subscription_id: str) -> Subscription:
+        """Replace the secret; the result has the new one. Raises ApiError."""
+        return self._changed("PUT", _path(subscription_id), {"regenerateSecret": True}, "Rotating the secret")
+
+    def enable(self, subscription_id: str) -> Subscription:
+        """Switch a subscription on. Raises ApiError."""
+        return self._changed("PUT", _path(subscription_id), {"isActive": True}, "Switching on the subscription")
+
+    def remove(self, subscription_id: str) -> None:
+        """Delete a subscription; its delivery history is lost. Raises ApiError."""
+        what = "Removing the subscription"
+        _check(self._send("DELETE", _path(subscription_id), b"", what), what)
+
+    def _changed(self, method: str, path: str, body: Mapping[str, Any], what: str) -> Subscription:
+        response = self._send(method, path, msgspec.json.encode(body), what)
+        _check(response, what)
+        return parse_subscription(response.document)
+
+    def _send(self, method: str, path: str, body: bytes, what: str) -> WriteResponse:
+        settings, endpoint, runtime = self._settings, self._endpoint, self._runtime
+
+        async def send() -> WriteResponse:
+            limiter = open_rate_limiter(settings, endpoint, runtime)
+            client = WriteClient(
+                endpoint.base_url, endpoint.api_key, limiter, clock=runtime.now, network=settings.network
+            )
+            try:
+                async with client:
+                    return await client.send(method, path, body, what=what)
+            finally:
+                limiter.close()
+
+        try:
+            return asyncio.run(send())
+        except RateLimited as error:
+            raise RateLimited(f"{what} failed: {error} Nothing was changed; try again later.") from None
+        except TransientApiError as error:
+            raise ApiError(
+                f"{what}: {error} Whether it had an effect is not known; `debitura webhooks list` shows it."
+            ) from None
+
+
+def parse_subscription(document: Any) -> Subscription:
+    """A subscription as the API returns it, member names in any letter case. Raises ShapeError if it has no id."""
+    fields = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+    found, secret = fields.get("id"), fields.get("secret")
+    if not isinstance(found, str) or not found:
+        raise ShapeError("The response contains no webhook subscription.")
+    events, updated, reason = fields.get("events"), fields.get("updatedutc"), fields.get("disabledreason")
+    return Subscription(
+        id=found.lower(),
+        url=str(fields.get("url") or ""),
+        events=tuple(str(name) for name in events) if isinstance(events, list) else (),
+        is_active=fields.get("isactive") is True,
+        is_test=fields.get("istestmode") is True,
+        updated_at=parse_instant(updated) if isinstance(updated, str) else None,
+        disabled_reason=safe_label(reason) if isinstance(reason, str) and reason else None,
+        secret=Secret(secret, "DEBITURA_WEBHOOK_SECRETS") if isinstance(secret, str) and secret else None,
+    )
+
+
+def _check(response: WriteResponse, what: str) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    details = [*response.codes, *([f"fields {', '.join(response.fields)}"] if response.fields else [])]
+    reason = f" ({'; '.join(details)})" if details else ""
+    advice = {401: " The key is refused; check DEBITURA_API_KEY.", 404: " There is no such subscription."}.get(
+        status, ""
+    )
+    raise RefusedError(f"{what} failed: HTTP {status}{reason}.{advice} Nothing was changed.", status)
+
+
+def _path(subscription_id: str) -> str:
+    try:
+        return ROOT + path_to(str(UUID(subscription_id)))
+    except ValueError:
+        raise SettingsError(
+            "The subscription's id is not a UUID; `debitura webhooks list` shows the ids. "
+            "Example: debitura webhooks enable 7d0c2f5e-1a0b-4c55-9d7f-0f6b8f1f2a10"
+        ) from None
+
+
+def _wrong_url(fault: str) -> SettingsError:
+    return SettingsError(f"--url {fault}. Example: --url https://hooks.example.com/webhooks/debitura")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost") or "." not in host

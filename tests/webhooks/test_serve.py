@@ -1,0 +1,108 @@
+"""`debitura webhooks serve` as a process: signals, kills, slow senders, a full disk."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import debitura
+from tests.support.disk import can_mount, mounted
+from tests.support.leaks import find
+from tests.webhooks.deliveries import ENV, PATH, SECRET, RunningReceiver, event_body, signed
+from tests.webhooks.loads import kill_in_mid_load, stored
+
+FAST = "import debitura_pipeline.webhooks.http_protocol as p; p.LimitedProtocol.request_s = 0.4"
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[RunningReceiver]:
+    running = RunningReceiver(tmp_path / "data", before=FAST)
+    yield running
+    running.stop()
+
+
+def test_deliveries_over_http(receiver: RunningReceiver, tmp_path: Path) -> None:
+    body = event_body()
+    assert [receiver.post(body), receiver.post(body)] == [200, 200]
+    assert receiver.post(body, signed(body, at=0)) == 401
+    assert receiver.post(b"{}") == 400
+    assert receiver.post(bytes(2**20 + 1)) == 413
+    assert receiver.post(body, path="/elsewhere") == 404
+    assert receiver.post(body, method="PUT") == 405
+    health = receiver.health()
+    counted = {name: health[name] for name in ("accepted", "refused", "malformed", "oversized", "repeated", "queued")}
+    assert counted == {"accepted": 2, "refused": 1, "malformed": 1, "oversized": 1, "repeated": 1, "queued": 0}
+    second = debitura("webhooks", "serve", "--port", "0", env={**ENV, "DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert second.status == 1
+    assert "Another receiver has the inbox" in second.error_line
+    taken = debitura(
+        "webhooks", "serve", "--port", str(receiver.port), env={**ENV, "DEBITURA_DATA_DIR": str(tmp_path / "b")}
+    )
+    assert taken.status == 1
+    assert "cannot listen" in taken.error_line
+    assert receiver.terminate() == 0
+    assert stored(tmp_path / "data") == {json.loads(body)["id"]}
+    assert not find(tmp_path / "data", [SECRET, "K7TRW2QD", "secret-link"])
+
+
+def test_slow_senders_are_ended_and_leave_nothing(receiver: RunningReceiver, tmp_path: Path) -> None:
+    """Each would hold a connection for ever: one that says nothing, one that trickles its headers, one its body."""
+    body = event_body()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Debitura-Signature: {signed(body)}\r\n"
+    starts = {
+        "silent": b"",
+        "headers": head.encode(),
+        "body": f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:9],
+    }
+    for name, start in starts.items():
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as link:
+            link.sendall(start)
+            answer = b""
+            while part := link.recv(4_096):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 408 ") is (name != "silent"), name
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as link:
+        link.sendall(head.encode() + b"X-Filler: " + b"x" * 70_000)
+        assert link.recv(4_096).startswith(b"HTTP/1.1 431 ")
+    assert receiver.post(body) == 200
+    assert len(stored(tmp_path / "data")) == 1
+
+
+def test_without_secrets_it_is_refused_in_one_line(tmp_path: Path) -> None:
+    said = debitura("webhooks", "serve", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert said.status == 2
+    assert "DEBITURA_WEBHOOK_SECRETS is not set" in said.error_line
+    assert not (tmp_path / "data").exists()
+
+
+def test_no_event_answered_200_is_lost_when_the_receiver_is_killed(tmp_path: Path) -> None:
+    answered, _ = kill_in_mid_load(tmp_path / "data", 3, 0.4)
+    assert answered
+    assert answered <= stored(tmp_path / "data")
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounting a disk of its own takes root")
+def test_a_full_disk_is_503_and_recovers_by_itself(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", size=1_024) as disk:
+        data, filler = disk.place / "data", disk.place / "filler"
+        running = RunningReceiver(data)
+        try:
+            bodies = [event_body() for _ in range(3)]
+            assert running.post(bodies[0]) == 200
+            with filler.open("ab", buffering=0) as file, suppress(OSError):
+                while file.write(bytes(4_096)):
+                    pass
+            while running.post(body := event_body()) == 200:  # what its last block still holds
+                bodies.append(body)
+            assert [running.post(body), running.post(bodies[0])] == [503, 200]
+            assert running.health_status() == 503
+            filler.unlink()
+            assert [running.post(body), running.health_status()] == [200, 200]
+            assert {json.loads(one)["id"] for one in (body, bodies[0])} <= stored(data)
+        finally:
+            running.stop()
