@@ -22,7 +22,7 @@ nightly: setup ## the main job once, a simulated night later each time unless th
 
 WORKERS ?= 2
 test: setup $(VENV)/.ready-dev ## every test, on real parts, WORKERS=2 at a time
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
 simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20000), two at a time

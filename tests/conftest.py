@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.cpu import CpuReport
 from tests.support.forks import fork_server
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -15,25 +17,47 @@ from tests.support.sandbox import RunningSandbox, start_sandbox
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-MAKES_FOR_SEVERAL = ("module", "package")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cpu-report", type=Path, metavar="FILE", help="append CPU seconds of each test and fixture to FILE"
+    )
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--cpu-report")
+    if path is not None:
+        config.pluginmanager.register(CpuReport(path.resolve()))
+
+
+# Files that take longest, in this order, begun first: two workers then end at about the same time.
+SLOWEST = (
+    "tests/simulation/test_histories.py",
+    "tests/orchestration/test_nightly_postgres.py",
+    "tests/test_pairs.py",
+    "tests/orchestration/test_dev_end_to_end.py",
+    "tests/test_interrupts.py",
+    "tests/crash/test_write_points.py",
+    "tests/test_privacy.py",
+    "tests/orchestration/test_nightly.py",
+    "tests/warehouse/test_publish_killed.py",
+    "tests/dbt/test_build.py",
+    "tests/engines/test_equal.py",
+    "tests/warehouse/test_release.py",
+    "tests/backup/test_restore.py",
+    "tests/warehouse/test_crash.py",
+    "tests/test_published.py",
+    "tests/orchestration/test_retries.py",
+    "tests/dbt/test_reports.py",
+    "tests/dbt/test_money.py",
+    "tests/doctor/test_doctor.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a fixture of their module's run in one worker of `--dist loadgroup`, so that it is made once."""
-    for item in items:
-        shared = [name for name, scope in _scopes(item).items() if scope in MAKES_FOR_SEVERAL]
-        if shared:
-            params = getattr(getattr(item, "callspec", None), "params", {})
-            chosen = [str(params[name]) for name in shared if name in params]
-            folder = item.path.parent if "package" in _scopes(item).values() else item.path
-            item.add_marker(pytest.mark.xdist_group(" ".join([str(folder.relative_to(item.config.rootpath)), *chosen])))
-
-
-def _scopes(item: pytest.Item) -> dict[str, str]:
-    """The scope of each fixture that the test gets, directly or through others."""
-    found = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # pytest has no public way to ask
-    return {name: definitions[-1].scope for name, definitions in found.items()}
+    """Slow files first. `make test` hands out whole files, so that what a file's tests share is made once."""
+    rank = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 
 
 SMALL = {"clients": 6, "cases": 120, "transactions": 300, "seed": 7, "no_rate_limit": True}
