@@ -62,6 +62,10 @@ def _read(context: Context, name: str) -> Response:
         )
     if name == "faults":
         return answer([msgspec.to_builtins(rule) for rule in context.faults.rules])
+    if name == "ledger":
+        return answer([entry.document() for entry in context.ledger.entries])
+    if name == "undocumented":
+        return answer(context.undocumented.as_dict())
     resource = name.removeprefix("truth/")
     if resource in RESOURCES:
         lines = b"".join(ENCODER.encode(document) + b"\n" for document in truth(context.world, resource))
@@ -74,6 +78,10 @@ def _clear(context: Context, name: str) -> Response:
         context.faults.rules.clear()
     elif name == "log":
         context.log.clear()
+    elif name == "ledger":
+        context.ledger.entries.clear()
+    elif name == "undocumented":
+        context.set_undocumented(context.options.undocumented)
     else:
         return not_found("The admin path")
     return empty(204)
@@ -89,6 +97,12 @@ def _write(context: Context, name: str, request: Request) -> Response:
         return answer(context.change({"op": "advance", "days": int(wanted.get("days", 1))}))
     if name == "clients":
         return answer(context.change({"op": "add_client", "cases": 12, "transactions": 20, **wanted}))
+    if name == "undocumented":
+        context.set_undocumented(context.undocumented.changed(wanted))
+        return answer(context.undocumented.as_dict())
+    if name == "clock":
+        context.clock.move_to(context.clock.now_us() + int(float(wanted["seconds"]) * 1_000_000))
+        return answer(health(context))
     if name == "sign":
         return answer(context.change({"op": "sign", "tenant": wanted["tenant"]}))
     if name == "change":

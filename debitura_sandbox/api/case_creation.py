@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -30,7 +28,7 @@ SMALLEST = Decimal("0.0001")
 
 def create(context: Context, client: int, request: Request) -> Response:
     """Answer `POST /cases`: 200, 400 or 422."""
-    key, digest = request.headers.get("idempotency-key", ""), body_digest(context, request.body)
+    key, digest = request.headers.get("idempotency-key", ""), context.ledger.digest(request.body)
     if len(key) > MAX_KEY:
         return field_failure(
             {"Idempotency-Key": ["The key is longer than 255 characters."]}, context.undocumented.field_errors
@@ -62,15 +60,11 @@ def create(context: Context, client: int, request: Request) -> Response:
             )
     else:
         row = _submit(context, client, wanted, key, digest)
-        response = answer(invoice_document(context, row, body.get("returnUrl")))
+        document = invoice_document(context, row, body.get("returnUrl"))
+        response = replace(answer(document), effect="created", subject=document["id"])
     if key:
         context.answers[client, key] = response
     return response
-
-
-def body_digest(context: Context, body: bytes) -> str:
-    """A keyed hash of a request's body, by which bodies are compared without being kept."""
-    return hmac.digest(context.options.key.encode(), body, hashlib.sha256).hex()
 
 
 def _kept(context: Context, client: int, key: str) -> KeptOutcome | None:
@@ -88,11 +82,12 @@ def _kept(context: Context, client: int, key: str) -> KeptOutcome | None:
 def _replay(context: Context, client: int, key: str, kept: KeptOutcome, body: dict[str, Any]) -> Response:
     """The stored answer, or, after a restart, the same outcome as it is now."""
     stored = context.answers.get((client, key))
-    if stored is not None:
-        return stored
-    if kept.row is not None:
-        return answer(invoice_document(context, kept.row, body.get("returnUrl")))
-    return _refusal(context, client, [BusinessError(kind, "Refused before.") for kind in kept.error_types], None)
+    if stored is None and kept.row is not None:
+        document = invoice_document(context, kept.row, body.get("returnUrl"))
+        stored = replace(answer(document), subject=document["id"])
+    elif stored is None:
+        stored = _refusal(context, client, [BusinessError(kind, "Refused before.") for kind in kept.error_types], None)
+    return replace(stored, effect="replayed")
 
 
 def _errors(context: Context, client: int, wanted: CaseRequest) -> list[BusinessError]:
@@ -106,7 +101,10 @@ def _errors(context: Context, client: int, wanted: CaseRequest) -> list[Business
 
 
 def _is_taken(context: Context, client: int, reference: str | None) -> bool:
-    return reference is not None and by_creditor_reference(context, client, reference, with_hidden=True) is not None
+    with_hidden = not context.undocumented.duplicates_seen_late
+    return (
+        reference is not None and by_creditor_reference(context, client, reference, with_hidden=with_hidden) is not None
+    )
 
 
 def _refusal(context: Context, client: int, errors: list[BusinessError], return_url: Any) -> Response:

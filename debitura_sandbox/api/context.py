@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from debitura_sandbox.api.faults import Faults
-from debitura_sandbox.api.http import Response
+from debitura_sandbox.api.faults import Faults, Route
+from debitura_sandbox.api.http import Request, Response
+from debitura_sandbox.api.ledger import Ledger
 from debitura_sandbox.api.pages import Pages
 from debitura_sandbox.api.rate_limits import RateLimits
 from debitura_sandbox.api.undocumented import Undocumented
@@ -58,10 +59,12 @@ class Context:
         self.pages = Pages(journal.world, self.options.cache_bytes)
         self.webhooks = Webhooks(journal.world.options.seed, self.options.webhook_delay_scale)
         self.log: Counter[str] = Counter()
-        self.undocumented = self.options.undocumented
+        self.set_undocumented(self.options.undocumented)
         self.answers: dict[tuple[int, str], Response] = {}  # by (client row, idempotency key), while this process lasts
         self.requests = 0
         self._hidden_until: list[tuple[int, int]] = []
+        self._late: list[tuple[int, Request, Route]] = []
+        self.ledger = Ledger(self.options.key)
         self.wall = wall
 
     @property
@@ -92,8 +95,28 @@ class Context:
         self.world.invalidate("cases")
         self._hidden_until.append((until_us, row))
 
-    def show_due(self) -> None:
-        """Show the hidden cases whose time has come."""
+    def set_undocumented(self, switches: Undocumented) -> None:
+        """Change how the API answers where its documents are silent."""
+        self.undocumented = switches
+        if self.world.submissions.lists_tests != switches.lists_test_cases:
+            self.world.submissions.lists_tests = switches.lists_test_cases
+            self.world.invalidate("cases")
+
+    def later(self, request: Request, route: Route, delay_s: float) -> None:
+        """Let a request take effect after some simulated seconds."""
+        self._late.append((self.clock.now_us() + int(delay_s * 1_000_000), request, route))
+
+    def catch_up(self) -> None:
+        """Let late requests take effect, and show the hidden cases whose time has come."""
+        if self._late:
+            now_us, late = self.clock.now_us(), self._late
+            self._late = [each for each in late if each[0] > now_us]
+            for _, request, route in (each for each in late if each[0] <= now_us):
+                route(request)
+        if self._hidden_until:
+            self._show_due()
+
+    def _show_due(self) -> None:
         now_us, hidden = self.clock.now_us(), self.world.submissions.hidden
         for until_us, row in self._hidden_until:
             if until_us <= now_us and row in hidden:

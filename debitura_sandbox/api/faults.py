@@ -1,7 +1,7 @@
 """Faults on request: rules that match requests, and the responses that they spoil.
 
 Rules are added through the admin API; the first matching rule that is not used up applies. `server.py` breaks connections for
-responses with a `connection_fault`.
+responses with a `connection_fault`. Whether the request takes effect is up to the rule as well.
 """
 
 from __future__ import annotations
@@ -15,20 +15,28 @@ from typing import Any
 from debitura_sandbox.api.http import Request, Response, answer, failure
 from debitura_sandbox.api.pages import ROWS_KEY
 
-CONNECTION_FAULTS = ("truncate", "reset", "stall")
+CONNECTION_FAULTS = ("truncate", "reset", "close", "stall")
+WITHOUT_EFFECT = ("status", "rate_limited", "html")  # unless the rule says otherwise
+EFFECTS = ("none", "now", "late")
 HTML = b"<!DOCTYPE html><html><head><title>Debitura</title></head><body><h1>Please wait</h1></body></html>"
 ROWS = {"/clients": "clients", "/cases": "cases", "/reporting/transactions": "transactions"}
 Route = Callable[[Request], Response]
 Change = Callable[[dict[str, Any]], object]
+Later = Callable[[Request, Route, float], None]  # answers a request after some seconds, for its effect alone
 
 
 @dataclass
 class Rule:
-    """One fault. It applies to requests for `path` (empty: any path; a trailing * matches a prefix) whose query string contains
-    `query`: from the `nth` such request on, `times` times (0: always). Raises ValueError for an invalid rule."""
+    """One fault. It applies to requests for `path` (empty: any path; a trailing * matches a prefix) by `method` (empty: any) whose
+    query string contains `query`: from the `nth` such request on, `times` times (0: always).
+
+    `effect`: the request takes effect `now`, `late` (after `effect_delay_s` simulated seconds), or not at all (`none`); by default
+    `none` for the kinds of WITHOUT_EFFECT, else `now`. Raises ValueError for an invalid rule.
+    """
 
     kind: str
     path: str = ""
+    method: str = ""
     query: str = ""
     nth: int = 1
     times: int = 1
@@ -40,6 +48,8 @@ class Rule:
     id: str = ""  # of a bad row: its id, instead of a place; pages without it stay as they are
     when: str = "before"  # of a change: before or after the answer is made
     change: dict[str, Any] | None = None
+    effect: str = ""
+    effect_delay_s: float = 60.0
     seen: int = 0
     used: int = 0
 
@@ -55,6 +65,9 @@ class Rule:
             raise ValueError(f"kind {self.kind!r} is not known")
         if self.kind == "change" and not self.change:
             raise ValueError("kind change needs a change")
+        self.effect = self.effect or ("none" if self.kind in WITHOUT_EFFECT else "now")
+        if self.effect not in EFFECTS:
+            raise ValueError(f"effect is {self.effect!r}, none of {', '.join(EFFECTS)}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Rule:
@@ -70,7 +83,8 @@ class Rule:
             is_meant = request.path.startswith(self.path[:-1])
         else:
             is_meant = not self.path or request.path == self.path
-        if not is_meant or self.query not in request.query:
+        is_method = not self.method or request.method == self.method
+        if not is_meant or not is_method or self.query not in request.query:
             return False
         self.seen += 1
         if self.seen < self.nth or (self.times and self.used >= self.times):
@@ -89,30 +103,34 @@ class Faults:
         """The rule that applies to this request. Each rule counts the requests that reach it."""
         return next((rule for rule in self.rules if rule.applies(request)), None) if self.rules else None
 
-    def apply(self, rule: Rule, request: Request, route: Route, change: Change) -> Response:
-        """The response to a request under a rule. `change`: changes the world."""
-        if rule.kind == "status":
-            return failure(rule.status, "UnexpectedError", "Something went wrong.")
-        if rule.kind == "rate_limited":
-            return answer(
-                {"error": "rate_limit_exceeded", "message": "Slow down.", "retryAfter": rule.retry_after}, 429
-            )
-        if rule.kind == "html":
-            return Response(200, HTML, "text/html; charset=utf-8")
+    def apply(self, rule: Rule, request: Request, route: Route, change: Change, later: Later) -> Response:
+        """The response to a request under a rule. `change`: changes the world; `later`: lets the request take effect late."""
         if rule.kind == "change" and rule.when == "before":
             change(dict(rule.change or {}))
-        response = route(request)
+        if rule.effect == "late":
+            later(request, route, rule.effect_delay_s)
+        response = route(request) if rule.effect == "now" else failure(503, "UnexpectedError", "No answer in time.")
         if rule.kind == "change" and rule.when == "after":
             change(dict(rule.change or {}))
-        if rule.kind in CONNECTION_FAULTS:
-            return replace(response, connection_fault=rule.kind, delay_s=rule.delay_s)
-        if rule.kind == "slow":
-            return replace(response, delay_s=rule.delay_s)
-        spoil = _SPOILERS.get(rule.kind)
-        if spoil is None or response.status != 200:
-            return response
-        document = json.loads(response.body, parse_float=Decimal)
-        return answer(spoil(document, ROWS_KEY.get(ROWS.get(request.path, ""), ""), rule))
+        return _spoilt(rule, request, response)
+
+
+def _spoilt(rule: Rule, request: Request, response: Response) -> Response:
+    if rule.kind == "status":
+        return failure(rule.status, "UnexpectedError", "Something went wrong.")
+    if rule.kind == "rate_limited":
+        return answer({"error": "rate_limit_exceeded", "message": "Slow down.", "retryAfter": rule.retry_after}, 429)
+    if rule.kind == "html":
+        return Response(200, HTML, "text/html; charset=utf-8")
+    if rule.kind in CONNECTION_FAULTS:
+        return replace(response, connection_fault=rule.kind, delay_s=rule.delay_s)
+    if rule.kind == "slow":
+        return replace(response, delay_s=rule.delay_s)
+    spoil = _SPOILERS.get(rule.kind)
+    if spoil is None or response.status != 200:
+        return response
+    document = json.loads(response.body, parse_float=Decimal)
+    return answer(spoil(document, ROWS_KEY.get(ROWS.get(request.path, ""), ""), rule))
 
 
 def _bad_row(document: Any, key: str, rule: Rule) -> Any:

@@ -46,7 +46,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response. `connection_fault`: what the server does to the connection instead: `truncate`, `reset` or `stall`."""
+    """A response. `connection_fault`: what the server does to the connection instead: `truncate`, `reset`, `close` or `stall`.
+
+    `effect` and `subject`, for the ledger: what the request did, and the id of the case or client that it was about.
+    """
 
     status: int
     body: bytes = b""
@@ -54,6 +57,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     connection_fault: str | None = None
     delay_s: float = 0.0
+    effect: str = ""
+    subject: str | None = None
 
 
 class RefusedError(Exception):

@@ -5,10 +5,13 @@ Options of `serve` set them at the start; the admin route `undocumented` changes
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 FieldErrorShape = Literal["fields", "structured", "problem"]
+CallsCount = Literal["no", "token", "key"]
 DAY_S = 86_400.0
 
 
@@ -20,12 +23,22 @@ class Undocumented:
     replays_refusals: bool = True  # a 422 under a key is replayed, too
     refuses_duplicates: bool = True  # a second case of a client with the same reference is refused
     duplicate_type: str = "DuplicateReference"  # the error type of that refusal
+    duplicates_seen_late: bool = False  # and a duplicate is refused only once the first case appears in lookups
     lookup_delay_s: float = 0.0  # a new case appears in lookups and listings so much later
     tokens_while_resigning: bool = False  # a client that must sign again still gets tokens
     field_errors: FieldErrorShape = (
         "fields"  # shape of a 400: a list per field, the structured error, or ProblemDetails
     )
+    customer_calls_count: CallsCount = (
+        "no"  # whether calls of the Customer API count towards rate limits: no, by token, by key
+    )
     lists_test_cases: bool = True  # test cases appear in the Referral listing
+
+    @classmethod
+    def read(cls, settings: Iterable[str]) -> Undocumented:
+        """Switches from texts like `key_life_s=0` or `refuses_duplicates=false`. Raises ValueError."""
+        pairs = (setting.partition("=") for setting in settings)
+        return cls().changed({name: _read(text) for name, _, text in pairs})
 
     def changed(self, values: dict[str, Any]) -> Undocumented:
         """These switches with some set. Raises ValueError for unknown names and values of the wrong type."""
@@ -37,6 +50,13 @@ class Undocumented:
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _checked(name: str, value: Any) -> Any:

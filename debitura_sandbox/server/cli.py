@@ -19,6 +19,7 @@ from typing import Any
 
 from debitura_sandbox.api.app import Sandbox
 from debitura_sandbox.api.context import DEFAULT_KEY, AppOptions
+from debitura_sandbox.api.undocumented import Undocumented
 from debitura_sandbox.server.server import listen, run
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.state import Journal
@@ -169,6 +170,14 @@ def read_arguments(arguments: Sequence[str] | None = None) -> ServeOptions:
     add("--latency-ms", type=float, default=0.0, metavar="MS", help="delay of each response")
     add("--cache-mib", type=int, default=app.cache_bytes // MIB, help="memory for prerendered pages")
     add(
+        "--undocumented",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an answer that the API does not document, e.g. key_life_s=0; may be repeated; NAME is one of "
+        + ", ".join(each.name for each in fields(Undocumented)),
+    )
+    add(
         "--refuse-local-webhooks",
         action="store_true",
         help="reject webhook subscriptions of loopback addresses, as the real API does",
@@ -213,6 +222,7 @@ def from_namespace(arguments: argparse.Namespace) -> ServeOptions:
         cache_bytes=arguments.cache_mib * MIB,
         accepts_local_webhooks=not arguments.refuse_local_webhooks,
         webhook_delay_scale=arguments.webhook_delay_scale,
+        undocumented=Undocumented.read(arguments.undocumented),
     )
     return ServeOptions(
         world,

@@ -81,6 +81,9 @@ class AsgiApp:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
             return
+        if response.connection_fault == "close":
+            transport.close()
+            return
         await send({"type": "http.response.start", "status": response.status, "headers": self._headers(response)})
         part = response.body[: len(response.body) // 2]
         await send({"type": "http.response.body", "body": part, "more_body": True})

@@ -48,6 +48,7 @@ class Submissions:
         self.cases: dict[int, SubmittedCase] = {}
         self.outcomes: dict[tuple[int, str], KeptOutcome] = {}
         self.lacking: dict[int, set[str]] = {}  # error types that a client's submissions are refused with
+        self.lists_tests = True  # whether the listing for the partner shows test cases
         self.hidden: set[int] = set()  # cases that exist, but that no reader sees yet
         self._by_reference: dict[tuple[int, str], list[int]] = {}
 

@@ -153,6 +153,8 @@ class World:
     def live(self, resource: str) -> Flags:
         """Which rows the API returns. Rows of archived clients are included unless `archived_rows_remain` is off."""
         alive: Flags = self.table(resource)["alive"].copy()
+        if resource == "cases" and not self.submissions.lists_tests:
+            alive[self.submissions.test_rows()] = False
         if resource == "clients" or self.options.archived_rows_remain:
             return alive
         return alive & self.clients["alive"][self.client_of(resource)]

@@ -86,6 +86,14 @@ class RunningSandbox:
         """Order faults; without any, clear them."""
         self.admin("faults", list(rules)) if rules else self.admin("faults", method="DELETE")
 
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every writing request that was received, in order."""
+        return list(self.admin("ledger"))
+
+    def undocumented(self, **switches: Any) -> None:
+        """Set switches of answers that the API does not document; without any, reset them all."""
+        self.admin("undocumented", switches) if switches else self.admin("undocumented", method="DELETE")
+
     def stop(self) -> None:
         """End the process; a second call does nothing."""
         self._process.stop()
@@ -105,6 +113,8 @@ def start_sandbox(**options: Any) -> RunningSandbox:
         flag = "--" + name.replace("_", "-")
         if value is True:
             arguments.append(flag)
+        elif isinstance(value, list):
+            arguments += [part for one in value for part in (flag, str(one))]
         elif value is not False and value is not None:
             arguments += [flag, str(value)]
     process = fork_server().start(SERVE, arguments, ROOT)
