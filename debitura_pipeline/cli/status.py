@@ -30,6 +30,9 @@ def show_status(settings: Settings) -> dict[str, Any]:
         console.say()
     for line in _lines(found, now):
         console.say(line)
+    for incident in found["incidents"]:
+        since = format_age(_at(incident["since"]), now)
+        console.warn(f"incident: {incident['title']} ({incident['subject']}), since {since}; next: {incident['next']}")
     for problem in found["problems"]:
         console.warn(f"open: {problem}")
     count = len(found["problems"])

@@ -21,6 +21,7 @@ from typing import Any
 
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.files import write_private_atomically
+from debitura_pipeline.incidents.causes import cause_of
 from debitura_pipeline.interrupts import was_interrupted
 from debitura_pipeline.settings import Settings
 
@@ -39,7 +40,8 @@ class NightEntry:
     """One nightly run as recorded. Instants are this machine's clock, aware UTC.
 
     `outcome`: done or failed; None if it is running or was killed. `is_proven`: whether all three resources are proven; None if
-    it failed. `reason`: why it failed or what is not proven, in one line without rows or personal data.
+    it failed. `reason`: why it failed or what is not proven, in one line without rows or personal data. `cause`: the same as
+    one of `incidents/causes.py`; None if it is done, or was recorded before causes were.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class NightEntry:
     outcome: str | None = None
     is_proven: bool | None = None
     reason: str | None = None
+    cause: str | None = None
 
 
 def note_start(settings: Settings, run_id: str, started_by: str) -> None:
@@ -69,7 +72,15 @@ def note_start(settings: Settings, run_id: str, started_by: str) -> None:
     _cut(settings.data_dir / FILE)
 
 
-def note_end(settings: Settings, run_id: str, *, is_proven: bool | None, reason: str | None, has_failed: bool) -> None:
+def note_end(
+    settings: Settings,
+    run_id: str,
+    *,
+    is_proven: bool | None,
+    reason: str | None,
+    has_failed: bool,
+    cause: str | None = None,
+) -> None:
     """Record the end of a nightly run. A full disk is only logged, so that it does not hide the run's own error."""
     ended = {
         "event": "ended",
@@ -78,6 +89,7 @@ def note_end(settings: Settings, run_id: str, *, is_proven: bool | None, reason:
         "outcome": "failed" if has_failed else "done",
         "is_proven": is_proven,
         "reason": " ".join(reason.split()) if reason else None,
+        "cause": cause,
     }
     try:
         _append(settings, ended)
@@ -100,7 +112,8 @@ def failure_to_start_noted(settings: Settings, run_id: str | None = None) -> Ite
             if not is_refused and not any(night.started_at >= since for night in read_nights(settings.data_dir)):
                 named = run_id or str(uuid.uuid4())
                 note_start(settings, named, DAGSTER if run_id else COMMAND)
-                note_end(settings, named, is_proven=None, reason=storable_reason(error), has_failed=True)
+                reason, cause = storable_reason(error), storable_cause(error)
+                note_end(settings, named, is_proven=None, reason=reason, has_failed=True, cause=cause)
         raise
 
 
@@ -113,6 +126,11 @@ def storable_reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__} before the first step"
+
+
+def storable_cause(error: BaseException) -> str:
+    """The cause of the same exception, of `incidents/causes.py`."""
+    return cause_of(type(error).__name__, str(error))
 
 
 def read_nights(data_dir: Path) -> list[NightEntry]:
@@ -130,7 +148,7 @@ def _take(nights: dict[str, NightEntry], line: dict[str, Any]) -> None:
     if line["event"] == "began":
         nights[run_id] = NightEntry(run_id, at, line["started_by"], line["pid"], line["host"])
     elif run_id in nights:
-        ended = {name: line[name] for name in ("outcome", "is_proven", "reason")}
+        ended = {name: line[name] for name in ("outcome", "is_proven", "reason")} | {"cause": line.get("cause")}
         nights[run_id] = replace(nights[run_id], finished_at=at, **ended)
 
 

@@ -14,8 +14,16 @@ from typing import Any
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.causes import NIGHT_FAILED, cause_of
 from debitura_pipeline.orchestration.keys import PUBLISHED, RAW
-from debitura_pipeline.orchestration.nights import INTERRUPTED, MAX_REASON_LENGTH, note_end, note_start, storable_reason
+from debitura_pipeline.orchestration.nights import (
+    INTERRUPTED,
+    MAX_REASON_LENGTH,
+    note_end,
+    note_start,
+    storable_cause,
+    storable_reason,
+)
 from debitura_pipeline.settings import Settings
 
 EVENTS = {
@@ -32,11 +40,15 @@ MAX_NAMED = 3  # dbt errors
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a nightly run ended. `is_proven`: whether all three resources are. `reason`: of the failure, or what is unproven."""
+    """How a nightly run ended. `is_proven`: whether all three resources are. `reason`: of the failure, or what is unproven.
+
+    `cause`: of the failure, of `incidents/causes.py`.
+    """
 
     has_failed: bool
     is_proven: bool | None
     reason: str | None
+    cause: str | None = None
 
 
 def is_night(run: dg.DagsterRun) -> bool:
@@ -53,11 +65,18 @@ def recorded(settings: Settings, run_id: str, started_by: str) -> Iterator[list[
         yield outcomes
     except BaseException as error:
         if not outcomes:
-            outcomes.append(Outcome(True, None, storable_reason(error)))
+            outcomes.append(Outcome(True, None, storable_reason(error), storable_cause(error)))
         raise
     finally:
-        last = outcomes[0] if outcomes else Outcome(True, None, INTERRUPTED)
-        note_end(settings, run_id, is_proven=last.is_proven, reason=last.reason, has_failed=last.has_failed)
+        last = outcomes[0] if outcomes else Outcome(True, None, INTERRUPTED, NIGHT_FAILED)
+        note_end(
+            settings,
+            run_id,
+            is_proven=last.is_proven,
+            reason=last.reason,
+            has_failed=last.has_failed,
+            cause=last.cause,
+        )
 
 
 def outcome_of(instance: dg.DagsterInstance, run_id: str) -> Outcome:
@@ -66,10 +85,10 @@ def outcome_of(instance: dg.DagsterInstance, run_id: str) -> Outcome:
     events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
     failed = [event for event in events if event.event_type is not dg.DagsterEventType.ASSET_MATERIALIZATION]
     if failed:
-        return Outcome(True, None, safe_reason(failed[0]))
+        return Outcome(True, None, safe_reason(failed[0]), _cause(failed[0]))
     made = {event.asset_key: event for event in events}
     if PUBLISHED not in made:
-        return Outcome(True, None, INTERRUPTED)
+        return Outcome(True, None, INTERRUPTED, NIGHT_FAILED)
     open_ = [f"{name}: {why}" for name, key in RAW.items() if (why := _not_proven(made.get(key))) is not None]
     return Outcome(False, not open_, "; ".join(open_)[:MAX_REASON_LENGTH] or None)
 
@@ -77,10 +96,7 @@ def outcome_of(instance: dg.DagsterInstance, run_id: str) -> Outcome:
 def safe_reason(event: dg.DagsterEvent) -> str:
     """Why a step or run failed, in one line that may be stored: other libraries' messages are left out, they may quote a row."""
     step = f"step {event.step_key.replace('__', '/')}" if event.step_key else "the run"
-    is_step = event.event_type is dg.DagsterEventType.STEP_FAILURE
-    error = event.step_failure_data.error if is_step else event.job_failure_data.error
-    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause
+    error = _own_error(event)
     if error is None:
         return f"{step} failed"
     text = " ".join(error.message.split())
@@ -92,6 +108,20 @@ def safe_reason(event: dg.DagsterEvent) -> str:
     if "AssetCheckFailed" in (error.cls_name or ""):
         return f"{step}: a blocking check failed"
     return f"{step} failed with {error.cls_name or 'an error'}; Dagster's event log of the run has more"
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    error = _own_error(event)
+    return NIGHT_FAILED if error is None else cause_of(error.cls_name or "", " ".join(error.message.split()))
+
+
+def _own_error(event: dg.DagsterEvent) -> Any:
+    """The error without Dagster's own around it; None if the event has none."""
+    is_step = event.event_type is dg.DagsterEventType.STEP_FAILURE
+    error = event.step_failure_data.error if is_step else event.job_failure_data.error
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause
+    return error
 
 
 def displayed_reason(event: dg.DagsterEvent) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -19,10 +20,11 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.instance import mark_run
-from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD
 from debitura_pipeline.orchestration.keys import LISTING
 from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted
 from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
+from debitura_pipeline.orchestration.telling import conclude_run
 from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, load_settings
 from debitura_pipeline.sync import SyncReport
@@ -43,6 +45,9 @@ class RunContext:
     on_wait: Callable[[str], None] | None = None
     reports: list[SyncReport] = field(default_factory=list)
 
+
+# Jobs whose end may open or close incidents.
+TOLD_JOBS = {NIGHTLY, ONBOARD, "outbound", "refresh"}
 
 # Set by `debitura nightly` around its run; unset in the daemon's processes.
 _CURRENT: ContextVar[RunContext | None] = ContextVar("debitura_run_context", default=None)
@@ -82,6 +87,8 @@ class Debitura(dg.ConfigurableResource[Any]):
                 purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
                 with failure_to_start_noted(self.settings, run.run_id) if is_own_night else nullcontext():
                     stack.enter_context(exclusive_run(self.settings, purpose, LockWait(PATIENCE_S, on_wait)))
+                if current is None and run.job_name in TOLD_JOBS:
+                    stack.callback(conclude_run, self.settings, datetime.now(UTC))  # with the lock, after the outcome
             if is_own_night:
                 outcomes = stack.enter_context(recorded(self.settings, run.run_id, DAGSTER))
                 stack.callback(lambda: outcomes.append(outcome_of(instance, run.run_id)))

@@ -68,6 +68,19 @@ def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list
         return [run for run in found if run.is_night], [_run(row, is_living, now) for row in unfinished]
 
 
+def read_daemon_beat(settings: Settings) -> datetime | None:
+    """The last heartbeat of Dagster's daemon, whichever of its parts wrote it; None if no daemon ever ran.
+
+    Raises DebituraError in one line if the storage cannot be read.
+    """
+    with _storage(settings) as storage:
+        if storage is None:
+            return None
+        rows, _ = storage
+        latest = rows("SELECT max(timestamp) FROM daemon_heartbeats")[0][0]
+        return None if latest is None else _instant(latest)
+
+
 @contextmanager
 def _storage(settings: Settings) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
     if settings.dagster_postgres is not None:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
 from debitura_pipeline.onboarding.lifecycle import GONE, Decision, decide
 from debitura_pipeline.onboarding.reading import read_newest
+from debitura_pipeline.orchestration import telling
 from debitura_pipeline.orchestration.coverage import KnownClients, read_known
 from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.jobs import ONBOARD, onboarding
@@ -45,9 +47,11 @@ def new_clients(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.S
         with debitura.endpoint() as endpoint:
             listed = read_newest(debitura.settings, endpoint, is_known)
     except DebituraError as error:
+        note_api_fault(debitura.settings.data_dir, error, now)
         counted = failures.one_more("The clients could not be read, so nothing was decided", error)
         context.update_cursor(counted.cursor)
         return dg.SkipReason(counted.message)
+    clear_api_fault(debitura.settings.data_dir)
     context.update_cursor(NONE.cursor)
     decision = decide(listed, progress, now, known.covered, len(active))
     is_idle = not active and not decision.run
@@ -105,4 +109,17 @@ def retention(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.Ski
     return dg.SkipReason(f"{deleted} old runs deleted")
 
 
-sensors = [new_clients, retention]
+@dg.sensor(
+    name="incidents",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells incidents (DEBITURA_ALERTS) and writes the metrics file. Requests no runs.",
+)
+def incidents(debitura: Debitura) -> dg.SkipReason:
+    """One tick: what happened since the last run, deliveries that failed, reminders."""
+    open_ = telling.tick(debitura.settings, datetime.now(UTC))
+    named = "; ".join(f"{incident.kind} ({incident.subject})" for incident in open_[:MAX_NAMED])
+    return dg.SkipReason(f"{len(open_)} open incidents" + (f": {named}" if named else ""))
+
+
+sensors = [new_clients, retention, incidents]

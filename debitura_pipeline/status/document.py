@@ -13,10 +13,13 @@ from typing import Any
 
 from debitura_pipeline.api.connect import read_rate_limit_usage
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
+from debitura_pipeline.incidents.messages import kind_of_incident, next_command
+from debitura_pipeline.incidents.state import read_state
+from debitura_pipeline.incidents.update import visible
+from debitura_pipeline.orchestration.nightly_runs import RUNNING, NightlyRun, last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, WarehouseUrl
-from debitura_pipeline.status.nights import RUNNING, NightlyRun, last_nights
 from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import warehouse_exists
@@ -59,8 +62,27 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
         "queue": _queue(unfinished),
         "budget": asdict(spending) if spending else None,
         **warehouse,
+        "incidents": _incidents(settings, now),
         "problems": problems,
     }
+
+
+def _incidents(settings: Settings, now: datetime) -> list[dict[str, Any]]:
+    """Open incidents as of the last time that they were judged, oldest first."""
+    state = read_state(settings.data_dir)
+    return [
+        {
+            "incident": incident.kind,
+            "subject": incident.subject,
+            "title": kind_of_incident(incident).title,
+            "message": incident.what,
+            "since": (incident.since or incident.opened_at).isoformat(),
+            "opened_at": incident.opened_at.isoformat(),
+            "told_at": incident.told_at and incident.told_at.isoformat(),
+            "next": next_command(incident),
+        }
+        for incident in (visible(state, now) if state else [])
+    ]
 
 
 def _dagster(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun], list[str]]:

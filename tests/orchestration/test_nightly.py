@@ -20,10 +20,10 @@ from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import RAW, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, run_job
+from debitura_pipeline.orchestration.nightly_runs import last_nights
 from debitura_pipeline.orchestration.nights import COMMAND, DAGSTER, read_nights
 from debitura_pipeline.orchestration.resources import run_context
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.status.nights import last_nights
 from debitura_pipeline.warehouse import checks
 from debitura_pipeline.warehouse.published_folder import NIGHT_FILE, current_night
 from tests.orchestration.conftest import Pointed

@@ -14,10 +14,10 @@ from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration import nights as record
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.liveness import run_locks
+from debitura_pipeline.orchestration.nightly_runs import last_nights
 from debitura_pipeline.orchestration.nights import COMMAND, failure_to_start_noted, note_end, note_start, read_nights
 from debitura_pipeline.orchestration.runs import DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.status.nights import last_nights
 from debitura_pipeline.warehouse.process_lock import Holder
 from tests.support.postgres import Database
 

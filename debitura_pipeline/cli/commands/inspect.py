@@ -1,4 +1,4 @@
-"""`debitura status`, `debitura doctor` and `debitura reconcile`: commands that look and change nothing."""
+"""`debitura status`, `doctor`, `reconcile` and `watch`: commands that look and change no data."""
 
 from __future__ import annotations
 
@@ -42,11 +42,25 @@ def status(
         raise typer.Exit(FAILED)
 
 
+@commands.command(epilog="Example, in a crontab:  */30 * * * * debitura --quiet watch --once")
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Look once and exit, which is all that there is today.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that the last good night is at most 26 hours old and that the daemon, if there is one, lives; for cron."""
+    from debitura_pipeline.cli.watch import watch_once
+
+    raise typer.Exit(DONE if watch_once(load_settings()) else FAILED)
+
+
 @commands.command(epilog="Examples:  debitura doctor  |  debitura doctor --grant-sql > grant.sql")
 def doctor(
     grant_sql: Annotated[
         bool,
         typer.Option("--grant-sql", help="Print the SQL that creates the roles of a Postgres warehouse, then exit."),
+    ] = False,
+    alert_test: Annotated[
+        bool, typer.Option("--alert-test", help="Send one message to each address of DEBITURA_ALERTS, then exit.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,6 +68,10 @@ def doctor(
     if grant_sql:
         _print_grant_sql()
         return
+    if alert_test:
+        from debitura_pipeline.cli.watch import send_test_alerts
+
+        raise typer.Exit(DONE if send_test_alerts(load_settings()) else BAD_SETTINGS)
     raise typer.Exit(DONE if _examine() else BAD_SETTINGS)
 
 

@@ -12,6 +12,7 @@ from debitura_pipeline.cli.exit_status import DONE, FAILED
 from debitura_pipeline.cli.options import AsJson
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.nights import failure_to_start_noted
+from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -30,7 +31,7 @@ def nightly(
 ) -> None:
     """Run the nightly job once: extract, verify, merge, dbt, report, publish."""
     settings = load_settings()
-    with failure_to_start_noted(settings), exclusive_run(settings, "nightly"):
+    with incidents_told(settings), failure_to_start_noted(settings), exclusive_run(settings, "nightly"):
         address_space.ensure(address_space.NIGHT)
         from debitura_pipeline.cli.nightly import run_nightly
 

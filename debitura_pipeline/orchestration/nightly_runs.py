@@ -1,7 +1,7 @@
 """The latest nightly runs, merged from the pipeline's own record and Dagster's list of runs.
 
 The record knows the proof and the reason of a failure; Dagster knows runs that ended before they reached the pipeline's code.
-They are read by `orchestration/nights.py` and `orchestration/runs.py`.
+They are read by `nights.py` and `runs.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ DAGSTER_ENDED = {"FAILURE": FAILED, "CANCELED": FAILED, "SUCCESS": DONE}
 
 @dataclass(frozen=True)
 class NightlyRun:
-    """One nightly run. `status`: done, failed, killed, running or waiting. `is_proven`: None if not done or not known."""
+    """One nightly run. `status`: done, failed, killed, running or waiting. `is_proven`: None if not done or not known.
+
+    `cause`: of a recorded failure, of `incidents/causes.py`.
+    """
 
     run_id: str
     started_at: datetime
@@ -33,6 +36,7 @@ class NightlyRun:
     is_proven: bool | None
     reason: str | None
     started_by: str
+    cause: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -83,7 +87,9 @@ def _recorded(entry: NightEntry, run: DagsterRun | None, holder: Holder | None) 
         status: str, reason: str | None = entry.reason, finished_at: datetime | None = entry.finished_at
     ) -> NightlyRun:
         is_proven = entry.is_proven if status == DONE else None
-        return NightlyRun(entry.run_id, entry.started_at, finished_at, status, is_proven, reason, entry.started_by)
+        return NightlyRun(
+            entry.run_id, entry.started_at, finished_at, status, is_proven, reason, entry.started_by, entry.cause
+        )
 
     if entry.outcome is None:
         if holder is not None and (holder.pid, holder.host) == (entry.pid, entry.host):

@@ -1,0 +1,179 @@
+"""The kinds of incident: title, what it means for the figures, and the command to run next. Each fact once.
+
+`{subject}` and `{shown}` in a command stand for what the incident is about and how it is displayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from debitura_pipeline.incidents import causes
+
+OLD = "The published figures are those of the last good night; nothing newer was published."
+UNTOUCHED = "The published figures are not affected."
+
+
+@dataclass(frozen=True)
+class IncidentKind:
+    """One kind. `figures`: what it means for the figures. `command`: what to run next. `note`: how to go on from there."""
+
+    name: str
+    title: str
+    figures: str
+    command: str
+    note: str = ""
+
+
+NIGHT_LATE = "night_late"
+DAEMON_STALE = "daemon_stale"
+TOTALS_DIFFER = "totals_differ"
+QUARANTINE = "quarantine"
+SCHEMA_DRIFT = "schema_drift"
+CLIENT_UNKNOWN, CLIENT_REFUSED, CLIENT_WAITING = "client_unknown", "client_refused", "client_waiting"
+CLAIM_UNKNOWN, CLAIM_REFUSED, CLAIM_WAITING = "claim_unknown", "claim_refused", "claim_waiting"
+SUBSCRIPTION_OFF = "subscription_off"
+STALE_DELIVERIES = "stale_deliveries"
+EVENTS_WAITING = "events_waiting"
+
+_ALL = (
+    IncidentKind(causes.NIGHT_FAILED, "the nightly run failed", OLD, "debitura doctor", "Then `debitura nightly`."),
+    IncidentKind(NIGHT_LATE, "the nightly run is late", OLD, "debitura nightly"),
+    IncidentKind(
+        causes.NIGHT_UNPROVEN,
+        "the figures are not proven complete",
+        "Some figures could not be proven complete; they may lack rows.",
+        "debitura reconcile",
+    ),
+    IncidentKind(
+        TOTALS_DIFFER,
+        "the API's totals differ from the warehouse",
+        "The figures contradict the API's own totals: rows are missing, or there are too many.",
+        "debitura reconcile",
+        "If it still differs, `debitura sync --full` reads everything again.",
+    ),
+    IncidentKind(
+        causes.SHRINK_REFUSED,
+        "a merge was refused that would delete many rows",
+        OLD,
+        "debitura reconcile",
+        "If the rows are really gone, `debitura sync --allow-shrink`.",
+    ),
+    IncidentKind(
+        causes.KEY_REFUSED,
+        "the API refuses the key",
+        OLD,
+        "debitura doctor",
+        "Set a valid DEBITURA_API_KEY, then `debitura nightly`.",
+    ),
+    IncidentKind(
+        causes.IDENTITY_REFUSED,
+        "the data belongs to another API, partner or privacy key",
+        OLD,
+        "debitura doctor",
+        "Correct the setting that it names, then `debitura nightly`.",
+    ),
+    IncidentKind(
+        causes.BUDGET_SPENT,
+        "the request budget is spent",
+        OLD,
+        "debitura nightly",
+        "It resumes where it stopped, once the budget is renewed.",
+    ),
+    IncidentKind(
+        causes.API_UNREACHABLE, "the API gives no usable answer", OLD, "debitura doctor", "Then `debitura nightly`."
+    ),
+    IncidentKind(
+        causes.WAREHOUSE_UNREADABLE, "the warehouse cannot be used", OLD, "debitura doctor", "Then `debitura nightly`."
+    ),
+    IncidentKind(
+        causes.JOURNAL_DAMAGED, "the journal of a sync is damaged", OLD, "debitura repair", "Then `debitura nightly`."
+    ),
+    IncidentKind(
+        causes.DISK_FULL,
+        "a disk is full",
+        "Nothing newer can be stored or published until there is space.",
+        "debitura doctor",
+        "Free some space, then `debitura nightly`.",
+    ),
+    IncidentKind(
+        DAEMON_STALE,
+        "the daemon is not running",
+        "No schedule and no sensor runs: figures grow old, new clients and events wait.",
+        "debitura dev",
+        "Or restart the service that runs it.",
+    ),
+    IncidentKind(
+        QUARANTINE,
+        "rows are in quarantine",
+        "Rows that do not fit the contract are missing from the figures.",
+        "debitura status",
+        "ops.quarantine has each row with its reason.",
+    ),
+    IncidentKind(
+        SCHEMA_DRIFT,
+        "the API sends something new",
+        "Unknown fields are kept in the column `extra`; unknown values are shown as they came. The figures ignore both.",
+        "debitura status",
+        "ops.schema_drift lists what was seen.",
+    ),
+    IncidentKind(
+        CLIENT_UNKNOWN,
+        "the registration of a client has an unknown outcome",
+        f"{UNTOUCHED} The client may or may not be registered.",
+        "debitura clients apply",
+    ),
+    IncidentKind(
+        CLIENT_REFUSED,
+        "the registration of a client was refused",
+        f"{UNTOUCHED} The client's cases and revenue are not attributed.",
+        "debitura clients status",
+        "Correct the client's row in the roster, then `debitura clients apply`.",
+    ),
+    IncidentKind(
+        CLIENT_WAITING,
+        "a client has not signed",
+        f"{UNTOUCHED} The client's claims cannot be submitted.",
+        "debitura clients links --tenant {shown}",
+        "It prints the link to send to the client.",
+    ),
+    IncidentKind(
+        CLAIM_UNKNOWN,
+        "the submission of a claim has an unknown outcome",
+        f"{UNTOUCHED} The claim may or may not have become a case.",
+        "debitura cases apply",
+        "It looks the claim up before it sends anything.",
+    ),
+    IncidentKind(
+        CLAIM_REFUSED,
+        "the submission of a claim was refused",
+        f"{UNTOUCHED} The claim is not being collected.",
+        "debitura cases status",
+        "Correct the claim's row, then `debitura cases apply`.",
+    ),
+    IncidentKind(
+        CLAIM_WAITING,
+        "a claim waits for its client",
+        f"{UNTOUCHED} The claim is not being collected.",
+        "debitura cases status",
+    ),
+    IncidentKind(
+        SUBSCRIPTION_OFF,
+        "a webhook subscription is switched off",
+        "Events no longer arrive; changes appear with the next nightly run.",
+        "debitura webhooks enable {shown}",
+    ),
+    IncidentKind(
+        STALE_DELIVERIES,
+        "authentic webhook deliveries are refused as stale",
+        "Their events are not taken; the changes appear with the next nightly run.",
+        "debitura doctor",
+        "Compare the clocks; DEBITURA_WEBHOOK_TOLERANCE is the age that a delivery may have.",
+    ),
+    IncidentKind(
+        EVENTS_WAITING,
+        "webhook events were received and not handled",
+        "The changes that they announce are not in the figures yet.",
+        "debitura nightly",
+    ),
+)
+KINDS = {kind.name: kind for kind in _ALL}
