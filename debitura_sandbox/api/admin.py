@@ -14,6 +14,7 @@ from debitura_sandbox.api.context import Context
 from debitura_sandbox.api.documents import ENCODER, truth
 from debitura_sandbox.api.faults import Rule
 from debitura_sandbox.api.http import Request, Response, answer, empty, not_found, problem
+from debitura_sandbox.api.links import open_link
 from debitura_sandbox.api.personal_data import personal_strings
 from debitura_sandbox.world.change import UnknownChangeError
 from debitura_sandbox.world.codes import DAY_US
@@ -103,6 +104,8 @@ def _write(context: Context, name: str, request: Request) -> Response:
     if name == "clock":
         context.clock.move_to(context.clock.now_us() + int(float(wanted["seconds"]) * 1_000_000))
         return answer(health(context))
+    if name == "open-link":
+        return answer(open_link(context, str(wanted["url"])))
     if name == "sign":
         return answer(context.change({"op": "sign", "tenant": wanted["tenant"]}))
     if name == "change":

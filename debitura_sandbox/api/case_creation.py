@@ -115,18 +115,19 @@ def _refusal(context: Context, client: int, errors: list[BusinessError], return_
 
 def _submit(context: Context, client: int, wanted: CaseRequest, key: str, digest: str) -> int:
     """Create the case; what is about people stays out of the journal."""
-    entry = case_entry(context, client, wanted) | {"op": "submit_case", "tenant": tenant_of(context, client)}
+    is_pending = not context.world.clients["done"][client] or bool(context.world.submissions.lacking.get(client))
+    later = codes.VERIFYING if wanted.skips_verification else codes.INTERNAL
+    facts = case_entry(wanted, codes.SIGNING if is_pending else later)
+    entry = facts | {"op": "submit_case", "tenant": tenant_of(context, client)}
     row = int(context.change(entry | ({"key": key, "digest": digest} if key else {}))["row"])
     keep_people(context, row, wanted)
     hide_for_a_while(context, row)
     return row
 
 
-def case_entry(context: Context, client: int, wanted: CaseRequest) -> dict[str, Any]:
-    """The facts of a case request for the journal."""
-    claim, clients = wanted.claim, context.world.clients
-    later = codes.VERIFYING if wanted.skips_verification else codes.INTERNAL
-    is_pending = not clients["done"][client] or bool(context.world.submissions.lacking.get(client))
+def case_entry(wanted: CaseRequest, lifecycle: int) -> dict[str, Any]:
+    """The facts of a case request for the journal. `lifecycle`: the code that the case begins with."""
+    claim = wanted.claim
     return {
         "reference": wanted.reference,
         "amount": str(claim.amount.quantize(SMALLEST)),
@@ -140,7 +141,7 @@ def case_entry(context: Context, client: int, wanted: CaseRequest) -> dict[str, 
         "partner": partner_of(claim),
         "over_12": in_units(claim.over[1]),
         "over_24": in_units(claim.over[2]),
-        "lifecycle": codes.SIGNING if is_pending else later,
+        "lifecycle": lifecycle,
         "is_test": wanted.is_test,
         "tag": wanted.tag,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from debitura_sandbox.api.client_requests import KnownEmails
 from debitura_sandbox.api.faults import Faults, Route
 from debitura_sandbox.api.http import Request, Response
 from debitura_sandbox.api.ledger import Ledger
@@ -64,6 +65,7 @@ class Context:
         self.requests = 0
         self._hidden_until: list[tuple[int, int]] = []
         self._late: list[tuple[int, Request, Route]] = []
+        self.emails = KnownEmails(journal.world)
         self.ledger = Ledger(self.options.key)
         self.wall = wall
 
@@ -115,6 +117,14 @@ class Context:
                 route(request)
         if self._hidden_until:
             self._show_due()
+        if self.world.link_requests:
+            self._expire_requests()
+
+    def _expire_requests(self) -> None:
+        life_s = self.undocumented.link_life_s
+        for tenant, request in list(self.world.link_requests.items()) if life_s is not None else ():
+            if not request.is_over and self.clock.now_us() >= request.asked_us + int((life_s or 0) * 1_000_000):
+                self.change({"op": "expire_link", "tenant": tenant})
 
     def _show_due(self) -> None:
         now_us, hidden = self.clock.now_us(), self.world.submissions.hidden

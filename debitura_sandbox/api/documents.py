@@ -19,6 +19,7 @@ from debitura_sandbox.world.columns import UNIT, from_us
 from debitura_sandbox.world.world import World
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+LINKS_APART = 10_000_000  # between the numbers of one client's links
 REFERENCE_STYLES = ("INV-{:07}", "Rechnung {:06}", "FV/{:06}/25", "№ {:05}")
 ASKED: tuple[list[dict[str, str | None]], ...] = (
     [
@@ -104,8 +105,13 @@ def onboarding_url(world: World, row: int) -> str | None:
     if world.clients["done"][row]:
         return None
     step = "ContractUpgrade/Sign" if world.clients["is_upgrade"][row] else "companydetails"
-    link = people.link_id(world.salts["links"], row)
-    return f"{people.SIGNING_HOST}/{step}/{link}"
+    return f"{people.SIGNING_HOST}/{step}/{signing_link(world, row)}"
+
+
+def signing_link(world: World, row: int) -> str:
+    """Id of the client's current signing link."""
+    number, _ = world.signing_links.get(row, (0, 0))
+    return people.link_id(world.salts["links"], row + number * LINKS_APART)
 
 
 def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict
             "id": world.all_ids("clients")[row],
             "companyName": world.company_name(row),
             "officeEmail": office_email(world, row),
-            "country": place.name,
+            "country": registered.get("country") or place.name,
             "address": registered.get("address") or people.street_address(number),
             "city": registered.get("city") or place.towns[int(table["town"][row])],
             "zipCode": registered.get("zip") or f"{1000 + number * 37 % 9000}",

@@ -27,5 +27,9 @@ def personal_strings(world: World) -> list[str]:
         found |= {kyc.get("directorFullName"), kyc.get("directorHomeAddress"), kyc.get("directorDateOfBirth")}
     pairs = np.unique(np.column_stack([world.cases["head"], world.cases["tail"]]), axis=0)
     found |= {people.debtor_name(head, tail) for head, tail in pairs.tolist()}
+    for case in world.submissions.cases.values():
+        debtor = case.people.get("debtor") or {}
+        found |= {debtor.get(name) for name in ("name", "contactPerson", "address", "email", "phone")}
+        found |= {case.people.get(name) for name in ("comments", "claimDescription", "assignedUserEmail")}
     found |= {item["description"] for items in ASKED for item in items}
     return sorted(str(text) for text in found if text)

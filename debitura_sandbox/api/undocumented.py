@@ -26,6 +26,11 @@ class Undocumented:
     duplicates_seen_late: bool = False  # and a duplicate is refused only once the first case appears in lookups
     lookup_delay_s: float = 0.0  # a new case appears in lookups and listings so much later
     tokens_while_resigning: bool = False  # a client that must sign again still gets tokens
+    link_life_s: float | None = 7 * DAY_S  # of signing links, and of a known client's time to approve; None: for ever
+    linked_elsewhere_type: str = (
+        "ClientAlreadyLinkedToAnotherPartner"  # or AlreadyLinkedToAnotherPartner, as in older texts
+    )
+    wraps_conflicts: bool = False  # a 409 has its content in `conflictResponse`, as in older texts
     field_errors: FieldErrorShape = (
         "fields"  # shape of a 400: a list per field, the structured error, or ProblemDetails
     )
@@ -61,7 +66,7 @@ def _read(text: str) -> Any:
 
 def _checked(name: str, value: Any) -> Any:
     kind = get_type_hints(Undocumented)[name]
-    if name == "key_life_s" and value is None:
+    if kind == float | None and value is None:
         return None
     if kind is bool and isinstance(value, bool):
         return value

@@ -6,7 +6,6 @@ Each change depends on its entry and the world only, so a journal of entries reb
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import numpy as np
 from debitura_sandbox.world import benchmark_day, codes, daily_changes, initial_state, outcomes
 from debitura_sandbox.world.case_changes import CASE_CHANGES, client_row
 from debitura_sandbox.world.change import Entry, UnknownChangeError
-from debitura_sandbox.world.columns import UNIT
 from debitura_sandbox.world.daily_changes import Event
+from debitura_sandbox.world.registrations import REGISTRATIONS
 from debitura_sandbox.world.world import DATES, RESOURCES, World
 
 MOST_DAYS = 400  # per request; each day of a large world takes half a second
@@ -88,13 +87,14 @@ def _link_date(world: World, at: int) -> int:
 
 def _sign(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     row = client_row(world, entry)
+    world.submissions.lacking.get(row, set()).discard("MissingPowerOfAttorney")
     return {"tenant": entry["tenant"]}, daily_changes.sign(world, row)
 
 
 def _upgrade(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """A new contract version: the client has to sign again."""
     row = client_row(world, entry)
-    world.clients["done"][row], world.clients["is_upgrade"][row] = False, True
+    daily_changes.require_signature(world, row)
     world.invalidate("clients")
     return {"tenant": entry["tenant"]}, []
 
@@ -121,21 +121,6 @@ def _withdraw(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     return {"tenant": entry["tenant"]}, [Event("case.closed", row, case) for case in own.tolist()]
 
 
-def _register(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
-    """A client registered by the partner: unsigned, with waiting cases. The entry contains no personal data."""
-    tenant, at, claims = str(entry["tenant"]), int(entry["at"]), entry["claims"]
-    rng = np.random.default_rng([world.options.seed, 66, len(world.clients)])
-    row = int(initial_state.create_clients(world, rng, np.array([at]), np.array([False]), [tenant])[0])
-    world.clients["country"][row], world.clients["is_attributed"][row] = int(entry["country"]), True
-    owners, dates = np.full(len(claims), row), np.full(len(claims), at)
-    rows = initial_state.add_cases(world, rng, owners, dates).tolist() if claims else []
-    for case, (amount, currency, has_reference) in zip(rows, claims, strict=True):
-        world.cases["gross"][case] = world.cases["remainder"][case] = int(Decimal(amount) * UNIT)
-        world.cases["currency"][case], world.cases["has_reference"][case] = currency, has_reference
-    world.invalidate(*RESOURCES)
-    return {"row": row}, [Event("client.linked", row), *(Event("case.created", row, case) for case in rows)]
-
-
 def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """The test environment's deletion: the client goes with all its cases and transactions."""
     row = client_row(world, entry)
@@ -150,6 +135,7 @@ def _kyc(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """KYC data was submitted; the review starts over."""
     row = client_row(world, entry)
     world.clients["kyc"][row], world.clients["kyc_review"][row] = 1, 0
+    world.submissions.lacking.get(row, set()).discard("MissingKycVerification")
     world.invalidate("clients")
     return {}, []
 
@@ -193,10 +179,10 @@ _CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]
     "upgrade": _upgrade,
     "archive": _archive,
     "withdraw": _withdraw,
-    "register": _register,
     "reset": _reset,
     "kyc": _kyc,
     "mode": _mode,
     "row": _row,
     **CASE_CHANGES,
+    **REGISTRATIONS,
 }

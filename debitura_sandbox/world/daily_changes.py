@@ -151,7 +151,8 @@ class _Night:
         renewed = self.some(
             clients["alive"] & clients["done"], 0.0, int(self.world.day % 3 == 2 and len(clients) >= FEW_CLIENTS)
         )
-        clients["done"][renewed], clients["is_upgrade"][renewed] = False, True
+        for row in renewed.tolist():
+            require_signature(self.world, row)
 
     def open_cases(self) -> None:
         """Open new cases."""
@@ -177,7 +178,9 @@ class _Night:
             self.clients["alive"][self.some(small, 0.0, 1)] = False
         if day % 15 == 9:
             free = [
-                t for t in self.clients["tenant"][~self.clients["alive"]].tolist() if self.world.find_tenant(t) is None
+                t
+                for t in self.clients["tenant"][~self.clients["alive"]].tolist()
+                if self.world.find_tenant(t) is None and t not in self.world.link_requests
             ]
             if free:
                 self._link(1, [str(free[-1])])
@@ -193,6 +196,18 @@ class _Night:
             old = codes.LIFECYCLES[self.cases["lifecycle"][row]].label
             changes = {"oldLifecycle": old, **facts} if name == "case.updated" else {}
             self.events.append(Event(name, int(self.cases["client"][row]), row, changes))
+
+
+def require_signature(world: World, row: int) -> None:
+    """A new contract version: the client has to sign again, by a link of its own."""
+    world.clients["done"][row], world.clients["is_upgrade"][row] = False, True
+    renew_link(world, row, world.now_us)
+
+
+def renew_link(world: World, row: int, at_us: int) -> None:
+    """Replace a client's signing link by a fresh one."""
+    number, _ = world.signing_links.get(row, (0, 0))
+    world.signing_links[row] = (number + 1, at_us)
 
 
 def sign(world: World, row: int) -> list[Event]:

@@ -78,7 +78,13 @@ class Journal:
         draft.replace(self._file)
 
 
-_NEEDS = dict.fromkeys(("row", "add_client", "withdraw", "register", "submit_case", "refuse_case", "collect"), ("at",))
+_NEEDS = dict.fromkeys(
+    (
+        "row", "add_client", "withdraw", "register", "ask_link", "approve_link", "renew_link", "submit_case", "refuse_case",
+        "collect",
+    ),
+    ("at",),
+)  # fmt: skip
 
 
 def read_state(file: Path) -> dict[str, Any] | None:

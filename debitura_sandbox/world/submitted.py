@@ -1,4 +1,4 @@
-"""What the world knows about cases that were submitted through the API, beyond its columns.
+"""What the world knows about submitted cases and requested links, beyond its columns.
 
 `people` is in memory only; the rest is rebuilt from the journal.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from debitura_sandbox.world.change import Entry
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,18 @@ class KeptOutcome:
     at_us: int
     row: int | None
     error_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LinkRequest:
+    """A request to link a client that Debitura knows already. `row`: its client, not linked yet; `claims`: entries of the cases
+    that were sent along; `is_over`: expired or declined."""
+
+    row: int
+    asked_us: int
+    issue: int
+    claims: tuple[Entry, ...]
+    is_over: bool = False
 
 
 class Submissions:

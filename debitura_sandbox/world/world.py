@@ -16,7 +16,7 @@ from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.codes import DAY_US, Flags, Ints
 from debitura_sandbox.world.columns import Array, Columns, references, to_us, uuids
 from debitura_sandbox.world.fx_rates import FxRates
-from debitura_sandbox.world.submitted import Submissions
+from debitura_sandbox.world.submitted import LinkRequest, Submissions
 
 RESOURCES = ("clients", "cases", "transactions")
 DATES = {"clients": "linked", "cases": "created", "transactions": "date"}  # what a listing is ordered and bounded by
@@ -106,7 +106,13 @@ class World:
         self.pace = Pace()
         self.start_us = to_us(datetime.fromisoformat(options.start).astimezone(UTC))
         self.fx = FxRates(options.seed, options.years * 366 + 1)
-        self.registered: dict[int, dict[str, Any]] = {}  # facts of clients registered by POST /clients, in memory only
+        self.registered: dict[
+            int, dict[str, Any]
+        ] = {}  # of clients registered by POST /clients; those of people in memory only
+        self.link_requests: dict[str, LinkRequest] = {}  # by tenant
+        self.signing_links: dict[
+            int, tuple[int, int]
+        ] = {}  # by client: number and instant of the last one after the first
         self.submissions = Submissions()
         self.cache: dict[str, Any] = {}  # texts derived from columns that never change
         self.salts = {name: salt + options.seed * 1_000_003 for name, salt in SALTS.items()}
@@ -185,10 +191,8 @@ class World:
 
     def find_tenant(self, tenant: str) -> int | None:
         """Row of the active client with this tenant id; None if there is none."""
-        for row in range(len(self.clients) - 1, -1, -1):
-            if self.clients["alive"][row] and self.clients["tenant"][row] == tenant:
-                return row
-        return None
+        rows = np.flatnonzero(self.clients["alive"] & (self.clients["tenant"] == tenant))
+        return int(rows[-1]) if len(rows) else None
 
     def days_of(self, instants: Array) -> Ints:
         """World day of each instant (0 is the start; history is negative)."""

@@ -98,16 +98,16 @@ def test_stale_server_file_is_not_believed(tmp_path):
 def test_state_holds_nothing_personal(tmp_path):
     wanted = {
         "externalTenantId": "roster-1",
-        "client": {"name": "Hansine Kragelund Keramik", "country": "Denmark", "supportEmail": "hansine@kragelund.example"},
+        "client": {"name": "Keramikken i Ribe", "country": "Denmark", "supportEmail": "hansine@kragelund.example"},
         "users": [{"name": "Hansine Kragelund", "email": "hansine@kragelund.example", "isOnboardingUser": True}],
         "cases": [
             {"currencyCode": "DKK", "amountToRecover": 1250.5, "allowPendingContracts": True,
-             "debtor": {"type": "Person", "name": "Ole Lukøje Thrane"}}
+             "debtor": {"type": "Person", "name": "Ole Lukøje Thrane", "countryAlpha2": "DK"}}
         ],
     }  # fmt: skip
     with embedded.running(tmp_path, arguments=TINY) as sandbox:
         made = json.loads(read(sandbox, "/clients", wanted))
-        assert made["client"]["companyName"] == "Hansine Kragelund Keramik"
+        assert made["client"]["companyName"] == "Keramikken i Ribe"
         embedded.advance(tmp_path, 2)
         served = json.loads(read(sandbox, "/sandbox/personal"))
     assert "hansine@kragelund.example" in served
@@ -118,6 +118,7 @@ def test_state_holds_nothing_personal(tmp_path):
     with embedded.running(tmp_path) as sandbox:
         again = json.loads(read(sandbox, "/clients/roster-1"))
         assert again["client"]["id"] == made["client"]["id"]
+        assert again["client"]["companyName"] == "Keramikken i Ribe", "companies are no people"
         assert again["caseStats"]["casesTotal"] >= 1
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import WorldOptions
+from tests.sandbox.claims import CLAIM
 from tests.sandbox.local import LocalSandbox, exact
 
 BODY = {
@@ -11,8 +16,9 @@ BODY = {
     "client": {"name": "Ny Kunde ApS", "country": "DK", "supportEmail": "info@nykunde.example", "city": "Ribe"},
     "users": [{"name": "Asta Vindfeld Krog", "email": "asta@nykunde.example"}],
     "cases": [
-        {"currencyCode": "SEK", "amountToRecover": 120.55, "allowPendingContracts": True, "creditorReference": "A-1"},
-        {"currencyCode": "EUR", "amountToRecover": 80, "allowPendingContracts": True},
+        CLAIM
+        | {"currencyCode": "SEK", "amountToRecover": 120.55, "allowPendingContracts": True, "creditorReference": "A-1"},
+        CLAIM | {"amountToRecover": 80, "allowPendingContracts": True, "creditorReference": None},
     ],
 }
 
@@ -54,7 +60,7 @@ def test_field_errors_rule_errors_and_conflicts(sandbox):
     assert post(sandbox, {"externalTenantId": "x"})[0] == 400
     twice = [BODY["cases"][0], BODY["cases"][0]]
     assert "cases" in post(sandbox, BODY, cases=twice)[1]
-    status, broken = post(sandbox, BODY, cases=[{"currencyCode": "EUR", "amountToRecover": 5}])
+    status, broken = post(sandbox, BODY, cases=[CLAIM])
     assert (status, broken["businessErrors"][0]["type"]) == (422, "MissingDebtCollectionContract")
     known = sandbox.get("/clients", PageSize=1)["clients"][0]["client"]["officeEmail"]
     status, conflict = post(sandbox, BODY, client=BODY["client"] | {"supportEmail": known.upper()})
@@ -64,6 +70,99 @@ def test_field_errors_rule_errors_and_conflicts(sandbox):
     assert (status, taken["data"]) == (409, {"externalTenantId": "new-1"})
     assert sandbox.call("GET", "/clients/new-1").status == 404
     assert sandbox.call("POST", "/clients", None).status == 400
+
+
+def users(domain):
+    return [{"name": "Kim Known", "email": f"kim@{domain}"}]
+
+
+def later(sandbox, days):
+    sandbox.call("POST", "/sandbox/clock", {"seconds": days * 86_400})
+
+
+def open_link(sandbox, url):
+    return sandbox.call("POST", "/sandbox/open-link", {"url": url}).status
+
+
+def test_signing_link_expires_and_a_repeat_gives_a_fresh_one(sandbox):
+    first = post(sandbox, BODY)[1]["onboardingLinks"]["url"]
+    assert post(sandbox, BODY)[1]["onboardingLinks"]["url"] == first, "one that is still good stays"
+    later(sandbox, 7)
+    assert sandbox.get("/clients/new-1")["onboardingLinks"]["url"] == first
+    assert open_link(sandbox, first) == 400
+    fresh = post(sandbox, BODY)[1]["onboardingLinks"]["url"]
+    assert fresh != first
+    assert (open_link(sandbox, first), open_link(sandbox, fresh)) == (400, 200)
+    assert post(sandbox, BODY)[0] == 201
+
+
+def test_known_client_approves_and_its_cases_are_created_then(sandbox):
+    status, conflict = post(sandbox, BODY, users=users("known-to-debitura.example"))
+    assert (status, conflict["type"]) == (409, "ClientExistsNeedsLinking")
+    assert sandbox.call("GET", "/clients/new-1").status == 404
+    assert post(sandbox, BODY, users=users("known-to-debitura.example"))[1] == conflict
+    assert open_link(sandbox, conflict["data"]["onboardingLinks"]["url"]) == 200
+    client = sandbox.get("/clients/new-1")
+    assert (client["isAttributedClient"], client["onboardingDone"]) == (False, True)
+    assert len(sandbox.rows("/cases", ExternalTenantId="new-1")) == 2
+    assert post(sandbox, BODY, users=users("known-to-debitura.example"))[0] == 201
+
+
+def test_request_to_link_expires_or_is_declined_and_a_repeat_gives_a_fresh_one(sandbox):
+    known = users("known-to-debitura.example")
+    first = post(sandbox, BODY, users=known)[1]["data"]["onboardingLinks"]["url"]
+    later(sandbox, 8)
+    assert open_link(sandbox, first) == 400
+    second = post(sandbox, BODY, users=known)[1]["data"]["onboardingLinks"]["url"]
+    sandbox.app.change({"op": "decline_link", "tenant": "new-1"})
+    third = post(sandbox, BODY, users=known)[1]["data"]["onboardingLinks"]["url"]
+    assert len({first, second, third}) == 3
+    assert (open_link(sandbox, second), open_link(sandbox, third)) == (400, 200)
+
+
+def test_conflict_has_either_spelling_and_may_be_wrapped(sandbox):
+    elsewhere = users("taken-elsewhere.example")
+    assert post(sandbox, BODY, users=elsewhere)[1]["type"] == "ClientAlreadyLinkedToAnotherPartner"
+    switches = {"linked_elsewhere_type": "AlreadyLinkedToAnotherPartner", "wraps_conflicts": True}
+    sandbox.call("POST", "/sandbox/undocumented", switches)
+    status, wrapped = post(sandbox, BODY, users=elsewhere)
+    assert (status, wrapped["conflictResponse"]["type"]) == (409, "AlreadyLinkedToAnotherPartner")
+
+
+def test_client_can_be_refused_by_a_rule(sandbox):
+    status, refused = post(sandbox, BODY, users=users("blocked.example"))
+    assert (status, [error["type"] for error in refused["businessErrors"]]) == (422, ["CreditorBlocked"])
+
+
+def test_field_errors_of_a_registration_come_in_three_shapes(sandbox):
+    for shape, key in (("fields", "client.country"), ("structured", "businessErrors"), ("problem", "errors")):
+        sandbox.call("POST", "/sandbox/undocumented", {"field_errors": shape})
+        status, errors = post(sandbox, BODY, client=BODY["client"] | {"country": "?"})
+        assert (status, key in errors) == (400, True)
+    assert sandbox.call("POST", "/clients", None).status == 400
+
+
+def test_cases_that_cannot_be_created_do_not_stop_the_client(sandbox):
+    nowhere = CLAIM | {"allowPendingContracts": True, "debtor": CLAIM["debtor"] | {"countryAlpha2": "ZW"}}
+    broken = CLAIM | {"allowPendingContracts": True, "creditorReference": "B", "amountToRecover": 0}
+    status, made = post(sandbox, BODY, cases=[nowhere, broken, BODY["cases"][0]])
+    failed = made["caseResults"]["failedCases"]
+    assert (status, [each["errorType"] for each in failed]) == (202, ["NoPartnerAvailable", "ValidationError"])
+    assert list(failed[1]["validationErrors"]) == ["amountToRecover"]
+    assert [each["creditorReference"] for each in made["caseResults"]["successfulCases"]] == ["A-1"]
+
+
+def test_registered_company_is_the_same_after_a_restart(tmp_path):
+    file = tmp_path / "state.json"
+    sandbox = LocalSandbox()
+    sandbox.app.journal = Journal(WorldOptions(clients=14, cases=400, transactions=900), file)
+    made = post(sandbox, BODY)[1]
+    assert not {"Vindfeld", "asta", "Zobel"} & set(re.split(r"\W", file.read_text()))
+    again = LocalSandbox()
+    again.app.journal = Journal.open(file, WorldOptions())
+    found = again.get("/clients/new-1")["client"]
+    for name in ("id", "companyName", "country", "city", "companyRegistrationNumber"):
+        assert found[name] == made["client"][name]
 
 
 def test_withdrawn_client_is_gone_and_its_id_makes_a_new_record(sandbox):

@@ -62,6 +62,16 @@ def test_nights_in_one_go_are_nights_one_by_one():
     assert stepwise.app.journal.entries == [{"op": "advance", "days": 7}]
 
 
+CLAIM = {
+    "reference": "R-1", "amount": "120.5000", "currency": 4, "country": 3, "debtor": None, "is_person": True, "state": None,
+    "date": 1_760_000_000_000_000, "due": 1_761_000_000_000_000, "partner": 9, "over_12": None, "over_24": None, "lifecycle": 1,
+    "is_test": False, "tag": None,
+}  # fmt: skip
+
+
+SUBMITTED = 217  # the row of the first one submitted below
+
+
 def test_journal_rebuilds_every_kind_of_change(tmp_path):
     journal = Journal.open(tmp_path / "state.json", WorldOptions(clients=12, cases=200, transactions=400))
     now = journal.world.now_us
@@ -72,8 +82,21 @@ def test_journal_rebuilds_every_kind_of_change(tmp_path):
         {"op": "add_client", "tenant": "fresh", "signed": True, "cases": 9, "transactions": 12},
         {"op": "upgrade", "tenant": "fresh"},
         {"op": "sign", "tenant": "fresh"},
-        {"op": "register", "tenant": "roster", "country": 2, "claims": [["120.50", 4, True]]},
+        {"op": "register", "tenant": "roster", "country": 2, "claims": [CLAIM]},
         {"op": "kyc", "tenant": "roster"},
+        {"op": "renew_link", "tenant": "roster"},
+        {"op": "submit_case", "tenant": "fresh", "key": "k1", "digest": "d1", **CLAIM},
+        {"op": "submit_case", "tenant": "fresh", **CLAIM, "reference": "R-2", "is_test": True, "tag": "t"},
+        {"op": "refuse_case", "tenant": "fresh", "key": "k2", "digest": "d2", "types": ["CreditorBlocked"]},
+        {"op": "lack", "tenant": "fresh", "types": ["MissingPowerOfAttorney"]},
+        {"op": "collect", "row": SUBMITTED, "to": "Paying", "amount": "20.5"},
+        {"op": "delete_cases", "rows": [SUBMITTED + 1]},
+        {"op": "ask_link", "tenant": "known", "country": 1, "claims": [CLAIM], "company": {"name": "Known AB"}},
+        {"op": "expire_link", "tenant": "known"},
+        {"op": "ask_link", "tenant": "known", "country": 1, "claims": []},
+        {"op": "approve_link", "tenant": "known"},
+        {"op": "ask_link", "tenant": "other", "country": 1, "claims": []},
+        {"op": "decline_link", "tenant": "other"},
         {"op": "archive", "tenant": "tenant-002"},
         {"op": "row", "resource": "transactions", "action": "delete", "row": 5},
         {"op": "row", "resource": "cases", "action": "insert", "row": 5},
@@ -89,6 +112,12 @@ def test_journal_rebuilds_every_kind_of_change(tmp_path):
         for name in journal.world.table(resource).names:
             assert np.array_equal(journal.world.table(resource)[name], again.world.table(resource)[name]), name
     assert (again.world.day, again.world.mode) == (5, "ConfirmedPipeline")
+    for name in ("submissions", "link_requests", "signing_links", "registered"):
+        assert _plain(getattr(journal.world, name)) == _plain(getattr(again.world, name)), name
+
+
+def _plain(value):
+    return value if isinstance(value, dict) else vars(value)
 
 
 def test_refused_change_is_not_written_down():
