@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,4 +17,16 @@ AsJson = Annotated[
         is_eager=True,
         help="Print one JSON document to standard output and everything else to standard error.",
     ),
+]
+
+PlanOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Keep the plan in a file, without personal data; `apply FILE` is bound to it."
+    ),
+]
+
+AllowSourceShrink = Annotated[
+    bool,
+    typer.Option("--allow-shrink", help="Accept a source that lost more than half of its rows since it was read last."),
 ]

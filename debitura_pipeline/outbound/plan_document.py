@@ -167,7 +167,7 @@ def _difference(gone: Counter[tuple[str, ...]], new: Counter[tuple[str, ...]]) -
         (len(keys_gone - keys_new), "gone"),
     ):
         if count:
-            parts.append(f"{count} {'row is' if count == 1 else 'rows are'} {word}")
+            parts.append(f"{count} row{'' if count == 1 else 's'} {word}")
     tenant, reference = min(keys_gone | keys_new)
     was, is_now = (_states(rows, (tenant, reference)) for rows in (gone, new))
     return f"{', '.join(parts)} (first: {' '.join(filter(None, (tenant, reference)))}, {was} then, {is_now} now)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Generic, TypeVar
 
+from debitura_pipeline.errors import SourceError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.secret import Secret
@@ -16,7 +17,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.settings.addresses import POSTGRES
 from debitura_pipeline.source.claims import CLAIMS, Claim
 from debitura_pipeline.source.files import read_files
-from debitura_pipeline.source.raw import RawRow, RawRows, unreadable
+from debitura_pipeline.source.raw import RawRow, RawRows
 from debitura_pipeline.source.roster import ROSTER, RosterClient
 from debitura_pipeline.source.shrink import check_shrink
 from debitura_pipeline.source.table import RowFault, SourceTable
@@ -67,28 +68,40 @@ class SourceRead(Generic[T]):
         return (row for row in self.rows if row.row is not None)
 
 
-def read_roster(settings: Settings, today: date, *, allow_shrink: bool = False) -> SourceRead[RosterClient]:
+def read_roster(
+    settings: Settings, today: date, *, allow_shrink: bool = False, is_noted: bool = True
+) -> SourceRead[RosterClient]:
     """The wanted clients. `today`: the day by the API's clock.
 
     Raises SourceError if DEBITURA_ROSTER is not set, cannot be read, or lost more than half of its rows since it was read
-    last, unless `allow_shrink`.
+    last, unless `allow_shrink`. Without `is_noted`, the number of rows is neither compared nor kept.
     """
-    return _read(settings, settings.outbound.roster, ROSTER, today, allow_shrink=allow_shrink)
+    return _read(settings, settings.outbound.roster, ROSTER, today, allow_shrink=allow_shrink, is_noted=is_noted)
 
 
-def read_claims(settings: Settings, today: date, *, allow_shrink: bool = False) -> SourceRead[Claim]:
+def read_claims(
+    settings: Settings, today: date, *, allow_shrink: bool = False, is_noted: bool = True
+) -> SourceRead[Claim]:
     """The wanted claims. `today`: the day by the API's clock, for rules of dates.
 
     Raises SourceError if DEBITURA_CLAIMS is not set, cannot be read, or lost more than half of its rows since it was read
-    last, unless `allow_shrink`.
+    last, unless `allow_shrink`. Without `is_noted`, the number of rows is neither compared nor kept.
     """
-    return _read(settings, settings.outbound.claims, CLAIMS, today, allow_shrink=allow_shrink)
+    return _read(settings, settings.outbound.claims, CLAIMS, today, allow_shrink=allow_shrink, is_noted=is_noted)
+
+
+def ensure_set(location: Secret | None, table: SourceTable[Any]) -> Secret:
+    """The source's address. Raises SourceError if the setting is missing."""
+    if location is None:
+        raise SourceError(
+            f"{table.variable} is not set, so there is nothing to plan. Example: {table.variable}={table.name}.csv"
+        )
+    return location
 
 
 def read_raw(location: Secret | None, table: SourceTable[Any]) -> RawRows:
     """The rows before any rule. Raises SourceError."""
-    if location is None:
-        raise unreadable(table, "no source", f"is set; example: {table.variable}=data/{table.name}.csv")
+    location = ensure_set(location, table)
     if location.reveal().startswith(POSTGRES):
         from debitura_pipeline.source.postgres_table import read_table  # noqa: PLC0415 - takes a while to load
 
@@ -108,12 +121,19 @@ def label_of(location: Secret, table: SourceTable[Any]) -> str:
 
 
 def _read(
-    settings: Settings, location: Secret | None, table: SourceTable[T], today: date, *, allow_shrink: bool
+    settings: Settings,
+    location: Secret | None,
+    table: SourceTable[T],
+    today: date,
+    *,
+    allow_shrink: bool,
+    is_noted: bool,
 ) -> SourceRead[T]:
     raw = read_raw(location, table)
-    assert location is not None
+    location = ensure_set(location, table)
     label = label_of(location, table)
-    check_shrink(settings, location, table, label, len(raw.rows), allow_shrink=allow_shrink)
+    if is_noted:
+        check_shrink(settings, location, table, label, len(raw.rows), allow_shrink=allow_shrink)
     pseudonyms = Pseudonyms(settings.obtain_privacy_key())
     keys = BusinessKeys(pseudonyms, settings.privacy)
     repeated = _repeated(raw.rows, table)

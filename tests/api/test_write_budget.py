@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.api.write_budget import DAY_RESERVE, WriteBudget
 from debitura_pipeline.errors import RateLimitExhausted
 
@@ -40,6 +40,6 @@ def test_a_fifth_of_the_minute() -> None:
 def test_the_last_requests_of_the_day_are_not_for_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     time = Time()
     limiter = RateLimiter(100, clock=time.now, sleep=time.sleep)
-    monkeypatch.setattr(limiter, "remaining", lambda: type("Left", (), {"day": DAY_RESERVE})())
+    monkeypatch.setattr(limiter, "remaining", lambda: Remaining(0, DAY_RESERVE, None))
     with pytest.raises(RateLimitExhausted, match="kept for reading"):
         asyncio.run(WriteBudget(limiter, clock=time.now, sleep=time.sleep).acquire())

@@ -50,11 +50,11 @@ def test_kept_plan_holds(tmp_path: Path, now: PlanDocument) -> None:
         (replace(PLAN, environment="production"), "its environment is test, and now it is production"),
         (replace(PLAN, source="other.csv"), "its source is roster.csv"),
         (replace(PLAN, sums={"EUR": Decimal("10.51")}), "its sums is another one"),
-        (changed(1, row_hash="b1"), r"1 row is changed \(first: t-1 I-1, planned then, planned now\)"),
+        (changed(1, row_hash="b1"), r"1 row changed \(first: t-1 I-1, planned then, planned now\)"),
         (changed(2, state="withdrawn"), r"first: t-2, registered then, withdrawn now"),
-        (changed(1, success_fee_pct=Decimal(10)), "1 row is changed"),
-        (replace(PLAN, rows=ROWS[:1]), r"1 row is gone \(first: t-2, registered then, not there now\)"),
-        (replace(PLAN, rows=(*ROWS, replace(ROWS[1], external_tenant_id="t-3"))), "1 row is new"),
+        (changed(1, success_fee_pct=Decimal(10)), "1 row changed"),
+        (replace(PLAN, rows=ROWS[:1]), r"1 row gone \(first: t-2, registered then, not there now\)"),
+        (replace(PLAN, rows=(*ROWS, replace(ROWS[1], external_tenant_id="t-3"))), "1 row new"),
     ],
 )
 def test_kept_plan_that_moved_is_refused(tmp_path: Path, now: PlanDocument, words: str) -> None:

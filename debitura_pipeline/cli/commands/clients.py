@@ -1,0 +1,54 @@
+"""`debitura clients plan|apply|links|status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from debitura_pipeline.cli.exit_status import DONE, FAILED
+from debitura_pipeline.cli.options import AllowSourceShrink, AsJson, PlanOut
+from debitura_pipeline.settings import load_settings
+
+commands = typer.Typer(help="Register the clients of the roster (DEBITURA_ROSTER).", no_args_is_help=True)
+
+
+@commands.command("plan", epilog="Examples:  debitura clients plan  |  debitura clients plan --out plan.json")
+def clients_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False) -> None:
+    """Show which clients would be registered, and why the others would not. Sends nothing that writes."""
+    from debitura_pipeline.cli.registering import show_clients_plan
+
+    show_clients_plan(load_settings(), out, allow_shrink=allow_shrink)
+
+
+@commands.command("apply", epilog="Examples:  debitura clients apply  |  debitura clients apply plan.json")
+def clients_apply(
+    kept: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan of the last 24 hours, written by `plan --out`.")
+    ] = None,
+    allow_shrink: AllowSourceShrink = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register what the plan says; with a kept plan only if it still holds. Needs `clients` in DEBITURA_WRITES."""
+    from debitura_pipeline.cli.registering import apply_clients
+
+    raise typer.Exit(DONE if apply_clients(load_settings(), kept, allow_shrink=allow_shrink) else FAILED)
+
+
+@commands.command("links", epilog="Examples:  debitura clients links  |  debitura clients links --tenant tenant-042")
+def clients_links(
+    tenant: Annotated[str | None, typer.Option(help="Only this client, by external tenant id.")] = None,
+) -> None:
+    """Print the links with which clients sign or approve, as they are now. They are stored nowhere."""
+    from debitura_pipeline.cli.registering import print_links
+
+    print_links(load_settings(), tenant)
+
+
+@commands.command("status", epilog="Examples:  debitura clients status  |  debitura clients status --json")
+def clients_status(as_json: AsJson = False) -> None:
+    """Show where each wanted client stands, without asking the API."""
+    from debitura_pipeline.cli.registering import show_clients_status
+
+    show_clients_status(load_settings())

@@ -1,0 +1,227 @@
+"""Entry points: plan, apply, links. Called by the command line and by the Dagster assets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from debitura_pipeline.api.connect import Runtime, open_rate_limiter
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS
+from debitura_pipeline.api.write_budget import WriteBudget
+from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
+from debitura_pipeline.registration.apply import Applied, OnOutcome, Registrar
+from debitura_pipeline.registration.gather import ClientsPlan, make_plan, partner_session, read_wanted
+from debitura_pipeline.registration.listed import ListedClient
+from debitura_pipeline.registration.outcome import RegistrationOutcome
+from debitura_pipeline.registration.plan import PlannedClient
+from debitura_pipeline.registration.record import write_registrations
+from debitura_pipeline.registration.settle import settled
+from debitura_pipeline.registration.states import NEEDS_LINKING, OPEN, PENDING
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.source import SourceRead
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+CLIENTS = "clients"
+
+
+@dataclass(frozen=True)
+class AppliedPlan:
+    """`document`: every wanted client as it is after the apply. `unknown`: columns of the roster that are ignored."""
+
+    document: PlanDocument
+    sent: int
+    stopped: str | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a client is refused or in doubt, or the apply stopped early."""
+        return self.stopped is not None or bool(OPEN & self.document.summary.keys())
+
+
+@dataclass(frozen=True)
+class ClientLink:
+    """Where a client signs or approves, as of now; it is printed and never stored. `remark`: why there is no link."""
+
+    tenant: str
+    state: str
+    url: str | None = field(default=None, repr=False)
+    remark: str | None = None
+
+
+def plan_registrations(
+    settings: Settings, endpoint: Endpoint, *, runtime: Runtime | None = None, allow_shrink: bool = False
+) -> ClientsPlan:
+    """What `apply_registrations` would do now. Sends nothing that writes, and writes nothing to the warehouse.
+
+    Raises SourceError, IdentityRefused, UnprovenError, ApiError, WarehouseError.
+    """
+    runtime = runtime or Runtime()
+    roster = read_wanted(settings, runtime.now(), allow_shrink=allow_shrink)
+
+    async def work() -> ClientsPlan:
+        async with partner_session(settings, endpoint, runtime) as (client, _):
+            return await make_plan(settings, client, roster, runtime.now())
+
+    return asyncio.run(work())
+
+
+def apply_registrations(
+    settings: Settings,
+    endpoint: Endpoint,
+    kept: Path | None = None,
+    *,
+    runtime: Runtime | None = None,
+    allow_shrink: bool = False,
+    on_outcome: OnOutcome | None = None,
+) -> AppliedPlan:
+    """Register what the roster wants. `kept`: a plan file that must still hold.
+
+    Raises SettingsError without `clients` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; SourceError,
+    IdentityRefused, UnprovenError, ApiError, WarehouseError.
+    """
+    check_may_write(settings)
+    runtime = runtime or Runtime()
+    with exclusive_run(settings, "clients apply"):
+        roster = read_wanted(settings, runtime.now(), allow_shrink=allow_shrink)
+
+        async def work() -> AppliedPlan:
+            async with partner_session(settings, endpoint, runtime) as (client, identity):
+                identity.keep()
+                with open_warehouse(settings) as warehouse:
+                    found = await make_plan(settings, client, roster, runtime.now(), warehouse)
+                    if kept is not None:
+                        check_kept(kept, found.document)
+                    write_registrations(warehouse, list(settled(found.clients, found.situation)))
+                    applied = await _send(settings, endpoint, runtime, warehouse, found.clients, on_outcome)
+            return _after(found, applied)
+
+        return asyncio.run(work())
+
+
+def client_links(
+    settings: Settings, endpoint: Endpoint, tenant: str | None = None, *, runtime: Runtime | None = None
+) -> list[ClientLink]:
+    """Links of all clients that have to sign or approve, or of one. `tenant`: as in the roster, or as stored.
+
+    A client that must approve is sent again, which gives a fresh link, if DEBITURA_WRITES has `clients`. Raises what
+    `apply_registrations` raises.
+    """
+    runtime = runtime or Runtime()
+    is_set = settings.outbound.roster is not None
+    roster = read_wanted(settings, runtime.now()) if is_set else SourceRead("no roster", ())
+
+    async def work() -> list[ClientLink]:
+        async with partner_session(settings, endpoint, runtime) as (client, identity):
+            found = await make_plan(settings, client, roster, runtime.now())
+            chosen = [one for one in found.clients if _is_chosen(one, tenant)]
+            waiting = [replace(one, is_sent=True) for one in chosen if _needs_linking(one)]
+            fresh: dict[str, RegistrationOutcome] = {}
+            remark = "DEBITURA_WRITES lacks `clients`, which a fresh link needs"
+            if waiting and CLIENTS in settings.outbound.writes:
+                identity.keep()
+                with open_warehouse(settings) as warehouse:
+                    applied = await _send(settings, endpoint, runtime, warehouse, waiting)
+                fresh, remark = applied.outcomes, applied.stopped or "the API gave no link"
+            return [*_links(chosen, found, fresh, remark), *_links_of_others(found, tenant)]
+
+    if CLIENTS in settings.outbound.writes:
+        with exclusive_run(settings, "clients links"):
+            return asyncio.run(work())
+    return asyncio.run(work())
+
+
+def check_may_write(settings: Settings) -> None:
+    """Raises SettingsError unless DEBITURA_WRITES has `clients`."""
+    if CLIENTS not in settings.outbound.writes:
+        raise SettingsError(
+            "DEBITURA_WRITES does not allow clients to be registered, so nothing was sent. Example: DEBITURA_WRITES=clients"
+        )
+
+
+async def _send(
+    settings: Settings,
+    endpoint: Endpoint,
+    runtime: Runtime,
+    warehouse: SqlWarehouse,
+    clients: Sequence[PlannedClient],
+    on_outcome: OnOutcome | None = None,
+) -> Applied:
+    async with _writer(settings, endpoint, runtime) as (writer, budget):
+        return await Registrar(writer, budget, warehouse, runtime).send_all(clients, on_outcome)
+
+
+@asynccontextmanager
+async def _writer(
+    settings: Settings, endpoint: Endpoint, runtime: Runtime
+) -> AsyncIterator[tuple[WriteClient, WriteBudget]]:
+    limiter = open_rate_limiter(settings, endpoint, runtime)
+    budget = WriteBudget(limiter, clock=runtime.now, sleep=runtime.sleep)
+    timeouts = WRITE_TIMEOUTS if runtime.timeouts is DEFAULT_TIMEOUTS else runtime.timeouts
+    writer = WriteClient(
+        endpoint.base_url, endpoint.api_key, budget, clock=runtime.now, timeouts=timeouts, network=settings.network
+    )
+    try:
+        async with writer:
+            yield writer, budget
+    finally:
+        limiter.close()
+
+
+def _after(found: ClientsPlan, applied: Applied) -> AppliedPlan:
+    """The plan's rows with the states that the outcomes have made of them."""
+    rows = []
+    for client in found.clients:
+        row, outcome = client.as_plan_row(), applied.outcomes.get(client.tenant)
+        if client.is_sent and outcome is not None:
+            reasons = tuple(filter(None, (outcome.message, ", ".join(dict.fromkeys(outcome.error_types)))))
+            row = replace(row, state=outcome.state, reasons=reasons)
+        rows.append(row)
+    document = replace(found.document, rows=tuple(rows))
+    return AppliedPlan(document, len(applied.outcomes), applied.stopped, found.roster.unknown)
+
+
+def _is_chosen(client: PlannedClient, tenant: str | None) -> bool:
+    return tenant is None or tenant == client.tenant or (client.row is not None and tenant == client.row.key[0])
+
+
+def _needs_linking(client: PlannedClient) -> bool:
+    """Whether it waits for an approval, also where the link has expired."""
+    return (
+        client.row is not None
+        and client.known is not None
+        and client.known.state == NEEDS_LINKING
+        and (client.is_sent or client.state == NEEDS_LINKING)
+    )
+
+
+def _links(
+    chosen: Sequence[PlannedClient], found: ClientsPlan, fresh: Mapping[str, RegistrationOutcome], remark: str
+) -> Iterator[ClientLink]:
+    for client in chosen:
+        outcome, listed = fresh.get(client.tenant), found.situation.listed.get(client.tenant)
+        if outcome is not None:
+            yield ClientLink(client.tenant, outcome.state, outcome.link, None if outcome.link else outcome.message)
+        elif client.state == PENDING and listed is not None:
+            yield _of_listed(client.tenant, listed)
+        elif _needs_linking(client):
+            yield ClientLink(client.tenant, NEEDS_LINKING, None, remark)
+
+
+def _links_of_others(found: ClientsPlan, tenant: str | None) -> Iterator[ClientLink]:
+    """Clients that the roster does not have, and that have not signed."""
+    wanted = {client.tenant for client in found.clients}
+    for stored, listed in found.situation.listed.items():
+        if stored not in wanted and not listed.is_signed and tenant in (None, stored, listed.tenant):
+            yield _of_listed(stored, listed)
+
+
+def _of_listed(tenant: str, listed: ListedClient) -> ClientLink:
+    return ClientLink(tenant, PENDING, listed.link, None if listed.link else "the API lists no link")
