@@ -1,0 +1,255 @@
+"""`clients apply` against the sandbox over HTTP: each client once, and again only while in doubt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.errors import SettingsError, SourceError
+from debitura_pipeline.outbound.plan_document import PlanMoved
+from debitura_pipeline.registration import client_links
+from tests.registration.partner import RUNTIME, Partner
+from tests.source.rows import client_row
+from tests.support.command import debitura
+from tests.support.leaks import find
+from tests.support.sandbox import RunningSandbox, start_sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    running = start_sandbox(clients=3, cases=2, transactions=2, seed=5, no_rate_limit=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def partner(tmp_path: Path, sandbox: RunningSandbox, request: pytest.FixtureRequest) -> Partner:
+    """On DuckDB, or on both engines for a test that asks for `warehouse_env`. Faults and ledger of other tests are gone."""
+    sandbox.faults()
+    sandbox.admin("ledger", method="DELETE")
+    env = request.getfixturevalue("warehouse_env") if "warehouse_env" in request.fixturenames else {}
+    return Partner(tmp_path, sandbox, **env)
+
+
+_next = iter(range(1, 10_000))
+
+
+def rows(count: int = 1) -> list[dict[str, str]]:
+    """Clients that no other test has."""
+    return [client_row(next(_next)) for _ in range(count)]
+
+
+def tenants(wanted: list[dict[str, str]]) -> list[str]:
+    return [row["external_tenant_id"] for row in wanted]
+
+
+def fault(kind: str, **options: Any) -> dict[str, Any]:
+    return {"kind": kind, "path": "/clients", "method": "POST", **options}
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_each_client_is_sent_once_and_a_second_apply_sends_nothing(partner: Partner) -> None:
+    wanted = rows(3)
+    partner.wants(*wanted, client_row(0, user_email="none"))
+    assert [one.state for one in partner.plan().clients] == ["planned"] * 3 + ["invalid"]
+    assert partner.sent() == []
+    first = partner.apply()
+    assert first.document.summary == {"invalid": 1, "pending_signature": 3} and not first.is_open
+    second = partner.apply()
+    assert (second.sent, second.document.summary) == (0, first.document.summary)
+    assert partner.sent() == tenants(wanted)
+    assert partner.states() == dict.fromkeys(tenants(wanted), "pending_signature") | {"tenant-0": "invalid"}
+
+
+@pytest.mark.usefixtures("warehouse_env")
+@pytest.mark.parametrize(
+    ("rule", "requests"),
+    [
+        (fault("status", status=500), 2),
+        (fault("status", status=503, effect="now"), 2),
+        (fault("reset"), 2),
+        (fault("rate_limited", retry_after=0.1), 2),
+    ],
+)
+def test_answer_that_never_came_is_resolved_by_sending_the_same_again(
+    partner: Partner, rule: dict[str, Any], requests: int
+) -> None:
+    (wanted,) = rows()
+    partner.wants(wanted)
+    partner.sandbox.faults(rule)
+    assert partner.apply().document.summary == {"pending_signature": 1}
+    assert len(partner.sent()) == requests
+    assert all(len(bodies) == 1 for bodies in partner.bodies().values())
+
+
+def test_client_stays_in_doubt_until_the_next_apply(partner: Partner) -> None:
+    lost, other = rows(2)
+    partner.wants(lost, other)
+    partner.sandbox.faults(fault("status", status=502, times=3))
+    first = partner.apply()
+    assert first.is_open and first.document.summary == {"pending_signature": 1, "sent": 1}
+    partner.wants(other, {**lost, "company_name": "Renamed meanwhile"})
+    assert partner.apply().document.summary == {"pending_signature": 1, "sent": 1}
+    later = replace(RUNTIME, now=lambda: datetime.now(UTC) + timedelta(minutes=16))
+    assert partner.apply(runtime=later).document.summary == {"pending_signature": 2}
+    assert len(partner.sent()) == 5
+
+
+def test_client_in_doubt_that_is_listed_meanwhile_is_not_sent_again(partner: Partner) -> None:
+    wanted = rows()
+    partner.wants(*wanted)
+    partner.sandbox.faults(fault("status", status=502, times=3, effect="now"))
+    assert partner.apply().document.summary == {"sent": 1}
+    assert partner.apply().document.summary == {"pending_signature": 1}
+    assert len(partner.sent()) == 3
+
+
+def test_refused_client_is_sent_again_only_when_its_row_changed(partner: Partner) -> None:
+    (wanted,) = rows()
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status", status=422))
+    for _ in range(2):
+        found = partner.apply()
+        assert found.is_open and found.document.summary == {"refused": 1}
+    assert len(partner.sent()) == 1
+    assert partner.rows("SELECT http_status, error_types, attempts FROM ops.registrations") == [
+        (422, "UnexpectedError", 1)
+    ]
+    partner.wants({**wanted, "city": "Aarhus"})
+    assert partner.apply().document.summary == {"pending_signature": 1}
+
+
+def test_conflicts_and_links(partner: Partner) -> None:
+    known, elsewhere, fresh = rows(3)
+    listed = next(row for row in partner.sandbox.truth("clients"))
+    known["support_email"] = listed["client"]["officeEmail"]
+    elsewhere["support_email"] = "office@taken-elsewhere.example"
+    partner.wants(known, elsewhere, fresh)
+    found = partner.apply()
+    assert [row.state for row in found.document.rows] == ["needs_linking", "linked_elsewhere", "pending_signature"]
+    assert not found.is_open
+    sent = len(partner.sent())
+    assert partner.apply().sent == 0
+    links = {one.tenant: one for one in client_links(partner.settings, partner.endpoint, runtime=RUNTIME)}
+    assert partner.sent()[sent:] == [known["external_tenant_id"]]
+    for one in (known, fresh):
+        assert links[one["external_tenant_id"]].url is not None
+    assert elsewhere["external_tenant_id"] not in links
+    quiet = Partner(partner.settings.data_dir.parent, partner.sandbox, DEBITURA_WRITES="none")
+    (only,) = client_links(quiet.settings, quiet.endpoint, known["external_tenant_id"], runtime=RUNTIME)
+    assert only.url is None and len(partner.sent()) == sent + 1
+    for url in (one.url for one in links.values() if one.url):
+        assert not find(partner.settings.data_dir, [url])
+
+
+def test_refused_key_stops_the_apply_and_leaves_nobody_in_doubt(partner: Partner) -> None:
+    partner.wants(*rows(3))
+    partner.sandbox.faults(fault("status", status=401))
+    found = partner.apply()
+    assert found.stopped is not None and "DEBITURA_API_KEY" in found.stopped
+    assert found.document.summary == {"planned": 3} and len(partner.sent()) == 1
+    assert set(partner.states().values()) == {"planned"}
+
+
+def test_brake_stops_the_apply(partner: Partner) -> None:
+    partner.wants(*rows(30))
+    partner.sandbox.faults(fault("status", status=400, times=0))
+    found = partner.apply()
+    assert found.stopped is not None and "of the last 20 clients" in found.stopped
+    assert found.document.summary == {"planned": 10, "refused": 20}
+
+
+def test_kept_plan_binds(partner: Partner, tmp_path: Path) -> None:
+    first, second = rows(2)
+    partner.wants(first, second)
+    partner.plan().document.keep(tmp_path / "plan.json")
+    assert first["user_name"] not in (tmp_path / "plan.json").read_text()
+    partner.wants(first, {**second, "city": "Aarhus"})
+    with pytest.raises(PlanMoved, match=rf"1 row changed \(first: {second['external_tenant_id']}"):
+        partner.apply(tmp_path / "plan.json")
+    assert partner.sent() == []
+    partner.wants(first, second)
+    assert partner.apply(tmp_path / "plan.json").document.summary == {"pending_signature": 2}
+
+
+def test_withdrawn_client_is_never_registered_again_by_itself(partner: Partner) -> None:
+    wanted = rows()
+    partner.wants(*wanted)
+    partner.apply()
+    status, _ = partner.sandbox.send("POST", f"/clients/{wanted[0]['external_tenant_id']}/withdraw")
+    assert status == 204
+    for _ in range(2):
+        assert partner.apply().document.summary == {"withdrawn": 1}
+    assert len(partner.sent()) == 1
+
+
+def test_without_the_right_to_write_nothing_is_read_or_sent(partner: Partner) -> None:
+    partner.wants(*rows())
+    quiet = Partner(partner.settings.data_dir.parent, partner.sandbox, DEBITURA_WRITES="cases,webhooks")
+    before = partner.sandbox.log()
+    with pytest.raises(SettingsError, match="Example: DEBITURA_WRITES=clients"):
+        quiet.apply()
+    assert partner.sandbox.log() == before
+
+
+def test_roster_that_shrank_registers_nobody(partner: Partner) -> None:
+    wanted = rows(4)
+    partner.wants(*wanted)
+    partner.plan()
+    partner.wants(wanted[0])
+    with pytest.raises(SourceError, match="has 1 rows, and had 4"):
+        partner.apply()
+    assert partner.sent() == []
+
+
+def test_replay_and_backup_keep_registrations(partner: Partner, tmp_path: Path) -> None:
+    partner.wants(*rows(2))
+    partner.sync()
+    partner.apply()
+    before = partner.rows("SELECT * FROM ops.registrations ORDER BY 1")
+    assert len(before) == 2
+    assert debitura("replay", env=partner.env).status == 0
+    assert partner.rows("SELECT * FROM ops.registrations ORDER BY 1") == before
+    assert debitura("backup", str(tmp_path / "b.tar"), env=partner.env).status == 0
+    restored = partner.env | {"DEBITURA_DATA_DIR": str(tmp_path / "restored")}
+    assert debitura("restore", str(tmp_path / "b.tar"), env=restored).status == 0
+    other = Partner(tmp_path, partner.sandbox, DEBITURA_DATA_DIR=str(tmp_path / "restored"))
+    assert other.rows("SELECT * FROM ops.registrations ORDER BY 1") == before
+
+
+def test_commands_say_what_they_did_and_write_no_personal_data(partner: Partner) -> None:
+    wanted = rows(2)
+    partner.wants(*wanted)
+    planned = debitura(
+        "clients", "plan", "--json", "--out", str(partner.roster.with_name("plan.json")), env=partner.env
+    )
+    assert (planned.status, json.loads(planned.out)["summary"]) == (0, {"planned": 2})
+    refused = debitura("clients", "apply", env={**partner.env, "DEBITURA_WRITES": "none"})
+    assert refused.status == 2 and "DEBITURA_WRITES=clients" in refused.error_line
+    applied = debitura("clients", "apply", str(partner.roster.with_name("plan.json")), "-v", env=partner.env)
+    assert applied.status == 0 and "2 sent. 2 pending_signature." in applied.out
+    moved = debitura("clients", "apply", str(partner.roster.with_name("plan.json")), env=partner.env)
+    assert moved.status == 1 and "no longer holds: 2 rows changed" in moved.error_line
+    status = debitura("clients", "status", "--json", env=partner.env)
+    assert json.loads(status.out)["summary"] == {"pending_signature": 2}
+    links = debitura("clients", "links", "--tenant", wanted[0]["external_tenant_id"], env=partner.env)
+    assert links.out.startswith(f"{wanted[0]['external_tenant_id']}  pending_signature  https://")
+    personal = [row[name] for row in wanted for name in ("user_name", "user_email", "support_email", "address")]
+    personal += [links.out.split()[-1]]
+    assert not find(partner.settings.data_dir, personal)
+    assert not [
+        text for text in personal[:-1] if any(text in said.out + said.err for said in (planned, applied, status))
+    ]
+
+
+def test_sources_that_are_not_set_or_unreadable_end_with_status_2(partner: Partner) -> None:
+    assert debitura("clients", "plan", env=partner.env).status == 2  # the file is not there
+    unset = {name: value for name, value in partner.env.items() if name != "DEBITURA_ROSTER"}
+    assert "DEBITURA_ROSTER is not set" in debitura("clients", "plan", env=unset).error_line
+    assert debitura("clients", "status", env=unset).status == 0

@@ -1,0 +1,131 @@
+"""What is decided for each wanted client."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.registration.listed import ListedClient
+from debitura_pipeline.registration.plan import PlannedClient, Situation, plan_clients, recorded_clients
+from debitura_pipeline.registration.record import Registration
+from debitura_pipeline.registration.settle import settled
+from debitura_pipeline.source import RosterClient, SourceRow, read_roster
+from tests.source.rows import as_csv, client_row, settings_for
+
+NOW = datetime(2026, 5, 1, 9, tzinfo=UTC)
+ID = "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"
+ALL_DIFFER = "differs: company_name, country, registration_number"
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> SourceRow[RosterClient]:
+    path = tmp_path / "roster.csv"
+    path.write_text(as_csv([client_row(1)]))
+    return read_roster(settings_for(tmp_path, DEBITURA_ROSTER=path), NOW.date()).rows[0]
+
+
+def known(state: str, row: SourceRow[RosterClient], *, changed: bool = False, **values: object) -> Registration:
+    row_hash = "another" if changed else row.row_hash
+    intent = NOW - timedelta(minutes=1)
+    return replace(Registration("tenant-1", row_hash, state, intent_at=intent, attempts=1), **values)  # type: ignore[arg-type]
+
+
+def decide(row: SourceRow[RosterClient], *registrations: Registration, **values: object) -> PlannedClient:
+    situation = Situation(NOW, registrations={one.tenant: one for one in registrations}, **values)  # type: ignore[arg-type]
+    return plan_clients([row], situation)[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "becomes", "is_sent"),
+    [
+        ("planned", False, "planned", True),
+        ("invalid", False, "planned", True),
+        ("sent", False, "sent", True),
+        ("sent", True, "sent", False),
+        ("refused", False, "refused", False),
+        ("refused", True, "planned", True),
+        ("linked_elsewhere", False, "linked_elsewhere", False),
+        ("linked_elsewhere", True, "planned", True),
+        ("needs_linking", False, "needs_linking", False),
+        ("needs_linking", True, "needs_linking", False),
+        ("registered", False, "withdrawn", False),
+        ("pending_signature", True, "withdrawn", False),
+        ("withdrawn", True, "withdrawn", False),
+    ],
+)
+def test_client_that_is_not_listed(
+    row: SourceRow[RosterClient], state: str, changed: bool, becomes: str, is_sent: bool
+) -> None:
+    found = decide(row, known(state, row, changed=changed))
+    assert (found.state, found.is_sent) == (becomes, is_sent)
+
+
+def test_row_that_changed_while_in_doubt_is_sent_after_a_quarter_of_an_hour(row: SourceRow[RosterClient]) -> None:
+    old = known("sent", row, changed=True, intent_at=NOW - timedelta(minutes=15))
+    assert decide(row, old).is_sent
+
+
+def test_client_never_seen_is_planned_and_one_that_a_sync_saw_is_withdrawn(row: SourceRow[RosterClient]) -> None:
+    assert decide(row).is_sent
+    assert decide(row, formerly_linked={"tenant-1"}).state == "withdrawn"
+
+
+def test_expired_link_is_sent_again_once(row: SourceRow[RosterClient]) -> None:
+    waiting = known("needs_linking", row, outcome_at=NOW - timedelta(days=8))
+    assert decide(row, waiting, expired={"tenant-1": NOW - timedelta(days=1)}).is_sent
+    assert not decide(row, waiting, expired={"tenant-1": NOW - timedelta(days=9)}).is_sent
+
+
+@pytest.mark.parametrize(
+    ("listed", "state", "reasons"),
+    [
+        (ListedClient("tenant-1", ID, True, " HARBOUR supplies 1 aps ", "Denmark", "10001"), "registered", ()),
+        (ListedClient("tenant-1", ID, False, None, None, None), "pending_signature", ()),
+        (ListedClient("tenant-1", ID, True, "Other", "Sweden", "9"), "registered", (ALL_DIFFER,)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", [None, "sent", "refused", "needs_linking", "withdrawn"])
+def test_listed_client_is_never_sent(
+    row: SourceRow[RosterClient], listed: ListedClient, state: str, reasons: tuple[str, ...], before: str | None
+) -> None:
+    found = decide(row, *([known(before, row)] if before else []), listed={"tenant-1": listed})
+    assert (found.state, found.reasons, found.is_sent) == (state, reasons, False)
+    (recorded,) = settled((found,), Situation(NOW))
+    assert (recorded.state, recorded.creditor_id) == (state, ID)
+
+
+def test_client_in_doubt_that_left_the_roster_is_told_until_it_is_listed(row: SourceRow[RosterClient]) -> None:
+    doubt = Registration("tenant-9", "x", "sent", intent_at=NOW)
+    situation = Situation(NOW, registrations={"tenant-9": doubt})
+    assert [(one.tenant, one.state, one.is_sent) for one in plan_clients([row], situation)] == [
+        ("tenant-1", "planned", True),
+        ("tenant-9", "sent", False),
+    ]
+    listed = replace(situation, listed={"tenant-9": ListedClient("tenant-9", ID, True)})
+    plan = tuple(plan_clients([row], listed))
+    assert [one.tenant for one in plan] == ["tenant-1"]
+    assert {(one.tenant, one.state) for one in settled(plan, listed)} == {
+        ("tenant-1", "planned"),
+        ("tenant-9", "registered"),
+    }
+
+
+def test_invalid_row_does_not_forget_a_client_in_doubt(tmp_path: Path, row: SourceRow[RosterClient]) -> None:
+    (tmp_path / "bad.csv").write_text(as_csv([client_row(1, support_email="none")]))
+    bad = read_roster(settings_for(tmp_path, DEBITURA_ROSTER=tmp_path / "bad.csv"), NOW.date()).rows[0]
+    assert decide(bad).state == "invalid"
+    for state in ("sent", "registered"):
+        found = decide(bad, known(state, row))
+        assert not found.is_sent
+        assert not list(settled((found,), Situation(NOW)))
+    assert decide(bad, known("sent", row)).state == "sent"
+
+
+@pytest.mark.parametrize("state", ["registered", "sent", "needs_linking", "withdrawn", "refused"])
+def test_status_shows_what_is_recorded(row: SourceRow[RosterClient], state: str) -> None:
+    situation = Situation(NOW, registrations={"tenant-1": known(state, row)})
+    assert [one.state for one in recorded_clients([row], situation)] == [state]
+    assert [one.state for one in recorded_clients([], situation)] == [state]
