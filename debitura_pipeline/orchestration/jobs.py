@@ -10,6 +10,7 @@ from debitura_pipeline.orchestration.retries import no_retry_of_lasting_errors, 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
 FRESHNESS = "freshness"
+REFRESH_REPORTS = "refresh_reports"
 
 # Everything from the API to the published copy, with all checks, in lineage order: clients, cases, transactions, their checks,
 # dbt with its tests, report, publication. A failed blocking check stops what depends on it.
@@ -26,6 +27,15 @@ onboarding = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*ONBOARDING.values()),
     executor_def=dg.in_process_executor,
     description="Onboards up to fifty clients: checks signatures and access, loads histories.",
+)
+
+# What a nightly run does after extraction, with the checks that stop it: for data that was loaded since.
+refresh_reports = dg.define_asset_job(
+    REFRESH_REPORTS,
+    selection=dg.AssetSelection.groups("staging", "marts", "reports", "published")
+    | dg.AssetSelection.checks_for_assets(*RAW.values()),
+    executor_def=dg.in_process_executor,
+    description="Rebuilds marts and reports from the warehouse as it is, and publishes them.",
 )
 
 freshness = dg.define_asset_job(
@@ -63,5 +73,5 @@ freshness_schedule = dg.ScheduleDefinition(
     description="Checks at 08:00 UTC that last night's data was read and published.",
 )
 
-jobs = [nightly, onboarding, freshness]
+jobs = [nightly, onboarding, refresh_reports, freshness]
 schedules = [nightly_schedule, freshness_schedule]

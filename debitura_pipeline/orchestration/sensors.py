@@ -16,6 +16,7 @@ from debitura_pipeline.orchestration.jobs import ONBOARD, onboarding
 from debitura_pipeline.orchestration.keys import CLIENTS
 from debitura_pipeline.orchestration.progress import active_runs, read_progress, run_config_of
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
+from debitura_pipeline.orchestration.refresh_reports import reports_outdated
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.retention import purge_old_runs
 
@@ -122,4 +123,4 @@ def incidents(debitura: Debitura) -> dg.SkipReason:
     return dg.SkipReason(f"{len(open_)} open incidents" + (f": {named}" if named else ""))
 
 
-sensors = [new_clients, retention, incidents]
+sensors = [new_clients, reports_outdated, retention, incidents]

@@ -46,8 +46,10 @@ class PublishedNight:
 def current_night(folder: Path) -> PublishedNight | None:
     """The published night; None if nothing was published yet."""
     path = _current(folder)
-    if path is None:
-        return None
+    return None if path is None else _facts(path)
+
+
+def _facts(path: Path) -> PublishedNight:
     try:
         facts = json.loads((path / NIGHT_FILE).read_text())
         as_of = facts["as_of"]
@@ -116,9 +118,18 @@ def switch_to(folder: Path, draft: Path, *, as_of: datetime | None, now: datetim
 
 
 def remove_old_nights(folder: Path) -> None:
-    """Keep the last NIGHTS_KEPT nights. A reader that has a file of an older one open can still read it."""
-    for path in _nights(folder)[:-NIGHTS_KEPT]:
-        shutil.rmtree(path)
+    """Keep the current folder and the newest one of each earlier night, NIGHTS_KEPT in all.
+
+    The reports of one night may be published several times, as clients are loaded during the day. A reader that has a file of a
+    removed folder open can still read it.
+    """
+    kept: set[object] = set()
+    for path in reversed(_nights(folder)):
+        night = _facts(path)
+        data = night.as_of or path  # without a known time, each folder counts as a night of its own
+        if data in kept or len(kept) >= NIGHTS_KEPT:
+            shutil.rmtree(path)
+        kept.add(data)
 
 
 def _name(folder: Path, draft: Path, as_of: datetime | None, now: datetime) -> PublishedNight:

@@ -1,0 +1,104 @@
+"""Rebuild and publish the reports soon after data was loaded outside of a nightly run, by onboarding or an event.
+
+The sensor compares states and keeps no cursor: what was loaded last, what was published last, and what is running.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
+
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, REFRESH_REPORTS, refresh_reports
+from debitura_pipeline.orchestration.keys import PUBLISHED, RAW
+
+QUIET = timedelta(minutes=1)  # more clients or events often follow
+PAUSE = timedelta(minutes=10)  # between the starts of two runs
+PAUSE_AFTER_FAILURE = timedelta(hours=1)
+DONE = dg.DagsterRunStatus.SUCCESS
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the sensor goes by; instants are aware UTC, None if there was none yet.
+
+    `loaded_at`: the last load outside of nightly runs. `busy`: job of a run that is queued or running. `has_good_night`: the last
+    nightly run succeeded. `last_run_at`, `has_failed`: the last run of job `refresh_reports`.
+    """
+
+    loaded_at: datetime | None
+    published_at: datetime | None
+    busy: str | None = None
+    has_good_night: bool = True
+    last_run_at: datetime | None = None
+    has_failed: bool = False
+
+
+def reason_to_wait(progress: Progress, now: datetime) -> str | None:
+    """Why no run is requested now; None if one is. Pure."""
+    loaded_at, published_at = progress.loaded_at, progress.published_at
+    if published_at is None:
+        return "nothing is published yet; the first nightly run does that"
+    if loaded_at is None or loaded_at <= published_at:
+        return "everything that was loaded is published"
+    if not progress.has_good_night:
+        return "the last nightly run failed; the next one publishes what was loaded since"
+    if progress.busy is not None:
+        return f"job {progress.busy} is queued or running"
+    if now < loaded_at + QUIET:
+        return "data was loaded within the last minute"
+    pause = PAUSE_AFTER_FAILURE if progress.has_failed else PAUSE
+    if progress.last_run_at is not None and now < progress.last_run_at + pause:
+        return f"the last run started at {progress.last_run_at:%H:%M:%S} UTC; the next one starts {pause} later"
+    return None
+
+
+def read_refresh_progress(instance: dg.DagsterInstance) -> Progress:
+    """The progress as Dagster's event log and run records tell it; never opens the warehouse."""
+    active = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    busy = next((record.dagster_run.job_name for record in active if record.dagster_run.job_name != FRESHNESS), None)
+    last = _last_run(instance, REFRESH_REPORTS)
+    night = _last_run(instance, NIGHTLY)
+    return Progress(
+        loaded_at=_loaded_at(instance),
+        published_at=_materialized_at(instance, PUBLISHED),
+        busy=busy,
+        has_good_night=night is None or night.dagster_run.status is DONE,
+        last_run_at=last.create_timestamp if last else None,
+        has_failed=last is not None and last.dagster_run.status is not DONE,
+    )
+
+
+def _loaded_at(instance: dg.DagsterInstance) -> datetime | None:
+    """The newest load of a raw table by another job than the nightly one."""
+    found = []
+    for key in RAW.values():
+        event = instance.get_latest_materialization_event(key)
+        run = instance.get_run_by_id(event.run_id) if event is not None else None
+        if event is not None and run is not None and run.job_name != NIGHTLY:
+            found.append(datetime.fromtimestamp(event.timestamp, UTC))
+    return max(found, default=None)
+
+
+def _materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
+    event = instance.get_latest_materialization_event(key)
+    return datetime.fromtimestamp(event.timestamp, UTC) if event is not None else None
+
+
+def _last_run(instance: dg.DagsterInstance, job: str) -> RunRecord | None:
+    return next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
+
+
+@dg.sensor(
+    name="reports_outdated",
+    job=refresh_reports,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Rebuilds and publishes the reports a minute after clients or events were loaded, every ten minutes at most.",
+)
+def reports_outdated(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One tick."""
+    reason = reason_to_wait(read_refresh_progress(context.instance), datetime.now(UTC))
+    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
