@@ -34,7 +34,7 @@ def title_of(event: Event, incidents: Sequence[Incident], environment: str) -> s
     return f"Debitura{where}: {_PREFIX[event]}{kind_of_incident(incidents[0]).title}{many}"
 
 
-def body_of(event: Event, incidents: Sequence[Incident], last_good_at: datetime | None) -> str:
+def message_of(event: Event, incidents: Sequence[Incident], last_good_at: datetime | None) -> str:
     """A few lines of plain text about incidents of one kind."""
     first, kind = incidents[0], kind_of_incident(incidents[0])
     lines = [f"What: {_line(first.what)}" if len(incidents) == 1 else f"What: {_listed(incidents)}"]

@@ -9,7 +9,7 @@ from itertools import groupby
 from debitura_pipeline.incidents import kinds
 from debitura_pipeline.incidents.findings import Finding
 from debitura_pipeline.incidents.judge import Findings
-from debitura_pipeline.incidents.messages import body_of, title_of
+from debitura_pipeline.incidents.messages import message_of, title_of
 from debitura_pipeline.incidents.state import OPENED, OVER, REMINDER, Event, Incident, Message, State
 
 REMIND_AFTER = timedelta(hours=24)
@@ -140,7 +140,7 @@ def _queue(
             event=event,
             about=[(incident.kind, incident.subject, incident.opened_at) for incident in incidents],
             title=title_of(event, incidents, environment),
-            body=body_of(event, incidents, last_good_at),
+            body=message_of(event, incidents, last_good_at),
             made_at=now,
             pending=list(targets),
         )
