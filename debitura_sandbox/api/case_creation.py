@@ -41,7 +41,7 @@ def create(context: Context, client: int, request: Request) -> Response:
     if kept is not None:
         return _replay(context, client, key, kept, body)
     try:
-        wanted = read_case(body, context.clock.now_us())
+        wanted = read_case(body, context.latest_us())
     except FieldErrors as broken:
         return field_failure(broken.errors, context.undocumented.field_errors)
     errors = _errors(context, client, wanted)

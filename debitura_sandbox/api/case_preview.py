@@ -24,7 +24,7 @@ def preview(context: Context, client: int, request: Request) -> Response:
     """Answer `POST /cases/preview` of the Customer API."""
     body = request.exact_document()
     try:
-        claim = read_preview(body, context.clock.now_us())
+        claim = read_preview(body, context.latest_us())
     except FieldErrors as broken:
         return field_failure(broken.errors, context.undocumented.field_errors)
     reasons, lacking = claim_errors(claim), client_errors(context, client)

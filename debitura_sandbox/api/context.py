@@ -74,6 +74,10 @@ class Context:
         """The current world."""
         return self.journal.world
 
+    def latest_us(self) -> int:
+        """The later of the simulated and the real instant: what lies behind it is no date in the future for anybody."""
+        return max(self.clock.now_us(), int(self.wall() * 1_000_000))
+
     def change(self, entry: Entry) -> dict[str, Any]:
         """Change the world, persist the change, and queue its webhooks. Raises UnknownChangeError."""
         facts, events = self.journal.do(entry, self.clock.now_us())

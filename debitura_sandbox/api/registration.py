@@ -117,7 +117,7 @@ def _valid(context: Context, cases: list[Any], failed: Failures) -> list[tuple[i
     valid = []
     for number, case in enumerate(cases):
         try:
-            request = read_case(case, context.clock.now_us())
+            request = read_case(case, context.latest_us())
         except FieldErrors as broken:
             failed.append(_failed(number, case, "ValidationError", "The case is not valid.", broken.errors))
             continue

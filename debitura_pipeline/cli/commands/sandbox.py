@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +60,54 @@ def sign(tenant: Annotated[str, typer.Argument(help="The client's external tenan
 
     embedded.sign_client(_sandbox_settings().data_dir, tenant)
     console.say(f"{tenant} has signed.")
+
+
+@commands.command("demo-roster")
+def demo_roster(
+    file: Annotated[Path, typer.Argument(help="The CSV file to write.")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of clients.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the random data.")] = 7,
+    conflicts: Annotated[
+        bool, typer.Option("--conflicts", help="Add clients that cannot simply be registered.")
+    ] = False,
+    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that break a rule each.")] = False,
+) -> None:
+    """Write a roster of invented clients that the sandbox accepts."""
+    from debitura_sandbox.demo.files import write_roster
+
+    _say_written(file, lambda: write_roster(file, count, seed=seed, with_conflicts=conflicts, with_invalid=invalid))
+
+
+@commands.command("demo-claims")
+def demo_claims(
+    file: Annotated[Path, typer.Argument(help="The CSV file to write.")],
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Number of claims.")] = 12,
+    roster: Annotated[
+        Path | None, typer.Option(help="Roster (CSV) of their clients; by default, the demo roster's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random data.")] = 7,
+    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that break a rule each.")] = False,
+) -> None:
+    """Write invented claims of a roster's clients that the sandbox accepts."""
+    from debitura_sandbox.demo.files import read_tenants, write_claims
+    from debitura_sandbox.demo.roster import demo_tenant
+
+    def write() -> int:
+        tenants = [demo_tenant(number) for number in range(5)] if roster is None else read_tenants(roster)
+        return write_claims(file, count, tenants, seed=seed, with_invalid=invalid)
+
+    _say_written(file, write)
+
+
+def _say_written(file: Path, write: Callable[[], int]) -> None:
+    from debitura_pipeline.cli import console
+
+    try:
+        console.say(f"Wrote {write()} rows to {file}.")
+    except FileExistsError:
+        raise SettingsError(f"{file} exists already; delete it, or choose another name.") from None
+    except (OSError, ValueError) as fault:
+        raise SettingsError(f"{file} cannot be written: {fault}.") from None
 
 
 def _sandbox_settings() -> Settings:

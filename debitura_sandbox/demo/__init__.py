@@ -1,0 +1,1 @@
+"""Invented rosters and claims that the sandbox's world accepts."""
