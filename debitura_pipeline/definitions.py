@@ -7,6 +7,7 @@ import dagster as dg
 from assets.checks import all_checks
 from assets.extraction import listings, raw_tables
 from assets.onboarding import onboard_clients
+from assets.outbound import registered_clients
 from assets.reporting import partner_report
 from assets.warehouse import dbt_models, ops_tables, published_warehouse
 from debitura_pipeline.orchestration.jobs import jobs, schedules
@@ -14,7 +15,16 @@ from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.sensors import sensors
 
 defs = dg.Definitions(
-    assets=[*listings, *raw_tables, *ops_tables, dbt_models, partner_report, published_warehouse, onboard_clients],
+    assets=[
+        *listings,
+        *raw_tables,
+        *ops_tables,
+        dbt_models,
+        partner_report,
+        published_warehouse,
+        onboard_clients,
+        registered_clients,
+    ],
     asset_checks=all_checks,
     jobs=jobs,
     schedules=schedules,

@@ -10,6 +10,7 @@ from debitura_pipeline.orchestration.retries import no_retry_of_lasting_errors, 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
 FRESHNESS = "freshness"
+OUTBOUND = "outbound"
 REFRESH_REPORTS = "refresh_reports"
 
 # Everything from the API to the published copy, with all checks, in lineage order: clients, cases, transactions, their checks,
@@ -48,6 +49,14 @@ freshness = dg.define_asset_job(
 )
 
 
+outbound = dg.define_asset_job(
+    OUTBOUND,
+    selection=dg.AssetSelection.groups("registration", "submission"),
+    executor_def=dg.in_process_executor,
+    description="Plans what is to be sent to Debitura, and sends what DEBITURA_WRITES allows.",
+)
+
+
 def _tonight(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Settings are read at each tick, so changes take effect without a restart."""
     return dg.RunRequest(tags=retry_tags())
@@ -73,5 +82,5 @@ freshness_schedule = dg.ScheduleDefinition(
     description="Checks at 08:00 UTC that last night's data was read and published.",
 )
 
-jobs = [nightly, onboarding, refresh_reports, freshness]
+jobs = [nightly, onboarding, outbound, refresh_reports, freshness]
 schedules = [nightly_schedule, freshness_schedule]

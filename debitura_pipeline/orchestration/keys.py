@@ -14,6 +14,7 @@ LISTING = {resource: dg.AssetKey(["debitura_api", resource]) for resource in RES
 PARTNER_REPORT = dg.AssetKey(["reports", "partner_report"])
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
 ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "access", "history")}
+REGISTRATION = {step: dg.AssetKey(["registration", step]) for step in ("plan", "clients")}
 # Tables that every sync writes in addition to those of `raw`.
 OPS_TABLES = ("control_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]

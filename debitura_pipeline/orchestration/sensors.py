@@ -19,6 +19,7 @@ from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.refresh_reports import reports_outdated
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.retention import purge_old_runs
+from debitura_pipeline.orchestration.wanted import wanted
 
 INTERVAL_S = 30  # one request each: 2,880 of the day's 100,000
 REASON, PURPOSE, ACCESS = "debitura/reason", "debitura/purpose", "access"
@@ -123,4 +124,4 @@ def incidents(debitura: Debitura) -> dg.SkipReason:
     return dg.SkipReason(f"{len(open_)} open incidents" + (f": {named}" if named else ""))
 
 
-sensors = [new_clients, reports_outdated, retention, incidents]
+sensors = [new_clients, wanted, reports_outdated, retention, incidents]

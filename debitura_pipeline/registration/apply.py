@@ -14,7 +14,7 @@ from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.api.writes import WriteClient
 from debitura_pipeline.errors import ApiError, RateLimited, TransientApiError
 from debitura_pipeline.outbound.brake import Brake, Braked
-from debitura_pipeline.registration.body import body_of
+from debitura_pipeline.registration.body import registration_body
 from debitura_pipeline.registration.outcome import RegistrationOutcome, registration_outcome
 from debitura_pipeline.registration.plan import PlannedClient
 from debitura_pipeline.registration.record import Registration, write_registrations
@@ -71,7 +71,7 @@ class Registrar:
         """
         assert client.row is not None and client.row.row is not None
         self._records[client.tenant] = client.known or Registration(client.tenant, client.row.row_hash, PLANNED)
-        body, silent, limited = body_of(client.row.row), 0, 0
+        body, silent, limited = registration_body(client.row.row), 0, 0
         while True:
             is_in_doubt = client.state == SENT or silent > 0
             try:

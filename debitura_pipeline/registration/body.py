@@ -9,7 +9,7 @@ import msgspec
 from debitura_pipeline.source import RosterClient
 
 
-def body_of(client: RosterClient) -> bytes:
+def registration_body(client: RosterClient) -> bytes:
     """JSON of a `CreateClientRequest` without cases; empty fields are left out."""
     details: dict[str, Any] = {
         "name": client.company_name,

@@ -33,8 +33,10 @@ CLIENTS = "clients"
 
 @dataclass(frozen=True)
 class AppliedPlan:
-    """`document`: every wanted client as it is after the apply. `unknown`: columns of the roster that are ignored."""
+    """`planned`: every wanted client before anything was sent, `document`: after it. `unknown`: columns of the roster that are
+    ignored."""
 
+    planned: PlanDocument
     document: PlanDocument
     sent: int
     stopped: str | None = None
@@ -185,7 +187,7 @@ def _after(found: ClientsPlan, applied: Applied) -> AppliedPlan:
             row = replace(row, state=outcome.state, reasons=reasons)
         rows.append(row)
     document = replace(found.document, rows=tuple(rows))
-    return AppliedPlan(document, len(applied.outcomes), applied.stopped, found.roster.unknown)
+    return AppliedPlan(found.document, document, len(applied.outcomes), applied.stopped, found.roster.unknown)
 
 
 def _is_chosen(client: PlannedClient, tenant: str | None) -> bool:

@@ -1,0 +1,40 @@
+"""Assets of what is sent to Debitura: the plan of registrations, and the registered clients."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from debitura_pipeline.orchestration.keys import LISTING, OWNERS, REGISTRATION, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.register import register
+from debitura_pipeline.orchestration.resources import Debitura
+
+
+def _spec(key: dg.AssetKey, group: str, description: str, *deps: dg.AssetKey) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key, deps=deps, skippable=True, group_name=group, description=description, owners=OWNERS, kinds={"python"}
+    )
+
+
+# One step: what is sent is what was planned a moment before, from one reading of the listing.
+@dg.multi_asset(
+    name="register_clients",
+    specs=[
+        _spec(
+            REGISTRATION["plan"],
+            "registration",
+            "Which clients of the roster are to be registered, and why the others are not. Sends nothing that writes.",
+            LISTING["clients"],
+        ),
+        _spec(
+            REGISTRATION["clients"],
+            "registration",
+            "Clients registered by POST /clients. Materialised only with `clients` in DEBITURA_WRITES.",
+            REGISTRATION["plan"],
+        ),
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
+    """Register the clients of the roster. Raises RegistrationStopped if the apply ended early."""
+    yield from register(context, debitura)

@@ -1,0 +1,62 @@
+"""Execute the registration step of a run of job `outbound`, and describe it in Dagster's metadata: counts and states only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.keys import REGISTRATION
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
+from debitura_pipeline.registration.run import CLIENTS
+from debitura_pipeline.registration.states import SENT
+
+
+class RegistrationStopped(DebituraError):
+    """An apply ended before every planned client was sent."""
+
+
+def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
+    """Plan, and apply if DEBITURA_WRITES allows it. Yields nothing without a roster.
+
+    Raises RegistrationStopped after the results, and what the plan raises.
+    """
+    settings = debitura.settings
+    part = next((part for part in wanted_parts(settings) if part.plan == REGISTRATION["plan"]), None)
+    if part is None:
+        context.log.info("DEBITURA_ROSTER is not set, so there is nothing to register")
+        return
+    state = wanted_state(settings, context.instance, part)
+    applied: AppliedPlan | None = None
+    with debitura.endpoint() as endpoint:
+        if CLIENTS in settings.outbound.writes:
+            applied = apply_registrations(settings, endpoint)
+            planned = applied.planned
+        else:
+            planned = plan_registrations(settings, endpoint).document
+    again = {AGAIN_AT: (datetime.now(UTC) + AGAIN_AFTER).isoformat()} if applied and _is_unfinished(applied) else {}
+    yield dg.MaterializeResult(REGISTRATION["plan"], metadata={**plan_metadata(planned), **state, **again})
+    if applied is None:
+        return
+    yield dg.MaterializeResult(
+        REGISTRATION["clients"], metadata={**plan_metadata(applied.document), "sent": applied.sent}
+    )
+    if applied.stopped:
+        raise RegistrationStopped(applied.stopped)
+
+
+def plan_metadata(document: PlanDocument) -> dict[str, Any]:
+    """The number of rows, and of rows by state."""
+    counts = {f"state_{state}": count for state, count in document.summary.items()}
+    return {"rows": len(document.rows), "origin": document.source, **counts}
+
+
+def _is_unfinished(applied: AppliedPlan) -> bool:
+    """Whether a later run goes on. Refused clients wait for a changed row."""
+    return applied.stopped is not None or SENT in applied.document.summary

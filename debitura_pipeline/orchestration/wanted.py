@@ -1,0 +1,150 @@
+"""The sensor `wanted`: requests a run of job `outbound` when a source changed, a client became ready, or something is due again.
+
+Level-triggered: each tick compares what is wanted now with what the last run has recorded in its materialisation. It reads the
+sources and Dagster's event log, and opens no warehouse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.onboarding.lifecycle import failure_pause
+from debitura_pipeline.orchestration.coverage import read_known
+from debitura_pipeline.orchestration.jobs import OUTBOUND, outbound
+from debitura_pipeline.orchestration.keys import ONBOARDING, REGISTRATION
+from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.secret import Secret
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.source import ROSTER
+from debitura_pipeline.source.fingerprint import wanted_fingerprint
+from debitura_pipeline.source.table import SourceTable
+
+INTERVAL_S = 30
+AGAIN_AFTER = timedelta(minutes=15)  # what is in doubt or was stopped is looked at again
+SOURCE, READY, MAY_WRITE, AGAIN_AT = "source", "clients_ready", "may_write", "again_at"
+REASON = "debitura/reason"
+REASONS = {SOURCE: "the {} changed", READY: "a client became ready or left", MAY_WRITE: "DEBITURA_WRITES changed"}
+FAILURES_COUNTED = 8
+
+
+@dataclass(frozen=True)
+class WantedPart:
+    """A source and the asset whose materialisation records how far it was handled. `right`: its word in DEBITURA_WRITES."""
+
+    plan: dg.AssetKey
+    location: Secret
+    table: SourceTable[Any]
+    right: str
+
+    @property
+    def name(self) -> str:
+        """The source's name, for reasons."""
+        return self.table.name
+
+
+def wanted_parts(settings: Settings) -> Iterator[WantedPart]:
+    """The sources that are set."""
+    if settings.outbound.roster is not None:
+        yield WantedPart(REGISTRATION["plan"], settings.outbound.roster, ROSTER, "clients")
+
+
+def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:
+    """What a run is to handle, as its asset records it. Taken before the source is read, so that no change is missed.
+
+    Raises SourceError.
+    """
+    return {
+        SOURCE: wanted_fingerprint(settings, part.location, part.table),
+        READY: ready_digest(instance),
+        MAY_WRITE: "yes" if part.right in settings.outbound.writes else "no",
+    }
+
+
+def ready_digest(instance: dg.DagsterInstance) -> str:
+    """A hash of the partition keys of all clients whose history is loaded."""
+    keys = instance.get_materialized_partitions(ONBOARDING["history"])
+    covered = read_known(instance).covered.as_text()
+    return hashlib.sha256("\n".join([covered, *sorted(keys)]).encode()).hexdigest()
+
+
+def handled_state(instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:
+    """What the last run has recorded; empty before the first one."""
+    for record in instance.fetch_materializations(part.plan, limit=1).records:
+        event = record.asset_materialization
+        if event is not None:
+            return {name: str(value.value) for name, value in event.metadata.items()}
+    return {}
+
+
+def due_reason(wanted: Mapping[str, str], handled: Mapping[str, str], now: datetime, name: str) -> str | None:
+    """Why a run is due, None if it is not. Pure."""
+    if not handled:
+        return f"the {name} was never planned"
+    for fact, words in REASONS.items():
+        if wanted[fact] != handled.get(fact):
+            return words.format(name)
+    again_at = handled.get(AGAIN_AT)
+    if again_at and now >= datetime.fromisoformat(again_at):
+        return f"something of the {name} is in doubt or was not sent"
+    return None
+
+
+@dg.sensor(
+    name="wanted",
+    job=outbound,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a run of job outbound when roster or claims changed, or a client became ready.",
+)
+def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunRequest | dg.SkipReason:
+    """One tick. Raises SensorReadError if a source could not be read for several ticks."""
+    now, settings = datetime.now(UTC), debitura.settings
+    parts = list(wanted_parts(settings))
+    if not parts:
+        return dg.SkipReason("Neither a roster nor claims are set.")
+    if context.instance.get_run_records(dg.RunsFilter(job_name=OUTBOUND, statuses=NOT_FINISHED_STATUSES), limit=1):
+        return dg.SkipReason("A run is in progress.")
+    if (until := _paused_until(context.instance)) is not None and now < until:
+        return dg.SkipReason(f"The last run failed, next attempt at {until:%Y-%m-%d %H:%M:%SZ}.")
+    failures = ReadFailures.of(context.cursor)
+    reasons, faults = [], []
+    for part in parts:
+        try:
+            state = wanted_state(settings, context.instance, part)
+        except DebituraError as error:
+            faults.append(error)
+            continue
+        if reason := due_reason(state, handled_state(context.instance, part), now, part.name):
+            reasons.append(reason)
+    if faults and not reasons:
+        counted = failures.one_more("A source could not be read, so nothing was requested", faults[0])
+        context.update_cursor(counted.cursor)
+        return dg.SkipReason(counted.message)
+    context.update_cursor(NONE.cursor)
+    if reasons:
+        return dg.RunRequest(tags={REASON: "; ".join(reasons)})
+    return dg.SkipReason("Everything that is wanted was handled.")
+
+
+def _paused_until(instance: dg.DagsterInstance) -> datetime | None:
+    """When the next attempt after failed runs is due; None if the last run did not fail."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=OUTBOUND), limit=FAILURES_COUNTED)
+    failed = 0
+    for record in records:
+        if record.dagster_run.status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+            break
+        failed += 1
+    if not failed:
+        return None
+    ended = records[0].end_time
+    at = datetime.fromtimestamp(ended, UTC) if ended else records[0].update_timestamp
+    return at + failure_pause(failed)

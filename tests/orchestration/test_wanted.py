@@ -1,0 +1,127 @@
+"""The sensor `wanted` and the job `outbound`: level-triggered, and quiet once everything was handled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from debitura_pipeline.definitions import defs
+from debitura_pipeline.orchestration.jobs import OUTBOUND
+from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, REGISTRATION
+from debitura_pipeline.orchestration.read_failures import SensorReadError
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.wanted import wanted
+from tests.source.rows import as_csv, client_row
+from tests.support.leaks import find
+from tests.support.sandbox import RunningSandbox
+
+
+class Outbound:
+    """A daemon by hand."""
+
+    def __init__(self, instance: dg.DagsterInstance, roster: Path) -> None:
+        self.instance, self.roster, self._cursor = instance, roster, ""
+
+    def wants(self, *numbers: int) -> None:
+        self.roster.write_text(as_csv([client_row(number) for number in numbers]))
+
+    def tick(self) -> str:
+        """The reason of the run that is requested, or of the skip in brackets."""
+        with dg.build_sensor_context(
+            instance=self.instance, resources={"debitura": Debitura()}, cursor=self._cursor
+        ) as context:
+            outcome = wanted(context)
+            self._cursor = context.cursor or ""
+        if isinstance(outcome, dg.RunRequest):
+            return outcome.tags["debitura/reason"]
+        assert isinstance(outcome, dg.SkipReason)
+        return f"({outcome.skip_message})"
+
+    def run(self) -> set[str]:
+        """Run the job; the names of what was materialised."""
+        job = defs.resolve_job_def(OUTBOUND)
+        result = job.execute_in_process(instance=self.instance, raise_on_error=False)
+        found = {
+            event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
+        }
+        return found | (set() if result.success else {"failed"})
+
+
+@pytest.fixture
+def outbound(
+    sandbox_factory: Callable[..., RunningSandbox],
+    point_at: Callable[[RunningSandbox], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[RunningSandbox, Outbound]]:
+    sandbox = sandbox_factory(clients=1, cases=2, transactions=2)
+    monkeypatch.setenv("DEBITURA_ROSTER", str(tmp_path / "roster.csv"))
+    point_at(sandbox)
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        yield sandbox, Outbound(instance, tmp_path / "roster.csv")
+
+
+HANDLED = "(Everything that is wanted was handled.)"
+
+
+def test_roster_is_planned_then_registered_then_left_alone(
+    outbound: tuple[RunningSandbox, Outbound], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sandbox, daemon = outbound
+    daemon.wants(1)
+    assert daemon.tick() == "the roster was never planned"
+    assert daemon.run() == {"registration/plan"}, "without DEBITURA_WRITES nothing is registered"
+    assert daemon.tick() == HANDLED
+    assert sandbox.ledger() == []
+    monkeypatch.setenv("DEBITURA_WRITES", "clients")
+    assert daemon.tick() == "DEBITURA_WRITES changed"
+    assert daemon.run() == {"registration/plan", "registration/clients"}
+    assert daemon.tick() == HANDLED
+    daemon.wants(1, 2)
+    assert daemon.tick() == "the roster changed"
+    daemon.run()
+    assert [entry["tenant"] for entry in sandbox.ledger()] == ["tenant-1", "tenant-2"]
+    daemon.instance.add_dynamic_partitions(str(CLIENTS.name), ["tenant-1@x"])
+    daemon.instance.report_runless_asset_event(dg.AssetMaterialization(ONBOARDING["history"], partition="tenant-1@x"))
+    assert daemon.tick() == "a client became ready or left"
+    personal = [client_row(n)[name] for n in (1, 2) for name in ("company_name", "user_name", "user_email", "address")]
+    assert not find(tmp_path / "home", personal)
+    assert not find(tmp_path / "data", personal)
+
+
+def test_failed_run_is_followed_by_a_pause(
+    outbound: tuple[RunningSandbox, Outbound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, daemon = outbound
+    daemon.wants(1)
+    monkeypatch.setenv("DEBITURA_WRITES", "clients")
+    sandbox.faults({"kind": "status", "status": 401, "path": "/clients", "method": "POST"})
+    assert "failed" in daemon.run()
+    assert daemon.tick().startswith("(The last run failed, next attempt at ")
+
+
+def test_roster_that_cannot_be_read_is_a_skip_and_then_a_failure(outbound: tuple[RunningSandbox, Outbound]) -> None:
+    _, daemon = outbound
+    for _ in range(2):
+        assert "is not there" in daemon.tick()
+    with pytest.raises(SensorReadError, match="is not there"):
+        daemon.tick()
+
+
+def test_tick_with_ten_thousand_clients_takes_less_than_a_second(outbound: tuple[RunningSandbox, Outbound]) -> None:
+    _, daemon = outbound
+    daemon.wants(*range(10_000))
+    daemon.tick()
+    keys = [f"tenant-{number}@{number}" for number in range(9_990)]
+    daemon.instance.add_dynamic_partitions(str(CLIENTS.name), keys)
+    for key in keys[:50]:  # their number in Dagster's storage is what counts; each costs milliseconds to report
+        daemon.instance.report_runless_asset_event(dg.AssetMaterialization(ONBOARDING["history"], partition=key))
+    daemon.instance.report_runless_asset_event(dg.AssetMaterialization(REGISTRATION["plan"], metadata={"source": "x"}))
+    began = time.process_time()
+    assert daemon.tick() == "the roster changed"
+    assert time.process_time() - began < 1.0
