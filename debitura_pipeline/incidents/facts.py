@@ -63,14 +63,24 @@ class WarehouseFacts:
 
 
 @dataclass(frozen=True)
-class WebhookFacts:
-    """Read from the receiver's files. `off`: ids of subscriptions that are switched off. `stale`: refused authentic deliveries
-    in the last day; `stale_total`: since the receiver counts them. `oldest_at`: receipt of the oldest event not yet drained."""
+class OffSubscription:
+    """A webhook subscription that delivers nothing. `what`: one sentence without its address."""
 
-    off: tuple[str, ...] = ()
-    stale: int = 0
+    subscription_id: str
+    what: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class WebhookFacts:
+    """Read from the receiver's files. `stale_total`: authentic deliveries refused as stale, in all; `stale_at`: the last one.
+
+    `oldest_at`: receipt of the oldest event in the inbox that was not handled.
+    """
+
+    off: tuple[OffSubscription, ...] = ()
     stale_total: int = 0
-    stale_since: datetime | None = None
+    stale_at: datetime | None = None
     oldest_at: datetime | None = None
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from debitura_pipeline.incidents import causes, kinds
-from debitura_pipeline.incidents.facts import Facts, NightFact, ResourceFact, StuckFact
+from debitura_pipeline.incidents.facts import Facts, NightFact, ResourceFact, StuckFact, WebhookFacts
 
 LATE_AFTER = timedelta(hours=26)  # a day, and two hours for the run
 DAEMON_SILENT_AFTER = timedelta(minutes=5)  # it writes a heartbeat every half minute
 UNKNOWN_AFTER = timedelta(hours=1)  # until then, the next run asks what became of it
 EVENT_WAITS = timedelta(hours=1)
+STALE_FOR = timedelta(days=1)  # after the last stale delivery
 FAULT_LASTS = timedelta(minutes=2)  # nobody needs to know of shorter outages
 
 NIGHT, DISK, WAREHOUSE, DAEMON, RECEIVER, EVENTS = "nightly", "disk", "warehouse", "daemon", "receiver", "events"
@@ -68,7 +69,7 @@ def _of_nights(facts: Facts) -> Iterator[Finding]:
     failed = [night for night in facts.nights if not night.is_done and (good is None or night.ended_at > good.ended_at)]
     for cause in dict.fromkeys(night.cause or causes.NIGHT_FAILED for night in failed):
         its = [night for night in failed if (night.cause or causes.NIGHT_FAILED) == cause]
-        times = f" It is the {len(its)}. run in a row that ended so." if len(its) > 1 else ""
+        times = f" {len(its)} runs have failed like this since the last good one." if len(its) > 1 else ""
         reason = (its[-1].reason or "The reason is not known").rstrip(".")
         yield Finding(cause, _SUBJECTS.get(cause, NIGHT), f"{reason}.{times}", its[0].ended_at)
     first = good.ended_at if good else min((night.started_at for night in facts.nights), default=None)
@@ -81,7 +82,9 @@ def _of_api(facts: Facts) -> Iterator[Finding]:
     """What the sensor meets between two nights, under the same key as a night that fails for it."""
     fault = facts.api_fault
     if fault is not None and facts.now - fault.since >= FAULT_LASTS:
-        yield Finding(fault.cause, _SUBJECTS.get(fault.cause, NIGHT), f"{fault.reason.rstrip('.')}.", fault.since)
+        is_known = fault.cause in (causes.KEY_REFUSED, causes.BUDGET_SPENT)
+        cause = fault.cause if is_known else causes.API_UNREACHABLE
+        yield Finding(cause, NIGHT, f"{fault.reason.rstrip('.')}.", fault.since)
 
 
 def of_daemon(facts: Facts) -> Iterator[Finding]:
@@ -126,20 +129,23 @@ def _of_webhooks(facts: Facts) -> Iterator[Finding]:
     oldest = [facts.warehouse.oldest_event_at] if facts.warehouse else []
     if facts.webhooks is not None:
         oldest.append(facts.webhooks.oldest_at)
-        for name in facts.webhooks.off:
-            what = f"Subscription {name} is switched off at Debitura."
-            yield Finding(kinds.SUBSCRIPTION_OFF, name, what, argument=name)
-        if facts.webhooks.stale:
-            count = _count(facts.webhooks.stale, "delivery", "deliveries")
-            what = f"{count} in the last day had a valid signature with too old a timestamp."
-            yield Finding(kinds.STALE_DELIVERIES, RECEIVER, what, facts.webhooks.stale_since)
+        for one in facts.webhooks.off:
+            name = one.subscription_id
+            yield Finding(kinds.SUBSCRIPTION_OFF, name, one.what, one.since, argument=name)
+        yield from _of_deliveries(facts.webhooks, facts.now)
     waiting = min((at for at in oldest if at is not None), default=None)
     if waiting is not None and facts.now - waiting > EVENT_WAITS:
         yield Finding(kinds.EVENTS_WAITING, EVENTS, f"The oldest was received at {instant(waiting)}.", waiting)
 
 
-def _count(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+def _of_deliveries(webhooks: WebhookFacts, now: datetime) -> Iterator[Finding]:
+    if webhooks.stale_at is not None and now - webhooks.stale_at < STALE_FOR:
+        what = "A delivery with a valid signature had too old a timestamp and was never seen in time."
+        yield Finding(kinds.STALE_DELIVERIES, RECEIVER, what)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def instant(at: datetime) -> str:
