@@ -1,0 +1,163 @@
+"""Incidents as the commands report them: real nights on a sandbox, a real receiver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from debitura_pipeline.doctor import alerts
+from debitura_pipeline.errors import RefusedError
+from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
+from debitura_pipeline.orchestration import telling
+from debitura_pipeline.orchestration.instance import open_instance
+from debitura_pipeline.orchestration.nights import COMMAND, FILE, note_end, note_start
+from debitura_pipeline.settings import Settings, load_settings
+from tests.support.command import debitura
+from tests.support.receiver import Receiver, receiving
+from tests.support.sandbox import RunningSandbox
+
+SECRET = "hook-secret-path"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def env(tmp_path: Path, receiver: Receiver) -> dict[str, str]:
+    return {
+        "DEBITURA_DATA_DIR": str(tmp_path / "data"),
+        "DEBITURA_ALERTS": receiver.url(SECRET),
+        "DEBITURA_HEARTBEAT_URL": f"http://127.0.0.1:{receiver.port}/beat-secret?x=1",
+    }
+
+
+@pytest.fixture
+def settings(env: dict[str, str]) -> Settings:
+    settings = load_settings(env)
+    settings.data_dir.mkdir()
+    return settings
+
+
+def a_good_night(settings: Settings, ago: timedelta) -> None:
+    """A night in the record that ended so long ago."""
+    note_start(settings, "good", COMMAND)
+    note_end(settings, "good", is_proven=True, reason=None, has_failed=False)
+    record = settings.data_dir / FILE
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    at = (datetime.now(UTC) - ago).isoformat()
+    record.write_text("".join(json.dumps({**line, "at": at}) + "\n" for line in lines))
+
+
+def test_a_refused_key_is_told_as_that_and_the_next_good_night_ends_it(
+    env: dict[str, str], receiver: Receiver, sandbox_factory: Callable[..., RunningSandbox]
+) -> None:
+    sandbox = sandbox_factory()
+    right = {**env, "DEBITURA_API_URL": sandbox.url, "DEBITURA_API_KEY": sandbox.key}
+    wrong = debitura("nightly", env={**right, "DEBITURA_API_KEY": "wrong"})
+    assert wrong.status == 1 and SECRET not in wrong.out + wrong.err
+    (alert,) = receiver.alerts
+    assert alert["title"] == "Debitura [sandbox]: the API refuses the key"
+    assert "HTTP 401" in alert["message"] and "Next: debitura doctor" in alert["message"]
+    assert receiver.pings == ["/beat-secret/fail?x=1"]
+    document = json.loads(debitura("status", "--json", env=right).out)
+    assert [(one["incident"], one["next"]) for one in document["incidents"]] == [("key_refused", "debitura doctor")]
+    watched = debitura("watch", "--once", env=right)
+    assert watched.status == 1 and "No nightly run has ended well yet" in watched.error_line
+
+    assert debitura("nightly", env=right).status == 0
+    assert receiver.titles[1:] == ["Debitura [sandbox]: over: the API refuses the key"]
+    assert receiver.pings[1:] == ["/beat-secret?x=1"]
+    assert debitura("watch", "--once", env=right).status == 0
+    data = Path(env["DEBITURA_DATA_DIR"])
+    assert 'debitura_rows{resource="transactions"} 300\n' in (data / "metrics" / "debitura.prom").read_text()
+    for path in data.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+
+
+def test_watch_reports_a_late_night_and_a_dead_daemon(settings: Settings, receiver: Receiver) -> None:
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(hours=25))
+    assert telling.check_staleness(settings, now) == [] and receiver.alerts == []
+    (reason,) = telling.check_staleness(settings, now + timedelta(hours=2))
+    assert "more than 26 hours ago" in reason
+    with open_instance(settings) as instance:
+        beat(instance, now)
+    assert telling.check_staleness(settings, now + timedelta(minutes=4)) == []
+    (reason,) = telling.check_staleness(settings, now + timedelta(minutes=6))
+    assert "heartbeat" in reason
+    assert receiver.titles == [
+        "Debitura [sandbox]: the nightly run is late",
+        "Debitura [sandbox]: over: the nightly run is late",
+        "Debitura [sandbox]: the daemon is not running",
+    ]
+    assert telling.tick(settings, now + timedelta(minutes=7)) == []  # the daemon is there again, and says so
+    assert receiver.titles[-1] == "Debitura [sandbox]: over: the daemon is not running"
+
+
+def beat(instance: object, at: datetime) -> None:
+    from dagster._daemon.types import DaemonHeartbeat
+
+    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), "SENSOR", "id", []))  # type: ignore[attr-defined]
+
+
+def test_the_sensor_tells_a_key_that_is_refused_by_day(settings: Settings, receiver: Receiver) -> None:
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(hours=8))
+    error = RefusedError("Reading the clients failed: HTTP 401 on GET /clients.", 401)
+    note_api_fault(settings.data_dir, error, now)
+    assert telling.tick(settings, now + timedelta(seconds=30)) == []
+    note_api_fault(settings.data_dir, error, now + timedelta(minutes=2))
+    (incident,) = telling.tick(settings, now + timedelta(minutes=3))
+    assert (incident.kind, incident.since) == ("key_refused", now)
+    clear_api_fault(settings.data_dir)
+    assert telling.tick(settings, now + timedelta(minutes=5)) == []
+    assert [title.partition("]: ")[2] for title in receiver.titles] == [
+        "the API refuses the key",
+        "over: the API refuses the key",
+    ]
+
+
+def test_a_night_is_not_failed_by_what_is_told_about_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither by services that are down nor by a folder that cannot be used."""
+    unreachable = load_settings(
+        {
+            "DEBITURA_DATA_DIR": str(settings.data_dir),
+            "DEBITURA_ALERTS": "json://127.0.0.1:9/secret-path",
+            "DEBITURA_HEARTBEAT_URL": "http://127.0.0.1:9/secret-path",
+        }
+    )
+    a_good_night(settings, timedelta())
+    note_start(settings, "bad", COMMAND)
+    note_end(settings, "bad", is_proven=None, reason="a reason", has_failed=True)
+    telling.conclude_run(unreachable, datetime.now(UTC) - timedelta(minutes=1))
+    assert "DEBITURA_HEARTBEAT_URL could not be pinged" in caplog.text and "could not be delivered" in caplog.text
+    (settings.data_dir / "incidents" / "state.json").unlink()
+    (settings.data_dir / "incidents" / "state.json").mkdir()  # nothing can be written there
+    telling.conclude_run(unreachable, datetime.now(UTC))
+    assert "secret-path" not in caplog.text
+
+
+def test_doctor_sends_one_message_to_each_address_and_says_which_has_failed(
+    env: dict[str, str], receiver: Receiver
+) -> None:
+    two = {**env, "DEBITURA_ALERTS": f"{env['DEBITURA_ALERTS']},json://127.0.0.1:9/{SECRET}"}
+    said = debitura("doctor", "--alert-test", env=two)
+    assert said.status == 2 and receiver.titles == ["Debitura: test of alerts"]
+    assert "ok  alert address 1 (json://): delivered" in said.out
+    assert "BAD alert address 2 (json://): not delivered" in said.out and SECRET not in said.out + said.err
+    assert debitura("doctor", "--alert-test", env={"DEBITURA_DATA_DIR": env["DEBITURA_DATA_DIR"]}).status == 2
+
+
+def test_doctor_says_which_address_apprise_does_not_know(env: dict[str, str], receiver: Receiver) -> None:
+    wrong = load_settings({**env, "DEBITURA_ALERTS": f"{env['DEBITURA_ALERTS']},slak://{SECRET}"})
+    (found,) = alerts.examine(wrong)
+    assert not found.is_ok and "alert address 2 (slak://)" in found.seen and SECRET not in found.seen
+    (found,) = alerts.examine(load_settings(env))
+    assert found.is_ok and receiver.alerts == []
