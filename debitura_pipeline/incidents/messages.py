@@ -50,6 +50,11 @@ def message_of(event: Event, incidents: Sequence[Incident], last_good_at: dateti
     return "\n".join([*lines, *([kind.note] if kind.note else [])])
 
 
+def recorded_text(incident: Incident) -> str:
+    """What happened, what it means and what to run next, in one line for `ops.incidents`."""
+    return f"{_line(incident.what)} {kind_of_incident(incident).figures} Next: {next_command(incident)}"
+
+
 def _listed(incidents: Sequence[Incident]) -> str:
     names = ", ".join(_line(incident.subject) for incident in incidents[:MAX_LISTED])
     more = f" and {len(incidents) - MAX_LISTED} more" if len(incidents) > MAX_LISTED else ""

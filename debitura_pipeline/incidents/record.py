@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from debitura_pipeline.incidents.kinds import KINDS
+from debitura_pipeline.incidents.messages import recorded_text
 from debitura_pipeline.incidents.state import Incident
 from debitura_pipeline.warehouse.base import Warehouse
 
@@ -15,7 +16,7 @@ def write_incidents(warehouse: Warehouse, incidents: Sequence[Incident]) -> None
     """Write each incident's row as it stands now, and mark it as recorded. Raises WarehouseError."""
     for incident in incidents:
         key = (incident.kind, incident.subject, incident.opened_at)
-        facts = (incident.closed_at, incident.told_at, incident.what)
+        facts = (incident.closed_at, incident.told_at, recorded_text(incident))
         if not warehouse.execute(_UPDATE, (*key, *facts)):
             warehouse.execute(_INSERT, (*key, *facts))
         incident.is_recorded = True
