@@ -5,6 +5,7 @@ VENV := .venv
 LINT := .venv-lint
 LEAGUE := .venv-league
 DOCS := .venv-docs
+VENDOR := .venv-vendor
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
@@ -21,7 +22,7 @@ nightly: setup ## the main job once, a simulated night later each time unless th
 	@$(BIN)/debitura nightly
 
 WORKERS ?= 2
-test: setup $(VENV)/.ready-dev ## every test, on real parts, WORKERS=2 at a time
+test: setup $(VENV)/.ready-dev $(VENDOR)/.ready ## every test, on real parts, WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
@@ -70,12 +71,12 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 	@$(BIN)/python -m tools.conventions.wheel build/wheel/*.whl
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
-	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs; do \
+	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -110,4 +111,11 @@ $(DOCS)/.ready: requirements-docs.txt
 	@echo "Setting up $(DOCS) (once)"
 	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
 	@$(DOCS)/bin/python $(PIP) --requirement requirements-docs.txt
+	@touch $@
+
+$(VENDOR)/.ready: requirements-vendor.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENDOR) (once): the vendor's own client, which drives the sandbox in the tests"
+	@test -x $(VENDOR)/bin/python || $(PYTHON) -m venv $(VENDOR)
+	@$(VENDOR)/bin/python $(PIP) --requirement requirements-vendor.txt
 	@touch $@

@@ -63,7 +63,7 @@ def debtor_document(world: World, row: int, submitted: SubmittedCase | None) -> 
     names = ("contactPerson", "companyRegistrationNumber", "address", "zipCode", "city", "state", "email", "phone")
     return {
         "type": sent.get("type") or ("Private" if is_person else "Company"),
-        "name": name_of_debtor(world, row) or "",
+        "name": name_of_debtor(world, row) or "Unknown",
         **{name: sent.get(name) for name in names},
         "stateAlpha2": submitted.state if submitted else None,
         "countryAlpha2": country.alpha2,

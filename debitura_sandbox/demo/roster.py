@@ -69,9 +69,9 @@ def _conflicts(first: int, seed: int) -> Iterator[Row]:
         }
 
 
-def _weights() -> np.ndarray:
-    weights = np.array([country.weight for country in COUNTRIES], dtype=float)
-    return weights / weights.sum()
+def _weights() -> list[float]:
+    total = sum(country.weight for country in COUNTRIES)
+    return [country.weight / total for country in COUNTRIES]
 
 
 def _invalid(good: Row) -> Iterator[Row]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import jsonschema
 import pytest
 
+from tests.sandbox.claims import CLAIM as CLAIM_TO_SUBMIT
+from tests.sandbox.claims import Client
 from tests.sandbox.local import LocalSandbox, exact
 from tests.sandbox.shapes import CASE, LISTINGS, misfits
 
-DESCRIPTION = Path(__file__).resolve().parents[3] / "shared" / "contract" / "referral-partner-api.openapi.json"
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "contract"
+REFERRAL, CUSTOMER = "referral-partner-api.openapi.json", "customer-api.openapi.json"
 published = pytest.mark.skipif(
-    not DESCRIPTION.exists(), reason="the published API description is not beside this checkout"
+    not (PUBLISHED / CUSTOMER).exists(), reason="the published API description is not beside this checkout"
 )
 REGISTER = {
     "externalTenantId": "brand-new",
@@ -50,6 +54,24 @@ CALLS = [
 ]  # fmt: skip
 
 
+TEST_CLAIM = CLAIM_TO_SUBMIT | {"isTest": True, "tag": "t", "creditorReference": "T-1"}
+CUSTOMER_CALLS = [
+    ("GET", "/me", None, 200),
+    ("GET", "/cases?PageSize=100", None, 200),
+    ("GET", "/cases?Page=0", None, 400),
+    ("GET", "/cases/{id}", None, 200),
+    ("GET", "/cases/{none}", None, 404),
+    ("GET", "/cases/{id}/contract-status", None, 200),
+    ("GET", "/contracts/debt-collection/status", None, 200),
+    ("POST", "/cases/preview", CLAIM, 200),
+    ("POST", "/cases/preview", CLAIM | {"debtor": {"type": "Company", "countryAlpha2": "ZW"}}, 200),
+    ("POST", "/cases", CLAIM_TO_SUBMIT, 200),
+    ("POST", "/cases", CLAIM_TO_SUBMIT | {"creditorReference": "twice"}, 422),
+    ("POST", "/cases", CLAIM_TO_SUBMIT | {"debtor": CLAIM_TO_SUBMIT["debtor"] | {"countryAlpha2": "ZW"}}, 422),
+    ("POST", "/cases", TEST_CLAIM, 200),
+]  # fmt: skip
+
+
 def nullable_schema(node):
     """The published schema in the words of JSON Schema: `nullable` becomes a type; a reference may be null, since the
     source never says and reviews that were not done are sent as null."""
@@ -77,7 +99,6 @@ def sandbox():
 @published
 @pytest.mark.parametrize(("method", "target", "body", "status"), CALLS)
 def test_answers_have_the_published_shapes(sandbox, method, target, body, status):
-    description = json.loads(DESCRIPTION.read_text())
     case = sandbox.get("/cases", PageSize=1)["cases"][0]
     signed = sandbox.get("/clients", OnboardingDone="true")["clients"][0]["externalTenantId"]
     known = {
@@ -93,14 +114,50 @@ def test_answers_have_the_published_shapes(sandbox, method, target, body, status
         body = json.loads(json.dumps(body).replace(placeholder, value)) if body else body
     response = sandbox.call(method, path, body, params=parse_qsl(query))
     assert response.status == status, response.body
-    content = description["paths"][template][method.lower()]["responses"][str(status)].get("content")
+    assert departures(REFERRAL, template, method, response) == []
+
+
+def departures(description, template, method, response):
+    """Where an answer departs from its published schema; nothing to compare with if it has no content."""
+    operation, parts = published_parts(description)
+    content = operation["paths"][template][method.lower()]["responses"][str(response.status)].get("content")
     if content is None:
-        return
+        return []
     schema = nullable_schema(next(iter(content.values()))["schema"])
-    parts = {name: nullable_schema(value) for name, value in description["components"]["schemas"].items()}
     validator = jsonschema.Draft202012Validator({**schema, "components": {"schemas": parts}})
-    document = json.loads(response.body)
-    assert [error.message for error in validator.iter_errors(document)][:3] == []
+    return [error.message for error in validator.iter_errors(json.loads(response.body))][:3]
+
+
+@cache
+def published_parts(name):
+    description = json.loads((PUBLISHED / name).read_text())
+    return description, {name: nullable_schema(value) for name, value in description["components"]["schemas"].items()}
+
+
+@published
+@pytest.mark.parametrize(("method", "target", "body", "status"), CUSTOMER_CALLS)
+def test_answers_of_the_customer_api_have_the_published_shapes(sandbox, method, target, body, status):
+    client = Client(sandbox)
+    client.submit(creditorReference="twice")
+    sandbox.app.set_undocumented(sandbox.app.undocumented.changed({"field_errors": "structured"}))
+    path, _, query = target.partition("?")
+    template = path.replace("{none}", "{id}")
+    case = client.get("/cases", PageSize=1)["cases"][0]["id"]
+    path = path.replace("{id}", case).replace("{none}", "00000000-0000-4000-8000-000000000000")
+    response = client.call(method, path, body, **dict(parse_qsl(query)))
+    assert response.status == status, response.body
+    assert departures(CUSTOMER, template, method, response) == []
+
+
+@published
+def test_every_case_of_the_world_has_the_published_shape(sandbox):
+    client = Client(sandbox)
+    for name in ("by-creditor-reference/{creditorReference}", "case-reference/{caseReference}"):
+        assert f"/cases/{name}" in published_parts(CUSTOMER)[0]["paths"]
+    pages = client.get("/cases", PageSize=100)["page"]["totalPages"]
+    for page in range(1, pages + 1):
+        response = client.call("GET", "/cases", PageSize=100, Page=page)
+        assert departures(CUSTOMER, "/cases", "GET", response) == []
 
 
 @pytest.mark.parametrize("path", LISTINGS)
