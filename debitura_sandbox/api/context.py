@@ -85,9 +85,14 @@ class Context:
         self.announce(events)
         return facts
 
-    def announce(self, events: list[Event]) -> int:
-        """Queue events for webhooks, and return the number of deliveries."""
-        return self.webhooks.announce(self.world, events, from_us(self.clock.now_us()).isoformat(), self.wall())
+    def announce(self, events: list[Event], *, to_all: bool = False) -> int:
+        """Queue events for webhooks, and return the number of deliveries. `to_all`: to subscriptions of either mode."""
+        instant = from_us(self.clock.now_us()).isoformat()
+        return self.webhooks.announce(self.world, events, instant, self.delivery_s(), to_all=to_all)
+
+    def delivery_s(self) -> float:
+        """Seconds since 1970 by which webhooks are due and stamped."""
+        return self.wall() if self.undocumented.delivery_clock == "real" else self.clock.now_us() / 1_000_000
 
     def prerender(self) -> None:
         """Render all rows before the first request."""
@@ -103,7 +108,7 @@ class Context:
 
     def set_undocumented(self, switches: Undocumented) -> None:
         """Change how the API answers where its documents are silent."""
-        self.undocumented = switches
+        self.undocumented = self.webhooks.switches = switches
         if self.world.submissions.lists_tests != switches.lists_test_cases:
             self.world.submissions.lists_tests = switches.lists_test_cases
             self.world.invalidate("cases")

@@ -41,7 +41,7 @@ def _delete_one(context: Context, client: int, id_: str) -> Response:
     row = context.find_row("cases", id_)
     if row is None or context.world.cases["client"][row] != client:
         return not_found("The case")
-    if not _is_test(context, row):
+    if not context.world.submissions.is_test(row):
         return failure(400, "ValidationError", "The case is no test case.")
     context.change({"op": "delete_cases", "rows": [row]})
     return empty(204)
@@ -51,7 +51,7 @@ def _advance(context: Context, client: int, id_: str, wanted: dict[str, Any]) ->
     row, to, amount = case_lookup.by_id(context, client, id_), wanted.get("to"), wanted.get("amount")
     if row is None:
         return not_found("The case")
-    if not _is_test(context, row) or to not in TARGETS or (to == "Closed:Paid" and not amount):
+    if not context.world.submissions.is_test(row) or to not in TARGETS or (to == "Closed:Paid" and not amount):
         return failure(
             400, "ValidationError", "A test case goes to Active, Closed:Paid (with amount) or Closed:NoPayment."
         )
@@ -63,11 +63,6 @@ def _advance(context: Context, client: int, id_: str, wanted: dict[str, Any]) ->
     except UnknownChangeError as fault:
         return failure(400, "ValidationError", str(fault))
     return answer({"advanced": True, "state": _state(context, row)})
-
-
-def _is_test(context: Context, row: int) -> bool:
-    submitted = context.world.submissions.cases.get(row)
-    return submitted is not None and submitted.is_test
 
 
 def _state(context: Context, row: int) -> str:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 FieldErrorShape = Literal["fields", "structured", "problem"]
+Clock = Literal["real", "simulated"]
+FailuresCount = Literal["delivery", "subscription"]
 CallsCount = Literal["no", "token", "key"]
 DAY_S = 86_400.0
 
@@ -38,6 +40,13 @@ class Undocumented:
         "no"  # whether calls of the Customer API count towards rate limits: no, by token, by key
     )
     lists_test_cases: bool = True  # test cases appear in the Referral listing
+    delivery_clock: Clock = "real"  # by which webhooks are due and stamped: real or simulated
+    delivery_spread_s: float = 0.0  # a delivery is late by up to so much, by chance: so their order changes
+    delivery_repeats: int = 0  # an event is delivered so often again after it was received
+    retries_keep_stamp: bool = False  # a retry carries the stamp and signature of the first attempt
+    failures_count: FailuresCount = (
+        "delivery"  # eight failures switch off: of one delivery, or in a row of a subscription
+    )
 
     @classmethod
     def read(cls, settings: Iterable[str]) -> Undocumented:
@@ -69,6 +78,8 @@ def _checked(name: str, value: Any) -> Any:
     if kind == float | None and value is None:
         return None
     if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if kind in (float, float | None) and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)

@@ -108,5 +108,5 @@ def _test(context: Context, wanted: dict[str, Any]) -> Response:
         if client is None:
             return not_found("The client")
         event = Event(name, client)
-    count = context.announce([event])
+    count = context.announce([event], to_all=True)
     return answer({"eventType": name, "enqueuedCount": count, "message": f"{count} deliveries queued."})

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from debitura_sandbox.api.documents import registration
+from debitura_sandbox.api.undocumented import Undocumented
 from debitura_sandbox.world.addresses import COUNTRIES
 from debitura_sandbox.world.columns import references, uuids
 from debitura_sandbox.world.daily_changes import Event
 from debitura_sandbox.world.world import World
 
 DELAYS_S = (0, 60, 120, 240, 480, 960, 1_800, 1_800)  # before each of the eight attempts: an hour and a half in all
+JITTER = 0.1  # of a delay, more or less
 KEPT_DELIVERIES = 10_000  # beyond this, those that are over are forgotten
 Post = Callable[[str, bytes, dict[str, str]], int]  # sends; gives the status, 0 where no answer came
 
@@ -52,12 +55,14 @@ class Subscription:
 
 @dataclass
 class Delivery:
-    """One event on its way to one subscription."""
+    """One event on its way to one subscription. `stamp`: of the first attempt; `repeats`: how often it is delivered again."""
 
     subscription: str
     event: str
     body: bytes
     due_s: float
+    repeats: int = 0
+    stamp: int | None = None
     statuses: list[int] = field(default_factory=list)
     is_over: bool = False
 
@@ -69,13 +74,15 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 
 class Webhooks:
-    """All subscriptions and pending deliveries."""
+    """All subscriptions and pending deliveries. `switches`: how deliveries behave where the documents leave it open."""
 
-    def __init__(self, seed: int, delay_scale: float = 1.0) -> None:
+    def __init__(self, seed: int, delay_scale: float = 1.0, switches: Undocumented | None = None) -> None:
+        self.switches = switches or Undocumented()
         self.subscriptions: dict[str, Subscription] = {}
         self.deliveries: list[Delivery] = []
         self.delay_scale = delay_scale
         self._seed, self._made = seed, 0
+        self._random = random.Random(seed)  # noqa: S311 (pauses, no secrets)
 
     def new_id(self) -> str:
         """The next id of a subscription or an event."""
@@ -86,16 +93,21 @@ class Webhooks:
         """The next signing secret."""
         return base64.b64encode(hashlib.sha256(f"{self._seed} {self.new_id()}".encode()).digest()).decode()
 
-    def announce(self, world: World, events: list[Event], instant: str, now_s: float) -> int:
-        """Queue events for their subscribers, and return the number of deliveries."""
+    def announce(self, world: World, events: list[Event], instant: str, now_s: float, *, to_all: bool = False) -> int:
+        """Queue events for their subscribers, and return the number of deliveries. Subscriptions in test mode receive events of
+        test cases, the others all other events; `to_all`: any event."""
         count = 0
         for event in events if self.subscriptions else ():
             wanted = [s for s in self.subscriptions.values() if s.is_active and event.name in s.events]
+            if not to_all:
+                is_test = event.case is not None and world.submissions.is_test(event.case)
+                wanted = [s for s in wanted if s.is_test == is_test]
             if wanted:
                 body = json.dumps(self._envelope(world, event, instant), ensure_ascii=False).encode()
                 if len(self.deliveries) > KEPT_DELIVERIES:
                     self.deliveries = [delivery for delivery in self.deliveries if not delivery.is_over]
-                self.deliveries += [Delivery(s.id, event.name, body, now_s) for s in wanted]
+                repeats = self.switches.delivery_repeats
+                self.deliveries += [Delivery(s.id, event.name, body, now_s + self._spread(), repeats) for s in wanted]
                 count += len(wanted)
         return count
 
@@ -122,9 +134,9 @@ class Webhooks:
         }  # fmt: skip
 
     def deliver_due(self, now_s: float, post: Post) -> int:
-        """Make all attempts that are due at `now_s` (real seconds since 1970), and return their number."""
+        """Make all attempts that are due at `now_s` (seconds since 1970), and return their number."""
         due = [delivery for delivery in self.deliveries if not delivery.is_over and delivery.due_s <= now_s]
-        for delivery in due:
+        for delivery in sorted(due, key=lambda each: each.due_s):
             self._attempt(delivery, now_s, post)
         return len(due)
 
@@ -133,22 +145,43 @@ class Webhooks:
         if subscription is None or not subscription.is_active:
             delivery.is_over = True
             return
+        if delivery.stamp is None or not self.switches.retries_keep_stamp:
+            delivery.stamp = int(now_s)
         headers = {
             "Content-Type": "application/json",
             "X-Debitura-Event": delivery.event,
-            "X-Debitura-Timestamp": str(int(now_s)),
-            "X-Debitura-Signature": signature(subscription.secret, int(now_s), delivery.body),
+            "X-Debitura-Timestamp": str(delivery.stamp),
+            "X-Debitura-Signature": signature(subscription.secret, delivery.stamp, delivery.body),
         }
         status = post(subscription.url, delivery.body, headers)
         delivery.statuses.append(status)
         if 200 <= status < 300:
-            delivery.is_over, subscription.failures = True, 0
-            return
-        attempts = len(delivery.statuses)
-        if status == 410 or attempts == len(DELAYS_S):
-            delivery.is_over, subscription.is_active = True, False
-            subscription.disabled_reason = (
-                "The target answered 410." if status == 410 else f"{attempts} attempts failed."
-            )
+            subscription.failures = 0
+            self._succeed(delivery, now_s)
         else:
-            delivery.due_s = now_s + DELAYS_S[attempts] * self.delay_scale
+            subscription.failures += 1
+            self._fail(delivery, subscription, status, now_s)
+
+    def _succeed(self, delivery: Delivery, now_s: float) -> None:
+        """Done, or due again as a repeat, with a stamp of its own."""
+        if delivery.repeats:
+            delivery.repeats -= 1
+            delivery.due_s, delivery.stamp = now_s + self._spread(), None
+        else:
+            delivery.is_over = True
+
+    def _fail(self, delivery: Delivery, subscription: Subscription, status: int, now_s: float) -> None:
+        attempts = len(delivery.statuses)
+        counted = subscription.failures if self.switches.failures_count == "subscription" else attempts
+        if status == 410 or counted >= len(DELAYS_S):
+            delivery.is_over, subscription.is_active = True, False
+            why = "The target answered 410." if status == 410 else f"{counted} attempts failed."
+            subscription.disabled_reason = why
+        elif attempts == len(DELAYS_S):
+            delivery.is_over = True
+        else:
+            pause = DELAYS_S[attempts] * self.delay_scale
+            delivery.due_s = now_s + pause * (1 + JITTER * (2 * self._random.random() - 1))
+
+    def _spread(self) -> float:
+        return self._random.random() * self.switches.delivery_spread_s

@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -146,7 +145,7 @@ def _deliver(sandbox: Sandbox, over: threading.Event) -> None:
     """Deliver webhooks in a thread: a slow target must not block the API."""
     while not over.wait(DELIVERY_TICK_S):
         if sandbox.webhooks.deliveries:
-            sandbox.webhooks.deliver_due(time.time(), post)
+            sandbox.webhooks.deliver_due(sandbox.delivery_s(), post)
 
 
 def listen(port: int = 0) -> socket.socket:

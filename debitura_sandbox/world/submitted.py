@@ -76,6 +76,10 @@ class Submissions:
         """Rows of a client's submitted cases with this reference, deleted ones included."""
         return self._by_reference.get((client, reference), [])
 
+    def is_test(self, row: int) -> bool:
+        """Whether a case is a test case."""
+        return row in self.cases and self.cases[row].is_test
+
     def test_rows(self) -> list[int]:
         """Rows of the test cases."""
         return [row for row, case in self.cases.items() if case.is_test]

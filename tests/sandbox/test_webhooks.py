@@ -7,12 +7,16 @@ import hashlib
 import hmac
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 
 import pytest
 
 from debitura_sandbox.api.context import AppOptions
+from debitura_sandbox.api.undocumented import Undocumented
 from debitura_sandbox.api.webhooks import DELAYS_S
+from tests.sandbox.claims import Client
 from tests.sandbox.local import LocalSandbox, exact
 
 HOOK = {"url": "https://hooks.example/in", "events": ["case.created", "case.updated", "client.linked"]}
@@ -78,15 +82,90 @@ def test_eight_failed_attempts_switch_a_subscription_off_until_it_is_switched_on
     event = {"eventType": "client.linked", "externalTenantId": "tenant-002"}
     assert exact(sandbox.call("POST", "/v1/Webhooks/test", event).body)["enqueuedCount"] == 1
     tried = []
-    for second in range(0, sum(DELAYS_S) + 1, 60):
+    for second in range(sum(DELAYS_S) * 6 // 5):
         clock[0] = NOW + second
         tried += [second] * sandbox.app.webhooks.deliver_due(clock[0], lambda *_: 503)
-    assert tried == [sum(DELAYS_S[: n + 1]) for n in range(8)]
+    pauses = [later - earlier for earlier, later in pairwise([0, *tried])]
+    assert len(pauses) == 8
+    assert all(0.9 * delay <= pause <= 1.1 * delay + 1 for pause, delay in zip(pauses, DELAYS_S, strict=True))
+    assert pauses != list(DELAYS_S), "pauses vary"
     path = f"/v1/Webhooks/{made['id']}"
     assert (sandbox.get(path)["isActive"], sandbox.get(path)["disabledReason"]) == (False, "8 attempts failed.")
     assert exact(sandbox.call("POST", "/v1/Webhooks/test", event).body)["enqueuedCount"] == 0
     on = exact(sandbox.call("PUT", path, {"isActive": True}).body)
     assert (on["isActive"], on["disabledReason"]) == (True, None)
+
+
+def trigger(sandbox, times=1):
+    for _ in range(times):
+        sandbox.call("POST", "/v1/Webhooks/test", {"eventType": "client.linked", "externalTenantId": "tenant-002"})
+
+
+def deliveries(sandbox, now, status=lambda number: 200):
+    """What is delivered at an instant: (event id, stamp) each."""
+    sent = []
+
+    def post(_, body, headers):
+        sent.append((exact(body)["id"], headers["X-Debitura-Timestamp"]))
+        return status(len(sent))
+
+    sandbox.app.webhooks.deliver_due(now, post)
+    return sent
+
+
+def with_switches(**switches):
+    sandbox = LocalSandbox(app=AppOptions(undocumented=Undocumented().changed(switches)), wall=lambda: NOW)
+    subscribe(sandbox)
+    return sandbox
+
+
+def test_events_are_repeated_and_change_their_order_on_request():
+    sandbox = with_switches(delivery_repeats=2, delivery_spread_s=30)
+    trigger(sandbox, 10)
+    queued = [exact(delivery.body)["id"] for delivery in sandbox.app.webhooks.deliveries]
+    arrived = [id_ for second in range(100) for id_, _ in deliveries(sandbox, NOW + second)]
+    assert Counter(arrived) == dict.fromkeys(queued, 3)
+    assert list(dict.fromkeys(arrived)) != queued
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_retry_has_a_stamp_of_its_own_or_that_of_the_first_attempt(keeps):
+    sandbox = with_switches(retries_keep_stamp=keeps)
+    trigger(sandbox)
+    ((id_, first),) = deliveries(sandbox, NOW, lambda _: 503)
+    assert deliveries(sandbox, NOW + 70) == [(id_, first if keeps else str(int(NOW) + 70))]
+
+
+@pytest.mark.parametrize(("counted", "is_active"), [("subscription", False), ("delivery", True)])
+def test_failures_count_for_the_subscription_or_for_each_delivery(counted, is_active):
+    sandbox = with_switches(failures_count=counted)
+    trigger(sandbox, 8)
+    assert len(deliveries(sandbox, NOW, lambda _: 503)) == 8
+    assert sandbox.get("/v1/Webhooks")[0]["isActive"] is is_active
+
+
+def test_deliveries_follow_the_simulated_clock_on_request():
+    sandbox = with_switches(delivery_clock="simulated")
+    trigger(sandbox)
+    now = sandbox.app.delivery_s()
+    assert now == sandbox.app.clock.now_us() / 1_000_000 != NOW
+    assert [stamp for _, stamp in deliveries(sandbox, now, lambda _: 503)] == [str(int(now))]
+    sandbox.call("POST", "/sandbox/clock", {"seconds": 70})
+    assert [stamp for _, stamp in deliveries(sandbox, sandbox.app.delivery_s())] == [str(int(now) + 70)]
+
+
+def test_events_of_test_cases_go_to_subscriptions_in_test_mode():
+    sandbox = LocalSandbox(wall=lambda: NOW)
+    modes = {subscribe(sandbox, isTestMode=mode)["id"]: mode for mode in (True, False)}
+    client = Client(sandbox)
+    for is_test in (True, False):
+        client.submit(isTest=is_test, creditorReference=str(is_test))
+    queued = sandbox.app.webhooks.deliveries
+    cases = [sandbox.app.find("cases", exact(each.body)["data"]["caseId"]) for each in queued]
+    assert [modes[each.subscription] for each in queued] == [
+        sandbox.app.world.submissions.is_test(row) for row in cases
+    ]
+    assert len(queued) == 2
 
 
 def test_410_switches_off_at_once():
