@@ -25,6 +25,11 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Wait until a request may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """Send the claim with this key; the answer is sent back."""
 
@@ -44,7 +49,7 @@ class Pause:
     wait_s: float | None
 
 
-Action: TypeAlias = LookUp | Store | Post | NewToken | Pause
+Action: TypeAlias = LookUp | Turn | Store | Post | NewToken | Pause
 Steps: TypeAlias = Generator[Action, Any, Record]
 
 
@@ -58,10 +63,10 @@ def submit(
 ) -> Steps:
     """Bring one claim as far as it gets now. Returns its record, which is stored.
 
-    Yields LookUp (expects Evidence, or None if a lookup failed), Store, NewToken and Pause (expect nothing), Post (expects an
-    Answer).
+    Yields LookUp (expects Evidence, or None if a lookup failed), Turn, Store, NewToken and Pause (expect nothing), Post (expects
+    an Answer).
     """
-    requests = 0
+    requests, has_turn = 0, False
     while True:
         step = next_step(record, wanted, evidence, now(), keys_honoured=keys_honoured)
         match step:
@@ -77,8 +82,11 @@ def submit(
                     record = record.having(message=why)
                     yield Store(record)
                 return record
+            case Send() if requests < MAX_REQUESTS and not has_turn:
+                yield Turn()
+                has_turn = True  # and decide again, since time has passed
             case Send(generation) if wanted is not None and requests < MAX_REQUESTS:
-                requests += 1
+                requests, has_turn = requests + 1, False
                 record, answer = yield from _send(record, wanted, generation, now)
                 if (yield from _is_final(answer, requests)):
                     return record

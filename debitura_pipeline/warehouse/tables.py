@@ -119,12 +119,14 @@ OPS: dict[str, Columns] = {
         ("creditor_id", "VARCHAR"),
         ("creditor_reference", "VARCHAR"),
         ("claim_hash", "VARCHAR"),  # keyed hash of the claim's row
+        ("body_hash", "VARCHAR"),  # keyed hash of the bytes that were sent
         ("generation", "BIGINT"),
         ("idempotency_key", "VARCHAR"),
         ("state", "VARCHAR"),
         ("http_status", "BIGINT"),
         ("error_types", "VARCHAR"),
         ("attempts", "BIGINT"),
+        ("unanswered", "BIGINT"),  # of this generation's requests, those whose effect is unknown
         ("intent_at", "TIMESTAMPTZ"),
         ("last_attempt_at", "TIMESTAMPTZ"),
         ("absent_since", "TIMESTAMPTZ"),

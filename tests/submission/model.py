@@ -14,8 +14,8 @@ from typing import Any
 from debitura_pipeline.submission import steps as steps_module
 from debitura_pipeline.submission.answers import Created, NoAnswer, NoEffect, Refusal
 from debitura_pipeline.submission.protocol import Evidence, FoundCase, LookUp, Wanted
-from debitura_pipeline.submission.states import Identity, Record
-from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store
+from debitura_pipeline.submission.states import WITH_CASE, Identity, Record
+from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLED = 15  # minutes. A2 and A3: a request's effect, if any, shows by then
@@ -23,7 +23,6 @@ SETTLED = 15  # minutes. A2 and A3: a request's effect, if any, shows by then
 # which leaves every order of instants possible and the number of states small.
 KEYS = 45
 AT_MOST = KEYS  # whatever fails, nothing is late by more
-LONG_AGO = KEYS + 2 * SETTLED  # instants before this are all the same
 MAX_GENERATIONS = 3
 IDENTITY = Identity("test", "6d5c1f9e-0000-4000-8000-000000000001", "INV-1")
 GENERATIONS = {IDENTITY.key(number): number for number in range(MAX_GENERATIONS + 2)}
@@ -64,9 +63,9 @@ class World:
     used: tuple[Used, ...] = ()
     late: tuple[Late, ...] = ()
     firsts: tuple[tuple[str, int], ...] = ()  # when each key was first sent
+    last_key: str | None = None
     unknown_at: int | None = None  # the last request without an answer
     absent_at: int | None = None  # the first lookup long after it that showed nothing
-    swept_at: int | None = None
     version: int = 0
     is_wanted: bool = True
     is_refusing: bool = False
@@ -149,6 +148,7 @@ class _Run:
     choices: Choices
     is_fair: bool
     repeats: int = 0
+    answered_then: tuple[int | None, int | None] | None = None
 
     def clock(self) -> datetime:
         return at(self.world.now)
@@ -167,17 +167,19 @@ class _Run:
             case Store(record):
                 self.crash_here()
                 self.stored = record
-            case Post(key):
-                self.crash_here()
+                if self.answered_then is not None:  # the answer is known, now that it is stored
+                    unknown_at, absent_at = self.answered_then
+                    self.world = replace(self.world, unknown_at=unknown_at, absent_at=absent_at)
+                    self.answered_then = None
+            case Post(key):  # a crash before it is a request that got lost, and a crash before the next Store
                 return self._post(key)
-            case NewToken() | Pause():
+            case Turn() | NewToken() | Pause():
                 pass
         return None
 
-    def _look_up(self) -> Evidence | None:
+    def _look_up(self) -> Evidence:
+        """Lookups that fail end a run as if there had been none, so only those that answer are played."""
         self._let_late_requests_in()
-        if self.pick(2):
-            return None
         found = [
             FoundCase(f"case-{place}", None, () if case.version == self.world.version else ("amount",))
             for place, case in enumerate(self.world.cases)
@@ -186,7 +188,9 @@ class _Run:
         world = self.world
         if not found and world.unknown_at is not None and world.now - world.unknown_at >= KEYS:
             self.world = replace(world, absent_at=world.now if world.absent_at is None else world.absent_at)
-        swept = None if world.swept_at is None else at(world.swept_at)
+        # The night reads all cases, or it does not.
+        is_needed = not found and self.world.absent_at is not None
+        swept = None if is_needed and self.pick(2) else self.clock()
         return Evidence(self.clock(), tuple(found), swept)
 
     def _post(self, key: str) -> Any:
@@ -194,7 +198,7 @@ class _Run:
         world = self.world
         before = world.unknown_at, world.absent_at
         what = self.pick(6 if self.repeats < 1 else 4)
-        if what < 4 and key not in dict(world.firsts):
+        if "A1" in self.model.holds and what < 4 and key not in dict(world.firsts):
             world = replace(world, firsts=(*world.firsts, (key, world.now)))
         self.world = world = replace(world, unknown_at=world.now, absent_at=None)
         if what == 3:  # it will have its effect, and nobody hears of it
@@ -202,7 +206,6 @@ class _Run:
             late = Late(key, world.version, world.now, world.now + delay)
             self.world = replace(world, late=(*world.late, late))
         if what in (2, 3):
-            self.crash_here()
             return NoAnswer()
         if what in (4, 5):
             self.repeats += 1
@@ -210,27 +213,25 @@ class _Run:
             self.crash_here()
             return NoEffect("rate_limited" if what == 4 else "unauthorized")
         answer = self._effect(key, world.version, world.now)
-        self.crash_here()
         if what == 1:
             return NoAnswer()
-        self.world = replace(self.world, unknown_at=before[0], absent_at=before[1])
+        self.answered_then = before
         return answer
 
     def _check_key(self, key: str) -> None:
         """Never a new key for a claim in doubt: requests without an answer must be settled, by the model's own account."""
         world = self.world
-        if key in dict(world.firsts) or world.unknown_at is None:
+        self.world = replace(world, last_key=key)
+        if key == world.last_key or world.unknown_at is None:
             return
         is_settled = (
             world.now - world.unknown_at >= KEYS
             and world.absent_at is not None
             and world.now - world.absent_at >= SETTLED
-            and world.swept_at is not None
-            and world.swept_at - world.unknown_at >= SETTLED
         )
         if not is_settled:
             raise Broken("a new key for a claim in doubt")
-        self.world = replace(world, unknown_at=None, absent_at=None)
+        self.world = replace(self.world, unknown_at=None, absent_at=None)
 
     def _let_late_requests_in(self) -> None:
         for late in sorted(self.world.late, key=lambda one: one.at):
@@ -245,8 +246,7 @@ class _Run:
         world, holds = self.world, self.model.holds
         used = next((one for one in world.used if one.key == key), None)
         if used is not None:
-            is_young = sent_at - used.first_at < KEYS
-            if (is_young and "A1" in holds) or not self.pick(2):
+            if ("A1" in holds and sent_at - used.first_at < KEYS) or not self.pick(2):
                 return self._replay(used, version)
         if world.cases and ("A4" in holds or not self.pick(2)):
             return self._remember(key, version, -1, Refusal(422, ("DuplicateReference",)))
@@ -267,7 +267,7 @@ class _Run:
         return self._remember(key, version, place, Created(200, FoundCase(f"case-{place}", None)))
 
     def _remember(self, key: str, version: int, case: int, answer: Any) -> Any:
-        first_at = dict(self.world.firsts).get(key, self.world.now)
+        first_at = dict(self.world.firsts).get(key, 0)  # matters where A1 holds
         others = tuple(one for one in self.world.used if one.key != key)
         self.world = replace(self.world, used=(*others, Used(key, first_at, version, case)))
         return answer
@@ -286,26 +286,29 @@ def canonical(state: State) -> tuple[Any, ...]:
     keys = {key: number - record.generation for key, number in GENERATIONS.items()}
 
     def ago(minutes: int | None) -> int | None:
-        return None if minutes is None else max(minutes - world.now, -LONG_AGO)
+        return None if minutes is None else max(minutes - world.now, -KEYS)
 
     def since(instant: datetime | None) -> int | None:
         return None if instant is None else ago(int((instant - ZERO).total_seconds() // 60))
 
+    sent: tuple[Any, ...] = ()
+    if record.state not in WITH_CASE:
+        sent = (
+            record.was_refused, record.error_types, record.claim_hash, record.body_hash, min(record.attempts, 1),
+            min(record.unanswered, 2), since(record.intent_at), since(record.last_attempt_at), since(record.absent_since),
+            ago(world.unknown_at), ago(world.absent_at), world.version, world.is_wanted,
+        )  # fmt: skip
     return (
-        record.state, record.http_status, record.error_types, record.claim_hash, record.body_hash, min(record.attempts, 1),
-        min(record.unanswered, 2), since(record.intent_at), since(record.last_attempt_at), since(record.absent_since),
-        record.message, tuple((one.by_us, one.version, ago(one.visible_at)) for one in world.cases),
-        tuple((keys[one.key], ago(one.first_at), one.version, one.case) for one in world.used),
-        tuple((keys[one.key], one.version, ago(one.sent_at), ago(one.at)) for one in world.late),
-        tuple((keys[key], ago(first)) for key, first in world.firsts), ago(world.unknown_at), ago(world.absent_at),
-        ago(world.swept_at), world.version, world.is_wanted, world.is_refusing, world.changes,
+        record.state, sent, tuple((one.version, max(one.visible_at - world.now, 0)) for one in world.cases),
+        tuple(sorted((keys[one.key], ago(one.first_at), one.version, one.case) for one in world.used)),
+        tuple(sorted((keys[one.key], one.version, ago(one.sent_at), ago(one.at)) for one in world.late)),
+        tuple((keys[key], ago(first)) for key, first in world.firsts), world.is_refusing, world.changes,
     )  # fmt: skip
 
 
 def events(world: World, changes: int) -> Iterator[World]:
     """What may happen between two runs. At most `changes` of source and client."""
     yield replace(world, now=world.now + SETTLED)
-    yield replace(world, swept_at=world.now)
     if world.changes < changes:
         changed = replace(world, changes=world.changes + 1)
         yield replace(changed, version=1 - world.version)

@@ -1,0 +1,121 @@
+"""Is there a case with a claim's reference? Three answers: the Customer API's, the Referral listing's, and the warehouse's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.encoding import parse_lenient
+from debitura_pipeline.api.page_parts import split_page
+from debitura_pipeline.contract.listings import CASES, PAGE_SIZE, Query, path_to
+from debitura_pipeline.errors import ApiError, ShapeError
+from debitura_pipeline.landing.validators import is_id
+from debitura_pipeline.source.places import country_code
+from debitura_pipeline.submission.protocol import FoundCase
+
+MAX_PAGES = 20  # of cases whose reference, number or debtor contains the claim's reference
+PERSON_WORDS = frozenset({"person", "private"})
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a claim's case has to agree with. `reference`: as in the source; the others are None where unknown."""
+
+    reference: str
+    amount: Decimal | None = None
+    currency: str | None = None
+    debtor_type: str | None = None
+    country: str | None = None
+
+
+async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]:
+    """Ask the Customer API with the client's token. Raises ApiError."""
+    body = await client.body(
+        path_to("cases", "by-creditor-reference", expected.reference), what="Looking up a claim by its reference"
+    )
+    return [] if body is None else [found_case(parse_lenient(body), expected)]
+
+
+async def in_listing(
+    client: ApiClient, tenant: str, creditor_id: str, expected: Expected, since: datetime | None
+) -> list[FoundCase]:
+    """Ask the partner's own listing. `since`: by the API's clock. Raises ApiError, also if it shows too many pages to read."""
+    filters = (("ExternalTenantId", tenant), ("Query", expected.reference))
+    query, found = Query(CASES, since, None, filters), []
+    for number in range(1, MAX_PAGES + 1):
+        page = await client.page(query, number)
+        for row in split_page(page.body, CASES).rows or ():
+            document = lower(parse_lenient(bytes(row)))
+            if _is_claims(document, creditor_id, expected.reference):
+                found.append(found_case(document, expected))
+        if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
+            return found
+    raise ApiError(f"Looking up a claim failed: more than {MAX_PAGES * PAGE_SIZE} cases match its reference.")
+
+
+def found_case(document: Any, expected: Expected) -> FoundCase:
+    """A case as either API shows it (`InvoiceDto`, `CaseItem`). Raises ShapeError if it has no id."""
+    fields = lower(document)
+    case_id = fields.get("id")
+    if not isinstance(case_id, str) or not is_id(case_id):
+        raise ShapeError("Looking up a claim failed: the case that was found has no id.")
+    return FoundCase(case_id.lower(), text(fields.get("reference")), tuple(_differences(fields, expected)))
+
+
+def stored_case(row: tuple[Any, ...], expected: Expected) -> FoundCase:
+    """A row of `raw.cases`: case_id, reference, gross_amount, currency, debtor_country."""
+    names = ("id", "reference", "grossamount", "currency", "country")
+    fields = dict(zip(names, row, strict=True))
+    fields["debtor"] = {"country": fields.pop("country")}
+    return FoundCase(row[0], row[1], tuple(_differences(fields, expected)))
+
+
+def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]:
+    """Names of what is shown and differs. What is not shown is not compared."""
+    debtor = lower(fields.get("debtor"))
+    reference, shown = text(fields.get("creditorreference")), text(fields.get("currency"))
+    if reference is not None and reference != expected.reference:
+        yield "creditor_reference"
+    amount = number(fields.get("grossamount"))
+    if None not in (amount, expected.amount) and amount != expected.amount:
+        yield "amount"
+    if shown and expected.currency and shown.upper() != expected.currency:
+        yield "currency"
+    kind = text(debtor.get("type"))
+    if kind and expected.debtor_type and (kind.lower() in PERSON_WORDS) != (expected.debtor_type in PERSON_WORDS):
+        yield "debtor_type"
+    country = country_code(text(debtor.get("countryalpha2")) or text(debtor.get("country")) or "")
+    if country and expected.country and country != expected.country:
+        yield "debtor_country"
+
+
+def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> bool:
+    """Whether a listed case is of this client, under this reference. A client without id counts as this one: the listing was
+    asked for its tenant."""
+    listed, owner = text(fields.get("creditorreference")), text(lower(fields.get("client")).get("creditorid"))
+    return listed is not None and listed.casefold() == reference.casefold() and (owner or creditor_id).lower() == creditor_id
+
+
+def lower(value: Any) -> dict[str, Any]:
+    """An object with its names in lower case; empty for any other value."""
+    return {str(name).lower(): item for name, item in value.items()} if isinstance(value, dict) else {}
+
+
+def text(value: Any) -> str | None:
+    """A string, else None."""
+    return value if isinstance(value, str) else None
+
+
+def number(value: Any) -> Decimal | None:
+    """A finite number as Decimal, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None

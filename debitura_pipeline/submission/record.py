@@ -1,0 +1,71 @@
+"""`ops.submissions`: read and write one row per claim. What is written is committed before the call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
+
+from debitura_pipeline.submission.states import Record
+from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.tables import OPS
+
+TABLE = "submissions"
+NAMES = tuple(field.name for field in fields(Record))
+_COLUMNS = tuple((name, dict(OPS[TABLE])[name]) for name in NAMES)
+_LISTED = ", ".join(NAMES)
+assert set(NAMES) == set(dict(OPS[TABLE]))
+# A row is replaced whole. Its key is the creditor and the reference, or the tenant and the reference while no creditor is known.
+_SAME = """creditor_reference = {reference} AND (
+    (creditor_id IS NULL AND external_tenant_id = {tenant}) OR creditor_id = {creditor})"""
+_COUNTS = ("generation", "attempts", "unanswered")  # null in rows of older versions
+
+Key = tuple[str, str]  # (creditor or tenant, reference)
+
+
+def read_records(warehouse: Warehouse) -> list[Record]:
+    """All rows; none if the warehouse is older than the table. Raises WarehouseError."""
+    known = set(warehouse.columns("ops", TABLE))
+    if not known:
+        return []
+    listed = ", ".join(name if name in known else f"NULL AS {name}" for name in NAMES)
+    found = []
+    for row in warehouse.rows(f"SELECT {listed} FROM ops.{TABLE}"):
+        values = dict(zip(NAMES, row, strict=True))
+        found.append(Record(**{**values, **{name: values[name] or 0 for name in _COUNTS}}))
+    return found
+
+
+class Records:
+    """The writer of `ops.submissions` for one run. Raises WarehouseError."""
+
+    def __init__(self, warehouse: SqlWarehouse) -> None:
+        self._warehouse = warehouse
+        self.written = 0
+
+    def store(self, records: Iterable[Record]) -> None:
+        """Insert or replace rows in one transaction."""
+        rows = list(records)
+        if not rows:
+            return
+        with self._warehouse.transaction():
+            if len(rows) == 1:
+                self._store_one(rows[0])
+            else:
+                self._store_many(rows)
+        self.written += len(rows)
+
+    def _store_one(self, record: Record) -> None:
+        same = _SAME.format(reference="$1", tenant="$2", creditor="$3")
+        key = (record.creditor_reference, record.external_tenant_id, record.creditor_id)
+        self._warehouse.run(f"DELETE FROM ops.{TABLE} WHERE {same}", key)
+        marks = ", ".join(f"CAST(${place} AS {kind})" for place, (_, kind) in enumerate(_COLUMNS, start=1))
+        self._warehouse.run(f"INSERT INTO ops.{TABLE} ({_LISTED}) VALUES ({marks})", astuple(record))
+
+    def _store_many(self, records: Sequence[Record]) -> None:
+        staged = "staged_submissions"
+        self._warehouse.stage_rows(staged, _COLUMNS, [astuple(record) for record in records])
+        same = f"""EXISTS (SELECT 1 FROM {staged} AS s WHERE s.creditor_reference = o.creditor_reference AND (
+            (o.creditor_id IS NULL AND s.external_tenant_id = o.external_tenant_id) OR s.creditor_id = o.creditor_id))"""
+        self._warehouse.run(f"DELETE FROM ops.{TABLE} AS o WHERE {same}")
+        self._warehouse.run(f"INSERT INTO ops.{TABLE} ({_LISTED}) SELECT {_LISTED} FROM {staged}")
