@@ -41,7 +41,10 @@ class Records:
 
     def __init__(self, warehouse: SqlWarehouse) -> None:
         self._warehouse = warehouse
-        self.written = 0
+        self.latest: dict[tuple[str | None, str], Record] = {}  # what was stored, by creditor and reference
+        if "postgres" in type(warehouse).__module__:
+            # An intent has to outlast a crash of the server too, whatever the database's own setting.
+            warehouse.rows("SELECT set_config('synchronous_commit', 'on', false)")
 
     def store(self, records: Iterable[Record]) -> None:
         """Insert or replace rows in one transaction."""
@@ -53,7 +56,7 @@ class Records:
                 self._store_one(rows[0])
             else:
                 self._store_many(rows)
-        self.written += len(rows)
+        self.latest.update({(row.creditor_id, row.creditor_reference): row for row in rows})
 
     def _store_one(self, record: Record) -> None:
         same = _SAME.format(reference="$1", tenant="$2", creditor="$3")

@@ -35,15 +35,8 @@ class Account:
     creditor_id: str
 
 
-class _NoLimiter:
-    """A place in the write budget was taken before the intent was stored; see `steps.Turn`."""
-
-    async def acquire(self) -> float:
-        return 0.0
-
-
 class CustomerApi:
-    """Requests with clients' tokens; use from one task. Use with `async with`."""
+    """Requests with clients' tokens; use from one task, with `async with`."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, partner: ApiClient, rate_limiter: RateLimiter, runtime: Runtime
@@ -103,15 +96,20 @@ class CustomerApi:
     async def _clients(self, account: Account) -> tuple[ApiClient, WriteClient]:
         token, issued_at = self._tokens.get(account, (None, None))
         is_valid = issued_at is not None and timedelta(0) <= self._runtime.now() - issued_at < TOKEN_LIFE
+        if not is_valid:
+            self._tokens.pop(account, None)
         if self._open is not None and self._open[0] == account and is_valid:
             return self._open[1], self._open[2]
         await self._close()
+        is_checked = True
         if token is None or not is_valid:
-            token = await self._mint(account)
-            self._tokens[account] = token, self._runtime.now()
+            token, is_checked = await self._mint(account)
         reader, writer = self._reader(token), self._writer(token)
         await self._stack.enter_async_context(reader)
         await self._stack.enter_async_context(writer)
+        if not is_checked:
+            await _check_owner(reader, account)
+        self._tokens.setdefault(account, (token, self._runtime.now()))
         self._open = account, reader, writer
         return reader, writer
 
@@ -129,12 +127,12 @@ class CustomerApi:
     def _writer(self, token: Secret) -> WriteClient:
         timeouts = WRITE_TIMEOUTS if self._runtime.timeouts is DEFAULT_TIMEOUTS else self._runtime.timeouts
         return WriteClient(
-            self._url, token, _NoLimiter(), clock=self._runtime.now, scheme=CLIENT_TOKEN, timeouts=timeouts,
+            self._url, token, RateLimiter.unlimited(), clock=self._runtime.now, scheme=CLIENT_TOKEN, timeouts=timeouts,
             network=self._network,
-        )  # fmt: skip
+        )  # fmt: skip - a place in the write budget was taken before the intent was stored; see `steps.Turn`
 
-    async def _mint(self, account: Account) -> Secret:
-        """Issue a token for a client. Raises TokenRefused, ApiError."""
+    async def _mint(self, account: Account) -> tuple[Secret, bool]:
+        """Issue a token for a client, and whether the answer names the client. Raises TokenRefused, ApiError."""
         if not 0 < len(account.tenant) <= MAX_TENANT_LENGTH:
             raise TokenRefused(f"No token can be issued for a tenant id of more than {MAX_TENANT_LENGTH} characters.")
         try:
@@ -149,8 +147,16 @@ class CustomerApi:
         return _checked(fields, account)
 
 
-def _checked(fields: dict[str, Any], account: Account) -> Secret:
-    """The token, if it is for the right client."""
+async def _check_owner(reader: ApiClient, account: Account) -> None:
+    """Whose account a token opens, where its issue did not say so. Raises TokenRefused, ApiError."""
+    document = await reader.document("GET", "/me", what="Asking whose token it is")
+    owner = document.get("id") if isinstance(document, dict) else None
+    if not isinstance(owner, str) or owner.lower() != account.creditor_id:
+        raise TokenRefused(f"The token for client {account.creditor_id} is for another client; ask Debitura.")
+
+
+def _checked(fields: dict[str, Any], account: Account) -> tuple[Secret, bool]:
+    """The token, if it is for the right client, and whether the answer says so."""
     token, creditor, tenant = (fields.get(name) for name in ("accesstoken", "creditorid", "externaltenantid"))
     if not isinstance(token, str) or not token:
         raise ShapeError("Issuing a client's token failed: the response contains no accessToken.")
@@ -158,4 +164,4 @@ def _checked(fields: dict[str, Any], account: Account) -> Secret:
         raise TokenRefused(f"The token for client {account.creditor_id} is for another client; ask Debitura.")
     if isinstance(tenant, str) and tenant != account.tenant:
         raise TokenRefused(f"The token for client {account.creditor_id} names another tenant; ask Debitura.")
-    return Secret(token)
+    return Secret(token), isinstance(creditor, str)

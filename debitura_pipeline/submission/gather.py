@@ -1,0 +1,256 @@
+"""Collect what a plan of claims needs: the source, `ops.submissions`, the listing, lookups and previews. Sends nothing that
+writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Runtime
+from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError
+from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
+from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.registration.listed import ListedClient, read_listed
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.source import Claim, SourceRead, SourceRow
+from debitura_pipeline.source.places import country_code
+from debitura_pipeline.submission import plan
+from debitura_pipeline.submission.body import case_body
+from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
+from debitura_pipeline.submission.plan import PlannedClaim
+from debitura_pipeline.submission.previews import ask_preview
+from debitura_pipeline.submission.protocol import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.record import read_records
+from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
+from debitura_pipeline.submission.states import CONFLICT, PLANNED, SENT, WITH_CASE, Identity, Record
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.identity import api_name
+
+KIND = "cases"
+DAY = timedelta(days=1)
+
+Likeness = tuple[str, Decimal, str, str]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and stored reference. `swept_at`: when the newest
+    complete reading of all cases began, by the API's clock."""
+
+    records: tuple[Record, ...] = ()
+    cases: Mapping[tuple[str, str], Sequence[tuple[Any, ...]]] = field(default_factory=dict)
+    look_alikes: Mapping[Likeness, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
+    swept_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ClaimsPlan:
+    """The plan: every wanted claim, and every claim in doubt that is no longer wanted."""
+
+    source: SourceRead[Claim]
+    claims: tuple[PlannedClaim, ...]
+    document: PlanDocument
+
+
+_SWEPT = """
+    SELECT max(started_at) FROM ops.syncs
+    WHERE resource = 'cases' AND status = 'done' AND is_proven AND mode IN ('full', 'nightly', 'small')"""
+_CASES = """
+    SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country, created_at
+    FROM raw.cases WHERE _deleted_at IS NULL"""
+
+
+def read_known(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
+    """Read the warehouse, which may be older than these tables. Raises WarehouseError."""
+    records = tuple(read_records(warehouse))
+    if not warehouse.columns("raw", "cases"):
+        return Known(records)
+    references = {row.stored_key[1] for row in claims.rows} | {record.creditor_reference for record in records}
+    cases: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    alike: dict[Likeness, list[tuple[str, str | None]]] = defaultdict(list)
+    for creditor, reference, *case, created_at in warehouse.rows(_CASES):
+        if reference in references:
+            cases[creditor, reference].append(tuple(case))
+        country = country_code(case[4] or "")
+        if created_at is not None and created_at >= today - plan.LOOK_ALIKE_DAYS and country and case[2] is not None:
+            alike[creditor, case[2], case[3], country].append((case[1] or case[0], reference))
+    swept = warehouse.rows(_SWEPT)[0][0] if warehouse.columns("ops", "syncs") else None
+    return Known(records, cases, alike, swept)
+
+
+@dataclass
+class Gatherer:
+    """Makes plans, and looks claims up for an apply."""
+
+    settings: Settings
+    runtime: Runtime
+    partner: ApiClient
+    customer: CustomerApi
+    known: Known
+    keys_honoured: bool = False
+
+    def __post_init__(self) -> None:
+        self.pseudonyms = Pseudonyms(self.settings.obtain_privacy_key())
+        self.keys = BusinessKeys(self.pseudonyms, self.settings.privacy)
+        self._by_creditor = {
+            (one.creditor_id, one.creditor_reference): one for one in self.known.records if one.creditor_id is not None
+        }
+        self._by_tenant: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for one in self.known.records:
+            self._by_tenant[one.external_tenant_id, one.creditor_reference].append(one)
+
+    async def make_plan(self, source: SourceRead[Claim]) -> ClaimsPlan:
+        """The plan as of now. Raises ApiError, UnprovenError."""
+        listed = await read_listed(self.partner)
+        found: list[PlannedClaim] = []
+        rows = sorted(source.rows, key=lambda row: (row.key[0], row.number))  # one token at a time
+        for row in rows:
+            found.append(await self._row(row, listed.get(row.key[0])))
+        wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
+        real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
+        for record in self.known.records:
+            if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted:
+                found.append(await self._orphan(record, real.get(record.external_tenant_id)))
+        found.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
+        claims = tuple(plan.with_look_alikes(found, self.known.look_alikes))
+        return ClaimsPlan(source, claims, document_of(self.settings, source.label, claims, self.runtime.now()))
+
+    async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
+        tenant, reference = row.stored_key
+        if client is None:
+            return self._of_unknown_client(row)
+        known = self._by_creditor.get((client.creditor_id, reference))
+        orphans = [one for one in self._by_tenant[tenant, reference] if one.creditor_id is None]
+        record = known or (orphans[0] if orphans else Record(tenant, reference))
+        record = record.having(creditor_id=client.creditor_id, external_tenant_id=tenant)
+        if row.row is None:
+            return plan.invalid(record, row)
+        if record.state in WITH_CASE:
+            changed = plan.changed_after(record, row.row_hash)
+            return PlannedClaim(changed, row, reasons=tuple(filter(None, [changed.message])))
+        if self._is_in_doubt_elsewhere(record):
+            why = "needs a human: a request for this reference is unanswered under the tenant's former client"
+            return PlannedClaim(plan.with_row(record, row).having(state=CONFLICT, message=why), row, reasons=(why,))
+        if not client.is_signed and record.state != SENT:
+            return plan.waiting(record, row, "the client has not signed everything")
+        return await self._ready(record, row, Account(client.tenant, client.creditor_id))
+
+    def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
+        """A row of a tenant that is not linked. A claim that was sent for the client it once was keeps its record."""
+        tenant, reference = row.stored_key
+        known = self._by_tenant[tenant, reference]
+        sent = [one for one in known if one.state == SENT or one.state in WITH_CASE]
+        record = sent[0] if sent else known[0] if known else Record(tenant, reference)
+        if sent:
+            why = record.message or "the client is no longer linked"
+            return PlannedClaim(record, row, reasons=(why,) if record.state == SENT else ())
+        if row.row is None:
+            return plan.invalid(record, row)
+        return plan.waiting(record, row, "the client is not registered")
+
+    def _is_in_doubt_elsewhere(self, record: Record) -> bool:
+        others = self._by_tenant[record.external_tenant_id, record.creditor_reference]
+        return any(one.state == SENT and one.creditor_id not in (None, record.creditor_id) for one in others)
+
+    async def _orphan(self, record: Record, client: ListedClient | None) -> PlannedClaim:
+        """A claim in doubt without a row: it can only be looked up."""
+        is_same = client is not None and client.creditor_id == record.creditor_id
+        if not is_same or client is None or is_pseudonym(record.creditor_reference):
+            why = "needs a human: a request is unanswered, and neither its row nor its client is there any more"
+            return PlannedClaim(record.having(message=why), reasons=(why,))
+        account = Account(client.tenant, client.creditor_id)
+        expected = Expected(record.creditor_reference, record.amount, record.currency)
+        evidence = await self.look_up(record, account, expected)
+        return _decided(PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured)
+
+    async def _ready(self, record: Record, row: SourceRow[Claim], account: Account) -> PlannedClaim:
+        """A valid claim of a client that is ready: looked up, and previewed if it would be sent for the first time."""
+        claim = row.row
+        assert claim is not None
+        body = case_body(claim)
+        identity = Identity(self.settings.environment, account.creditor_id, claim.reference)
+        wanted = Wanted(identity, row.row_hash, self.pseudonyms.digest(b"case:" + body))
+        planned = PlannedClaim(record, row, account, wanted, body)
+        if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):
+            return replace(planned, wanted=None, reasons=_reasons(record))
+        try:
+            evidence = await self.look_up(record, account, plan.expected_case(claim))
+            planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
+            if planned.state != PLANNED:
+                return planned
+            preview = await self.customer.read(account, lambda client: ask_preview(client, claim))
+        except (TokenRefused, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.status not in (401, 403):
+                raise
+            why = str(error) if isinstance(error, TokenRefused) else "HTTP 403: the client's token is not allowed to."
+            return PlannedClaim(record, row, reasons=(why,)) if record.state == SENT else plan.waiting(record, row, why)
+        return plan.previewed(planned, preview)
+
+    async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
+        """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""
+        at = self.runtime.now()
+        rows = self.known.cases.get((account.creditor_id, record.creditor_reference), ())
+        cases = [stored_case(row, expected) for row in rows]
+        cases += await self.customer.read(account, lambda client: by_reference(client, expected))
+        if record.is_in_doubt:
+            since = self._created_since(record, at)
+            cases += await in_listing(self.partner, account.tenant, account.creditor_id, expected, since)
+        return Evidence(at, tuple(cases), self._swept_at(at))
+
+    async def try_look_up(self, record: Record, account: Account, expected: Expected) -> Evidence | None:
+        """`look_up`, None if a lookup was not answered. Raises RateLimitExhausted."""
+        try:
+            return await self.look_up(record, account, expected)
+        except RateLimitExhausted:
+            raise
+        except ApiError:
+            return None
+
+    def _swept_at(self, now: datetime) -> datetime | None:
+        """When the newest complete reading began, by this machine's clock: syncs keep the API's."""
+        swept, stated = self.known.swept_at, self.partner.server_time
+        return swept if swept is None or stated is None else swept - (stated - now)
+
+    def _created_since(self, record: Record, now: datetime) -> datetime | None:
+        """The day before the generation's first request, by the API's clock."""
+        if record.intent_at is None:
+            return None
+        return (self.partner.server_time or now) - max(now - record.intent_at, timedelta(0)) - DAY
+
+
+def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> PlannedClaim:
+    """The claim with what the lookups make of it."""
+    record = planned.record
+    step = next_step(record, planned.wanted, planned.evidence, now, keys_honoured=keys_honoured)
+    match step:
+        case Settle(settled):
+            if settled.state == SENT:  # an absence worth noting: the apply looks again
+                return replace(planned, reasons=_reasons(settled))
+            return replace(planned, record=settled, wanted=None, reasons=_reasons(settled))
+        case Stop(why):
+            return replace(planned, record=record.having(message=why), reasons=(why,) if why else ())
+        case Send() if record.state == SENT:
+            return replace(planned, reasons=("in doubt, and no case is shown: the same request would be repeated",))
+        case Send():
+            assert planned.row is not None
+            return replace(planned, record=plan.with_row(record, planned.row).having(state=PLANNED, message=None))
+        case LookUp():  # the lookups took longer than they are good for
+            return replace(planned, reasons=("the lookups took too long",))
+
+
+def _reasons(record: Record) -> tuple[str, ...]:
+    types = (record.error_types or "").replace(",", ", ")
+    return tuple(filter(None, [record.message, types if record.state not in WITH_CASE else None]))
+
+
+def document_of(settings: Settings, label: str, claims: Sequence[PlannedClaim], now: datetime) -> PlanDocument:
+    """The plan as a document."""
+    rows = tuple(one.as_plan_row() for one in claims)
+    return PlanDocument(KIND, settings.environment, api_name(settings), label, now, rows, plan.sums(claims))

@@ -1,0 +1,184 @@
+"""What would happen to each wanted claim, from its row, its record, and what the API showed. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from debitura_pipeline.outbound.plan_document import PlanRow
+from debitura_pipeline.source import Claim, SourceRow
+from debitura_pipeline.submission.lookups import Expected
+from debitura_pipeline.submission.previews import Preview
+from debitura_pipeline.submission.protocol import Evidence, Wanted
+from debitura_pipeline.submission.sessions import Account
+from debitura_pipeline.submission.states import (
+    CHANGED_AFTER,
+    CONFLICT,
+    INVALID,
+    PLANNED,
+    SENT,
+    WAITING,
+    WITH_CASE,
+    Record,
+)
+
+LOOK_ALIKE_DAYS = timedelta(days=30)
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedClaim:
+    """One claim. `record`: as it would be stored if nothing is sent. `row`: None where the source has it no more.
+
+    `wanted`, `account` and `body`: what a request needs, None where none can be sent.
+    """
+
+    record: Record
+    row: SourceRow[Claim] | None = None
+    account: Account | None = None
+    wanted: Wanted | None = None
+    body: bytes | None = field(default=None, repr=False)
+    evidence: Evidence | None = None
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        return self.record.state
+
+    @property
+    def is_due(self) -> bool:
+        """Whether an apply has something to do: send it, or resolve a doubt."""
+        return self.state == SENT or (self.state == PLANNED and self.wanted is not None)
+
+    @property
+    def amount(self) -> Decimal | None:
+        return self.record.amount
+
+    def as_plan_row(self) -> PlanRow:
+        """The row of the document."""
+        record = self.record
+        return PlanRow(
+            row=None if self.row is None else self.row.number,
+            external_tenant_id=record.external_tenant_id,
+            state=record.state,
+            reasons=self.reasons + self.warnings,
+            creditor_reference=record.creditor_reference,
+            row_hash=None if self.row is None else self.row.row_hash,
+            success_fee_pct=record.success_fee_pct,
+            expected_fee=expected_fee(record),
+            currency=record.currency,
+        )
+
+
+def expected_fee(record: Record) -> Decimal | None:
+    """The success fee if everything is collected, in the claim's currency."""
+    if record.amount is None or record.success_fee_pct is None:
+        return None
+    return (record.amount * record.success_fee_pct / 100).quantize(CENT)
+
+
+def expected_case(claim: Claim) -> Expected:
+    """What the claim's case has to agree with."""
+    return Expected(
+        claim.reference, Decimal(claim.amount), claim.currency, claim.debtor_type, claim.debtor_country
+    )
+
+
+def with_row(record: Record, row: SourceRow[Claim]) -> Record:
+    """A record that is not in doubt and has no case, with what the row says now."""
+    claim = row.row
+    if claim is None:
+        return record.having(state=INVALID, message=None)
+    return record.having(amount=Decimal(claim.amount), currency=claim.currency)
+
+
+def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:
+    """A row that breaks a rule. A record in doubt or with a case keeps its state."""
+    if record.state == SENT or record.state in WITH_CASE | {CONFLICT}:
+        return PlannedClaim(changed_after(record, row.row_hash), row, reasons=tuple(row.reasons()))
+    columns = ",".join(dict.fromkeys(fault.column for fault in row.faults if fault.column))
+    return PlannedClaim(
+        record.having(state=INVALID, error_types=columns or None, claim_hash=row.row_hash, message=None),
+        row,
+        reasons=tuple(row.reasons()),
+    )
+
+
+def changed_after(record: Record, row_hash: str) -> Record:
+    """A claim with a case: `changed_after` while its row differs from the one that was submitted."""
+    if record.state not in WITH_CASE:
+        return record
+    if row_hash == record.claim_hash or record.claim_hash is None:
+        if record.state != CHANGED_AFTER:
+            return record
+        return record.having(state="submitted" if record.attempts else "already_there", message=None)
+    return record.having(state=CHANGED_AFTER, message="the row changed after its case was created; nothing is sent")
+
+
+def waiting(record: Record, row: SourceRow[Claim], why: str) -> PlannedClaim:
+    """A claim whose client is not ready."""
+    kept = with_row(record, row)
+    return PlannedClaim(kept.having(state=WAITING, message=why), row, reasons=(why,))
+
+
+def previewed(planned: PlannedClaim, preview: Preview) -> PlannedClaim:
+    """A claim that could be sent, with what its preview says."""
+    record = planned.record.having(
+        state=preview.state,
+        is_eligible=preview.is_eligible,
+        success_fee_pct=preview.success_fee_pct,
+        error_types=",".join(preview.types) or planned.record.error_types if preview.types else None,
+        message=None,
+    )
+    if preview.state == PLANNED:
+        return replace(planned, record=record)
+    return replace(planned, record=record, wanted=None, reasons=preview.types)
+
+
+def sums(claims: Iterable[PlannedClaim]) -> dict[str, Decimal]:
+    """Amounts to be sent, by currency."""
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for claim in claims:
+        if claim.state == PLANNED and claim.amount is not None and claim.record.currency is not None:
+            found[claim.record.currency] += claim.amount
+    return dict(found)
+
+
+def with_look_alikes(
+    claims: Sequence[PlannedClaim], cases: Mapping[tuple[str, Decimal, str, str], Sequence[tuple[str, str | None]]]
+) -> list[PlannedClaim]:
+    """Warn of other cases and other rows with the same client, amount, currency and country. `cases`: those of the last 30
+    days, as (Debitura's reference, creditor reference)."""
+    planned = Counter(_likeness(claim) for claim in claims if claim.state == PLANNED)
+    found = []
+    for claim in claims:
+        likeness = _likeness(claim)
+        if claim.state != PLANNED or likeness is None:
+            found.append(claim)
+            continue
+        others = [name for name, own in cases.get(likeness, ()) if own != claim.record.creditor_reference]
+        warnings = [f"looks like case {name}: same client, amount, currency and country" for name in others[:3]]
+        if planned[likeness] > 1 and any(_is_near(claim, other) for other in claims if other is not claim):
+            warnings.append("looks like another row: same client, amount, currency and country")
+        found.append(replace(claim, warnings=tuple(warnings)))
+    return found
+
+
+def _likeness(claim: PlannedClaim) -> tuple[str, Decimal, str, str] | None:
+    if claim.row is None or claim.row.row is None or claim.record.creditor_id is None or claim.amount is None:
+        return None
+    return claim.record.creditor_id, claim.amount, claim.row.row.currency, claim.row.row.debtor_country
+
+
+def _is_near(claim: PlannedClaim, other: PlannedClaim) -> bool:
+    """Whether two rows look alike and their invoices are at most 30 days apart, as far as they are dated."""
+    if other.state != PLANNED or _likeness(claim) != _likeness(other):
+        return False
+    days: list[date] = [
+        one.row.row.invoice_date for one in (claim, other) if one.row and one.row.row and one.row.row.invoice_date
+    ]
+    return len(days) < 2 or abs(days[0] - days[1]) <= LOOK_ALIKE_DAYS  # noqa: PLR2004 - both dated

@@ -1,0 +1,183 @@
+"""Entry points: plan, apply, status. Called by the command line and by the Dagster assets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Runtime, open_rate_limiter
+from debitura_pipeline.api.write_budget import WriteBudget
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
+from debitura_pipeline.registration.gather import partner_session
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.source import Claim, SourceRead, read_claims
+from debitura_pipeline.source.claims import CLAIMS
+from debitura_pipeline.source.read import ensure_set
+from debitura_pipeline.submission.apply import OnOutcome, Submitter
+from debitura_pipeline.submission.facts import keys_honoured
+from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, Known, document_of, read_known
+from debitura_pipeline.submission.plan import PlannedClaim
+from debitura_pipeline.submission.record import Records, read_records
+from debitura_pipeline.submission.sessions import CustomerApi
+from debitura_pipeline.submission.states import REFUSED, SENT, Record
+from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+CASES = "cases"
+OPEN = frozenset({REFUSED, SENT})
+
+
+@dataclass(frozen=True)
+class AppliedClaims:
+    """`document`: every claim as it is after the apply. `sent`: requests that create a case."""
+
+    document: PlanDocument
+    sent: int
+    stopped: str | None
+    unknown: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a claim is refused or in doubt, or the apply stopped early."""
+        return self.stopped is not None or bool(OPEN & self.document.summary.keys())
+
+
+def plan_claims(
+    settings: Settings, endpoint: Endpoint, *, runtime: Runtime | None = None, allow_shrink: bool = False
+) -> ClaimsPlan:
+    """What `apply_claims` would do now. Sends nothing that writes, and writes nothing to the warehouse.
+
+    Raises SourceError, IdentityRefused, UnprovenError, ApiError, WarehouseError, SettingsError.
+    """
+    runtime = runtime or Runtime()
+    ensure_set(settings.outbound.claims, CLAIMS)
+
+    async def work() -> ClaimsPlan:
+        async with partner_session(settings, endpoint, runtime) as (partner, _):
+            source = _read(settings, partner, runtime, allow_shrink=allow_shrink)
+            known = Known()
+            if warehouse_exists(settings):
+                with open_warehouse(settings, read_only=True) as warehouse:
+                    known = read_known(warehouse, source, partner.server_time or runtime.now())
+            async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, _):
+                return await gatherer.make_plan(source)
+
+    return asyncio.run(work())
+
+
+def apply_claims(
+    settings: Settings,
+    endpoint: Endpoint,
+    kept: Path | None = None,
+    *,
+    runtime: Runtime | None = None,
+    allow_shrink: bool = False,
+    on_outcome: OnOutcome | None = None,
+) -> AppliedClaims:
+    """Submit what the source wants. `kept`: a plan file that must still hold.
+
+    Raises SettingsError without `cases` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; and what
+    `plan_claims` raises.
+    """
+    check_may_write(settings)
+    runtime = runtime or Runtime()
+    ensure_set(settings.outbound.claims, CLAIMS)
+    with exclusive_run(settings, "cases apply"):
+
+        async def work() -> AppliedClaims:
+            async with partner_session(settings, endpoint, runtime) as (partner, identity):
+                source = _read(settings, partner, runtime, allow_shrink=allow_shrink)
+                identity.keep()
+                with open_warehouse(settings) as warehouse:
+                    known = read_known(warehouse, source, partner.server_time or runtime.now())
+                    async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, budget):
+                        found = await gatherer.make_plan(source)
+                        if kept is not None:
+                            check_kept(kept, found.document)
+                        return await _send(settings, warehouse, gatherer, budget, found, on_outcome)
+
+        return asyncio.run(work())
+
+
+async def _send(
+    settings: Settings,
+    warehouse: SqlWarehouse,
+    gatherer: Gatherer,
+    budget: WriteBudget,
+    found: ClaimsPlan,
+    on_outcome: OnOutcome | None,
+) -> AppliedClaims:
+    records, before = Records(warehouse), set(gatherer.known.records)
+    records.store(one.record for one in found.claims if one.record not in before)
+    submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
+    applied = await submitter.apply_all(found.claims, on_outcome)
+    document = document_of(settings, found.source.label, applied.claims, found.document.made_at)
+    return AppliedClaims(document, applied.sent, applied.stopped, found.source.unknown)
+
+
+def claims_status(settings: Settings, now: datetime | None = None) -> PlanDocument:
+    """Where each claim stands, by the source and the warehouse alone. Raises SourceError, WarehouseError."""
+    now = now or datetime.now(UTC)
+    source = SourceRead[Claim]("no claims", ())
+    if settings.outbound.claims is not None:
+        source = read_claims(settings, now.date(), allow_shrink=True, is_noted=False)
+    return status_document(settings, source, _recorded(settings), now)
+
+
+def status_document(
+    settings: Settings, source: SourceRead[Claim], records: Iterable[Record], now: datetime
+) -> PlanDocument:
+    """Records, each with its row's number, and the rows of the source that have none."""
+    rows = {row.stored_key: row for row in source.rows}
+    claims = []
+    for record in records:
+        row = rows.pop((record.external_tenant_id, record.creditor_reference), None)
+        claims.append(PlannedClaim(record, row, reasons=tuple(filter(None, [record.message, record.error_types]))))
+    for (tenant, reference), row in rows.items():
+        state = "planned" if row.row is not None else "invalid"
+        claims.append(PlannedClaim(Record(tenant, reference, state=state), row, reasons=tuple(row.reasons())))
+    claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
+    return document_of(settings, source.label, claims, now)
+
+
+def check_may_write(settings: Settings) -> None:
+    """Raises SettingsError unless DEBITURA_WRITES has `cases`."""
+    if CASES not in settings.outbound.writes:
+        raise SettingsError(
+            "DEBITURA_WRITES does not allow cases to be submitted, so nothing was sent. Example: DEBITURA_WRITES=cases"
+        )
+
+
+def _recorded(settings: Settings) -> list[Record]:
+    if not warehouse_exists(settings):
+        return []
+    with open_warehouse(settings, read_only=True) as warehouse:
+        return read_records(warehouse)
+
+
+def _read(settings: Settings, partner: ApiClient, runtime: Runtime, *, allow_shrink: bool) -> SourceRead[Claim]:
+    today = (partner.server_time or runtime.now()).astimezone(UTC).date()
+    return read_claims(settings, today, allow_shrink=allow_shrink)
+
+
+@asynccontextmanager
+async def _gatherer(
+    settings: Settings, endpoint: Endpoint, partner: ApiClient, known: Known, runtime: Runtime
+) -> AsyncIterator[tuple[Gatherer, WriteBudget]]:
+    limiter = open_rate_limiter(settings, endpoint, runtime)
+    budget = WriteBudget(limiter, clock=runtime.now, sleep=runtime.sleep)
+    try:
+        async with CustomerApi(settings, endpoint, partner, limiter, runtime) as customer:
+            honoured = keys_honoured(settings)
+            yield Gatherer(settings, runtime, partner, customer, known, honoured), budget
+    finally:
+        limiter.close()
+
+
