@@ -19,7 +19,7 @@ import typer
 
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
-from debitura_pipeline.cli.commands import backup, clients, dev, inspect, landing, run, sandbox, webhooks
+from debitura_pipeline.cli.commands import backup, cases, clients, dev, inspect, landing, run, sandbox, webhooks
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.without_pandas import without_pandas
@@ -40,6 +40,7 @@ for group in (run, landing, backup, inspect, dev):
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")
 app.add_typer(clients.commands, name="clients")
+app.add_typer(cases.commands, name="cases")
 
 
 def _print_version(is_wanted: bool) -> None:

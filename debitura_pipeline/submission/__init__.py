@@ -1,1 +1,12 @@
 """Claims to cases: each claim of the source becomes exactly one case at Debitura, or a row that says why not."""
+
+from debitura_pipeline.submission.run import (
+    AppliedClaims,
+    apply_claims,
+    check_may_write,
+    claims_status,
+    plan_claims,
+    status_document,
+)
+
+__all__ = ["AppliedClaims", "apply_claims", "check_may_write", "claims_status", "plan_claims", "status_document"]

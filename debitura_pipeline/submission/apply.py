@@ -63,7 +63,9 @@ class Submitter:
         """Bring the claims that are due as far as they get. Raises WarehouseError."""
         done: dict[int, PlannedClaim] = {}
         stopped = None
-        order = sorted((place for place, one in enumerate(claims) if one.is_due), key=lambda place: _turn(claims[place]))
+        order = sorted(
+            (place for place, one in enumerate(claims) if one.is_due), key=lambda place: _turn(claims[place])
+        )
         for place in order:
             try:
                 done[place] = await self._apply(claims[place])
@@ -85,7 +87,11 @@ class Submitter:
         if claim.account is None:
             return claim
         steps = submit(
-            claim.record, claim.wanted, self._runtime.now, evidence=_usable(claim), keys_honoured=self._gatherer.keys_honoured
+            claim.record,
+            claim.wanted,
+            self._runtime.now,
+            evidence=_usable(claim),
+            keys_honoured=self._gatherer.keys_honoured,
         )
         reply: Any = None
         record = claim.record

@@ -47,7 +47,7 @@ def read_facts(settings: Settings) -> WriteFacts | None:
 def keep_facts(settings: Settings, facts: WriteFacts) -> None:
     """Write the facts, replacing earlier ones."""
     content = json.dumps(asdict(facts), indent=2) + "\n"
-    write_private_atomically(facts_file(settings), content.encode())
+    write_private_atomically(facts_file(settings), content.encode(), fsync=True)
 
 
 def keys_honoured(settings: Settings) -> bool:

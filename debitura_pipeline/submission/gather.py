@@ -3,7 +3,6 @@ writes."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,15 +108,15 @@ class Gatherer:
     async def make_plan(self, source: SourceRead[Claim]) -> ClaimsPlan:
         """The plan as of now. Raises ApiError, UnprovenError."""
         listed = await read_listed(self.partner)
-        found: list[PlannedClaim] = []
         rows = sorted(source.rows, key=lambda row: (row.key[0], row.number))  # one token at a time
-        for row in rows:
-            found.append(await self._row(row, listed.get(row.key[0])))
+        found = [await self._row(row, listed.get(row.key[0])) for row in rows]
         wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
         real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
-        for record in self.known.records:
-            if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted:
-                found.append(await self._orphan(record, real.get(record.external_tenant_id)))
+        found += [
+            await self._orphan(record, real.get(record.external_tenant_id))
+            for record in self.known.records
+            if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted
+        ]
         found.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
         claims = tuple(plan.with_look_alikes(found, self.known.look_alikes))
         return ClaimsPlan(source, claims, document_of(self.settings, source.label, claims, self.runtime.now()))
@@ -168,7 +167,9 @@ class Gatherer:
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
         evidence = await self.look_up(record, account, expected)
-        return _decided(PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured)
+        return _decided(
+            PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured
+        )
 
     async def _ready(self, record: Record, row: SourceRow[Claim], account: Account) -> PlannedClaim:
         """A valid claim of a client that is ready: looked up, and previewed if it would be sent for the first time."""

@@ -97,7 +97,11 @@ def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> b
     """Whether a listed case is of this client, under this reference. A client without id counts as this one: the listing was
     asked for its tenant."""
     listed, owner = text(fields.get("creditorreference")), text(lower(fields.get("client")).get("creditorid"))
-    return listed is not None and listed.casefold() == reference.casefold() and (owner or creditor_id).lower() == creditor_id
+    return (
+        listed is not None
+        and listed.casefold() == reference.casefold()
+        and (owner or creditor_id).lower() == creditor_id
+    )
 
 
 def lower(value: Any) -> dict[str, Any]:

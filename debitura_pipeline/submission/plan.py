@@ -83,9 +83,7 @@ def expected_fee(record: Record) -> Decimal | None:
 
 def expected_case(claim: Claim) -> Expected:
     """What the claim's case has to agree with."""
-    return Expected(
-        claim.reference, Decimal(claim.amount), claim.currency, claim.debtor_type, claim.debtor_country
-    )
+    return Expected(claim.reference, Decimal(claim.amount), claim.currency, claim.debtor_type, claim.debtor_country)
 
 
 def with_row(record: Record, row: SourceRow[Claim]) -> Record:
@@ -181,4 +179,4 @@ def _is_near(claim: PlannedClaim, other: PlannedClaim) -> bool:
     days: list[date] = [
         one.row.row.invoice_date for one in (claim, other) if one.row and one.row.row and one.row.row.invoice_date
     ]
-    return len(days) < 2 or abs(days[0] - days[1]) <= LOOK_ALIKE_DAYS  # noqa: PLR2004 - both dated
+    return len(days) < 2 or abs(days[0] - days[1]) <= LOOK_ALIKE_DAYS

@@ -87,7 +87,9 @@ class Stop:
 Step: TypeAlias = LookUp | Send | Settle | Stop
 
 IN_DOUBT = "a request is unanswered and no case is shown; a later run goes on"
-WAITS_FOR_SWEEP = "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
+WAITS_FOR_SWEEP = (
+    "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
+)
 HUMAN = "needs a human: "
 CHANGED = HUMAN + "the row changed while a request is unanswered; restore the row, or file the case by hand"
 GONE = HUMAN + "the source has no valid row for this claim while a request is unanswered; restore the row"

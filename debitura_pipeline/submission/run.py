@@ -122,11 +122,10 @@ async def _send(
     return AppliedClaims(document, applied.sent, applied.stopped, found.source.unknown)
 
 
-def claims_status(settings: Settings, now: datetime | None = None) -> PlanDocument:
+def claims_status(settings: Settings, now: datetime, *, with_source: bool = True) -> PlanDocument:
     """Where each claim stands, by the source and the warehouse alone. Raises SourceError, WarehouseError."""
-    now = now or datetime.now(UTC)
     source = SourceRead[Claim]("no claims", ())
-    if settings.outbound.claims is not None:
+    if with_source and settings.outbound.claims is not None:
         source = read_claims(settings, now.date(), allow_shrink=True, is_noted=False)
     return status_document(settings, source, _recorded(settings), now)
 
@@ -179,5 +178,3 @@ async def _gatherer(
             yield Gatherer(settings, runtime, partner, customer, known, honoured), budget
     finally:
         limiter.close()
-
-

@@ -80,9 +80,7 @@ class CustomerApi:
     ) -> WriteResponse:
         """One writing request as `account`, with an idempotency key. Raises what `WriteClient.send` raises, TokenRefused."""
         _, writer = await self._clients(account)
-        return await writer.send(
-            method, path, body, what=what, headers=[("Idempotency-Key", key)], on_turn=on_turn
-        )
+        return await writer.send(method, path, body, what=what, headers=[("Idempotency-Key", key)], on_turn=on_turn)
 
     async def forget(self, account: Account) -> None:
         """Forget a token, so that the next request gets a new one."""
@@ -127,7 +125,12 @@ class CustomerApi:
     def _writer(self, token: Secret) -> WriteClient:
         timeouts = WRITE_TIMEOUTS if self._runtime.timeouts is DEFAULT_TIMEOUTS else self._runtime.timeouts
         return WriteClient(
-            self._url, token, RateLimiter.unlimited(), clock=self._runtime.now, scheme=CLIENT_TOKEN, timeouts=timeouts,
+            self._url,
+            token,
+            RateLimiter.unlimited(),
+            clock=self._runtime.now,
+            scheme=CLIENT_TOKEN,
+            timeouts=timeouts,
             network=self._network,
         )  # fmt: skip - a place in the write budget was taken before the intent was stored; see `steps.Turn`
 

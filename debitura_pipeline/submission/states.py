@@ -97,7 +97,9 @@ class Record:
     @property
     def was_refused(self) -> bool:
         """Whether the API has refused the current generation's key, for which that answer is final."""
-        return self.http_status is not None and 400 <= self.http_status < 500 and self.http_status not in (401, 408, 429)
+        return (
+            self.http_status is not None and 400 <= self.http_status < 500 and self.http_status not in (401, 408, 429)
+        )
 
     @property
     def types(self) -> frozenset[str]:

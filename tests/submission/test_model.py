@@ -32,6 +32,6 @@ def short_keys(monkeypatch):
 
 @pytest.mark.parametrize("holds", SUFFICIENT, ids=lambda holds: "+".join(sorted(holds)))
 def test_never_two_cases(holds):
-    t=time.time()
+    t = time.time()
     states, runs = explore(Model(holds), beginnings())
-    print(len(states), runs, time.time()-t)
+    print(len(states), runs, time.time() - t)

@@ -1,0 +1,44 @@
+"""`debitura cases plan|apply|status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from debitura_pipeline.cli.exit_status import DONE, FAILED
+from debitura_pipeline.cli.options import AllowSourceShrink, AsJson, PlanOut
+from debitura_pipeline.settings import load_settings
+
+commands = typer.Typer(help="Submit the claims of the source (DEBITURA_CLAIMS) as cases.", no_args_is_help=True)
+
+
+@commands.command("plan", epilog="Examples:  debitura cases plan  |  debitura cases plan --out plan.json")
+def cases_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False) -> None:
+    """Show which claims would be submitted, at what price, and why the others would not. Sends nothing that writes."""
+    from debitura_pipeline.cli.submitting import show_cases_plan
+
+    show_cases_plan(load_settings(), out, allow_shrink=allow_shrink)
+
+
+@commands.command("apply", epilog="Examples:  debitura cases apply  |  debitura cases apply plan.json")
+def cases_apply(
+    kept: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan of the last 24 hours, written by `plan --out`.")
+    ] = None,
+    allow_shrink: AllowSourceShrink = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit what the plan says; with a kept plan only if it still holds. Needs `cases` in DEBITURA_WRITES."""
+    from debitura_pipeline.cli.submitting import apply_cases
+
+    raise typer.Exit(DONE if apply_cases(load_settings(), kept, allow_shrink=allow_shrink) else FAILED)
+
+
+@commands.command("status", epilog="Examples:  debitura cases status  |  debitura cases status --json")
+def cases_status(as_json: AsJson = False) -> None:
+    """Show where each claim stands, without asking the API."""
+    from debitura_pipeline.cli.submitting import show_cases_status
+
+    show_cases_status(load_settings())

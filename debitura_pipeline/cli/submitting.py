@@ -1,0 +1,77 @@
+"""Output of `debitura cases`. The work is in `submission/`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from debitura_pipeline import submission
+from debitura_pipeline.api.endpoint import open_endpoint
+from debitura_pipeline.cli import console, json_document
+from debitura_pipeline.cli.outbound import show_document
+from debitura_pipeline.errors import SourceError
+from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.source.claims import CLAIMS
+from debitura_pipeline.source.read import ensure_set
+from debitura_pipeline.submission.states import PLANNED
+from debitura_pipeline.warehouse.identity import check_identity
+
+
+def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool) -> None:
+    """Print the plan, and keep it in `out`. Raises DebituraError."""
+    ensure_set(settings.outbound.claims, CLAIMS)
+    check_identity(settings, with_warehouse=False)  # before an embedded sandbox writes to the data directory
+    with open_endpoint(settings) as endpoint:
+        found = submission.plan_claims(settings, endpoint, allow_shrink=allow_shrink)
+    if out is not None:
+        found.document.keep(out)
+    show_document(found.document, found.source.unknown)
+    count = sum(claim.is_due for claim in found.claims)
+    kept = f" The plan is kept in {out}, for 24 hours." if out else ""
+    console.conclude(f"{_claims(count)} would be sent; nothing was.{kept}")
+
+
+def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:
+    """Apply the plan and print what came of it. False if a claim is refused or in doubt, or the apply stopped early.
+
+    Raises DebituraError.
+    """
+    submission.check_may_write(settings)
+    ensure_set(settings.outbound.claims, CLAIMS)
+    check_identity(settings, with_warehouse=False)
+    with open_endpoint(settings) as endpoint:
+        found = submission.apply_claims(settings, endpoint, kept, allow_shrink=allow_shrink)
+    show_document(found.document, found.unknown)
+    json_document.give(sent=found.sent, stopped=found.stopped)
+    if found.stopped is not None:
+        console.warn(f"stopped: {found.stopped}")
+        json_document.fail(found.stopped)
+    elif found.is_open:
+        json_document.fail("claims are refused or in doubt")
+    console.conclude(f"{found.sent} sent. {_summary(found.document) or 'The source is empty'}.")
+    return not found.is_open
+
+
+def show_cases_status(settings: Settings) -> None:
+    """Print where each claim stands. A source that cannot be read is told, and what is recorded is shown.
+
+    Raises WarehouseError.
+    """
+    now = datetime.now(UTC)
+    try:
+        document = submission.claims_status(settings, now)
+    except SourceError as error:
+        console.warn(str(error))
+        document = submission.claims_status(settings, now, with_source=False)
+    show_document(document)
+    waiting = document.summary.get(PLANNED, 0)
+    console.conclude(f"{_claims(len(document.rows))}, {waiting} not sent yet.")
+
+
+def _claims(count: int) -> str:
+    return f"{count} claim{'' if count == 1 else 's'}"
+
+
+def _summary(document: PlanDocument) -> str:
+    return ", ".join(f"{count} {state}" for state, count in document.summary.items())
