@@ -37,7 +37,7 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
 
     Raises DebituraError.
     """
-    submission.check_may_write(settings)
+    submission.check_may_submit(settings)
     ensure_set(settings.outbound.claims, CLAIMS)
     check_identity(settings, with_warehouse=False)
     with open_endpoint(settings) as endpoint:

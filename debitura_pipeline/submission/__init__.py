@@ -3,10 +3,10 @@
 from debitura_pipeline.submission.run import (
     AppliedClaims,
     apply_claims,
-    check_may_write,
+    check_may_submit,
     claims_status,
     plan_claims,
     status_document,
 )
 
-__all__ = ["AppliedClaims", "apply_claims", "check_may_write", "claims_status", "plan_claims", "status_document"]
+__all__ = ["AppliedClaims", "apply_claims", "check_may_submit", "claims_status", "plan_claims", "status_document"]

@@ -33,7 +33,7 @@ class NotSent(Exception):
 
 
 @dataclass
-class Applied:
+class AppliedSubmissions:
     """The claims as they are after the apply. `stopped`: why not all were tried, None if they were."""
 
     claims: list[PlannedClaim] = field(default_factory=list)
@@ -59,7 +59,9 @@ class Submitter:
         self._sent = 0
         self._unnoted: Answer | None = None
 
-    async def apply_all(self, claims: Sequence[PlannedClaim], on_outcome: OnOutcome | None = None) -> Applied:
+    async def apply_all(
+        self, claims: Sequence[PlannedClaim], on_outcome: OnOutcome | None = None
+    ) -> AppliedSubmissions:
         """Bring the claims that are due as far as they get. Raises WarehouseError."""
         done: dict[int, PlannedClaim] = {}
         stopped = None
@@ -75,7 +77,7 @@ class Submitter:
             if on_outcome is not None:
                 on_outcome(done[place])
         after = [done.get(place, one) for place, one in enumerate(claims)]
-        return Applied([self._latest(one) for one in after], self._sent, stopped)
+        return AppliedSubmissions([self._latest(one) for one in after], self._sent, stopped)
 
     def _latest(self, claim: PlannedClaim) -> PlannedClaim:
         """The claim with what was stored of it before the apply stopped."""

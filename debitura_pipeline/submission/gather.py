@@ -28,7 +28,7 @@ from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.protocol import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
-from debitura_pipeline.submission.states import CONFLICT, PLANNED, SENT, WITH_CASE, Identity, Record
+from debitura_pipeline.submission.states import CONFLICT, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import api_name
 
@@ -66,7 +66,7 @@ _CASES = """
     FROM raw.cases WHERE _deleted_at IS NULL"""
 
 
-def read_known(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
+def read_state(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
     """Read the warehouse, which may be older than these tables. Raises WarehouseError."""
     records = tuple(read_records(warehouse))
     if not warehouse.columns("raw", "cases"):
@@ -176,7 +176,7 @@ class Gatherer:
         claim = row.row
         assert claim is not None
         body = case_body(claim)
-        identity = Identity(self.settings.environment, account.creditor_id, claim.reference)
+        identity = ClaimIdentity(self.settings.environment, account.creditor_id, claim.reference)
         wanted = Wanted(identity, row.row_hash, self.pseudonyms.digest(b"case:" + body))
         planned = PlannedClaim(record, row, account, wanted, body)
         if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):

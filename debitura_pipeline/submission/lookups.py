@@ -14,6 +14,7 @@ from debitura_pipeline.api.page_parts import split_page
 from debitura_pipeline.contract.listings import CASES, PAGE_SIZE, Query, path_to
 from debitura_pipeline.errors import ApiError, ShapeError
 from debitura_pipeline.landing.validators import is_id
+from debitura_pipeline.registration.listed import lower
 from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission.protocol import FoundCase
 
@@ -63,7 +64,7 @@ def found_case(document: Any, expected: Expected) -> FoundCase:
     case_id = fields.get("id")
     if not isinstance(case_id, str) or not is_id(case_id):
         raise ShapeError("Looking up a claim failed: the case that was found has no id.")
-    return FoundCase(case_id.lower(), text(fields.get("reference")), tuple(_differences(fields, expected)))
+    return FoundCase(case_id.lower(), text_or_none(fields.get("reference")), tuple(_differences(fields, expected)))
 
 
 def stored_case(row: tuple[Any, ...], expected: Expected) -> FoundCase:
@@ -77,18 +78,18 @@ def stored_case(row: tuple[Any, ...], expected: Expected) -> FoundCase:
 def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]:
     """Names of what is shown and differs. What is not shown is not compared."""
     debtor = lower(fields.get("debtor"))
-    reference, shown = text(fields.get("creditorreference")), text(fields.get("currency"))
+    reference, shown = text_or_none(fields.get("creditorreference")), text_or_none(fields.get("currency"))
     if reference is not None and reference != expected.reference:
         yield "creditor_reference"
-    amount = number(fields.get("grossamount"))
+    amount = finite_number(fields.get("grossamount"))
     if None not in (amount, expected.amount) and amount != expected.amount:
         yield "amount"
     if shown and expected.currency and shown.upper() != expected.currency:
         yield "currency"
-    kind = text(debtor.get("type"))
+    kind = text_or_none(debtor.get("type"))
     if kind and expected.debtor_type and (kind.lower() in PERSON_WORDS) != (expected.debtor_type in PERSON_WORDS):
         yield "debtor_type"
-    country = country_code(text(debtor.get("countryalpha2")) or text(debtor.get("country")) or "")
+    country = country_code(text_or_none(debtor.get("countryalpha2")) or text_or_none(debtor.get("country")) or "")
     if country and expected.country and country != expected.country:
         yield "debtor_country"
 
@@ -96,7 +97,10 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
 def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> bool:
     """Whether a listed case is of this client, under this reference. A client without id counts as this one: the listing was
     asked for its tenant."""
-    listed, owner = text(fields.get("creditorreference")), text(lower(fields.get("client")).get("creditorid"))
+    listed, owner = (
+        text_or_none(fields.get("creditorreference")),
+        text_or_none(lower(fields.get("client")).get("creditorid")),
+    )
     return (
         listed is not None
         and listed.casefold() == reference.casefold()
@@ -104,17 +108,12 @@ def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> b
     )
 
 
-def lower(value: Any) -> dict[str, Any]:
-    """An object with its names in lower case; empty for any other value."""
-    return {str(name).lower(): item for name, item in value.items()} if isinstance(value, dict) else {}
-
-
-def text(value: Any) -> str | None:
+def text_or_none(value: Any) -> str | None:
     """A string, else None."""
     return value if isinstance(value, str) else None
 
 
-def number(value: Any) -> Decimal | None:
+def finite_number(value: Any) -> Decimal | None:
     """A finite number as Decimal, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None

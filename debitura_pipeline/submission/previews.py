@@ -13,9 +13,10 @@ import msgspec
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.label_words import is_label
 from debitura_pipeline.errors import RefusedError, ShapeError
+from debitura_pipeline.registration.listed import lower
 from debitura_pipeline.source import Claim
 from debitura_pipeline.submission.body import preview_body
-from debitura_pipeline.submission.lookups import lower, number, text
+from debitura_pipeline.submission.lookups import finite_number, text_or_none
 from debitura_pipeline.submission.states import CLIENT_TYPES, INELIGIBLE, INVALID, PLANNED, WAITING, normalised
 
 NO_PARTNER, NO_KYC = "NoPartnerAvailable", "MissingKycVerification"
@@ -80,10 +81,10 @@ def _as_mapping(body: bytes) -> dict[str, Any]:
 
 
 def _code(value: Any, otherwise: str = "ActionRequired") -> str:
-    code = text(value)
+    code = text_or_none(value)
     return code if code and _CODE.fullmatch(code) and is_label(code) else otherwise
 
 
 def _percentage(value: Any) -> Decimal | None:
-    found = number(value)
+    found = finite_number(value)
     return found.quantize(Decimal("0.0001")) if found is not None and 0 <= found <= MAX_PCT else None

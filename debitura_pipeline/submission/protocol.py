@@ -19,7 +19,7 @@ from debitura_pipeline.submission.states import (
     SUBMITTED,
     WAITING,
     WITH_CASE,
-    Identity,
+    ClaimIdentity,
     Record,
 )
 
@@ -34,7 +34,7 @@ MAX_GENERATION = 20  # refused that often, something else is wrong
 class Wanted:
     """What the source says about a claim now. `body_hash`: keyed hash of the bytes that a request would carry."""
 
-    identity: Identity
+    identity: ClaimIdentity
     claim_hash: str
     body_hash: str
 

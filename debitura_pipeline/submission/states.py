@@ -34,7 +34,7 @@ CLIENT_TYPES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ClaimIdentity:
     """What makes a claim one claim. A tenant id alone does not: it can be given to another client later."""
 
     environment: str

@@ -14,7 +14,7 @@ from typing import Any
 from debitura_pipeline.submission import steps as steps_module
 from debitura_pipeline.submission.answers import Created, NoAnswer, NoEffect, Refusal
 from debitura_pipeline.submission.protocol import Evidence, FoundCase, LookUp, Wanted
-from debitura_pipeline.submission.states import WITH_CASE, Identity, Record
+from debitura_pipeline.submission.states import WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ SETTLED = 15  # minutes. A2 and A3: a request's effect, if any, shows by then
 KEYS = 45
 AT_MOST = KEYS  # whatever fails, nothing is late by more
 MAX_GENERATIONS = 3
-IDENTITY = Identity("test", "6d5c1f9e-0000-4000-8000-000000000001", "INV-1")
+IDENTITY = ClaimIdentity("test", "6d5c1f9e-0000-4000-8000-000000000001", "INV-1")
 GENERATIONS = {IDENTITY.key(number): number for number in range(MAX_GENERATIONS + 2)}
 
 
