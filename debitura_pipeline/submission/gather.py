@@ -178,6 +178,8 @@ class Gatherer:
         body = case_body(claim)
         identity = ClaimIdentity(self.settings.environment, account.creditor_id, claim.reference)
         wanted = Wanted(identity, row.row_hash, self.pseudonyms.digest(b"case:" + body))
+        if record.state != SENT:
+            record = plan.with_row(record, row)
         planned = PlannedClaim(record, row, account, wanted, body)
         if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):
             return replace(planned, wanted=None, reasons=_reasons(record))

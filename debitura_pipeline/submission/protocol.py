@@ -112,7 +112,7 @@ def next_step(
     if evidence is None or not timedelta(0) <= now - evidence.at <= FRESH:
         return LookUp()
     if evidence.cases:
-        return _found(record, evidence, now)
+        return _found(record, wanted, evidence, now)
     if record.is_in_doubt:
         return _in_doubt(record, wanted, evidence, now, keys_honoured)
     assert wanted is not None
@@ -189,11 +189,13 @@ def _since_intent(record: Record) -> datetime:
     return record.intent_at
 
 
-def _found(record: Record, evidence: Evidence, now: datetime) -> Step:
+def _found(record: Record, wanted: Wanted | None, evidence: Evidence, now: datetime) -> Step:
     """A case is there. It is adopted if it is the only one and agrees with the claim."""
     cases = {case.case_id: case for case in evidence.cases}
     differences = sorted({name for case in evidence.cases for name in case.differences})
     case = next(iter(cases.values()))
+    if wanted is not None and not record.is_in_doubt:  # the row that is compared; that of a request otherwise
+        record = record.having(claim_hash=wanted.claim_hash)
     if len(cases) == 1 and not differences:
         return Settle(adopted(record, case, now))
     if len(cases) > 1:

@@ -6,23 +6,19 @@ adds behaviour and removes none, so what holds for a set of assumptions holds fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.submission import steps as steps_module
 from debitura_pipeline.submission.answers import Created, NoAnswer, NoEffect, Refusal
-from debitura_pipeline.submission.protocol import Evidence, FoundCase, LookUp, Wanted
-from debitura_pipeline.submission.states import WITH_CASE, ClaimIdentity, Record
+from debitura_pipeline.submission.protocol import HUMAN, Evidence, FoundCase, LookUp, Wanted
+from debitura_pipeline.submission.states import CONFLICT, SENT, WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLED = 15  # minutes. A2 and A3: a request's effect, if any, shows by then
-# A1: how long a key is honoured. Twelve hours are shortened to three quarters of an hour, in the model and in the protocol,
-# which leaves every order of instants possible and the number of states small.
-KEYS = 45
-AT_MOST = KEYS  # whatever fails, nothing is late by more
 MAX_GENERATIONS = 3
 IDENTITY = ClaimIdentity("test", "6d5c1f9e-0000-4000-8000-000000000001", "INV-1")
 GENERATIONS = {IDENTITY.key(number): number for number in range(MAX_GENERATIONS + 2)}
@@ -113,6 +109,9 @@ class Model:
     """`holds`: which of A1 to A4 hold."""
 
     holds: frozenset[str]
+    # Minutes that a key is honoured (A1); whatever fails, nothing is late by more. Twelve hours are shortened, here and in the
+    # protocol, which leaves the instants in every order and the number of states small.
+    keys: int = 30
     submit: Callable[..., Any] = steps_module.submit
 
     def run(self, state: State, choices: Choices, *, is_fair: bool = False) -> State:
@@ -186,7 +185,7 @@ class _Run:
             if case.visible_at <= self.world.now
         ]
         world = self.world
-        if not found and world.unknown_at is not None and world.now - world.unknown_at >= KEYS:
+        if not found and world.unknown_at is not None and world.now - world.unknown_at >= self.model.keys:
             self.world = replace(world, absent_at=world.now if world.absent_at is None else world.absent_at)
         # The night reads all cases, or it does not.
         is_needed = not found and self.world.absent_at is not None
@@ -202,7 +201,7 @@ class _Run:
             world = replace(world, firsts=(*world.firsts, (key, world.now)))
         self.world = world = replace(world, unknown_at=world.now, absent_at=None)
         if what == 3:  # it will have its effect, and nobody hears of it
-            delay = SETTLED if "A2" in self.model.holds or not self.pick(2) else AT_MOST
+            delay = SETTLED if "A2" in self.model.holds or not self.pick(2) else self.model.keys
             late = Late(key, world.version, world.now, world.now + delay)
             self.world = replace(world, late=(*world.late, late))
         if what in (2, 3):
@@ -225,7 +224,7 @@ class _Run:
         if key == world.last_key or world.unknown_at is None:
             return
         is_settled = (
-            world.now - world.unknown_at >= KEYS
+            world.now - world.unknown_at >= self.model.keys
             and world.absent_at is not None
             and world.now - world.absent_at >= SETTLED
         )
@@ -246,7 +245,7 @@ class _Run:
         world, holds = self.world, self.model.holds
         used = next((one for one in world.used if one.key == key), None)
         if used is not None:
-            if ("A1" in holds and sent_at - used.first_at < KEYS) or not self.pick(2):
+            if ("A1" in holds and sent_at - used.first_at < self.model.keys) or not self.pick(2):
                 return self._replay(used, version)
         if world.cases and ("A4" in holds or not self.pick(2)):
             return self._remember(key, version, -1, Refusal(422, ("DuplicateReference",)))
@@ -257,7 +256,7 @@ class _Run:
     def _create(self, key: str, version: int, sent_at: int, moment: int) -> Any:
         shown = moment
         if self.pick(2):
-            longest = SETTLED if "A3" in self.model.holds or not self.pick(2) else AT_MOST
+            longest = SETTLED if "A3" in self.model.holds or not self.pick(2) else self.model.keys
             shown = max(moment, sent_at + longest)
         cases = (*self.world.cases, Case(True, version, shown))
         self.world = replace(self.world, cases=cases)
@@ -280,13 +279,13 @@ class _Run:
         return Created(200, FoundCase(f"case-{used.case}", None))
 
 
-def canonical(state: State) -> tuple[Any, ...]:
+def canonical(state: State, longest: int) -> tuple[Any, ...]:
     """States that differ in nothing that matters: instants count from now, keys by their generation."""
     record, world = state.record, state.world
     keys = {key: number - record.generation for key, number in GENERATIONS.items()}
 
     def ago(minutes: int | None) -> int | None:
-        return None if minutes is None else max(minutes - world.now, -KEYS)
+        return None if minutes is None else max(minutes - world.now, -longest)
 
     def since(instant: datetime | None) -> int | None:
         return None if instant is None else ago(int((instant - ZERO).total_seconds() // 60))
@@ -316,10 +315,10 @@ def events(world: World, changes: int) -> Iterator[World]:
         yield replace(changed, is_refusing=not world.is_refusing)
 
 
-def explore(model: Model, beginnings: Iterator[World], *, changes: int = 1) -> tuple[list[State], int]:
+def explore(model: Model, beginnings: Iterable[World], *, changes: int = 0) -> tuple[list[State], int]:
     """Every state that runs, crashes and events lead to, and the number of runs. Raises Broken."""
     todo = [State(Record("tenant", IDENTITY.reference), world) for world in beginnings]
-    seen = {canonical(state): state for state in todo}
+    seen = {canonical(state, model.keys): state for state in todo}
     came_from: dict[int, State] = {}
     runs = 0
     while todo:
@@ -333,12 +332,26 @@ def explore(model: Model, beginnings: Iterator[World], *, changes: int = 1) -> t
             if following is None:
                 break
             runs += 1
-            name = canonical(following)
+            name = canonical(following, model.keys)
             if name not in seen and following.record.generation < MAX_GENERATIONS:
                 seen[name] = following
                 came_from[id(following)] = state
                 todo.append(following)
     return list(seen.values()), runs
+
+
+def ends_well(model: Model, state: State) -> bool:
+    """Whether the claim comes to a case, or says what else it is, once requests are answered and time passes."""
+    state = State(state.record, replace(state.world, is_refusing=False))
+    for _ in range(2 * model.keys // SETTLED + 6):
+        state = model.run(state, Choices([]), is_fair=True)
+        state = State(state.record, replace(state.world, now=state.world.now + SETTLED))
+    record = state.record
+    if record.state in WITH_CASE:
+        return bool(state.world.cases)
+    if record.state == SENT:
+        return (record.message or "").startswith(HUMAN)
+    return record.state == CONFLICT or not state.world.is_wanted
 
 
 def _way_to(state: State | None, came_from: dict[int, State]) -> str:

@@ -79,7 +79,7 @@ class Claims(Pipeline):
         return dict(found)
 
     def cases(self, reference: str) -> int:
-        """How many cases have this reference, hidden ones too."""
+        """How many cases have this reference."""
         return sum(case["creditorReference"] == reference for case in self.sandbox.truth("cases"))
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.plan_document import PlanMoved
 from tests.submission.partner import Claims, claim, fault
+from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 
@@ -58,3 +61,184 @@ def test_each_claim_is_sent_once_and_a_second_apply_sends_nothing(partner: Claim
     assert (second.sent, second.document.summary) == (0, first.document.summary)
     assert len(partner.posts()) == 3
     assert all(partner.cases(row["creditor_reference"]) == 1 for row in wanted)
+
+
+@pytest.mark.parametrize(
+    ("rule", "posts"),
+    [
+        (fault("status", status=500), 2),
+        (fault("status", status=503, effect="now"), 1),
+        (fault("reset"), 1),
+        (fault("html", effect="now"), 1),
+        (fault("status", status=504, effect="late", effect_delay_s=300), 2),
+    ],
+    ids=["no effect", "effect and 503", "effect and reset", "effect and nonsense", "late effect"],
+)
+@pytest.mark.parametrize("switches", [{}, {"key_life_s": 0}, {"lookup_delay_s": 600.0, "refuses_duplicates": False}])
+def test_request_without_an_answer_is_resolved_by_asking(
+    partner: Claims, tenant: str, rule: dict[str, Any], posts: int, switches: dict[str, Any]
+) -> None:
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    partner.sandbox.undocumented(**switches)
+    partner.sandbox.faults(rule)
+    partner.apply()
+    partner.apply()
+    assert len(partner.posts()) == 1, "less than a quarter of an hour later, nothing is sent again"
+    partner.later(minutes=15, seconds=10)
+    after = partner.apply()
+    assert after.document.summary == {"submitted": 1} and not after.is_open
+    partner.later(minutes=15)
+    assert (len(partner.posts()) <= posts, partner.cases(reference)) == (True, 1)
+    assert len(set(partner.keys()[reference])) == 1 and len({entry["body_hash"] for entry in partner.posts()}) == 1
+
+
+def test_case_filed_by_hand_is_adopted_or_a_conflict_and_nothing_is_sent(
+    partner: Claims, tenant: str, tmp_path: Path
+) -> None:
+    same, other = claims(tenant, 2)
+    partner.wants(same, other)
+    partner.apply()
+    fresh = Claims(tmp_path / "elsewhere", partner.sandbox)
+    fresh.wants(same, {**other, "amount": "77"})
+    found = fresh.apply()
+    assert (found.sent, found.document.summary) == (0, {"already_there": 1, "conflict": 1})
+    assert "differs in amount" in (fresh.records()[other["creditor_reference"]].message or "")
+    fresh.wants(same, other)
+    assert fresh.apply().document.summary == {"already_there": 2}
+    fresh.wants({**same, "debtor_name": "Renamed"}, other)
+    assert fresh.apply().document.summary == {"already_there": 1, "changed_after": 1}
+    assert len(partner.posts()) == 2
+
+
+def test_refusal_is_final_until_its_cause_is_gone(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status", status=422))
+    assert partner.apply().is_open and partner.states() == {reference: "refused"}
+    partner.apply()
+    assert len(partner.posts()) == 1
+    partner.wants({**wanted, "amount": "1251"})
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(set(partner.keys()[reference])) == 2
+
+
+def test_client_that_has_papers_to_sign_waits_and_is_sent_when_it_has(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    lacking = {"op": "lack", "tenant": tenant, "types": ["MissingPowerOfAttorney"]}
+    partner.sandbox.faults(fault("change", when="before", change=lacking))
+    partner.apply()
+    assert partner.states() == {reference: "waiting_for_client"}
+    assert partner.apply().document.rows[0].reasons == ("MissingPowerOfAttorney",)
+    partner.sandbox.admin("change", {**lacking, "types": []})
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(partner.posts()) == 2 and len(set(partner.keys()[reference])) == 2
+
+
+def test_row_that_changed_while_in_doubt_needs_a_human(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status"))
+    partner.apply()
+    partner.wants({**wanted, "amount": "3"})
+    partner.later(hours=1)
+    assert partner.apply().is_open
+    assert "needs a human: the row changed" in partner.plan().document.rows[0].reasons[0]
+    partner.source.write_text("")
+    partner.wants(claim("nobody", 0))
+    partner.apply()
+    assert len(partner.posts()) == 1
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(partner.posts()) == 2 and partner.cases(wanted["creditor_reference"]) == 1
+
+
+def test_new_key_after_twelve_hours_only_when_nothing_is_there(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status"))
+    partner.apply()
+    partner.later(hours=12, minutes=1)
+    for _ in range(2):
+        assert partner.apply().is_open
+        partner.later(minutes=16)
+    assert "waits for a complete reading" in (partner.records()[reference].message or "")
+    partner.sync()
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(set(partner.keys()[reference])) == 2 and partner.cases(reference) == 1
+
+
+def test_refused_token_is_issued_again_once(partner: Claims, tenant: str) -> None:
+    once, twice = claims(tenant, 2)
+    partner.wants(once)
+    partner.sandbox.faults(fault("status", status=401))
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(once, twice)
+    partner.sandbox.faults(fault("status", status=401, times=2))
+    assert partner.apply().document.summary == {"submitted": 1, "waiting_for_client": 1}
+    assert all(len(set(keys)) == 1 for keys in partner.keys().values())
+
+
+def test_rate_limit_is_waited_out_with_the_same_key(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("rate_limited", retry_after=0.1))
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(partner.posts()) == 2 and len(set(partner.keys()[wanted["creditor_reference"]])) == 1
+
+
+def test_apply_stops_when_most_is_refused(partner: Claims, tenant: str) -> None:
+    partner.wants(*claims(tenant, 30))
+    partner.sandbox.faults(fault("status", status=422, times=0))
+    applied = partner.apply()
+    assert applied.stopped is not None and "of the last 20 claims" in applied.stopped
+    assert len(partner.posts()) == 20 and applied.document.summary == {"planned": 10, "refused": 20}
+
+
+def test_kept_plan_binds(partner: Claims, tenant: str, tmp_path: Path) -> None:
+    first, second = claims(tenant, 2)
+    partner.wants(first)
+    kept = tmp_path / "plan.json"
+    document = partner.plan().document
+    document.keep(kept)
+    assert document.sums == {"EUR": 1250.5}
+    row = json.loads(kept.read_text())["rows"][0]
+    assert float(row["expected_fee"]) == pytest.approx(1250.5 * float(row["success_fee_pct"]) / 100, abs=0.01)
+    partner.wants(first, second)
+    with pytest.raises(PlanMoved):
+        partner.apply(kept)
+    assert partner.posts() == []
+    partner.wants(first)
+    assert partner.apply(kept).document.summary == {"submitted": 1}
+
+
+def test_without_permission_nothing_is_sent(sandbox: RunningSandbox, tmp_path: Path, tenant: str) -> None:
+    partner = Claims(tmp_path, sandbox, DEBITURA_WRITES="clients")
+    partner.wants(*claims(tenant))
+    before = len(partner.sandbox.ledger())
+    with pytest.raises(SettingsError, match="DEBITURA_WRITES=cases"):
+        partner.apply()
+    assert len(partner.sandbox.ledger()) == before
+
+
+def test_nothing_personal_reaches_the_disk(partner: Claims, tenant: str, tmp_path: Path) -> None:
+    (wanted,) = claims(
+        tenant,
+        debtor_name="Quirina Vandermolen",
+        debtor_contact_person="Ottoline Fenwickshire",
+        debtor_address="Zwaluwlaan 8811",
+        debtor_email="q.vandermolen@obscure.example",
+        comments="Spoke to Ludmilla at noon",
+    )
+    bad = claim(tenant, next(_next), debtor_name="Bartholomea Quince", amount="x")
+    partner.wants(wanted, bad)
+    partner.plan().document.keep(partner.settings.data_dir / "plan.json")
+    partner.sandbox.faults(fault("reset", effect="none"))
+    partner.apply()
+    words = ["Vandermolen", "Fenwickshire", "Zwaluwlaan", "obscure.example", "Ludmilla", "Bartholomea", "eyJ"]
+    assert not find(partner.settings.data_dir, words)
