@@ -66,7 +66,7 @@ _CASES = """
     FROM raw.cases WHERE _deleted_at IS NULL"""
 
 
-def read_state(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
+def read_warehouse_state(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
     """Read the warehouse, which may be older than these tables. Raises WarehouseError."""
     records = tuple(read_records(warehouse))
     if not warehouse.columns("raw", "cases"):

@@ -21,7 +21,7 @@ from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.apply import OnOutcome, Submitter
 from debitura_pipeline.submission.facts import keys_honoured
-from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, Known, document_of, read_state
+from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, Known, document_of, read_warehouse_state
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.sessions import CustomerApi
@@ -65,7 +65,7 @@ def plan_claims(
             known = Known()
             if warehouse_exists(settings):
                 with open_warehouse(settings, read_only=True) as warehouse:
-                    known = read_state(warehouse, source, partner.server_time or runtime.now())
+                    known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
             async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, _):
                 return await gatherer.make_plan(source)
 
@@ -96,7 +96,7 @@ def apply_claims(
                 source = _read(settings, partner, runtime, allow_shrink=allow_shrink)
                 identity.keep()
                 with open_warehouse(settings) as warehouse:
-                    known = read_state(warehouse, source, partner.server_time or runtime.now())
+                    known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
                     async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, budget):
                         found = await gatherer.make_plan(source)
                         if kept is not None:

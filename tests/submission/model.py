@@ -244,9 +244,9 @@ class _Run:
         moment = sent_at if moment is None else moment
         world, holds = self.world, self.model.holds
         used = next((one for one in world.used if one.key == key), None)
-        if used is not None:
-            if ("A1" in holds and sent_at - used.first_at < self.model.keys) or not self.pick(2):
-                return self._replay(used, version)
+        is_young = used is not None and sent_at - used.first_at < self.model.keys
+        if used is not None and (("A1" in holds and is_young) or not self.pick(2)):
+            return self._replay(used, version)
         if world.cases and ("A4" in holds or not self.pick(2)):
             return self._remember(key, version, -1, Refusal(422, ("DuplicateReference",)))
         if world.is_refusing:
