@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from debitura_pipeline.api.writes import WriteClient, WriteResponse
 from debitura_pipeline.landing.journal_lines import JOURNAL, Line, encode
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
@@ -55,7 +56,21 @@ def install(deadly: int) -> Points:
     for engine in (DuckDbWarehouse, PostgresWarehouse):
         _watch_statements(points, engine)
     points.around(PostgresWarehouse, "_copy")
+    _watch_requests(points)
     return points
+
+
+def _watch_requests(points: Points) -> None:
+    """A point before each writing request takes its turn, and one after its answer."""
+    original = WriteClient.send
+
+    async def watched(self: WriteClient, *args: Any, **options: Any) -> WriteResponse:
+        points.reached()
+        answer = await original(self, *args, **options)
+        points.reached()
+        return answer
+
+    WriteClient.send = watched  # type: ignore[method-assign]
 
 
 def _watch_journal(points: Points) -> None:
