@@ -11,7 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from debitura_pipeline.doctor import alerts, api, dagster, folders, identity, machine, roles, runs, versions, warehouse
+from debitura_pipeline.doctor import (
+    alerts,
+    api,
+    dagster,
+    folders,
+    identity,
+    machine,
+    roles,
+    runs,
+    sources,
+    versions,
+    warehouse,
+)
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_exception, passed
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import describe_warehouse
@@ -44,6 +56,7 @@ CHECKS = (
     Check("warehouse", warehouse.examine, describe_warehouse),
     Check("roles", roles.examine, describe_warehouse),
     Check("identity", identity.examine, describe_warehouse),
+    Check("sources", sources.examine, lambda _: "the roster or the claims"),
     Check("API", api.examine, api.api_target),
     Check("alerts", alerts.examine, lambda _: "the library Apprise"),
     Check("Customer API", api.examine_customer, lambda settings: settings.customer_api_url or "no address"),

@@ -13,6 +13,8 @@ from debitura_pipeline.source.table import RowFault, SourceTable
 # A header that is none may consist of somebody's data, so only what looks like a column's name is shown.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]{0,62}")
 
+CONSEQUENCE = "Nothing was planned or sent."
+
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
@@ -58,7 +60,7 @@ class Header:
 
 def unreadable(table: SourceTable[object], where: str, fault: str, cure: str | None = None) -> SourceError:
     """The error for a source that cannot be read. `where`: the file or table; `fault` continues the sentence."""
-    return SourceError(f"{table.variable}: {where} {fault}. Nothing was planned or sent.", cure=cure)
+    return SourceError(f"{table.variable}: {where} {fault}. {CONSEQUENCE}", cure=cure)
 
 
 def _shown(name: str, place: int) -> str:

@@ -19,6 +19,7 @@ from debitura_pipeline.incidents.update import visible
 from debitura_pipeline.orchestration.nightly_runs import RUNNING, NightlyRun, last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
+from debitura_pipeline.registration.attention import read_attention
 from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.sync import read_status
@@ -44,7 +45,7 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
     runs, unfinished, faults = _dagster(settings, now)
     nights = last_nights(read_nights(settings.data_dir), runs, holder, SHOWN_NIGHTS)
     published = _published(settings, now)
-    warehouse = _warehouse(settings)
+    warehouse = _warehouse(settings, now)
     spending = read_rate_limit_usage(settings, now)
     problems = [
         *_problems_of_nights(nights, now),
@@ -113,23 +114,24 @@ def _queue(unfinished: Sequence[DagsterRun]) -> dict[str, Any]:
     return {"queued": queued.total(), "on": on.total(), "queued_by_job": dict(queued), "on_by_job": dict(on)}
 
 
-def _warehouse(settings: Settings) -> dict[str, Any]:
+def _warehouse(settings: Settings, now: datetime) -> dict[str, Any]:
     """Syncs from the warehouse; while a run has it locked, from the published copy."""
     empty: dict[str, Any] = {
         "resources": {},
         "quarantined": 0,
         "drift": 0,
         "waiting_to_sign": {"count": 0, "longest_tenant_id": None, "longest_since": None},
+        "registrations": {},
         "note": None,
     }
     try:
         if not warehouse_exists(settings, wait_s=WAIT_S):
             return {**empty, "problems": [NOTHING_YET]}
-        return {"note": None, **read_status(settings, wait_s=WAIT_S)}
+        return {"note": None, **_read(settings, now)}
     except WarehouseBusy as busy:
         if settings.warehouse.path is None:  # Postgres locks nobody out: it is down
             return {**empty, "problems": [f"the warehouse cannot be read: {busy}"]}
-        return _meanwhile(settings) or {
+        return _meanwhile(settings, now) or {
             **empty,
             "note": "syncs are not shown: a run is writing to the warehouse",
             "problems": [],
@@ -138,12 +140,18 @@ def _warehouse(settings: Settings) -> dict[str, Any]:
         return {**empty, "problems": [f"the warehouse cannot be read: {error}"]}
 
 
-def _meanwhile(settings: Settings) -> dict[str, Any] | None:
+def _read(settings: Settings, now: datetime) -> dict[str, Any]:
+    """Syncs, and the clients to be registered."""
+    found, attention = read_status(settings, wait_s=WAIT_S), read_attention(settings, now, wait_s=WAIT_S)
+    return {**found, **attention, "problems": [*found["problems"], *attention["problems"]]}
+
+
+def _meanwhile(settings: Settings, now: datetime) -> dict[str, Any] | None:
     copy = settings.published_dir / WAREHOUSE
     if not copy.exists():
         return None
     try:
-        found = read_status(replace(settings, warehouse=WarehouseUrl("duckdb", path=copy)), wait_s=WAIT_S)
+        found = _read(replace(settings, warehouse=WarehouseUrl("duckdb", path=copy)), now)
     except DebituraError:
         return None
     return {"note": "syncs are those of the published copy: a run is writing to the warehouse", **found}

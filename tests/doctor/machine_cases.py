@@ -118,6 +118,16 @@ def _chown(path: Path) -> None:
 
 ROOM = "Free some space there, or set {} to a folder with more"
 RIGHT = "Give this user write access .*set {} to another folder"
+
+
+def _claims(content: bytes) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        (scene.folder / "claims.csv").write_bytes(content)
+        scene.env["DEBITURA_CLAIMS"] = str(scene.folder / "claims.csv")
+
+    return make
+
+
 CASES = [
     Case(
         "a disk that is nearly full",
@@ -295,6 +305,20 @@ CASES = [
         "open files",
         r"at most 200 at a time .* needs 256",
         "ulimit -n 1024",
+    ),
+    Case(
+        "a roster that is not there",
+        env(DEBITURA_ROSTER="roster.csv"),
+        "roster",
+        r"^DEBITURA_ROSTER: /.*/roster.csv is not there\.$",
+        "Check the path in DEBITURA_ROSTER",
+    ),
+    Case(
+        "claims in a spreadsheet",
+        _claims(b"PK\x03\x04"),
+        "claims",
+        r"claims.csv is a zip archive or a spreadsheet \(xlsx\)\.$",
+        "Save it as CSV in UTF-8, Parquet or NDJSON",
     ),
 ]
 

@@ -161,3 +161,18 @@ def test_times_are_said_as_people_say_them() -> None:
     assert format_ago(now + timedelta(minutes=5), now) == "in 5 min"
     spans = [format_duration(timedelta(seconds=seconds)) for seconds in (40, 95, 5400, 86_400, 3 * 86_400)]
     assert spans == ["40 s", "1 min", "1 h", "24 h", "3 days"]
+
+
+def test_clients_that_need_a_human_are_problems(settings: Settings) -> None:
+    synced(settings, NOW)
+    states = {"a": "refused", "b": "sent", "c": "needs_linking", "d": "needs_linking", "e": "registered"}
+    for tenant, state in states.items():
+        at = NOW - timedelta(days=15 if tenant == "c" else 1)
+        insert(settings, "registrations", {"external_tenant_id": tenant, "state": state, "outcome_at": at})
+    found = read_status_document(settings, NOW)
+    assert found["registrations"] == {"needs_linking": 2, "refused": 1, "registered": 1, "sent": 1}
+    assert [problem for problem in found["problems"] if "client" in problem and "(" in problem] == [
+        "1 client (a) refused by Debitura: correct the row in the roster (`debitura clients status`)",
+        "1 client (b) sent without a known outcome: run `debitura clients apply`",
+        "1 client (c) not linked for more than 14 days: pass on the link of `debitura clients links`",
+    ]
