@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -189,20 +189,19 @@ def _marks(rows: Array) -> pa.Array:
 
 
 def _debtor(world: World, cases: Array) -> tuple[pa.Array, pa.Array]:
-    names = {row: case.debtor_name for row, case in world.submissions.cases.items() if case.debtor_name}
-    heads = _word(_HEADS, world.cases["head"][cases])
-    return _replaced(heads, cases, names), _replaced(
-        _word(_TAILS, world.cases["tail"][cases]), cases, dict.fromkeys(names)
-    )
+    heads, tails = _word(_HEADS, world.cases["head"][cases]), _word(_TAILS, world.cases["tail"][cases])
+    mask = world.submissions.among(cases)
+    if mask is None:
+        return heads, tails
+    names = [world.submissions.cases[row].debtor_name for row in cases[mask].tolist()]
+    mask[mask] = [name is not None for name in names]  # those that are not known any more have invented names
+    known = [name for name in names if name is not None]
+    return _replaced(heads, mask, known), _replaced(tails, mask, [None] * len(known))
 
 
-def _replaced(texts: pa.Array, rows: Array, others: Mapping[int, str | None]) -> pa.Array:
-    """The texts, with those of some rows replaced by JSON strings, or by nothing for None."""
-    mask = np.isin(rows, list(others)) if others else np.zeros(0, dtype=bool)
-    if not mask.any():
-        return texts
-    chosen = [others[row] for row in rows[mask].tolist()]
-    made = strings(["" if text is None else json.dumps(text, ensure_ascii=False) for text in chosen])
+def _replaced(texts: pa.Array, mask: Array, others: Sequence[str | None]) -> pa.Array:
+    """The texts, those of the mask replaced by JSON strings, or by nothing for None."""
+    made = strings(["" if text is None else json.dumps(text, ensure_ascii=False) for text in others])
     return pc.replace_with_mask(texts, _booleans(mask), made)
 
 
@@ -245,8 +244,11 @@ def _creditor_references(world: World, rows: Array, table: dict[str, Array]) -> 
     made = pc.choose(
         _numbers(np.where(table["has_reference"], styles, len(pieces)), pa.int64()), *pieces, _literal("null")
     )
-    submitted = world.submissions.cases.items()
-    return _replaced(made, rows, {row: case.reference for row, case in submitted if case.reference is not None})
+    mask = world.submissions.among(rows)
+    if mask is None:
+        return made
+    mask &= table["has_reference"]
+    return _replaced(made, mask, [world.submissions.cases[row].reference for row in rows[mask].tolist()])
 
 
 @dataclass(frozen=True)

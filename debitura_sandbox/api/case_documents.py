@@ -7,7 +7,7 @@ from typing import Any
 
 from debitura_sandbox.api.case_rules import client_errors, handoff, signing_url, uplift_points
 from debitura_sandbox.api.context import Context
-from debitura_sandbox.api.documents import case_document, client_document, money, name_of_debtor
+from debitura_sandbox.api.documents import case_document, company_document, money, name_of_debtor
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.addresses import COUNTRIES, PARTNERS
 from debitura_sandbox.world.codes import DAY_US, NULL_US
@@ -73,9 +73,7 @@ def debtor_document(world: World, row: int, submitted: SubmittedCase | None) -> 
 
 def creditor_document(world: World, client: int) -> dict[str, Any]:
     """The client as CreditorDto."""
-    known = client_document(world, client, world.client_stats())["client"]
-    keys = ("id", "companyName", "companyRegistrationNumber", "officeEmail", "address", "city", "zipCode", "country")
-    return {key: known[key] for key in keys} | {"officePhone": None, "state": None, "division": None}
+    return company_document(world, client) | {"officePhone": None, "state": None, "division": None}
 
 
 def contract_status(context: Context, row: int) -> dict[str, Any]:

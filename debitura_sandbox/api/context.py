@@ -58,7 +58,9 @@ class Context:
         self.limits = RateLimits()
         self.faults = Faults()
         self.pages = Pages(journal.world, self.options.cache_bytes)
-        self.webhooks = Webhooks(journal.world.options.seed, self.options.webhook_delay_scale)
+        seed, first = journal.world.options.seed, self.clock.now_us()
+        self.webhooks = Webhooks(seed, first, self.options.webhook_delay_scale)
+        self.webhooks.restore(journal.world.webhooks)
         self.log: Counter[str] = Counter()
         self.set_undocumented(self.options.undocumented)
         self.answers: dict[tuple[int, str], Response] = {}  # by (client row, idempotency key), while this process lasts
@@ -117,8 +119,15 @@ class Context:
         """Let a request take effect after some simulated seconds."""
         self._late.append((self.clock.now_us() + int(delay_s * 1_000_000), request, route))
 
+    def keep_webhooks(self) -> None:
+        """Put the subscriptions into the journal."""
+        self.webhooks.is_changed = False
+        self.change({"op": "webhooks", "subscriptions": self.webhooks.stored()})
+
     def catch_up(self) -> None:
         """Let late requests take effect, and show the hidden cases whose time has come."""
+        if self.webhooks.is_changed:
+            self.keep_webhooks()
         if self._late:
             now_us, late = self.clock.now_us(), self._late
             self._late = [each for each in late if each[0] > now_us]

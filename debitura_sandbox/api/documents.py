@@ -117,24 +117,12 @@ def signing_link(world: World, row: int) -> str:
 def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict[str, Any]:
     """One client, as ClientCreatedResponse."""
     table = world.clients
-    registered = world.registered.get(row, {})
-    number, country = int(table["number"][row]), int(table["country"][row])
-    kyc = people.director(number, country)
-    place = COUNTRIES[country]
+    kyc = people.director(int(table["number"][row]), int(table["country"][row]))
     return {
         "externalTenantId": table["tenant"][row],
         "onboardingDone": bool(table["done"][row]),
         "onboardingLinks": {"url": onboarding_url(world, row)},
-        "client": {
-            "id": world.all_ids("clients")[row],
-            "companyName": world.company_name(row),
-            "officeEmail": office_email(world, row),
-            "country": registered.get("country") or place.name,
-            "address": registered.get("address") or people.street_address(number),
-            "city": registered.get("city") or place.towns[int(table["town"][row])],
-            "zipCode": registered.get("zip") or f"{1000 + number * 37 % 9000}",
-            "companyRegistrationNumber": registration(world, row),
-        },
+        "client": company_document(world, row),
         "users": [{"id": u.id, "email": u.email, "firstName": u.first, "lastName": u.last} for u in world.users(row)],
         "isAttributedClient": bool(table["is_attributed"][row]),
         "dateLinked": instant(table["linked"][row], row),
@@ -152,6 +140,22 @@ def client_document(world: World, row: int, stats: tuple[Any, Any, Any]) -> dict
         },
         "caseResults": None,
     }  # fmt: skip
+
+
+def company_document(world: World, row: int) -> dict[str, Any]:
+    """The company of a client, as ClientCreditorDto."""
+    registered = world.registered.get(row, {})
+    number, place = int(world.clients["number"][row]), COUNTRIES[int(world.clients["country"][row])]
+    return {
+        "id": world.all_ids("clients")[row],
+        "companyName": world.company_name(row),
+        "officeEmail": office_email(world, row),
+        "country": registered.get("country") or place.name,
+        "address": registered.get("address") or people.street_address(number),
+        "city": registered.get("city") or place.towns[int(world.clients["town"][row])],
+        "zipCode": registered.get("zip") or f"{1000 + number * 37 % 9000}",
+        "companyRegistrationNumber": registration(world, row),
+    }
 
 
 def contacts(world: World, row: int) -> dict[str, Any]:

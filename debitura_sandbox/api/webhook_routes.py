@@ -33,6 +33,7 @@ def route(context: Context, request: Request) -> Response:
         return not_found("The webhook")
     if request.method == "DELETE":
         del hooks.subscriptions[subscription.id]
+        context.keep_webhooks()
         return empty(204)
     return (
         _update(context, subscription, request.document())
@@ -56,11 +57,10 @@ def _create(context: Context, wanted: dict[str, Any]) -> Response:
     if fault:
         return failure(400, "ValidationError", fault)
     hooks, now = context.webhooks, from_us(context.clock.now_us()).isoformat()
-    made = Subscription(
-        hooks.new_id(), wanted["url"], wanted["events"], bool(wanted.get("isTestMode")), hooks.new_secret(), now, now
-    )
+    made = Subscription(hooks.new_id(), wanted["url"], wanted["events"], bool(wanted.get("isTestMode")), now, now)
     hooks.subscriptions[made.id] = made
-    return answer(made.document(with_secret=True))
+    context.keep_webhooks()
+    return answer(made.document(hooks.secret_of(made)))
 
 
 def _update(context: Context, subscription: Subscription, wanted: dict[str, Any]) -> Response:
@@ -76,9 +76,9 @@ def _update(context: Context, subscription: Subscription, wanted: dict[str, Any]
         subscription.is_active = bool(wanted["isActive"])
         subscription.disabled_reason = None if subscription.is_active else subscription.disabled_reason
     is_rotated = bool(wanted.get("regenerateSecret"))
-    if is_rotated:
-        subscription.secret = context.webhooks.new_secret()
-    return answer(subscription.document(with_secret=is_rotated))
+    subscription.rotation += is_rotated
+    context.keep_webhooks()
+    return answer(subscription.document(context.webhooks.secret_of(subscription) if is_rotated else None))
 
 
 def _test(context: Context, wanted: dict[str, Any]) -> Response:

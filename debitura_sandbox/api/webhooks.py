@@ -1,4 +1,4 @@
-"""Webhook subscriptions and signed deliveries. Subscriptions last as long as the process.
+"""Webhook subscriptions and signed deliveries. Subscriptions are part of the journal, deliveries last as long as the process.
 
 Nothing is sent here: the caller passes in the function that posts (`server.py`, to loopback addresses only).
 """
@@ -11,7 +11,7 @@ import hmac
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,25 +31,25 @@ Post = Callable[[str, bytes, dict[str, str]], int]  # sends; gives the status, 0
 
 @dataclass
 class Subscription:
-    """One subscription. The secret is Base64 text."""
+    """One subscription. The secret is Base64 text, made from `rotation` and never stored."""
 
     id: str
     url: str
     events: list[str]
     is_test: bool
-    secret: str
     created: str
     updated: str
     is_active: bool = True
     disabled_reason: str | None = None
     failures: int = 0
+    rotation: int = 0
 
-    def document(self, with_secret: bool = False) -> dict[str, Any]:
-        """WebhookDto; the secret only at creation and rotation."""
+    def document(self, secret: str | None = None) -> dict[str, Any]:
+        """WebhookDto; with a secret only at creation and rotation."""
         return {
             "id": self.id, "url": self.url, "events": self.events, "isActive": self.is_active, "createdUtc": self.created,
             "updatedUtc": self.updated, "disabledReason": self.disabled_reason,
-            "secret": self.secret if with_secret else None, "isTestMode": self.is_test,
+            "secret": secret, "isTestMode": self.is_test,
         }  # fmt: skip
 
 
@@ -76,12 +76,14 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 class Webhooks:
     """All subscriptions and pending deliveries. `switches`: how deliveries behave where the documents leave it open."""
 
-    def __init__(self, seed: int, delay_scale: float = 1.0, switches: Undocumented | None = None) -> None:
+    def __init__(self, seed: int, first: int, delay_scale: float = 1.0, switches: Undocumented | None = None) -> None:
+        """`first`: number of the first id, larger than those of processes before this one."""
         self.switches = switches or Undocumented()
         self.subscriptions: dict[str, Subscription] = {}
         self.deliveries: list[Delivery] = []
         self.delay_scale = delay_scale
-        self._seed, self._made = seed, 0
+        self.is_changed = False  # a subscription was switched off, which the journal does not know yet
+        self._seed, self._made = seed, first
         self._random = random.Random(seed)  # noqa: S311 (pauses, no secrets)
 
     def new_id(self) -> str:
@@ -89,9 +91,18 @@ class Webhooks:
         self._made += 1
         return str(uuids(np.array([self._made]), self._seed + 515)[0].decode())
 
-    def new_secret(self) -> str:
-        """The next signing secret."""
-        return base64.b64encode(hashlib.sha256(f"{self._seed} {self.new_id()}".encode()).digest()).decode()
+    def secret_of(self, subscription: Subscription) -> str:
+        """The signing secret of a subscription."""
+        text = f"{self._seed} {subscription.id} {subscription.rotation}"
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    def stored(self) -> list[dict[str, Any]]:
+        """The subscriptions as plain values, without secrets."""
+        return [asdict(subscription) for subscription in self.subscriptions.values()]
+
+    def restore(self, stored: list[dict[str, Any]]) -> None:
+        """The inverse of `stored`."""
+        self.subscriptions = {each["id"]: Subscription(**each) for each in stored}
 
     def announce(self, world: World, events: list[Event], instant: str, now_s: float, *, to_all: bool = False) -> int:
         """Queue events for their subscribers, and return the number of deliveries. Subscriptions in test mode receive events of
@@ -151,7 +162,7 @@ class Webhooks:
             "Content-Type": "application/json",
             "X-Debitura-Event": delivery.event,
             "X-Debitura-Timestamp": str(delivery.stamp),
-            "X-Debitura-Signature": signature(subscription.secret, delivery.stamp, delivery.body),
+            "X-Debitura-Signature": signature(self.secret_of(subscription), delivery.stamp, delivery.body),
         }
         status = post(subscription.url, delivery.body, headers)
         delivery.statuses.append(status)
@@ -174,7 +185,7 @@ class Webhooks:
         attempts = len(delivery.statuses)
         counted = subscription.failures if self.switches.failures_count == "subscription" else attempts
         if status == 410 or counted >= len(DELAYS_S):
-            delivery.is_over, subscription.is_active = True, False
+            delivery.is_over, subscription.is_active, self.is_changed = True, False, True
             why = "The target answered 410." if status == 410 else f"{counted} attempts failed."
             subscription.disabled_reason = why
         elif attempts == len(DELAYS_S):

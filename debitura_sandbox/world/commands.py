@@ -146,6 +146,12 @@ def _mode(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     return {"mode": entry["mode"]}, []
 
 
+def _webhooks(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
+    """The webhook subscriptions, all of them."""
+    world.webhooks = list(entry["subscriptions"])
+    return {}, []
+
+
 def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """Change one row: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a similar one."""
     resource, action = str(entry["resource"]), str(entry["action"])
@@ -183,6 +189,7 @@ _CHANGES: dict[str, Callable[[World, Entry], tuple[dict[str, Any], list[Event]]]
     "kyc": _kyc,
     "mode": _mode,
     "row": _row,
+    "webhooks": _webhooks,
     **CASE_CHANGES,
     **REGISTRATIONS,
 }

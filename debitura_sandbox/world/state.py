@@ -55,6 +55,8 @@ class Journal:
         previous = self.entries[-1] if self.entries else {}
         if entry["op"] == "advance" == previous.get("op"):
             self.entries[-1] = {"op": "advance", "days": previous["days"] + entry["days"]}
+        elif entry["op"] == "webhooks" == previous.get("op"):
+            self.entries[-1] = entry
         else:
             self.entries.append(entry)
         self.keep_clock(now_us)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from debitura_sandbox.world.change import Entry
+from debitura_sandbox.world.codes import Flags, Ints
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Submissions:
         self.lacking: dict[int, set[str]] = {}  # error types that a client's submissions are refused with
         self.lists_tests = True  # whether the listing for the partner shows test cases
         self.hidden: set[int] = set()  # cases that exist, but that no reader sees yet
+        self._rows: Ints = np.zeros(0, dtype=np.int64)
         self._by_reference: dict[tuple[int, str], list[int]] = {}
 
     def add(self, client: int, row: int, case: SubmittedCase) -> None:
@@ -71,6 +75,15 @@ class Submissions:
         self.cases[row] = case
         if case.reference is not None:
             self._by_reference.setdefault((client, case.reference), []).append(row)
+
+    def among(self, rows: Ints) -> Flags | None:
+        """Which of these rows are submitted cases; None if none is."""
+        if not self.cases:
+            return None
+        if len(self._rows) != len(self.cases):
+            self._rows = np.array(list(self.cases), dtype=np.int64)
+        mask = np.isin(rows, self._rows)
+        return mask if mask.any() else None
 
     def rows_of(self, client: int, reference: str) -> list[int]:
         """Rows of a client's submitted cases with this reference, deleted ones included."""

@@ -114,6 +114,7 @@ class World:
             int, tuple[int, int]
         ] = {}  # by client: number and instant of the last one after the first
         self.submissions = Submissions()
+        self.webhooks: list[dict[str, Any]] = []  # subscriptions as plain values
         self.cache: dict[str, Any] = {}  # texts derived from columns that never change
         self.salts = {name: salt + options.seed * 1_000_003 for name, salt in SALTS.items()}
         self.versions = dict.fromkeys(RESOURCES, 0)

@@ -13,9 +13,12 @@ from itertools import pairwise
 
 import pytest
 
+from debitura_sandbox.api.app import Sandbox
 from debitura_sandbox.api.context import AppOptions
 from debitura_sandbox.api.undocumented import Undocumented
 from debitura_sandbox.api.webhooks import DELAYS_S
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import WorldOptions
 from tests.sandbox.claims import Client
 from tests.sandbox.local import LocalSandbox, exact
 
@@ -166,6 +169,25 @@ def test_events_of_test_cases_go_to_subscriptions_in_test_mode():
         sandbox.app.world.submissions.is_test(row) for row in cases
     ]
     assert len(queued) == 2
+
+
+def test_subscriptions_outlive_a_restart_and_ids_of_events_never_repeat(tmp_path):
+    ids, file, options = [], tmp_path / "state.json", WorldOptions(clients=3, cases=20, transactions=20)
+    for _ in range(2):
+        sandbox = LocalSandbox(clients=3, cases=20, transactions=20)
+        sandbox.app = Sandbox(Journal.open(file, options), AppOptions(has_rate_limit=False), wall=lambda: NOW)
+        made = sandbox.get("/v1/Webhooks") or [subscribe(sandbox)]
+        trigger(sandbox, 2)
+        ids += [exact(delivery.body)["id"] for delivery in sandbox.app.webhooks.deliveries]
+        sandbox.app.journal.keep_clock(sandbox.app.clock.now_us())
+    assert [hook["id"] for hook in made] == [hook["id"] for hook in sandbox.get("/v1/Webhooks")]
+    assert len(set(ids)) == len(ids) == 4
+    (secret,) = {sandbox.app.webhooks.secret_of(each) for each in sandbox.app.webhooks.subscriptions.values()}
+    assert secret not in file.read_text()
+    sandbox.app.webhooks.deliver_due(NOW, lambda *_: 410)
+    assert sandbox.get("/v1/Webhooks")[0]["isActive"] is False
+    again = Journal.open(file, options)
+    assert [each["is_active"] for each in again.world.webhooks] == [False], "also that it was switched off"
 
 
 def test_410_switches_off_at_once():
