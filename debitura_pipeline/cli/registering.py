@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +21,12 @@ from debitura_pipeline.source.roster import ROSTER
 from debitura_pipeline.warehouse.identity import check_identity
 
 
-def show_clients_plan(settings: Settings, out: Path | None, *, allow_shrink: bool) -> None:
+def show_clients_plan(settings: Settings, out: Path | None, *, allow_shrink: bool, again: Sequence[str] = ()) -> None:
     """Print the plan, and keep it in `out`. Raises DebituraError."""
     ensure_set(settings.outbound.roster, ROSTER)
     check_identity(settings, with_warehouse=False)  # before an embedded sandbox writes to the data directory
     with open_endpoint(settings) as endpoint:
-        found = registration.plan_registrations(settings, endpoint, allow_shrink=allow_shrink)
+        found = registration.plan_registrations(settings, endpoint, allow_shrink=allow_shrink, again=again)
     if out is not None:
         found.document.keep(out)
     show_document(found.document, found.roster.unknown)
@@ -34,7 +35,7 @@ def show_clients_plan(settings: Settings, out: Path | None, *, allow_shrink: boo
     console.conclude(f"{count} client{'' if count == 1 else 's'} would be sent; nothing was.{kept}")
 
 
-def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:
+def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool, again: Sequence[str] = ()) -> bool:
     """Apply the plan and print what came of it. False if a client is refused or in doubt, or the apply stopped early.
 
     Raises DebituraError.
@@ -43,7 +44,7 @@ def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool) 
     ensure_set(settings.outbound.roster, ROSTER)
     check_identity(settings, with_warehouse=False)
     with open_endpoint(settings) as endpoint:
-        found = registration.apply_registrations(settings, endpoint, kept, allow_shrink=allow_shrink)
+        found = registration.apply_registrations(settings, endpoint, kept, allow_shrink=allow_shrink, again=again)
     show_document(found.document, found.unknown)
     json_document.give(sent=found.sent, stopped=found.stopped)
     summary = ", ".join(f"{count} {state}" for state, count in found.document.summary.items())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from debitura_pipeline.api.client import ApiClient
@@ -13,7 +13,7 @@ from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration.listed import read_listed
 from debitura_pipeline.registration.plan import PlannedClient, Situation, plan_clients, recorded_clients
-from debitura_pipeline.registration.record import expired_links, formerly_linked, read_registrations
+from debitura_pipeline.registration.record import formerly_linked, link_events, read_registrations
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.source import RosterClient, SourceRead, read_roster
 from debitura_pipeline.sync.partner import read_me
@@ -61,14 +61,16 @@ async def make_plan(
     roster: SourceRead[RosterClient],
     now: datetime,
     warehouse: SqlWarehouse | None = None,
+    again: Sequence[str] = (),
 ) -> ClientsPlan:
-    """The plan as of now. `warehouse`: open already, else it is opened for reading if there is one.
+    """The plan as of now. `warehouse`: open already, else it is opened for reading if there is one. `again`: tenant ids, as in
+    the roster, of withdrawn clients that are to be registered again.
 
     Raises UnprovenError, ApiError, WarehouseError.
     """
     keys = BusinessKeys.from_settings(settings)
     listed = {keys.stored(tenant): one for tenant, one in (await read_listed(client)).items()}
-    situation = Situation(now, listed)
+    situation = Situation(now, listed, again={keys.stored(tenant) for tenant in again})
     if warehouse is not None:
         situation = _with_known(situation, warehouse)
     elif warehouse_exists(settings):
@@ -98,10 +100,9 @@ def known_situation(settings: Settings, now: datetime) -> Situation:
 
 
 def _with_known(situation: Situation, warehouse: SqlWarehouse) -> Situation:
-    return Situation(
-        situation.now,
-        situation.listed,
-        read_registrations(warehouse),
-        formerly_linked(warehouse),
-        expired_links(warehouse),
+    return replace(
+        situation,
+        registrations=read_registrations(warehouse),
+        formerly_linked=formerly_linked(warehouse),
+        link_events=link_events(warehouse),
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from debitura_pipeline.outbound.plan_document import PlanRow
 from debitura_pipeline.registration.listed import ListedClient
-from debitura_pipeline.registration.record import Registration
+from debitura_pipeline.registration.record import EXPIRED, Registration
 from debitura_pipeline.registration.states import (
     INVALID,
     LINKED,
@@ -32,14 +32,16 @@ QUIET = timedelta(minutes=15)
 class Situation:
     """What is known beside the roster, all by stored tenant. `listed`: the API's clients now.
 
-    `formerly_linked`: tenants that a sync has seen. `expired`: when the API said that an approval link has expired.
+    `formerly_linked`: tenants that a sync has seen. `link_events`: the last event about an approval link, and when it came.
+    `again`: withdrawn tenants that a person wants registered again.
     """
 
     now: datetime
     listed: Mapping[str, ListedClient] = field(default_factory=dict)
     registrations: Mapping[str, Registration] = field(default_factory=dict)
     formerly_linked: Collection[str] = ()
-    expired: Mapping[str, datetime] = field(default_factory=dict)
+    link_events: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    again: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,12 @@ def _plan(row: SourceRow[RosterClient], situation: Situation) -> PlannedClient:
 def _not_listed(row: SourceRow[RosterClient], known: Registration | None, situation: Situation) -> tuple[str, str]:
     """State and reason of a valid row whose tenant is not listed."""
     if known is None or known.state in (PLANNED, INVALID):
-        if row.stored_key[0] in situation.formerly_linked:
-            return WITHDRAWN, "was linked, is no longer listed; it is never registered again by itself"
-        return PLANNED, ""
+        return _withdrawn(row, situation) if row.stored_key[0] in situation.formerly_linked else (PLANNED, "")
     is_changed = known.row_hash != row.row_hash
     if known.state == SENT:
         return _in_doubt(known, situation.now, is_changed=is_changed)
     if known.state in LINKED or known.state == WITHDRAWN:
-        return WITHDRAWN, "was linked, is no longer listed; it is never registered again by itself"
+        return _withdrawn(row, situation)
     if known.state == NEEDS_LINKING:
         return _needs_linking(known, situation, is_changed=is_changed)
     if known.state in (REFUSED, LINKED_ELSEWHERE) and is_changed:
@@ -144,10 +144,19 @@ def _in_doubt(known: Registration, now: datetime, *, is_changed: bool) -> tuple[
     return SENT, f"its row changed while its outcome is unknown; it is looked up until {until:%H:%M} UTC"
 
 
+def _withdrawn(row: SourceRow[RosterClient], situation: Situation) -> tuple[str, str]:
+    """Never sent again by itself: somebody has ended the link."""
+    if row.stored_key[0] in situation.again:
+        return PLANNED, "was withdrawn, and is to be registered again"
+    return WITHDRAWN, "was linked, is no longer listed; `debitura clients apply --again` registers it again"
+
+
 def _needs_linking(known: Registration, situation: Situation, *, is_changed: bool) -> tuple[str, str]:
-    expired = situation.expired.get(known.tenant)
-    if expired is not None and (known.outcome_at is None or expired > known.outcome_at):
-        return PLANNED, "its approval link has expired"
+    event, at = situation.link_events.get(known.tenant, ("", None))
+    if at is not None and (known.outcome_at is None or at > known.outcome_at):
+        if event == EXPIRED:
+            return PLANNED, "its approval link has expired"
+        return NEEDS_LINKING, "the client has declined the link; `debitura clients links` asks it again"
     changed = "; its row has changed, and `debitura clients links` sends it again" if is_changed else ""
     return NEEDS_LINKING, f"the client has to approve the link{changed}"
 

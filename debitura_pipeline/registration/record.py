@@ -10,7 +10,7 @@ from debitura_pipeline.registration.states import SENT
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.tables import OPS
 
-EXPIRED = "client.link_expired"
+EXPIRED, DECLINED = "client.link_expired", "client.link_declined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,15 @@ assert len(_COLUMNS) == len(fields(Registration))
 
 
 def read_registrations(warehouse: SqlWarehouse) -> dict[str, Registration]:
-    """All rows by stored tenant; none if the warehouse is older than the table. Raises WarehouseError."""
-    if not warehouse.columns("ops", "registrations"):
+    """All rows by stored tenant; none if the warehouse is older than the table, null for columns that it does not have yet.
+
+    Raises WarehouseError.
+    """
+    there = set(warehouse.columns("ops", "registrations"))
+    if not there:
         return {}
-    found = [Registration(*row) for row in warehouse.rows(f"SELECT {_NAMES} FROM ops.registrations")]
+    names = ", ".join(name if name in there else "NULL" for name in _COLUMNS)
+    found = [Registration(*row) for row in warehouse.rows(f"SELECT {names} FROM ops.registrations")]
     return {one.tenant: one for one in found}
 
 
@@ -73,11 +78,16 @@ def formerly_linked(warehouse: SqlWarehouse) -> set[str]:
     return {tenant for (tenant,) in warehouse.rows("SELECT DISTINCT external_tenant_id FROM raw.clients") if tenant}
 
 
-def expired_links(warehouse: SqlWarehouse) -> dict[str, datetime]:
-    """When the API last said that a tenant's approval link has expired, by stored tenant. Raises WarehouseError."""
+def link_events(warehouse: SqlWarehouse) -> dict[str, tuple[str, datetime]]:
+    """The last event about each tenant's approval link, EXPIRED or DECLINED, and when it was received, by stored tenant.
+
+    Raises WarehouseError.
+    """
     if not warehouse.columns("ops", "webhook_events"):
         return {}
     found = warehouse.rows(
-        "SELECT external_tenant_id, max(received_at) FROM ops.webhook_events WHERE event = $1 GROUP BY 1", (EXPIRED,)
+        "SELECT external_tenant_id, event, received_at FROM ops.webhook_events WHERE event IN ($1, $2) "
+        "AND received_at IS NOT NULL ORDER BY received_at",
+        (EXPIRED, DECLINED),
     )
-    return {tenant: at for tenant, at in found if tenant and at}
+    return {tenant: (event, at) for tenant, event, at in found if tenant}

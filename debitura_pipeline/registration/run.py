@@ -59,7 +59,12 @@ class ClientLink:
 
 
 def plan_registrations(
-    settings: Settings, endpoint: Endpoint, *, runtime: Runtime | None = None, allow_shrink: bool = False
+    settings: Settings,
+    endpoint: Endpoint,
+    *,
+    runtime: Runtime | None = None,
+    allow_shrink: bool = False,
+    again: Sequence[str] = (),
 ) -> ClientsPlan:
     """What `apply_registrations` would do now. Sends nothing that writes, and writes nothing to the warehouse.
 
@@ -70,7 +75,7 @@ def plan_registrations(
 
     async def work() -> ClientsPlan:
         async with partner_session(settings, endpoint, runtime) as (client, _):
-            return await make_plan(settings, client, roster, runtime.now())
+            return await make_plan(settings, client, roster, runtime.now(), again=again)
 
     return asyncio.run(work())
 
@@ -82,9 +87,10 @@ def apply_registrations(
     *,
     runtime: Runtime | None = None,
     allow_shrink: bool = False,
+    again: Sequence[str] = (),
     on_outcome: OnOutcome | None = None,
 ) -> AppliedPlan:
-    """Register what the roster wants. `kept`: a plan file that must still hold.
+    """Register what the roster wants. `kept`: a plan file that must still hold. `again`: withdrawn clients to register again.
 
     Raises SettingsError without `clients` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; SourceError,
     IdentityRefused, UnprovenError, ApiError, WarehouseError.
@@ -98,7 +104,7 @@ def apply_registrations(
             async with partner_session(settings, endpoint, runtime) as (client, identity):
                 identity.keep()
                 with open_warehouse(settings) as warehouse:
-                    found = await make_plan(settings, client, roster, runtime.now(), warehouse)
+                    found = await make_plan(settings, client, roster, runtime.now(), warehouse, again)
                     if kept is not None:
                         check_kept(kept, found.document)
                     write_registrations(warehouse, list(settled(found.clients, found.situation)))

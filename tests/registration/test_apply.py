@@ -14,6 +14,7 @@ import pytest
 from debitura_pipeline.errors import SettingsError, SourceError
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.registration import client_links
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.registration.partner import RUNTIME, Partner
 from tests.source.rows import client_row
 from tests.support.command import debitura
@@ -187,6 +188,7 @@ def test_withdrawn_client_is_never_registered_again_by_itself(partner: Partner) 
     for _ in range(2):
         assert partner.apply().document.summary == {"withdrawn": 1}
     assert len(partner.sent()) == 1
+    assert partner.apply(again=[wanted[0]["external_tenant_id"]]).document.summary == {"pending_signature": 1}
 
 
 def test_without_the_right_to_write_nothing_is_read_or_sent(partner: Partner) -> None:
@@ -208,7 +210,8 @@ def test_roster_that_shrank_registers_nobody(partner: Partner) -> None:
     assert partner.sent() == []
 
 
-def test_replay_and_backup_keep_registrations(partner: Partner, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("warehouse_env")
+def test_replay_and_upgrade_keep_registrations(partner: Partner) -> None:
     partner.wants(*rows(2))
     partner.sync()
     partner.apply()
@@ -216,6 +219,17 @@ def test_replay_and_backup_keep_registrations(partner: Partner, tmp_path: Path) 
     assert len(before) == 2
     assert debitura("replay", env=partner.env).status == 0
     assert partner.rows("SELECT * FROM ops.registrations ORDER BY 1") == before
+    with open_warehouse(partner.settings) as warehouse:
+        warehouse.execute("ALTER TABLE ops.registrations DROP COLUMN message")
+    assert [one.state for one in partner.plan().clients] == ["pending_signature"] * 2
+    assert partner.apply().sent == 0
+    assert partner.rows("SELECT * FROM ops.registrations ORDER BY 1") == before
+
+
+def test_backup_keeps_registrations(partner: Partner, tmp_path: Path) -> None:
+    partner.wants(*rows(2))
+    partner.apply()
+    before = partner.rows("SELECT * FROM ops.registrations ORDER BY 1")
     assert debitura("backup", str(tmp_path / "b.tar"), env=partner.env).status == 0
     restored = partner.env | {"DEBITURA_DATA_DIR": str(tmp_path / "restored")}
     assert debitura("restore", str(tmp_path / "b.tar"), env=restored).status == 0

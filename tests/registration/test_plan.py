@@ -73,10 +73,29 @@ def test_client_never_seen_is_planned_and_one_that_a_sync_saw_is_withdrawn(row: 
     assert decide(row, formerly_linked={"tenant-1"}).state == "withdrawn"
 
 
-def test_expired_link_is_sent_again_once(row: SourceRow[RosterClient]) -> None:
+@pytest.mark.parametrize(
+    ("event", "days_ago", "is_sent", "words"),
+    [
+        ("client.link_expired", 1, True, "its approval link has expired"),
+        ("client.link_expired", 9, False, "has to approve"),
+        ("client.link_declined", 1, False, "has declined"),
+    ],
+)
+def test_events_about_an_approval_link(
+    row: SourceRow[RosterClient], event: str, days_ago: int, is_sent: bool, words: str
+) -> None:
     waiting = known("needs_linking", row, outcome_at=NOW - timedelta(days=8))
-    assert decide(row, waiting, expired={"tenant-1": NOW - timedelta(days=1)}).is_sent
-    assert not decide(row, waiting, expired={"tenant-1": NOW - timedelta(days=9)}).is_sent
+    found = decide(row, waiting, link_events={"tenant-1": (event, NOW - timedelta(days=days_ago))})
+    assert found.is_sent == is_sent and words in found.reasons[0]
+
+
+@pytest.mark.parametrize("state", ["registered", "withdrawn"])
+def test_withdrawn_client_is_registered_again_only_if_a_person_says_so(
+    row: SourceRow[RosterClient], state: str
+) -> None:
+    assert decide(row, known(state, row), again={"tenant-2"}).state == "withdrawn"
+    assert decide(row, known(state, row), again={"tenant-1"}).is_sent
+    assert decide(row, formerly_linked={"tenant-1"}, again={"tenant-1"}).is_sent
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,24 @@ from debitura_pipeline.cli.exit_status import DONE, FAILED
 from debitura_pipeline.cli.options import AllowSourceShrink, AsJson, PlanOut
 from debitura_pipeline.settings import load_settings
 
+Again = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TENANT", help="Register this withdrawn client again, by external tenant id; may be repeated."
+    ),
+]
+
 commands = typer.Typer(help="Register the clients of the roster (DEBITURA_ROSTER).", no_args_is_help=True)
 
 
 @commands.command("plan", epilog="Examples:  debitura clients plan  |  debitura clients plan --out plan.json")
-def clients_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False) -> None:
+def clients_plan(
+    out: PlanOut = None, again: Again = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False
+) -> None:
     """Show which clients would be registered, and why the others would not. Sends nothing that writes."""
     from debitura_pipeline.cli.registering import show_clients_plan
 
-    show_clients_plan(load_settings(), out, allow_shrink=allow_shrink)
+    show_clients_plan(load_settings(), out, allow_shrink=allow_shrink, again=again or ())
 
 
 @commands.command("apply", epilog="Examples:  debitura clients apply  |  debitura clients apply plan.json")
@@ -27,13 +36,16 @@ def clients_apply(
     kept: Annotated[
         Path | None, typer.Argument(metavar="[PLAN]", help="A plan of the last 24 hours, written by `plan --out`.")
     ] = None,
+    again: Again = None,
     allow_shrink: AllowSourceShrink = False,
     as_json: AsJson = False,
 ) -> None:
     """Register what the plan says; with a kept plan only if it still holds. Needs `clients` in DEBITURA_WRITES."""
     from debitura_pipeline.cli.registering import apply_clients
 
-    raise typer.Exit(DONE if apply_clients(load_settings(), kept, allow_shrink=allow_shrink) else FAILED)
+    raise typer.Exit(
+        DONE if apply_clients(load_settings(), kept, allow_shrink=allow_shrink, again=again or ()) else FAILED
+    )
 
 
 @commands.command("links", epilog="Examples:  debitura clients links  |  debitura clients links --tenant tenant-042")
