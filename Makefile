@@ -9,7 +9,7 @@ VENDOR := .venv-vendor
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly test simulate fuzz crash soak dev lint format bench league docs wheel lock clean
+.PHONY: help setup nightly tour test simulate fuzz crash soak dev lint format bench league docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -20,6 +20,9 @@ setup: $(VENV)/.ready ## virtual environment with locked dependencies, and the d
 
 nightly: setup ## the main job once, a simulated night later each time unless the settings say otherwise
 	@$(BIN)/debitura nightly
+
+tour: setup ## a partner's five steps, from a roster's row to a fee in the report, in folder tour/
+	@$(BIN)/debitura tour $(ARGS)
 
 WORKERS ?= 2
 test: setup $(VENV)/.ready-dev $(VENDOR)/.ready ## every test, on real parts, WORKERS=2 at a time

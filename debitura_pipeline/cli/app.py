@@ -19,7 +19,7 @@ import typer
 
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
-from debitura_pipeline.cli.commands import backup, cases, clients, dev, inspect, landing, run, sandbox, webhooks
+from debitura_pipeline.cli.commands import backup, cases, clients, dev, inspect, landing, run, sandbox, tour, webhooks
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.without_pandas import without_pandas
@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, inspect, dev):
+for group in (run, landing, backup, inspect, dev, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

@@ -108,6 +108,9 @@ def _write(context: Context, name: str, request: Request) -> Response:
         return answer(open_link(context, str(wanted["url"])))
     if name == "sign":
         return answer(context.change({"op": "sign", "tenant": wanted["tenant"]}))
+    if name == "collect":
+        row = context.find_row("cases", str(wanted["case"]))
+        return answer(context.change({"op": "collect", "row": row, "to": str(wanted["to"]), "amount": None}))
     if name == "change":
         return answer(context.change(wanted))
     return not_found("The admin path")
