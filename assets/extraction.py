@@ -18,6 +18,7 @@ from debitura_pipeline.orchestration.keys import (
     RAW,
     RESOURCES,
     WAREHOUSE_POOL,
+    WEBHOOK_EVENTS,
 )
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
 from debitura_pipeline.orchestration.observations import count_listing, sync_events
@@ -53,7 +54,7 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=RAW[resource],
-        deps=[LISTING[resource], *([RAW[before]] if before else [])],
+        deps=[LISTING[resource], RAW[before] if before else WEBHOOK_EVENTS],
         pool=WAREHOUSE_POOL,
         group_name="raw",
         kinds={"python", warehouse_kind()},

@@ -10,6 +10,7 @@ from assets.onboarding import onboard_clients
 from assets.outbound import registered_clients
 from assets.reporting import partner_report
 from assets.warehouse import dbt_models, ops_tables, published_warehouse
+from assets.webhooks import webhook_events
 from debitura_pipeline.orchestration.jobs import jobs, schedules
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.sensors import sensors
@@ -24,6 +25,7 @@ defs = dg.Definitions(
         published_warehouse,
         onboard_clients,
         registered_clients,
+        webhook_events,
     ],
     asset_checks=all_checks,
     jobs=jobs,

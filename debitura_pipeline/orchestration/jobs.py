@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW
+from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.retries import no_retry_of_lasting_errors, retry_tags
 
 NIGHTLY = "nightly"
@@ -12,12 +12,14 @@ ONBOARD = "onboarding"
 FRESHNESS = "freshness"
 OUTBOUND = "outbound"
 REFRESH_REPORTS = "refresh_reports"
+REFRESH = "refresh"
 
-# Everything from the API to the published copy, with all checks, in lineage order: clients, cases, transactions, their checks,
-# dbt with its tests, report, publication. A failed blocking check stops what depends on it.
+# Everything from the API to the published copy, with all checks, in lineage order: waiting webhook events, clients, cases,
+# transactions, their checks, dbt with its tests, report, publication. A failed blocking check stops what depends on it.
 nightly = dg.define_asset_job(
     NIGHTLY,
-    selection=dg.AssetSelection.groups("raw", "staging", "marts", "reports", "published"),
+    selection=dg.AssetSelection.groups("raw", "staging", "marts", "reports", "published")
+    | dg.AssetSelection.assets(WEBHOOK_EVENTS),
     executor_def=dg.in_process_executor,
     hooks={no_retry_of_lasting_errors},
     description="From the API to the published warehouse: extract, verify, merge, dbt, report, publish.",
@@ -37,6 +39,13 @@ refresh_reports = dg.define_asset_job(
     | dg.AssetSelection.checks_for_assets(*RAW.values()),
     executor_def=dg.in_process_executor,
     description="Rebuilds marts and reports from the warehouse as it is, and publishes them.",
+)
+
+refresh = dg.define_asset_job(
+    REFRESH,
+    selection=dg.AssetSelection.assets(WEBHOOK_EVENTS),
+    executor_def=dg.in_process_executor,
+    description="Reads what webhook events name: cases by id, and the clients' records and transactions.",
 )
 
 freshness = dg.define_asset_job(
@@ -82,5 +91,5 @@ freshness_schedule = dg.ScheduleDefinition(
     description="Checks at 08:00 UTC that last night's data was read and published.",
 )
 
-jobs = [nightly, onboarding, outbound, refresh_reports, freshness]
+jobs = [nightly, onboarding, outbound, refresh, refresh_reports, freshness]
 schedules = [nightly_schedule, freshness_schedule]

@@ -19,6 +19,7 @@ REGISTRATION = {step: dg.AssetKey(["registration", step]) for step in ("plan", "
 OPS_TABLES = ("control_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])
+WEBHOOK_EVENTS = dg.AssetKey(["ops", "webhook_events"])
 GAPS = dg.AssetKey(["reports", "attribution_gaps"])
 OWNERS = ["team:debitura-pipeline"]
 

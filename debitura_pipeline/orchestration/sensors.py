@@ -20,6 +20,7 @@ from debitura_pipeline.orchestration.refresh_reports import reports_outdated
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.orchestration.wanted import wanted
+from debitura_pipeline.orchestration.webhook_sensors import webhook_inbox, webhook_subscriptions
 
 INTERVAL_S = 30  # one request each: 2,880 of the day's 100,000
 REASON, PURPOSE, ACCESS = "debitura/reason", "debitura/purpose", "access"
@@ -124,4 +125,4 @@ def incidents(debitura: Debitura) -> dg.SkipReason:
     return dg.SkipReason(f"{len(open_)} open incidents" + (f": {named}" if named else ""))
 
 
-sensors = [new_clients, wanted, reports_outdated, retention, incidents]
+sensors = [new_clients, wanted, reports_outdated, retention, incidents, webhook_inbox, webhook_subscriptions]

@@ -9,6 +9,7 @@ from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.runner import RESOURCES, estimate, sync
 from debitura_pipeline.sync.status import read_status
+from debitura_pipeline.sync.targeted import TargetedSync, Targets, sync_targets
 
 __all__ = [
     "RESOURCES",
@@ -16,6 +17,8 @@ __all__ = [
     "Repair",
     "Runtime",
     "SyncReport",
+    "TargetedSync",
+    "Targets",
     "WantedClient",
     "check_certificates",
     "estimate",
@@ -25,5 +28,6 @@ __all__ = [
     "replay",
     "sync",
     "sync_clients",
+    "sync_targets",
     "verify",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import KnownState, Plan, choose_plan
+from debitura_pipeline.extract.windows import EVERYTHING, Slice
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard, sync_folders, unmerged
 from debitura_pipeline.reconcile.certificate import read_windows
@@ -72,6 +73,30 @@ class Preparer:
                 )
                 return Prepared(resource, known, chosen, folder, None, baselines)
             return Prepared(resource, known, chosen, folder, self._baseline(warehouse, known, folder))
+
+    def prepare_by_id(self, resource: str) -> Prepared:
+        """Prepare a sync of single rows, which is limited to the part of no tenant: no missing row counts as deleted.
+
+        Raises LandingError, WarehouseError.
+        """
+        with open_warehouse(self.settings) as warehouse:
+            head = head_of(warehouse, self.settings.landing_dir, resource)
+            chosen = Plan("client", Slice(EVERYTHING), (), 0)
+            folder = self._new_folder(self.settings.landing_dir, resource, chosen, (), head, newest_of_all(warehouse))
+            return Prepared(resource, KnownState(_live_rows(warehouse, resource)), chosen, folder, None)
+
+    def is_interrupted(self, resource: str) -> bool:
+        """Whether a sync of the whole listing was interrupted and can be resumed. Raises LandingError, WarehouseError."""
+        left = [
+            folder
+            for folder in unmerged(self.settings.landing_dir, resource)
+            if folder.is_open and folder.begin.scope is None and is_recent(folder, self.clock.now(), RESUME_WITHIN)
+        ]
+        if not left:
+            return False
+        with open_warehouse(self.settings) as warehouse:
+            head = head_of(warehouse, self.settings.landing_dir, resource)
+        return any(follows(folder, head) for folder in left)
 
     def preview(self, resource: str, scratch: Path, *, full: bool = False) -> Prepared:
         """Prepare an estimate, with a folder in `scratch`. Raises WarehouseError."""

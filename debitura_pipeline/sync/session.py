@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.sync.by_id import CasesByIdSync
 from debitura_pipeline.sync.context import SyncContext
 from debitura_pipeline.sync.merge import Merger
+from debitura_pipeline.sync.prepare import Preparer
 from debitura_pipeline.sync.recover import Recovery
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.resource import ResourceSync
@@ -55,6 +57,26 @@ class SyncSession(SyncContext):
         if landed is not None:
             reports.append(landed.merge())
         return reports
+
+    async def cases_by_id(self, keys: Sequence[str]) -> tuple[SyncReport | None, frozenset[str]]:
+        """Read these cases by id and merge those that the listing has too: the report, None without any, and their ids.
+
+        Raises DebituraError; the failure is recorded in `ops.syncs`.
+        """
+        self._recover(("cases",), allow_shrink=False)
+        sync = CasesByIdSync(self, "cases", keys=list(dict.fromkeys(keys)))
+        sync.prepare()
+        listed = await sync.read_listed()
+        return (sync.merge() if listed else None), listed
+
+    def is_interrupted(self, resource: str) -> bool:
+        """Whether a sync of the whole listing was interrupted and can be resumed. Merging anything else would end that.
+
+        Raises LandingError and WarehouseError.
+        """
+        return Preparer(self.settings, self.runtime, self.partner, self.clock, self.small_requests).is_interrupted(
+            resource
+        )
 
     async def estimate(self, resource: str, *, full: bool = False) -> tuple[Plan, CostEstimate]:
         """The plan for one resource and its cost. Reads totals only and changes nothing. Raises DebituraError."""

@@ -1,0 +1,38 @@
+"""Webhook events as an asset: what waits in the inbox is handled, and the subscriptions are looked at."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
+from debitura_pipeline.orchestration.keys import LISTING, OWNERS, WAREHOUSE_POOL, WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, WebhookRun
+
+
+class Refresh(dg.Config):
+    """Runs that the sensors request. Nothing needs to be set."""
+
+    sweep: bool = Field(False, description="Also read clients and cases as far as they may have changed.")
+
+
+@dg.asset(
+    key=WEBHOOK_EVENTS,
+    deps=[LISTING["clients"], LISTING["cases"], LISTING["transactions"]],
+    check_specs=[
+        dg.AssetCheckSpec(HANDLED, asset=WEBHOOK_EVENTS, description="Every event was handled within an hour."),
+        dg.AssetCheckSpec(SUBSCRIPTIONS, asset=WEBHOOK_EVENTS, description="The API delivers to every subscription."),
+    ],
+    pool=WAREHOUSE_POOL,
+    group_name="webhooks",
+    kinds={"python", warehouse_kind()},
+    owners=OWNERS,
+    metadata=asset_metadata(WEBHOOK_EVENTS),
+    description="Events received from the API, each with its run and outcome. What they name is read into raw.",
+)
+def webhook_events(
+    context: dg.AssetExecutionContext, config: Refresh, debitura: Debitura
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Handle waiting events."""
+    yield WebhookRun(context, debitura, is_sweep_wanted=config.sweep).run()

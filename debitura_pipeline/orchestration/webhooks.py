@@ -1,0 +1,167 @@
+"""Execute the step of webhook events: handle what waits, look at the subscriptions, sweep a gap.
+
+In a nightly run nothing of it stops the night, which reads everything anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+import dagster as dg
+
+from debitura_pipeline.errors import ApiError, DebituraError
+from debitura_pipeline.onboarding import steps
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.onboarding.lifecycle import LOADED
+from debitura_pipeline.orchestration.jobs import NIGHTLY
+from debitura_pipeline.orchestration.keys import ONBOARDING, WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.metadata import onboarding_metadata
+from debitura_pipeline.orchestration.observations import sync_events
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.webhooks.events import select_in
+from debitura_pipeline.webhooks.position import InboxState, inbox_state, last_event_at
+from debitura_pipeline.webhooks.refresh import RefreshResult, refresh, sweep
+from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, list_subscriptions
+from debitura_pipeline.webhooks.watch import (
+    SubscriptionOff,
+    describe_subscriptions,
+    overdue_since,
+    switched_off,
+    uses_webhooks,
+)
+
+HANDLED, SUBSCRIPTIONS = "handled_within_an_hour", "subscriptions_are_on"
+UNUSED = "Webhooks are not in use"
+
+
+@dataclass
+class WebhookRun:
+    """One run of the step. `is_sweep_wanted`: a subscription was off, so events may be missing."""
+
+    context: dg.AssetExecutionContext
+    debitura: Debitura
+    is_sweep_wanted: bool = False
+    enabled: list[str] = field(default_factory=list)
+
+    def run(self) -> dg.MaterializeResult[None]:
+        """Handle events and subscriptions. Raises DebituraError, unless the run is a nightly one."""
+        settings = self.debitura.settings
+        if not uses_webhooks(settings, inbox_state(settings.data_dir)) and not self.is_sweep_wanted:
+            return self._result(RefreshResult(), _unused())
+        check_identity(settings)
+        with self.debitura.endpoint() as endpoint:
+            found = self._refresh(settings, endpoint)
+            checked = self._look(settings, endpoint)
+            if not self._is_night and (self.enabled or self.is_sweep_wanted):
+                self._log_reports(sweep(settings, endpoint))
+        return self._result(found, checked)
+
+    def _refresh(self, settings: Settings, endpoint: Endpoint) -> RefreshResult:
+        try:
+            found = refresh(settings, endpoint, self.context.run_id)
+        except DebituraError as error:
+            if not self._is_night:
+                raise
+            self.context.log.warning(f"Webhook events were left to the night itself: {error}")
+            return RefreshResult()
+        self._log_reports(found.reports)
+        if found.clients and not self._is_night:
+            self._check_signatures(settings, endpoint, found.clients)
+        return found
+
+    def _check_signatures(self, settings: Settings, endpoint: Endpoint, tenants: Sequence[str]) -> None:
+        """Check clients that are being onboarded now, so that the sensor `new_clients` need not wait for its next look."""
+        with self.debitura.warehouse() as warehouse:
+            refs = [ClientRef(*row) for row in select_in(warehouse, _BEING_ONBOARDED, tenants)]
+        try:
+            statuses = steps.check_status(settings, endpoint, refs) if refs else {}
+        except ApiError as error:
+            self.context.log.warning(f"Signatures of {len(refs)} clients could not be checked: {error}")
+            return
+        for ref, status in statuses.items():
+            if not isinstance(status, ApiError):
+                metadata = onboarding_metadata(status.facts())
+                self.context.log_event(
+                    dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata)
+                )
+
+    def _look(self, settings: Settings, endpoint: Endpoint) -> dg.AssetCheckResult:
+        """Look at the subscriptions, and switch on again what the API has switched off, if that may be written."""
+        try:
+            found = list_subscriptions(settings, endpoint)
+            off = switched_off(found, last_event_at(settings.data_dir))
+            self.enabled = switch_on(settings, endpoint, off)
+        except ApiError as error:
+            return _subscriptions_result(f"The webhook subscriptions could not be looked at: {error}", is_passed=False)
+        description = describe_subscriptions(off, len(found))
+        if self.enabled:
+            description += f" Switched on again: {', '.join(self.enabled)}."
+        elif off and "webhooks" not in settings.outbound.writes:
+            description += " DEBITURA_WRITES does not name webhooks; `debitura webhooks enable ID` switches it on."
+        return _subscriptions_result(description, is_passed=not off)
+
+    def _log_reports(self, reports: Sequence[SyncReport]) -> None:
+        for report in reports:
+            self.debitura.collect(report) if self._is_night else None
+            for event in sync_events(report, is_own=False):
+                self.context.log_event(event)
+
+    def _result(self, found: RefreshResult, checked: dg.AssetCheckResult) -> dg.MaterializeResult[None]:
+        state = inbox_state(self.debitura.settings.data_dir)
+        metadata = {
+            "received": found.received,
+            "handled": found.handled,
+            "waiting": state.waiting,
+            "requests": sum(report.requests for report in found.reports),
+            "refused_as_stale": state.stale,
+        }
+        return dg.MaterializeResult(metadata=metadata, check_results=[handled_result(state), checked])
+
+    @cached_property
+    def _is_night(self) -> bool:
+        return self.context.run.job_name == NIGHTLY
+
+
+def switch_on(settings: Settings, endpoint: Endpoint, off: Sequence[SubscriptionOff]) -> list[str]:
+    """Switch on what the API has switched off; returns the ids. Nothing without `webhooks` in DEBITURA_WRITES. Raises ApiError."""
+    if "webhooks" not in settings.outbound.writes:
+        return []
+    changes = SubscriptionChanges(settings, endpoint)
+    return [changes.enable(one.id).id for one in off if one.is_automatic]
+
+
+def handled_result(state: InboxState) -> dg.AssetCheckResult:
+    """Whether every event had a run within an hour."""
+    since = overdue_since(state, datetime.now(UTC))
+    description = (
+        f"{state.waiting} events wait, the first since {since:%Y-%m-%d %H:%M} UTC"
+        if since
+        else f"{state.waiting} events wait, none for an hour"
+    )
+    return dg.AssetCheckResult(
+        passed=since is None, check_name=HANDLED, asset_key=WEBHOOK_EVENTS, severity=dg.AssetCheckSeverity.WARN,
+        description=description, metadata={"waiting": state.waiting},
+    )  # fmt: skip
+
+
+def _unused() -> dg.AssetCheckResult:
+    return _subscriptions_result(UNUSED, is_passed=True)
+
+
+def _subscriptions_result(description: str, *, is_passed: bool) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=is_passed, check_name=SUBSCRIPTIONS, asset_key=WEBHOOK_EVENTS, severity=dg.AssetCheckSeverity.WARN,
+        description=description,
+    )  # fmt: skip
+
+
+_BEING_ONBOARDED = (
+    "SELECT external_tenant_id, creditor_id FROM ops.onboarding "
+    f"WHERE state <> '{LOADED}' AND external_tenant_id IN ({{keys}})"
+)
