@@ -1,4 +1,4 @@
-"""Run code server, daemon, web server and sandbox until Ctrl-C, for `debitura dev`.
+"""Run code server, daemon, web server, webhook receiver and sandbox until Ctrl-C, for `debitura dev`.
 
 The code server listens on a socket in a private folder, because anyone who can connect to it can run code as this user.
 Also runs as `python -m debitura_pipeline.supervision.dev [PORT]`.
@@ -85,6 +85,9 @@ def _watch(
     with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
         programs = Programs(Path(folder), port, instance, say)
         supervisor.start(programs.code_server())
+        receiver = programs.receiver(settings)
+        if receiver is not None:
+            supervisor.start(receiver)
         has_clients = is_announced = False
         while not stopped():
             supervisor.check()

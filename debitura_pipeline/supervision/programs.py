@@ -1,10 +1,11 @@
-"""Dagster's three programs as `debitura dev` runs them: command lines and health probes."""
+"""Dagster's three programs and the webhook receiver as `debitura dev` runs them: command lines and health probes."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,16 @@ from pathlib import Path
 import dagster as dg
 from dagster._grpc.client import DagsterGrpcClient
 
-from debitura_pipeline.settings import PROJECT_ROOT
+from debitura_pipeline.settings import PROJECT_ROOT, Settings
 from debitura_pipeline.supervision.child import Program
 from debitura_pipeline.supervision.supervisor import DevError
+from debitura_pipeline.webhooks import serve
+from debitura_pipeline.webhooks.inbox import receiver_lock
+from debitura_pipeline.webhooks.receiver import HEALTH, PATH
 
 HOST, PORT = "127.0.0.1", 3000
 CODE_SERVER, DAEMON, WEB_SERVER = "code server", "daemon", "web server"
+RECEIVER = "receiver"
 MODULE, LOCATION = "debitura_pipeline.definitions", "debitura"  # as workspace.yaml has them
 PROBE_TIMEOUT_S = 5
 # A program must not be killed because the machine is busy for half a minute.
@@ -84,6 +89,28 @@ class Programs:
             WEB_SERVER_SILENT_S,
             self._report_as(WEB_SERVER),
         )
+
+    def receiver(self, settings: Settings) -> Program | None:
+        """The receiver of webhooks; None without secrets, or if another one has the inbox, as under systemd."""
+        if not settings.webhooks.secrets:
+            return None
+        holder = receiver_lock(settings.data_dir).holder()
+        if holder is not None:
+            self._say(f"Another receiver of webhooks is running ({holder}); none is started.")
+            return None
+        port = serve.PORT if _is_free(serve.PORT) else free_port()
+        self._say(f"Webhooks are received at http://{serve.HOST}:{port}{PATH}")
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def is_healthy() -> bool:
+            try:
+                with direct.open(f"http://{serve.HOST}:{port}{HEALTH}", timeout=PROBE_TIMEOUT_S):
+                    return True
+            except urllib.error.HTTPError as answer:  # a full disk is not mended by a restart
+                answer.close()
+                return True
+
+        return Program(RECEIVER, [serve.__name__, str(port)], is_healthy, WEB_SERVER_SILENT_S)
 
     def _report_as(self, name: str) -> Callable[[str], None]:
         return lambda line: self._say(f"{name}: {line}")

@@ -43,7 +43,7 @@ class Inbox:
         Raises WarehouseBusy if another receiver has it, WarehouseError if the lock file cannot be used, OSError.
         """
         self.folder = data_dir.resolve() / FOLDER
-        self._lock = ProcessLock(self.folder / LOCK_FILE)
+        self._lock = receiver_lock(data_dir)
         holder = self._lock.take("webhooks")
         if holder is not None:
             raise WarehouseBusy(
@@ -142,3 +142,8 @@ def _write_all(handle: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
+
+
+def receiver_lock(data_dir: Path) -> ProcessLock:
+    """The lock that the receiver of a data directory holds."""
+    return ProcessLock(data_dir.resolve() / FOLDER / LOCK_FILE)

@@ -1,9 +1,10 @@
-"""Run the receiver under uvicorn until a signal arrives."""
+"""Run the receiver under uvicorn until a signal arrives. Also runs as `python -m debitura_pipeline.webhooks.serve PORT`."""
 
 from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import uvicorn
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.landing.business_key import BusinessKeys
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.webhooks.group_commit import GroupCommit
 from debitura_pipeline.webhooks.http_protocol import LimitedProtocol
 from debitura_pipeline.webhooks.inbox import Inbox
@@ -119,3 +120,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"The receiver cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."
         ) from None
     return listener
+
+
+if __name__ == "__main__":
+    run_receiver(load_settings(), HOST, int(sys.argv[1]), print)

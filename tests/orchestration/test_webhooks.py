@@ -1,0 +1,201 @@
+"""Webhook events under Dagster: the sensors over several ticks, the job, the night, and subscriptions that are off."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from debitura_pipeline.definitions import defs
+from debitura_pipeline.orchestration import webhook_sensors
+from debitura_pipeline.orchestration.jobs import NIGHTLY, REFRESH
+from debitura_pipeline.orchestration.keys import RAW, WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.webhooks.inbox import Inbox
+from debitura_pipeline.webhooks.segments import Received
+from tests.orchestration.conftest import Pointed
+from tests.support.sandbox import RunningSandbox
+from tests.webhooks.deliveries import SECRET
+
+
+class Hooks:
+    """A daemon by hand for the sensors of webhooks."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
+        self.instance, self.settings = instance, settings
+        self.cursors: dict[str, str | None] = {}
+
+    def arrive(self, *events: tuple[str, str, str | None, str | None], ago: timedelta = timedelta()) -> None:
+        at = datetime.now(UTC) - ago
+        inbox = Inbox(self.settings.data_dir, datetime.now(UTC))
+        inbox.append(
+            [Received(name, kind, at, at, tenant=tenant, case_id=case) for name, kind, tenant, case in events], at
+        )
+        inbox.close()
+
+    def tick(self, sensor: str) -> tuple[list[dict[str, Any]], str, dict[str, bool]]:
+        """Configurations of the runs asked for, the reason where there is none, and the checks that were reported."""
+        with dg.build_sensor_context(
+            instance=self.instance, resources={"debitura": Debitura()}, cursor=self.cursors.get(sensor)
+        ) as context:
+            outcome = getattr(webhook_sensors, sensor)(context)
+            self.cursors[sensor] = context.cursor
+        if isinstance(outcome, dg.SkipReason):
+            return [], str(outcome.skip_message), {}
+        reason = outcome.skip_reason.skip_message if outcome.skip_reason else ""
+        told = {one.check_name: one.passed for one in outcome.asset_events}
+        self.requests = list(outcome.run_requests or [])
+        return [request.run_config for request in self.requests], str(reason), told
+
+    def run(
+        self, config: dict[str, Any] | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        job = defs.resolve_job_def(REFRESH)
+        return job.execute_in_process(instance=self.instance, run_config=config, tags=tags, raise_on_error=False)
+
+    def night(self) -> dg.ExecuteInProcessResult:
+        """What of a night comes first."""
+        job = defs.resolve_job_def(NIGHTLY)
+        keys = [WEBHOOK_EVENTS, RAW["clients"]]
+        return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with open_warehouse(self.settings, read_only=True) as warehouse:
+            return warehouse.rows(sql)
+
+
+@pytest.fixture
+def hooks(
+    sandbox_factory: Callable[..., RunningSandbox],
+    point_at: Pointed,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[RunningSandbox, Hooks]:
+    sandbox = sandbox_factory(clients=1, cases=10, transactions=10)
+    monkeypatch.setenv("DEBITURA_WEBHOOK_SECRETS", SECRET)
+    monkeypatch.setenv("DEBITURA_WRITES", "webhooks")
+    return sandbox, Hooks(instance, point_at(sandbox))
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {
+        one.check_name: one.passed for one in result.get_asset_check_evaluations() if one.asset_key == WEBHOOK_EVENTS
+    }
+
+
+def test_events_are_handled_by_one_run_at_a_time(hooks: tuple[RunningSandbox, Hooks]) -> None:
+    sandbox, daemon = hooks
+    assert daemon.tick("webhook_inbox") == ([], "There is no inbox: no receiver has run.", {})
+    assert daemon.night().success
+    sandbox.admin("advance", {"days": 3})
+    (case, tenant), *_ = [(row["id"], row["client"]["externalTenantId"]) for row in sandbox.truth("cases")]
+    daemon.arrive(("e1", "case.updated", tenant, case), ("e2", "client.linked", tenant, None))
+    asked, _, told = daemon.tick("webhook_inbox")
+    assert (len(asked), told) == (1, {})
+    job = defs.resolve_job_def(REFRESH)
+    left = daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert daemon.tick("webhook_inbox")[:2] == ([], "2 events wait for the run in progress.")
+    daemon.instance.report_run_failed(left)
+    asked, reason, _ = daemon.tick("webhook_inbox")
+    assert (asked, "next attempt at" in reason) == ([], True), "after a failure it waits a minute"
+    daemon.instance.delete_run(left.run_id)
+    done = daemon.run()
+    assert done.success
+    assert checks_of(done) == {HANDLED: True, SUBSCRIPTIONS: True}
+    materialized = {event.asset_key for event in done.get_asset_materialization_events()}
+    assert {WEBHOOK_EVENTS, RAW["clients"]} <= materialized
+    assert daemon.rows("SELECT event_id, outcome, run_id FROM ops.webhook_events ORDER BY 1") == [
+        ("e1", "refreshed", done.run_id),
+        ("e2", "refreshed", done.run_id),
+    ]  # fmt: skip
+    assert daemon.tick("webhook_inbox") == ([], "No event waits.", {})
+
+
+def test_events_that_wait_too_long_are_told_once_an_hour_and_the_night_takes_them_first(
+    hooks: tuple[RunningSandbox, Hooks],
+) -> None:
+    sandbox, daemon = hooks
+    daemon.arrive(("e1", "client.linked", "tenant-001", None), ago=timedelta(minutes=61))
+    asked, _, told = daemon.tick("webhook_inbox")
+    assert (len(asked), told) == (1, {HANDLED: False})
+    assert daemon.tick("webhook_inbox")[2] == {}
+    night = daemon.night()
+    assert night.success
+    assert checks_of(night)[HANDLED]
+    steps = [event.step_key for event in night.all_events if event.is_step_success]
+    assert steps[:2] == ["ops__webhook_events", "raw__clients"]
+    assert daemon.rows("SELECT event_id, run_id FROM ops.webhook_events") == [("e1", night.run_id)]
+    daemon.arrive(("e2", "client.linked", "tenant-001", None))
+    sandbox.faults({"kind": "status", "status": 403, "path": "/v1/Webhooks", "times": 0})
+    night = daemon.night()
+    assert night.success, "nothing of it stops the night"
+    assert checks_of(night) == {HANDLED: True, SUBSCRIPTIONS: False}
+
+
+@contextmanager
+def target(status: int) -> Iterator[str]:
+    """A receiver that answers all deliveries with that status."""
+
+    class Target(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Target)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/in"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def subscription(sandbox: RunningSandbox) -> dict[str, Any]:
+    (found,) = sandbox.get("/v1/Webhooks")
+    return dict(found)
+
+
+def test_a_subscription_that_was_switched_off_is_told_switched_on_and_its_gap_swept(
+    hooks: tuple[RunningSandbox, Hooks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is delivered again for the time that it was off: only a sync finds what happened then."""
+    sandbox, daemon = hooks
+    with target(410) as url:
+        sandbox.send("POST", "/v1/Webhooks", {"url": url, "events": ["client.linked"]})
+        assert daemon.tick("webhook_subscriptions")[0] == []
+        sandbox.admin("clients", {"tenant": "while-off"})
+        deadline = time.monotonic() + 30
+        while subscription(sandbox)["isActive"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert not subscription(sandbox)["isActive"]
+    monkeypatch.setenv("DEBITURA_WRITES", "none")
+    asked, reason, told = daemon.tick("webhook_subscriptions")
+    assert (asked, told) == ([], {SUBSCRIPTIONS: False})
+    assert "the API switched it off" in reason
+    monkeypatch.setenv("DEBITURA_WRITES", "webhooks")
+    (config,), _, told = daemon.tick("webhook_subscriptions")
+    tags = dict(daemon.requests[0].tags)
+    assert told == {SUBSCRIPTIONS: False}
+    sandbox.faults({"kind": "status", "status": 403, "path": "/cases", "times": 0})
+    assert not daemon.run(config, tags).success
+    assert subscription(sandbox)["isActive"]
+    sandbox.faults()
+    assert len(daemon.tick("webhook_subscriptions")[0]) == 1, "it is on, and the gap is not swept yet"
+    assert daemon.run(config, tags).success
+    assert ("while-off",) in daemon.rows("SELECT DISTINCT external_tenant_id FROM raw.cases")
+    assert daemon.tick("webhook_subscriptions")[0] == []
+    assert daemon.cursors["webhook_subscriptions"] == "unread:0"

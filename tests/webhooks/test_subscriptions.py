@@ -1,0 +1,101 @@
+"""Subscriptions at the API: the commands, what they send, what they show."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.errors import SettingsError, ShapeError
+from debitura_pipeline.webhooks.subscriptions import check_url, parse_subscription
+from debitura_pipeline.webhooks.watch import describe_subscriptions, switched_off
+from tests.support.command import Said, debitura
+from tests.support.leaks import find
+from tests.support.pipeline import Pipeline
+from tests.support.sandbox import RunningSandbox
+
+URL = "https://hooks.example.com/webhooks/debitura"
+ID = "7d0c2f5e-1a0b-4c55-9d7f-0f6b8f1f2a10"
+
+
+def test_a_subscription_from_its_creation_to_its_end(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "data", shared_sandbox)
+    pipeline.settings.data_dir.mkdir()
+
+    def run(*arguments: str, writes: str = "webhooks") -> Said:
+        return debitura("webhooks", *arguments, env={**pipeline.env, "DEBITURA_WRITES": writes})
+
+    for arguments in (("subscribe", "--url", URL), ("rotate", ID), ("enable", ID), ("remove", ID)):
+        said = run(*arguments, writes="clients")
+        assert (said.status, "DEBITURA_WRITES does not name webhooks" in said.error_line) == (2, True)
+    assert shared_sandbox.get("/v1/Webhooks") == [], "nothing was sent"
+
+    made = run("subscribe", "--url", URL, "--event", "case.closed", "--event", "client.linked")
+    assert made.status == 0, made.err
+    (found,) = shared_sandbox.get("/v1/Webhooks")
+    assert (found["url"], found["events"], found["isTestMode"]) == (URL, ["case.closed", "client.linked"], False)
+    secret = secret_of(made)
+    rotated = secret_of(run("rotate", found["id"]))
+    assert rotated != secret
+    assert not find(tmp_path, [secret, rotated])
+    shared_sandbox.send("PUT", f"/v1/Webhooks/{found['id']}", {"isActive": False})
+    listed = run("list", writes="none")
+    assert (listed.status, f"{found['id']}  off  {URL}" in listed.out, secret in listed.out) == (0, True, False)
+    assert "Switched on" in run("enable", found["id"]).out
+    assert shared_sandbox.get("/v1/Webhooks")[0]["isActive"]
+    assert run("remove", found["id"].upper()).status == 0
+    assert shared_sandbox.get("/v1/Webhooks") == []
+    gone = run("enable", found["id"])
+    assert (gone.status, "HTTP 404" in gone.error_line) == (1, True)
+    refused = run("subscribe", "--url", URL, "--event", "payment.created")
+    assert (refused.status, "HTTP 400 (ValidationError)" in refused.error_line) == (1, True)
+
+
+def secret_of(said: Said) -> str:
+    assert said.status == 0, said.err
+    (secret,) = re.findall(r"^Secret: (\S+)$", said.out, re.MULTILINE)
+    assert len(base64.b64decode(secret)) == 32
+    return secret
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.com/in", "https://hooks.example.com:8480/in", "https://127.0.0.1/in", "https://10.0.0.7/in",
+        "https://localhost/in", "https://user:pass@hooks.example.com/in", "https:///in", "https://hooks.example.com:x/in",
+        f"https://hooks.example.com/{'x' * 1_024}", "hooks.example.com", "https://[::1]:8443/in",
+    ],
+)  # fmt: skip
+def test_urls_that_the_api_does_not_deliver_to_are_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(SettingsError, match="--url") as refused:
+        check_url(url, is_embedded=False)
+    assert "pass@" not in str(refused.value)
+
+
+def test_urls_that_it_delivers_to() -> None:
+    for url in (URL, "https://hooks.example.com:443/x", "https://hooks.example.com:8443/x", "https://8.8.8.8/x"):
+        check_url(url, is_embedded=False)
+    check_url("http://127.0.0.1:8480/webhooks/debitura", is_embedded=True)
+
+
+def test_both_spellings_of_an_answer_are_read() -> None:
+    camel: dict[str, Any] = {
+        "id": ID.upper(), "url": URL, "events": ["case.closed"], "isActive": False, "updatedUtc": "2026-05-04T09:12:33Z",
+        "disabledReason": "Too many failures", "secret": "c2VjcmV0", "isTestMode": True,
+    }  # fmt: skip
+    pascal = {name[0].upper() + name[1:]: value for name, value in camel.items()}
+    assert parse_subscription(camel) == parse_subscription(pascal)
+    found = parse_subscription(camel)
+    assert (found.id, found.is_active, found.is_test) == (ID, False, True)
+    assert "c2VjcmV0" not in repr(found)
+    with pytest.raises(ShapeError):
+        parse_subscription({"url": URL})
+    (off,) = switched_off([found, parse_subscription(camel | {"isActive": True})])
+    assert off.is_automatic
+    assert describe_subscriptions([off], 2).startswith(
+        f"Webhook subscription {ID} is off since 2026-05-04 09:12 UTC: the API switched it off ("
+    )
+    assert not switched_off([parse_subscription(camel | {"disabledReason": None})])[0].is_automatic
