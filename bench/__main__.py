@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import latency, machine, merging, night, onboarding, pages, postgres, publishing
+from bench import latency, machine, merging, night, onboarding, pages, postgres, publishing, webhooks
 
 SIZES = ((25_000, 75_000), (100_000, 300_000))
 
@@ -47,6 +47,7 @@ def main() -> None:
         "postgres": lambda runs, _: postgres.measure(runs),
         "publish": publishing.measure,
         "onboarding": onboarding.measure,
+        "webhooks": lambda runs, _: webhooks.measure(runs),
         "night": lambda runs, cases: night.measure(runs, cases or night.FULL_CASES, options.keep),
     }
     parser = argparse.ArgumentParser(prog="make bench")
