@@ -104,6 +104,18 @@ def _write(context: Context, name: str, request: Request) -> Response:
     if name == "clock":
         context.clock.move_to(context.clock.now_us() + int(float(wanted["seconds"]) * 1_000_000))
         return answer(health(context))
+    if name == "collect":
+        row = context.find_row("cases", str(wanted["caseId"]))
+        if row is None:
+            raise ValueError("there is no such case")
+        amount = wanted.get("amount")
+        change = {
+            "op": "collect",
+            "row": row,
+            "to": wanted.get("to", "Paying"),
+            "amount": str(amount) if amount else None,
+        }
+        return answer(context.change(change))
     if name == "open-link":
         return answer(open_link(context, str(wanted["url"])))
     if name == "sign":

@@ -10,6 +10,7 @@ from debitura_sandbox.api.case_documents import invoice_document
 from debitura_sandbox.api.case_lookup import by_creditor_reference
 from debitura_sandbox.api.case_requests import CaseRequest, FieldErrors, read_case
 from debitura_sandbox.api.case_rules import (
+    SIGNING,
     BusinessError,
     claim_errors,
     client_errors,
@@ -94,7 +95,7 @@ def _errors(context: Context, client: int, wanted: CaseRequest) -> list[Business
     errors = claim_errors(wanted.claim)
     lacking = client_errors(context, client)
     if wanted.allows_pending:
-        lacking = [error for error in lacking if error.solution_url is None]
+        lacking = [error for error in lacking if error.type not in SIGNING]
     if context.undocumented.refuses_duplicates and _is_taken(context, client, wanted.reference):
         errors.append(BusinessError(context.undocumented.duplicate_type, "A case with this reference exists."))
     return [*lacking, *errors]

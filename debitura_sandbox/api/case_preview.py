@@ -43,6 +43,26 @@ def preview(context: Context, client: int, request: Request) -> Response:
     return answer({"result": result})
 
 
+def partner_preview(context: Context, request: Request) -> Response:
+    """Answer `POST /cases/preview` of the Referral API, which knows no client."""
+    try:
+        claim = read_preview(request.exact_document(), context.latest_us())
+    except FieldErrors as broken:
+        return field_failure(broken.errors, context.undocumented.field_errors)
+    reasons = claim_errors(claim)
+    return answer(
+        {
+            "isEligible": not reasons,
+            "ineligibilityReason": reasons[0].message if reasons else None,
+            "jurisdiction": jurisdiction(claim),
+            "pricingPreview": pricing(claim, context.clock.now_us()),
+            "requiresKycVerification": False,
+            "pendingActions": [],
+            "combinedSigningUrl": None,
+        }
+    )
+
+
 def _assignment(claim: Claim) -> dict[str, Any] | None:
     number = partner_of(claim)
     if number is None:

@@ -28,7 +28,7 @@ Later = Callable[[Request, Route, float], None]  # answers a request after some 
 @dataclass
 class Rule:
     """One fault. It applies to requests for `path` (empty: any path; a trailing * matches a prefix) by `method` (empty: any) whose
-    query string contains `query`: from the `nth` such request on, `times` times (0: always).
+    query string contains `query` and whose body contains `body`: from the `nth` such request on, `times` times (0: always).
 
     `effect`: the request takes effect `now`, `late` (after `effect_delay_s` simulated seconds), or not at all (`none`); by default
     `none` for the kinds of WITHOUT_EFFECT, else `now`. Raises ValueError for an invalid rule.
@@ -38,6 +38,7 @@ class Rule:
     path: str = ""
     method: str = ""
     query: str = ""
+    body: str = ""
     nth: int = 1
     times: int = 1
     status: int = 500
@@ -84,7 +85,7 @@ class Rule:
         else:
             is_meant = not self.path or request.path == self.path
         is_method = not self.method or request.method == self.method
-        if not is_meant or not is_method or self.query not in request.query:
+        if not is_meant or not is_method or self.query not in request.query or self.body.encode() not in request.body:
             return False
         self.seen += 1
         if self.seen < self.nth or (self.times and self.used >= self.times):

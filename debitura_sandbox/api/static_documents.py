@@ -1,4 +1,4 @@
-"""Read-only documents other than rows: partner, filter options, coverage, previews."""
+"""Read-only documents other than rows: partner, filter options, coverage."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from debitura_sandbox.api.case_preview import partner_preview
 from debitura_sandbox.api.context import Context
 from debitura_sandbox.api.documents import money
-from debitura_sandbox.api.http import Request, Response, answer, problem
+from debitura_sandbox.api.http import Request, Response, answer
 from debitura_sandbox.api.query import PARTNER_IDS
 from debitura_sandbox.world.addresses import COUNTRIES, PARTNERS
 from debitura_sandbox.world.columns import UNIT, share, uuids
@@ -29,7 +30,7 @@ def route(context: Context, request: Request) -> Response | None:
     if path == ("GET", "/coverage"):
         return answer(coverage())
     if path == ("POST", "/cases/preview"):
-        return _preview(request)
+        return partner_preview(context, request)
     return None
 
 
@@ -105,19 +106,3 @@ def potential_revenue(world: World, row: int) -> dict[str, Any] | None:
         "referralFeePercentage": money(rate),
         "referralRevenueUsd": money(share(platform, rate, PERCENT)[0]),
     }
-
-
-def _preview(request: Request) -> Response:
-    wanted = request.document()
-    debtor = wanted.get("debtor")
-    if not isinstance(debtor, dict) or not wanted.get("currencyCode") or "amountToRecover" not in wanted:
-        return problem(400, "amountToRecover, currencyCode and debtor are needed.")
-    found = [country for country in COUNTRIES if country.alpha2 == debtor.get("countryAlpha2")]
-    return answer(
-        {
-            "isEligible": bool(found),
-            "ineligibilityReason": None if found else "No partner covers the debtor's country.",
-            "requiresKycVerification": False,
-            "combinedSigningUrl": None,
-        }
-    )

@@ -138,6 +138,19 @@ def sign_client(data_dir: Path, tenant: str) -> None:
         change(sandbox, "sign", {"tenant": tenant})
 
 
+def collect_case(sandbox: Embedded, case_id: str, amount: str | None = None, to: str = "Paying") -> None:
+    """Let a case be collected: the debtor pays `amount`, or everything. `to`: Paying, Active, Closed:Paid or Closed:NoPayment.
+
+    Raises SandboxError.
+    """
+    change(sandbox, "collect", {"caseId": case_id, "amount": amount, "to": to})
+
+
+def follow_link(sandbox: Embedded, url: str) -> str:
+    """Open a signing or approval link as the client does, and return its tenant. Raises SandboxError."""
+    return str(change(sandbox, "open-link", {"url": url})["tenant"])
+
+
 def change(sandbox: Embedded, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
     """Call the admin API. Raises SandboxError."""
     try:

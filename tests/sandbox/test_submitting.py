@@ -146,6 +146,48 @@ def test_submitted_cases_and_keys_outlive_a_restart_without_anything_personal(tm
     assert types(later.submit(key="k2", debtor=CLAIM["debtor"] | {"countryAlpha2": "ZW"})[1]) == types(refused[1])
 
 
+def test_submitted_cases_grow_old_are_paid_and_earn_fees(sandbox, client):
+    made = [client.submit(creditorReference=f"S-{number}")[1]["id"] for number in range(40)]
+    sandbox.app.change({"op": "advance", "days": 150})
+    cases = {case["id"]: case for case in sandbox.rows("/cases") if case["id"] in made}
+    assert set(cases) == set(made), "none is lost"
+    assert {"Active", "Closed"} <= {case["lifecycle"] for case in cases.values()}
+    assert {case["collectionPartner"] for case in cases.values()} <= {"Inkasso Allianz Germany", None}, "as previewed"
+    own = [row for row in sandbox.rows("/reporting/transactions") if row["case"]["invoiceId"] in cases]
+    assert sum(row["earnings"]["referralFeeAmountUsd"] for row in own) > 0
+
+
+def test_debtor_pays_on_request(sandbox, client):
+    made = client.submit()[1]["id"]
+    for amount, left in (("250.55", 1_000), (None, 0)):
+        assert sandbox.call("POST", "/sandbox/collect", {"caseId": made, "amount": amount}).status == 200
+        assert client.get(f"/cases/{made}")["remainder"] == left
+    own = [row for row in sandbox.rows("/reporting/transactions") if row["case"]["invoiceId"] == made]
+    assert sorted(row["payment"]["amount"] for row in own) == [exact(b"250.55"), 1_000]
+    assert sandbox.call("POST", "/sandbox/collect", {"caseId": made}).status == 400
+
+
+def test_missing_kyc_refuses_whatever_is_allowed_and_ends_with_its_submission(sandbox, client):
+    sandbox.app.change(
+        {"op": "lack", "tenant": client.tenant, "types": ["MissingKycVerification", "MissingPowerOfAttorney"]}
+    )
+    assert types(client.submit(allowPendingContracts=True)[1]) == ["MissingKycVerification"]
+    kyc = {"directorFullName": "Dora Dir", "directorHomeAddress": "Weg 1", "directorDateOfBirth": "1970-01-01"}
+    assert sandbox.call("POST", f"/clients/{client.tenant}/kyc-verification", kyc).status == 201
+    status, waiting = client.submit(allowPendingContracts=True)
+    assert (status, waiting["lifecycle"]) == (200, "Pending contract signing")
+    assert client.get(f"/cases/{waiting['id']}/contract-status")["needsPoaSigning"] is True
+    sandbox.app.change({"op": "sign", "tenant": client.tenant})
+    assert client.get(f"/cases/{waiting['id']}")["lifecycle"] == "Pending Verification Internal"
+
+
+def test_partners_preview_needs_no_client(sandbox):
+    preview = {"amountToRecover": 5, "currencyCode": "EUR", "debtor": {"type": "Private", "countryAlpha2": "DE"}}
+    shown = exact(sandbox.call("POST", "/cases/preview", preview).body)
+    assert (shown["isEligible"], shown["pricingPreview"]["totalSuccessFeePercentage"]) == (True, 15)
+    assert sandbox.call("POST", "/cases/preview", preview | {"currencyCode": "E"}).status == 400
+
+
 def test_test_cases_are_moved_on_and_deleted(sandbox, client):
     made = client.submit(isTest=True, tag="suite-1", creditorReference="t1")[1]
     real = client.submit()[1]

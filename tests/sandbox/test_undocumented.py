@@ -173,6 +173,30 @@ def test_calls_with_a_token_count_towards_limits_or_not(counted, answered):
     assert (with_token.count(200), with_key.count(200)) == answered
 
 
+def test_a_connection_is_closed_after_the_effect_and_before_it_over_http(sandbox_factory):
+    sandbox = sandbox_factory(
+        clients=3, cases=20, transactions=20, undocumented=["key_life_s=0", "refuses_duplicates=false"]
+    )
+    assert sandbox.admin("undocumented")["key_life_s"] == 0
+    signed = sandbox.get("/clients", {"OnboardingDone": "true"})["clients"][0]["externalTenantId"]
+    token = exact(sandbox.send("POST", "/oauth/token", {"externalTenantId": signed})[1])["accessToken"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    fault = {"path": "/customer/cases", "method": "POST", "body": "WANTED"}
+    sandbox.faults(
+        *({"kind": kind, "effect": effect, **fault} for kind, effect in (("close", "now"), ("reset", "none")))
+    )
+    for _ in range(2):
+        with pytest.raises(OSError):
+            sandbox.send("POST", "/customer/cases", CLAIM | {"creditorReference": "WANTED"}, bearer)
+    assert sandbox.send("POST", "/customer/cases", CLAIM | {"creditorReference": "other"}, bearer)[0] == 200
+    assert [(e["reference"], e["status"], e["result"], e["effect"]) for e in sandbox.ledger()] == [
+        ("WANTED", 0, 200, "created"), ("WANTED", 0, 0, ""), ("other", 200, 200, "created"),
+    ]  # fmt: skip
+    sandbox.undocumented(lookup_delay_s=60)
+    sandbox.undocumented()
+    assert sandbox.admin("undocumented")["lookup_delay_s"] == 0
+
+
 def test_switches_are_checked(sandbox):
     assert sandbox.call("POST", "/sandbox/undocumented", {"nonsense": 1}).status == 400
     assert sandbox.call("POST", "/sandbox/undocumented", {"replays_refusals": 1}).status == 400
