@@ -9,7 +9,7 @@ VENDOR := .venv-vendor
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly tour test simulate fuzz crash soak dev lint format bench league docs wheel lock clean
+.PHONY: help setup nightly tour test simulate fuzz crash soak incidents dev lint format bench league docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -41,6 +41,9 @@ crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 rando
 
 soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, kills, a full disk; as root, an hour or two
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+incidents: setup $(VENV)/.ready-dev ## real nights with one thing wrong each: one message when it opens, one when it is over
+	@$(BIN)/python -m tests.incidents $(ARGS)
 
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev

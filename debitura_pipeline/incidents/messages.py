@@ -42,12 +42,17 @@ def message_of(event: Event, incidents: Sequence[Incident], last_good_at: dateti
     if event == OVER:
         until = max(incident.closed_at or incident.opened_at for incident in incidents)
         return "\n".join([*lines, f"Over: from {instant(since)} to {instant(until)}. Nothing is left to be done."])
-    good = f" That was on {instant(last_good_at)}." if last_good_at and kind.figures == OLD else ""
-    if last_good_at is None and kind.figures == OLD:
-        good = " There was none yet."
     command = next_command(first) if len(incidents) == 1 else kind.command.partition(" --")[0].partition(" {")[0]
-    lines += [f"Since: {instant(since)}", f"Figures: {kind.figures}{good}", f"Next: {command}"]
+    lines += [f"Since: {instant(since)}", f"Figures: {_figures(kind, last_good_at)}", f"Next: {command}"]
     return "\n".join([*lines, *([kind.note] if kind.note else [])])
+
+
+def _figures(kind: IncidentKind, last_good_at: datetime | None) -> str:
+    if kind.figures != OLD:
+        return kind.figures
+    if last_good_at is None:
+        return "No nightly run has ended well yet, so nothing is published."
+    return f"{OLD} That was on {instant(last_good_at)}."
 
 
 def recorded_text(incident: Incident) -> str:

@@ -122,7 +122,9 @@ def incidents(debitura: Debitura) -> dg.SkipReason:
     """One tick: what happened since the last run, deliveries that failed, reminders."""
     open_ = telling.tick(debitura.settings, datetime.now(UTC))
     named = "; ".join(f"{incident.kind} ({incident.subject})" for incident in open_[:MAX_NAMED])
-    return dg.SkipReason(f"{len(open_)} open incidents" + (f": {named}" if named else ""))
+    return dg.SkipReason(
+        f"{len(open_)} open incident{'' if len(open_) == 1 else 's'}" + (f": {named}" if named else "")
+    )
 
 
 sensors = [new_clients, wanted, reports_outdated, retention, incidents, webhook_inbox, webhook_subscriptions]

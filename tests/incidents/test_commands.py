@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from debitura_pipeline.doctor import alerts
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
-from debitura_pipeline.orchestration import telling
+from debitura_pipeline.orchestration import sensors, telling
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.nights import COMMAND, FILE, note_end, note_start
+from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Settings, load_settings
 from tests.support.command import debitura
 from tests.support.receiver import Receiver, receiving
@@ -105,6 +107,19 @@ def beat(instance: object, at: datetime) -> None:
     from dagster._daemon.types import DaemonHeartbeat
 
     instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), "SENSOR", "id", []))  # type: ignore[attr-defined]
+
+
+def test_the_daemon_evaluates_the_sensor(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It requests no run, names what is open, and writes the metrics."""
+    monkeypatch.setenv("DEBITURA_DATA_DIR", str(settings.data_dir))
+    note_start(settings, "killed", COMMAND)
+    with dg.build_sensor_context(resources={"debitura": Debitura()}) as context:
+        outcome = sensors.incidents(context)
+    assert isinstance(outcome, dg.SkipReason)
+    assert outcome.skip_message == "1 open incident: night_failed (nightly)"
+    metrics = (settings.data_dir / "metrics" / "debitura.prom").read_text()
+    assert 'debitura_open_incidents{incident="night_failed"} 1\n' in metrics
+    assert "debitura_last_night_success 0\n" in metrics
 
 
 def test_the_sensor_tells_a_key_that_is_refused_by_day(settings: Settings, receiver: Receiver) -> None:
