@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from debitura_sandbox.api.context import AppOptions
@@ -9,6 +12,7 @@ from debitura_sandbox.api.rate_limits import RateLimits
 from debitura_sandbox.api.undocumented import Undocumented
 from tests.sandbox.claims import CLAIM, Client, types
 from tests.sandbox.local import LocalSandbox, exact
+from tests.support.sandbox import ROOT
 
 
 @pytest.fixture
@@ -195,6 +199,13 @@ def test_a_connection_is_closed_after_the_effect_and_before_it_over_http(sandbox
     sandbox.undocumented(lookup_delay_s=60)
     sandbox.undocumented()
     assert sandbox.admin("undocumented")["lookup_delay_s"] == 0
+
+
+def test_every_switch_and_its_default_are_documented():
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", (ROOT / "docs" / "sandbox.md").read_text(), re.MULTILINE))
+    told = {name: text if text.isidentifier() else json.loads(text) for name, text in rows.items()}
+    told |= {name: json.loads(text) for name, text in rows.items() if text in ("true", "false")}
+    assert told == Undocumented().as_dict()
 
 
 def test_switches_are_checked(sandbox):
