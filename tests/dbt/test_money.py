@@ -28,7 +28,9 @@ ROWS = st.lists(
 )
 @given(rows=ROWS)
 def test_sums_are_exact(tmp_path: Path, rows: list[tuple[Decimal, Decimal, str, str | None]]) -> None:
-    world = World(tmp_path / f"w{len(list(tmp_path.iterdir()))}.duckdb")
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    world = World(folder / "warehouse.duckdb")
     world.sync(night(0))
     world.add("clients", "client-1")
     world.add("cases", "case-1", (0, {"gross_amount": str(rows[0][0]), "remainder": str(rows[0][1])}))

@@ -6,11 +6,15 @@ tests of this room only.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +170,18 @@ class World:
         """Run dbt in this process, `run` being seeds and models without tests; the results of its nodes. Raises when dbt fails, with the messages of what failed."""
         from dbt.cli.main import dbtRunner
 
+        folder = _shared_folder()
         chosen = [
             *COMMANDS.get(command, (command,)), "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors",
-            "--log-path", str(self.path.parent / "logs"), "--target-path", str(self.path.parent / "target"),
+            "--log-path", str(folder / "logs"), "--target-path", str(folder / "target"),
             *(["--quiet"] if quiet else []), *arguments,
         ]  # fmt: skip
         if variables:
             chosen += ["--vars", str(dict(variables))]
-        with _environment(DEBITURA_DUCKDB_PATH=str(self.path)), warnings.catch_warnings():
+        path = folder / self.path.name
+        path.unlink(missing_ok=True)
+        path.symlink_to(self.path)
+        with _environment(DEBITURA_DUCKDB_PATH=str(path)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dbt's own
             outcome = dbtRunner().invoke(chosen)
         if outcome.exception is not None:
@@ -184,6 +192,14 @@ class World:
         ]
         assert outcome.success and not failed, "\n".join(failed)
         return results
+
+
+@cache
+def _shared_folder() -> Path:
+    """Where dbt finds the warehouse, and keeps what it has parsed: under another path it would parse the project anew."""
+    folder = Path(tempfile.mkdtemp(prefix="debitura-test-dbt-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, row: Row) -> None:
