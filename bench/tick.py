@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from typing import Any
 
 import dagster as dg
 
@@ -26,7 +27,7 @@ def main() -> None:
     with open_instance(load_settings()) as instance:
         began = time.monotonic()
         with dg.build_sensor_context(instance=instance, resources={"debitura": Debitura()}) as context:
-            outcome = new_clients(context)
+            outcome: Any = new_clients(context)
         if isinstance(outcome, dg.SkipReason):
             raise SystemExit(outcome.skip_message)
         ticked = time.monotonic()

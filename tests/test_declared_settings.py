@@ -9,6 +9,7 @@ import pytest
 from debitura_pipeline.settings.catalogue import OWN, VARIABLES
 from debitura_pipeline.settings.declaration import Setting, Values
 from debitura_pipeline.settings.readers import text
+from tests.support.sandbox import ROOT
 from tools.conventions import settings as convention
 from tools.conventions.source import Module
 from tools.settings import pages
@@ -35,7 +36,7 @@ def test_a_value_without_a_default_is_not_made_up(tmp_path: Path) -> None:
 
 
 def test_the_pages_are_as_the_settings_are_declared(tmp_path: Path) -> None:
-    assert list(convention.outdated(convention.ROOT)) == []
+    assert list(convention.outdated(ROOT)) == []
     for name, content in pages().items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)

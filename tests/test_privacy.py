@@ -103,8 +103,8 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(tmp_path: Path, monkeyp
     assert leaks.search(printed, {text: leaks.spellings(text) for text in [*personal, *secrets]}) == []
     quarantined = [line for line in said[4].out.splitlines() if "rows in quarantine" in line]
     assert quarantined, "there were bad rows, and they were looked at too"
-    for path in [data, *data.rglob("*")]:
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    for file in [data, *data.rglob("*")]:
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
 
 
 PLANTED = {

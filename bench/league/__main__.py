@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import machine, truth, wire
 from bench.league.contestants import Contestant, line_up
@@ -22,7 +23,7 @@ NIGHTS = 5
 NIGHTS_CASES, LOAD_CASES = 20_000, 100_000
 LATENCY_MS = 50
 # While a night is read, a row near the beginning of each long listing goes: what follows moves up a place.
-SHIFTS = (
+SHIFTS: tuple[dict[str, Any], ...] = (
     {"kind": "change", "path": "/cases", "nth": 3, "change": {"op": "row", "resource": "cases", "action": "delete"}},
     {
         "kind": "change", "path": "/reporting/transactions", "nth": 3,

@@ -39,4 +39,5 @@ def judge(contestant: Contestant, folder: Path, world: Path) -> Verdict:
             for relation in (truth.truth_sql(world, "transactions"), contestant.rows_sql("transactions"))
         ]
     off = abs(Decimal(sums[0]) - Decimal(sums[1])) * 100
-    return Verdict(*(sum(getattr(d, name) for d in found) for name in ("lost", "ghosts", "stale")), off)
+    lost, ghosts, stale = (sum(getattr(d, name) for d in found) for name in ("lost", "ghosts", "stale"))
+    return Verdict(lost, ghosts, stale, off)

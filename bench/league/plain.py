@@ -41,7 +41,7 @@ async def get(client: httpx.AsyncClient, gate: asyncio.Semaphore, path: str, par
                 response = await client.get(path, params=params)
             if response.status_code not in RETRIED:
                 response.raise_for_status()
-                return orjson.loads(response.content)
+                return dict(orjson.loads(response.content))
             if response.status_code == 429:
                 told = response.headers.get("Retry-After") or orjson.loads(response.content).get("retryAfter")
                 wait = float(told or wait)
@@ -102,7 +102,8 @@ async def load(options: argparse.Namespace) -> None:
                 is_nightly = options.mode == "nightly" and name in known and name != "clients"
                 since = None
                 if is_nightly:
-                    newest = database.execute(f'SELECT max(CAST("{date}" AS TIMESTAMP)) FROM {name}').fetchone()[0]
+                    sql = f'SELECT max(CAST("{date}" AS TIMESTAMP)) FROM {name}'
+                    ((newest,),) = database.execute(sql).fetchall()
                     since = (newest - LAG).isoformat() + "Z"
                 is_first = not is_nightly
                 async for frame in batches(client, gate, name, since, options.batch_pages):

@@ -256,7 +256,7 @@ def test_the_server_s_clock_is_the_median_of_its_dates_beside_ours() -> None:
     hours = [reply(200, BODY, {"Date": f"Sun, 01 Mar 2026 {hour}:00:00 GMT"}) for hour in (14, 15, 15)]
     wrong = [reply(200, BODY, {"Date": "Fri, 23 Nov 2046 12:00:00 GMT"})]
     clock = Clockwork()
-    told = []
+    told: list[Any] = []
 
     async def ask(client: ApiClient) -> None:
         assert client.server_time is None

@@ -89,7 +89,8 @@ def test_an_outage_of_ten_minutes_is_waited_for_by_all_and_asked_about_by_one(ba
 
 
 def test_at_most_one_asks_while_the_api_is_down_with_growing_pauses() -> None:
-    clock, told, in_flight = Clockwork(), Told(), []
+    clock, told, in_flight = Clockwork(), Told(), list[int]()
+    server = FaultServer([GOOD])
 
     async def bad(writer: asyncio.StreamWriter) -> bool:
         if told:
@@ -102,7 +103,6 @@ def test_at_most_one_asks_while_the_api_is_down_with_growing_pauses() -> None:
         async with server, client_at(server.port, clock, told) as client:
             await many(client, 24)
 
-    server = FaultServer([GOOD])
     asyncio.run(run())
     assert in_flight
     assert set(in_flight[8:]) == {1}, "those that were under way when it began have ended"

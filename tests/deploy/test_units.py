@@ -8,6 +8,7 @@ import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -31,7 +32,7 @@ def sections(path: Path) -> configparser.ConfigParser:
     return parser
 
 
-def command_of(program: str) -> click.Command:
+def command_of(program: str) -> Any:
     if program == "debitura":
         return typer.main.get_command(import_module("debitura_pipeline.cli.app").app)
     module, name = {

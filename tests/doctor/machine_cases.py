@@ -59,7 +59,10 @@ def _home(change: Callable[[Path], None]) -> Callable[[Scene], None]:
 
 
 def _write(name: str, body: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(body) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_text(body)
+
+    return write
 
 
 def _left_run(home: Path) -> None:

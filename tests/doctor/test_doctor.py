@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,10 +142,8 @@ def test_a_check_that_fails_or_hangs_is_a_line_and_the_others_go_on(scene: Scene
         yield Diagnosis("never", True, "")
 
     checks = (Check("odd", failing, str), Check("slow", hanging, lambda _: "a server"), CHECKS[1])
-    began = time.monotonic()
     found = list(examine(load_settings(scene.env, scene.folder), checks, within_s=0.3))
-    over.set()
-    assert time.monotonic() - began < 3
+    over.set()  # not before: whoever waited for it would wait for ever
     assert [(one.what, one.is_ok) for one in found] == [
         ("one", True),
         ("odd", False),

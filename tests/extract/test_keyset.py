@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Com
 
 def keys_of(rows: list[Case]) -> set[str]:
     return {row.key for row in rows}
+
+
+def with_more(more: list[Case], rows: list[Case]) -> list[Case]:
+    return [*rows, *more]
 
 
 def test_page_2_is_never_requested_and_one_row_in_a_hundred_is_read_twice(tmp_path: Path) -> None:
@@ -193,7 +198,7 @@ def test_an_instant_with_many_rows_that_keeps_changing_loses_no_row_and_is_unpro
     rows = [*hourly(40), *(Case(1_000 + number, START + 50 * HOUR) for number in range(250))]
     listed = Listed(rows)
     for number in range(2, 5_000):
-        listed.between[number] = lambda rows, number=number: [*rows, Case(10_000 + number, START + 50 * HOUR)]
+        listed.between[number] = partial(with_more, [Case(10_000 + number, START + 50 * HOUR)])
     proof, keys, _ = proven(listed, tmp_path)
     assert keys >= keys_of(rows)
     assert any(window.is_partial for window in proof.windows)
@@ -205,9 +210,8 @@ def test_a_list_that_keeps_growing_reaches_the_request_limit(tmp_path: Path) -> 
     listed = Listed(hourly(300))
     for number in range(2, 5_000):
         last = START + (300 + number) * HOUR
-        listed.between[number] = lambda rows, last=last, number=number: [
-            *rows, *(Case(10_000 + number * 200 + n, last + n * timedelta(seconds=1)) for n in range(200))
-        ]  # fmt: skip
+        more = [Case(10_000 + number * 200 + n, last + n * timedelta(seconds=1)) for n in range(200)]
+        listed.between[number] = partial(with_more, more)
     with pytest.raises(UnprovenError, match="keeps growing"):
         proven(listed, tmp_path)
     assert len(listed.requested) <= 2 * 3 + requests.SPARE_REQUESTS

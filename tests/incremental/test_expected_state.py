@@ -132,4 +132,4 @@ def test_a_sync_does_not_succeed_while_a_row_is_withdrawn(expected: ExpectedStat
     sync.can_resolve = False
     with pytest.raises(UnprovenError):
         asyncio.run(sync.run())
-    assert sync.reader.requests == MAX_ROUNDS  # type: ignore[attr-defined]
+    assert sync.reader.requests == MAX_ROUNDS

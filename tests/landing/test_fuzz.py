@@ -90,8 +90,8 @@ def _holds(
     _assert_stored([bad.payload for bad in one.bad])
     alone = b'{"page":{"totalResults":0},"%b":[%b]}' % (ROWS_KEYS[resource].encode(), b",".join(good))
     expected = {row[key]: row for row in transformer.transform(resource, [alone]).columns.to_pylist()}
-    found = {row[key]: row for row in one.columns.to_pylist()}
-    assert {name: found.get(name) for name in expected} == expected
+    stored = {row[key]: row for row in one.columns.to_pylist()}
+    assert {name: stored.get(name) for name in expected} == expected
     return True
 
 

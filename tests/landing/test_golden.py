@@ -8,6 +8,7 @@ import stat
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -107,7 +108,9 @@ CLIENT_TEXT = "\x1f".join([
     [("cases", case_row(), CASE), ("transactions", transaction_row(), TRANSACTION), ("clients", client_row(), CLIENT)],
 )
 @pytest.mark.parametrize("canonical", [True, False], ids=["fast", "slow"])
-def test_row_lands_as_worked_by_hand(resource: str, row: dict, landed: dict, canonical: bool) -> None:
+def test_row_lands_as_worked_by_hand(
+    resource: str, row: dict[str, Any], landed: dict[str, Any], canonical: bool
+) -> None:
     with PageTransformer("pseudonymous", KEY) as transformer:
         transformed = transformer.transform(resource, [page(resource, [row])], canonical=canonical)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from debitura_pipeline.landing.outline import RowKeys, outline
 from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS, Number, new_id, page, to_json, transaction_row, variations
 
-ODD_ROWS = (
+ODD_ROWS: tuple[Any, ...] = (
     None,
     "text",
     Number("3"),
@@ -28,8 +29,10 @@ ODD_ROWS = (
 DATE_COLUMNS = {"clients": ["linked_at"], "cases": ["created_at"], "transactions": ["occurred_at", "paid_at"]}
 
 
-def micros(year: int, *rest: int) -> int:
-    return (datetime(year, *rest, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+def micros(*parts: int) -> int:
+    year, month, day, hour, minute, second, microsecond = (*parts, 0, 0, 0, 0)[:7]
+    at = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def row_keys(body: bytes, resource: str) -> list[RowKeys]:

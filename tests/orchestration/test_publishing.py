@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.orchestration import publishing
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse import published_folder
@@ -70,9 +69,7 @@ def test_a_process_that_was_killed_is_told(settings: Settings, monkeypatch: pyte
     """As by the system when memory is short."""
     killer = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     popen = subprocess.Popen
-    monkeypatch.setattr(
-        publishing.subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", killer], **options)
-    )
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", killer], **options))
     with pytest.raises(WarehouseError, match=r"Publishing ended by signal 9\. Nothing is published yet\."):
         publish_apart(settings)
 

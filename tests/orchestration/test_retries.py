@@ -30,7 +30,8 @@ from debitura_pipeline.errors import (
     UnprovenError,
     WarehouseBusy,
 )
-from debitura_pipeline.orchestration.instance import PROCESS_TAG, end_dead_runs, open_instance, prepare_home
+from debitura_pipeline.orchestration.home import PROCESS_TAG
+from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance, prepare_home
 from debitura_pipeline.orchestration.keys import POOLS, RAW
 from debitura_pipeline.orchestration.retries import is_lasting
 from debitura_pipeline.settings import Settings

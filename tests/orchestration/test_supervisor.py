@@ -74,7 +74,7 @@ def until(supervisor: Supervisor, holds: Callable[[], bool]) -> None:
 def pid_of(port: int) -> int:
     """The server's process; the one before it is a zombie until it is waited for, and has no command line then."""
     alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return next(child.pid for child in alive if {str(port), "http.server"} <= set(child.cmdline()))
+    return int(next(child.pid for child in alive if {str(port), "http.server"} <= set(child.cmdline())))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])

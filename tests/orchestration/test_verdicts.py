@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_freshness_allows_a_late_night_and_no_missing_one() -> None:
 
 def test_a_long_table_is_cut_and_says_so() -> None:
     table = checks.table_of(("a", "b"), [(number, None) for number in range(checks.MAX_TABLE_ROWS + 3)])
-    found = table_metadata("details", table)
+    found: Any = table_metadata("details", table)
     shown = found["details"].records
     assert len(shown) == checks.MAX_TABLE_ROWS
     assert shown[1].data == {"a": "1", "b": ""}
@@ -165,6 +166,6 @@ def test_a_long_table_is_cut_and_says_so() -> None:
 
 
 def test_a_table_without_rows_has_its_columns() -> None:
-    found = table_metadata("parquet", checks.table_of(("file", "bytes"), []))
+    found: Any = table_metadata("parquet", checks.table_of(("file", "bytes"), []))
     assert list(found) == ["parquet"]
     assert [column.name for column in found["parquet"].schema.columns] == ["file", "bytes"]

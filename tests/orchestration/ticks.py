@@ -37,14 +37,14 @@ class Ticks:
 
         class Clock(datetime):
             @classmethod
-            def now(cls, tz: object = None) -> datetime:
+            def now(cls, tz: object = None) -> Any:
                 return datetime.now(UTC) + later
 
         self._patch.setattr(sensors, "datetime", Clock)
         with dg.build_sensor_context(
             instance=self.instance, resources={"debitura": Debitura()}, cursor=self._cursor
         ) as context:
-            outcome = sensors.new_clients(context)
+            outcome: Any = sensors.new_clients(context)
             self._cursor = context.cursor  # a tick that raises leaves it as it was, as in the daemon
         if isinstance(outcome, dg.SkipReason):
             return [], str(outcome.skip_message)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline import files
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report import ReportFacts, write_report
 from debitura_pipeline.settings import Settings, load_settings
@@ -69,7 +68,7 @@ def test_failed_writing_leaves_the_old_page_whole(settings: Settings, monkeypatc
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full_disk)
+    monkeypatch.setattr("debitura_pipeline.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_report(settings)
     assert path.read_bytes() == before

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from debitura_sandbox.api.http import Response
 from tests.sandbox.local import LocalSandbox, exact
 
-CLAIM = {
+CLAIM: dict[str, Any] = {
     "creditorReference": "INV 2026/01 ä", "amountToRecover": 1250.55, "currencyCode": "EUR", "date": "2025-10-01",
     "dueDate": "2025-11-01", "debtor": {"type": "Private", "name": "Zita Zobel", "countryAlpha2": "DE"},
 }  # fmt: skip

@@ -80,7 +80,8 @@ LISTINGS = {
 
 
 def _is_instant(value: Any) -> bool:
-    return isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value) and datetime.fromisoformat(value) is not None
+    looks_right = isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value) is not None
+    return looks_right and datetime.fromisoformat(value) is not None
 
 
 CHECKS = {

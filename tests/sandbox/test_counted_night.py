@@ -7,7 +7,7 @@ import pytest
 
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.benchmark_day import FULL
-from debitura_sandbox.world.commands import UnknownChangeError
+from debitura_sandbox.world.change import UnknownChangeError
 from debitura_sandbox.world.state import Journal
 from debitura_sandbox.world.world import RESOURCES, WorldOptions
 

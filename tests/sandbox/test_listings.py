@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_date_bounds_are_inclusive_and_ascending_pages_keep_their_order(sandbox,
     assert {id_of(row) for row in rows} == wanted
 
 
-CASE_FILTERS = {
+CASE_FILTERS: dict[str, Any] = {
     "names": ({"Statuses": ["Active", "NeedsAdditionalDetails"]}, lambda r: r["lifecycle"] in ("Active", "More Info Required")),
     "labels": ({"Statuses": ["More Info Required", "Closed"]}, lambda r: r["lifecycle"] in ("More Info Required", "Closed")),
     "tenant": ({"ExternalTenantId": "tenant-003"}, lambda r: r["client"]["externalTenantId"] == "tenant-003"),
@@ -114,7 +115,7 @@ def status(name, *values):
     return lambda r: (r["status"][name] or "Pending") in values
 
 
-TRANSACTION_FILTERS = {
+TRANSACTION_FILTERS: dict[str, Any] = {
     "tenant": ({"ExternalTenantId": "tenant-004"}, lambda r: r["client"]["externalTenantId"] == "tenant-004"),
     "recognized": ({"HasRecognizedRevenue": "true"}, lambda r: r["recognition"]["isRecognized"]),
     "not recognized": ({"HasRecognizedRevenue": "false"}, lambda r: not r["recognition"]["isRecognized"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from debitura_sandbox.world.world import WorldOptions
 from tests.sandbox.claims import CLAIM
 from tests.sandbox.local import LocalSandbox, exact
 
-BODY = {
+BODY: dict[str, Any] = {
     "externalTenantId": "new-1",
     "client": {"name": "Ny Kunde ApS", "country": "DK", "supportEmail": "info@nykunde.example", "city": "Ribe"},
     "users": [{"name": "Asta Vindfeld Krog", "email": "asta@nykunde.example"}],

@@ -61,7 +61,12 @@ def test_a_moving_world_announces_what_was_subscribed_to():
     secret = subscribe(sandbox)["secret"]
     sandbox.app.change({"op": "advance", "days": 5})
     sent = []
-    count = sandbox.app.webhooks.deliver_due(NOW, lambda url, body, headers: sent.append((body, headers)) or 200)
+
+    def send(url, body, headers):
+        sent.append((body, headers))
+        return 200
+
+    count = sandbox.app.webhooks.deliver_due(NOW, send)
     assert count == len(sent) > 5
     names = {headers["X-Debitura-Event"] for _, headers in sent}
     assert names == {"case.created", "case.updated", "client.linked"}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
 
+from debitura_sandbox.world.change import UnknownChangeError
 from debitura_sandbox.world.columns import references, uuids
-from debitura_sandbox.world.commands import UnknownChangeError
 from debitura_sandbox.world.state import Journal
 from debitura_sandbox.world.world import RESOURCES, WorldOptions
 from tests.sandbox.local import LocalSandbox
@@ -62,7 +63,7 @@ def test_nights_in_one_go_are_nights_one_by_one():
     assert stepwise.app.journal.entries == [{"op": "advance", "days": 7}]
 
 
-CLAIM = {
+CLAIM: dict[str, Any] = {
     "reference": "R-1", "amount": "120.5000", "currency": 4, "country": 3, "debtor": None, "is_person": True, "state": None,
     "date": 1_760_000_000_000_000, "due": 1_761_000_000_000_000, "partner": 9, "over_12": None, "over_24": None, "lifecycle": 1,
     "is_test": False, "tag": None,

@@ -24,7 +24,7 @@ from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world import codes
-from debitura_sandbox.world.commands import Entry
+from debitura_sandbox.world.change import Entry
 from tests.simulation.crash import tear
 from tests.simulation.door import DirectClient, Here, runtime_of
 from tests.simulation.first_night import FirstNight
@@ -201,7 +201,7 @@ class History:
         else:
             raise error
 
-    def after_death(self, name: str, wanted: Wanted, known: list[tuple[Any, ...]]) -> bool:
+    def after_death(self, name: str, wanted: Wanted, known: list[Merged]) -> bool:
         """What a process left that died: nothing, or the whole of a merge. Then a replay, a day, or the next sync at once."""
         resource, deaths = wanted.resource, self.workshop.deaths
         where, journal = deaths.where, deaths.journal
@@ -316,7 +316,7 @@ class History:
         is_long = mode != "nightly" and len(self.kept[resource]) > profile.small_pages * profile.page_rows
         return Terms(
             resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long,
-            wanted and wanted.creditor, wanted and wanted.tenant,
+            None if wanted is None else wanted.creditor, None if wanted is None else wanted.tenant,
         )  # fmt: skip
 
     def expect_the_world(self) -> None:

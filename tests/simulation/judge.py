@@ -25,7 +25,8 @@ from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.contract.tables import TABLES
-from tests.simulation.world import Moments, Row, Rows
+from tests.simulation.world import Moments, Rows
+from tests.support.truth import Row
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)

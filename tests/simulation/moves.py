@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from debitura_sandbox.api.listing import DATES
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.codes import DAY_US
+from debitura_sandbox.world.world import DATES
 from tests.simulation.options import RESOURCES, Profile
 from tests.simulation.world import SimWorld
 

@@ -43,7 +43,8 @@ class Bench:
         return DirectClient(self.sim, 100, Random(0))
 
     async def _load(self) -> None:
-        client, transform_pool = self.client(), Here()
+        client: Any = self.client()
+        transform_pool: Any = Here()
         partner = await read_terms(client)
         session = SyncSession(
             self.settings,
@@ -54,7 +55,7 @@ class Bench:
             transform_pool,
             None,
             partner,
-        )  # type: ignore[arg-type]
+        )
         await session.resources(RESOURCES)
 
     def reconcile(self) -> list[ControlTotal]:

@@ -16,14 +16,13 @@ import numpy as np
 from debitura_sandbox.api.app import Sandbox
 from debitura_sandbox.api.context import AppOptions
 from debitura_sandbox.api.documents import case_document, client_document, money, transaction_document
-from debitura_sandbox.api.listing import DATES
 from debitura_sandbox.world import codes
 from debitura_sandbox.world import world as sandbox_world
+from debitura_sandbox.world.change import Entry
 from debitura_sandbox.world.columns import Columns
-from debitura_sandbox.world.commands import Entry
 from debitura_sandbox.world.fx_rates import FxRates
 from debitura_sandbox.world.state import Journal
-from debitura_sandbox.world.world import RESOURCES, World, WorldOptions
+from debitura_sandbox.world.world import DATES, RESOURCES, World, WorldOptions
 from tests.support.pipeline import PRIVACY_KEY
 from tests.support.truth import EXPECTED, Row
 
@@ -34,7 +33,7 @@ SQUEEZED = 3
 DATED = {"clients": ("linked",), "cases": ("created", "started", "finished"), "transactions": ("date", "paid")}
 # The same options begin with the same rows, none of which is ever changed.
 _FIRST_ROWS: dict[WorldOptions, dict[str, Rows]] = {}
-sandbox_world.FxRates = lru_cache(FxRates)  # type: ignore[misc,assignment]  # ten years of rates: the same for every history
+sandbox_world.FxRates = lru_cache(FxRates)  # type: ignore[assignment,attr-defined]  # ten years of rates: the same for every history
 
 
 @dataclass

@@ -37,7 +37,7 @@ def insert(settings: Settings, table: str, *rows: dict[str, object]) -> None:
 
 
 def synced(settings: Settings, at: datetime, mode: str = "small", status: str = "done", **more: Any) -> None:
-    row = dict.fromkeys(("as_of", "started_at", "finished_at", "upper_bound"), at)
+    row: dict[str, Any] = dict.fromkeys(("as_of", "started_at", "finished_at", "upper_bound"), at)
     row |= {"mode": mode, "status": status, "is_proven": True, **more}
     names = ("clients", "cases", "transactions")
     insert(settings, "syncs", *(row | {"sync_id": f"{name}-{at:%d%H}-{mode}", "resource": name} for name in names))

@@ -143,7 +143,7 @@ def _read_all(fds: list[int], limit_s: float) -> list[bytes]:
             if selector.get_map() and time.monotonic() > until:
                 os.kill(int(found[-1].split()[0]), signal.SIGKILL)
                 raise TimeoutError(f"it did not end within {limit_s} s:\n{found[0].decode()}\n{found[1].decode()}")
-    return [*(bytes(part) for part in found[:-1]), found[-1].split()[1]]
+    return [*(bytes(part) for part in found[:-1]), bytes(found[-1].split()[1])]
 
 
 def _serve(server: socket.socket) -> Request | None:

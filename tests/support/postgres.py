@@ -154,7 +154,8 @@ class PostgresServer:
 
     def _starts(self) -> bool:
         settings = [f"{name}={value}" for name, value in {**self._options, "port": self.port}.items()]
-        command = [self._bin / "postgres", "-D", self.folder / "data", *(f"--{setting}" for setting in settings)]
+        command: list[str | Path] = [self._bin / "postgres", "-D", self.folder / "data"]
+        command += [f"--{setting}" for setting in settings]
         with (self.folder / "log").open("ab") as log:
             self._process = self._popen(command, stdout=log, stderr=log, preexec_fn=_ends_with_parent())
         until = time.monotonic() + READY_WITHIN_S

@@ -84,13 +84,13 @@ def edit(pipeline: Pipeline) -> None:
     folder = cases(pipeline)[1]
     (window,) = [line for line in folder.windows if folder.end is not None and line.seq in folder.end.windows]
     assert window.file is not None and window.sha256 is not None
-    path = folder.path / window.file
+    sha256, path = window.sha256, folder.path / window.file
     pq.write_table(pq.read_table(path).slice(5), path)
 
     def fewer(lines: list[dict[str, object]]) -> list[dict[str, object]]:
         text = json.dumps(lines, separators=(",", ":"))
         count = window.distinct
-        text = text.replace(window.sha256, hashlib.sha256(path.read_bytes()).hexdigest())
+        text = text.replace(sha256, hashlib.sha256(path.read_bytes()).hexdigest())
         return list(json.loads(text.replace(f":{count},", f":{count - 5},").replace(f":{count}}}", f":{count - 5}}}")))
 
     rewrite(folder, fewer)

@@ -68,7 +68,12 @@ def test_a_passing_fault_on_each_listing_is_survived(sandbox: RunningSandbox, tm
 
 def test_many_kinds_at_once(sandbox: RunningSandbox, tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "data", sandbox)
-    kinds = [{"kind": "truncate"}, {"kind": "reset"}, {"kind": "status", "status": 503}, {"kind": "html"}]
+    kinds: list[dict[str, Any]] = [
+        {"kind": "truncate"},
+        {"kind": "reset"},
+        {"kind": "status", "status": 503},
+        {"kind": "html"},
+    ]
     sandbox.faults(*({**kind, "nth": nth} for nth, kind in enumerate(kinds, start=2)))
     pipeline.sync(runtime=JumpingClock().runtime())
     assert_mirrors(pipeline)

@@ -44,8 +44,8 @@ def test_five_nights_each_equal_to_the_world_with_every_version_once(
     for resource, table in TABLES.items():
         names = ", ".join(f'"{name}"' for name in table.names)
         kept: dict[str, list[object]] = {}
-        for row in pipeline.rows(f"SELECT {names} FROM raw.{resource}_history ORDER BY {table.key}, _valid_from"):
-            record = dict(zip(table.names, row, strict=True))
+        for values in pipeline.rows(f"SELECT {names} FROM raw.{resource}_history ORDER BY {table.key}, _valid_from"):
+            record = dict(zip(table.names, values, strict=True))
             kept.setdefault(record[table.key], []).append(version(resource, record))
         assert kept == seen[resource], resource
     assert sum(len(keys) for keys in gone_since.values()) > 0, "the world must have lost rows, or this proves little"

@@ -85,10 +85,10 @@ def test_odd_rows_of_every_kind_cost_themselves_alone(
             assert said.status == 0, said.err
             assert "Traceback" not in said.err + said.out
         status = debitura("status", env=pipeline.env)
-    for resource, keys in kept.items():
+    for resource, good_keys in kept.items():
         truth = expected(resource, sandbox.truth(resource), PRIVACY_KEY.encode())
         found = pipeline.records(resource)
-        assert found == {key: truth[key] for key in keys}
+        assert found == {key: truth[key] for key in good_keys}
         open_rows = pipeline.rows(
             "SELECT reason, CAST(payload AS VARCHAR) FROM ops.quarantine WHERE resource = $1 AND resolved_at IS NULL",
             (resource,),

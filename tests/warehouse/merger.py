@@ -1,5 +1,5 @@
 """A process that merges nights and may be killed at any moment. Forked from one that has its imports behind it, so that
-dozens of them cost little; `Nursery` is the handle that tests hold.
+dozens of them cost little; `Merger` is the handle that tests hold.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def merge_all(env: Mapping[str, str], nights: Path) -> None:
                     warehouse.merge(landed, allow_shrink=True)
 
 
-class Nursery:
-    """Starts mergers, each in a process of its own."""
+class Merger:
+    """Merges nights, each time in a process of its own."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.warehouse.merger"]

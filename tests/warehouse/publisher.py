@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +35,8 @@ class Countdown:
         sys.addaudithook(self._hear)
         for module, name in ((exports, "write_parquet"), (exports, "newest_reading"), (publish, "export_marts")):
             setattr(module, name, self._counted(getattr(module, name)))
-        snapshot.bounded = self._counted(snapshot.bounded)
+        counted = self._counted(snapshot.bounded)  # type: ignore[attr-defined]  # imported there
+        snapshot.bounded = counted  # type: ignore[attr-defined]
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         writes = event in CHANGES or (
@@ -65,7 +65,7 @@ def attempt(how: str, number: float) -> int:
     if how == "at":
         Countdown(str(settings.published_dir), int(number))
     elif how == "after":
-        threading.Thread(target=lambda: (time.sleep(number), die()), daemon=True).start()
+        threading.Timer(number, die).start()
     elif how == "within":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(number), int(number)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -198,9 +199,9 @@ def test_two_prefixes_are_two_warehouses_that_run_at_once(postgres: Database, tm
 
 
 @pytest.fixture
-def roles(postgres: Database, postgres_server: PostgresServer) -> Callable[[str], list[object]]:
+def roles(postgres: Database, postgres_server: PostgresServer) -> Iterator[Callable[[str], list[Any]]]:
     """Runs a script as an administrator; the roles that it makes are gone at the end."""
-    yield lambda sql: postgres_server.admin(sql, postgres.name)  # type: ignore[misc]
+    yield lambda sql: postgres_server.admin(sql, postgres.name)
     for role in (PIPELINE, DBT, ANALYST):
         if postgres_server.admin(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
             postgres_server.admin(f"DROP OWNED BY {role} CASCADE", postgres.name)

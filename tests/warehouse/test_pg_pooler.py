@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -98,6 +99,11 @@ def test_a_session_resets_what_it_has_set_before_the_pooler_has_it_back(
         assert not connection.is_pooled  # type: ignore[attr-defined]
         connection.is_pooled = True  # type: ignore[attr-defined]
         execute = connection.execute
-        monkeypatch.setattr(connection, "execute", lambda sql: (said.append(sql), execute(sql)))
+
+        def heard(sql: bytes) -> Any:
+            said.append(sql)
+            return execute(sql)
+
+        monkeypatch.setattr(connection, "execute", heard)
         connection.execute(b"BEGIN")
     assert said == [b"BEGIN", b"DISCARD ALL"]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,8 @@ def _take_in_child(path: Path, told: multiprocessing.Queue[Holder | None]) -> No
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_child_of_multiprocessing_does_not_have_its_parents_lock(tmp_path: Path, method: str) -> None:
-    lock, context = ProcessLock(tmp_path / "run.lock"), multiprocessing.get_context(method)
+    lock = ProcessLock(tmp_path / "run.lock")
+    context: Any = multiprocessing.get_context(method)
     assert lock.take("nightly") is None
     told = context.Queue()
     child = context.Process(target=_take_in_child, args=(lock.path, told))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +18,6 @@ import pytest
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import exports, published_folder
-from debitura_pipeline.warehouse import publish as publishing
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, marked_table
@@ -177,15 +178,15 @@ def test_nobody_writes_while_the_copy_is_taken(settings: Settings, monkeypatch: 
     fill(settings, 1)
     said = []
     if settings.warehouse.path is not None:
-        copy = publishing.shutil.copyfileobj
+        copy = shutil.copyfileobj
 
-        def copying(reader: object, writer: object, size: int) -> None:
-            copy(reader, writer, size)  # type: ignore[arg-type]
+        def copying(reader: Any, writer: Any, size: int) -> None:
+            copy(reader, writer, size)
             code = "import sys, duckdb; duckdb.connect(sys.argv[1])"
             other = [sys.executable, "-c", code, str(settings.warehouse.path)]
             said.append(subprocess.run(other, capture_output=True, text=True, check=False).stderr)
 
-        monkeypatch.setattr(publishing.shutil, "copyfileobj", copying)
+        monkeypatch.setattr(shutil, "copyfileobj", copying)
         publish(settings)
         assert "Could not set lock" in said[0]
         return

@@ -60,7 +60,9 @@ def test_replay_lets_through_what_was_let_through(warehouse: SqlWarehouse, landi
 
 
 def test_replay_keeps_the_records_of_failed_syncs(warehouse: SqlWarehouse, landings: Landings) -> None:
-    warehouse.record_failure(FailedSync("f", "cases", "full", *[night(0)] * 4, 1, 0, 0), "HTTP 403")
+    warehouse.record_failure(
+        FailedSync("f", "cases", "full", night(0), night(0), night(0), night(0), 1, 0, 0), "HTTP 403"
+    )
     warehouse.replay([landings.land("cases", [case("a")])])
     assert warehouse.rows("SELECT sync_id, status FROM ops.syncs ORDER BY 1") == [("f", "failed"), ("sync-1", "done")]
 

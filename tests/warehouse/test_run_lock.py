@@ -131,7 +131,11 @@ def test_a_patient_run_says_for_whom_it_waits_and_not_too_often(settings: Settin
 def test_a_patient_run_goes_on_when_the_other_has_ended(settings: Settings) -> None:
     running = exclusive_run(settings, "nightly")
     contextvars.Context().run(running.__enter__)
-    with exclusive_run(settings, "sync", LockWait(60, print, lambda _: running.__exit__(None, None, None))):
+
+    def end(_: float) -> None:
+        running.__exit__(None, None, None)
+
+    with exclusive_run(settings, "sync", LockWait(60, print, end)):
         assert current_run(settings).what == "sync"  # type: ignore[union-attr]
 
 

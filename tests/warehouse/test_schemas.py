@@ -58,7 +58,7 @@ def test_every_statement_of_a_merge_names_its_schemas_plainly() -> None:
     statements = [
         *((sql, ()) for sql in create_statements()),
         merge_sql.is_empty(table), merge_sql.quarantined_keys(table), merge_sql.delta(table, "s", at),
-        merge_sql.first_load(table, "s", at), merge_sql.delta_of_deleted(table, DeletionScope("client", "t")),
+        merge_sql.first_load(table, "s", at), merge_sql.delta_of_deleted(table, DeletionScope("client", ("t",))),
         merge_sql.close_versions(table, at), merge_sql.mark_deleted(table, at), merge_sql.remove_outdated(table),
         merge_sql.insert_current(table, at), merge_sql.verify_seen(table, DeletionScope("all"), at),
         ops_sql.newest_merged("cases"), *ops_sql.update_quarantine(table, "s", at, DeletionScope("all")),

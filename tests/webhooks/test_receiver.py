@@ -16,7 +16,6 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.webhooks import inbox as inbox_module
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.receiver import MAX_BODY, Receiver
 from debitura_pipeline.webhooks.segments import Received, Repeated, read_entries, segments
@@ -140,12 +139,15 @@ def test_refused_deliveries_store_nothing(local: Local) -> None:
         local.at(body, 31),
     ]
     assert local.answers(*forged) == [401] * len(forged)
+    changes: list[dict[str, Any]] = [
+        {"id": 7}, {"id": ""}, {"event": None}, {"timestamp": "soon"}, {"timestamp": 1}, {"data": []}
+    ]  # fmt: skip
     malformed = [
         b"", b"{", b"[]", b"null", b'"text"', b"[" * 100_000, b"\xff\xfe", event_body()[:-1],
         *(json.dumps({name: value for name, value in json.loads(body).items() if name != left_out}).encode()
           for left_out in ("id", "event", "timestamp", "data")),
         *(json.dumps(json.loads(body) | change).encode()
-          for change in ({"id": 7}, {"id": ""}, {"event": None}, {"timestamp": "soon"}, {"timestamp": 1}, {"data": []})),
+          for change in changes),
     ]  # fmt: skip
     assert local.answers(*(local.at(text) for text in malformed)) == [400] * len(malformed)
     assert local.entries() == []
@@ -219,7 +221,7 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         time.sleep(0.05)
         calls.append(handle)
 
-    monkeypatch.setattr(inbox_module.os, "fdatasync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow)
     yield calls
 
 
@@ -258,7 +260,7 @@ def test_a_disk_error_is_503_and_the_next_delivery_is_stored(local: Local, monke
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(inbox_module.os, "fdatasync", failing)
+    monkeypatch.setattr(os, "fdatasync", failing)
     bodies = [event_body() for _ in range(2)]
     found: list[str] = []
 
