@@ -59,7 +59,7 @@ class Claims(Pipeline):
             self.settings, self.endpoint, kept, runtime=replace(self.runtime, **runtime), allow_shrink=True
         )
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, Record]:  # type: ignore[override]  # of the claims, not of a listing
         """What `ops.submissions` says, by reference."""
         found = self.rows(f"SELECT {', '.join(NAMES)} FROM ops.submissions")
         return {row[1]: Record(*row) for row in found}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from debitura_debt_collection import (
     ApiClient,
@@ -29,7 +30,7 @@ CLAIM = {
 }  # fmt: skip
 
 
-def main(url: str, token: str) -> dict:
+def main(url: str, token: str) -> dict[str, Any]:
     client = ApiClient(Configuration(host=url, access_token=token))
     client.set_default_header("Authorization", f"Bearer {token}")
     cases = CasesApi(client)
@@ -42,7 +43,7 @@ def main(url: str, token: str) -> dict:
     }
 
 
-def listings(cases: CasesApi) -> dict:
+def listings(cases: CasesApi) -> dict[str, Any]:
     """Pages, sorts, states, and every lookup of the first case."""
     pages = [cases.cases_get(page=number, page_size=7, sort="GrossAmount:asc,DateCreated:desc") for number in (1, 2, 3)]
     active = cases.cases_get(page_size=100, statuses=["Active", "closed"])
@@ -67,7 +68,7 @@ def listings(cases: CasesApi) -> dict:
     }
 
 
-def submitting(cases: CasesApi) -> dict:
+def submitting(cases: CasesApi) -> dict[str, Any]:
     """A preview, a case with a key and again, one without, and refusals."""
     preview = {"amountToRecover": 812.5, "currencyCode": "EUR", "debtor": {"type": "Company", "countryAlpha2": "DE"}}
     request = CaseRequest.from_dict(CLAIM)
@@ -85,7 +86,7 @@ def submitting(cases: CasesApi) -> dict:
     }
 
 
-def testing(cases: CasesApi, test_cases: TestCasesApi) -> dict:
+def testing(cases: CasesApi, test_cases: TestCasesApi) -> dict[str, Any]:
     """A test case from beginning to end."""
     request = CaseRequest.from_dict({**CLAIM, "creditorReference": "T-1", "isTest": True, "tag": "suite"})
     made = cases.cases_post(None, request)
@@ -99,7 +100,7 @@ def testing(cases: CasesApi, test_cases: TestCasesApi) -> dict:
     }
 
 
-def status(call) -> list:
+def status(call) -> list[Any]:
     """HTTP status and error types of a call that fails."""
     try:
         call()
