@@ -58,7 +58,7 @@ def secret_of(said: Said) -> str:
     assert said.status == 0, said.err
     (secret,) = re.findall(r"^Secret: (\S+)$", said.out, re.MULTILINE)
     assert len(base64.b64decode(secret)) == 32
-    return secret
+    return str(secret)
 
 
 @pytest.mark.parametrize(
