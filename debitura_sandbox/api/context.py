@@ -82,6 +82,8 @@ class Context:
 
     def change(self, entry: Entry) -> dict[str, Any]:
         """Change the world, persist the change, and queue its webhooks. Raises UnknownChangeError."""
+        if entry.get("op") in ("advance", "night"):
+            self._show_hidden(None)  # a day is longer than any delay, and a rebuilt world knows of none
         facts, events = self.journal.do(entry, self.clock.now_us())
         self.clock.move_to(self.world.now_us)
         self.announce(events)
@@ -134,7 +136,7 @@ class Context:
             for _, request, route in (each for each in late if each[0] <= now_us):
                 route(request)
         if self._hidden_until:
-            self._show_due()
+            self._show_hidden(self.clock.now_us())
         if self.world.link_requests:
             self._expire_requests()
 
@@ -144,14 +146,16 @@ class Context:
             if not request.is_over and self.clock.now_us() >= request.asked_us + int((life_s or 0) * 1_000_000):
                 self.change({"op": "expire_link", "tenant": tenant})
 
-    def _show_due(self) -> None:
-        now_us, hidden = self.clock.now_us(), self.world.submissions.hidden
-        for until_us, row in self._hidden_until:
-            if until_us <= now_us and row in hidden:
-                hidden.remove(row)
-                self.world.cases["alive"][row] = True
-                self.world.invalidate("cases")
-        self._hidden_until = [(until_us, row) for until_us, row in self._hidden_until if until_us > now_us]
+    def _show_hidden(self, until_us: int | None) -> None:
+        """Show the hidden cases that are due by an instant; all for None."""
+        hidden = self.world.submissions.hidden
+        due = [each for each in self._hidden_until if until_us is None or each[0] <= until_us]
+        self._hidden_until = [each for each in self._hidden_until if each not in due]
+        rows = [row for _, row in due if row in hidden]
+        if rows:
+            hidden.difference_update(rows)
+            self.world.cases["alive"][rows] = True
+            self.world.invalidate("cases")
 
     def find(self, resource: str, id_: str) -> int | None:
         """Row number of a listed row by its UUID."""

@@ -125,7 +125,9 @@ def _reset(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """The test environment's deletion: the client goes with all its cases and transactions."""
     row = client_row(world, entry)
     world.clients["alive"][row] = False
-    world.cases["alive"][world.cases["client"] == row] = False
+    own = np.flatnonzero(world.cases["client"] == row)
+    world.cases["alive"][own] = False
+    world.submissions.hidden -= set(own.tolist())
     world.transactions["alive"][world.client_of("transactions") == row] = False
     world.invalidate(*RESOURCES)
     return {}, []

@@ -80,11 +80,13 @@ class _Night:
         merged = merged[~np.isin(merged, ended)]
         early = self.some(alive & has_client & (state < codes.ACTIVE) & (state > codes.SIGNING), 0.006)
         left = self.some(alive & ~has_client & ~np.isin(state, (codes.CLOSED, codes.MERGED)), 0.3, 1)
+        closing = np.concatenate([ended, early, left])
+        self._announce("case.updated", closing, newLifecycle=codes.LIFECYCLES[codes.CLOSED].label)
         self._end(ended)
         kind = self.rng.choice(codes.EARLY, len(early), p=codes.EARLY_WEIGHTS)
         outcomes.close(self.world, self.rng, early, kind, self.moments(len(early)))
         outcomes.withdraw(self.world, self.rng, left, self.begin)
-        self._announce("case.closed", np.concatenate([ended, early, left]))
+        self._announce("case.closed", closing)
         cases["lifecycle"][merged], cases["close_code"][merged] = codes.MERGED, codes.NO_CODE
         cases["finished"][merged] = self.begin
         unread = alive & (cases["lifecycle"] == codes.INTERNAL)

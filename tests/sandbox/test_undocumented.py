@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
+from debitura_sandbox.api.app import Sandbox
 from debitura_sandbox.api.context import AppOptions
 from debitura_sandbox.api.rate_limits import RateLimits
 from debitura_sandbox.api.undocumented import Undocumented
+from debitura_sandbox.world.state import Journal
+from debitura_sandbox.world.world import WorldOptions
 from tests.sandbox.claims import CLAIM, Client, types
 from tests.sandbox.local import LocalSandbox, exact
 from tests.support.sandbox import ROOT
@@ -76,6 +80,21 @@ def test_new_case_appears_late_in_all_lookups(sandbox, client):
         assert client.call("GET", f"/cases/{made['id']}").status == status
         assert len(sandbox.rows("/cases", Query=CLAIM["creditorReference"])) == count
         assert types(client.submit()[1]) == ["DuplicateReference"], "the case is there, though nobody sees it"
+
+
+def test_hidden_cases_do_not_make_a_rebuilt_world_another_one(tmp_path):
+    options = WorldOptions(clients=6, cases=100, transactions=100)
+    sandbox = LocalSandbox()
+    sandbox.app = Sandbox(Journal(options, tmp_path / "state.json"), AppOptions(has_rate_limit=False), real=lambda: 0.0)
+    switch(sandbox, lookup_delay_s=600)
+    clients = [row["externalTenantId"] for row in sandbox.rows("/clients", OnboardingDone="true")]
+    for tenant in clients[:2]:
+        Client(sandbox, tenant).submit()
+    sandbox.app.change({"op": "reset", "tenant": clients[0]})
+    sandbox.app.change({"op": "advance", "days": 3})
+    again = Journal.open(tmp_path / "state.json", options).world
+    for name in again.cases.names:
+        assert np.array_equal(sandbox.app.world.cases[name], again.cases[name]), name
 
 
 def test_duplicate_of_a_case_that_is_not_seen_yet_can_be_accepted(sandbox, client):
