@@ -11,6 +11,7 @@ from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.incidents.facts import OffSubscription, WebhookFacts
 from debitura_pipeline.incidents.state import FOLDER
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.webhooks.position import inbox_state
 from debitura_pipeline.webhooks.segments import FOLDER as INBOX
 from debitura_pipeline.webhooks.stale import read_stale
 
@@ -18,13 +19,14 @@ SUBSCRIPTIONS = "subscriptions-off.json"
 
 
 def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
-    """Subscriptions that are switched off, and stale deliveries; None where webhooks are not used."""
+    """Subscriptions that are switched off, events that wait and stale deliveries; None where webhooks are not used. Raises
+    OSError."""
     noted = settings.data_dir / FOLDER / SUBSCRIPTIONS
     inbox = settings.data_dir / INBOX
     if not noted.exists() and not inbox.exists():
         return None
     stale = read_stale(inbox)
-    return WebhookFacts(_off(noted), stale.count, stale.last_at)
+    return WebhookFacts(_off(noted), stale.count, stale.last_at, inbox_state(settings.data_dir).oldest_waiting_at)
 
 
 def note_subscriptions(data_dir: Path, off: Sequence[OffSubscription]) -> None:

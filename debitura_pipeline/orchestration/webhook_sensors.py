@@ -16,8 +16,8 @@ from debitura_pipeline.orchestration.jobs import REFRESH, refresh
 from debitura_pipeline.orchestration.keys import WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, UNUSED
-from debitura_pipeline.webhooks.position import InboxState, inbox_state
+from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, UNUSED, note_off
+from debitura_pipeline.webhooks.position import InboxState, inbox_state, last_event_at
 from debitura_pipeline.webhooks.subscriptions import list_subscriptions
 from debitura_pipeline.webhooks.watch import (
     SubscriptionOff,
@@ -116,7 +116,8 @@ def webhook_subscriptions(context: dg.SensorEvaluationContext, debitura: Debitur
         if due_since is None:
             context.update_cursor(counted.cursor)
         return dg.SkipReason(counted.message)
-    off = switched_off(found)
+    off = switched_off(found, last_event_at(settings.data_dir))
+    note_off(settings, off)
     told = [_evaluation(SUBSCRIPTIONS, describe_subscriptions(off, len(found)), is_passed=not off)]
     can_switch_on = "webhooks" in settings.outbound.writes and any(one.is_automatic for one in off)
     if can_switch_on and due_since is None:

@@ -6,6 +6,7 @@ In a nightly run nothing of it stops the night, which reads everything anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,6 +14,8 @@ from functools import cached_property
 import dagster as dg
 
 from debitura_pipeline.errors import ApiError, DebituraError
+from debitura_pipeline.incidents.facts import OffSubscription
+from debitura_pipeline.incidents.webhook_facts import note_subscriptions
 from debitura_pipeline.onboarding import steps
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.lifecycle import LOADED
@@ -96,6 +99,7 @@ class WebhookRun:
         try:
             found = list_subscriptions(settings, endpoint)
             off = switched_off(found, last_event_at(settings.data_dir))
+            note_off(settings, off)
             self.enabled = switch_on(settings, endpoint, off)
         except ApiError as error:
             return _subscriptions_result(f"The webhook subscriptions could not be looked at: {error}", is_passed=False)
@@ -108,8 +112,11 @@ class WebhookRun:
 
     def _log_reports(self, reports: Sequence[SyncReport]) -> None:
         for report in reports:
-            self.debitura.collect(report) if self._is_night else None
-            for event in sync_events(report, is_own=False):
+            if self._is_night:
+                self.debitura.collect(report)
+            # Without a materialisation of the raw table, reports that show everything are not built again.
+            has_changed = bool(report.inserted or report.changed or report.deleted)
+            for event in sync_events(report, is_own=not has_changed):
                 self.context.log_event(event)
 
     def _result(self, found: RefreshResult, checked: dg.AssetCheckResult) -> dg.MaterializeResult[None]:
@@ -126,6 +133,12 @@ class WebhookRun:
     @cached_property
     def _is_night(self) -> bool:
         return self.context.run.job_name == NIGHTLY
+
+
+def note_off(settings: Settings, off: Sequence[SubscriptionOff]) -> None:
+    """Note for the incidents which subscriptions are off. A full disk is an incident of its own."""
+    with suppress(OSError):
+        note_subscriptions(settings.data_dir, [OffSubscription(one.id, one.describe(), one.since) for one in off])
 
 
 def switch_on(settings: Settings, endpoint: Endpoint, off: Sequence[SubscriptionOff]) -> list[str]:

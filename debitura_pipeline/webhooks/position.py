@@ -5,6 +5,7 @@ Sensors never open the warehouse. If the file is lost, the inbox is read again f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -76,11 +77,12 @@ def read_batch(data_dir: Path, position: Position, limit: int = MAX_READ) -> Inb
         if number < position.segment or len(entries) >= limit:
             continue
         segment, offset = number, position.offset if number == position.segment else 0
-        for entry, end in read_entries(path, offset):
-            entries.append(entry)
-            offset = end
-            if len(entries) >= limit:
-                break
+        with suppress(FileNotFoundError):  # an old segment that the receiver has just removed
+            for entry, end in read_entries(path, offset):
+                entries.append(entry)
+                offset = end
+                if len(entries) >= limit:
+                    break
     return InboxBatch(tuple(entries), segment, offset)
 
 

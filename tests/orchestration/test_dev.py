@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.settings import Endpoint, Secret, load_settings
 from debitura_pipeline.supervision import dev, programs
+from debitura_pipeline.supervision.child import Child, stop
+from debitura_pipeline.supervision.log_files import LogFile
 from debitura_pipeline.supervision.supervisor import DevError
 from debitura_pipeline.sync import sync
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 from tests.support.command import debitura
+from tests.webhooks.deliveries import SECRET
 
 
 def test_the_child_gets_the_api_that_is_held_open_and_our_folders(tmp_path: Path) -> None:
@@ -46,6 +52,29 @@ def test_a_dev_in_the_same_home_of_dagsters_is_refused(tmp_path: Path) -> None:
     assert said.error_line.startswith(
         f"Another `debitura dev` has Dagster's home (DAGSTER_HOME) {tmp_path / 'home'}: dev, process"
     )
+
+
+def test_the_receiver_of_webhooks_is_started_where_there_are_secrets_and_no_other_one(tmp_path: Path) -> None:
+    secrets = {"DEBITURA_WEBHOOK_SECRETS": SECRET, "DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    without, settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data")}), load_settings(secrets)
+    said: list[str] = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = programs.Programs(tmp_path, 1, instance, said.append)
+        assert found.receiver(without) is None
+        program = found.receiver(settings)
+        assert program is not None
+        assert "Webhooks are received at http://127.0.0.1:" in said[-1]
+        child = Child(program, {**os.environ, **secrets}, LogFile(tmp_path / "receiver.log"))
+        try:
+            until = time.monotonic() + 60
+            while not child.is_up and time.monotonic() < until:
+                assert child.fault() is None, (tmp_path / "receiver.log").read_text()
+                time.sleep(0.1)
+            assert child.is_up
+            assert found.receiver(settings) is None
+            assert "Another receiver of webhooks is running" in said[-1]
+        finally:
+            stop([child])
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused_and_else_another_one_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +15,21 @@ import dagster as dg
 import pytest
 
 from debitura_pipeline.definitions import defs
+from debitura_pipeline.incidents.webhook_facts import read_webhook_facts
 from debitura_pipeline.orchestration import webhook_sensors
 from debitura_pipeline.orchestration.jobs import NIGHTLY, REFRESH
 from debitura_pipeline.orchestration.keys import RAW, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.supervision.programs import free_port
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.segments import Received
+from debitura_pipeline.webhooks.subscriptions import EVENTS
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import RunningSandbox
-from tests.webhooks.deliveries import SECRET
+from tests.webhooks.deliveries import PATH, SECRET, RunningReceiver
 
 
 class Hooks:
@@ -85,6 +89,35 @@ def hooks(
     monkeypatch.setenv("DEBITURA_WEBHOOK_SECRETS", SECRET)
     monkeypatch.setenv("DEBITURA_WRITES", "webhooks")
     return sandbox, Hooks(instance, point_at(sandbox))
+
+
+def test_an_event_of_the_api_becomes_a_fresh_row(hooks: tuple[RunningSandbox, Hooks]) -> None:
+    """From the API's delivery over HTTP to `raw`, with nothing put in by hand."""
+    sandbox, daemon = hooks
+    job = defs.resolve_job_def(NIGHTLY)
+    assert job.execute_in_process(instance=daemon.instance, asset_selection=list(RAW.values())).success
+    before = dict(daemon.rows("SELECT case_id, lifecycle FROM raw.cases"))
+    port = free_port()
+    made = json.loads(
+        sandbox.send("POST", "/v1/Webhooks", {"url": f"http://127.0.0.1:{port}{PATH}", "events": list(EVENTS)})[1]
+    )
+    receiver = RunningReceiver(daemon.settings.data_dir, {"DEBITURA_WEBHOOK_SECRETS": made["secret"]}, port=port)
+    try:
+        deadline = time.monotonic() + 30
+        while not daemon.tick("webhook_inbox")[0] and time.monotonic() < deadline:
+            sandbox.admin("advance", {"days": 2})
+            time.sleep(0.5)
+        moved = {row["id"]: row["lifecycle"] for row in sandbox.truth("cases")}
+        assert any(before.get(key) != lifecycle for key, lifecycle in moved.items())
+        assert daemon.run().success
+    finally:
+        receiver.stop()
+    outcomes = dict(daemon.rows("SELECT outcome, count(*) FROM ops.webhook_events GROUP BY 1"))
+    assert outcomes.keys() == {"refreshed"}
+    told = {case for (case,) in daemon.rows("SELECT case_id FROM ops.webhook_events WHERE case_id IS NOT NULL")}
+    after = dict(daemon.rows("SELECT case_id, lifecycle FROM raw.cases"))
+    assert told
+    assert all(after[case] == moved[case] for case in told)
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
@@ -186,6 +219,9 @@ def test_a_subscription_that_was_switched_off_is_told_switched_on_and_its_gap_sw
     asked, reason, told = daemon.tick("webhook_subscriptions")
     assert (asked, told) == ([], {SUBSCRIPTIONS: False})
     assert "the API switched it off" in reason
+    facts = read_webhook_facts(daemon.settings)
+    assert facts is not None
+    assert [one.subscription_id for one in facts.off] == [subscription(sandbox)["id"]]
     monkeypatch.setenv("DEBITURA_WRITES", "webhooks")
     (config,), _, told = daemon.tick("webhook_subscriptions")
     tags = dict(daemon.requests[0].tags)
@@ -199,3 +235,6 @@ def test_a_subscription_that_was_switched_off_is_told_switched_on_and_its_gap_sw
     assert ("while-off",) in daemon.rows("SELECT DISTINCT external_tenant_id FROM raw.cases")
     assert daemon.tick("webhook_subscriptions")[0] == []
     assert daemon.cursors["webhook_subscriptions"] == "unread:0"
+    facts = read_webhook_facts(daemon.settings)
+    assert facts is not None
+    assert facts.off == (), "that is over"

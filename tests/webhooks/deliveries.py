@@ -29,7 +29,7 @@ ENV = {"DEBITURA_WEBHOOK_SECRETS": SECRET, "DEBITURA_PRIVACY_KEY": PRIVACY_KEY}
 SERVE = """
 import os, sys
 os.environ.update({env!r})
-sys.argv[:] = ["debitura", "webhooks", "serve", "--port", "0"]
+sys.argv[:] = ["debitura", "webhooks", "serve", "--port", "{port}"]
 {before}
 from debitura_pipeline.cli.app import main
 main()
@@ -67,10 +67,12 @@ def signed(body: bytes, at: float | None = None, secret: str = SECRET) -> str:
 class RunningReceiver:
     """`debitura webhooks serve` on a free port."""
 
-    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None, before: str = "") -> None:
+    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None, before: str = "", port: int = 0) -> None:
         values = {"DEBITURA_DATA_DIR": str(data_dir), **ENV, **(env or {})}
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        self._process: Forked = fork_server().start(SERVE.format(env=values, before=before), [], data_dir.parent)
+        self._process: Forked = fork_server().start(
+            SERVE.format(env=values, before=before, port=port), [], data_dir.parent
+        )
         self.said: list[str] = []
         while not (self.said and "Receiving webhooks at" in self.said[-1]):
             line = self._process.stdout.readline().decode()
