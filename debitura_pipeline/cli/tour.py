@@ -144,7 +144,7 @@ def _submit(settings: Settings) -> list[str]:
 def _collect(settings: Settings, case_ids: Sequence[str]) -> None:
     with embedded.running(settings.data_dir) as sandbox:
         for case_id in case_ids[:-1]:
-            embedded.change(sandbox, "collect", {"case": case_id, "to": "Closed:Paid"})
+            embedded.collect_case(sandbox, case_id, to="Closed:Paid")
     embedded.advance(settings.data_dir, DAYS)
 
 

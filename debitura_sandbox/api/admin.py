@@ -6,6 +6,7 @@ It is not part of the simulated API. Used by tests, `embedded.py` and the comman
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -51,27 +52,25 @@ def health(context: Context) -> dict[str, Any]:
 
 
 def _read(context: Context, name: str) -> Response:
-    if name == "health":
-        return answer(health(context))
-    if name == "log":
-        return answer(dict(context.log))
-    if name == "personal":
-        return answer(personal_strings(context.world))
-    if name == "deliveries":
-        return answer(
-            [{"event": d.event, "statuses": d.statuses, "isOver": d.is_over} for d in context.webhooks.deliveries]
-        )
-    if name == "faults":
-        return answer([msgspec.to_builtins(rule) for rule in context.faults.rules])
-    if name == "ledger":
-        return answer([entry.document() for entry in context.ledger.entries])
-    if name == "undocumented":
-        return answer(context.undocumented.as_dict())
     resource = name.removeprefix("truth/")
     if resource in RESOURCES:
         lines = b"".join(ENCODER.encode(document) + b"\n" for document in truth(context.world, resource))
         return Response(200, lines, "application/x-ndjson")
-    return not_found("The admin path")
+    read = _READERS.get(name)
+    return not_found("The admin path") if read is None else answer(read(context))
+
+
+_READERS: dict[str, Callable[[Context], Any]] = {
+    "health": health,
+    "log": lambda context: dict(context.log),
+    "personal": lambda context: personal_strings(context.world),
+    "deliveries": lambda context: [
+        {"event": d.event, "statuses": d.statuses, "isOver": d.is_over} for d in context.webhooks.deliveries
+    ],
+    "faults": lambda context: [msgspec.to_builtins(rule) for rule in context.faults.rules],
+    "ledger": lambda context: [entry.document() for entry in context.ledger.entries],
+    "undocumented": lambda context: context.undocumented.as_dict(),
+}
 
 
 def _clear(context: Context, name: str) -> Response:
@@ -93,36 +92,35 @@ def _write(context: Context, name: str, request: Request) -> Response:
         rules = msgspec.json.decode(request.body)
         context.faults.rules += [Rule.from_dict(rule) for rule in (rules if isinstance(rules, list) else [rules])]
         return answer({"rules": len(context.faults.rules)})
-    wanted = request.document()
-    if name == "advance":
-        return answer(context.change({"op": "advance", "days": int(wanted.get("days", 1))}))
-    if name == "clients":
-        return answer(context.change({"op": "add_client", "cases": 12, "transactions": 20, **wanted}))
-    if name == "undocumented":
-        context.set_undocumented(context.undocumented.changed(wanted))
-        return answer(context.undocumented.as_dict())
-    if name == "clock":
-        context.clock.move_to(context.clock.now_us() + int(float(wanted["seconds"]) * 1_000_000))
-        return answer(health(context))
-    if name == "collect":
-        row = context.find_row("cases", str(wanted["caseId"]))
-        if row is None:
-            raise ValueError("there is no such case")
-        amount = wanted.get("amount")
-        change = {
-            "op": "collect",
-            "row": row,
-            "to": wanted.get("to", "Paying"),
-            "amount": str(amount) if amount else None,
-        }
-        return answer(context.change(change))
-    if name == "open-link":
-        return answer(open_link(context, str(wanted["url"])))
-    if name == "sign":
-        return answer(context.change({"op": "sign", "tenant": wanted["tenant"]}))
-    if name == "collect":
-        row = context.find_row("cases", str(wanted["case"]))
-        return answer(context.change({"op": "collect", "row": row, "to": str(wanted["to"]), "amount": None}))
-    if name == "change":
-        return answer(context.change(wanted))
-    return not_found("The admin path")
+    write = _WRITERS.get(name)
+    return not_found("The admin path") if write is None else answer(write(context, request.document()))
+
+
+def _undocumented(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
+    context.set_undocumented(context.undocumented.changed(wanted))
+    return context.undocumented.as_dict()
+
+
+def _clock(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
+    context.clock.move_to(context.clock.now_us() + int(float(wanted["seconds"]) * 1_000_000))
+    return health(context)
+
+
+def _collect(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
+    row, amount = context.find_row("cases", str(wanted["caseId"])), wanted.get("amount")
+    if row is None:
+        raise UnknownChangeError("there is no such case")
+    change = {"op": "collect", "row": row, "to": wanted.get("to", "Paying")}
+    return context.change(change | {"amount": str(amount) if amount else None})
+
+
+_WRITERS: dict[str, Callable[[Context, dict[str, Any]], dict[str, Any]]] = {
+    "advance": lambda context, wanted: context.change({"op": "advance", "days": int(wanted.get("days", 1))}),
+    "clients": lambda context, wanted: context.change({"op": "add_client", "cases": 12, "transactions": 20, **wanted}),
+    "undocumented": _undocumented,
+    "clock": _clock,
+    "collect": _collect,
+    "open-link": lambda context, wanted: open_link(context, str(wanted["url"])),
+    "sign": lambda context, wanted: context.change({"op": "sign", "tenant": wanted["tenant"]}),
+    "change": lambda context, wanted: context.change(wanted),
+}
