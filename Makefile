@@ -33,7 +33,7 @@ simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 PAGES ?= 5000
-fuzz: setup $(VENV)/.ready-dev ## spoilt pages down both roads (PAGES=5000 of each listing)
+fuzz: setup $(VENV)/.ready-dev ## damaged pages through both parsers (PAGES=5000 of each listing)
 	@FUZZ_PAGES=$(PAGES) $(BIN)/python -m pytest -n auto tests/landing/test_fuzz.py $(ARGS)
 
 crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours

@@ -52,7 +52,7 @@ def onboard(key: str, env: dict[str, str]) -> Said:
 
 
 def misbehave(sandbox: RunningSandbox) -> None:
-    """Bad rows of every kind, unknown fields, broken answers: each is a road on which a row might get into a message."""
+    """Bad rows of every kind, unknown fields, broken answers: by each a row might get into a message."""
     sandbox.faults(
         *({"kind": kind, "path": path} for path in LISTS for kind in ("html", "reset")),
         {"kind": "bad_row", "how": "no_id", "path": "/clients", "row": 1, "times": 0},

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.share import Log, play
+from tests.crash.worker import Log, play
 
 
 def main() -> int:
@@ -21,22 +21,22 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--random", type=int, default=200, help="moments chosen by chance, over both engines")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1, help="each takes its share of the cases")
+    parser.add_argument("--processes", type=int, default=1, help="each takes its part of the cases")
     parser.add_argument("--log", type=Path, help="keep what is done here, and go on where it ends")
     wanted = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="debitura-crash-") as folder:
         log = Log(wanted.log or Path(folder) / "log")
         context = multiprocessing.get_context("spawn")
-        shares = [context.Process(target=play, args=(wanted, log, number)) for number in range(wanted.processes)]
-        for share in shares:
-            share.start()
-        for share in shares:
-            share.join()
-        broken = sum(share.exitcode != 0 for share in shares)
+        workers = [context.Process(target=play, args=(wanted, log, number)) for number in range(wanted.processes)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        broken = sum(worker.exitcode != 0 for worker in workers)
         held = list(log.done().values())
     sys.stdout.write(
-        f"{len(held)} cases: {sum(held)} held, {len(held) - sum(held)} failed; {broken} of {len(shares)} processes broke "
+        f"{len(held)} cases: {sum(held)} held, {len(held) - sum(held)} failed; {broken} of {len(workers)} processes broke "
         f"off; {time.monotonic() - began:.0f} s\n"
     )
     return 0 if all(held) and not broken else 1

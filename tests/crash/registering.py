@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from tests.crash.nursery import KILLED, Nursery
+from tests.crash.forks import KILLED, CommandForks
 from tests.registration.partner import Partner
 from tests.source.rows import client_row
 from tests.support.postgres import PostgresServer
@@ -39,8 +39,8 @@ class Kill:
 class Registering:
     """One partner per kill, with clients that no other has."""
 
-    def __init__(self, folder: Path, sandbox: RunningSandbox, nursery: Nursery) -> None:
-        self.folder, self.sandbox, self.nursery = folder, sandbox, nursery
+    def __init__(self, folder: Path, sandbox: RunningSandbox, forks: CommandForks) -> None:
+        self.folder, self.sandbox, self.forks = folder, sandbox, forks
 
     def partner(self, env: dict[str, str]) -> Partner:
         numbers = [next(_numbers) for _ in range(CLIENTS)]
@@ -51,19 +51,19 @@ class Registering:
     def points(self, env: dict[str, str]) -> int:
         """Write points of an apply that nobody kills."""
         partner = self.partner(env)
-        end = self.nursery.run(partner.env, *APPLY)
+        end = self.forks.run(partner.env, *APPLY)
         assert end.status == 0, end.said
         self._check(partner, "undisturbed")
         return end.points
 
     def kill(self, kill: Kill, env: dict[str, str]) -> None:
         partner = self.partner(env)
-        end = self.nursery.run(partner.env, *APPLY, deadly=kill.point, after_s=kill.after_s)
+        end = self.forks.run(partner.env, *APPLY, deadly=kill.point, after_s=kill.after_s)
         assert end.status == KILLED or kill.after_s is not None, (kill, end)
-        end = self.nursery.run(partner.env, *APPLY)
+        end = self.forks.run(partner.env, *APPLY)
         assert end.status == 0, (kill, end.said)
         self._check(partner, str(kill))
-        again = self.nursery.run(partner.env, *APPLY)
+        again = self.forks.run(partner.env, *APPLY)
         assert again.status == 0 and "0 sent." in again.said, (kill, again.said)
 
     def _check(self, partner: Partner, what: str) -> None:
@@ -82,8 +82,8 @@ class Registering:
 def registering(folder: Path) -> Iterator[Registering]:
     sandbox = start_sandbox(clients=1, cases=1, transactions=1, seed=3, no_rate_limit=True)
     try:
-        with Nursery() as nursery:
-            yield Registering(folder, sandbox, nursery)
+        with CommandForks() as forks:
+            yield Registering(folder, sandbox, forks)
     finally:
         sandbox.stop()
 
@@ -101,16 +101,16 @@ def main() -> int:
     wanted = parser.parse_args()
     chance, server, done = random.Random(wanted.seed), PostgresServer(), 0
     try:
-        with tempfile.TemporaryDirectory(prefix="debitura-crash-") as folder, registering(Path(folder)) as ground:
+        with tempfile.TemporaryDirectory(prefix="debitura-crash-") as folder, registering(Path(folder)) as registered:
             for engine in ("duckdb", "postgresql"):
                 each = wanted.kills // 2
                 with _database(server, engine) as env:
-                    points = ground.points(env)
+                    points = registered.points(env)
                 kills = [*spread(points, each - each // 5)]
                 kills += [Kill(after_s=chance.uniform(0, LATEST_S)) for _ in range(each - len(kills))]
                 for kill in kills:
                     with _database(server, engine) as env:
-                        ground.kill(kill, env)
+                        registered.kill(kill, env)
                     done += 1
     finally:
         server.remove()

@@ -11,10 +11,10 @@ def test_apply_that_is_killed_ends_as_if_undisturbed(
     tmp_path: Path, warehouse_env: dict[str, str], engine: str
 ) -> None:
     """Once between intent and request, and once between answer and outcome, for a client in the middle."""
-    with registering(tmp_path) as ground:
+    with registering(tmp_path) as registered:
         if engine == "duckdb":
-            points = ground.points({})
-            ground.kill(Kill(point=points - 8), {})
-            ground.kill(Kill(point=points - 12), {})
+            points = registered.points({})
+            registered.kill(Kill(point=points - 8), {})
+            registered.kill(Kill(point=points - 12), {})
         else:
-            ground.kill(Kill(after_s=0.9), warehouse_env)
+            registered.kill(Kill(after_s=0.9), warehouse_env)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.ground import Case, Ground, NewEnv, ground
+from tests.crash.nights import Case, NewEnv, Nights, prepared
 from tests.support.postgres import PostgresServer
 
 SYNCS, REPLAYS = 4, 1  # per engine; some 5 s each on a quiet machine
 
 
 @pytest.fixture(scope="module")
-def three_nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with ground(tmp_path_factory.mktemp("crash")) as made:
+def three_nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    with prepared(tmp_path_factory.mktemp("crash")) as made:
         yield made
 
 
@@ -41,7 +41,7 @@ def new_env(postgres_server: PostgresServer) -> Iterator[Callable[[str], NewEnv]
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_at_any_write_point_nothing_is_lost_and_nothing_stale_is_used(
-    three_nights: Ground, new_env: Callable[[str], NewEnv]
+    three_nights: Nights, new_env: Callable[[str], NewEnv]
 ) -> None:
     """A row of a night that was read and never merged, or yesterday's reading in place of tonight's, would show here."""
     today = datetime.now(UTC).date()
@@ -63,7 +63,7 @@ def test_killed_at_any_write_point_nothing_is_lost_and_nothing_stale_is_used(
             three_nights.check(case, pipeline)
 
 
-def test_the_points_are_those_that_write(three_nights: Ground, tmp_path: Path) -> None:
+def test_the_points_are_those_that_write(three_nights: Nights, tmp_path: Path) -> None:
     """Few of them would mean that the places to watch have moved, and that nothing is killed any more."""
     assert three_nights.points("sync", dict) > 60
     assert three_nights.points("replay", dict) > 60

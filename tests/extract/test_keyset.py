@@ -23,7 +23,7 @@ from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.certificate import gaps
 from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
 from tests.extract.listed import Case, Deviations, Listed, moved, without
-from tests.simulation.door import Here
+from tests.simulation.direct_client import Here
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AT = datetime(2026, 3, 9, 2, tzinfo=UTC)

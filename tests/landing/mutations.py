@@ -51,7 +51,7 @@ values = st.sampled_from(list(ODD_VALUES)).flatmap(lambda sort: st.sampled_from(
 names = st.sampled_from(ODD_NAMES) | st.text(st.characters(codec="utf-8"), max_size=6)
 few = st.sampled_from(
     [1, 1, 1, 2, 3]
-)  # one alone mostly: the first that is odd sends the whole page down the slow road
+)  # one alone mostly: the first that is odd sends the whole page to the slow parser
 Pairs = list[tuple[str, Any]]
 
 

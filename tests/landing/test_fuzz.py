@@ -1,4 +1,4 @@
-"""Whatever a page holds: no traceback, the same verdict on both roads, the good rows as if they were alone.
+"""Whatever a page holds: no traceback, the same verdict by both parsers, the good rows as if they were alone.
 
 `make fuzz` tries 5,000 pages of each listing, `make test` a few hundred; the seed is the day's, and is printed.
 """

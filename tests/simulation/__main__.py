@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.simulation.harness import Harness
 from tests.simulation.history import History
 from tests.simulation.many import Result, play_many
 from tests.simulation.options import Options
-from tests.simulation.workshop import Workshop
 
 
 def main() -> int:
@@ -27,10 +27,10 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="keep results here, and go on where they end")
     wanted = parser.parse_args()
     if wanted.seed:
-        with Workshop() as workshop:
+        with Harness() as harness:
             for seed in wanted.seed:
                 options = Options.of(seed)
-                sys.stdout.write(f"{options}\n{History(options, workshop).play()}\n")
+                sys.stdout.write(f"{options}\n{History(options, harness).play()}\n")
         return 0
     result = _play(wanted)
     sys.stdout.write(f"{result.text()}\n")

@@ -1,6 +1,6 @@
 """One seeded history: a small world, a first sync, some nights, quiet ones at the end; the judge after every sync.
 
-The order of events. Moves are in `moves.py`, promises in `judge.py`, what is real and what is not in `workshop.py`. The same
+The order of events. Moves are in `moves.py`, promises in `judge.py`, what is real and what is not in `harness.py`. The same
 seed plays the same history, request by request.
 """
 
@@ -26,12 +26,12 @@ from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.change import Entry
 from tests.simulation.crash import tear
-from tests.simulation.door import DirectClient, Here, runtime_of
+from tests.simulation.direct_client import DirectClient, Here, runtime_of
 from tests.simulation.first_night import FirstNight
+from tests.simulation.harness import Harness, Merged
 from tests.simulation.judge import Terms, judge, plain
 from tests.simulation.moves import Mover
 from tests.simulation.options import NIGHTLY, READ_ALL, RESOURCES, SYNCED, Options, Profile
-from tests.simulation.workshop import Merged, Workshop
 from tests.simulation.world import Moments, Rows, SimWorld
 
 ENDPOINT = Endpoint("http://127.0.0.1:1", Secret("sandbox-key"), None, is_simulated=True)
@@ -74,13 +74,13 @@ class Wanted:
 class History:
     """Plays one seed."""
 
-    def __init__(self, options: Options, workshop: Workshop) -> None:
-        self.options, self.workshop = options, workshop
-        self.first = first_night(options.profile, workshop) if options.shares_first_night else None
+    def __init__(self, options: Options, harness: Harness) -> None:
+        self.options, self.harness = options, harness
+        self.first = first_night(options.profile, harness) if options.shares_first_night else None
         self.dice = Random(f"history {options.seed}")
         self.sim = SimWorld(options.profile.world)
         self.mover = Mover(self.sim, self.dice, options.profile)
-        self.settings: Settings = workshop.settle_in(REFRESH_DAYS, self.first)
+        self.settings: Settings = harness.reset(REFRESH_DAYS, self.first)
         self.runtime = runtime_of(self.sim)
         self.tally = Tally()
         self.ordered: tuple[int, Entry] | None = None
@@ -92,7 +92,7 @@ class History:
 
     def play(self) -> Tally:
         """The whole history; raises Broken."""
-        with self.workshop.sizes(self.options.profile):
+        with self.harness.sizes(self.options.profile):
             if self.first is None:
                 self.night("first", self.options.unrest if self.options.is_restless_from_the_start else 0.0)
             else:
@@ -128,7 +128,7 @@ class History:
             self.sim.midnight()
         for _ in range(self.dice.choice((0, 1, 3, 8))):
             self.mover.move()
-        if self.options.has_quiet_end:  # for the turn to find
+        if self.options.has_quiet_end:  # for the rotation to find
             self.mover.edit_unseen()
             self.mover.edit_closed()
         if self.dice.random() < 0.2:
@@ -158,32 +158,32 @@ class History:
         """One sync of one resource: whether it ended with a merge."""
         resource, self.unrest = wanted.resource, unrest
         ends_at = self.dice.randrange(2, 60) if self.dice.random() < 0.02 else None
-        known = self.workshop.merged(resource)
+        known = self.harness.merged(resource)
         self.sim.watch(resource)
         if self.dies and self.dice.random() < 0.4:
             after_commit = self.dice.random() < 0.3
             most = 3 if after_commit else 2 ** self.dice.randrange(1, MOST_POINTS + 1)
-            self.workshop.deaths.arm(self.dice.randrange(1, most + 1), after_commit=after_commit)
+            self.harness.deaths.arm(self.dice.randrange(1, most + 1), after_commit=after_commit)
         try:
             report = asyncio.run(self.sync(wanted, unrest, ends_at))
         except BaseException as error:  # noqa: BLE001 (raised again where it is none that is expected)
-            if self.workshop.deaths.is_dead:
+            if self.harness.deaths.is_dead:
                 return self.after_death(name, wanted, known)
-            self.workshop.deaths.disarm()
+            self.harness.deaths.disarm()
             self._expect_refusal(name, resource, error)
-            new = [sync for sync in self.workshop.merged(resource) if sync not in known]
+            new = [sync for sync in self.harness.merged(resource) if sync not in known]
             if any(LATE not in sync.message for sync in new):
                 self.fail("changed by a failed sync", name, resource, f"a sync that failed was merged: {new}")
             if new:
-                self.kept[resource] = self.workshop.live(resource)
+                self.kept[resource] = self.harness.live(resource)
         else:
-            self.workshop.deaths.disarm()
+            self.harness.deaths.disarm()
             self.tally.counts[f"{report.mode} syncs"] += 1
             self.tally.counts[f"unrest {self.unrest}: done"] += 1
             self.tally.counts["requests"] += report.requests
-            self.judge(name, wanted, report, len(self.workshop.merged(resource)) - len(known))
+            self.judge(name, wanted, report, len(self.harness.merged(resource)) - len(known))
             return True
-        if self.workshop.live(resource) != self.kept[resource]:
+        if self.harness.live(resource) != self.kept[resource]:
             self.fail("changed by a failed sync", name, resource, "a sync that failed changed the warehouse")
         return False
 
@@ -203,23 +203,23 @@ class History:
 
     def after_death(self, name: str, wanted: Wanted, known: list[Merged]) -> bool:
         """What a process left that died: nothing, or the whole of a merge. Then a replay, a day, or the next sync at once."""
-        resource, deaths = wanted.resource, self.workshop.deaths
+        resource, deaths = wanted.resource, self.harness.deaths
         where, journal = deaths.where, deaths.journal
         self.tally.counts["deaths"] += 1
         self.note(f"{name} {resource}: died before {where}")
-        self.workshop.after_death()
+        self.harness.after_death()
         if journal is not None and self.dice.random() < 0.5:
             tear(journal)
-        new = [sync for sync in self.workshop.merged(resource) if sync not in known]
+        new = [sync for sync in self.harness.merged(resource) if sync not in known]
         if new:
             self.tally.counts["deaths after the merge"] += 1
             last = new[-1]
             if LATE in last.message:  # an earlier reading, merged before this one's, which may be taken up: watched on
-                self.kept[resource], new = self.workshop.live(resource), []
+                self.kept[resource], new = self.harness.live(resource), []
             else:
                 moments = self.sim.unwatch(resource)
                 self._hold(f"{name}, died before {where}", wanted, last, moments, is_alone=len(new) == 1)
-        elif self.workshop.live(resource) != self.kept[resource]:
+        elif self.harness.live(resource) != self.kept[resource]:
             self.fail("changed by a dead process", name, resource, f"died before {where}, and the warehouse changed")
         what_next = self.dice.random()
         if what_next < 0.3:
@@ -233,10 +233,10 @@ class History:
 
     def replay(self, when: str) -> None:
         """Rebuild the warehouse from the landing zone: nothing may change."""
-        before = self.workshop.everything()
+        before = self.harness.everything()
         self.tally.counts["replays"] += 1
         replay(self.settings)
-        after = self.workshop.everything()
+        after = self.harness.everything()
         for table, rows in before.items():
             if rows != after[table]:
                 lost, come = len(set(map(repr, rows)) - set(map(repr, after[table]))), len(after[table]) - len(rows)
@@ -250,7 +250,7 @@ class History:
 
     async def sync(self, wanted: Wanted, unrest: float, ends_at: int | None) -> SyncReport:
         def before_answer() -> None:
-            self.workshop.deaths.point(f"request {client.stats.requests}")
+            self.harness.deaths.point(f"request {client.stats.requests}")
             if self.ordered is not None and client.stats.requests == self.ordered[0]:
                 self.sim.change(self.ordered[1])
                 self.ordered = None
@@ -261,11 +261,11 @@ class History:
 
         profile = self.options.profile
         client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
-        client.translate = TenantResolver(client, self.workshop.transformer.business_keys).query
+        client.translate = TenantResolver(client, self.harness.transformer.business_keys).query
         self.asked = client.asked
         transform_pool: Any = Here()
         session = SyncSession(
-            self.settings, ENDPOINT, self.runtime, client, self.workshop.transformer, transform_pool, None,
+            self.settings, ENDPOINT, self.runtime, client, self.harness.transformer, transform_pool, None,
             await read_terms(client), wanted.small_requests,
         )  # fmt: skip
         (report,) = await session.resources(
@@ -277,7 +277,7 @@ class History:
         return report
 
     def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
-        merged = next(sync for sync in self.workshop.merged(wanted.resource) if sync.sync_id == report.sync_id)
+        merged = next(sync for sync in self.harness.merged(wanted.resource) if sync.sync_id == report.sync_id)
         moments = self.sim.unwatch(wanted.resource)
         if not report.is_proven:
             self.tally.counts["not proven"] += 1
@@ -291,7 +291,7 @@ class History:
     def _hold(self, name: str, wanted: Wanted, merged: Merged, moments: Moments, *, is_alone: bool) -> None:
         """Hold the warehouse against the moments of the reading that it has just merged. `is_alone`: no other was merged
         in the same run."""
-        resource, have = wanted.resource, self.workshop.live(wanted.resource)
+        resource, have = wanted.resource, self.harness.live(wanted.resource)
         before = self.kept[resource] if is_alone else have
         self.kept[resource] = have
         verdict = judge(self.terms(resource, merged.mode, wanted), moments, before, have, merged.at)
@@ -312,10 +312,10 @@ class History:
     def terms(self, resource: str, mode: str, wanted: Wanted | None = None) -> Terms:
         profile = self.options.profile
         dated = {"cases": "created_at", "transactions": "paid_at" if profile.goes_by_paid else "occurred_at"}
-        deaf = profile.world.summary_ignores_dates
+        ignores_dates = profile.world.summary_ignores_dates
         is_long = mode != "nightly" and len(self.kept[resource]) > profile.small_pages * profile.page_rows
         return Terms(
-            resource, mode, deaf, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long,
+            resource, mode, ignores_dates, self.sim.world.mode, dated.get(resource, ""), profile.has_months, is_long,
             None if wanted is None else wanted.creditor, None if wanted is None else wanted.tenant,
         )  # fmt: skip
 
@@ -357,14 +357,14 @@ class History:
         return row.get("external_tenant_id"), row.get("creditor_id")
 
 
-def first_night(profile: Profile, workshop: Workshop) -> FirstNight:
+def first_night(profile: Profile, harness: Harness) -> FirstNight:
     """The first night of this profile's quiet world: read and judged now, or already. Raises Broken as any other."""
-    if profile in workshop.first_nights:
-        return workshop.first_nights[profile]
-    history = History(Options(-profile.world.seed - 1, profile, 0.0, False, 0, False, False), workshop)
-    with workshop.sizes(profile):
+    if profile in harness.first_nights:
+        return harness.first_nights[profile]
+    history = History(Options(-profile.world.seed - 1, profile, 0.0, False, 0, False, False), harness)
+    with harness.sizes(profile):
         history.night("first", 0.0)
-    return workshop.keep(profile, history.sim.seconds, history.kept, history.counted)
+    return harness.keep(profile, history.sim.seconds, history.kept, history.counted)
 
 
 def is_said(merged: Merged) -> bool:

@@ -52,7 +52,7 @@ class Terms:
 
     resource: str
     plan: str = "full"
-    is_deaf: bool = False
+    ignores_dates: bool = False
     mode: str = "PayWhenPaid"
     dated: str = ""
     has_months: bool = True
@@ -148,7 +148,7 @@ def is_swept(terms: Terms, row: Row) -> bool:
     if terms.resource == "cases":
         return bucket == OPEN
     if terms.resource == "transactions":
-        return bucket in (PENDING, NO_STAGE) or bool(row["is_estimate"]) or (terms.is_deaf and bucket != SETTLED)
+        return bucket in (PENDING, NO_STAGE) or bool(row["is_estimate"]) or (terms.ignores_dates and bucket != SETTLED)
     return True
 
 
@@ -169,7 +169,7 @@ def _cells_of(terms: Terms, row: Row) -> list[Cell]:
         return [("all",)]
     dated = _date(terms, row)
     month = (dated.year, dated.month) if dated is not None and terms.has_months else (0, 0)
-    if terms.resource == "cases" or terms.is_deaf:
+    if terms.resource == "cases" or terms.ignores_dates:
         return [("rows", bucket, *month)]
     return [("fees", bucket, *month)]
 

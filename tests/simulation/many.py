@@ -17,9 +17,9 @@ from datetime import date
 from multiprocessing.util import Finalize
 from typing import Any
 
+from tests.simulation.harness import Harness
 from tests.simulation.history import Broken, History
 from tests.simulation.options import Options
-from tests.simulation.workshop import Workshop
 
 MOST_PER_BATCH = 20  # histories: more, and one process is idle for long at the end
 SEEDS_PER_DAY = 1_000_000  # the first seed of a day is its number times this
@@ -105,14 +105,14 @@ def by_profile(seeds: Sequence[int], processes: int = 2) -> list[Sequence[int]]:
     return [ordered[at : at + size] for at in range(0, len(ordered), size)]
 
 
-def play_batch(seeds: Sequence[int], workshop: Workshop | None = None) -> Result:
-    """Play these seeds in this process; in `workshop`, or in that of the pool's process."""
-    shop, result, began = workshop or _shops[0], Result(), time.monotonic()
+def play_batch(seeds: Sequence[int], harness: Harness | None = None) -> Result:
+    """Play these seeds in this process; in `harness`, or in that of the pool's process."""
+    result, began = Result(), time.monotonic()
     for seed in seeds:
         result.histories += 1
         history = None
         try:
-            history = History(Options.of(seed), shop)
+            history = History(Options.of(seed), harness or _harnesses[0])
             history.play()
         except Broken as broken:
             result.failures.append((seed, broken.kind, str(broken)))
@@ -137,7 +137,7 @@ def play_many(
     """Play these seeds, `processes` batches at a time; `tell` hears of each batch that is done."""
     began, result = time.monotonic(), Result()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_shop) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_harness) as pool:
         playing = {pool.submit(play_batch, batch): batch for batch in batches}
         for part in as_completed(playing):
             result.add(part.result())
@@ -146,12 +146,12 @@ def play_many(
     return result
 
 
-_shops: list[Workshop] = []  # of a process of the pool: one
+_harnesses: list[Harness] = []  # of a process of the pool: one
 
 
-def _open_shop() -> None:
+def _open_harness() -> None:
     """What histories share is made once per process, and collected as seldom as their own garbage allows."""
-    _shops.append(Workshop().__enter__())
-    Finalize(None, _shops[0].__exit__, (None, None, None), exitpriority=1)
+    _harnesses.append(Harness().__enter__())
+    Finalize(None, _harnesses[0].__exit__, (None, None, None), exitpriority=1)
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)

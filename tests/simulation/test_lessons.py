@@ -13,9 +13,9 @@ from debitura_sandbox.world import codes
 from debitura_sandbox.world.addresses import CURRENCIES
 from debitura_sandbox.world.columns import to_us
 from debitura_sandbox.world.world import RESOURCES
+from tests.simulation.harness import Harness
 from tests.simulation.history import REFRESH_DAYS, History, Wanted
 from tests.simulation.options import Options, Profile
-from tests.simulation.workshop import Workshop
 
 CENT, USD = 100, CURRENCIES.index("USD")
 SETTLED = (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID)
@@ -29,15 +29,15 @@ HEARING, DEAF = 16, 9  # profiles whose summary follows dates, and does not
 
 
 @pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
+def harness() -> Iterator[Harness]:
     sizes = replace(
         Profile.of(HEARING), page_rows=PAGE_ROWS, window_rows=WINDOW_ROWS, small_pages=2, goes_by_paid=False
     )
-    with Workshop() as opened, opened.sizes(sizes):
+    with Harness() as opened, opened.sizes(sizes):
         yield opened
 
 
-def begun(workshop: Workshop, profile: int = HEARING) -> History:
+def begun(harness: Harness, profile: int = HEARING) -> History:
     """A history after its first sync, in which nothing moves by itself.
 
     All transactions are in USD, so that rates do not matter, paid, and of one month: two a day, in the order of their rows.
@@ -51,7 +51,7 @@ def begun(workshop: Workshop, profile: int = HEARING) -> History:
         unrest=0.0,
         dies=False,
     )
-    history = History(options, workshop)
+    history = History(options, harness)
     table = history.sim.world.transactions
     table["currency"][:] = USD
     table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED
@@ -77,9 +77,9 @@ def edit(history: History, row: int, **columns: int) -> None:
         )
 
 
-def test_rows_of_a_client_that_was_never_listed_can_be_found_gone(workshop: Workshop) -> None:
+def test_rows_of_a_client_that_was_never_listed_can_be_found_gone(harness: Harness) -> None:
     """Its tenant id stood nowhere but in its rows: they stayed live for good, and each night spent its allowance on them."""
-    history = begun(workshop)
+    history = begun(harness)
     history.sim.change({"op": "add_client", "cases": 3, "transactions": 30})
     sync(history, "with its rows", "transactions")
     world = history.sim.world
@@ -90,13 +90,13 @@ def test_rows_of_a_client_that_was_never_listed_can_be_found_gone(workshop: Work
     history.sim.set_alive("clients", [client], is_alive=False)
     history.sim.midnight()
     assert history.attempt("without them", Wanted("transactions", full=True), 0.0)
-    assert len(workshop.live("transactions")) == TRANSACTIONS
+    assert len(harness.live("transactions")) == TRANSACTIONS
     assert len(history.asked) < MOST_REQUESTS
 
 
-def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(workshop: Workshop) -> None:
+def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(harness: Harness) -> None:
     """Each half of a month less than a cent off, the month more: once no window was named and no night could end."""
-    history = begun(workshop)
+    history = begun(harness)
     fees = history.sim.world.transactions["fee"]
     for row in (FIRST_HALF, SECOND_HALF):
         edit(history, row, fee=int(fees[row]) + CENT * 6 // 10)
@@ -104,9 +104,9 @@ def test_fractions_of_a_cent_add_up_and_do_not_stop_the_night(workshop: Workshop
     assert history.tally.counts["unproven"] == 0
 
 
-def test_a_row_of_the_very_hour_of_the_sync_is_found(workshop: Workshop) -> None:
+def test_a_row_of_the_very_hour_of_the_sync_is_found(harness: Harness) -> None:
     """Our counts go by hours, so the windows asked for have to; a bound within an hour put rows on either side of it."""
-    history = begun(workshop)
+    history = begun(harness)
     history.mover.new_payment()
     history.sim.seconds += 60
     sync(history, "with a row of this hour", *RESOURCES)
@@ -117,9 +117,9 @@ def test_a_row_of_the_very_hour_of_the_sync_is_found(workshop: Workshop) -> None
     history.expect_the_world()
 
 
-def test_an_edited_paid_row_without_totals_by_date_waits_for_its_turn_and_stops_nothing(workshop: Workshop) -> None:
+def test_an_edited_paid_row_without_totals_by_date_waits_for_its_turn_and_stops_nothing(harness: Harness) -> None:
     """No request can say where it is; the sync once ended without proof, night after night."""
-    history = begun(workshop, DEAF)
+    history = begun(harness, DEAF)
     edit(history, SECOND_HALF, fee=int(history.sim.world.transactions["fee"][SECOND_HALF]) + CENT)
     for number in range(REFRESH_DAYS):
         sync(history, f"night {number}", *RESOURCES)
@@ -129,9 +129,9 @@ def test_an_edited_paid_row_without_totals_by_date_waits_for_its_turn_and_stops_
     history.expect_the_world()
 
 
-def test_a_commission_credited_without_any_sum_moving_is_seen_the_same_night(workshop: Workshop) -> None:
+def test_a_commission_credited_without_any_sum_moving_is_seen_the_same_night(harness: Harness) -> None:
     """The stage stays, the sum stays: only the sweep of estimates beyond the first stage shows it."""
-    history = begun(workshop)
+    history = begun(harness)
     edit(history, SECOND_HALF, commission=codes.CREDITED)
     sync(history, "after", *RESOURCES)
     history.expect_the_world()
@@ -142,11 +142,11 @@ def test_a_commission_credited_without_any_sum_moving_is_seen_the_same_night(wor
 )
 @pytest.mark.parametrize("action", ["delete", "insert"])
 def test_a_row_that_comes_or_goes_between_any_two_requests_is_right_that_night(
-    workshop: Workshop, profile: int, resource: str, action: str
+    harness: Harness, profile: int, resource: str, action: str
 ) -> None:
     """Before each request in turn: shown earlier and gone since, or too late for the reading that would have shown it."""
     for moment in range(1, MOST_REQUESTS, 4):
-        history = begun(workshop, profile)
+        history = begun(harness, profile)
         live = np.flatnonzero(history.sim.world.table(resource)["alive"])
         row = int(live[moment % len(live)])
         at = {"at": history.sim.app.clock.now_us() - codes.DAY_US} if action == "insert" else {}
@@ -158,9 +158,9 @@ def test_a_row_that_comes_or_goes_between_any_two_requests_is_right_that_night(
     raise AssertionError("the night has more requests than this test looks at")
 
 
-def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(workshop: Workshop) -> None:
+def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(harness: Harness) -> None:
     """A client's list, or a day's, shows more of them with each page than one request each would."""
-    history = begun(workshop)
+    history = begun(harness)
     still_open = np.flatnonzero(history.sim.world.cases["alive"]).tolist()
     assert len(still_open) > 2 * PAGE_ROWS
     for row in still_open:

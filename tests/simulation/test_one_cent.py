@@ -16,11 +16,11 @@ from debitura_pipeline.sync import reconcile, reconciliation
 from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world.world import WorldOptions
-from tests.simulation.door import DirectClient, Here, runtime_of
+from tests.simulation.direct_client import DirectClient, Here, runtime_of
+from tests.simulation.harness import Harness
 from tests.simulation.history import ENDPOINT
 from tests.simulation.judge import Terms, bucket_of
 from tests.simulation.options import RESOURCES
-from tests.simulation.workshop import Workshop
 from tests.simulation.world import SimWorld
 
 INJECTIONS = 100
@@ -31,13 +31,13 @@ TERMS = {resource: Terms(resource) for resource in RESOURCES}
 class Bench:
     """A warehouse that equals its world, and `reconcile` between the two."""
 
-    def __init__(self, workshop: Workshop, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, harness: Harness, patch: pytest.MonkeyPatch) -> None:
         self.sim = SimWorld(WorldOptions(seed=5, clients=8, cases=400, transactions=900, years=2))
-        self.workshop = workshop
-        self.settings: Settings = workshop.settle_in(30)
+        self.harness = harness
+        self.settings: Settings = harness.reset(30)
         patch.setattr(reconciliation, "open_client", lambda *_: self.client())
         asyncio.run(self._load())
-        self.rows = {resource: workshop.live(resource) for resource in RESOURCES}
+        self.rows = {resource: harness.live(resource) for resource in RESOURCES}
 
     def client(self) -> Any:
         return DirectClient(self.sim, 100, Random(0))
@@ -51,7 +51,7 @@ class Bench:
             ENDPOINT,
             runtime_of(self.sim),
             client,
-            self.workshop.transformer,
+            self.harness.transformer,
             transform_pool,
             None,
             partner,
@@ -64,7 +64,7 @@ class Bench:
     def after(self, resource: str, key: str, change: str) -> list[ControlTotal]:
         """What `reconcile` says once this row of the warehouse is changed; the row is put back."""
         name = "transaction_id" if resource == "transactions" else "case_id"
-        warehouse = self.workshop.warehouse
+        warehouse = self.harness.warehouse
         warehouse.execute(f"CREATE OR REPLACE TABLE kept AS SELECT * FROM raw.{resource} WHERE {name} = '{key}'")
         warehouse.execute(f"{change.format(table=f'raw.{resource}')} WHERE {name} = '{key}'")
         try:
@@ -76,8 +76,8 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    with Workshop() as workshop, pytest.MonkeyPatch.context() as patch:
-        yield Bench(workshop, patch)
+    with Harness() as harness, pytest.MonkeyPatch.context() as patch:
+        yield Bench(harness, patch)
 
 
 def places(found: list[ControlTotal], unit: str) -> list[tuple[str, str]]:

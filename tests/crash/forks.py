@@ -33,12 +33,12 @@ class End:
     said: str
 
 
-class Nursery:
+class CommandForks:
     """A process that forks. One command at a time."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"],
+            [sys.executable, "-m", "tests.crash.forks"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""One process's share of the cases: killed, checked, written down; what is written down already is not done again.
+"""The cases of one process: killed, checked, written down; what is written down already is not done again.
 
-Belongs here: which cases, in which order, on which ground. Does not: what must hold (`ground.py`).
+Belongs here: which cases, in which order. Does not: what must hold (`nights.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debitura_pipeline.errors import DebituraError
-from tests.crash.ground import Case, Ground, NewEnv, ground
+from tests.crash.nights import Case, NewEnv, Nights, prepared
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import PostgresServer
 
@@ -66,7 +66,7 @@ def play(wanted: argparse.Namespace, log: Log, number: int) -> None:
     folder = Path(tempfile.mkdtemp(prefix="debitura-crash-", dir=MEMORY if MEMORY.is_dir() else None))
     server = PostgresServer()
     try:
-        with ground(folder / "counting") as nights, ExitStack() as databases:
+        with prepared(folder / "counting") as nights, ExitStack() as databases:
             points = {
                 (engine, command): nights.points(command, _new_env(engine, server, databases))
                 for engine in ENGINES
@@ -94,7 +94,7 @@ def _cases(wanted: argparse.Namespace, points: dict[tuple[str, str], int]) -> It
 
 
 def _batches(cases: Sequence[Todo]) -> Iterator[list[Todo]]:
-    """Cases of one ground: their nights come at once, or all a day later."""
+    """Cases that start alike: their nights come at once, or all a day later."""
     for _, alike in itertools.groupby(cases, lambda todo: todo.case.later):
         together = list(alike)
         for at in range(0, len(together), AT_ONCE):
@@ -103,7 +103,7 @@ def _batches(cases: Sequence[Todo]) -> Iterator[list[Todo]]:
 
 def _play_batch(batch: Sequence[Todo], folder: Path, log: Log, server: PostgresServer) -> None:
     """The world moves once, after all that are killed before."""
-    with ExitStack() as databases, ground(folder) as nights:
+    with ExitStack() as databases, prepared(folder) as nights:
         killed: list[tuple[Todo, Pipeline, float]] = []
         for todo in batch:
             began = time.monotonic()
@@ -122,7 +122,7 @@ def _play_batch(batch: Sequence[Todo], folder: Path, log: Log, server: PostgresS
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check(nights: Ground, todo: Todo, pipeline: Pipeline, seconds: float, log: Log) -> None:
+def _check(nights: Nights, todo: Todo, pipeline: Pipeline, seconds: float, log: Log) -> None:
     began, fault = time.monotonic() - seconds, None
     try:
         nights.check(todo.case, pipeline)

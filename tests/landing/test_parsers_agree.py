@@ -1,4 +1,4 @@
-"""The fast and the slow road must give the same table, byte for byte: a merge would see every difference as a change."""
+"""The fast and the slow parser must give the same table, byte for byte: a merge would see every difference as a change."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_random_rows_come_out_the_same(
 
     assert fast.columns.equals(slow.columns)
     assert (fast.rows, fast.bad, fast.drift) == (slow.rows, slow.bad, slow.drift)
-    folder: Path = tmp_path_factory.mktemp("roads")
+    folder: Path = tmp_path_factory.mktemp("parsers")
     assert fast.write(folder / "fast", 1) == slow.write(folder / "slow", 1)
 
 
 @pytest.mark.parametrize("resource", TABLES)
-def test_an_ordinary_row_takes_the_fast_road(resource: str) -> None:
-    """If it did not, the two roads would agree without one of them being walked."""
+def test_an_ordinary_row_is_read_by_the_fast_parser(resource: str) -> None:
+    """If it were not, both would agree because only one of them is ever used."""
     assert read_with_arrow(Layout(TABLES[resource]), [page(resource, [MAKERS[resource]()])]) is not None
     assert read_with_arrow(Layout(TABLES[resource]), [page(resource, [MAKERS[resource](channel="portal")])]) is not None
 
@@ -74,7 +74,7 @@ def test_pascal_case_rows_come_out_the_same(resource: str, is_told: bool, transf
     assert not other.bad
 
 
-def test_pascal_case_envelope_is_read_down_the_slow_road(transformer: PageTransformer) -> None:
+def test_pascal_case_envelope_is_read_by_the_slow_parser(transformer: PageTransformer) -> None:
     body = page("transactions", [transaction_row()]).replace(b'"data":', b'"Data":')
 
     assert transformer.transform("transactions", [body], canonical=False).good == 1

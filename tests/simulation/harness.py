@@ -1,10 +1,11 @@
 """What thousands of histories share so that each costs tenths of a second, and all that is not the pipeline's own in them.
 
-Real: planning, reading, windows, the expected state (`ExpectedState`), proof, page transform, row hashes, landed Parquet files and
-journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no socket (`door.py`);
-the warehouse and the expected state's engines are DuckDB databases in memory, made once and emptied between histories; nothing
-waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in threads, so that a seed plays the same each
-time; one plan is followed where both would do; pages and windows hold as many rows as suits small worlds.
+Real: planning, reading, windows, the expected state (`ExpectedState`), proof, page transform, row hashes, landed Parquet
+files and journals, certificates, the merge with its SQL, history, control totals, replay, verify. Not real: there is no
+socket (`direct_client.py`); the warehouse and the expected state's engines are DuckDB databases in memory, made once and
+emptied between histories; nothing waits for a disk (`os.fsync` does nothing, files lie in /dev/shm); nothing runs in
+threads, so that a seed plays the same each time; one plan is followed where both would do; pages and windows hold as many
+rows as suits small worlds.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ T = TypeVar("T")
 
 
 def scales(profile: Profile) -> dict[str, int]:
-    """Sizes by the names of their constants, so that lists of forty rows have many pages, windows split and hunts pay.
+    """Sizes by the names of their constants, so that lists of forty rows have many pages, windows are split and a drill-down pays.
 
     Each is set in every module of `extract/` and `sync/` that has it.
     """
@@ -77,7 +78,7 @@ class Merged(NamedTuple):
     message: str
 
 
-class RememberingShaper(PageTransformer):
+class CachingTransformer(PageTransformer):
     """Shapes the same pages once: worlds of one profile begin with the same rows, and most windows of a night stand still."""
 
     def __init__(self, privacy: Privacy, key: bytes) -> None:
@@ -97,13 +98,13 @@ class RememberingShaper(PageTransformer):
         return self._known[key]
 
 
-class Workshop:
-    """Open it once per process; `settle_in` gives the folder and settings of the next history."""
+class Harness:
+    """Open it once per process; `reset` gives the folder and settings of the next history."""
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="debitura-sim-", dir=MEMORY if MEMORY.is_dir() else None))
         self._patch = pytest.MonkeyPatch()
-        self.transformer = RememberingShaper("pseudonymous", KEY)
+        self.transformer = CachingTransformer("pseudonymous", KEY)
         self.first_nights: dict[Profile, FirstNight] = {}
         self.deaths = Deaths(self._root / "data")
         self.engines = Engines()
@@ -131,7 +132,7 @@ class Workshop:
         self.engines.close()
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def settle_in(self, refresh_days: int, first: FirstNight | None = None) -> Settings:
+    def reset(self, refresh_days: int, first: FirstNight | None = None) -> Settings:
         """An empty warehouse and an empty folder; or both as a first night left them."""
         self.after_death()
         shutil.rmtree(self._root / "data", ignore_errors=True)

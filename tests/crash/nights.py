@@ -12,7 +12,7 @@ from typing import Any
 from debitura_pipeline.landing.landing_zone import sync_folders
 from debitura_pipeline.sync import check_certificates
 from debitura_pipeline.sync.chain import LandingZone, read_zone
-from tests.crash.nursery import KILLED, Nursery
+from tests.crash.forks import KILLED, CommandForks
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -30,11 +30,11 @@ class Case:
     after_s: float | None = None
 
 
-class Ground:
+class Nights:
     """The first night's data directory, the sandbox at its second night, and how undisturbed nights end."""
 
-    def __init__(self, folder: Path, sandbox: RunningSandbox, nursery: Nursery) -> None:
-        self.folder, self.sandbox, self.nursery = folder, sandbox, nursery
+    def __init__(self, folder: Path, sandbox: RunningSandbox, forks: CommandForks) -> None:
+        self.folder, self.sandbox, self.forks = folder, sandbox, forks
         self._made = 0
         self._counted: dict[tuple[str, NewEnv], int] = {}
         self._run(self.pipeline("first"))
@@ -52,14 +52,14 @@ class Ground:
         """Write points that a command passes when nobody kills it; counted once per command and engine."""
         if (command, new_env) not in self._counted:
             pipeline = self._before(command, new_env())
-            end = self.nursery.run(pipeline.env, command)
+            end = self.forks.run(pipeline.env, command)
             assert end.status == 0, end.said
             self._counted[command, new_env] = end.points
         return self._counted[command, new_env]
 
     def kill(self, case: Case, new_env: NewEnv) -> Pipeline:
         pipeline = self._before(case.command, new_env())
-        end = self.nursery.run(pipeline.env, case.command, deadly=case.point, after_s=case.after_s)
+        end = self.forks.run(pipeline.env, case.command, deadly=case.point, after_s=case.after_s)
         assert end.status == KILLED or case.after_s is not None, (case, end)
         return pipeline
 
@@ -78,7 +78,7 @@ class Ground:
             assert killed.state() == self.after_two, f"{case}: a replay that dies changes nothing"
             allowed = [self.after_three] if case.later else [self.after_two]
         must_have_second = finished(killed)
-        end = self.nursery.run(killed.env, "sync")
+        end = self.forks.run(killed.env, "sync")
         assert end.status == 0, (case, end.said)
         state = killed.state()
         for name, rows in state.items():
@@ -86,7 +86,7 @@ class Ground:
             fitting = allowed[:1] if resource in must_have_second else allowed
             assert any(rows == whole[name] for whole in fitting), f"{case}: {name} is not as if undisturbed"
         self._check_certificates(case, killed)
-        end = self.nursery.run(killed.env, "replay")
+        end = self.forks.run(killed.env, "replay")
         assert end.status == 0, (case, end.said)
         assert killed.state() == state, f"{case}: replayed, it is another one"
         self._check_certificates(case, killed)
@@ -102,7 +102,7 @@ class Ground:
         pipeline = self._copied("second" if command == "replay" else "first", f"case-{self._made}", **env)
         if env:
             (pipeline.settings.data_dir / "warehouse.duckdb").unlink()
-            end = self.nursery.run(pipeline.env, "replay")
+            end = self.forks.run(pipeline.env, "replay")
             assert end.status == 0, end.said
         return pipeline
 
@@ -112,7 +112,7 @@ class Ground:
 
     def _run(self, pipeline: Pipeline) -> None:
         pipeline.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        end = self.nursery.run(pipeline.env, "sync")
+        end = self.forks.run(pipeline.env, "sync")
         assert end.status == 0, end.said
 
     def _move(self, days: int) -> None:
@@ -128,10 +128,10 @@ def finished(pipeline: Pipeline) -> set[str]:
 
 
 @contextmanager
-def ground(folder: Path) -> Iterator[Ground]:
+def prepared(folder: Path) -> Iterator[Nights]:
     sandbox = start_sandbox(clients=6, cases=320, transactions=300, seed=3, no_rate_limit=True)
     try:
-        with Nursery() as nursery:
-            yield Ground(folder, sandbox, nursery)
+        with CommandForks() as forks:
+            yield Nights(folder, sandbox, forks)
     finally:
         sandbox.stop()
