@@ -15,6 +15,7 @@ from debitura_pipeline.api import http
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.orchestration.dbt import incremental_models
 from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.publish import publish
 from tests.support.catalogue import described, duckdb_comments, postgres_comments
@@ -34,18 +35,20 @@ Table = list[tuple[Any, ...]]
 def tables(pipeline: Pipeline, *schemas: str) -> dict[str, Table]:
     """Every table and view of these schemas with all columns, rows in a fixed order, instants as UTC text."""
     names = ", ".join(f"'{schema}'" for schema in schemas)
-    columns: dict[tuple[str, str], list[str]] = {}
-    for schema, table, column in pipeline.rows(
+    listing = (
         "SELECT table_schema, table_name, column_name FROM information_schema.columns "
         f"WHERE table_schema IN ({names}) ORDER BY 1, 2, 3"
-    ):
-        if column not in UNLIKE.get((schema, table), ()):
-            columns.setdefault((schema, table), []).append(column)
+    )
+    columns: dict[tuple[str, str], list[str]] = {}
     found = {}
-    for (schema, table), shown in columns.items():
-        listed = ", ".join(f'"{column}"' for column in shown)
-        rows = [tuple(map(plain, row)) for row in pipeline.rows(f'SELECT {listed} FROM {schema}."{table}"')]
-        found[f"{schema}.{table} ({listed})"] = sorted(rows, key=repr)
+    with open_warehouse(pipeline.settings, read_only=True) as warehouse:
+        for schema, table, column in warehouse.rows(listing):
+            if column not in UNLIKE.get((schema, table), ()):
+                columns.setdefault((schema, table), []).append(column)
+        for (schema, table), shown in columns.items():
+            listed = ", ".join(f'"{column}"' for column in shown)
+            rows = [tuple(map(plain, row)) for row in warehouse.rows(f'SELECT {listed} FROM {schema}."{table}"')]
+            found[f"{schema}.{table} ({listed})"] = sorted(rows, key=repr)
     return found
 
 

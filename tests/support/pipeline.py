@@ -45,18 +45,20 @@ class Pipeline:
     def records(self, resource: str, where: str = "_deleted_at IS NULL") -> dict[str, dict[str, Any]]:
         """Live rows of `raw.<resource>` by key, the contract's columns."""
         table = TABLES[resource]
-        names = ", ".join(f'"{name}"' for name in table.names)
+        names, place = ", ".join(f'"{name}"' for name in table.names), table.names.index(table.key)
         found = self.rows(f"SELECT {names} FROM raw.{resource} WHERE {where}")
-        records = [dict(zip(table.names, row, strict=True)) for row in found]
-        return {record[table.key]: record for record in records}
+        records = {row[place]: dict(zip(table.names, row, strict=True)) for row in found}
+        assert len(records) == len(found), f"{resource}: a key stands there twice"
+        return records
 
     def state(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything in `raw`, ids of syncs and times of verification left out, in a fixed order."""
         found = {}
-        for resource, table in TABLES.items():
-            columns = ", ".join(f'"{name}"' for name in (*table.names, "_row_hash"))
-            for name, more in ((resource, "_deleted_at IS NULL"), (f"{resource}_history", "_valid_to IS NULL")):
-                found[name] = sorted(self.rows(f"SELECT {columns}, {more} FROM raw.{name}"), key=repr)
+        with open_warehouse(self.settings, read_only=True) as warehouse:
+            for resource, table in TABLES.items():
+                columns = ", ".join(f'"{name}"' for name in (*table.names, "_row_hash"))
+                for name, more in ((resource, "_deleted_at IS NULL"), (f"{resource}_history", "_valid_to IS NULL")):
+                    found[name] = sorted(warehouse.rows(f"SELECT {columns}, {more} FROM raw.{name}"), key=repr)
         return found
 
     def table(self, name: str, *, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
