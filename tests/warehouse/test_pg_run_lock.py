@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +65,21 @@ def in_another_context(settings: Settings) -> None:
     contextvars.Context().run(take)
 
 
-def test_second_run_is_told_who_has_the_warehouse_since_when(settings: Settings) -> None:
+def test_second_run_is_told_who_has_the_warehouse_since_when(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(wait_s: float, pause: Callable[[float], None] = time.sleep) -> None:
+        slept.append(wait_s)
+        pause(wait_s)
+
     with held_by_another_process(settings) as holder:
-        began = time.monotonic()
-        with pytest.raises(WarehouseBusy) as busy, exclusive_run(settings, "sync"):
-            raise AssertionError("must not get here")
-        assert time.monotonic() - began < 1
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "sleep", sleep)
+            with pytest.raises(WarehouseBusy) as busy, exclusive_run(settings, "sync"):
+                raise AssertionError("must not get here")
+        assert sum(slept) < 1
         said = str(busy.value)
         assert f"debitura nightly, {platform.node()[:20]}" in said and f"process {holder.pid}" in said
         assert "user pipeline, from 127.0.0.1" in said
