@@ -37,7 +37,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-WAREHOUSE_WAIT_S = 5.0
+WAREHOUSE_WAIT_S = 2.0  # a run has just ended; whoever holds it now is somebody else
 _KINDS = {OPENED: "failure", REMINDER: "warning", OVER: "success"}  # Apprise's own words
 
 log = logging.getLogger(__name__)
