@@ -11,14 +11,18 @@ from debitura_pipeline.settings import Settings
 CURE = "Correct it in DEBITURA_ALERTS; the Apprise documentation has the form of each service's URL."
 
 
-def examine(settings: Settings) -> Iterator[Diagnosis]:
+WITHIN_S = 6.0  # somebody is waiting
+
+
+def examine(settings: Settings, within_s: float = WITHIN_S) -> Iterator[Diagnosis]:
     """Check each address; nothing where none is set."""
     count = len(settings.alerts.urls)
     if not count:
         return
-    unknown = unknown_to_apprise(settings)
+    unknown = unknown_to_apprise(settings, within_s)
     if unknown is None:
-        yield failed("alerts", "Apprise could not be asked about the addresses.", "Run `make setup`.")
+        seen = f"the library Apprise did not say within {within_s:.0f} s whether the addresses are valid."
+        yield failed("alerts", seen, "Try again when the machine is less busy; if that does not help, `make setup`.")
         return
     for target in unknown:
         yield failed("alerts", f"{name_of(settings, target)} is no URL that Apprise can use.", CURE)

@@ -16,7 +16,6 @@ from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Secret, Settings
 
 WITHIN_S = 60.0
-CHECK_WITHIN_S = 6.0
 HASH_LENGTH = 16
 
 
@@ -70,10 +69,10 @@ def send(settings: Settings, messages: Sequence[Outgoing], *, within_s: float = 
     return delivered
 
 
-def unknown_to_apprise(settings: Settings) -> list[str] | None:
-    """The addresses that Apprise cannot use; None if it could not be asked. Sends nothing."""
+def unknown_to_apprise(settings: Settings, within_s: float) -> list[str] | None:
+    """The addresses that Apprise cannot use; None if it did not answer in time. Sends nothing."""
     targets = [target_of(url) for url in settings.alerts.urls]
-    said = _ask(settings, [], CHECK_WITHIN_S)
+    said = _ask(settings, [], within_s)
     if len(said) != len(targets):
         return None
     return [targets[number] for _, number, is_ok in said if not is_ok]

@@ -48,7 +48,8 @@ def _answer(asked: dict[str, Any]) -> None:
 
 def _service(apprise: Any, url: str) -> Any:
     """The service behind an address; None if Apprise knows none."""
-    service = apprise.Apprise()
+    in_memory = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY)  # tokens stay off the disk
+    service = apprise.Apprise(asset=in_memory)
     try:
         return service if service.add(url) and len(service) == 1 else None
     except Exception:  # noqa: BLE001 - a plugin's own fault is a wrong address here

@@ -11,7 +11,7 @@ from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.incidents.facts import OffSubscription, WebhookFacts
 from debitura_pipeline.incidents.state import FOLDER
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.webhooks.position import inbox_state
+from debitura_pipeline.webhooks.position import InboxState, inbox_state
 from debitura_pipeline.webhooks.segments import FOLDER as INBOX
 from debitura_pipeline.webhooks.stale import read_stale
 
@@ -19,14 +19,16 @@ SUBSCRIPTIONS = "subscriptions-off.json"
 
 
 def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
-    """Subscriptions that are switched off, events that wait and stale deliveries; None where webhooks are not used. Raises
-    OSError."""
+    """Subscriptions that are off, stale deliveries, the oldest event that waits; None where webhooks are not used."""
     noted = settings.data_dir / FOLDER / SUBSCRIPTIONS
-    inbox = settings.data_dir / INBOX
-    if not noted.exists() and not inbox.exists():
+    try:
+        inbox = inbox_state(settings.data_dir)
+    except OSError:
+        inbox = InboxState(exists=False)
+    stale = read_stale(settings.data_dir / INBOX)  # there may be nothing but stale deliveries
+    if not noted.exists() and not inbox.exists and not stale.count:
         return None
-    stale = read_stale(inbox)
-    return WebhookFacts(_off(noted), stale.count, stale.last_at, inbox_state(settings.data_dir).oldest_waiting_at)
+    return WebhookFacts(_off(noted), stale.count, stale.last_at, inbox.oldest_waiting_at)
 
 
 def note_subscriptions(data_dir: Path, off: Sequence[OffSubscription]) -> None:

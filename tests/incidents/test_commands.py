@@ -13,11 +13,15 @@ import pytest
 from debitura_pipeline.doctor import alerts
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
+from debitura_pipeline.incidents.facts import OffSubscription
+from debitura_pipeline.incidents.webhook_facts import note_subscriptions
 from debitura_pipeline.orchestration import sensors, telling
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.nights import COMMAND, FILE, note_end, note_start
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.webhooks.segments import Received, pack
+from debitura_pipeline.webhooks.stale import StaleDeliveries
 from tests.support.command import debitura
 from tests.support.receiver import Receiver, receiving
 from tests.support.sandbox import RunningSandbox
@@ -172,7 +176,25 @@ def test_doctor_sends_one_message_to_each_address_and_says_which_has_failed(
 
 def test_doctor_says_which_address_apprise_does_not_know(env: dict[str, str], receiver: Receiver) -> None:
     wrong = load_settings({**env, "DEBITURA_ALERTS": f"{env['DEBITURA_ALERTS']},slak://{SECRET}"})
-    (found,) = alerts.examine(wrong)
+    (found,) = alerts.examine(wrong, within_s=60)
     assert not found.is_ok and "alert address 2 (slak://)" in found.seen and SECRET not in found.seen
-    (found,) = alerts.examine(load_settings(env))
+    (found,) = alerts.examine(load_settings(env), within_s=60)
     assert found.is_ok and receiver.alerts == []
+
+
+def test_what_the_receiver_leaves_behind_is_reported(settings: Settings, receiver: Receiver) -> None:
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(hours=8))
+    folder = settings.data_dir / "inbox"
+    folder.mkdir()
+    StaleDeliveries(folder).note(now - timedelta(hours=1))
+    event = Received("e", "case.updated", now - timedelta(hours=2), now - timedelta(hours=2))
+    (folder / "0000000001.segment").write_bytes(pack(event))
+    note_subscriptions(settings.data_dir, [OffSubscription("id", "Webhook subscription id is off.")])
+    open_ = {incident.kind for incident in telling.tick(settings, now)}
+    assert open_ == {"stale_deliveries", "events_waiting", "subscription_off"}
+    assert any("Next: debitura webhooks enable id" in alert["message"] for alert in receiver.alerts)
+    note_subscriptions(settings.data_dir, [])
+    assert "subscription_off" not in {incident.kind for incident in telling.tick(settings, now + timedelta(minutes=1))}
+    metrics = (settings.data_dir / "metrics" / "debitura.prom").read_text()
+    assert "debitura_stale_deliveries_total 1\n" in metrics and "debitura_inbox_age_seconds 72" in metrics
