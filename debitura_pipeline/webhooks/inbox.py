@@ -13,6 +13,7 @@ from pathlib import Path
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.warehouse.process_lock import ProcessLock
+from debitura_pipeline.webhooks.position import read_position
 from debitura_pipeline.webhooks.segments import (
     FOLDER,
     Entry,
@@ -57,7 +58,8 @@ class Inbox:
         self.torn_bytes = 0
         try:
             found = segments(self.folder)
-            self._number = found[-1][0] if found else 0
+            # Never a number that was read before: its records would count as read.
+            self._number = max(read_position(data_dir).segment, *(number for number, _ in found), 0)
             for _, path in found:
                 self.torn_bytes += cut_torn_tail(path)
             self._remember(path for _, path in found)

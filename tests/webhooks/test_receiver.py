@@ -17,6 +17,7 @@ import pytest
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.webhooks.inbox import Inbox
+from debitura_pipeline.webhooks.position import Position, inbox_state, write_position
 from debitura_pipeline.webhooks.receiver import MAX_BODY, Receiver
 from debitura_pipeline.webhooks.segments import Received, Repeated, read_entries, segments
 from debitura_pipeline.webhooks.serve import make_receiver
@@ -308,6 +309,16 @@ def test_old_ids_are_forgotten_and_old_segments_removed(local: Local) -> None:
     local.now = NOW + timedelta(days=29)
     Inbox(local.data_dir, local.now).close()
     assert not path.exists()
+
+
+def test_a_segment_that_was_read_is_never_written_again(local: Local) -> None:
+    """Somebody removes the segments and leaves the position: new events would count as read for ever."""
+    assert local.answers(local.at(event_body())) == [200]
+    ((number, path),) = segments(local.data_dir / "inbox")
+    write_position(local.data_dir, Position(number, path.stat().st_size))
+    path.unlink()
+    assert local.answers(local.at(event_body())) == [200]
+    assert inbox_state(local.data_dir).unread == 1
 
 
 def test_files_are_private_and_a_second_receiver_is_refused(local: Local) -> None:
