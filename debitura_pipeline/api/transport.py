@@ -1,7 +1,8 @@
 """An httpx transport for one HTTP/1.1 connection: asyncio sockets, the llhttp parser, bodies read whole.
 
 httpx's own transport costs 0.8 ms of CPU per page for features that are not needed here (pooling, HTTP/2, several event loops),
-or 3 s in a load of 4,000 pages. Raises httpx's errors; none quotes what the server sent.
+or 3 s in a load of 4,000 pages; what else was tried is in docs/decisions/transport.md. Raises httpx's errors; none quotes what
+the server sent.
 """
 
 from __future__ import annotations
