@@ -74,7 +74,7 @@ def aiohttp_alone() -> Get:
 
     async def get(address: str, worker: int) -> bytes:
         async with session.get(URL(address, encoded=True), headers=HEADERS, allow_redirects=False) as response:
-            return await response.read()
+            return bytes(await response.read())
 
     return get
 
