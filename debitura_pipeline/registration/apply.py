@@ -106,6 +106,7 @@ class Registrar:
                 error_types=None,
                 attempts=known.attempts + 1,
                 intent_at=self._runtime.now(),
+                outcome_at=None,
                 message=UNKNOWN,
             )
         )
@@ -121,7 +122,7 @@ class Registrar:
                 state=outcome.state,
                 http_status=outcome.http_status,
                 error_types=", ".join(dict.fromkeys(outcome.error_types)) or None,
-                outcome_at=known.outcome_at if outcome.state == SENT else self._runtime.now(),
+                outcome_at=None if outcome.state == SENT else self._runtime.now(),
                 creditor_id=outcome.creditor_id or known.creditor_id,
                 message=outcome.message,
             )

@@ -43,13 +43,13 @@ def read_wanted(
 
 @asynccontextmanager
 async def partner_session(
-    settings: Settings, endpoint: Endpoint, runtime: Runtime
+    settings: Settings, endpoint: Endpoint, runtime: Runtime, known: IdentityCheck | None = None
 ) -> AsyncIterator[tuple[ApiClient, IdentityCheck]]:
     """A client of the API, once it is known that this key's partner is the one whose data is here.
 
-    Raises IdentityRefused, ApiError, WarehouseError.
+    `known`: whose data it is, if that was checked before. Raises IdentityRefused, ApiError, WarehouseError.
     """
-    known = check_identity(settings)
+    known = known or check_identity(settings)
     async with open_client(settings, endpoint, runtime) as client:
         _, partner_id = await read_me(client)
         yield client, known.with_partner(partner_id)

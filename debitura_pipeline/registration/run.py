@@ -25,6 +25,7 @@ from debitura_pipeline.registration.states import NEEDS_LINKING, OPEN, PENDING
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.source import SourceRead
 from debitura_pipeline.warehouse.engine import SqlWarehouse
+from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -71,10 +72,11 @@ def plan_registrations(
     Raises SourceError, IdentityRefused, UnprovenError, ApiError, WarehouseError.
     """
     runtime = runtime or Runtime()
+    known = check_identity(settings)
     roster = read_wanted(settings, runtime.now(), allow_shrink=allow_shrink)
 
     async def work() -> ClientsPlan:
-        async with partner_session(settings, endpoint, runtime) as (client, _):
+        async with partner_session(settings, endpoint, runtime, known) as (client, _):
             return await make_plan(settings, client, roster, runtime.now(), again=again)
 
     return asyncio.run(work())
@@ -98,10 +100,11 @@ def apply_registrations(
     check_may_write(settings)
     runtime = runtime or Runtime()
     with exclusive_run(settings, "clients apply"):
+        known = check_identity(settings)
         roster = read_wanted(settings, runtime.now(), allow_shrink=allow_shrink)
 
         async def work() -> AppliedPlan:
-            async with partner_session(settings, endpoint, runtime) as (client, identity):
+            async with partner_session(settings, endpoint, runtime, known) as (client, identity):
                 identity.keep()
                 with open_warehouse(settings) as warehouse:
                     found = await make_plan(settings, client, roster, runtime.now(), warehouse, again)
@@ -123,11 +126,12 @@ def client_links(
     `apply_registrations` raises.
     """
     runtime = runtime or Runtime()
+    known = check_identity(settings)
     is_set = settings.outbound.roster is not None
     roster = read_wanted(settings, runtime.now()) if is_set else SourceRead("no roster", ())
 
     async def work() -> list[ClientLink]:
-        async with partner_session(settings, endpoint, runtime) as (client, identity):
+        async with partner_session(settings, endpoint, runtime, known) as (client, identity):
             found = await make_plan(settings, client, roster, runtime.now())
             chosen = [one for one in found.clients if _is_chosen(one, tenant)]
             waiting = [replace(one, is_sent=True) for one in chosen if _needs_linking(one)]
