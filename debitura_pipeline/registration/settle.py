@@ -44,9 +44,11 @@ def _of_wanted(client: PlannedClient, now: datetime) -> Registration:
     if client.state in LINKED:
         at = known.outcome_at if known.state == client.state else now
         creditor_id = client.creditor_id or known.creditor_id
-        return replace(
+        linked = replace(
             known, state=client.state, row_hash=row_hash, creditor_id=creditor_id, message=message, outcome_at=at
         )
+        # The listing has overtaken the last answer.
+        return linked if known.state in LINKED else replace(linked, http_status=None, error_types=None)
     if client.state == WITHDRAWN and known.state != WITHDRAWN:
         return replace(known, state=WITHDRAWN, message=message, outcome_at=now)
     if client.state == PLANNED:  # the hash of what was refused stays until something else is sent
@@ -60,7 +62,8 @@ def _of_unwanted(known: Registration, situation: Situation) -> Registration:
     if listed is not None:
         state = REGISTERED if listed.is_signed else PENDING
         at = known.outcome_at if known.state == state else situation.now
-        return replace(known, state=state, creditor_id=listed.creditor_id, outcome_at=at)
+        linked = replace(known, state=state, creditor_id=listed.creditor_id, outcome_at=at)
+        return linked if known.state in LINKED else replace(linked, http_status=None, error_types=None, message=None)
     if known.state in LINKED:
         return replace(known, state=WITHDRAWN, message="was linked, is no longer listed", outcome_at=situation.now)
     if known.state == PLANNED and not known.attempts:
