@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.connect import Runtime
-from debitura_pipeline.errors import ApiError, UnprovenError
+from debitura_pipeline.errors import ApiError, RefusedError, UnprovenError
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.runner import with_session
 from debitura_pipeline.sync.session import SyncSession
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+KEY_REFUSED = 401  # of all of them
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +39,18 @@ class Targets:
 
 @dataclass(frozen=True)
 class TargetedSync:
-    """The result. `listed`: ids of the cases that were read and merged. `failed`: reasons by tenant of clients that could not be
-    read. `refused`: reasons by resource that could not be read at all. `deferred`: resources with an interrupted sync, which
-    reads them when it is resumed."""
+    """The result.
+
+    `listed`: ids of the cases that were read and merged. `failed`: reasons by tenant of clients that could not be read.
+    `refused`: reasons by resource that could not be read at all. `refused_cases`: ids of single cases. `deferred`: resources with
+    an interrupted sync, which reads them when it is resumed.
+    """
 
     reports: tuple[SyncReport, ...] = ()
     listed: frozenset[str] = frozenset()
     failed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    refused_cases: frozenset[str] = frozenset()
     deferred: frozenset[str] = frozenset()
 
 
@@ -67,6 +73,7 @@ class _Targeted:
     reports: list[SyncReport] = field(default_factory=list)
     listed: frozenset[str] = frozenset()
     refused: dict[str, str] = field(default_factory=dict)
+    refused_cases: set[str] = field(default_factory=set)
     deferred: set[str] = field(default_factory=set)
 
     async def run(self) -> TargetedSync:
@@ -75,7 +82,12 @@ class _Targeted:
             if keys:
                 await self._resource(resource, keys)
         return TargetedSync(
-            tuple(self.reports), self.listed, dict(self.session.failed), self.refused, frozenset(self.deferred)
+            tuple(self.reports),
+            self.listed,
+            dict(self.session.failed),
+            self.refused,
+            frozenset(self.refused_cases),
+            frozenset(self.deferred),
         )
 
     async def _resource(self, resource: str, keys: Sequence[str]) -> None:
@@ -85,8 +97,7 @@ class _Targeted:
             return
         try:
             if resource == "cases":
-                report, self.listed = await self.session.cases_by_id(keys)
-                self.reports += [report] if report is not None else []
+                await self._cases(keys)
             else:
                 self.reports += await self.session.resources((resource,), tenants=keys)
         except (ApiError, UnprovenError) as error:
@@ -94,3 +105,21 @@ class _Targeted:
                 raise
             log.warning("%s could not be read: %s", resource, error)
             self.refused[resource] = str(error)
+
+    async def _cases(self, keys: Sequence[str]) -> None:
+        """Read cases by id. If one of them is refused, halve them until it is found, so that the others are read."""
+        try:
+            report, listed = await self.session.cases_by_id(keys)
+        except RefusedError as error:
+            if error.status == KEY_REFUSED:
+                raise
+            if len(keys) == 1:
+                log.warning("a case could not be read: %s", error)
+                self.refused_cases.add(keys[0])
+                return
+            middle = len(keys) // 2
+            await self._cases(keys[:middle])
+            await self._cases(keys[middle:])
+            return
+        self.reports += [report] if report is not None else []
+        self.listed |= listed

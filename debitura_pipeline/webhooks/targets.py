@@ -91,7 +91,8 @@ def _outcome(event: PendingEvent, known: KnownRows, choice: Choice, found: Targe
     resource = "cases" if event.case_id else "clients"
     if resource in found.deferred:
         return LEFT_TO_SYNC
-    if resource in found.refused or (resource == "clients" and event.tenant in found.failed):
+    is_refused = event.case_id in found.refused_cases if event.case_id else event.tenant in found.failed
+    if is_refused or resource in found.refused:
         return REFUSED
     if event.case_id and not choice.is_listing_read and event.case_id not in found.listed:
         return None if now - event.received_at < LISTED_WITHIN else NOT_LISTED

@@ -92,12 +92,16 @@ def test_a_case_that_is_gone_is_left_to_a_sync_that_proves_it(pipeline: Pipeline
 def test_refusals_and_interrupted_syncs(pipeline: Pipeline) -> None:
     """One refusal holds up nothing else. A merge between an interrupted sync and its resumption would make its rows
     outdated: hours of reading were read again for one event."""
-    key, record = next(iter(pipeline.records("cases").items()))
+    key, *others = sorted(pipeline.records("cases"))[:4]
+    tenant = str(pipeline.records("cases")[key]["external_tenant_id"])
+    pipeline.sandbox.faults({"kind": "status", "status": 403, "path": f"/cases/{key}", "times": 0})
+    found = target(pipeline, cases=(key, *others), clients=(tenant,))
+    assert not found.refused
+    assert (set(found.refused_cases), set(found.listed)) == ({key}, set(others))
+    assert [report.resource for report in found.reports] == ["cases", "cases", "clients"]
+    folders = len(list(pipeline.settings.landing_dir.glob("cases/sync=*")))
+    assert folders == 3, "what was refused leaves nothing to be resumed"
     pipeline.sandbox.faults({"kind": "status", "status": 403, "path": "/cases", "times": 0})
-    found = target(pipeline, cases=(key,), clients=(str(record["external_tenant_id"]),))
-    assert "HTTP 403" in found.refused["cases"]
-    assert [report.resource for report in found.reports] == ["clients"]
-    assert not list(pipeline.settings.landing_dir.glob("cases/sync=*"))[1:], "nothing is left to be resumed"
     with pytest.raises(ApiError):
         pipeline.sync("cases", full=True)
     pipeline.sandbox.faults()

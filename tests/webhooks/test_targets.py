@@ -78,6 +78,7 @@ def test_outcomes_say_what_became_of_each_event() -> None:
     pair = [events["read"], events["client"]]
     for other, outcome in (
         (TargetedSync(refused={"cases": "no"}, failed={"a": "no"}), {"read": REFUSED, "client": REFUSED}),
+        (TargetedSync(refused_cases=frozenset({"c1"})), {"read": REFUSED, "client": REFRESHED}),
         (TargetedSync(deferred=frozenset({"cases", "clients"})), {"read": LEFT_TO_SYNC, "client": LEFT_TO_SYNC}),
     ):
         assert outcomes_of(pair, KNOWN, choice, other, NOW) == outcome
