@@ -9,7 +9,7 @@ VENDOR := .venv-vendor
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly tour test simulate fuzz crash soak incidents dev lint format bench league docs wheel lock clean
+.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev lint format bench league docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -38,6 +38,11 @@ fuzz: setup $(VENV)/.ready-dev ## damaged pages through both parsers (PAGES=5000
 
 crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours
 	@$(BIN)/python -m tests.crash $(ARGS)
+
+simulate-submissions: setup $(VENV)/.ready-dev ## 2,000 claims through lost answers and crashes over HTTP; the protocol's larger model
+	@$(BIN)/python -m tests.submission.histories
+	@SUBMISSION_KILLS=50 $(BIN)/python -m pytest -q tests/submission/test_killed.py
+	@LARGE_MODEL=1 $(BIN)/python -m pytest -q tests/submission/test_model.py
 
 soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, kills, a full disk; as root, an hour or two
 	@$(BIN)/python -m tests.soak $(ARGS)

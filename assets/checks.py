@@ -14,6 +14,7 @@ from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED
 from debitura_pipeline.orchestration.metadata import Metadata, table_metadata
 from debitura_pipeline.orchestration.observations import last_whole_reading
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.submission.proof import check_submissions
 from debitura_pipeline.warehouse import checks as verdicts
 from debitura_pipeline.warehouse.checks import CheckResult, RunQuery
 from debitura_pipeline.warehouse.published_folder import current_night
@@ -118,6 +119,18 @@ def attribution_gaps(debitura: Debitura) -> dg.AssetCheckResult:
         return check_result("no_gaps", GAPS, verdicts.attribution_gaps(warehouse.rows))
 
 
+@dg.asset_check(
+    asset=RAW["cases"],
+    pool=WAREHOUSE_POOL,
+    description="Every wanted claim has its case, or a reason why not; cases that no row asks for are listed.",
+)
+def submission_proof(debitura: Debitura) -> dg.AssetCheckResult:
+    """Compare the wanted claims with the cases that were read."""
+    with debitura.warehouse() as warehouse:
+        verdict = check_submissions(debitura.settings, warehouse)
+    return check_result("submission_proof", RAW["cases"], verdict)
+
+
 _PURPOSES = {
     "completeness": "The last sync is complete; every window was verified.",
     "control_totals": "The API's own totals equal the warehouse's.",
@@ -132,5 +145,6 @@ all_checks = [
     *(checks_of(resource) for resource in RESOURCES),
     *freshness_checks,
     client_totals,
+    submission_proof,
     *([attribution_gaps] if GAPS in dbt_models.keys else []),
 ]

@@ -1,13 +1,14 @@
-"""Assets of what is sent to Debitura: the plan of registrations, and the registered clients."""
+"""Assets of what is sent to Debitura: plans of registrations and submissions, registered clients, submitted cases."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.keys import LISTING, OWNERS, REGISTRATION, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import LISTING, OWNERS, REGISTRATION, SUBMISSION, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.register import register
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.submit import submit_claims
 
 
 def _spec(key: dg.AssetKey, group: str, description: str, *deps: dg.AssetKey) -> dg.AssetSpec:
@@ -38,3 +39,26 @@ def _spec(key: dg.AssetKey, group: str, description: str, *deps: dg.AssetKey) ->
 def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
     """Register the clients of the roster. Raises RegistrationStopped if the apply ended early."""
     yield from register(context, debitura)
+
+
+@dg.multi_asset(
+    name="submit_claims",
+    specs=[
+        _spec(
+            SUBMISSION["plan"],
+            "submission",
+            "Which claims are to be submitted, and why the others are not. Sends nothing that writes.",
+            REGISTRATION["plan"],
+        ),
+        _spec(
+            SUBMISSION["cases"],
+            "submission",
+            "Cases created by POST /cases, each claim at most once. Materialised only with `cases` in DEBITURA_WRITES.",
+            SUBMISSION["plan"],
+        ),
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def submitted_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
+    """Submit the claims of the source. Raises SubmissionStopped if the apply ended early."""
+    yield from submit_claims(context, debitura)

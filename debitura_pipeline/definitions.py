@@ -7,7 +7,7 @@ import dagster as dg
 from assets.checks import all_checks
 from assets.extraction import listings, raw_tables
 from assets.onboarding import onboard_clients
-from assets.outbound import registered_clients
+from assets.outbound import registered_clients, submitted_claims
 from assets.reporting import partner_report
 from assets.warehouse import dbt_models, ops_tables, published_warehouse
 from assets.webhooks import webhook_events
@@ -26,6 +26,7 @@ defs = dg.Definitions(
         onboard_clients,
         registered_clients,
         webhook_events,
+        submitted_claims,
     ],
     asset_checks=all_checks,
     jobs=jobs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,17 @@ from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
+from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.submission.states import PLANNED
 from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+MEASURED = {
+    "keys_honoured": "A1, a repeated key gives the same case",
+    "late_effect": "A2, an unanswered request took effect late",
+    "lookup_delay_s": "A3, seconds until a new case is shown",
+    "refuses_duplicates": "A4, a second case with the same reference is refused",
+}
 
 
 def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool) -> None:
@@ -67,6 +77,18 @@ def show_cases_status(settings: Settings) -> None:
     show_document(document)
     waiting = document.summary.get(PLANNED, 0)
     console.conclude(f"{_claims(len(document.rows))}, {waiting} not sent yet.")
+
+
+def show_probe(settings: Settings) -> None:
+    """Measure the API's undocumented behaviour and print what was found. Raises DebituraError."""
+    check_identity(settings, with_warehouse=False)
+    with open_endpoint(settings) as endpoint, exclusive_run(settings, "doctor --probe-writes"):
+        facts = probe_writes(settings, endpoint)
+    for name, meaning in MEASURED.items():
+        value = getattr(facts, name)
+        console.say(f"{meaning}: {'not measured' if value is None else value}")
+    json_document.give(facts=asdict(facts))
+    console.conclude(f"Measured on {facts.api}, the test cases are deleted.")
 
 
 def _claims(count: int) -> str:

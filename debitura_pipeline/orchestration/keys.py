@@ -15,6 +15,7 @@ PARTNER_REPORT = dg.AssetKey(["reports", "partner_report"])
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
 ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "access", "history")}
 REGISTRATION = {step: dg.AssetKey(["registration", step]) for step in ("plan", "clients")}
+SUBMISSION = {step: dg.AssetKey(["submission", step]) for step in ("plan", "cases")}
 # Tables that every sync writes in addition to those of `raw`.
 OPS_TABLES = ("control_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]

@@ -19,12 +19,12 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.onboarding.lifecycle import failure_pause
 from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.jobs import OUTBOUND, outbound
-from debitura_pipeline.orchestration.keys import ONBOARDING, REGISTRATION
+from debitura_pipeline.orchestration.keys import ONBOARDING, REGISTRATION, SUBMISSION
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.source import ROSTER
+from debitura_pipeline.source import CLAIMS, ROSTER
 from debitura_pipeline.source.fingerprint import wanted_fingerprint
 from debitura_pipeline.source.table import SourceTable
 
@@ -55,6 +55,8 @@ def wanted_parts(settings: Settings) -> Iterator[WantedPart]:
     """The sources that are set."""
     if settings.outbound.roster is not None:
         yield WantedPart(REGISTRATION["plan"], settings.outbound.roster, ROSTER, "clients")
+    if settings.outbound.claims is not None:
+        yield WantedPart(SUBMISSION["plan"], settings.outbound.claims, CLAIMS, "cases")
 
 
 def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:

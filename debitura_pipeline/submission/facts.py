@@ -18,7 +18,7 @@ FILE = "write-facts.json"
 class WriteFacts:
     """Measured once on `api`, with test cases. None: could not be measured.
 
-    `keys_honoured` (A1, for the length of the probe), `late_effect` (A2: an unanswered request took effect afterwards),
+    `keys_honoured` (A1, for the length of the probe), ` `late_effect` (A2: an unanswered request took effect afterwards),
     `lookup_delay_s` (A3), `refuses_duplicates` (A4).
     """
 
@@ -47,6 +47,7 @@ def read_facts(settings: Settings) -> WriteFacts | None:
 def keep_facts(settings: Settings, facts: WriteFacts) -> None:
     """Write the facts, replacing earlier ones."""
     content = json.dumps(asdict(facts), indent=2) + "\n"
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private_atomically(facts_file(settings), content.encode(), fsync=True)
 
 

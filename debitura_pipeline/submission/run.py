@@ -36,8 +36,9 @@ OPEN = frozenset({REFUSED, SENT})
 
 @dataclass(frozen=True)
 class AppliedClaims:
-    """`document`: every claim as it is after the apply. `sent`: requests that create a case."""
+    """`planned`: the plan. `document`: every claim as it is after the apply. `sent`: requests that create a case."""
 
+    planned: PlanDocument
     document: PlanDocument
     sent: int
     stopped: str | None
@@ -119,7 +120,7 @@ async def _send(
     submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
     applied = await submitter.apply_all(found.claims, on_outcome)
     document = document_of(settings, found.source.label, applied.claims, found.document.made_at)
-    return AppliedClaims(document, applied.sent, applied.stopped, found.source.unknown)
+    return AppliedClaims(found.document, document, applied.sent, applied.stopped, found.source.unknown)
 
 
 def claims_status(settings: Settings, now: datetime, *, with_source: bool = True) -> PlanDocument:

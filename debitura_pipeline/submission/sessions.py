@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.customer import CLIENT_TOKEN, customer_client
-from debitura_pipeline.api.http import DEFAULT_TIMEOUTS
+from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient, WriteResponse
 from debitura_pipeline.errors import ApiError, RefusedError, SettingsError, ShapeError
@@ -76,11 +76,24 @@ class CustomerApi:
         raise AssertionError("unreachable")
 
     async def write(
-        self, account: Account, method: str, path: str, body: bytes, *, key: str, what: str, on_turn: Callable[[], None]
+        self,
+        account: Account,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        key: str,
+        what: str,
+        on_turn: Callable[[], None] | None = None,
+        timeouts: Timeouts | None = None,
     ) -> WriteResponse:
         """One writing request as `account`, with an idempotency key. Raises what `WriteClient.send` raises, TokenRefused."""
         _, writer = await self._clients(account)
-        return await writer.send(method, path, body, what=what, headers=[("Idempotency-Key", key)], on_turn=on_turn)
+        headers = [("Idempotency-Key", key)]
+        if timeouts is None:
+            return await writer.send(method, path, body, what=what, headers=headers, on_turn=on_turn)
+        async with self._writer(self._tokens[account][0], timeouts) as hasty:
+            return await hasty.send(method, path, body, what=what, headers=headers, on_turn=on_turn)
 
     async def forget(self, account: Account) -> None:
         """Forget a token, so that the next request gets a new one."""
@@ -122,8 +135,8 @@ class CustomerApi:
             timeouts=runtime.timeouts, network=self._network,
         )  # fmt: skip
 
-    def _writer(self, token: Secret) -> WriteClient:
-        timeouts = WRITE_TIMEOUTS if self._runtime.timeouts is DEFAULT_TIMEOUTS else self._runtime.timeouts
+    def _writer(self, token: Secret, timeouts: Timeouts | None = None) -> WriteClient:
+        timeouts = timeouts or self._timeouts()
         return WriteClient(
             self._url,
             token,
@@ -133,6 +146,9 @@ class CustomerApi:
             timeouts=timeouts,
             network=self._network,
         )  # fmt: skip - a place in the write budget was taken before the intent was stored; see `steps.Turn`
+
+    def _timeouts(self) -> Timeouts:
+        return WRITE_TIMEOUTS if self._runtime.timeouts is DEFAULT_TIMEOUTS else self._runtime.timeouts
 
     async def _mint(self, account: Account) -> tuple[Secret, bool]:
         """Issue a token for a client, and whether the answer names the client. Raises TokenRefused, ApiError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
+from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
+from debitura_pipeline.submission.probe import probe_writes
+from debitura_pipeline.warehouse.identity import api_name
 from tests.submission.partner import Claims, claim, fault
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -242,3 +246,25 @@ def test_nothing_personal_reaches_the_disk(partner: Claims, tenant: str, tmp_pat
     partner.apply()
     words = ["Vandermolen", "Fenwickshire", "Zwaluwlaan", "obscure.example", "Ludmilla", "Bartholomea", "eyJ"]
     assert not find(partner.settings.data_dir, words)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_probe_measures_the_assumptions_and_leaves_nothing_behind(partner: Claims, holds: bool) -> None:
+    if not holds:
+        partner.sandbox.undocumented(key_life_s=0, refuses_duplicates=False)
+    facts = probe_writes(partner.settings, partner.endpoint, partner.runtime)
+    assert (facts.keys_honoured, facts.refuses_duplicates, facts.lookup_delay_s) == (holds, holds, 0.0)
+    assert keys_honoured(partner.settings) is holds
+    assert not any("probe-" in (case["creditorReference"] or "") for case in partner.sandbox.truth("cases"))
+    with pytest.raises(SettingsError, match="production"):
+        probe_writes(replace(partner.settings, environment="production"), partner.endpoint)
+
+
+def test_claim_in_doubt_is_repeated_at_once_where_keys_were_found_to_be_honoured(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    partner.wants(wanted)
+    partner.settings.data_dir.mkdir(exist_ok=True)
+    keep_facts(partner.settings, WriteFacts(api_name(partner.settings), "2026-01-01", keys_honoured=True))
+    partner.sandbox.faults(fault("status"))
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert len(partner.posts()) == 2 and len(set(partner.keys()[wanted["creditor_reference"]])) == 1

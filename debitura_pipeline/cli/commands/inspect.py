@@ -62,11 +62,24 @@ def doctor(
     alert_test: Annotated[
         bool, typer.Option("--alert-test", help="Send one message to each address of DEBITURA_ALERTS, then exit.")
     ] = False,
+    probe_writes: Annotated[
+        bool,
+        typer.Option(
+            "--probe-writes",
+            help="Test environment and sandbox only: measure, with test cases that are deleted afterwards, what the API does "
+            "with repeated and unanswered requests.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check settings, API, warehouse and versions, and suggest fixes."""
     if grant_sql:
         _print_grant_sql()
+        return
+    if probe_writes:
+        from debitura_pipeline.cli.submitting import show_probe
+
+        show_probe(load_settings())
         return
     if alert_test:
         from debitura_pipeline.cli.watch import send_test_alerts

@@ -1,0 +1,68 @@
+"""Execute the submission step of a run of job `outbound`, and describe it in Dagster's metadata: counts, sums and states only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.keys import SUBMISSION
+from debitura_pipeline.orchestration.register import plan_metadata
+from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
+from debitura_pipeline.submission.run import CASES
+from debitura_pipeline.submission.states import SENT, WAITING
+
+# Papers that a client signs change nothing that the sensor sees; each look costs two requests a claim.
+WAITING_PAUSE = timedelta(hours=6)
+
+
+class SubmissionStopped(DebituraError):
+    """An apply ended before every planned claim was tried."""
+
+
+def submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
+    """Plan, and apply if DEBITURA_WRITES allows it. Yields nothing without a source of claims.
+
+    Raises SubmissionStopped after the results, and what the plan raises.
+    """
+    settings = debitura.settings
+    part = next((part for part in wanted_parts(settings) if part.plan == SUBMISSION["plan"]), None)
+    if part is None:
+        context.log.info("DEBITURA_CLAIMS is not set, so there is nothing to submit")
+        return
+    state = wanted_state(settings, context.instance, part)
+    applied: AppliedClaims | None = None
+    with debitura.endpoint() as endpoint:
+        if CASES in settings.outbound.writes:
+            applied = apply_claims(settings, endpoint)
+            planned = applied.planned
+        else:
+            planned = plan_claims(settings, endpoint).document
+    pause = _pause(applied)
+    again = {} if pause is None else {AGAIN_AT: (datetime.now(UTC) + pause).isoformat()}
+    yield dg.MaterializeResult(SUBMISSION["plan"], metadata={**_metadata(planned), **state, **again})
+    if applied is None:
+        return
+    yield dg.MaterializeResult(SUBMISSION["cases"], metadata={**_metadata(applied.document), "sent": applied.sent})
+    if applied.stopped:
+        raise SubmissionStopped(applied.stopped)
+
+
+def _metadata(document: PlanDocument) -> dict[str, Any]:
+    amounts = {f"amount_{currency}": f"{amount:f}" for currency, amount in sorted(document.sums.items())}
+    return {**plan_metadata(document), **amounts}
+
+
+def _pause(applied: AppliedClaims | None) -> timedelta | None:
+    """When to look again, if there is anything that may go on by itself. Refused claims wait for a changed row."""
+    if applied is None:
+        return None
+    if applied.stopped is not None or SENT in applied.document.summary:
+        return AGAIN_AFTER
+    return WAITING_PAUSE if WAITING in applied.document.summary else None
