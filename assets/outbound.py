@@ -48,7 +48,7 @@ def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) ->
             SUBMISSION["plan"],
             "submission",
             "Which claims are to be submitted, and why the others are not. Sends nothing that writes.",
-            REGISTRATION["plan"],
+            LISTING["clients"],  # not registration: without a roster it is skipped, and what depends on it as well
         ),
         _spec(
             SUBMISSION["cases"],

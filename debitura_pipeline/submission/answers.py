@@ -67,7 +67,7 @@ def intent(record: Record, wanted: Wanted, generation: int, now: datetime) -> Re
         claim_hash=wanted.claim_hash,
         body_hash=wanted.body_hash,
         generation=generation,
-        idempotency_key=wanted.identity.key(generation),
+        idempotency_key=(record.idempotency_key if is_repeat else None) or wanted.identity.key(generation),
         attempts=record.attempts + 1,
         unanswered=record.unanswered + 1 if is_repeat else 1,
         intent_at=record.intent_at if is_repeat else now,

@@ -152,13 +152,20 @@ def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: da
     if record.types & (KEY_CONFLICT_TYPES | DUPLICATE_TYPES):
         why = KEY_TAKEN if record.types & KEY_CONFLICT_TYPES else INVISIBLE
         return Stop(IN_DOUBT if quiet < QUIET else why)
-    if wanted is None or record.body_hash != wanted.body_hash:
+    if wanted is None or not _is_same_request(record, wanted):
         return Stop(GONE if wanted is None else CHANGED)
     if record.was_refused:  # an earlier request is unanswered: the refusal counts once that one is over
         return Stop(IN_DOUBT) if quiet < QUIET else Settle(refused(record, now))
     if now - intent_at < RESEND_WITHIN:
         return Send(record.generation) if quiet >= QUIET or keys_honoured else Stop(IN_DOUBT)
     return _next_generation(record, evidence)
+
+
+def _is_same_request(record: Record, wanted: Wanted) -> bool:
+    """Whether the row still gives the bytes that were sent."""
+    if record.body_hash is None:
+        return record.claim_hash == wanted.claim_hash
+    return record.body_hash == wanted.body_hash
 
 
 def _next_generation(record: Record, evidence: Evidence) -> Step:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
+from datetime import UTC, datetime
+from typing import Any
 
-from debitura_pipeline.submission.states import Record
+from debitura_pipeline.submission.states import SENT, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.tables import OPS
@@ -18,6 +20,7 @@ assert set(NAMES) == set(dict(OPS[TABLE]))
 # A row is replaced whole. Its key is the creditor and the reference, or the tenant and the reference while no creditor is known.
 _SAME = """creditor_reference = {reference} AND (
     (creditor_id IS NULL AND external_tenant_id = {tenant}) OR creditor_id = {creditor})"""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTS = ("generation", "attempts", "unanswered")  # null in rows of older versions
 
 Key = tuple[str, str]  # (creditor or tenant, reference)
@@ -29,11 +32,18 @@ def read_records(warehouse: Warehouse) -> list[Record]:
     if not known:
         return []
     listed = ", ".join(name if name in known else f"NULL AS {name}" for name in NAMES)
-    found = []
-    for row in warehouse.rows(f"SELECT {listed} FROM ops.{TABLE}"):
-        values = dict(zip(NAMES, row, strict=True))
-        found.append(Record(**{**values, **{name: values[name] or 0 for name in _COUNTS}}))
-    return found
+    rows = warehouse.rows(f"SELECT {listed} FROM ops.{TABLE}")
+    return [_record(dict(zip(NAMES, row, strict=True))) for row in rows]
+
+
+def _record(values: dict[str, Any]) -> Record:
+    """A row as a record. What a claim in doubt lacks is filled in so that it stays in doubt."""
+    values |= {name: values[name] or 0 for name in _COUNTS}
+    if values["state"] == SENT:
+        values["unanswered"] = values["unanswered"] or int(not values["error_types"])
+        values["last_attempt_at"] = values["last_attempt_at"] or values["intent_at"] or LONG_AGO
+        values["intent_at"] = values["intent_at"] or values["last_attempt_at"]
+    return Record(**values)
 
 
 class Records:
