@@ -43,9 +43,14 @@ class Claims(Pipeline):
         return datetime.now(UTC) + self.offset
 
     def later(self, **by: float) -> None:
-        """Let time pass, here and at the API."""
-        self.offset += timedelta(**by)
-        self.sandbox.admin("clock", {"seconds": timedelta(**by).total_seconds()})
+        """Let time pass, here and at the API: in steps, since what is due there takes effect with the request after it."""
+        left = timedelta(**by)
+        self.offset += left
+        moved = timedelta(0)
+        while left:
+            step = min(left, timedelta(minutes=5) if moved < timedelta(minutes=15) else timedelta(hours=1))
+            self.sandbox.admin("clock", {"seconds": step.total_seconds()})
+            left, moved = left - step, moved + step
 
     def wants(self, *rows: dict[str, str]) -> None:
         self.source.parent.mkdir(parents=True, exist_ok=True)
