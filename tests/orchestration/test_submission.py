@@ -11,6 +11,7 @@ import pytest
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.jobs import OUTBOUND
 from debitura_pipeline.submission.proof import check_submissions
+from debitura_pipeline.warehouse.checks import CheckResult
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.partner import Claims, claim, fault
 from tests.support.leaks import find
@@ -66,6 +67,6 @@ def test_proof_lists_what_is_missing_and_what_nobody_asked_for(
     assert after.passed and (after.figures["missing"], after.figures["not_in_source"]) == (0, 1)
 
 
-def _verdict(partner: Claims):  # type: ignore[no-untyped-def]
+def _verdict(partner: Claims) -> CheckResult:
     with open_warehouse(partner.settings, read_only=True) as warehouse:
         return check_submissions(partner.settings, warehouse)

@@ -57,7 +57,7 @@ class Mortal:
                 raise Crash
             return reply
 
-        Submitter._act = acting  # type: ignore[method-assign]
+        Submitter._act = acting  # type: ignore[method-assign, assignment]
 
     def remove(self) -> None:
         Submitter._act = self._act  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.sandbox import RunningSandbox, start_sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox():  # type: ignore[no-untyped-def]
+def sandbox() -> Iterator[RunningSandbox]:
     running = start_sandbox(clients=3, cases=3, transactions=1, seed=5, no_rate_limit=True)
     yield running
     running.stop()
