@@ -57,8 +57,10 @@ class Records:
             warehouse.rows("SELECT set_config('synchronous_commit', 'on', false)")
 
     def store(self, records: Iterable[Record]) -> None:
-        """Insert or replace rows in one transaction."""
-        rows = list(records)
+        """Insert or replace rows in one transaction. Of several records with one key, as of repeated rows, the last counts."""
+        rows = list(
+            {(one.creditor_id, one.external_tenant_id, one.creditor_reference): one for one in records}.values()
+        )
         if not rows:
             return
         with self._warehouse.transaction():

@@ -25,7 +25,7 @@ from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, Known, doc
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.sessions import CustomerApi
-from debitura_pipeline.submission.states import REFUSED, SENT, Record
+from debitura_pipeline.submission.states import INVALID, PLANNED, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -135,14 +135,18 @@ def status_document(
     settings: Settings, source: SourceRead[Claim], records: Iterable[Record], now: datetime
 ) -> PlanDocument:
     """Records, each with its row's number, and the rows of the source that have none."""
-    rows = {row.stored_key: row for row in source.rows}
-    claims = []
-    for record in records:
-        row = rows.pop((record.external_tenant_id, record.creditor_reference), None)
-        claims.append(PlannedClaim(record, row, reasons=tuple(filter(None, [record.message, record.error_types]))))
-    for (tenant, reference), row in rows.items():
-        state = "planned" if row.row is not None else "invalid"
-        claims.append(PlannedClaim(Record(tenant, reference, state=state), row, reasons=tuple(row.reasons())))
+    known = {(record.external_tenant_id, record.creditor_reference): record for record in records}
+    claims, shown = [], set()
+    for row in source.rows:
+        tenant, reference = row.stored_key
+        new = Record(tenant, reference, state=PLANNED if row.row is not None else INVALID)
+        record = known.get((tenant, reference), new)
+        shown.add((tenant, reference))
+        reasons = (record.message, record.error_types) if record is not new else tuple(row.reasons())
+        claims.append(PlannedClaim(record, row, reasons=tuple(filter(None, reasons))))
+    for key, record in known.items():
+        if key not in shown:
+            claims.append(PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types)))))
     claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
     return document_of(settings, source.label, claims, now)
 

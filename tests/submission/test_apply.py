@@ -12,6 +12,7 @@ import pytest
 
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
+from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.warehouse.identity import api_name
@@ -219,6 +220,15 @@ def test_kept_plan_binds(partner: Claims, tenant: str, tmp_path: Path) -> None:
     assert partner.posts() == []
     partner.wants(first)
     assert partner.apply(kept).document.summary == {"submitted": 1}
+
+
+def test_repeated_row_is_invalid_and_recorded_once(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant)
+    partner.wants(wanted, {**wanted, "amount": "2"}, claim(tenant, next(_next)))
+    for _ in range(2):
+        assert partner.apply().document.summary == {"invalid": 2, "submitted": 1}
+        assert len(partner.rows("SELECT 1 FROM ops.submissions")) == 2
+    assert claims_status(partner.settings, partner.now()).summary == {"invalid": 2, "submitted": 1}
 
 
 def test_without_permission_nothing_is_sent(sandbox: RunningSandbox, tmp_path: Path, tenant: str) -> None:
