@@ -34,6 +34,7 @@ from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
 DAY = timedelta(days=1)
+MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
 
 Likeness = tuple[str, Decimal, str, str]
 
@@ -96,6 +97,7 @@ class Gatherer:
     keys_honoured: bool = False
 
     def __post_init__(self) -> None:
+        self._failed_in_a_row = 0
         self.pseudonyms = Pseudonyms(self.settings.obtain_privacy_key())
         self.keys = BusinessKeys(self.pseudonyms, self.settings.privacy)
         self._by_creditor = {
@@ -185,16 +187,32 @@ class Gatherer:
             return replace(planned, wanted=None, reasons=_reasons(record))
         try:
             evidence = await self.look_up(record, account, plan.expected_case(claim))
+            self._failed_in_a_row = 0
             planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
             if planned.state != PLANNED:
                 return planned
             preview = await self.customer.read(account, lambda client: ask_preview(client, claim))
-        except (TokenRefused, RefusedError) as error:
-            if isinstance(error, RefusedError) and error.status not in (401, 403):
-                raise
-            why = str(error) if isinstance(error, TokenRefused) else "HTTP 403: the client's token is not allowed to."
-            return PlannedClaim(record, row, reasons=(why,)) if record.state == SENT else plan.waiting(record, row, why)
+        except RateLimitExhausted:
+            raise
+        except ApiError as error:
+            return self._unanswered(record, row, error)
+        self._failed_in_a_row = 0
         return plan.previewed(planned, preview)
+
+    def _unanswered(self, record: Record, row: SourceRow[Claim], error: ApiError) -> PlannedClaim:
+        """A claim whose lookup or preview failed; the others go on. Raises the error if that happens time and again."""
+        status = error.status if isinstance(error, RefusedError) else None
+        if isinstance(error, TokenRefused) or status in (401, 403):
+            why = (
+                str(error)
+                if isinstance(error, TokenRefused)
+                else f"HTTP {status}: the client's token is not allowed to"
+            )
+            return PlannedClaim(record, row, reasons=(why,)) if record.state == SENT else plan.waiting(record, row, why)
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == MAX_FAILURES:
+            raise error
+        return PlannedClaim(record, row, reasons=(f"could not be looked up or previewed: {error}",))
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""

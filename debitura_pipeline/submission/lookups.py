@@ -35,6 +35,8 @@ class Expected:
 
 async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]:
     """Ask the Customer API with the client's token. Raises ApiError."""
+    if set(expected.reference) == {"."} and len(expected.reference) < 3:
+        raise ApiError("A reference of dots alone cannot be looked up, so it is not sent.")
     body = await client.body(
         path_to("cases", "by-creditor-reference", expected.reference), what="Looking up a claim by its reference"
     )

@@ -16,7 +16,7 @@ from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.warehouse.identity import api_name
-from tests.submission.partner import Claims, claim, fault
+from tests.submission.partner import CASES, Claims, claim, fault
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -229,6 +229,15 @@ def test_repeated_row_is_invalid_and_recorded_once(partner: Claims, tenant: str)
         assert partner.apply().document.summary == {"invalid": 2, "submitted": 1}
         assert len(partner.rows("SELECT 1 FROM ops.submissions")) == 2
     assert claims_status(partner.settings, partner.now()).summary == {"invalid": 2, "submitted": 1}
+
+
+def test_claim_that_cannot_be_looked_up_holds_up_nobody_else(partner: Claims, tenant: str) -> None:
+    partner.wants(*claims(tenant, 2))
+    partner.sandbox.faults({"kind": "status", "status": 404, "path": f"{CASES}/preview", "method": "POST"})
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 1, "submitted": 1}
+    assert "could not be looked up or previewed" in applied.document.rows[0].reasons[0]
+    assert partner.apply().document.summary == {"submitted": 2}
 
 
 def test_without_permission_nothing_is_sent(sandbox: RunningSandbox, tmp_path: Path, tenant: str) -> None:
