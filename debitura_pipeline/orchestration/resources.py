@@ -143,7 +143,7 @@ def _writes(run: dg.DagsterRun) -> bool:
     """Whether any step of the run writes. Checks and observations of the API's listings do not."""
     if run.job_name == FRESHNESS:
         return False
-    if run.asset_selection is None and run.asset_check_selection is None:
+    if not run.asset_selection and not run.asset_check_selection:  # the whole job
         return True
     return bool(set(run.asset_selection or ()) - set(LISTING.values()))
 
