@@ -89,7 +89,7 @@ class Flow:
         found = self.wait(
             "claim submitted", lambda: self.rows("SELECT case_id FROM ops.submissions WHERE state = 'submitted'")
         )
-        sandbox.admin("collect", {"case": found[0][0], "to": "Closed:Paid"})
+        sandbox.admin("collect", {"caseId": found[0][0], "to": "Closed:Paid"})
         self.wait("event received", lambda: self.rows("SELECT 1 FROM ops.webhook_events WHERE event = 'case.closed'"))
         self.wait("fee in the warehouse", lambda: self.fee(self.rows(FEES.format(schema="raw", table="transactions"))))
         self.fee_usd = self.wait("fee published", self.published_fee)
