@@ -1,4 +1,4 @@
-"""Assets of what is sent to Debitura: plans of registrations and submissions, registered clients, submitted cases."""
+"""Assets for what is sent to Debitura: plans of registrations and submissions, registered clients, submitted cases."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ def _spec(key: dg.AssetKey, group: str, description: str, *deps: dg.AssetKey) ->
         _spec(
             REGISTRATION["plan"],
             "registration",
-            "Which clients of the roster are to be registered, and why the others are not. Sends nothing that writes.",
+            "Which clients of the roster are to be registered, and why the others are not. Sends no write requests.",
             LISTING["clients"],
         ),
         _spec(

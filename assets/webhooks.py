@@ -1,4 +1,4 @@
-"""Webhook events as an asset: what waits in the inbox is handled, and the subscriptions are looked at."""
+"""Webhook events as an asset: events waiting in the inbox are handled, and the subscriptions are checked."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, Web
 
 
 class Refresh(dg.Config):
-    """Runs that the sensors request. Nothing needs to be set."""
+    """Used by the runs that the sensors request; nothing has to be set."""
 
-    sweep: bool = Field(False, description="Also read clients and cases as far as they may have changed.")
+    sweep: bool = Field(False, description="Also read the clients and cases that may have changed.")
 
 
 @dg.asset(
@@ -29,7 +29,7 @@ class Refresh(dg.Config):
     kinds={"python", warehouse_kind()},
     owners=OWNERS,
     metadata=asset_metadata(WEBHOOK_EVENTS),
-    description="Events received from the API, each with its run and outcome. What they name is read into raw.",
+    description="Events received from the API, each with its run and outcome. The rows that they name are read into raw.",
 )
 def webhook_events(
     context: dg.AssetExecutionContext, config: Refresh, debitura: Debitura

@@ -111,7 +111,7 @@ def test_an_api_that_is_not_there_is_status_1_and_one_line(pipeline: Pipeline) -
     said = debitura("sync", env={**pipeline.env, "DEBITURA_API_URL": "http://127.0.0.1:9"}, before=quick)
     assert said.status == 1
     last = said.err.splitlines()[-1]
-    assert "nothing listens at 127.0.0.1:9: the connection was refused. Check the address and its port" in last
+    assert "nothing is listening at 127.0.0.1:9: the connection was refused. Check the address and its port" in last
     assert "Tried 6 times" in last
     assert "Traceback" not in said.err
 
@@ -241,9 +241,7 @@ def test_help_shows_no_types_of_switches_and_examples(synced: Pipeline) -> None:
 def test_only_without_a_name_says_what_it_knows(synced: Pipeline) -> None:
     said = debitura("sync", "--only", " ,", env=synced.env)
     assert said.status == 2
-    assert (
-        said.error_line == "--only names no resource; choose from clients, cases, transactions. Example: --only cases"
-    )
+    assert said.error_line == "--only is empty; choose from clients, cases, transactions. Example: --only cases"
 
 
 def test_retries_are_told_with_their_time(pipeline: Pipeline) -> None:
@@ -370,7 +368,7 @@ def test_doctor_asks_a_server_once_and_gives_up_by_itself(
     said = debitura("doctor", env=pipeline.env, before=WITH_TIME)
     pipeline.sandbox.faults()
     assert said.status == 2
-    assert words in next(line for line in lines_of(said) if line.startswith("BAD API"))
+    assert words in next(line for line in lines_of(said) if line.startswith("FAIL API"))
     assert pipeline.sandbox.log()["GET /me"] == asked + 1
 
 

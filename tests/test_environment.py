@@ -28,7 +28,7 @@ def _only_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"DEBITURA_API_KEY='abc\n", "line 1: cannot be read"),
         (b"DEBITURA_CONCURENCY=4\n", "did you mean DEBITURA_CONCURRENCY?"),
         (b"debitura_api_key=abc\n", "did you mean DEBITURA_API_KEY?"),
-        (b"DEBITURA_SOMETHING_ELSE=1\n", "the names that are known are in .env.example"),
+        (b"DEBITURA_SOMETHING_ELSE=1\n", "known settings are listed in .env.example"),
         ("DEBITURA_ENVIRONMENT=test\n".encode("utf-16"), "looks like UTF-16"),
         ("DEBITURA_ENVIRONMENT=test\n".encode("utf-16-le"), "looks like UTF-16"),
         (b"# a\nDEBITURA_DATA_DIR=/d\xe4ta\n", "line 2: is not UTF-8 text"),

@@ -115,7 +115,7 @@ def test_rows_in_quarantine_and_in_no_stage_are_reasons(sandbox: RunningSandbox,
     pipeline = Pipeline(tmp_path / "data", sandbox)
     said = debitura("sync", env=pipeline.env)
     assert said.status == 0
-    said_alike(pipeline, said, "cases", "1 rows in quarantine are not counted")
+    said_alike(pipeline, said, "cases", "1 row in quarantine is not counted")
     said_alike(pipeline, said, "transactions", "rows fit none of the API's stages")
 
 

@@ -41,7 +41,7 @@ def test_a_privacy_key_that_is_none_stops_every_command_with_the_cure(content: b
     key.write_bytes(content)
     said = debitura("sync", env={"DEBITURA_DATA_DIR": str(tmp_path)})
     assert said.status == 2
-    assert "privacy.key holds no privacy key of at least 16 characters" in said.error_line
+    assert "privacy.key contains no privacy key of at least 16 characters" in said.error_line
     assert "DEBITURA_PRIVACY_KEY" in said.error_line
     assert "Traceback" not in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["privacy.key"]

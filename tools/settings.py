@@ -27,13 +27,13 @@ PAGE_HEAD = f"""\
 Written by `{COMMAND}` from the declarations in `debitura_pipeline/settings/declared.py`; `make lint` fails where
 the two differ.
 
-Settings are environment variables. They can also stand in a file `.env` in the project's folder (`.env.example` lists them);
+Settings are environment variables. They can also be set in a file `.env` in the project's folder (`.env.example` lists them);
 a variable of the environment takes precedence. An unknown `DEBITURA_` name, a value that is not accepted or a line of `.env`
 that cannot be read ends every command with exit status 2 and one line. Values are used literally: `$NAME` is not expanded.
 Relative paths start at the project's folder. An empty value counts as not set. The keys and passwords in settings marked
 *secret* are never printed, logged or stored.
 """
-STANDARD_HEAD = "Variables that many programs read. Of these, only the proxies can also stand in `.env`."
+STANDARD_HEAD = "Variables that many programs read. Of these, only the proxies can also be set in `.env`."
 INTERNAL_HEAD = "Set by the pipeline for the processes that it starts. Set them only to run one of those by hand."
 
 

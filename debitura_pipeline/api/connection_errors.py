@@ -45,32 +45,32 @@ def connection_failed(error: BaseException, at: str) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name of {at} was not found. Check the address for a typo, then DNS and the network"
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {at}: the connection was refused. Check the address and its port"
+        return f"nothing is listening at {at}: the connection was refused. Check the address and its port"
     if isinstance(error, ssl.SSLError):
         return f"{at} does not use TLS, which https requires. Check that the port is the https one"
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         why = error.strerror or "none of its addresses answers"
         return f"{at} cannot be reached ({why}). Check the address, its port and the network"
     if str(error) == NOT_HTTP:
-        return f"{at} does not answer in HTTP. Check the address: whether it is http or https, and the port"
-    return f"the connection to {at} broke before the answer was whole"
+        return f"{at} does not speak HTTP. Check the address: whether it is http or https, and the port"
+    return f"the connection to {at} was lost before the response was complete"
 
 
 def proxy_refused(proxy: str, status: int, at: str, variable: str) -> str:
     """Message for a proxy that answered CONNECT with an error status."""
     if status == 407:
         return (
-            f"the proxy {proxy} asks for a user and a password, or does not accept those given (HTTP 407). Check {variable}: "
+            f"the proxy {proxy} requires a user and a password, or rejected those given (HTTP 407). Check {variable}: "
             "http://user:password@host:port"
         )
     if status in (401, 403):
         return (
-            f"the proxy {proxy} does not allow connections to {at} (HTTP {status}). Have them allowed, or check {variable}; "
-            "what NO_PROXY names is reached directly"
+            f"the proxy {proxy} does not allow connections to {at} (HTTP {status}). Ask its administrator to allow them, or check "
+            f"{variable}; hosts in NO_PROXY are reached directly"
         )
     if status >= 500:
-        return f"the proxy {proxy} could not reach {at} (HTTP {status}). Check the address, then ask who runs the proxy"
-    return f"{proxy} answers to CONNECT with HTTP {status}, so it may be no proxy. Check {variable}"
+        return f"the proxy {proxy} could not reach {at} (HTTP {status}). Check the address, then ask the proxy's administrator"
+    return f"{proxy} answers CONNECT with HTTP {status}, so it may not be a proxy. Check {variable}"
 
 
 def proxy_broken(error: BaseException | None, proxy: str, variable: str) -> str:

@@ -228,5 +228,5 @@ def _trusted(ca_file: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_file)
         except OSError:
-            raise ApiError(f"{ca_file}, which DEBITURA_CA_FILE names, cannot be read any more.") from None
+            raise ApiError(f"{ca_file}, which DEBITURA_CA_FILE names, can no longer be read.") from None
     return context

@@ -32,7 +32,7 @@ def members(text: bytes) -> dict[str, bytes]:
     for start in range(0, len(tokens), 4):
         member = tokens[start : start + 4]
         if len(member) < 4 or member[0][0] != _QUOTE or member[1] != b":" or member[3] != b",":
-            raise OutlineError("members are not parted as JSON parts them")
+            raise OutlineError("members are not separated as JSON requires")
         if not _is_value(member[2]):
             raise OutlineError("a member has no value")
         found[_name(member[0])] = member[2]
@@ -46,7 +46,7 @@ def elements(text: bytes) -> list[bytes]:
     if tokens and len(commas) != len(values) - 1:
         raise OutlineError("a comma ends the array")
     if not all(map(_is_value, values)) or any(comma != b"," for comma in commas):
-        raise OutlineError("values are not parted as JSON parts them")
+        raise OutlineError("values are not separated as JSON requires")
     return values
 
 

@@ -121,7 +121,7 @@ def parse_page_metadata(body: bytes, listing: Listing, *, with_totals: bool = Tr
     try:
         return _read(parts, listing, with_totals)
     except (*STRICT_ERRORS, OutlineError):
-        raise ShapeError(f"A page of {listing.resource} states counts or sums that are no numbers.") from None
+        raise ShapeError(f"A page of {listing.resource} states counts or sums that are not numbers.") from None
 
 
 def _read(parts: PageParts, listing: Listing, with_totals: bool) -> PageMetadata:

@@ -73,7 +73,7 @@ def verify_archive(file: Path) -> Manifest:
                 if name == MANIFEST:
                     manifest = _manifest(file, stream, size)
                 elif name in found:
-                    raise _damaged(file, f"{name} is in it twice")
+                    raise _damaged(file, f"{name} occurs twice")
                 else:
                     found[name] = Member(size, _copied(stream, None))
     except OSError as error:
@@ -85,7 +85,7 @@ def verify_archive(file: Path) -> Manifest:
             name for name in found.keys() | manifest.members if found.get(name) != manifest.members.get(name)
         )
         raise _damaged(
-            file, f"{wrong[0]} is not as it was written" + (f", and {len(wrong) - 1} more" if wrong[1:] else "")
+            file, f"{wrong[0]} does not match its checksum" + (f", and {len(wrong) - 1} more" if wrong[1:] else "")
         )
     return manifest
 
@@ -101,7 +101,7 @@ def extract_archive(file: Path, manifest: Manifest, folder: Path) -> None:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
                 sha256 = _copied(stream, out)
             if name not in manifest.members or sha256 != manifest.members[name].sha256:
-                raise _damaged(file, f"{name} has changed while it was read")
+                raise _damaged(file, f"{name} changed while it was being read")
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _members(file: Path, packed: gzip.GzipFile) -> Iterator[tuple[str, IO[bytes]
     with tarfile.open(fileobj=packed, mode="r|") as tar:
         for info in tar:
             if not info.isreg() or not _is_ours(info.name):
-                raise _damaged(file, "it holds something else than files of a backup")
+                raise _damaged(file, "it contains files that do not belong to a backup")
             stream = tar.extractfile(info)
             assert stream is not None
             yield info.name, stream, info.size
@@ -154,7 +154,7 @@ def _copied(stream: IO[bytes], out: IO[bytes] | None) -> str:
 
 
 def _damaged(file: Path, why: str) -> BackupError:
-    return BackupError(f"{file} is no whole backup: {why}. Nothing was touched; use another one.")
+    return BackupError(f"{file} is not a complete backup: {why}. Nothing was touched; use another one.")
 
 
 def _info(name: str, size: int) -> tarfile.TarInfo:

@@ -54,16 +54,16 @@ def back_up(settings: Settings, file: Path, *, force: bool = False) -> Manifest:
         except OSError as error:
             place = error.filename if isinstance(error.filename, str) else file
             raise BackupError(
-                f"Backing up failed at {place}: {error.strerror or error}. No half file is left; nothing else was changed."
+                f"Backing up failed at {place}: {error.strerror or error}. No partial file is left; nothing else was changed."
             ) from error
     return manifest
 
 
 def _refuse(settings: Settings, file: Path, force: bool) -> None:
     if file.exists() and not (force and file.is_file()):
-        raise BackupError(f"{file} is there already. Choose another name, or replace that file with --force.")
+        raise BackupError(f"{file} already exists. Choose another name, or overwrite it with --force.")
     if not file.parent.is_dir():
-        raise BackupError(f"{file.parent} is no folder. Make it, or choose another place for the backup.")
+        raise BackupError(f"{file.parent} is not a folder. Create it, or choose another location for the backup.")
     if settings.data_dir.resolve() in file.resolve().parents:
         raise BackupError(
             f"{file} is inside the data directory {settings.data_dir}, which it is a backup of. Choose a place outside, best "

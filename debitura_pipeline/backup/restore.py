@@ -61,7 +61,7 @@ def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
     """Raises BackupError if the archive does not match the settings."""
     if manifest.engine != settings.warehouse.engine:
         raise BackupError(
-            f"{file} is of a {manifest.engine} warehouse, and DEBITURA_WAREHOUSE names a {settings.warehouse.engine} one. "
+            f"{file} is of a {manifest.engine} warehouse, but DEBITURA_WAREHOUSE names a {settings.warehouse.engine} one. "
             "Nothing was touched."
         )
     known = table_columns()
@@ -76,7 +76,7 @@ def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
         return
     if identity.api != api_name(settings):
         raise BackupError(
-            f"{file} holds the data of {identity.api}, and the settings name {api_name(settings)}. Nothing was touched."
+            f"{file} holds the data of {identity.api}, but the settings name {api_name(settings)}. Nothing was touched."
         )
     own = settings.privacy_key
     if own is None and f"{DATA}/{PRIVACY_KEY_FILE}" not in manifest.members:
@@ -84,7 +84,7 @@ def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:
             f"{file} was made with DEBITURA_PRIVACY_KEY set, which no backup holds. Set it to the same key; nothing was touched."
         )
     if own is not None and key_fingerprint(own.reveal().encode()) != identity.privacy_key:
-        raise BackupError(f"DEBITURA_PRIVACY_KEY is another one than that of {file}. Nothing was touched.")
+        raise BackupError(f"DEBITURA_PRIVACY_KEY is not the key that {file} was made with. Nothing was touched.")
 
 
 def _refuse_occupied(settings: Settings, manifest: Manifest, *, replace: bool) -> None:

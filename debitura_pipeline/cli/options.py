@@ -22,11 +22,13 @@ AsJson = Annotated[
 PlanOut = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="FILE", help="Keep the plan in a file, without personal data; `apply FILE` is bound to it."
+        "--out",
+        metavar="FILE",
+        help="Save the plan to a file, without personal data; `apply FILE` sends exactly this plan or nothing.",
     ),
 ]
 
 AllowSourceShrink = Annotated[
     bool,
-    typer.Option("--allow-shrink", help="Accept a source that lost more than half of its rows since it was read last."),
+    typer.Option("--allow-shrink", help="Accept a source that lost more than half of its rows since it was last read."),
 ]

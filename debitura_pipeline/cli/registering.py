@@ -12,6 +12,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import show_document
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.plural import counted
 from debitura_pipeline.registration.gather import known_situation, plan_from, read_wanted
 from debitura_pipeline.registration.states import PLANNED
 from debitura_pipeline.settings import Settings
@@ -31,8 +32,8 @@ def show_clients_plan(settings: Settings, out: Path | None, *, allow_shrink: boo
         found.document.keep(out)
     show_document(found.document, found.roster.unknown)
     count = sum(client.is_sent for client in found.clients)
-    kept = f" The plan is kept in {out}, for 24 hours." if out else ""
-    console.conclude(f"{count} client{'' if count == 1 else 's'} would be sent; nothing was.{kept}")
+    kept = f" The plan is saved in {out} and valid for 24 hours." if out else ""
+    console.conclude(f"{count} client{'' if count == 1 else 's'} would be sent; nothing was sent.{kept}")
 
 
 def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool, again: Sequence[str] = ()) -> bool:
@@ -65,7 +66,7 @@ def print_links(settings: Settings, tenant: str | None) -> None:
     for one in found:
         sys.stdout.write(f"{one.tenant}  {one.state}  {one.url or one.remark}\n")
     if not found:
-        console.say("Nobody has to sign or approve.")
+        console.say("No client has to sign or approve.")
 
 
 def show_clients_status(settings: Settings) -> None:
@@ -77,7 +78,7 @@ def show_clients_status(settings: Settings) -> None:
     found = plan_from(settings, roster, situation, uses_listing=False)
     show_document(found.document, roster.unknown)
     waiting = found.document.summary.get(PLANNED, 0)
-    console.conclude(f"{len(found.clients)} clients, {waiting} not sent yet.")
+    console.conclude(f"{counted(len(found.clients), 'client')}, {waiting} not sent yet.")
 
 
 def _roster(settings: Settings, now: datetime) -> SourceRead[RosterClient]:

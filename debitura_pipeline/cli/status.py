@@ -101,7 +101,7 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
 
 def _published(published: Mapping[str, Any] | None, now: datetime, *, has_own_clock: bool) -> str:
     if published is None:
-        return "Nothing is published yet; `debitura nightly` publishes."
+        return "Nothing is published yet; run `debitura nightly`."
     at = format_age(_at(published["published_at"]), now)
     if published["as_of"] is None:
         return f"Published {at}: {published['file']}"

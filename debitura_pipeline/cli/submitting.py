@@ -38,8 +38,8 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
         found.document.keep(out)
     show_document(found.document, found.source.unknown)
     count = sum(claim.is_due for claim in found.claims)
-    kept = f" The plan is kept in {out}, for 24 hours." if out else ""
-    console.conclude(f"{_claims(count)} would be sent; nothing was.{kept}")
+    kept = f" The plan is saved in {out} and valid for 24 hours." if out else ""
+    console.conclude(f"{_claims(count)} would be sent; nothing was sent.{kept}")
 
 
 def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:

@@ -6,6 +6,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.tables import totals_table, worth_showing
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync import check_certificates, reconcile
 from debitura_pipeline.warehouse.identity import check_identity
@@ -34,7 +35,9 @@ def verify_certificates(settings: Settings, sync_id: str | None) -> bool:
     )
     if failed:
         json_document.fail(f"{failed} of {len(findings)} certificates failed")
-    console.conclude(f"{len(findings)} certificates, {windows:,} windows, {keys:,} keys checked; {failed} failed")
+    console.conclude(
+        f"{counted(len(findings), 'certificate')}, {counted(windows, 'window')}, {counted(keys, 'key')} checked; {failed} failed"
+    )
     return not failed
 
 
@@ -58,5 +61,7 @@ def reconcile_totals(settings: Settings) -> bool:
     json_document.give(compared=len(totals), differing=differing, not_compared=open_, totals=shown, places=locations)
     if differing:
         json_document.fail(f"{differing} of {len(totals)} totals differ")
-    console.conclude(f"{len(totals)} totals compared, including those per client; {differing} differ{also}")
+    console.conclude(
+        f"{counted(len(totals), 'total')} compared, including those per client; {differing} different{also}"
+    )
     return not differing

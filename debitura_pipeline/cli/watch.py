@@ -10,9 +10,10 @@ from debitura_pipeline.incidents.delivery import Outgoing, name_of, send, target
 from debitura_pipeline.incidents.state import read_state
 from debitura_pipeline.incidents.update import visible
 from debitura_pipeline.orchestration.telling import check_staleness
+from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import Settings
 
-TEST_TITLE = "Debitura: test of alerts"
+TEST_TITLE = "Debitura: test alert"
 TEST_BODY = "`debitura doctor --alert-test` sent this. Incidents of the pipeline are reported here."
 
 
@@ -27,7 +28,7 @@ def watch_once(settings: Settings) -> bool:
         console.complain(" ".join(reasons))
         json_document.fail(" ".join(reasons))
         return False
-    more = f" {len(open_)} incidents are open; `debitura status` lists them." if open_ else ""
+    more = f" Open: {counted(len(open_), 'incident')}, listed by `debitura status`." if open_ else ""
     console.conclude(f"The last good nightly run is at most 26 hours old.{more}")
     return True
 
@@ -35,18 +36,16 @@ def watch_once(settings: Settings) -> bool:
 def send_test_alerts(settings: Settings) -> bool:
     """Send one message to each address and print which have failed; whether all have worked. Raises SettingsError."""
     if not settings.alerts.urls:
-        raise SettingsError(
-            "DEBITURA_ALERTS is not set, so there is nobody to tell. Example: DEBITURA_ALERTS=slack://…"
-        )
+        raise SettingsError("DEBITURA_ALERTS is not set, so no alert can be sent. Example: DEBITURA_ALERTS=slack://…")
     targets = targets_of(settings)
     (delivered,) = send(settings, [Outgoing(TEST_TITLE, TEST_BODY, "info", targets)])
     for url in settings.alerts.urls:
         name = name_of(settings, target_of(url))
         if target_of(url) in delivered:
-            console.say(f"ok  {name}: delivered")
+            console.say(f"ok   {name}: delivered")
         else:
             console.warn(
-                f"BAD {name}: not delivered. Check the address in DEBITURA_ALERTS, and that its service is reachable."
+                f"FAIL {name}: not delivered. Check the address in DEBITURA_ALERTS, and that its service is reachable."
             )
             json_document.fail(f"{name}: not delivered")
     json_document.give(alerts=[{"what": name_of(settings, t), "is_delivered": t in delivered} for t in targets])

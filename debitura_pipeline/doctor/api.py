@@ -140,7 +140,7 @@ def _clock(stated: datetime | None, now: datetime, endpoint: Endpoint) -> Diagno
     return failed(
         "clock",
         f"this machine's clock ({now:%Y-%m-%d %H:%M:%S} UTC) is {how_much} {which} that of {urlsplit(endpoint.base_url).netloc}.",
-        "Set it, preferably with NTP (`timedatectl set-ntp true`).",
+        "Set the clock, preferably with NTP (`timedatectl set-ntp true`).",
     )
 
 

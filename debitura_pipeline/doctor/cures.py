@@ -38,7 +38,7 @@ def api_cure(error: DebituraError, url: str, variable: str | None) -> str:
     if status == FORBIDDEN:
         return "Ask Debitura whether this key and this machine's IP address may use the Referral Partner API."
     if status >= SERVER_ERROR:
-        return "The API has a problem: try again later; a nightly run retries by itself."
+        return "The API has a problem: try again later; a nightly run retries automatically."
     path = urlsplit(url).path
     if status == NOT_FOUND and path:
         return f"{where} contains the path {path}; the API's own address has none. Remove it."

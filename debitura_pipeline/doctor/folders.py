@@ -99,7 +99,7 @@ def _user(number: int) -> str:
     try:
         return f"user {pwd.getpwuid(number).pw_name}"
     except KeyError:
-        return f"user number {number}"
+        return f"user ID {number}"
 
 
 def _size(size: int) -> str:

@@ -53,9 +53,7 @@ def _dbt_login(dsn: Secret, settings: Settings, where: Any) -> Iterator[Diagnosi
         with connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
             if where is not None and connection.execute(_PLACE).fetchone() != where:
                 cure = "Both must name the same server and database, each with its own user."
-                yield failed(
-                    dsn.variable, f"{server_label(dsn)} is another database than that of DEBITURA_WAREHOUSE.", cure
-                )
+                yield failed(dsn.variable, f"{server_label(dsn)} is not the database of DEBITURA_WAREHOUSE.", cure)
                 return
             yield _judged(dsn, connection, list(_of_dbt(connection, Schemas(settings.warehouse.schema_prefix))))
     except DebituraError as error:

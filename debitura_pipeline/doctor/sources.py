@@ -7,6 +7,7 @@ from typing import Any
 
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, passed
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.plural import counted
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import CLAIMS, ROSTER
@@ -30,4 +31,4 @@ def _examine(location: Secret, table: SourceTable[Any]) -> Diagnosis:
         cure = error.cure or f"Correct it, or {table.variable}."
         return failed(table.name, error.fault.removesuffix(f" {CONSEQUENCE}"), cure)
     unknown = f"; columns that are not read: {', '.join(found.unknown)}" if found.unknown else ""
-    return passed(table.name, f"{len(found.rows)} rows in {where}{unknown}")
+    return passed(table.name, f"{counted(len(found.rows), 'row')} in {where}{unknown}")

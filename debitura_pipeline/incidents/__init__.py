@@ -1,1 +1,1 @@
-"""Incidents: what needs a human, told once when it opens and once when it is over. Imports no Dagster."""
+"""Incidents: what needs attention, reported once when it opens and once when it is over. Imports no Dagster."""

@@ -74,7 +74,7 @@ def _of_nights(facts: Facts) -> Iterator[Finding]:
         yield Finding(cause, _SUBJECTS.get(cause, NIGHT), f"{reason}.{times}", its[0].ended_at)
     first = good.ended_at if good else min((night.started_at for night in facts.nights), default=None)
     if first is not None and facts.now - first > LATE_AFTER:
-        what = f"No nightly run has ended well since {instant(first)}."
+        what = f"There has been no good nightly run since {instant(first)}."
         yield Finding(kinds.NIGHT_LATE, NIGHT, what, first, is_explained=bool(failed))
 
 
@@ -91,7 +91,7 @@ def of_daemon(facts: Facts) -> Iterator[Finding]:
     """A daemon that ran once and has fallen silent."""
     beat_at = facts.daemon.beat_at if facts.daemon else None
     if beat_at is not None and facts.now - beat_at > DAEMON_SILENT_AFTER:
-        yield Finding(kinds.DAEMON_STALE, DAEMON, f"The daemon's last heartbeat is of {instant(beat_at)}.", beat_at)
+        yield Finding(kinds.DAEMON_STALE, DAEMON, f"The daemon's last heartbeat was at {instant(beat_at)}.", beat_at)
 
 
 def _of_resource(fact: ResourceFact) -> Iterator[Finding]:
@@ -140,7 +140,7 @@ def _of_webhooks(facts: Facts) -> Iterator[Finding]:
 
 def _of_deliveries(webhooks: WebhookFacts, now: datetime) -> Iterator[Finding]:
     if webhooks.stale_at is not None and now - webhooks.stale_at < STALE_FOR:
-        what = "A delivery with a valid signature had too old a timestamp and was never seen in time."
+        what = "A delivery with a valid signature was refused because its timestamp was too old, and it never arrived in time."
         yield Finding(kinds.STALE_DELIVERIES, RECEIVER, what)
 
 

@@ -47,7 +47,7 @@ _EXPLAINED_BY = {
 class Findings:
     """`open_`: in the order of importance. `judged`: the kinds that the facts sufficed for; others stay as they were.
 
-    `last_good_at`: the end of the last good night. `noticed`: see `Facts`.
+    `last_good_at`: the end of the last good nightly run. `noticed`: see `Facts`.
     """
 
     open_: tuple[Finding, ...]
@@ -75,7 +75,7 @@ def stale_reasons(facts: Facts) -> list[str]:
     good = last_good(facts.nights or ())
     reasons = [finding.what for finding in of_daemon(facts)]
     if good is None:
-        reasons.insert(0, "No nightly run has ended well yet.")
+        reasons.insert(0, "There has been no good nightly run yet.")
     elif facts.now - good.ended_at > LATE_AFTER:
         reasons.insert(0, f"The last good nightly run ended at {instant(good.ended_at)}, more than 26 hours ago.")
     failed = [night for night in facts.nights or () if not night.is_done]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from debitura_pipeline.incidents import causes
 
-OLD = "The published figures are those of the last good night; nothing newer was published."
+OLD = "The published figures are those of the last good nightly run; nothing newer was published."
 UNTOUCHED = "The published figures are not affected."
 
 
@@ -36,7 +36,7 @@ STALE_DELIVERIES = "stale_deliveries"
 EVENTS_WAITING = "events_waiting"
 
 _ALL = (
-    IncidentKind(causes.NIGHT_FAILED, "the nightly run failed", OLD, "debitura doctor", "Then `debitura nightly`."),
+    IncidentKind(causes.NIGHT_FAILED, "the nightly run failed", OLD, "debitura doctor", "Then run `debitura nightly`."),
     IncidentKind(NIGHT_LATE, "the nightly run is late", OLD, "debitura nightly"),
     IncidentKind(
         causes.NIGHT_UNPROVEN,
@@ -49,56 +49,64 @@ _ALL = (
         "the API's totals differ from the warehouse",
         "The figures contradict the API's own totals: rows are missing, or there are too many.",
         "debitura reconcile",
-        "If it still differs, `debitura sync --full` reads everything again.",
+        "If they still differ, run `debitura sync --full` to read everything again.",
     ),
     IncidentKind(
         causes.SHRINK_REFUSED,
-        "a merge was refused that would delete many rows",
+        "a merge that would delete many rows was refused",
         OLD,
         "debitura reconcile",
-        "If the rows are really gone, `debitura sync --allow-shrink`.",
+        "If the rows are really gone, run `debitura sync --allow-shrink`.",
     ),
     IncidentKind(
         causes.KEY_REFUSED,
         "the API refuses the key",
         OLD,
         "debitura doctor",
-        "Set a valid DEBITURA_API_KEY, then `debitura nightly`.",
+        "Set a valid DEBITURA_API_KEY, then run `debitura nightly`.",
     ),
     IncidentKind(
         causes.IDENTITY_REFUSED,
         "the data belongs to another API, partner or privacy key",
         OLD,
         "debitura doctor",
-        "Correct the setting that it names, then `debitura nightly`.",
+        "Correct the setting that it names, then run `debitura nightly`.",
     ),
     IncidentKind(
         causes.BUDGET_SPENT,
         "the request budget is spent",
         OLD,
         "debitura nightly",
-        "It resumes where it stopped, once the budget is renewed.",
+        "It resumes where it stopped once the budget is renewed.",
     ),
     IncidentKind(
-        causes.API_UNREACHABLE, "the API gives no usable answer", OLD, "debitura doctor", "Then `debitura nightly`."
+        causes.API_UNREACHABLE, "the API gives no usable answer", OLD, "debitura doctor", "Then run `debitura nightly`."
     ),
     IncidentKind(
-        causes.WAREHOUSE_UNREADABLE, "the warehouse cannot be used", OLD, "debitura doctor", "Then `debitura nightly`."
+        causes.WAREHOUSE_UNREADABLE,
+        "the warehouse cannot be used",
+        OLD,
+        "debitura doctor",
+        "Then run `debitura nightly`.",
     ),
     IncidentKind(
-        causes.JOURNAL_DAMAGED, "the journal of a sync is damaged", OLD, "debitura repair", "Then `debitura nightly`."
+        causes.JOURNAL_DAMAGED,
+        "the journal of a sync is damaged",
+        OLD,
+        "debitura repair",
+        "Then run `debitura nightly`.",
     ),
     IncidentKind(
         causes.DISK_FULL,
         "a disk is full",
         "Nothing newer can be stored or published until there is space.",
         "debitura doctor",
-        "Free some space, then `debitura nightly`.",
+        "Free some space, then run `debitura nightly`.",
     ),
     IncidentKind(
         DAEMON_STALE,
         "the daemon is not running",
-        "No schedule and no sensor runs: figures grow old, new clients and events wait.",
+        "Schedules and sensors do not run: figures become stale, and new clients and events have to wait.",
         "debitura dev",
         "Or restart the service that runs it.",
     ),
@@ -111,7 +119,7 @@ _ALL = (
     ),
     IncidentKind(
         SCHEMA_DRIFT,
-        "the API sends something new",
+        "the API sends new fields or values",
         "Unknown fields are kept in the column `extra`; unknown values are shown as they came. The figures ignore both.",
         "debitura status",
         "ops.schema_drift lists what was seen.",
@@ -127,7 +135,7 @@ _ALL = (
         "the registration of a client was refused",
         f"{UNTOUCHED} The client's cases and revenue are not attributed.",
         "debitura clients status",
-        "Correct the client's row in the roster, then `debitura clients apply`.",
+        "Correct the client's row in the roster, then run `debitura clients apply`.",
     ),
     IncidentKind(
         CLIENT_WAITING,
@@ -148,7 +156,7 @@ _ALL = (
         "the submission of a claim was refused",
         f"{UNTOUCHED} The claim is not being collected.",
         "debitura cases status",
-        "Correct the claim's row, then `debitura cases apply`.",
+        "Correct the claim's row, then run `debitura cases apply`.",
     ),
     IncidentKind(
         CLAIM_WAITING,
@@ -165,9 +173,9 @@ _ALL = (
     IncidentKind(
         STALE_DELIVERIES,
         "authentic webhook deliveries are refused as stale",
-        "Their events are not taken; the changes appear with the next nightly run.",
+        "Their events are not stored; the changes appear with the next nightly run.",
         "debitura doctor",
-        "Compare the clocks; DEBITURA_WEBHOOK_TOLERANCE is the age that a delivery may have.",
+        "Compare the clocks; DEBITURA_WEBHOOK_TOLERANCE is the maximum age of a delivery.",
     ),
     IncidentKind(
         EVENTS_WAITING,

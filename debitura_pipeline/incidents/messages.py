@@ -41,7 +41,7 @@ def message_of(event: Event, incidents: Sequence[Incident], last_good_at: dateti
     since = min(incident.since or incident.opened_at for incident in incidents)
     if event == OVER:
         until = max(incident.closed_at or incident.opened_at for incident in incidents)
-        return "\n".join([*lines, f"Over: from {instant(since)} to {instant(until)}. Nothing is left to be done."])
+        return "\n".join([*lines, f"Over: from {instant(since)} to {instant(until)}. No action is needed."])
     command = next_command(first) if len(incidents) == 1 else kind.command.partition(" --")[0].partition(" {")[0]
     lines += [f"Since: {instant(since)}", f"Figures: {_figures(kind, last_good_at)}", f"Next: {command}"]
     return "\n".join([*lines, *([kind.note] if kind.note else [])])
@@ -51,8 +51,8 @@ def _figures(kind: IncidentKind, last_good_at: datetime | None) -> str:
     if kind.figures != OLD:
         return kind.figures
     if last_good_at is None:
-        return "No nightly run has ended well yet, so nothing is published."
-    return f"{OLD} That was on {instant(last_good_at)}."
+        return "There has been no good nightly run yet, so nothing is published."
+    return f"{OLD} It ended on {instant(last_good_at)}."
 
 
 def recorded_text(incident: Incident) -> str:

@@ -27,7 +27,7 @@ OVER: Event = "over"
 
 
 class StateBusy(DebituraError):
-    """Another process is telling incidents at this moment."""
+    """Another process is reporting incidents at this moment."""
 
 
 class Incident(msgspec.Struct):
@@ -107,7 +107,7 @@ def exclusive_state(data_dir: Path, *, wait_s: float) -> Iterator[State | None]:
         with FileLock(folder / "state.lock", timeout=wait_s, mode=0o600):
             yield read_state(data_dir)
     except Timeout:
-        raise StateBusy("Another process is telling incidents.") from None
+        raise StateBusy("Another process is reporting incidents.") from None
 
 
 def _path(data_dir: Path) -> Path:

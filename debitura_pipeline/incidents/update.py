@@ -21,7 +21,7 @@ _ORDER = {name: number for number, name in enumerate(kinds.KINDS)}
 
 
 def apply_findings(state: State, findings: Findings, targets: Sequence[str], now: datetime, environment: str) -> None:
-    """Open and close incidents and queue what has to be told. `targets`: hashes of the addresses that are set."""
+    """Open and close incidents and queue messages about them. `targets`: hashes of the addresses that are set."""
     current = {incident.key: incident for incident in state.open_()}
     for finding in findings.open_:
         _take(state, current.get(finding.key), finding, now)

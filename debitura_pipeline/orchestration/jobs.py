@@ -45,7 +45,7 @@ refresh = dg.define_asset_job(
     REFRESH,
     selection=dg.AssetSelection.assets(WEBHOOK_EVENTS),
     executor_def=dg.in_process_executor,
-    description="Reads what webhook events name: cases by id, and the clients' records and transactions.",
+    description="Reads the rows that webhook events name: cases by id, and the clients' records and transactions.",
 )
 
 freshness = dg.define_asset_job(
@@ -62,7 +62,7 @@ outbound = dg.define_asset_job(
     OUTBOUND,
     selection=dg.AssetSelection.groups("registration", "submission"),
     executor_def=dg.in_process_executor,
-    description="Plans what is to be sent to Debitura, and sends what DEBITURA_WRITES allows.",
+    description="Plans what has to be sent to Debitura, and sends what DEBITURA_WRITES allows.",
 )
 
 

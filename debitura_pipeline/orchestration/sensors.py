@@ -116,7 +116,7 @@ def retention(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.Ski
     name="incidents",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells incidents (DEBITURA_ALERTS) and writes the metrics file. Requests no runs.",
+    description="Reports incidents (DEBITURA_ALERTS) and writes the metrics file. Requests no runs.",
 )
 def incidents(debitura: Debitura) -> dg.SkipReason:
     """One tick: what happened since the last run, deliveries that failed, reminders."""

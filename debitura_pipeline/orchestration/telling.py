@@ -1,4 +1,4 @@
-"""When incidents are told: at the end of a run, at each tick of the daemon's sensor, and by `debitura watch`.
+"""When incidents are reported: at the end of a run, at each tick of the daemon's sensor, and by `debitura watch`.
 
 Gathers the facts that need the record of nights and Dagster's storage; the rest is in `incidents/`. Does not import Dagster,
 because `watch` needs no daemon. Nothing here fails a run: what goes wrong is logged.
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def incidents_told(settings: Settings) -> Iterator[None]:
-    """Tell what there is to tell once the block is over, whether it has failed or not. An interrupted command just ends."""
+    """Report incidents once the block is over, whether it has failed or not. An interrupted command just ends."""
     since = datetime.now(UTC)
     try:
         yield
@@ -53,9 +53,9 @@ def conclude_run(settings: Settings, since: datetime) -> None:
     try:
         _conclude(settings, since)
     except Exception as error:  # noqa: BLE001 - a night does not fail for what is told about it
-        log.debug("incidents could not be told: %s", error)
+        log.debug("incidents could not be reported: %s", error)
         if settings.alerts.urls or settings.alerts.heartbeat_url:
-            log.warning("Incidents could not be told: %s; the next run tells them", type(error).__name__)
+            log.warning("Incidents could not be reported: %s; the next run reports them", type(error).__name__)
 
 
 def _conclude(settings: Settings, since: datetime) -> None:

@@ -96,7 +96,7 @@ def due_reason(wanted: Mapping[str, str], handled: Mapping[str, str], now: datet
             return words.format(name)
     again_at = handled.get(AGAIN_AT)
     if again_at and now >= datetime.fromisoformat(again_at):
-        return f"something of the {name} is in doubt or was not sent"
+        return f"rows of the {name} are in doubt or were not sent"
     return None
 
 
@@ -134,7 +134,7 @@ def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunReq
     context.update_cursor(NONE.cursor)
     if reasons:
         return dg.RunRequest(tags={REASON: "; ".join(reasons)})
-    return dg.SkipReason("Everything that is wanted was handled.")
+    return dg.SkipReason("Everything is up to date.")
 
 
 def _paused_until(instance: dg.DagsterInstance) -> datetime | None:

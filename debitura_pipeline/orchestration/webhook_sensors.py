@@ -98,7 +98,7 @@ def _overdue_check(
     job=refresh,
     minimum_interval_seconds=HOUR_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks whether the webhook subscriptions are on; requests a run that switches them on and sweeps the gap.",
+    description="Checks whether the webhook subscriptions are enabled; requests a run that enables them and reads what was missed.",
 )
 def webhook_subscriptions(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SensorResult | dg.SkipReason:
     """One tick: look at the subscriptions. Raises SensorReadError if they could not be read for several ticks."""

@@ -1,6 +1,6 @@
-"""Execute the step of webhook events: handle what waits, look at the subscriptions, sweep a gap.
+"""Execute the step of webhook events: handle waiting events, check the subscriptions, sweep a gap.
 
-In a nightly run nothing of it stops the night, which reads everything anyway.
+In a nightly run, its failures do not stop the run, which reads everything anyway.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class WebhookRun:
         except DebituraError as error:
             if not self._is_night:
                 raise
-            self.context.log.warning(f"Webhook events were left to the night itself: {error}")
+            self.context.log.warning(f"Webhook events were left to the nightly run itself: {error}")
             return RefreshResult()
         self._log_reports(found.reports)
         if found.clients and not self._is_night:
@@ -102,7 +102,7 @@ class WebhookRun:
             note_off(settings, off)
             self.enabled = switch_on(settings, endpoint, off)
         except ApiError as error:
-            return _subscriptions_result(f"The webhook subscriptions could not be looked at: {error}", is_passed=False)
+            return _subscriptions_result(f"The webhook subscriptions could not be checked: {error}", is_passed=False)
         description = describe_subscriptions(off, len(found))
         if self.enabled:
             description += f" Switched on again: {', '.join(self.enabled)}."

@@ -25,5 +25,5 @@ class Brake:
         if len(self._bad) == LAST and 2 * sum(self._bad) > LAST:
             raise Braked(
                 f"{sum(self._bad)} of the last {LAST} {self._what} were refused or not answered, so nothing more is sent.",
-                cure="Look at the reasons, mend their cause, then run it again.",
+                cure="Check the reasons, fix the cause, then run it again.",
             )

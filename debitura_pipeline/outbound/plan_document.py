@@ -120,7 +120,7 @@ def check_kept(path: Path, now: PlanDocument) -> None:
     current = now.facts()
     for name in ("kind", "environment", "api", "source"):
         if kept.get(name) != current[name]:
-            raise _moved(path, f"its {name} is {kept.get(name)}, and now it is {current[name]}")
+            raise _moved(path, f"its {name} was {kept.get(name)} and is now {current[name]}")
     made_at, expires_at = (datetime.fromisoformat(str(kept[name])) for name in ("made_at", "expires_at"))
     if not made_at <= now.made_at < expires_at:
         raise _moved(path, f"it was valid from {made_at:%Y-%m-%d %H:%M} to {expires_at:%Y-%m-%d %H:%M} UTC")
@@ -130,7 +130,7 @@ def check_kept(path: Path, now: PlanDocument) -> None:
         raise _moved(path, _difference(before - after, after - before))
     for name in ("summary", "sums"):
         if kept[name] != current[name]:
-            raise _moved(path, f"its {name} is another one")
+            raise _moved(path, f"its {name} changed")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The plan {path} cannot be read: {error.strerror}. Nothing was sent.") from None
     except ValueError:
         pass
-    raise SettingsError(f"{path} is no plan that `--out` has written. Nothing was sent.")
+    raise SettingsError(f"{path} is not a plan written by `--out`. Nothing was sent.")
 
 
 def _bound(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def _states(rows: Iterable[tuple[str, ...]], key: tuple[str, str]) -> str:
 
 def _moved(path: Path, what: str) -> PlanMoved:
     return PlanMoved(
-        f"The plan {path} no longer holds: {what}. Nothing was sent.", cure="Make a new plan and look at it."
+        f"The plan {path} no longer holds: {what}. Nothing was sent.", cure="Make a new plan and review it."
     )
 
 

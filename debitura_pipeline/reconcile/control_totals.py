@@ -24,6 +24,7 @@ from debitura_pipeline.extract.comparison import ROW_PRECISION, compare, stated_
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.incremental.differences import fee_precision, with_unclassified
 from debitura_pipeline.landing.findings import ControlTotal
+from debitura_pipeline.plural import counted
 
 RunQuery = Callable[[str], Sequence[tuple[Any, ...]]]
 Interpretations = Sequence[tuple[str, Decimal | int]]  # (what is counted, our figure), most likely first
@@ -184,9 +185,14 @@ def compare_one(
     return ControlTotal(resource, check, scope, bucket, unit, figure, value, verdict, detail)
 
 
+def quarantine_note(quarantined: int) -> str:
+    """Why totals may differ while rows are in quarantine, in one phrase."""
+    return f"{counted(quarantined, 'row')} in quarantine {'is' if quarantined == 1 else 'are'} not counted"
+
+
 def _account_for_quarantine(total: ControlTotal, quarantined: int) -> ControlTotal:
     """Mark a difference as unproven that quarantined rows can explain; another check reports those."""
     difference = abs(total.difference or ZERO)
     if total.verdict != "differs" or not quarantined or (total.unit == "count" and difference > quarantined):
         return total
-    return replace(total, verdict="unproven", detail=f"{quarantined} rows in quarantine are not counted")
+    return replace(total, verdict="unproven", detail=quarantine_note(quarantined))

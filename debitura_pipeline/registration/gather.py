@@ -1,4 +1,4 @@
-"""Collect what a plan needs: the roster, `ops.registrations`, the listing. Sends nothing that writes."""
+"""Collect what a plan needs: the roster, `ops.registrations`, the listing. Sends no write requests."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ENVIRONMENT = Setting(
 API_KEY = Setting(
     "DEBITURA_API_KEY",
     API,
-    "The XApiKey that Debitura issued; needed everywhere but in the sandbox.",
+    "The XApiKey that Debitura issued; needed everywhere except in the sandbox.",
     KEY,
     is_secret=True,
 )
@@ -44,7 +44,7 @@ API_URL = Setting(
 CUSTOMER_API_URL = Setting(
     "DEBITURA_CUSTOMER_API_URL",
     API,
-    "Base address of the Customer API, where the clients' access is tried.",
+    "Base address of the Customer API, where the clients' access is tested.",
     HTTP_URL,
     otherwise="the environment's own; none with `DEBITURA_API_URL`",
     examples=(CUSTOMER_HOSTS["test"],),
@@ -73,7 +73,7 @@ DBT_URL = Setting(
 SCHEMA_PREFIX = Setting(
     "DEBITURA_SCHEMA_PREFIX",
     WAREHOUSES,
-    "Postgres only: put before the names of the five schemas, for a database shared with others.",
+    "Postgres only: prefix of the names of the five schemas, for a database shared with others.",
     PREFIX,
     otherwise="no prefix",
     examples=("deb_",),
@@ -117,7 +117,7 @@ PRIVACY = Setting(
 PRIVACY_KEY = Setting(
     "DEBITURA_PRIVACY_KEY",
     DATA,
-    "Key of the pseudonyms. With another key the same debtor gets another pseudonym.",
+    "Key of the pseudonyms. With another key, the same debtor gets another pseudonym.",
     PRIVACY_KEY_TEXT,
     otherwise="made once, as `privacy.key` in the data directory",
     is_secret=True,
@@ -127,14 +127,14 @@ PRIVACY_KEY = Setting(
 REQUESTS_PER_MINUTE = Setting(
     "DEBITURA_REQUESTS_PER_MINUTE",
     RUNS,
-    "Requests a minute at most. The API allows 2,000 a minute; its limits for an hour and a day are kept as well.",
+    "Requests a minute at most. The API allows 2,000 a minute; its hourly and daily limits are respected as well.",
     whole(1, 1_000_000, "1 to 2000; up to 1000000 for an API on this machine"),
     default="1800",
 )
 CONCURRENCY = Setting(
     "DEBITURA_CONCURRENCY",
     RUNS,
-    "Requests in flight at most. Where it is not set, up to 32 if answers take long.",
+    "Requests in flight at most. If it is not set, up to 32 if latency is high.",
     whole(1, 64),
     default="8",
 )
@@ -155,7 +155,7 @@ OUTAGE_MINUTES = Setting(
 RUN_RETRIES = Setting(
     "DEBITURA_RUN_RETRIES",
     RUNS,
-    "How many times the daemon starts a scheduled nightly run again after a failure.",
+    "How many times the daemon retries a scheduled nightly run that failed.",
     whole(0, 10),
     default="3",
 )
@@ -240,7 +240,7 @@ ALERTS = Setting(
 HEARTBEAT_URL = Setting(
     "DEBITURA_HEARTBEAT_URL",
     ALERTING,
-    "Requested after each good nightly run, and with /fail behind it after a bad one.",
+    "Requested after each good nightly run, and with /fail appended after a bad one.",
     HEARTBEAT,
     examples=("https://example.com/ping/0000",),
     is_secret=True,
@@ -248,7 +248,7 @@ HEARTBEAT_URL = Setting(
 STUCK_DAYS = Setting(
     "DEBITURA_STUCK_DAYS",
     ALERTING,
-    "A client or claim that waits for more days than this is an incident.",
+    "A client or claim that waits for more days than this becomes an incident.",
     whole(1, 3650),
     default="14",
 )

@@ -68,4 +68,4 @@ def _hint(name: str) -> str:
 
     ends = [own.name.removeprefix(PREFIX) for own in OWN]  # the prefix alone makes all names alike
     near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ends, n=1, cutoff=0.7)
-    return f"did you mean {PREFIX}{near[0]}?" if near else "the names that are known are in .env.example."
+    return f"did you mean {PREFIX}{near[0]}?" if near else "known settings are listed in .env.example."

@@ -117,7 +117,11 @@ def _warehouse(values: Values, data_dir: Path) -> WarehouseUrl:
 
 
 def _needs_postgres(setting: Setting[Secret] | Setting[str]) -> SettingsError:
-    return wrong(setting.name, "is set, and the warehouse is not Postgres", "nothing, or see DEBITURA_WAREHOUSE")
+    return wrong(
+        setting.name,
+        "is set, but the warehouse is not Postgres; unset it or set DEBITURA_WAREHOUSE",
+        setting.examples[0],
+    )
 
 
 def _per_minute(values: Values, api_url: str | None) -> int:

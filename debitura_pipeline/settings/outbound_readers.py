@@ -24,7 +24,7 @@ def writable(given: Given) -> frozenset[str]:
     if words == {"none"}:
         return frozenset()
     if unknown := sorted(words - {*WRITES}):
-        raise given.wrong(f"names {', '.join(map(repr, unknown))}, which is none of {', '.join(WRITES)}")
+        raise given.wrong(f"names {', '.join(map(repr, unknown))}, which is not one of {', '.join(WRITES)}")
     return frozenset(words)
 
 
@@ -41,7 +41,7 @@ def source(given: Given) -> Secret:
     except ValueError:
         tables = []
     if len(tables) != 1 or not all(part.strip() for part in tables[0].split(".")):
-        raise given.wrong("names no table. Its address ends with ?table=schema.name")
+        raise given.wrong("names no table; end the address with ?table=schema.name")
     return Secret(text, given.name)
 
 
@@ -52,9 +52,9 @@ def signing_secrets(given: Given) -> tuple[Secret, ...]:
         try:
             decoded = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise given.wrong(f"holds as number {number} something that is not Base64") from None
+            raise given.wrong(f"contains a secret (number {number}) that is not Base64") from None
         if len(decoded) < LEAST_SECRET_BYTES:
-            raise given.wrong(f"holds as number {number} a secret of fewer than {LEAST_SECRET_BYTES} bytes")
+            raise given.wrong(f"contains a secret (number {number}) of fewer than {LEAST_SECRET_BYTES} bytes")
         found.append(Secret(text, given.name))
     return tuple(found)
 
@@ -63,7 +63,7 @@ def alert_urls(given: Given) -> tuple[Secret, ...]:
     """Apprise URLs, comma-separated. Apprise itself says at `doctor` whether it knows them."""
     found = _BETWEEN.split(given.text)
     if not all(_ALERT.fullmatch(url) for url in found):
-        raise given.wrong("holds something that is no address")
+        raise given.wrong("contains something that is not a URL")
     return tuple(Secret(url, given.name) for url in found)
 
 
@@ -85,4 +85,4 @@ WRITABLE = ValueReader("`none`, or any of `clients`, `cases`, `webhooks`, comma-
 SOURCE = ValueReader("a path or glob of CSV, Parquet or NDJSON files, or a postgresql:// address with ?table=", source)
 SECRETS = ValueReader("Base64 texts, comma-separated", signing_secrets)
 ALERT_URLS = ValueReader("Apprise URLs, comma-separated", alert_urls)
-HEARTBEAT = ValueReader("an https:// address; http:// for this machine alone", heartbeat)
+HEARTBEAT = ValueReader("an https:// address; http:// for this machine only", heartbeat)

@@ -32,7 +32,7 @@ def read_key(path: Path) -> bytes:
         raise SettingsError(f"{path} cannot be read ({error.strerror}); it holds the key of the pseudonyms.") from None
     if len(key) < LEAST_PRIVACY_KEY:
         raise SettingsError(
-            f"{path} holds no privacy key of at least {LEAST_PRIVACY_KEY} characters. Put it back from a backup or set "
+            f"{path} contains no privacy key of at least {LEAST_PRIVACY_KEY} characters. Restore it from a backup or set "
             "DEBITURA_PRIVACY_KEY to the old key; without it pseudonyms change. Nothing was changed.",
             variable="DEBITURA_PRIVACY_KEY",
         )

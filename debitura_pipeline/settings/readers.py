@@ -31,7 +31,7 @@ def choice(*allowed: str) -> ValueReader[str]:
 
     def read(given: Given) -> str:
         if given.text not in allowed:
-            raise given.wrong(f"is {given.text!r}, which is none of {', '.join(allowed)}")
+            raise given.wrong(f"is {given.text!r}, which is not one of {', '.join(allowed)}")
         return given.text
 
     return ValueReader(", ".join(f"`{word}`" for word in allowed), read)
@@ -46,16 +46,18 @@ def header_value(given: Given) -> str:
     """A key that an HTTP header can carry as it is. The value itself is never shown."""
     key = given.text
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise given.wrong("holds spaces or characters that a header cannot carry", "the key as Debitura issued it")
+        raise given.wrong(
+            "contains spaces or characters that are not allowed in a header", "the key as Debitura issued it"
+        )
     if key[0] == key[-1] and key[0] in "'\"":
-        raise given.wrong("stands in quotes, which would be sent as part of it", "the key without quotes")
+        raise given.wrong("is in quotes, which would be sent as part of it", "the key without quotes")
     return key
 
 
 def memory(given: Given) -> str:
     """An amount of memory as DuckDB takes it."""
     if _MEMORY.fullmatch(given.text) is None:
-        raise given.wrong(f"is {given.text!r}, which is no amount of memory")
+        raise given.wrong(f"is {given.text!r}, which is not an amount of memory")
     return given.text
 
 

@@ -26,7 +26,7 @@ _SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
 def http_url(given: Given) -> str:
     """An API's base address, without a slash at its end. Plain http is for this machine alone."""
     parts = _converted(given, urlsplit, "URL")
-    port = _converted(given, lambda _: parts.port, "URL: its port is no number from 1 to 65535")
+    port = _converted(given, lambda _: parts.port, "URL: its port is not a number from 1 to 65535")
     is_plain = _PLAIN_URL.fullmatch(given.text) is not None and port != 0 and parts.username is None
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
         raise given.wrong("is not a plain http(s) address")
@@ -41,7 +41,7 @@ def postgres_url(given: Given) -> Secret:
         raise given.wrong("is not a postgresql:// address", POSTGRES_EXAMPLE)
     if address_options(given.text) is None:
         raise given.wrong(
-            "is no address that Postgres's library understands. Characters like @ : / % in a password are written as "
+            "is not an address that libpq understands. Characters like @ : / % in a password are written as "
             "%40 %3A %2F %25",
             POSTGRES_EXAMPLE,
         )
@@ -74,7 +74,7 @@ def _converted(given: Given, convert: Callable[[str], T], what: str) -> T:
         raise given.wrong(f"is not a {what}") from None
 
 
-HTTP_URL = ValueReader("an https:// address; http:// for this machine alone", http_url)
+HTTP_URL = ValueReader("an https:// address; http:// for this machine only", http_url)
 POSTGRES_URL = ValueReader("a postgresql:// address", postgres_url)
 WAREHOUSE_URL = ValueReader("a duckdb:/// or a postgresql:// address", warehouse_url)
 SCHEMA_PREFIX = ValueReader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)

@@ -33,7 +33,7 @@ def check_shrink(
     before = counts.get(digest[:ID_DIGITS], 0)
     if 2 * rows < before and not allow_shrink:
         cure = "If they are really gone, run again with --allow-shrink."
-        raise unreadable(table, where, f"has {rows} rows, and had {before} when it was read last", cure)
+        raise unreadable(table, where, f"has {rows} rows, but had {before} when it was last read", cure)
     if rows != before:
         content = json.dumps({**counts, digest[:ID_DIGITS]: rows}, indent=2) + "\n"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from debitura_pipeline.contract.stages import UNCLASSIFIED
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.reconcile.control_totals import NOT_STATED_BY_API
+from debitura_pipeline.plural import counted
+from debitura_pipeline.reconcile.control_totals import NOT_STATED_BY_API, quarantine_note
 from debitura_pipeline.warehouse.base import WindowRecord
 
 MAX_NAMED = 3  # totals named in one reason
@@ -74,9 +75,9 @@ def _of_totals(whole: Sequence[ControlTotal]) -> Iterator[str]:
         yield f"{len(wrong)} of the API's totals differ from the warehouse: {_named(figures, '; ')}"
     silent = [total for total in whole if total.detail == NOT_STATED_BY_API and total.bucket != UNCLASSIFIED]
     if silent and len(silent) == len([total for total in whole if total.check_name != "rows"]):
-        yield f"the API stated no summary, so {len(silent)} totals could not be compared"
+        yield f"the API stated no summary, so {counted(len(silent), 'total')} could not be compared"
     elif silent:
-        yield f"the API did not state {len(silent)} totals: {_named([label(total) for total in silent], ', ')}"
+        yield f"the API did not state {counted(len(silent), 'total')}: {_named([label(total) for total in silent], ', ')}"
     for total in whole:
         if total.verdict == "unproven" and total.detail != NOT_STATED_BY_API:
             yield total.detail or f"{label(total)} could not be compared"
@@ -84,7 +85,7 @@ def _of_totals(whole: Sequence[ControlTotal]) -> Iterator[str]:
 
 def _of_rows(quarantined: int, windows: Sequence[WindowRecord]) -> Iterator[str]:
     if quarantined:
-        yield f"{quarantined} rows in quarantine are not counted"
+        yield quarantine_note(quarantined)
     if not windows:
         yield "no window was read"
     if unverified := sum(1 for window in windows if window.verified_at is None):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.runner import RESOURCES
 from debitura_pipeline.warehouse.base import RunQuery
@@ -28,9 +29,11 @@ def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]
         drift = warehouse.rows("SELECT count(*) FROM ops.schema_drift")[0][0]
         differing = warehouse.rows(_DIFFERING)[0][0]
     if differing:
-        problems.insert(0, f"{differing} control totals differ (ops.control_totals)")
+        problems.insert(
+            0, f"{counted(differing, 'control total')} {'differs' if differing == 1 else 'differ'} (ops.control_totals)"
+        )
     if quarantined:
-        problems.insert(0, f"{quarantined} rows in quarantine (ops.quarantine)")
+        problems.insert(0, f"{counted(quarantined, 'row')} in quarantine (ops.quarantine)")
     return {
         "resources": resources,
         "quarantined": quarantined,

@@ -101,7 +101,7 @@ def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
     )
     total = sum(int(count) for _, count, _ in found)
     if not total:
-        return CheckResult(True, "No row is in quarantine", {"rows": 0})
+        return CheckResult(True, "No rows are in quarantine", {"rows": 0})
     table = table_of(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
     return CheckResult(
         False, f"{total} rows do not fit the contract; the rest is loaded. See ops.quarantine", {"rows": total}, table
@@ -116,7 +116,7 @@ def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
     )
     figures = {"new": len(found)}
     if not found:
-        return CheckResult(True, "The API sent nothing that it had not sent before", figures, is_warning=True)
+        return CheckResult(True, "The API sent no new fields or values", figures, is_warning=True)
     table = table_of(("kind", "field", "value"), found)
     return CheckResult(
         False, f"{len(found)} fields or values were seen for the first time", figures, table, is_warning=True
@@ -128,7 +128,7 @@ def attribution_gaps(rows: RunQuery) -> CheckResult:
     total = int(_single(rows("SELECT count(*) FROM reports.attribution_gaps")))
     if not total:
         return CheckResult(True, "No gap was found", {"findings": 0}, is_warning=True)
-    description = f"{total} findings, the dearest first in reports.attribution_gaps"
+    description = f"{total} findings, the largest amounts first in reports.attribution_gaps"
     return CheckResult(False, description, {"findings": total}, is_warning=True)
 
 

@@ -52,7 +52,7 @@ def refuse_while_dagster_runs(
     while (found := next((one for one in dagster_processes(settings) if one.kind in kinds), None)) is not None:
         if waited_s >= wait_s:
             raise WarehouseBusy(
-                f"{found}. Nothing was touched. Stop it (`systemctl stop debitura.target` where systemd runs it), then give "
+                f"{found}. Nothing was touched. Stop it (`systemctl stop debitura.target` where systemd runs it), then run "
                 "the same command again.",
                 pid=found.pid,
             )

@@ -67,8 +67,8 @@ class DuckDbWarehouse(SqlWarehouse):
         tables, ours = self.rows(_TABLES)[0]
         if tables and not ours:
             raise WarehouseError(
-                f"{self._name()} belongs to another program: it has {tables} tables, none of them the pipeline's.",
-                cure="Set DEBITURA_WAREHOUSE to a file of its own. Nothing was changed.",
+                f"{self._name()} belongs to another program: it contains tables ({tables}), none of them the pipeline's.",
+                cure="Set DEBITURA_WAREHOUSE to another file. Nothing was changed.",
             )
 
     def _name(self) -> str:

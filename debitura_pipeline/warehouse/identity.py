@@ -120,23 +120,21 @@ def key_fingerprint(key: bytes) -> str:
 def _check_api(settings: Settings, where: str, found: Identity) -> None:
     if (found.environment, found.host) != _api_of(settings):
         raise IdentityRefused(
-            f"{where} holds the data of {found.api}, and the settings name {api_name(settings)}.",
-            cure=f"{_OTHER_PLACE} Nothing was asked or changed.",
+            f"{where} holds the data of {found.api}, but the settings name {api_name(settings)}.",
+            cure=f"{_OTHER_PLACE} No request was sent and nothing was changed.",
         )
 
 
 def _other_key(settings: Settings, where: str, key: bytes | None) -> IdentityRefused:
     file = settings.data_dir / PRIVACY_KEY_FILE
     if key is None:
-        fault = f"is missing: neither {file} nor DEBITURA_PRIVACY_KEY is there"
+        fault = f"is missing: {file} does not exist and DEBITURA_PRIVACY_KEY is not set"
     else:
-        fault = (
-            f"is another one than {'DEBITURA_PRIVACY_KEY' if settings.privacy_key is not None else f'that in {file}'}"
-        )
+        fault = f"is not the one in {'DEBITURA_PRIVACY_KEY' if settings.privacy_key is not None else file}"
     return IdentityRefused(
         f"{where}: the privacy key that its pseudonyms were made with {fault}.",
-        cure="Put the old key back, as that file or in DEBITURA_PRIVACY_KEY (it is in privacy.key of the data directory that was "
-        f"used before). {_OTHER_PLACE} Nothing was asked or changed.",
+        cure="Restore the old key, as that file or in DEBITURA_PRIVACY_KEY (it is in privacy.key of the data directory used "
+        f"before). {_OTHER_PLACE} No request was sent and nothing was changed.",
     )
 
 
@@ -166,9 +164,9 @@ def _read_file(path: Path) -> Identity | None:
         return None
     except (OSError, ValueError, LookupError, TypeError):
         raise IdentityRefused(
-            f"{path} cannot be read, so nobody knows whose data {path.parent} holds.",
-            cure="Put it back from a backup; if you are sure that the settings are the right ones, remove it, and the next run "
-            "writes it anew. Nothing was changed.",
+            f"{path} cannot be read, so it is unknown whose data {path.parent} holds.",
+            cure="Restore it from a backup. If you are sure that the settings are right, remove it; the next run writes it "
+            "again. Nothing was changed.",
         ) from None
 
 
@@ -194,4 +192,4 @@ def _write_row(warehouse: SqlWarehouse, identity: Identity) -> None:
 
 
 _COLUMNS = ", ".join(field.name for field in fields(Identity))
-_OTHER_PLACE = "For anything else use another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE, where it is set)."
+_OTHER_PLACE = "For other data, use another DEBITURA_DATA_DIR (and DEBITURA_WAREHOUSE, if it is set)."

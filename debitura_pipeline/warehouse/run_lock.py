@@ -56,7 +56,7 @@ def exclusive_run(
     with _holding(_locks_of(settings), purpose, lock_wait):
         if not is_restore and restore_marker(settings).exists():
             raise WarehouseError(
-                f"A restore into the data directory {settings.data_dir} was interrupted. Give `debitura restore FILE` again; "
+                f"A restore into the data directory {settings.data_dir} was interrupted. Run `debitura restore FILE` again; "
                 "nothing was touched."
             )
         yield

@@ -1,7 +1,7 @@
 """Count deliveries that are genuine but too old and not known, in a file beside the segments.
 
-It is not documented whether a repeated delivery is signed anew. If it is not, some events arrive only too late, and somebody
-must be told.
+It is not documented whether a repeated delivery is signed anew. If it is not, some events only ever arrive too late, and this
+must be reported.
 """
 
 from __future__ import annotations

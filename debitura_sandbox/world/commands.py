@@ -26,7 +26,7 @@ def apply(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """Apply a change. Returns facts for the caller, and events for webhooks. Raises UnknownChangeError."""
     change = _CHANGES.get(str(entry.get("op")))
     if change is None:
-        raise UnknownChangeError(f"op is {entry.get('op')!r}, which is none of {', '.join(sorted(_CHANGES))}")
+        raise UnknownChangeError(f"op is {entry.get('op')!r}, which is not one of {', '.join(sorted(_CHANGES))}")
     return change(world, entry)
 
 
@@ -158,7 +158,7 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
     """Change one row: `delete`, `restore`, `move` to another instant, `set` a column, or `insert` a similar one."""
     resource, action = str(entry["resource"]), str(entry["action"])
     if resource not in RESOURCES:
-        raise UnknownChangeError(f"resource is {resource!r}, which is none of {', '.join(RESOURCES)}")
+        raise UnknownChangeError(f"resource is {resource!r}, which is not one of {', '.join(RESOURCES)}")
     table = world.table(resource)
     row = int(entry["row"])
     if not -len(table) <= row < len(table):

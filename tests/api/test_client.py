@@ -90,7 +90,7 @@ def test_a_fault_is_survived_by_trying_again(fault: Answer) -> None:
     ("fault", "kind", "says"),
     [
         (reply(503), TransientApiError, "HTTP 503 on GET /cases"),
-        (reset, TransientApiError, r"the connection to 127\.0\.0\.1:\d+ broke before the answer was whole"),
+        (reset, TransientApiError, r"the connection to 127\.0\.0\.1:\d+ was lost before the response was complete"),
         (stall, TransientApiError, "did not answer in time"),
         (reply(200, b"<html></html>"), TransientApiError, "not whole JSON"),
         (reply(429, b""), RateLimited, "HTTP 429"),
@@ -119,7 +119,7 @@ def test_six_tries_are_made_and_then_the_last_fault_is_told(fault: Answer, kind:
         ({}, "has no paging block."),
         (
             {"cases": [], "page": {"totalResults": "two", "responseCount": 0}},
-            "states counts or sums that are no numbers.",
+            "states counts or sums that are not numbers.",
         ),
         ({"cases": {}, "page": {"totalResults": 0, "responseCount": 0}}, "not of the shape that the contract gives."),
         ({"cases": [], "page": {"totalResults": 5, "responseCount": 5}}, "announces 5 rows and holds 0."),

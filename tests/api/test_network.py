@@ -15,10 +15,10 @@ from debitura_pipeline.api.connection_errors import connection_failed, host_and_
     ("error", "words"),
     [
         (socket.gaierror(-2, "Name or service not known"), "the name of api.example:443 was not found"),
-        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "nothing listens at api.example:443"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "nothing is listening at api.example:443"),
         (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "api.example:443 does not use TLS"),
         (OSError(errno.ENETUNREACH, "Network is unreachable"), "cannot be reached (Network is unreachable)"),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), "the connection to api.example:443 broke"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "the connection to api.example:443 was lost"),
         (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "api.example:443 cannot be reached (none of"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_server_that_is_gone_and_comes_back_is_found_again() -> None:
             return await many(client)
 
     assert [page.body for page in asyncio.run(run())] == [BODY] * 8
-    assert f"(GET /cases: nothing listens at 127.0.0.1:{port}: the connection was refused);" in told[0]
+    assert f"(GET /cases: nothing is listening at 127.0.0.1:{port}: the connection was refused);" in told[0]
     assert "Check" not in told[0]
 
 
@@ -160,7 +160,7 @@ def test_an_address_that_never_answered_is_a_wrong_one_and_has_its_ordinary_trie
             await first_page(client)
 
     with pytest.raises(
-        TransientApiError, match=r"nothing listens at .* Check the address and its port. Tried 6 times\."
+        TransientApiError, match=r"nothing is listening at .* Check the address and its port. Tried 6 times\."
     ):
         asyncio.run(run())
     assert told == []

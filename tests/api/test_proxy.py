@@ -110,14 +110,14 @@ def answer(status: int) -> bytes:
 @pytest.mark.parametrize(
     ("proxy", "words", "may_pass"),
     [
-        (ConnectProxy(answer=answer(407)), "asks for a user and a password.*HTTP 407.*Check DEBITURA_PROXY", False),
+        (ConnectProxy(answer=answer(407)), "requires a user and a password.*HTTP 407.*Check DEBITURA_PROXY", False),
         (ConnectProxy(answer=answer(403)), f"does not allow connections to {HOST}:443 \\(HTTP 403\\).*NO_PROXY", False),
-        (ConnectProxy(answer=answer(404)), "may be no proxy. Check DEBITURA_PROXY", False),
+        (ConnectProxy(answer=answer(404)), "may not be a proxy. Check DEBITURA_PROXY", False),
         (ConnectProxy(answer=answer(503)), f"could not reach {HOST}:443 \\(HTTP 503\\)", True),
-        (ConnectProxy(answer=b""), "the proxy cannot be used: the connection to 127.* broke", True),
-        (ConnectProxy(answer=b"SSH-2.0-quoted\r\n\r\n"), "the proxy cannot be used: the connection to 127.* broke", True),
+        (ConnectProxy(answer=b""), "the proxy cannot be used: the connection to 127.* was lost", True),
+        (ConnectProxy(answer=b"SSH-2.0-quoted\r\n\r\n"), "the proxy cannot be used: the connection to 127.* was lost", True),
         (ConnectProxy(answer=b"x" * 70_000), "the proxy cannot be used", True),
-        (ConnectProxy(breaks_tunnel=True), "through the proxy 127.* broke", True),
+        (ConnectProxy(breaks_tunnel=True), "through the proxy 127.* was lost", True),
     ],
     ids=["password", "forbidden", "no proxy", "no way", "closed", "no HTTP", "endless", "broken tunnel"],
 )  # fmt: skip
@@ -147,7 +147,7 @@ def test_a_proxy_that_is_down_is_named_with_its_variable() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
         port = taken.getsockname()[1]
         way = network(f"127.0.0.1:{port}", None, "https_proxy")
-        match = f"the proxy cannot be used: nothing listens at 127.0.0.1:{port}.*Check https_proxy"
+        match = f"the proxy cannot be used: nothing is listening at 127.0.0.1:{port}.*Check https_proxy"
         with pytest.raises(TransientApiError, match=match):
             asyncio.run(read_through(ConnectProxy(), way))
 

@@ -209,7 +209,7 @@ def test_what_would_leave_the_directory_is_refused(name: str, kind: bytes, tmp_p
         info.type, info.linkname = kind, "/etc/hostname"
         tar.addfile(info, io.BytesIO(b""))
     pipeline = Pipeline(tmp_path / "data", api)
-    with pytest.raises(BackupError, match="something else than files of a backup"):
+    with pytest.raises(BackupError, match="files that do not belong to a backup"):
         restore(pipeline.settings, file)
     assert files_of(tmp_path / "data") == {}
 
@@ -251,7 +251,7 @@ def test_a_restore_that_is_killed_can_be_given_again_and_keeps_runs_out_meanwhil
     command = [sys.executable, "-c", KILLED, str(archive), str(moves)]
     killed = subprocess.run(command, env=environment(target.env), cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr.decode()
-    with pytest.raises(DebituraError, match="Give `debitura restore FILE` again"):
+    with pytest.raises(DebituraError, match="Run `debitura restore FILE` again"):
         target.sync()
     restore(target.settings, archive)  # no --replace: it was said the first time
     assert everything(target) == everything(source)
@@ -271,7 +271,7 @@ def test_neither_runs_beside_a_run(source: Pipeline, archive: Path, tmp_path: Pa
 @on_files
 def test_a_file_that_is_there_stays_unless_forced(source: Pipeline, archive: Path) -> None:
     before = archive.read_bytes()
-    with pytest.raises(BackupError, match="is there already"):
+    with pytest.raises(BackupError, match="already exists"):
         back_up(source.settings, archive)
     assert archive.read_bytes() == before
     back_up(source.settings, archive, force=True)
@@ -285,7 +285,7 @@ def test_a_full_disk_leaves_no_half_file(source: Pipeline, tmp_path: Path) -> No
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
     said = debitura("backup", str(tmp_path / "b.tar.gz"), env=source.env, before=f"{ignore}\n{limit}")
     assert said.status == 1
-    assert "No half file is left" in said.error_line
+    assert "No partial file is left" in said.error_line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -313,7 +313,7 @@ def test_another_api_or_engine_is_refused(target: Pipeline, archive: Path, api: 
         with pytest.raises(BackupError, match="names a duckdb one"):
             restore(real.settings, archive)
         return
-    with pytest.raises(BackupError, match="and the settings name the production API"):
+    with pytest.raises(BackupError, match="but the settings name the production API"):
         restore(real.settings, archive)
 
 

@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Case:
-    """`name`: what is wrong, as the page of cases says it. `make`: makes it so. `line`: which line is BAD; empty: the settings
+    """`name`: what is wrong, as the page of cases says it. `make`: makes it so. `line`: which line says FAIL; empty: the settings
     are refused. `seen`, `cure`: what its two parts must say (regular expressions). `words`: what the page shows."""
 
     name: str

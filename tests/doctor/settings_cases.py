@@ -63,12 +63,12 @@ CASES = [
     _wrong(
         "a key with a space in it",
         env(DEBITURA_ENVIRONMENT="test", DEBITURA_API_KEY="s3cret x"),
-        "^DEBITURA_API_KEY holds spaces",
+        "^DEBITURA_API_KEY contains spaces",
     ),
     _wrong(
         "a key in quotes",
         env(DEBITURA_ENVIRONMENT="test", DEBITURA_API_KEY='"s3cret"'),
-        "^DEBITURA_API_KEY stands in quotes",
+        "^DEBITURA_API_KEY is in quotes",
     ),
     _wrong(
         "http to another machine",
@@ -87,19 +87,19 @@ CASES = [
     ),
     _wrong("duckdb:// with two slashes", env(DEBITURA_WAREHOUSE="duckdb://x.duckdb"), "^DEBITURA_WAREHOUSE is neither"),
     _wrong(
-        "a password with @ : / as they are",
+        "a password with unescaped @ : /",
         env(DEBITURA_WAREHOUSE="postgresql://me:s3@cr/et@host:5432/db"),
-        r"^DEBITURA_WAREHOUSE is no address .* %40 %3A %2F %25",
+        r"^DEBITURA_WAREHOUSE is not an address .* %40 %3A %2F %25",
     ),
     _wrong(
         "the same in DAGSTER_POSTGRES_URL",
         env(DAGSTER_POSTGRES_URL="postgresql://me:s3@cr/et@host:5432/db"),
-        r"^DAGSTER_POSTGRES_URL is no address .* %40",
+        r"^DAGSTER_POSTGRES_URL is not an address .* %40",
     ),
     _wrong(
         "DEBITURA_DBT_URL beside DuckDB",
         env(DEBITURA_DBT_URL=PG),
-        "^DEBITURA_DBT_URL is set, and the warehouse is not Post",
+        "^DEBITURA_DBT_URL is set, but the warehouse is not Post",
     ),
     _wrong(
         "DAGSTER_POSTGRES_URL of another database",
@@ -116,7 +116,7 @@ CASES = [
     _wrong(
         "an empty privacy.key",
         _key_file(""),
-        "privacy.key holds no privacy key",
+        "privacy.key contains no privacy key",
         "from a backup or set DEBITURA_PRIVACY_KEY",
     ),
     _wrong("DEBITURA_PRIVACY misspelt", env(DEBITURA_PRIVACY="pseudonym"), "^DEBITURA_PRIVACY is 'pseudonym'"),
@@ -127,13 +127,15 @@ CASES = [
         "^DEBITURA_CONCURRENCY is 1000, outside 1 to 64",
     ),
     _wrong(
-        "memory that is no amount",
+        "memory that is not an amount",
         env(DEBITURA_DUCKDB_MEMORY="lots"),
-        "^DEBITURA_DUCKDB_MEMORY is 'lots', which is no amount",
+        "^DEBITURA_DUCKDB_MEMORY is 'lots', which is not an amount",
     ),
-    _wrong("days that are no number", env(DEBITURA_REFRESH_DAYS="abc"), "^DEBITURA_REFRESH_DAYS is not a whole number"),
     _wrong(
-        "more requests a minute than the API grants",
+        "days that are not a number", env(DEBITURA_REFRESH_DAYS="abc"), "^DEBITURA_REFRESH_DAYS is not a whole number"
+    ),
+    _wrong(
+        "more requests a minute than the API allows",
         env(DEBITURA_ENVIRONMENT="test", DEBITURA_API_KEY="s3cret", DEBITURA_REQUESTS_PER_MINUTE="5000"),
         "^DEBITURA_REQUESTS_PER_MINUTE is 5000, outside 1 to 2000",
     ),
@@ -144,7 +146,7 @@ CASES = [
         "did you mean DEBITURA_CONCURRENCY",
     ),
     _wrong(
-        "a setting that there is no more",
+        "a setting that no longer exists",
         env(DEBITURA_ONBOARDING_WRITES="maybe"),
         "^DEBITURA_ONBOARDING_WRITES in the environment is not a setting",
         r"\.env\.example|did you mean",

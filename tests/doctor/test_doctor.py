@@ -49,7 +49,7 @@ def test_what_is_wrong_is_named_with_its_place_and_its_cure(case: Case, scene: S
     assert lines[0].is_ok == case.is_ok, text
     assert re.search(case.cure, lines[0].cure), text
     assert case.is_ok or lines[0].cure
-    on_the_page(case.name, f"{'ok ' if case.is_ok else 'BAD'} {lines[0].what}: {lines[0].seen}", lines[0].cure, scene)
+    on_the_page(case.name, f"{'ok  ' if case.is_ok else 'FAIL'} {lines[0].what}: {lines[0].seen}", lines[0].cure, scene)
 
 
 @pytest.mark.parametrize("case", settings_cases.CASES, ids=lambda case: case.name)
@@ -117,8 +117,8 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     ("values", "status", "words"),
     [
-        ({"DEBITURA_WAREHOUSE": "postgresql://me:s3@cr/et@host/db"}, 2, "DEBITURA_WAREHOUSE is no address"),
-        ({"DAGSTER_HOME": "/proc/dagster"}, 2, "BAD DAGSTER_HOME"),
+        ({"DEBITURA_WAREHOUSE": "postgresql://me:s3@cr/et@host/db"}, 2, "DEBITURA_WAREHOUSE is not an address"),
+        ({"DAGSTER_HOME": "/proc/dagster"}, 2, "FAIL DAGSTER_HOME"),
     ],
 )
 def test_the_command_ends_with_2_and_no_traceback(
@@ -199,4 +199,4 @@ def test_a_limit_on_address_space_is_refused_before_a_library_ends_the_process(s
         assert re.match(r"Address space is limited to 0\.9 GiB .*`ulimit -v unlimited`", said.error_line)
     said = ended(start(("doctor",), {**scene.env, **scene.sandbox_env()}, few))
     assert said.status == 2
-    assert "BAD address space: address space is limited to 0.9 GiB (`ulimit -v`), but 72 GiB are needed" in said.out
+    assert "FAIL address space: address space is limited to 0.9 GiB (`ulimit -v`), but 72 GiB are needed" in said.out

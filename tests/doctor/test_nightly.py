@@ -22,7 +22,7 @@ NO_DBT = "import sys; sys.executable = '/nowhere/bin/python'"
     [
         (
             "nightly",
-            HOME["dagster.yaml is no YAML"],
+            HOME["dagster.yaml is not valid YAML"],
             "",
             r"dagster\.yaml, line 2: is not valid YAML.*Correct that line",
         ),
@@ -34,20 +34,20 @@ NO_DBT = "import sys; sys.executable = '/nowhere/bin/python'"
         ),
         (
             "nightly",
-            PG["Dagster's Postgres: nothing listens there"],
+            PG["Dagster's Postgres: nothing is listening"],
             "",
             "refused.*check host and port in DAGSTER_POSTGRES_URL",
         ),
         ("nightly", lambda _: None, NO_DBT, r"/nowhere/bin/dbt does not exist\. Run `make setup`"),
         (
             "sync",
-            PG["Postgres: a role without rights"],
+            PG["Postgres: a role without privileges"],
             "",
             r"permission denied for database .*`debitura doctor` says which one, and what an administrator has to grant\.$",
         ),
         (
             "sync",
-            PG["the DuckDB file of something else"],
+            PG["a DuckDB file of another program"],
             "",
             "belongs to another program.*DEBITURA_WAREHOUSE",
         ),

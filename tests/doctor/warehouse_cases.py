@@ -150,17 +150,17 @@ CASES = [
         "DEBITURA_WAREHOUSE to a file",
     ),
     Case(
-        "a file that is no database",
+        "a file that is not a database",
         _file(lambda path: path.write_bytes(b"garbage " * 2000)),
         "warehouse",
         r"w\.duckdb cannot be opened: it is not a DuckDB file",
         "DEBITURA_WAREHOUSE .*debitura replay",
     ),
     Case(
-        "the DuckDB file of something else",
+        "a DuckDB file of another program",
         _file(_of_something_else),
         "warehouse",
-        r"w\.duckdb belongs to another program: it has 1 tables",
+        r"w\.duckdb belongs to another program: it contains tables \(1\)",
         "DEBITURA_WAREHOUSE",
     ),
     Case(
@@ -175,14 +175,14 @@ CASES = [
         _pg(_password),
         "warehouse",
         rf"{PLACE} .*password authentication failed",
-        "User or password are wrong.*DEBITURA_WAREHOUSE",
+        "The user or the password is wrong.*DEBITURA_WAREHOUSE",
     ),
     Case(
-        "Postgres: nothing listens there",
+        "Postgres: nothing is listening",
         _pg(_closed),
         "warehouse",
         r"127\.0\.0\.1:\d+.*refused",
-        "Nothing listens there: check host and port in DEBITURA_WAREHOUSE",
+        "Nothing is listening there: check host and port in DEBITURA_WAREHOUSE",
     ),
     Case(
         "Postgres: no such database",
@@ -213,35 +213,35 @@ CASES = [
         "Set DEBITURA_WAREHOUSE to the server's own address, or to a pool in session mode",
     ),
     Case(
-        "Postgres: others' tables in the pipeline's schemas",
+        "Postgres: tables of others in the pipeline's schemas",
         _beside("CREATE SCHEMA marts; CREATE TABLE marts.finance (a integer)"),
         "warehouse",
-        r"hold what it did not make: marts\.finance \(table, owner postgres\)",
-        "DEBITURA_SCHEMA_PREFIX .*a database of its own",
+        r"contain objects that it did not create: marts\.finance \(table, owner postgres\)",
+        "DEBITURA_SCHEMA_PREFIX .*a separate database",
     ),
     Case(
-        "Postgres: others' foreign tables there",
+        "Postgres: foreign tables of others in the pipeline's schemas",
         _beside(
             "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER elsewhere FOREIGN DATA WRAPPER w; CREATE SCHEMA reports; "
             "CREATE FOREIGN TABLE reports.orders (a integer) SERVER elsewhere"
         ),
         "warehouse",
-        r"hold what it did not make: reports\.orders \(foreign table, owner postgres\)",
+        r"contain objects that it did not create: reports\.orders \(foreign table, owner postgres\)",
         "DEBITURA_SCHEMA_PREFIX",
     ),
     Case(
-        "Postgres: others' views on the pipeline's tables",
+        "Postgres: views of others on the pipeline's tables",
         _beside(
             f"CREATE SCHEMA deb_marts; COMMENT ON SCHEMA deb_marts IS '{MARK}'; CREATE TABLE deb_marts.fct_cases (a integer); "
             f"COMMENT ON TABLE deb_marts.fct_cases IS '{MARK}'; CREATE VIEW public.board AS SELECT a FROM deb_marts.fct_cases",
             prefix="deb_",
         ),
         "warehouse",
-        r"hold what it did not make: public\.board \(view, on deb_marts\.fct_cases\)",
-        "Drop them, and build what they show as models in dbt/models",
+        r"contain objects that it did not create: public\.board \(view, on deb_marts\.fct_cases\)",
+        "Drop them and build them as models in dbt/models",
     ),
     Case(
-        "Postgres: a role without rights",
+        "Postgres: a role without privileges",
         _without_rights("DEBITURA_WAREHOUSE"),
         "privileges in DEBITURA_WAREHOUSE",
         r"user reader at 127.* may not create the schemas raw, ops .*, nor create temporary tables",
@@ -259,10 +259,10 @@ CASES = [
         _pg(_password, "DEBITURA_DBT_URL"),
         "DEBITURA_DBT_URL",
         rf"{PLACE} .*password authentication failed",
-        "wrong: correct them in DEBITURA_DBT_URL",
+        "wrong: correct it in DEBITURA_DBT_URL",
     ),
     Case(
-        "Postgres: dbt's role without rights",
+        "Postgres: dbt's role without privileges",
         _without_rights("DEBITURA_DBT_URL"),
         "privileges in DEBITURA_DBT_URL",
         r"user reader at 127.* may not create schemas to build in",
@@ -272,7 +272,7 @@ CASES = [
         "Postgres: dbt in another database",
         _two_databases,
         "DEBITURA_DBT_URL",
-        "is another database than that of DEBITURA_WAREHOUSE",
+        "is not the database of DEBITURA_WAREHOUSE",
         "same server and database",
     ),
     Case(
@@ -283,14 +283,14 @@ CASES = [
         "DAGSTER_POSTGRES_URL",
     ),
     Case(
-        "Dagster's Postgres: nothing listens there",
+        "Dagster's Postgres: nothing is listening",
         _pg(_closed, "DAGSTER_POSTGRES_URL"),
         "DAGSTER_POSTGRES_URL",
         "refused",
         "check host and port in DAGSTER_POSTGRES_URL",
     ),
     Case(
-        "Dagster's Postgres: no right to make tables",
+        "Dagster's Postgres: no privilege to create tables",
         _without_rights("DAGSTER_POSTGRES_URL"),
         "DAGSTER_POSTGRES_URL",
         "may not create tables there",

@@ -17,10 +17,10 @@ from tests.support.sandbox import ROOT
 HEAD = """\
 # What `debitura doctor` says
 
-Written by `python -m tests.doctor.write`; a test holds it to what the command prints. Paths, ports and dates are examples. Each
-line of the command begins with `ok` or `BAD`, a cure follows indented; it ends with status 0 where all is well, with 2 where
-anything is not, within ten seconds whatever a server does. Settings that cannot be meant end every command with status 2
-and one line.
+Written by `python -m tests.doctor.write`; a test compares it with the command's output. Paths, ports and dates are examples.
+Each line of the output begins with `ok` or `FAIL`; the fix follows on an indented line. The command exits with 0 if every check
+passes and with 2 otherwise, within ten seconds whatever a server does. Invalid settings end every command with status 2 and
+one line.
 """
 PARTS = (
     ("Settings", settings_cases.CASES),

@@ -75,7 +75,7 @@ def test_a_refused_key_is_told_as_that_and_the_next_good_night_ends_it(
     document = json.loads(debitura("status", "--json", env=right).out)
     assert [(one["incident"], one["next"]) for one in document["incidents"]] == [("key_refused", "debitura doctor")]
     watched = debitura("watch", "--once", env=right)
-    assert watched.status == 1 and "No nightly run has ended well yet" in watched.error_line
+    assert watched.status == 1 and "There has been no good nightly run yet" in watched.error_line
 
     assert debitura("nightly", env=right).status == 0
     assert receiver.titles[1:] == ["Debitura [sandbox]: over: the API refuses the key"]
@@ -168,9 +168,9 @@ def test_doctor_sends_one_message_to_each_address_and_says_which_has_failed(
 ) -> None:
     two = {**env, "DEBITURA_ALERTS": f"{env['DEBITURA_ALERTS']},json://127.0.0.1:9/{SECRET}"}
     said = debitura("doctor", "--alert-test", env=two)
-    assert said.status == 2 and receiver.titles == ["Debitura: test of alerts"]
-    assert "ok  alert address 1 (json://): delivered" in said.out
-    assert "BAD alert address 2 (json://): not delivered" in said.out and SECRET not in said.out + said.err
+    assert said.status == 2 and receiver.titles == ["Debitura: test alert"]
+    assert "ok   alert address 1 (json://): delivered" in said.out
+    assert "FAIL alert address 2 (json://): not delivered" in said.out and SECRET not in said.out + said.err
     assert debitura("doctor", "--alert-test", env={"DEBITURA_DATA_DIR": env["DEBITURA_DATA_DIR"]}).status == 2
 
 

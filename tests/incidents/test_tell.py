@@ -181,7 +181,7 @@ def test_addresses_that_are_set_later_are_told_what_is_open(tmp_path: Path, rece
     silent.data_dir.mkdir()
     tell(silent, failed_night(causes.SHRINK_REFUSED), TICK)
     tell(settings_with(tmp_path, receiver.url()), at(failed_night(causes.SHRINK_REFUSED), HOUR), TICK)
-    assert receiver.titles == ["Debitura [sandbox]: a merge was refused that would delete many rows"]
+    assert receiver.titles == ["Debitura [sandbox]: a merge that would delete many rows was refused"]
 
 
 def test_a_service_that_hangs_is_left_and_an_address_that_is_removed_is_forgotten(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_bad_row_fails_a_check_and_neither_the_load_nor_the_run(
     failed = {check.check_name: check for check in outcome.get_asset_check_evaluations() if not check.passed}
     assert "quarantine_empty" in failed
     assert failed["completeness"].severity is dg.AssetCheckSeverity.WARN, "not proven, and nothing speaks against it"
-    assert "1 rows in quarantine are not counted" in str(failed["completeness"].description)
+    assert "1 row in quarantine is not counted" in str(failed["completeness"].description)
 
 
 @pytest.mark.slow

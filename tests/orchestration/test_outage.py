@@ -44,7 +44,7 @@ def test_a_night_goes_on_when_the_api_is_back_and_is_proven(point_at: Pointed, m
             sandbox.stop()
     assert len(running) == 2
     assert told[0].startswith("The API has not answered since ")
-    assert f"nothing listens at 127.0.0.1:{port}" in told[0]
+    assert f"nothing is listening at 127.0.0.1:{port}" in told[0]
     assert told[-1].startswith("The API answers again")
     assert {report.resource: report.inserted for report in result.reports} == truth
     assert [report.verdict for report in result.reports] == ["equal"] * 3

@@ -66,7 +66,7 @@ def outbound(
         yield sandbox, Outbound(instance, tmp_path / "roster.csv")
 
 
-HANDLED = "(Everything that is wanted was handled.)"
+HANDLED = "(Everything is up to date.)"
 
 
 def test_roster_is_planned_then_registered_then_left_alone(

@@ -184,7 +184,7 @@ def test_a_source_that_lost_more_than_half_of_its_rows_is_refused_until_allowed(
     assert len(read_roster(settings, TODAY).rows) == 5
     rows(2)
     for _ in range(2):
-        with pytest.raises(SourceError, match="has 2 rows, and had 5 when it was read last"):
+        with pytest.raises(SourceError, match="has 2 rows, but had 5 when it was last read"):
             read_roster(settings, TODAY)
     assert len(read_roster(settings, TODAY, allow_shrink=True).rows) == 2
     rows(1)

@@ -129,7 +129,7 @@ def test_a_lost_privacy_key_stops_everything_and_is_not_made_anew(pipeline: Pipe
     assert not key.exists()
     assert pipeline.sandbox.log() == log
     key.write_text("short")
-    with pytest.raises(SettingsError, match="holds no privacy key"):
+    with pytest.raises(SettingsError, match="contains no privacy key"):
         pipeline.sync()
     pipeline.settings = load_settings({**pipeline.env, "DEBITURA_PRIVACY_KEY": kept})
     reports = pipeline.sync()
@@ -188,5 +188,5 @@ def test_commands_refuse_in_one_line_with_status_1_and_doctor_says_it(sandbox_fa
     assert (said.status, "privacy key" in said.error_line) == (1, True)
     said = debitura("doctor", env=pipeline.env)
     assert said.status == 2
-    assert "BAD identity" in said.out
+    assert "FAIL identity" in said.out
     assert "is missing" in said.out

@@ -22,7 +22,7 @@ from tests.support.neighbours import HOSTILE, OTHERS, snapshot
 from tests.support.postgres import Database, PostgresServer
 from tests.warehouse.test_release import release
 
-CURE = "Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own"
+CURE = "Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a separate database"
 
 
 def settings_of(database: Database, folder: Path, **env: str) -> Settings:
@@ -92,9 +92,9 @@ def test_what_somebody_adds_between_nights_is_named_and_kept(
     for refused in (lambda: create_next_schemas(database, []), lambda: exclusive_run(settings).__enter__()):
         with pytest.raises(WarehouseError) as said:
             refused()
-        assert f"did not make: {named}. Nothing was changed." in str(said.value)
+        assert f"did not create: {named}. Nothing was changed." in str(said.value)
     with (
-        pytest.raises(WarehouseError, match=r"use a database of its own|as models in dbt/models"),
+        pytest.raises(WarehouseError, match=r"use a separate database|as models in dbt/models"),
         open_warehouse(settings),
     ):
         pass
@@ -161,7 +161,7 @@ def test_an_empty_schema_counts_by_its_owner(
         pass
     postgres_server.admin("CREATE SCHEMA reports", postgres.name)
     with (
-        pytest.raises(WarehouseError, match=r"did not make: reports \(schema, owner postgres, empty\)\."),
+        pytest.raises(WarehouseError, match=r"did not create: reports \(schema, owner postgres, empty\)\."),
         open_warehouse(settings_of(postgres, tmp_path)),
     ):
         pass
@@ -215,7 +215,7 @@ def test_the_grant_script_changes_nothing_where_others_have_the_schemas(
     before = snapshot(postgres.admin_url)
     for _ in range(2):
         with pytest.raises(
-            psycopg.errors.RaiseException, match=r"did not make: marts\.dim_clients \(table, owner postgres\)"
+            psycopg.errors.RaiseException, match=r"did not create: marts\.dim_clients \(table, owner postgres\)"
         ):
             roles(grant_sql(Schemas()))
     assert snapshot(postgres.admin_url) == before

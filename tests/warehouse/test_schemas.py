@@ -97,4 +97,4 @@ def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
 def test_a_prefix_for_a_file_is_refused(tmp_path: Path) -> None:
     ended = debitura("status", env={"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_SCHEMA_PREFIX": "deb_"})
     assert ended.status == 2
-    assert "DEBITURA_SCHEMA_PREFIX is set, and the warehouse is not Postgres" in ended.error_line
+    assert "DEBITURA_SCHEMA_PREFIX is set, but the warehouse is not Postgres" in ended.error_line

@@ -13,7 +13,7 @@ from tools.conventions.source import Module, imports, modules
 
 # From the bottom up; packages of one line may not import each other.
 LAYERS = (
-    ("errors", "files", "interrupts", "secret", "sharing", "without_pandas"),
+    ("errors", "files", "interrupts", "plural", "secret", "sharing", "without_pandas"),
     ("address_space",),
     ("notes", "proxies"),
     ("settings",),

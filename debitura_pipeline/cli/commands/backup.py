@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 
@@ -53,7 +54,7 @@ def restore(
     console.say(f"Restored the backup of {done.manifest.created_at}: {rows:,} rows in raw, identical to the backup.")
     findings = check_certificates(load_settings()).findings
     failed = sum(1 for finding in findings if finding.faults)
-    console.say(f"{len(findings)} certificates checked, {failed} failed")
+    console.say(f"{counted(len(findings), 'certificate')} checked, {failed} failed")
     if done.aside is not None:
         console.say(f"The previous data is in {done.aside}")
     if done.manifest.dagster != "sqlite":

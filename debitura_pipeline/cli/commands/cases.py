@@ -16,7 +16,7 @@ commands = typer.Typer(help="Submit the claims of the source (DEBITURA_CLAIMS) a
 
 @commands.command("plan", epilog="Examples:  debitura cases plan  |  debitura cases plan --out plan.json")
 def cases_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False) -> None:
-    """Show which claims would be submitted, at what price, and why the others would not. Sends nothing that writes."""
+    """Show which claims would be submitted, at what price, and why the others would not. Sends no write requests."""
     from debitura_pipeline.cli.submitting import show_cases_plan
 
     show_cases_plan(load_settings(), out, allow_shrink=allow_shrink)
@@ -25,12 +25,12 @@ def cases_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_
 @commands.command("apply", epilog="Examples:  debitura cases apply  |  debitura cases apply plan.json")
 def cases_apply(
     kept: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="A plan of the last 24 hours, written by `plan --out`.")
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan that `plan --out` wrote in the last 24 hours.")
     ] = None,
     allow_shrink: AllowSourceShrink = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit what the plan says; with a kept plan only if it still holds. Needs `cases` in DEBITURA_WRITES."""
+    """Submit the planned claims; with PLAN, only if that plan is still valid. Needs `cases` in DEBITURA_WRITES."""
     from debitura_pipeline.cli.submitting import apply_cases
 
     raise typer.Exit(DONE if apply_cases(load_settings(), kept, allow_shrink=allow_shrink) else FAILED)
@@ -38,7 +38,7 @@ def cases_apply(
 
 @commands.command("status", epilog="Examples:  debitura cases status  |  debitura cases status --json")
 def cases_status(as_json: AsJson = False) -> None:
-    """Show where each claim stands, without asking the API."""
+    """Show the status of each claim, without calling the API."""
     from debitura_pipeline.cli.submitting import show_cases_status
 
     show_cases_status(load_settings())

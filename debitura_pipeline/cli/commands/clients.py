@@ -25,7 +25,7 @@ commands = typer.Typer(help="Register the clients of the roster (DEBITURA_ROSTER
 def clients_plan(
     out: PlanOut = None, again: Again = None, allow_shrink: AllowSourceShrink = False, as_json: AsJson = False
 ) -> None:
-    """Show which clients would be registered, and why the others would not. Sends nothing that writes."""
+    """Show which clients would be registered, and why the others would not. Sends no write requests."""
     from debitura_pipeline.cli.registering import show_clients_plan
 
     show_clients_plan(load_settings(), out, allow_shrink=allow_shrink, again=again or ())
@@ -34,13 +34,13 @@ def clients_plan(
 @commands.command("apply", epilog="Examples:  debitura clients apply  |  debitura clients apply plan.json")
 def clients_apply(
     kept: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="A plan of the last 24 hours, written by `plan --out`.")
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan that `plan --out` wrote in the last 24 hours.")
     ] = None,
     again: Again = None,
     allow_shrink: AllowSourceShrink = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register what the plan says; with a kept plan only if it still holds. Needs `clients` in DEBITURA_WRITES."""
+    """Register the planned clients; with PLAN, only if that plan is still valid. Needs `clients` in DEBITURA_WRITES."""
     from debitura_pipeline.cli.registering import apply_clients
 
     raise typer.Exit(
@@ -52,7 +52,7 @@ def clients_apply(
 def clients_links(
     tenant: Annotated[str | None, typer.Option(help="Only this client, by external tenant id.")] = None,
 ) -> None:
-    """Print the links with which clients sign or approve, as they are now. They are stored nowhere."""
+    """Print the current links where clients sign or approve. Links are never stored."""
     from debitura_pipeline.cli.registering import print_links
 
     print_links(load_settings(), tenant)
@@ -60,7 +60,7 @@ def clients_links(
 
 @commands.command("status", epilog="Examples:  debitura clients status  |  debitura clients status --json")
 def clients_status(as_json: AsJson = False) -> None:
-    """Show where each wanted client stands, without asking the API."""
+    """Show the status of each client in the roster, without calling the API."""
     from debitura_pipeline.cli.registering import show_clients_status
 
     show_clients_status(load_settings())

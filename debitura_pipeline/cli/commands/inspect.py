@@ -44,10 +44,10 @@ def status(
 
 @commands.command(epilog="Example, in a crontab:  */30 * * * * debitura --quiet watch --once")
 def watch(
-    once: Annotated[bool, typer.Option("--once", help="Look once and exit, which is all that there is today.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Check once and exit (currently the only mode).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that the last good night is at most 26 hours old and that the daemon, if there is one, lives; for cron."""
+    """Check that the last good nightly run is at most 26 hours old and that the daemon, if used, is alive; for cron."""
     from debitura_pipeline.cli.watch import watch_once
 
     raise typer.Exit(DONE if watch_once(load_settings()) else FAILED)
@@ -106,10 +106,10 @@ def _examine() -> bool:
     for diagnosis in examine(load_settings()):
         found.append(diagnosis)
         if diagnosis.is_ok:
-            console.say(f"ok  {diagnosis.what}: {diagnosis.seen}")
+            console.say(f"ok   {diagnosis.what}: {diagnosis.seen}")
         else:
-            console.warn(f"BAD {diagnosis.what}: {diagnosis.seen}")
-            console.warn(f"    {diagnosis.cure}")
+            console.warn(f"FAIL {diagnosis.what}: {diagnosis.seen}")
+            console.warn(f"     {diagnosis.cure}")
             json_document.fail(f"{diagnosis.what}: {diagnosis.seen}")
     json_document.give(diagnoses=[diagnosis.facts() for diagnosis in found])
     return all(diagnosis.is_ok for diagnosis in found)

@@ -80,7 +80,7 @@ def _resources(only: str | None) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(name for name in named if name))
     unknown = [name for name in wanted if name not in RESOURCES]
     if not wanted:
-        raise SettingsError(f"--only names no resource; choose from {', '.join(RESOURCES)}. Example: --only cases")
+        raise SettingsError(f"--only is empty; choose from {', '.join(RESOURCES)}. Example: --only cases")
     if unknown:
         raise SettingsError(
             f"--only accepts {', '.join(RESOURCES)}, not {', '.join(unknown)}. Example: --only cases,transactions"

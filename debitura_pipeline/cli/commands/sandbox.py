@@ -27,7 +27,7 @@ def serve(context: typer.Context) -> None:
 
 @commands.command("advance")
 def advance(days: Annotated[int, typer.Option(min=1, help="Number of days to advance.")] = 1) -> None:
-    """Advance the embedded sandbox by --days, running or not."""
+    """Advance the embedded sandbox by --days days, whether it is running or not."""
     from debitura_pipeline.cli import console
     from debitura_sandbox.server import embedded
 
@@ -68,9 +68,9 @@ def demo_roster(
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of clients.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the random data.")] = 7,
     conflicts: Annotated[
-        bool, typer.Option("--conflicts", help="Add clients that cannot simply be registered.")
+        bool, typer.Option("--conflicts", help="Add clients that the API answers with a conflict or a refusal.")
     ] = False,
-    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that break a rule each.")] = False,
+    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that each break one rule.")] = False,
 ) -> None:
     """Write a roster of invented clients that the sandbox accepts."""
     from debitura_sandbox.demo.files import write_roster
@@ -83,10 +83,10 @@ def demo_claims(
     file: Annotated[Path, typer.Argument(help="The CSV file to write.")],
     count: Annotated[int, typer.Option(min=1, max=100_000, help="Number of claims.")] = 12,
     roster: Annotated[
-        Path | None, typer.Option(help="Roster (CSV) of their clients; by default, the demo roster's.")
+        Path | None, typer.Option(help="Roster (CSV) of their clients; the demo roster's clients by default.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random data.")] = 7,
-    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that break a rule each.")] = False,
+    invalid: Annotated[bool, typer.Option("--invalid", help="Add rows that each break one rule.")] = False,
 ) -> None:
     """Write invented claims of a roster's clients that the sandbox accepts."""
     from debitura_sandbox.demo.files import read_tenants, write_claims
@@ -105,7 +105,7 @@ def _say_written(file: Path, write: Callable[[], int]) -> None:
     try:
         console.say(f"Wrote {write()} rows to {file}.")
     except FileExistsError:
-        raise SettingsError(f"{file} exists already; delete it, or choose another name.") from None
+        raise SettingsError(f"{file} already exists; delete it or choose another name.") from None
     except (OSError, ValueError) as fault:
         raise SettingsError(f"{file} cannot be written: {fault}.") from None
 

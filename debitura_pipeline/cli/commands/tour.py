@@ -19,7 +19,7 @@ def tour(
     ] = Path("tour"),
     as_json: AsJson = False,
 ) -> None:
-    """Play a partner's five steps, from a roster's row to a fee in the report, against a sandbox of its own."""
+    """Walk through a partner's five steps, from a roster row to a fee in the report, using a separate sandbox."""
     from debitura_pipeline.cli.tour import play
 
     play(folder.resolve())

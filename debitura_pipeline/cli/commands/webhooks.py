@@ -22,7 +22,7 @@ def receive(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 chooses a free one.")] = 8480,
 ) -> None:
-    """Receive webhook deliveries until SIGTERM or Ctrl-C. Needs DEBITURA_WEBHOOK_SECRETS; TLS is the proxy's."""
+    """Receive webhook deliveries until SIGTERM or Ctrl-C. Needs DEBITURA_WEBHOOK_SECRETS; a proxy must terminate TLS."""
     from debitura_pipeline.cli import console
     from debitura_pipeline.webhooks import serve as server
 
@@ -33,7 +33,7 @@ def receive(
 
 @commands.command("list")
 def list_all() -> None:
-    """Show all webhook subscriptions of the partner. Sends nothing that writes."""
+    """Show all webhook subscriptions of the partner. Sends no write requests."""
     from debitura_pipeline.api.endpoint import open_endpoint
     from debitura_pipeline.cli import console
     from debitura_pipeline.webhooks.subscriptions import list_subscriptions
@@ -53,7 +53,7 @@ def list_all() -> None:
 def subscribe(
     url: Annotated[str, typer.Option(help="Where to deliver to: https, port 443 or 8443.")],
     event: Annotated[
-        list[str] | None, typer.Option(help="Event to subscribe to; may be repeated. All, if not given.")
+        list[str] | None, typer.Option(help="Event to subscribe to; may be repeated. All events if omitted.")
     ] = None,
     test_mode: Annotated[bool, typer.Option("--test-mode", help="Receive events of test data only.")] = False,
 ) -> None:
@@ -86,7 +86,7 @@ def rotate(subscription_id: Id) -> None:
 
 @commands.command("enable")
 def enable(subscription_id: Id) -> None:
-    """Switch on a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
+    """Enable a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
     from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, require_writes
 
@@ -95,8 +95,8 @@ def enable(subscription_id: Id) -> None:
     with open_endpoint(settings) as endpoint:
         changed = SubscriptionChanges(settings, endpoint).enable(subscription_id)
     sys.stdout.write(
-        f"Switched on: {changed.id}. Events of the time before are not delivered again; "
-        "`debitura sync --only clients,cases` reads what may have changed.\n"
+        f"Switched on: {changed.id}. Earlier events are not delivered again; run "
+        "`debitura sync --only clients,cases` to read what may have changed.\n"
     )
 
 
@@ -122,10 +122,12 @@ def _state(one: Subscription) -> str:
 def _print_secret(made: Subscription) -> None:
     """To standard output whatever the verbosity: the API never shows it again."""
     if made.secret is None:
-        sys.stdout.write(f"The response holds no secret; `debitura webhooks rotate {made.id}` asks for a new one.\n")
+        sys.stdout.write(
+            f"The response contains no secret; run `debitura webhooks rotate {made.id}` to get a new one.\n"
+        )
         return
     sys.stdout.write(
         f"Secret: {made.secret.reveal()}\n"
-        "It is shown once and stored nowhere. Add it to DEBITURA_WEBHOOK_SECRETS, after a comma if a former secret is still "
-        "in use, and restart the receiver.\n"
+        "It is shown only once and never stored. Add it to DEBITURA_WEBHOOK_SECRETS, separated by a comma if a former secret is "
+        "still in use, and restart the receiver.\n"
     )

@@ -174,7 +174,7 @@ def _options(dsn: Secret, purpose: str) -> dict[str, Any]:
 def _parsed(dsn: Secret) -> dict[str, Any]:
     options = address_options(dsn.reveal())
     if options is None:
-        raise WarehouseError(f"{dsn.variable} is no address that Postgres's library understands.")
+        raise WarehouseError(f"{dsn.variable} is not an address that libpq understands.")
     return options
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("password authentication failed", "no password supplied", "authentication failed"),
-        "User or password are wrong: correct them in {variable} (@ : / % in a password are written as %40 %3A %2F %25).",
+        "The user or the password is wrong: correct it in {variable} (@ : / % in a password are written as %40 %3A %2F %25).",
     ),
     (
         ("role", "does not exist"),
@@ -22,26 +22,29 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("permission denied for database",),
         "The user of {variable} may not connect to that database: an administrator runs GRANT CONNECT ON DATABASE … TO that user.",
     ),
-    (("no pg_hba.conf entry",), "The server lets this user in from nowhere near here: add a line to its pg_hba.conf."),
+    (
+        ("no pg_hba.conf entry",),
+        "The server does not allow this user to connect from this machine: add a line to its pg_hba.conf.",
+    ),
     (
         ("resolve host", "translate host name", "not known", "name resolution"),
-        "That name was not found: check the host in {variable} for a typo, then DNS and the network.",
+        "The host name was not found: check the host in {variable} for a typo, then DNS and the network.",
     ),
-    (("refused",), "Nothing listens there: check host and port in {variable}, and whether the server is running."),
+    (("refused",), "Nothing is listening there: check host and port in {variable}, and whether the server is running."),
     (
         ("timeout", "timed out"),
         "The server did not answer: check host and port in {variable}, and whether a firewall is in the way.",
     ),
     (
         ("certificate", "SSL", "sslmode"),
-        "The connection's encryption does not fit: check sslmode and sslrootcert in {variable} against the server.",
+        "The TLS settings do not match: check sslmode and sslrootcert in {variable} against the server.",
     ),
     (
         ("too many clients", "connection slots"),
-        "The server has no connection left: close others, or raise its max_connections.",
+        "The server has no free connections: close others, or raise its max_connections.",
     ),
     (("is the oldest that is supported",), "Use a Postgres of 14 or later."),
-    (("starting up", "shutting down", "recovery"), "The server is not up yet: wait, then give the same command again."),
+    (("starting up", "shutting down", "recovery"), "The server is not up yet: wait, then run the same command again."),
 )
 _OTHER = "Check {variable}, and whether a Postgres server is running there."
 

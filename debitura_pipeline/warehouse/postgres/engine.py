@@ -239,7 +239,7 @@ class PostgresWarehouse(SqlWarehouse):
     def _refusal(self, error: psycopg.Error) -> WarehouseError:
         if isinstance(error, psycopg.errors.LockNotAvailable):
             return WarehouseBusy(
-                f"Another writer has the warehouse, for {LOCK_WAIT_MS // 1000} s already. Nothing was written."
+                f"Another writer has held the warehouse for more than {LOCK_WAIT_MS // 1000} s. Nothing was written."
             )
         if self._connection.broken or self._connection.closed:
             return connection_lost(error)

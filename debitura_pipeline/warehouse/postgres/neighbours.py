@@ -50,7 +50,7 @@ def refuse_foreign_objects(connection: psycopg.Connection[Any], database: Wareho
     strangers = _foreign_objects(connection, database)
     if strangers:
         raise WarehouseError(
-            f"Postgres at {server_label(database.server)}: the pipeline's schemas hold what it did not make: "
+            f"Postgres at {server_label(database.server)}: the pipeline's schemas contain objects that it did not create: "
             f"{summarise(strangers)}. Nothing was changed.",
             cure=_cure(strangers, database),
             strangers=len(strangers),
@@ -59,11 +59,11 @@ def refuse_foreign_objects(connection: psycopg.Connection[Any], database: Wareho
 
 def _cure(strangers: list[str], database: WarehouseUrl) -> str:
     if all(DEPENDS_ON_OURS in what for what in strangers):
-        return "Drop them, and build what they show as models in dbt/models: the next night would drop them with the old tables."
+        return "Drop them and build them as models in dbt/models instead: the next nightly run would drop them with the old tables."
     prefix = (
         "another DEBITURA_SCHEMA_PREFIX" if database.schema_prefix else "DEBITURA_SCHEMA_PREFIX (deb_, for example)"
     )
-    return f"Set {prefix}, use a database of its own, or move these elsewhere."
+    return f"Set {prefix}, use a separate database, or move them elsewhere."
 
 
 def _foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl) -> list[str]:

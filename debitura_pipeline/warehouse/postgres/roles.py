@@ -34,7 +34,7 @@ _SCRIPT = """\
 -- harm. Then give each role a password (\\password {pipeline} in psql), and set
 --   DEBITURA_WAREHOUSE=postgresql://{pipeline}:...@host/db{prefix_note}
 --   DEBITURA_DBT_URL=postgresql://{dbt}:...@host/db
--- It stops, and nothing is changed, where the pipeline's schemas hold what the pipeline did not make.
+-- It stops, and nothing is changed, where the pipeline's schemas contain objects that the pipeline did not create.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -48,10 +48,10 @@ DECLARE
     );
 BEGIN
     IF cardinality(strangers) > 0 THEN
-        RAISE EXCEPTION 'The pipeline''s schemas hold what it did not make: %. Nothing was changed.',
+        RAISE EXCEPTION 'The pipeline''s schemas contain objects that it did not create: %. Nothing was changed.',
             array_to_string(strangers[1:20], ', ')
             || CASE WHEN cardinality(strangers) > 20 THEN format(' and %s more', cardinality(strangers) - 20) ELSE '' END
-            USING HINT = 'Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a database of its own, or move these elsewhere.';
+            USING HINT = 'Set DEBITURA_SCHEMA_PREFIX (deb_, for example), use a separate database, or move them elsewhere.';
     END IF;
 
     FOREACH a_role IN ARRAY ARRAY['{pipeline}', '{dbt}', '{analyst}'] LOOP

@@ -204,4 +204,4 @@ class _translate_errors:  # noqa: N801 - reads as a phrase
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, psycopg.Error):
             refusal = statement_refused(self._what, error)
-            raise WarehouseError(f"{refusal.fault} Readers keep what they had.", cure=refusal.cure) from None
+            raise WarehouseError(f"{refusal.fault} Readers keep the previous tables.", cure=refusal.cure) from None
