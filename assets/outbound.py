@@ -47,7 +47,7 @@ def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) ->
         _spec(
             SUBMISSION["plan"],
             "submission",
-            "Which claims are to be submitted, and why the others are not. Sends nothing that writes.",
+            "Which claims are to be submitted, and why the others are not. Sends no write requests.",
             LISTING["clients"],  # not registration: without a roster it is skipped, and what depends on it as well
         ),
         _spec(

@@ -1,4 +1,4 @@
-"""The run_folders that a run writes to, the settings that name them, and the free space in them."""
+"""The folders that a run writes to, the settings that name them, and the free space in them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def existing(path: Path) -> Path:
 
 
 def run_folders(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """The run_folders that a run writes to, each after the setting that names it."""
+    """The folders that a run writes to, each after the setting that names it."""
     yield DAGSTER_HOME, settings.dagster_home
     yield DATA_DIR, settings.data_dir
     if settings.warehouse.path is not None:
@@ -56,7 +56,7 @@ def run_folders(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def full_folders(settings: Settings) -> str:
-    """The run_folders with little free space; data directory and DAGSTER_HOME if there are none."""
+    """The folders with little free space; data directory and DAGSTER_HOME if there are none."""
     scarce: dict[int, Path] = {}
     for name, folder in run_folders(settings):
         with suppress(OSError):

@@ -70,8 +70,10 @@ def print_links(settings: Settings, tenant: str | None) -> None:
 
 
 def show_clients_status(settings: Settings) -> None:
-    """Print where each wanted client stands, by the roster and the warehouse. A roster that cannot be read is told, and what is
-    recorded is shown. Raises WarehouseError."""
+    """Print the state of each wanted client, from the roster and the warehouse.
+
+    A roster that cannot be read is reported, and what is recorded is shown. Raises WarehouseError.
+    """
     now = datetime.now(UTC)
     situation = known_situation(settings, now)
     roster = _roster(settings, now)

@@ -64,7 +64,7 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
 
 
 def show_cases_status(settings: Settings) -> None:
-    """Print where each claim stands. A source that cannot be read is told, and what is recorded is shown.
+    """Print the state of each claim. A source that cannot be read is reported, and what is recorded is shown.
 
     Raises WarehouseError.
     """

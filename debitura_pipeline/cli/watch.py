@@ -18,7 +18,7 @@ TEST_BODY = "`debitura doctor --alert-test` sent this. Incidents of the pipeline
 
 
 def watch_once(settings: Settings) -> bool:
-    """Print why the pipeline is not well, or that it is; whether it is."""
+    """Print the reasons why the pipeline is stale, or that it is not. False if it is stale."""
     now = datetime.now(UTC)
     reasons = check_staleness(settings, now)
     state = read_state(settings.data_dir)

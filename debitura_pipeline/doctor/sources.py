@@ -1,4 +1,4 @@
-"""Can the roster and the claims be read? Rows are counted and not validated; nothing is written."""
+"""Check that the roster and the claims can be read. Rows are counted and not validated; nothing is written."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`python -m debitura_pipeline.incidents.sender`: hands messages to Apprise, in a process of its own.
 
-A service that hangs is ended with the process, and whatever Apprise or a plugin writes about an address goes nowhere. Reads one
+A service that hangs is ended with the process, and whatever Apprise or a plugin writes about an address is discarded. Reads one
 JSON document from standard input and writes one JSON line per attempt: numbers of message and address, and whether it worked.
 """
 

@@ -93,7 +93,7 @@ class NightlyResult:
 
     @property
     def error(self) -> str | None:
-        """Why it failed, in one line; None if it did not."""
+        """Why it failed, in one line; None if it did not fail."""
         return next((step.error or f"step {step.name} failed" for step in self.steps if step.state == FAILED), None)
 
 

@@ -119,7 +119,7 @@ def retention(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.Ski
     description="Reports incidents (DEBITURA_ALERTS) and writes the metrics file. Requests no runs.",
 )
 def incidents(debitura: Debitura) -> dg.SkipReason:
-    """One tick: what happened since the last run, deliveries that failed, reminders."""
+    """One tick: report what happened since the last run, retry failed deliveries, send reminders."""
     open_ = telling.tick(debitura.settings, datetime.now(UTC))
     named = "; ".join(f"{incident.kind} ({incident.subject})" for incident in open_[:MAX_NAMED])
     return dg.SkipReason(

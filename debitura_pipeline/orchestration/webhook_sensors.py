@@ -1,4 +1,4 @@
-"""Sensors for webhooks: request a refresh for events that wait, and look at the subscriptions each hour.
+"""Sensors for webhooks: request a refresh for waiting events, and check the subscriptions every hour.
 
 They read the inbox, the API and Dagster's run records, never the warehouse. Both are level-triggered: what waits, waits until a
 run has succeeded.
@@ -46,7 +46,7 @@ FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
     description="Requests one run for all webhook events that wait, unless one is in progress.",
 )
 def webhook_inbox(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SensorResult | dg.SkipReason:
-    """One tick: look at what waits in the inbox."""
+    """One tick: check what waits in the inbox."""
     now, state = datetime.now(UTC), inbox_state(debitura.settings.data_dir)
     if not state.waiting:
         return dg.SkipReason("No event waits." if state.exists else "There is no inbox: no receiver has run.")
@@ -101,7 +101,7 @@ def _overdue_check(
     description="Checks whether the webhook subscriptions are enabled; requests a run that enables them and reads what was missed.",
 )
 def webhook_subscriptions(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SensorResult | dg.SkipReason:
-    """One tick: look at the subscriptions. Raises SensorReadError if they could not be read for several ticks."""
+    """One tick: check the subscriptions. Raises SensorReadError if they could not be read for several ticks."""
     settings = debitura.settings
     if not uses_webhooks(settings, inbox_state(settings.data_dir)):
         return dg.SkipReason(f"{UNUSED}: DEBITURA_WEBHOOK_SECRETS is not set.")

@@ -95,7 +95,7 @@ class WebhookRun:
                 )
 
     def _look(self, settings: Settings, endpoint: Endpoint) -> dg.AssetCheckResult:
-        """Look at the subscriptions, and switch on again what the API has switched off, if that may be written."""
+        """Check the subscriptions, and enable again what the API has switched off, if DEBITURA_WRITES allows it."""
         try:
             found = list_subscriptions(settings, endpoint)
             off = switched_off(found, last_event_at(settings.data_dir))

@@ -1,1 +1,1 @@
-"""What registering clients and submitting claims have in common: plans that bind, and the brake."""
+"""What registering clients and submitting claims have in common: saved plans, and the brake."""

@@ -1,4 +1,4 @@
-"""Stop an apply when most of what it sends is refused or stays unanswered. Pure."""
+"""Stop an apply when most of its requests are refused or not answered. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans as documents: what is printed as JSON, what a kept plan holds, and whether it still holds.
+"""Plans as documents: what is printed as JSON, what a saved plan contains, and whether it is still valid.
 
 A document contains ids, states, keyed hashes and sums; no personal data.
 """
@@ -22,7 +22,7 @@ VALID_FOR = timedelta(hours=24)
 
 
 class PlanMoved(DebituraError):
-    """A kept plan is not what would be sent now; nothing was sent."""
+    """A saved plan differs from what would be sent now; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class PlanRow:
 
     @property
     def bound(self) -> tuple[str, ...]:
-        """What must not move between a kept plan and its apply."""
+        """What must not change between a saved plan and its apply."""
         fee = "" if self.success_fee_pct is None else f"{self.success_fee_pct.normalize():f}"
         return *self.key, self.state, self.row_hash or "", fee
 
@@ -110,9 +110,9 @@ class PlanDocument:
 
 
 def check_kept(path: Path, now: PlanDocument) -> None:
-    """Compare a kept plan with the plan as it would be made now, at `now.made_at`.
+    """Compare a saved plan with the plan as it would be made now, at `now.made_at`.
 
-    Raises SettingsError if the file cannot be read, PlanMoved if anything has moved.
+    Raises SettingsError if the file cannot be read, PlanMoved if anything has changed.
     """
     kept = _read(path)
     if kept.get("hash") != _hash({name: value for name, value in kept.items() if name != "hash"}):
@@ -158,7 +158,7 @@ def _bound(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _difference(gone: Counter[tuple[str, ...]], new: Counter[tuple[str, ...]]) -> str:
-    """What moved, by counts and one example, in one line."""
+    """What changed, by counts and one example, in one line."""
     keys_gone, keys_new = ({row[:2] for row in rows} for rows in (gone, new))
     parts = []
     for count, word in (

@@ -1,4 +1,4 @@
-"""Registering clients: wanted clients of the roster become `POST /clients`, planned, shown, and never twice while in doubt."""
+"""Registering clients: send `POST /clients` for the wanted clients of the roster, planned and shown first."""
 
 from debitura_pipeline.registration.run import (
     AppliedPlan,

@@ -1,4 +1,4 @@
-"""Clients that need a human: refused, in doubt, or without an approval for too long. For `debitura status`."""
+"""Clients that need attention: refused, in doubt, or without an approval for too long. For `debitura status`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_NAMED = 3
 
 
 def read_attention(settings: Settings, now: datetime, *, wait_s: float) -> dict[str, Any]:
-    """`registrations`: number of clients by state; `problems`: what needs a human, one line each.
+    """`registrations`: number of clients by state; `problems`: what needs attention, one line each.
 
     `now`: this machine's clock. Raises WarehouseBusy, WarehouseError.
     """

@@ -1,4 +1,4 @@
-"""What an answer to `POST /clients` means. Pure.
+"""What a response to `POST /clients` means. Pure.
 
 Known: 201, 202, 409 with its types in every documented spelling, 400, 422. Of other statuses, 2xx is judged by its body.
 """

@@ -67,7 +67,7 @@ def plan_registrations(
     allow_shrink: bool = False,
     again: Sequence[str] = (),
 ) -> ClientsPlan:
-    """What `apply_registrations` would do now. Sends nothing that writes, and writes nothing to the warehouse.
+    """What `apply_registrations` would do now. Sends no write requests, and writes nothing to the warehouse.
 
     Raises SourceError, IdentityRefused, UnprovenError, ApiError, WarehouseError.
     """

@@ -1,4 +1,4 @@
-"""Addresses: Debitura's hosts, what counts as this machine, what Postgres's own library makes of a URL."""
+"""Addresses: Debitura's hosts, which hosts are this machine, and libpq's reading of a URL."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _default_home(data_dir: Path) -> Path:
 
 
 def _network(values: Values, *urls: str | None) -> Network:
-    """The way to the hosts of `urls`."""
+    """How the hosts of `urls` are reached."""
     parts = [urlsplit(url) for url in urls if url is not None]
     hosts = [(part.hostname or "", part.port or PORTS[part.scheme]) for part in parts]
     return read_network(values.texts, hosts, values.optional(declared.CA_FILE))

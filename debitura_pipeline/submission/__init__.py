@@ -1,4 +1,4 @@
-"""Claims to cases: each claim of the source becomes exactly one case at Debitura, or a row that says why not."""
+"""Submitting claims: each claim of the source becomes exactly one case at Debitura, or a row that says why not."""
 
 from debitura_pipeline.submission.run import (
     AppliedClaims,

@@ -1,4 +1,4 @@
-"""Is there a case with a claim's reference? Three answers: the Customer API's, the Referral listing's, and the warehouse's."""
+"""Look up a claim's case by its reference: in the Customer API, in the Referral API's listing, and in the warehouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Previews: would the API take a claim, what would it cost, and what is missing. A preview creates nothing."""
+"""Previews: whether the API would accept a claim, what it would cost, and what is missing. A preview creates nothing."""
 
 from __future__ import annotations
 

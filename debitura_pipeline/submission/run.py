@@ -53,7 +53,7 @@ class AppliedClaims:
 def plan_claims(
     settings: Settings, endpoint: Endpoint, *, runtime: Runtime | None = None, allow_shrink: bool = False
 ) -> ClaimsPlan:
-    """What `apply_claims` would do now. Sends nothing that writes, and writes nothing to the warehouse.
+    """What `apply_claims` would do now. Sends no write requests, and writes nothing to the warehouse.
 
     Raises SourceError, IdentityRefused, UnprovenError, ApiError, WarehouseError, SettingsError.
     """

@@ -1,4 +1,4 @@
-"""One claim's way through the protocol, as a generator: it yields what is to be done and is sent what came of it.
+"""One claim's steps through the protocol, as a generator: it yields the actions to take and is sent their results.
 
 It does no input or output itself, so that the model in the tests runs this very code, and can stop it between any two actions.
 """

@@ -1,4 +1,4 @@
-"""Store events in groups: whoever waits while the disk is busy shares the next write.
+"""Store events in groups: those that arrive while the disk is busy share the next write.
 
 Deliveries are answered 200 only after their group is on the disk.
 """

@@ -1,4 +1,4 @@
-"""Facts about webhooks that somebody must know: subscriptions that are off, and events that wait too long. Pure."""
+"""Facts about webhooks that need attention: subscriptions that are off, and events that wait too long. Pure."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ CASES = [
         "DEBITURA_API_URL contains the path /v1",
     ),
     Case(
-        "nothing is listening there",
+        "an address where nothing is listening",
         _at(lambda _: f"http://127.0.0.1:{closed_port()}"),
         "API",
         r"nothing is listening at 127\.0\.0\.1:\d+",

@@ -47,8 +47,8 @@ def test_kept_plan_holds(tmp_path: Path, now: PlanDocument) -> None:
     ("now", "words"),
     [
         (replace(PLAN, made_at=AT + timedelta(hours=24)), "it was valid from 2026-05-01 09:00 to 2026-05-02 09:00 UTC"),
-        (replace(PLAN, environment="production"), "its environment is test, and now it is production"),
-        (replace(PLAN, source="other.csv"), "its source is roster.csv"),
+        (replace(PLAN, environment="production"), "its environment was test and is now production"),
+        (replace(PLAN, source="other.csv"), "its source was roster.csv"),
         (replace(PLAN, sums={"EUR": Decimal("10.51")}), "its sums changed"),
         (changed(1, row_hash="b1"), r"1 row changed \(first: t-1 I-1, planned then, planned now\)"),
         (changed(2, state="withdrawn"), r"first: t-2, registered then, withdrawn now"),

@@ -75,7 +75,7 @@ def _foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl
         refusal = (
             connection_lost(error)
             if is_lost
-            else statement_refused("The schemas of the database cannot be looked at", error)
+            else statement_refused("The schemas of the database cannot be inspected", error)
         )
     raise refusal
 
