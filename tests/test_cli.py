@@ -316,7 +316,7 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(pipeline: Pipeline) -> Non
     assert "sandbox-key" not in said.out
     said = debitura("doctor", env={**pipeline.env, "DEBITURA_API_KEY": "wrong"})
     assert said.status == 2
-    bad = [line for line in lines_of(said) if line.startswith("BAD")]
+    bad = [line for line in lines_of(said) if line.startswith("FAIL")]
     assert len(bad) == 1
     assert "HTTP 401" in bad[0]
 

@@ -61,7 +61,5 @@ def reconcile_totals(settings: Settings) -> bool:
     json_document.give(compared=len(totals), differing=differing, not_compared=open_, totals=shown, places=locations)
     if differing:
         json_document.fail(f"{differing} of {len(totals)} totals differ")
-    console.conclude(
-        f"{counted(len(totals), 'total')} compared, including those per client; {differing} different{also}"
-    )
+    console.conclude(f"{counted(len(totals), 'total')} compared, including those per client; {differing} differ{also}")
     return not differing

@@ -11,6 +11,7 @@ from typing import Any
 
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
+from debitura_pipeline.plural import counted
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.raw import unreadable
@@ -33,7 +34,7 @@ def check_shrink(
     before = counts.get(digest[:ID_DIGITS], 0)
     if 2 * rows < before and not allow_shrink:
         cure = "If they are really gone, run again with --allow-shrink."
-        raise unreadable(table, where, f"has {rows} rows, but had {before} when it was last read", cure)
+        raise unreadable(table, where, f"has {counted(rows, 'row')}, but had {before} when it was last read", cure)
     if rows != before:
         content = json.dumps({**counts, digest[:ID_DIGITS]: rows}, indent=2) + "\n"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

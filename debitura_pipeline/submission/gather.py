@@ -1,5 +1,5 @@
-"""Collect what a plan of claims needs: the source, `ops.submissions`, the listing, lookups and previews. Sends nothing that
-writes."""
+"""Collect what a plan of claims needs: the source, `ops.submissions`, the listing, lookups and previews. Sends no
+write requests."""
 
 from __future__ import annotations
 

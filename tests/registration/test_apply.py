@@ -204,7 +204,7 @@ def test_roster_that_shrank_registers_nobody(partner: Partner) -> None:
     partner.wants(*wanted)
     partner.plan()
     partner.wants(wanted[0])
-    with pytest.raises(SourceError, match="has 1 rows, and had 4"):
+    with pytest.raises(SourceError, match="has 1 row, but had 4"):
         partner.apply()
     assert partner.sent() == []
 

@@ -112,12 +112,12 @@ GRANT SELECT ON ALL TABLES IN SCHEMA {raw}, {ops} TO {dbt};
 ALTER DEFAULT PRIVILEGES FOR ROLE {pipeline} IN SCHEMA {raw}, {ops} GRANT SELECT ON TABLES TO {dbt};
 
 -- The pipeline reads what dbt made, for its page, its checks and the published files; analysts read the marts and reports.
--- Who may use a schema gets the right to read its tables anew with each night's.
+-- Everyone who may use a schema may read the tables of each new nightly run.
 GRANT USAGE ON SCHEMA {staging}, {marts}, {reports} TO {pipeline};
 GRANT SELECT ON ALL TABLES IN SCHEMA {staging}, {marts}, {reports} TO {pipeline};
 GRANT USAGE ON SCHEMA {marts}, {reports} TO {analyst};
 GRANT SELECT ON ALL TABLES IN SCHEMA {marts}, {reports} TO {analyst};
--- The switch to a new night waits for whoever is reading; a forgotten transaction must not keep it waiting.
+-- The swap waits for readers; a forgotten transaction must not keep it waiting.
 ALTER ROLE {analyst} SET idle_in_transaction_session_timeout = '5min';
 
 COMMIT;
