@@ -53,7 +53,7 @@ incidents: setup $(VENV)/.ready-dev ## real nights with one thing wrong each: on
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
 
-lint: $(LINT)/.ready $(VENV)/.ready ## format, lint (SQL too), strict types and conventions, nothing changed
+lint: $(LINT)/.ready $(VENV)/.ready-dev ## format, lint (SQL too), strict types and conventions, nothing changed
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
 	@$(LINT)/bin/mypy
