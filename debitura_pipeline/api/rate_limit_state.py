@@ -162,5 +162,5 @@ class RateLimitFile:
         except FileNotFoundError:
             return RateLimitState()
         except msgspec.DecodeError:
-            log.warning("The request budget in %s is unreadable and starts anew", self._path)
+            log.warning("The request budget in %s is unreadable and starts from zero", self._path)
             return RateLimitState()

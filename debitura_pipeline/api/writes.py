@@ -1,4 +1,4 @@
-"""Send requests that change something at the API: once each, never repeated by itself.
+"""Send requests that change something at the API: once each, never repeated automatically.
 
 A caller decides what an unknown outcome means; see `registration/` and `submission/`.
 """

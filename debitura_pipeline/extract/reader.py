@@ -111,7 +111,7 @@ class Reader:
     async def read(self, slices: Sequence[Slice], *, again: bool = False) -> list[VerifiedWindow]:
         """Read `slices` concurrently and return verified windows that cover them, sorted by `seq`.
 
-        `again`: read slices anew that have been landed already. Raises UnprovenError if a slice cannot be proven complete, or the
+        `again`: read slices again that have been landed already. Raises UnprovenError if a slice cannot be proven complete, or the
         ApiError of a request.
         """
         try:

@@ -62,7 +62,7 @@ def find_faults(facts: Facts, noticed: dict[Key, datetime]) -> Iterator[Finding]
 
 
 def _of_nights(facts: Facts) -> Iterator[Finding]:
-    """Every cause that a night failed for since the last good one: only a good night shows that a cause is gone."""
+    """Every cause that a night failed for since the last good one: only a good nightly run shows that a cause is gone."""
     if facts.nights is None:
         return
     good = last_good(facts.nights)

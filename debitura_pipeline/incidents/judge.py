@@ -71,7 +71,7 @@ def judge(facts: Facts, carried: Collection[Key] = ()) -> Findings:
 
 
 def stale_reasons(facts: Facts) -> list[str]:
-    """Why `debitura watch` is not content: no good night in 26 hours, or a daemon that has fallen silent."""
+    """Why `debitura watch` fails: no good nightly run in 26 hours, or no recent heartbeat of the daemon."""
     good = last_good(facts.nights or ())
     reasons = [finding.what for finding in of_daemon(facts)]
     if good is None:

@@ -52,7 +52,7 @@ def is_untold(incident: Incident) -> bool:
 
 
 def visible(state: State, now: datetime) -> list[Incident]:
-    """The open incidents that people are told of, oldest first."""
+    """The open incidents that are reported, oldest first."""
     return sorted((i for i in state.open_() if not is_silent(i, now)), key=lambda i: i.opened_at)
 
 

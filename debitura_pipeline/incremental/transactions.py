@@ -73,7 +73,7 @@ class TransactionsSync(IncrementalSync):
         return await self._read_targets([*targets, *self._estimates(ours)])
 
     async def later_round(self) -> list[str]:
-        """Compare every stage by window, with totals fetched anew."""
+        """Compare every stage by window, with totals fetched again."""
         await self._fetch_window_totals()
         ours = self.expected.hourly_totals()
         if self._summary_ignores_dates():

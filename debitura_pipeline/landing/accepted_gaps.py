@@ -35,7 +35,7 @@ def read_gaps(landing: Path) -> dict[str, Gap]:
     try:
         gaps = [Gap(**json.loads(text)) for text in path.read_bytes().splitlines()]
     except (OSError, ValueError, TypeError, RecursionError):
-        raise LandingError(f"{path} cannot be read. Move it away; `debitura repair` lists the gaps anew.") from None
+        raise LandingError(f"{path} cannot be read. Move it away; `debitura repair` lists the gaps again.") from None
     return {gap.sync_id: gap for gap in gaps}
 
 

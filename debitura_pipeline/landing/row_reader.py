@@ -1,6 +1,6 @@
 """Row path: parse rows one by one, separate those that do not match the contract and say why.
 
-Each row is parsed by itself, so a row with invalid JSON does not affect others. Accepts what Arrow accepts, with the same
+Each row is parsed separately, so a row with invalid JSON does not affect others. Accepts what Arrow accepts, with the same
 result; field names are matched regardless of letter case.
 """
 

@@ -100,8 +100,8 @@ def _storage(settings: Settings) -> Iterator[tuple[Rows, Callable[[str], bool]] 
 
 
 def untouched(file: Path) -> str:
-    """The address at which SQLite reads a database and leaves nothing beside it. Where no log is there nobody has it open, and
-    SQLite, told that it will not change, makes none."""
+    """The URI with which SQLite reads a database without leaving files beside it. Without a write-ahead log nobody has it open, and
+    as an immutable file SQLite creates none."""
     log = file.with_name(f"{file.name}-wal")
     return f"{file.resolve().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 

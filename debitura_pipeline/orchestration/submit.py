@@ -60,7 +60,7 @@ def _metadata(document: PlanDocument) -> dict[str, Any]:
 
 
 def _pause(applied: AppliedClaims | None) -> timedelta | None:
-    """When to look again, if there is anything that may go on by itself. Refused claims wait for a changed row."""
+    """When to look again, if anything may continue without a change of a row. Refused claims wait for a changed row."""
     if applied is None:
         return None
     if applied.stopped is not None or SENT in applied.document.summary:

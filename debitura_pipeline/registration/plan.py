@@ -145,7 +145,7 @@ def _in_doubt(known: Registration, now: datetime, *, is_changed: bool) -> tuple[
 
 
 def _withdrawn(row: SourceRow[RosterClient], situation: Situation) -> tuple[str, str]:
-    """Never sent again by itself: somebody has ended the link."""
+    """Never sent again automatically: somebody has ended the link."""
     if row.stored_key[0] in situation.again:
         return PLANNED, "was withdrawn, and is to be registered again"
     return WITHDRAWN, "was linked, is no longer listed; `debitura clients apply --again` registers it again"

@@ -38,7 +38,7 @@ def probe_writes(settings: Settings, endpoint: Endpoint, runtime: Runtime | None
     """Measure, delete the test cases, keep the facts. Raises SettingsError on production, ApiError if nothing can be measured."""
     if settings.environment == "production":
         raise SettingsError(
-            "--probe-writes creates test cases, which production never gets from it. Example: DEBITURA_ENVIRONMENT=test"
+            "--probe-writes creates test cases, so it cannot be used on production. Example: DEBITURA_ENVIRONMENT=test"
         )
     facts = asyncio.run(_probe(settings, endpoint, runtime or Runtime()))
     keep_facts(settings, facts)
@@ -58,7 +58,7 @@ async def _probe(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> Wr
                     continue
                 finally:
                     await probe.clean_up()
-    raise ApiError("Nothing was measured: no client has signed everything and gets a token.")
+    raise ApiError("Nothing was measured: no client has signed everything and can get a token.")
 
 
 @dataclass

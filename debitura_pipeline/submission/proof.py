@@ -42,7 +42,7 @@ def check_submissions(settings: Settings, warehouse: Warehouse) -> CheckResult:
     shown = tuple(rows[:MAX_TABLE_ROWS])
     table = CheckTable(("external_tenant_id", "creditor_reference", "state", "finding"), shown, len(rows) - len(shown))
     missing, unwanted = len(found.missing), len(found.unwanted)
-    description = f"{missing} wanted claims have no case and no reason; {unwanted} cases are not in the source"
+    description = f"{missing} wanted claims have neither a case nor a reason; {unwanted} cases are not in the source"
     figures = {"wanted": len(source.rows), "missing": missing, "not_in_source": unwanted}
     passed = (
         not missing or "cases" not in settings.outbound.writes

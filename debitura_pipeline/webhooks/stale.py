@@ -1,6 +1,6 @@
 """Count deliveries that are genuine but too old and not known, in a file beside the segments.
 
-It is not documented whether a repeated delivery is signed anew. If it is not, some events only ever arrive too late, and this
+It is not documented whether a repeated delivery is signed again. If it is not, some events only ever arrive too late, and this
 must be reported.
 """
 

@@ -1,4 +1,4 @@
-"""`debitura sandbox …`: the simulated API by itself, and changes to the embedded one."""
+"""`debitura sandbox …`: the simulated API on its own, and changes to the embedded one."""
 
 from __future__ import annotations
 
