@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from debitura_pipeline.extract.requests import PAGE_ROWS
+from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.windows import Filters, Slice, Window
 from debitura_pipeline.landing.tenants import TENANT_FILTER
 

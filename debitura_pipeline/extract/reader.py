@@ -20,8 +20,8 @@ from debitura_pipeline.extract.behaviour import Behaviour, IgnoredParameterError
 from debitura_pipeline.extract.calendar_parts import CalendarSplitter, Part
 from debitura_pipeline.extract.filter_checks import FILTERS, check_filters
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, LandedRows
+from debitura_pipeline.extract.listing_client import PAGE_ROWS, ListingClient, RequestLimitError
 from debitura_pipeline.extract.page_response import PageResponse
-from debitura_pipeline.extract.requests import PAGE_ROWS, ListingClient, RequestLimitError
 from debitura_pipeline.extract.union import UnionReader
 from debitura_pipeline.extract.window_record import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.window_verification import Keyset

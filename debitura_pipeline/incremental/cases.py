@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
-from debitura_pipeline.extract.requests import PAGE_ROWS
+from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to

@@ -13,7 +13,7 @@ from decimal import Decimal
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.extract.comparison import bucket_differs, stated_precision
-from debitura_pipeline.extract.requests import PAGE_ROWS
+from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import HOUR, Window
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, CountAndSum

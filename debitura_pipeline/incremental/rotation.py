@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from debitura_pipeline.extract.requests import PAGE_ROWS
+from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.windows import DAY, EPOCH, Window
 
 WINDOW_ROWS = 4_900  # below the 5,000 of one window: rows may have been added since they were counted

@@ -16,9 +16,9 @@ from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.comparison import CENT, bucket_differs, stated_precision
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS, ZERO, BucketTotals, UnseenRow
+from debitura_pipeline.extract.listing_client import PAGE_ROWS, SPARE_REQUESTS, RequestLimitError
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS, RequestLimitError
 from debitura_pipeline.extract.window_record import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
 from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from debitura_pipeline.submission.protocol import FoundCase, Wanted, refused
+from debitura_pipeline.submission.decision import FoundCase, Wanted, refused
 from debitura_pipeline.submission.states import (
     DUPLICATE_TYPES,
     KEY_CONFLICT_TYPES,

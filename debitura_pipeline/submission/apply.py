@@ -12,10 +12,10 @@ from debitura_pipeline.api.writes import WriteResponse
 from debitura_pipeline.errors import ApiError, RateLimited, RateLimitExhausted, TransientApiError
 from debitura_pipeline.outbound.brake import Brake, Braked
 from debitura_pipeline.submission.answers import Answer, Created, NoAnswer, NoEffect, Refusal
+from debitura_pipeline.submission.decision import FRESH, Evidence, LookUp
 from debitura_pipeline.submission.gather import Gatherer
 from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.plan import PlannedClaim, expected_case
-from debitura_pipeline.submission.protocol import FRESH, Evidence, LookUp
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import CustomerApi, TokenRefused
 from debitura_pipeline.submission.states import Record

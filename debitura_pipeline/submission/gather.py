@@ -22,10 +22,10 @@ from debitura_pipeline.source import Claim, SourceRead, SourceRow
 from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.body import case_body
+from debitura_pipeline.submission.decision import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
-from debitura_pipeline.submission.protocol import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
 from debitura_pipeline.submission.states import CONFLICT, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record

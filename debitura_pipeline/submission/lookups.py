@@ -16,7 +16,7 @@ from debitura_pipeline.errors import ApiError, ShapeError
 from debitura_pipeline.landing.validators import is_id
 from debitura_pipeline.registration.listed import lower
 from debitura_pipeline.source.places import country_code
-from debitura_pipeline.submission.protocol import FoundCase
+from debitura_pipeline.submission.decision import FoundCase
 
 MAX_PAGES = 20  # of cases whose reference, number or debtor contains the claim's reference
 PERSON_WORDS = frozenset({"person", "private"})

@@ -10,9 +10,9 @@ from decimal import Decimal
 
 from debitura_pipeline.outbound.plan_document import PlanRow
 from debitura_pipeline.source import Claim, SourceRow
+from debitura_pipeline.submission.decision import Evidence, Wanted
 from debitura_pipeline.submission.lookups import Expected
 from debitura_pipeline.submission.previews import Preview
-from debitura_pipeline.submission.protocol import Evidence, Wanted
 from debitura_pipeline.submission.sessions import Account
 from debitura_pipeline.submission.states import (
     CHANGED_AFTER,

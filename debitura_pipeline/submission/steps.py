@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from debitura_pipeline.submission.answers import Answer, Created, NoAnswer, NoEffect, Refusal, answered, intent
-from debitura_pipeline.submission.protocol import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.decision import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.states import Record
 
 MAX_REQUESTS = 4  # per claim and run: one, one with a new token, and two that were rate-limited or unanswered

@@ -13,9 +13,9 @@ from pathlib import Path
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.calendar_parts import MAX_WINDOW_ROWS
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
+from debitura_pipeline.extract.listing_client import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.plan import KnownState, Plan
 from debitura_pipeline.extract.reader import Reader
-from debitura_pipeline.extract.requests import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync

@@ -14,8 +14,8 @@ import pytest
 
 from debitura_pipeline.contract.listings import CASES
 from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.extract import listing_client
 from debitura_pipeline.extract import reader as read
-from debitura_pipeline.extract import requests
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
@@ -194,7 +194,7 @@ def test_an_instant_with_many_rows_that_keeps_changing_loses_no_row_and_is_unpro
 ) -> None:
     """A row is added before each response. All rows that existed at the start are read within few requests."""
     if not has_room:
-        monkeypatch.setattr(requests, "SPARE_REQUESTS", 30)
+        monkeypatch.setattr(listing_client, "SPARE_REQUESTS", 30)
     rows = [*hourly(40), *(Case(1_000 + number, START + 50 * HOUR) for number in range(250))]
     listed = Listed(rows)
     for number in range(2, 5_000):
@@ -214,7 +214,7 @@ def test_a_list_that_keeps_growing_reaches_the_request_limit(tmp_path: Path) -> 
         listed.between[number] = partial(with_more, more)
     with pytest.raises(UnprovenError, match="keeps growing"):
         proven(listed, tmp_path)
-    assert len(listed.requested) <= 2 * 3 + requests.SPARE_REQUESTS
+    assert len(listed.requested) <= 2 * 3 + listing_client.SPARE_REQUESTS
 
 
 def test_no_more_windows_are_open_than_requests_may_be_in_flight(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from debitura_pipeline.submission import steps as steps_module
 from debitura_pipeline.submission.answers import Created, NoAnswer, NoEffect, Refusal
-from debitura_pipeline.submission.protocol import HUMAN, Evidence, FoundCase, LookUp, Wanted
+from debitura_pipeline.submission.decision import HUMAN, Evidence, FoundCase, LookUp, Wanted
 from debitura_pipeline.submission.states import CONFLICT, SENT, WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.submission import protocol, steps
-from debitura_pipeline.submission.protocol import Send, Stop
+from debitura_pipeline.submission import steps
+from debitura_pipeline.submission.decision import Send, Stop
 from debitura_pipeline.submission.steps import Post, Store
 from tests.submission.model import Broken, Case, Model, World, ends_well, explore
 
@@ -32,8 +32,8 @@ BEGINNINGS = (
 
 @pytest.fixture(autouse=True)
 def _short_lifetimes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(protocol, "KEY_LIFETIME", timedelta(minutes=KEYS))
-    monkeypatch.setattr(protocol, "RESEND_WITHIN", timedelta(minutes=KEYS - 5))
+    monkeypatch.setattr(decision, "KEY_LIFETIME", timedelta(minutes=KEYS))
+    monkeypatch.setattr(decision, "RESEND_WITHIN", timedelta(minutes=KEYS - 5))
     yield
 
 
@@ -95,7 +95,7 @@ BREAKAGES: dict[str, tuple[str, dict[str, Any], Callable[..., Any] | None]] = {
 def test_model_notices_a_broken_protocol(breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     holds, changes, submit = BREAKAGES[breakage]
     for name, value in changes.items():
-        monkeypatch.setattr(protocol, name, value)
+        monkeypatch.setattr(decision, name, value)
     model = Model(frozenset(holds.split()), KEYS, submit or STEPS)
     try:
         states, _ = explore(model, BEGINNINGS)
