@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.submission import steps
+from debitura_pipeline.submission import decision, steps
 from debitura_pipeline.submission.decision import Send, Stop
 from debitura_pipeline.submission.steps import Post, Store
 from tests.submission.model import Broken, Case, Model, World, ends_well, explore
