@@ -50,6 +50,9 @@ soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, ki
 incidents: setup $(VENV)/.ready-dev ## real nights with one thing wrong each: one message when it opens, one when it is over
 	@$(BIN)/python -m tests.incidents $(ARGS)
 
+flow: setup $(VENV)/.ready-dev ## the whole flow with real daemon and receiver, with the time of each step; three minutes
+	@$(BIN)/python -m tests.flow
+
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
 
