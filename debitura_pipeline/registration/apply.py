@@ -18,7 +18,15 @@ from debitura_pipeline.registration.body import registration_body
 from debitura_pipeline.registration.outcome import RegistrationOutcome, registration_outcome
 from debitura_pipeline.registration.plan import PlannedClient
 from debitura_pipeline.registration.record import Registration, write_registrations
-from debitura_pipeline.registration.states import PLANNED, SENT
+from debitura_pipeline.registration.states import (
+    LINKED,
+    LINKED_ELSEWHERE,
+    NEEDS_LINKING,
+    PLANNED,
+    REFUSED,
+    SENT,
+    WITHDRAWN,
+)
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 
 PATH, WHAT = "/clients", "Registering a client"
@@ -27,6 +35,8 @@ TRIES = 3  # per client and run while no answer comes; waits of 1 and 2 s betwee
 LIMITED_TRIES = 6  # waits that HTTP 429 asks for, a minute each if it states none
 SILENT_429_WAIT_S = 60.0
 MAX_WAIT_S = 60.0  # a longer wait is left to the next run
+# A request without effect leaves these as they were: as `planned`, the next apply would send them without being asked to.
+_RESTORED = frozenset({NEEDS_LINKING, WITHDRAWN, REFUSED, LINKED_ELSEWHERE, *LINKED})
 
 OnOutcome = Callable[[PlannedClient, RegistrationOutcome], None]
 
@@ -79,7 +89,7 @@ class Registrar:
             except RateLimited as error:
                 limited += 1
                 outcome = RegistrationOutcome(PLANNED, 429, message="HTTP 429: had no effect", ends_apply=str(error))
-                self._keep(client, outcome, is_in_doubt=is_in_doubt)
+                outcome = self._keep(client, outcome, is_in_doubt=is_in_doubt)
                 if limited == LIMITED_TRIES:
                     return outcome
                 self._budget.pause(SILENT_429_WAIT_S if error.wait_s is None else error.wait_s)
@@ -113,9 +123,12 @@ class Registrar:
 
     def _keep(self, client: PlannedClient, outcome: RegistrationOutcome, *, is_in_doubt: bool) -> RegistrationOutcome:
         """Commit an outcome. A request without effect resolves nothing about one that was never answered."""
-        if is_in_doubt and outcome.state == PLANNED:
-            outcome = replace(outcome, state=SENT)
         known = self._records[client.tenant]
+        if outcome.state == PLANNED:
+            if not is_in_doubt and client.known is not None and client.known.state in _RESTORED:
+                self._write(replace(client.known, attempts=known.attempts, intent_at=known.intent_at))
+                return replace(outcome, state=client.known.state)
+            outcome = replace(outcome, state=SENT if is_in_doubt else PLANNED)
         self._write(
             replace(
                 known,

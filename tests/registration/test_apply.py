@@ -148,6 +148,27 @@ def test_conflicts_and_links(partner: Partner) -> None:
         assert not find(partner.settings.data_dir, [url])
 
 
+@pytest.mark.parametrize("rule", [{"kind": "status", "status": 401}, {"kind": "rate_limited", "retry_after": 0.01}])
+def test_fresh_link_that_was_not_given_is_not_asked_for_by_the_next_apply(
+    partner: Partner, rule: dict[str, Any]
+) -> None:
+    (known,) = rows(1)
+    known["support_email"] = next(iter(partner.sandbox.truth("clients")))["client"]["officeEmail"]
+    partner.wants(known)
+    partner.apply()
+    before = partner.rows(
+        "SELECT row_hash, state, http_status, error_types, outcome_at, message FROM ops.registrations"
+    )
+    partner.sandbox.faults(fault(times=10, **rule))
+    (link,) = client_links(partner.settings, partner.endpoint, known["external_tenant_id"], runtime=RUNTIME)
+    assert (link.state, link.url) == ("needs_linking", None)
+    assert before == partner.rows(
+        "SELECT row_hash, state, http_status, error_types, outcome_at, message FROM ops.registrations"
+    )
+    partner.sandbox.faults()
+    assert partner.apply().sent == 0
+
+
 def test_refused_key_stops_the_apply_and_leaves_nobody_in_doubt(partner: Partner) -> None:
     partner.wants(*rows(3))
     partner.sandbox.faults(fault("status", status=401))
