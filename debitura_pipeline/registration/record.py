@@ -56,10 +56,10 @@ def read_registrations(warehouse: SqlWarehouse) -> dict[str, Registration]:
 
 
 def write_registrations(warehouse: SqlWarehouse, registrations: Sequence[Registration]) -> None:
-    """Insert or replace these rows in one transaction. Raises WarehouseError; nothing is written then."""
+    """Insert or replace these rows in one durable transaction. Raises WarehouseError; nothing is written then."""
     if not registrations:
         return
-    with warehouse.transaction():
+    with warehouse.transaction(is_durable=True):
         if len(registrations) == 1:
             marks = ", ".join(f"${place}" for place in range(1, len(_COLUMNS) + 1))
             warehouse.run("DELETE FROM ops.registrations WHERE external_tenant_id = $1", (registrations[0].tenant,))

@@ -52,18 +52,15 @@ class Records:
     def __init__(self, warehouse: SqlWarehouse) -> None:
         self._warehouse = warehouse
         self.latest: dict[tuple[str | None, str], Record] = {}  # what was stored, by creditor and reference
-        if "postgres" in type(warehouse).__module__:
-            # An intent has to outlast a crash of the server too, whatever the database's own setting.
-            warehouse.rows("SELECT set_config('synchronous_commit', 'on', false)")
 
     def store(self, records: Iterable[Record]) -> None:
-        """Insert or replace rows in one transaction. Of several records with one key, as of repeated rows, the last counts."""
+        """Insert or replace rows in one durable transaction. Of records with one key, as of repeated rows, the last counts."""
         rows = list(
             {(one.creditor_id, one.external_tenant_id, one.creditor_reference): one for one in records}.values()
         )
         if not rows:
             return
-        with self._warehouse.transaction():
+        with self._warehouse.transaction(is_durable=True):
             if len(rows) == 1:
                 self._store_one(rows[0])
             else:

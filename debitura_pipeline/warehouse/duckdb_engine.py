@@ -87,7 +87,7 @@ class DuckDbWarehouse(SqlWarehouse):
                 self.run(sql)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, is_durable: bool = False) -> Iterator[None]:
         """Commit at the end, roll back on any error. Raises WarehouseError, also if a failed statement's error was caught
         inside: DuckDB would accept the COMMIT and write nothing."""
         self._failed = False

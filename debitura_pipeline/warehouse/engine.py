@@ -36,8 +36,12 @@ class SqlWarehouse(ABC):
     """A warehouse on an SQL engine. Every public writing method is one transaction."""
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
-        """Commit at the end; roll back on any error, also if it was caught inside. Raises WarehouseError."""
+    def transaction(self, *, is_durable: bool = False) -> AbstractContextManager[None]:
+        """Commit at the end; roll back on any error, also if it was caught inside. Raises WarehouseError.
+
+        `is_durable`: what was committed outlasts a crash of the server whatever its own setting, and inside `exclusive_run`
+        nothing is committed once another run has the lock.
+        """
 
     @abstractmethod
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:

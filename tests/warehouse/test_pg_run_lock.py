@@ -176,3 +176,16 @@ def test_writers_outside_of_runs_take_turns(settings: Settings, landings: Landin
     assert not failures
     with open_warehouse(settings, read_only=True) as warehouse:
         assert warehouse.rows("SELECT count(*) FROM ops.onboarding") == [(2,)]
+
+
+def test_intent_is_not_committed_once_another_run_has_the_lock(
+    settings: Settings, postgres_server: PostgresServer
+) -> None:
+    lost = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'debitura cases apply%'"
+    with exclusive_run(settings, "cases apply"), open_warehouse(settings) as warehouse:
+        postgres_server.admin(lost)
+        with held_by_another_process(settings):
+            refused = pytest.raises(WarehouseError, match="kept other runs out was lost")
+            with refused, warehouse.transaction(is_durable=True):
+                warehouse.run("INSERT INTO ops.registrations (external_tenant_id, state) VALUES ('a', 'sent')")
+        assert warehouse.rows("SELECT * FROM ops.registrations") == []

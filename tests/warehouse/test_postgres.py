@@ -9,7 +9,10 @@ import psycopg
 import pytest
 
 from debitura_pipeline.errors import SettingsError, WarehouseBusy, WarehouseError
+from debitura_pipeline.registration.record import Registration, write_registrations
 from debitura_pipeline.settings import Secret, Settings, load_settings
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
@@ -210,3 +213,22 @@ def test_application_is_named_to_the_server(settings: Settings) -> None:
     with open_warehouse(settings) as warehouse:
         name = warehouse.rows("SELECT current_setting('application_name')")[0][0]
     assert name.startswith("debitura writer, ") and len(name.encode()) <= 63
+
+
+def test_intents_outlast_a_crash_of_a_server_that_does_not_wait_for_its_disk(
+    settings: Settings, postgres: Database
+) -> None:
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{postgres.name}" SET synchronous_commit = off')
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("""
+            CREATE FUNCTION pg_temp.is_durable() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                ASSERT current_setting('synchronous_commit') = 'on'; RETURN NEW; END $$""")
+        for table in ("registrations", "submissions"):
+            warehouse.execute(
+                f"CREATE TRIGGER durable BEFORE INSERT ON ops.{table} FOR EACH ROW EXECUTE FUNCTION pg_temp.is_durable()"
+            )
+        write_registrations(warehouse, [Registration("tenant", None, "sent")])
+        Records(warehouse).store([Record("tenant", "reference", state="sent")])
+        with pytest.raises(WarehouseError):
+            warehouse.execute("INSERT INTO ops.registrations (external_tenant_id, state) VALUES ('other', 'sent')")

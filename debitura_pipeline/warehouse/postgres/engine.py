@@ -31,6 +31,9 @@ LOCK_WAIT_MS = 60_000
 # Server memory for a merge's joins and temporary tables, until the transaction ends.
 WORK_MEM = "64MB"
 ANALYZED_FROM = 10_000
+# `remote_apply` waits for more than `on`; the other settings wait for less.
+_SYNCHRONOUS = """
+    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') <> 'remote_apply'"""
 
 T = TypeVar("T")
 
@@ -38,16 +41,21 @@ T = TypeVar("T")
 class PostgresWarehouse(SqlWarehouse):
     """One open connection in UTC; each statement is its own transaction unless inside `transaction()`."""
 
-    def __init__(self, connection: psycopg.Connection[Any], schemas: Schemas = Schemas()) -> None:  # noqa: B008 - frozen
-        self._connection = connection
-        self._schemas = schemas
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        schemas: Schemas = Schemas(),  # noqa: B008 - frozen
+        ensure_lock: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ensure_lock`: raises WarehouseError if another run has taken the run lock."""
+        self._connection, self._schemas, self._ensure_lock = connection, schemas, ensure_lock
         self._failed = False
         connection.adapters.register_loader("json", TextLoader)  # as text, as DuckDB gives it
         # A str parameter has type text, as in DuckDB; otherwise Postgres infers its type separately at each use.
         connection.adapters.register_dumper(str, StrDumper)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, is_durable: bool = False) -> Iterator[None]:
         """Commit at the end, roll back on any error. Raises WarehouseBusy if another writer is in the warehouse,
         WarehouseError also if a failed statement's error was caught inside: Postgres would accept the COMMIT and write
         nothing."""
@@ -57,10 +65,14 @@ class PostgresWarehouse(SqlWarehouse):
             self._execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
             self._execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {self._schemas.lock(WRITE_LOCK)})")
             self._execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
+            if is_durable:
+                self._execute(_SYNCHRONOUS)
             yield
             # Postgres accepts a COMMIT after a failed statement, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            if is_durable:
+                self._ensure_lock()
             self._execute("COMMIT")
         except BaseException:
             self._roll_back()

@@ -64,4 +64,4 @@ def check_schemas(database: WarehouseUrl, wait_s: float) -> None:
 
 
 def _warehouse(database: WarehouseUrl, connection: psycopg.Connection[Any]) -> PostgresWarehouse:
-    return PostgresWarehouse(connection, Schemas(database.schema_prefix))
+    return PostgresWarehouse(connection, Schemas(database.schema_prefix), lambda: ensure_run_lock(database))
