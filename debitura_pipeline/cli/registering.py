@@ -12,6 +12,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import show_document
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.outbound.permission import CLIENTS, require_writes
 from debitura_pipeline.plural import counted
 from debitura_pipeline.registration.gather import known_situation, plan_from, read_wanted
 from debitura_pipeline.registration.states import PLANNED
@@ -41,7 +42,7 @@ def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool, 
 
     Raises DebituraError.
     """
-    registration.check_may_write(settings)
+    require_writes(settings, CLIENTS)
     ensure_set(settings.outbound.roster, ROSTER)
     check_identity(settings, with_warehouse=False)
     with open_endpoint(settings) as endpoint:

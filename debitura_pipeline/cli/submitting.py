@@ -11,6 +11,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import show_document
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
@@ -47,7 +48,7 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
 
     Raises DebituraError.
     """
-    submission.check_may_submit(settings)
+    require_writes(settings, CASES)
     ensure_set(settings.outbound.claims, CLAIMS)
     check_identity(settings, with_warehouse=False)
     with open_endpoint(settings) as endpoint:

@@ -12,9 +12,9 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.keys import REGISTRATION
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.outbound.permission import CLIENTS
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
-from debitura_pipeline.registration.run import CLIENTS
 from debitura_pipeline.registration.states import SENT
 
 

@@ -13,9 +13,9 @@ from debitura_pipeline.orchestration.keys import SUBMISSION
 from debitura_pipeline.orchestration.register import plan_metadata
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.outbound.permission import CASES
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
-from debitura_pipeline.submission.run import CASES
 from debitura_pipeline.submission.states import SENT, WAITING
 
 # Papers that a client signs change nothing that the sensor sees; each look costs two requests a claim.

@@ -4,7 +4,6 @@ from debitura_pipeline.registration.run import (
     AppliedPlan,
     ClientLink,
     apply_registrations,
-    check_may_write,
     client_links,
     plan_registrations,
 )
@@ -13,7 +12,6 @@ __all__ = [
     "AppliedPlan",
     "ClientLink",
     "apply_registrations",
-    "check_may_write",
     "client_links",
     "plan_registrations",
 ]

@@ -12,7 +12,7 @@ from debitura_pipeline.api.connect import Runtime, open_rate_limiter
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS
 from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient
-from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.permission import CLIENTS, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
 from debitura_pipeline.registration.apply import Applied, OnOutcome, Registrar
 from debitura_pipeline.registration.gather import ClientsPlan, make_plan, partner_session, read_wanted
@@ -28,8 +28,6 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
-
-CLIENTS = "clients"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def apply_registrations(
     Raises SettingsError without `clients` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; SourceError,
     IdentityRefused, UnprovenError, ApiError, WarehouseError.
     """
-    check_may_write(settings)
+    require_writes(settings, CLIENTS)
     runtime = runtime or Runtime()
     with exclusive_run(settings, "clients apply"):
         known = check_identity(settings)
@@ -148,14 +146,6 @@ def client_links(
         with exclusive_run(settings, "clients links"):
             return asyncio.run(work())
     return asyncio.run(work())
-
-
-def check_may_write(settings: Settings) -> None:
-    """Raises SettingsError unless DEBITURA_WRITES has `clients`."""
-    if CLIENTS not in settings.outbound.writes:
-        raise SettingsError(
-            "DEBITURA_WRITES does not allow clients to be registered, so nothing was sent. Example: DEBITURA_WRITES=clients"
-        )
 
 
 async def _send(

@@ -3,10 +3,9 @@
 from debitura_pipeline.submission.run import (
     AppliedClaims,
     apply_claims,
-    check_may_submit,
     claims_status,
     plan_claims,
     status_document,
 )
 
-__all__ = ["AppliedClaims", "apply_claims", "check_may_submit", "claims_status", "plan_claims", "status_document"]
+__all__ = ["AppliedClaims", "apply_claims", "claims_status", "plan_claims", "status_document"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime, open_rate_limiter
 from debitura_pipeline.api.write_budget import WriteBudget
-from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
 from debitura_pipeline.registration.gather import partner_session
 from debitura_pipeline.settings import Endpoint, Settings
@@ -30,7 +30,6 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-CASES = "cases"
 OPEN = frozenset({REFUSED, SENT})
 
 
@@ -87,7 +86,7 @@ def apply_claims(
     Raises SettingsError without `cases` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; and what
     `plan_claims` raises.
     """
-    check_may_submit(settings)
+    require_writes(settings, CASES)
     runtime = runtime or Runtime()
     ensure_set(settings.outbound.claims, CLAIMS)
     with exclusive_run(settings, "cases apply"):
@@ -149,14 +148,6 @@ def status_document(
             claims.append(PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types)))))
     claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
     return document_of(settings, source.label, claims, now)
-
-
-def check_may_submit(settings: Settings) -> None:
-    """Raises SettingsError unless DEBITURA_WRITES has `cases`."""
-    if CASES not in settings.outbound.writes:
-        raise SettingsError(
-            "DEBITURA_WRITES does not allow cases to be submitted, so nothing was sent. Example: DEBITURA_WRITES=cases"
-        )
 
 
 def _recorded(settings: Settings) -> list[Record]:

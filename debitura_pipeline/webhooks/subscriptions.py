@@ -19,6 +19,7 @@ from debitura_pipeline.contract.listings import path_to
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, SettingsError, ShapeError, TransientApiError
 from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.validators import parse_instant
+from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
 from debitura_pipeline.settings import Endpoint, Secret, Settings
 
 EVENTS = (
@@ -50,15 +51,6 @@ class Subscription:
     updated_at: datetime | None
     disabled_reason: str | None
     secret: Secret | None = field(default=None, repr=False)
-
-
-def require_writes(settings: Settings) -> None:
-    """Raises SettingsError if webhooks may not be changed at the API."""
-    if "webhooks" not in settings.outbound.writes:
-        raise SettingsError(
-            "DEBITURA_WRITES does not name webhooks, so nothing was sent. Example: DEBITURA_WRITES=webhooks",
-            variable="DEBITURA_WRITES",
-        )
 
 
 def check_url(url: str, *, is_embedded: bool) -> None:
@@ -100,7 +92,7 @@ class SubscriptionChanges:
     """Changes subscriptions at the API. Each request is sent once. Raises SettingsError if `DEBITURA_WRITES` forbids it."""
 
     def __init__(self, settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> None:
-        require_writes(settings)
+        require_writes(settings, WEBHOOKS)
         self._settings, self._endpoint, self._runtime = settings, endpoint, runtime or Runtime()
 
     def subscribe(self, url: str, events: Sequence[str], *, is_test: bool = False) -> Subscription:

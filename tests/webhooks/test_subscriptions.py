@@ -30,7 +30,10 @@ def test_a_subscription_from_its_creation_to_its_end(shared_sandbox: RunningSand
 
     for arguments in (("subscribe", "--url", URL), ("rotate", ID), ("enable", ID), ("remove", ID)):
         said = run(*arguments, writes="clients")
-        assert (said.status, "DEBITURA_WRITES does not name webhooks" in said.error_line) == (2, True)
+        assert (
+            said.status,
+            "DEBITURA_WRITES does not allow webhook subscriptions to be changed" in said.error_line,
+        ) == (2, True)
     assert shared_sandbox.get("/v1/Webhooks") == [], "nothing was sent"
 
     made = run("subscribe", "--url", URL, "--event", "case.closed", "--event", "client.linked")

@@ -59,10 +59,11 @@ def subscribe(
 ) -> None:
     """Create a subscription and print its signing secret, once. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
-    from debitura_pipeline.webhooks.subscriptions import EVENTS, SubscriptionChanges, check_url, require_writes
+    from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
+    from debitura_pipeline.webhooks.subscriptions import EVENTS, SubscriptionChanges, check_url
 
     settings = load_settings()
-    require_writes(settings)
+    require_writes(settings, WEBHOOKS)
     check_url(url, is_embedded=settings.uses_embedded_sandbox)
     with open_endpoint(settings) as endpoint:
         made = SubscriptionChanges(settings, endpoint).subscribe(url, event or EVENTS, is_test=test_mode)
@@ -74,10 +75,11 @@ def subscribe(
 def rotate(subscription_id: Id) -> None:
     """Replace a subscription's signing secret and print the new one, once. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
-    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, require_writes
+    from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
+    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
 
     settings = load_settings()
-    require_writes(settings)
+    require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         changed = SubscriptionChanges(settings, endpoint).rotate(subscription_id)
     sys.stdout.write(f"Rotated: {changed.id}\n")
@@ -88,10 +90,11 @@ def rotate(subscription_id: Id) -> None:
 def enable(subscription_id: Id) -> None:
     """Enable a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
-    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, require_writes
+    from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
+    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
 
     settings = load_settings()
-    require_writes(settings)
+    require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         changed = SubscriptionChanges(settings, endpoint).enable(subscription_id)
     sys.stdout.write(
@@ -104,10 +107,11 @@ def enable(subscription_id: Id) -> None:
 def remove(subscription_id: Id) -> None:
     """Delete a subscription and its delivery history. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
-    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, require_writes
+    from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
+    from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
 
     settings = load_settings()
-    require_writes(settings)
+    require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         SubscriptionChanges(settings, endpoint).remove(subscription_id)
     sys.stdout.write(f"Removed: {subscription_id.lower()}\n")
