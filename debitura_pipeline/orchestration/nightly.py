@@ -42,6 +42,7 @@ from debitura_pipeline.warehouse.run_lock import exclusive_run
 DEFINITIONS = "debitura_pipeline.definitions"
 # Dagster would write every event to standard error; errors are in the result anyway.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SILENCED, SILENT_LEVEL = ("dagster", "sqlalchemy.pool"), logging.CRITICAL + 1
 STORAGE_FAILS = "Exception while writing logger call"
 # Values of StepOutcome.state.
 STARTED, GOING, DONE, FAILED, SKIPPED = "started", "going", "done", "failed", "skipped"
@@ -147,15 +148,16 @@ def run_job(
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Suppress Dagster's and dagster-dbt's output on standard error within the block."""
-    logger = logging.getLogger("dagster")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Suppress what Dagster and dagster-dbt, and the pool of Dagster's storage when it is interrupted, write to standard error."""
+    before = {logger: logger.level for logger in map(logging.getLogger, SILENCED)}
+    for logger in before:
+        logger.setLevel(SILENT_LEVEL)
     try:
         with redirect_stderr(_WithoutDagster(sys.stderr)):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 class _WithoutDagster(io.TextIOBase):

@@ -75,7 +75,7 @@ def test_commands_write_private_files_and_replace_none(tmp_path):
     assert debitura("sandbox", "demo-roster", str(made), "--count", "3", env=env).status == 0
     assert debitura("sandbox", "demo-claims", str(wanted), "--count", "7", "--roster", str(made), env=env).status == 0
     again = debitura("sandbox", "demo-roster", str(made), env=env)
-    assert (again.status, "exists already" in again.error_line) == (2, True)
+    assert (again.status, "already exists" in again.error_line) == (2, True)
     with wanted.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == claims.COLUMNS
