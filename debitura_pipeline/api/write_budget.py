@@ -14,6 +14,16 @@ DAY_RESERVE = 500  # requests of the day that are left to reading
 MINUTE_S = 60.0
 
 
+def check_reserve(rate_limiter: RateLimiter) -> None:
+    """Raises RateLimitExhausted if 500 requests or fewer are left of the day."""
+    left = rate_limiter.remaining().day
+    if left <= DAY_RESERVE:
+        raise RateLimitExhausted(
+            f"{left:,} requests are left of the day, and the last {DAY_RESERVE} are kept for reading. What was not sent "
+            "is sent once the day's limit is renewed."
+        )
+
+
 class WriteBudget:
     """A rate limiter for writing requests on top of that of all requests. One process writes at a time."""
 
@@ -30,12 +40,7 @@ class WriteBudget:
         Raises RateLimitExhausted, and takes nothing, if 500 requests or fewer are left of the day, or if the wait would exceed
         five minutes.
         """
-        left = self._rate_limiter.remaining().day
-        if left <= DAY_RESERVE:
-            raise RateLimitExhausted(
-                f"{left:,} requests are left of the day, and the last {DAY_RESERVE} are kept for reading. What was not sent "
-                "is sent once the day's limit is renewed."
-            )
+        check_reserve(self._rate_limiter)
         waited = 0.0
         if len(self._sent) == self.per_minute:
             waited = max(self._sent[0] + MINUTE_S - self._clock().timestamp(), 0.0)

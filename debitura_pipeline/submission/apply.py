@@ -18,12 +18,12 @@ from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.plan import PlannedClaim, expected_case
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import CustomerApi, TokenRefused
-from debitura_pipeline.submission.states import Record
+from debitura_pipeline.submission.states import FINAL_STATUSES, PLANNED, Record
 from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn, submit
 
 PATH, WHAT = "/cases", "Submitting a claim"
 SILENT_429_WAIT_S = 60.0
-CONFLICT_STATUS = 409  # another request with the key may be under way
+RATE_LIMITED = 429
 
 OnOutcome = Callable[[PlannedClaim], None]
 
@@ -165,7 +165,8 @@ class Submitter:
 
 
 def understood(response: WriteResponse, expected: Expected) -> Answer:
-    """What an answer to `POST /cases` means."""
+    """What an answer to `POST /cases` means. A status that is not documented may be a proxy's, in front of or behind which the
+    request had its effect; 409 may say that another request with the key is under way."""
     status = response.status
     if 200 <= status < 300:
         try:
@@ -174,7 +175,7 @@ def understood(response: WriteResponse, expected: Expected) -> Answer:
             return NoAnswer(status)
     if status == 401:
         return NoEffect("unauthorized")
-    if 400 <= status < 500 and status != CONFLICT_STATUS:
+    if status in FINAL_STATUSES:
         types = tuple(dict.fromkeys([*response.codes, *response.fields])) or (f"http_{status}",)
         return Refusal(status, types)
     return NoAnswer(status)
@@ -199,5 +200,16 @@ def _expected(claim: PlannedClaim) -> Expected:
 
 def _after(claim: PlannedClaim, record: Record) -> PlannedClaim:
     types = (record.error_types or "").replace(",", ", ")
-    reasons = tuple(filter(None, (record.message, types if record.case_id is None else None)))
-    return replace(claim, record=record, reasons=reasons)
+    reasons = filter(None, (record.message, types if record.case_id is None else None, _unfinished(record)))
+    return replace(claim, record=record, reasons=tuple(reasons))
+
+
+def _unfinished(record: Record) -> str | None:
+    """Why a claim is not where it was to go."""
+    if record.is_in_doubt and record.http_status is not None:
+        return f"the last answer was HTTP {record.http_status}"
+    if record.state != PLANNED:
+        return None
+    if record.http_status == RATE_LIMITED:
+        return "not sent: the API asks to wait (HTTP 429)"
+    return "not sent: a lookup was not answered, or the request waited too long for its turn"

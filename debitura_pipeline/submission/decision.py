@@ -14,6 +14,7 @@ from debitura_pipeline.submission.states import (
     CLIENT_TYPES,
     CONFLICT,
     DUPLICATE_TYPES,
+    HUMAN,
     KEY_CONFLICT_TYPES,
     REFUSED,
     SUBMITTED,
@@ -90,7 +91,6 @@ IN_DOUBT = "a request is unanswered and no case is shown; a later run goes on"
 WAITS_FOR_SWEEP = (
     "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
 )
-HUMAN = "needs a human: "
 CHANGED = HUMAN + "the row changed while a request is unanswered; restore the row, or file the case by hand"
 GONE = HUMAN + "the source has no valid row for this claim while a request is unanswered; restore the row"
 INVISIBLE = HUMAN + "the API says that the reference is taken, and no lookup shows the case; ask Debitura"

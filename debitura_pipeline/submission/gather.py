@@ -28,7 +28,7 @@ from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
-from debitura_pipeline.submission.states import CONFLICT, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record
+from debitura_pipeline.submission.states import CONFLICT, DECISIVE, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import api_name
 
@@ -138,20 +138,22 @@ class Gatherer:
             return PlannedClaim(changed, row, reasons=tuple(filter(None, [changed.message])))
         if self._is_in_doubt_elsewhere(record):
             why = "needs a human: a request for this reference is unanswered under the tenant's former client"
+            if record.state in DECISIVE:
+                return plan.waiting(record, row, why)
             return PlannedClaim(plan.with_row(record, row).having(state=CONFLICT, message=why), row, reasons=(why,))
-        if not client.is_signed and record.state != SENT:
+        if not client.is_signed and not record.is_in_doubt:
             return plan.waiting(record, row, "the client has not signed everything")
         return await self._ready(record, row, Account(client.tenant, client.creditor_id))
 
     def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
         """A row of a tenant that is not linked. A claim that was sent for the client it once was keeps its record."""
         tenant, reference = row.stored_key
-        known = self._by_tenant[tenant, reference]
-        sent = [one for one in known if one.state == SENT or one.state in WITH_CASE]
-        record = sent[0] if sent else known[0] if known else Record(tenant, reference)
-        if sent:
-            why = record.message or "the client is no longer linked"
-            return PlannedClaim(record, row, reasons=(why,) if record.state == SENT else ())
+        known = sorted(self._by_tenant[tenant, reference], key=_weight)
+        record = known[0] if known else Record(tenant, reference)
+        if record.state in WITH_CASE:
+            return PlannedClaim(record, row)
+        if record.is_in_doubt:
+            return PlannedClaim(record, row, reasons=(record.message or "the client is no longer linked",))
         if row.row is None:
             return plan.invalid(record, row)
         return plan.waiting(record, row, "the client is not registered")
@@ -168,6 +170,7 @@ class Gatherer:
             return PlannedClaim(record.having(message=why), reasons=(why,))
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
+        self.customer.check_reserve()
         evidence = await self.look_up(record, account, expected)
         return _decided(
             PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured
@@ -180,12 +183,14 @@ class Gatherer:
         body = case_body(claim)
         identity = ClaimIdentity(self.settings.environment, account.creditor_id, claim.reference)
         wanted = Wanted(identity, row.row_hash, self.pseudonyms.digest(b"case:" + body))
+        before = record
         if record.state != SENT:
             record = plan.with_row(record, row)
         planned = PlannedClaim(record, row, account, wanted, body)
         if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):
-            return replace(planned, wanted=None, reasons=_reasons(record))
+            return replace(planned, wanted=None, reasons=plan.reasons_of(record))
         try:
+            self.customer.check_reserve()
             evidence = await self.look_up(record, account, plan.expected_case(claim))
             self._failed_in_a_row = 0
             planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
@@ -197,7 +202,7 @@ class Gatherer:
         except ApiError as error:
             return self._unanswered(record, row, error)
         self._failed_in_a_row = 0
-        return plan.previewed(planned, preview)
+        return plan.previewed(planned, preview, before)
 
     def _unanswered(self, record: Record, row: SourceRow[Claim], error: ApiError) -> PlannedClaim:
         """A claim whose lookup or preview failed; the others go on. Raises the error if that happens time and again."""
@@ -208,7 +213,7 @@ class Gatherer:
                 if isinstance(error, TokenRefused)
                 else f"HTTP {status}: the client's token is not allowed to"
             )
-            return PlannedClaim(record, row, reasons=(why,)) if record.state == SENT else plan.waiting(record, row, why)
+            return plan.waiting(record, row, why)
         self._failed_in_a_row += 1
         if self._failed_in_a_row == MAX_FAILURES:
             raise error
@@ -253,8 +258,8 @@ def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> Plann
     match step:
         case Settle(settled):
             if settled.state == SENT:  # an absence worth noting: the apply looks again
-                return replace(planned, reasons=_reasons(settled))
-            return replace(planned, record=settled, wanted=None, reasons=_reasons(settled))
+                return replace(planned, reasons=plan.reasons_of(settled))
+            return replace(planned, record=settled, wanted=None, reasons=plan.reasons_of(settled))
         case Stop(why):
             return replace(planned, record=record.having(message=why), reasons=(why,) if why else ())
         case Send() if record.state == SENT:
@@ -266,9 +271,9 @@ def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> Plann
             return replace(planned, reasons=("the lookups took too long",))
 
 
-def _reasons(record: Record) -> tuple[str, ...]:
-    types = (record.error_types or "").replace(",", ", ")
-    return tuple(filter(None, [record.message, types if record.state not in WITH_CASE else None]))
+def _weight(record: Record) -> int:
+    """Of several records of a tenant id that was used again, the first one says what may be done."""
+    return DECISIVE.index(record.state) if record.state in DECISIVE else len(DECISIVE)
 
 
 def document_of(settings: Settings, label: str, claims: Sequence[PlannedClaim], now: datetime) -> PlanDocument:

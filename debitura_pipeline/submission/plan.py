@@ -17,6 +17,7 @@ from debitura_pipeline.submission.sessions import Account
 from debitura_pipeline.submission.states import (
     CHANGED_AFTER,
     CONFLICT,
+    DECISIVE,
     INVALID,
     PLANNED,
     SENT,
@@ -118,13 +119,24 @@ def changed_after(record: Record, row_hash: str) -> Record:
 
 
 def waiting(record: Record, row: SourceRow[Claim], why: str) -> PlannedClaim:
-    """A claim whose client is not ready."""
+    """A claim whose client is not ready. A claim in doubt, in conflict, refused or with a case keeps its record."""
+    if record.state in DECISIVE:
+        return PlannedClaim(record, row, reasons=(*reasons_of(record), why))
     kept = with_row(record, row)
     return PlannedClaim(kept.having(state=WAITING, message=why), row, reasons=(why,))
 
 
-def previewed(planned: PlannedClaim, preview: Preview) -> PlannedClaim:
-    """A claim that could be sent, with what its preview says."""
+def reasons_of(record: Record) -> tuple[str, ...]:
+    """What a record says about its state."""
+    types = (record.error_types or "").replace(",", ", ")
+    return tuple(filter(None, [record.message, types if record.state not in WITH_CASE else None]))
+
+
+def previewed(planned: PlannedClaim, preview: Preview, before: Record) -> PlannedClaim:
+    """A claim that could be sent, with what its preview says. `before`: its record. Of a claim in conflict whose row was
+    corrected, a preview that forbids sending changes nothing: the correction may be undone."""
+    if preview.state != PLANNED and before.state == CONFLICT:
+        return PlannedClaim(before, planned.row, reasons=(*reasons_of(before), *preview.types))
     record = planned.record.having(
         state=preview.state,
         is_eligible=preview.is_eligible,
@@ -138,10 +150,10 @@ def previewed(planned: PlannedClaim, preview: Preview) -> PlannedClaim:
 
 
 def sums(claims: Iterable[PlannedClaim]) -> dict[str, Decimal]:
-    """Amounts to be sent, by currency."""
+    """Amounts to be sent, by currency. A claim that could not be looked up or previewed is not among them."""
     found: dict[str, Decimal] = defaultdict(Decimal)
     for claim in claims:
-        if claim.state == PLANNED and claim.amount is not None and claim.record.currency is not None:
+        if claim.state == PLANNED and claim.is_due and claim.amount is not None and claim.record.currency is not None:
             found[claim.record.currency] += claim.amount
     return dict(found)
 

@@ -13,6 +13,7 @@ from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.customer import CLIENT_TOKEN, customer_client
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.write_budget import check_reserve
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient, WriteResponse
 from debitura_pipeline.errors import ApiError, RefusedError, SettingsError, ShapeError
 from debitura_pipeline.settings import Endpoint, Secret, Settings
@@ -94,6 +95,10 @@ class CustomerApi:
             return await writer.send(method, path, body, what=what, headers=headers, on_turn=on_turn)
         async with self._writer(self._tokens[account][0], timeouts) as hasty:
             return await hasty.send(method, path, body, what=what, headers=headers, on_turn=on_turn)
+
+    def check_reserve(self) -> None:
+        """Raises RateLimitExhausted if only the day's reserve is left, which is for the nightly run."""
+        check_reserve(self._rate_limiter)
 
     async def forget(self, account: Account) -> None:
         """Forget a token, so that the next request gets a new one."""

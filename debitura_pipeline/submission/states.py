@@ -20,10 +20,15 @@ CONFLICT = "conflict"
 REFUSED = "refused"
 CHANGED_AFTER = "changed_after"
 
+HUMAN = "needs a human: "  # how a message begins that no later run can settle
+
 STATES = (
     INVALID, WAITING, INELIGIBLE, PLANNED, SENT, SUBMITTED, ALREADY_THERE, CONFLICT, REFUSED, CHANGED_AFTER
 )  # fmt: skip
 WITH_CASE = frozenset({SUBMITTED, ALREADY_THERE, CHANGED_AFTER})
+# What the next decision rests on: none of these is replaced because a client is not ready.
+DECISIVE = (SENT, SUBMITTED, ALREADY_THERE, CHANGED_AFTER, CONFLICT, REFUSED)
+FINAL_STATUSES = frozenset({400, 422})  # refusals of the API itself; another status may be an intermediary's
 
 NAMESPACE = UUID("6f1d9f0a-3f5f-5c0e-9d4a-8a6f8f6f2b7c")
 DUPLICATE_TYPES = frozenset({"duplicatereference", "duplicatecreditorreference", "idempotencyviolation"})
@@ -97,9 +102,7 @@ class Record:
     @property
     def was_refused(self) -> bool:
         """Whether the API has refused the current generation's key, for which that answer is final."""
-        return (
-            self.http_status is not None and 400 <= self.http_status < 500 and self.http_status not in (401, 408, 429)
-        )
+        return self.http_status in FINAL_STATUSES
 
     @property
     def types(self) -> frozenset[str]:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.submission.apply import Submitter
-from debitura_pipeline.submission.decision import HUMAN
-from debitura_pipeline.submission.states import CONFLICT, REFUSED, SENT, WITH_CASE
+from debitura_pipeline.submission.states import CONFLICT, HUMAN, REFUSED, SENT, WITH_CASE
 from tests.submission.partner import Claims, claim, fault
 from tests.support.sandbox import RunningSandbox, start_sandbox
 

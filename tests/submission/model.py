@@ -13,8 +13,8 @@ from typing import Any
 
 from debitura_pipeline.submission import steps as steps_module
 from debitura_pipeline.submission.answers import Created, NoAnswer, NoEffect, Refusal
-from debitura_pipeline.submission.decision import HUMAN, Evidence, FoundCase, LookUp, Wanted
-from debitura_pipeline.submission.states import CONFLICT, SENT, WITH_CASE, ClaimIdentity, Record
+from debitura_pipeline.submission.decision import Evidence, FoundCase, LookUp, Wanted
+from debitura_pipeline.submission.states import CONFLICT, HUMAN, SENT, WITH_CASE, ClaimIdentity, Record
 from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Turn
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,107 @@
+"""A claim's record outlives a client that is not ready, and only the API's own refusals are final."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.api.writes import WriteResponse
+from debitura_pipeline.registration.listed import listed_client
+from debitura_pipeline.submission.answers import NoAnswer, NoEffect, Refusal, answered
+from debitura_pipeline.submission.apply import understood
+from debitura_pipeline.submission.decision import Evidence, Send, Stop, Wanted, next_step
+from debitura_pipeline.submission.lookups import Expected
+from debitura_pipeline.submission.plan import PlannedClaim, previewed
+from debitura_pipeline.submission.previews import Preview
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.states import DECISIVE, STATES, ClaimIdentity, Record
+from debitura_pipeline.warehouse.opening import open_warehouse
+from tests.submission.partner import Claims, claim
+from tests.support.sandbox import RunningSandbox
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SOMEBODY = "6d5c1f9e-0000-4000-8000-000000000001"
+KEPT = {"sent", "conflict", "refused", "submitted", "already_there", "changed_after"}
+
+
+def recorded(tenant: str, creditor: str | None, state: str, reference: str) -> Record:
+    sent: dict[str, Any] = {"attempts": 1, "unanswered": 1, "intent_at": NOW, "last_attempt_at": NOW}
+    facts = {"sent": sent, "refused": {"attempts": 1, "http_status": 422, "error_types": "ValidationError"}}
+    return Record(tenant, reference, creditor, claim_hash="as sent", state=state).having(**facts.get(state, {}))
+
+
+@pytest.fixture
+def partner(sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path) -> Claims:
+    return Claims(tmp_path, sandbox_factory(clients=8, cases=8, transactions=1, no_rate_limit=True))
+
+
+def test_client_that_is_not_ready_changes_no_record_that_decides(partner: Claims) -> None:
+    listed = {bool(one["onboardingDone"]): one for one in _clients(partner)}
+    assert set(listed) == {True, False}
+    found = {
+        "not signed": (listed[False]["externalTenantId"], _creditor(listed[False])),
+        "not linked": ("nobody", SOMEBODY),
+        "token refused": (listed[True]["externalTenantId"], _creditor(listed[True])),
+    }
+    rows, records = [], []
+    for number, (tenant, creditor) in enumerate(found.values()):
+        for place, state in enumerate(STATES):
+            rows.append(claim(tenant, 100 * number + place))
+            records.append(recorded(tenant, creditor, state, rows[-1]["creditor_reference"]))
+    partner.wants(*rows)
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store(records)
+    partner.sandbox.faults({"kind": "status", "status": 403, "path": "/oauth/token", "method": "POST", "times": 0})
+    partner.apply()
+    after = partner.records()
+    for before in records:
+        state = after[before.creditor_reference].state
+        # With a case, the row that the record was made from differs from this one.
+        expected = {before.state, "changed_after"} if before.state in KEPT else {"waiting_for_client"}
+        assert state in expected, (before.state, state)
+    assert partner.posts() == []
+    reasons = {row.creditor_reference: row.reasons for row in partner.plan().document.rows}
+    said = {before.state: reasons[before.creditor_reference] for before in records[: len(STATES)]}
+    assert "the client has not signed everything" in said["conflict"] + said["refused"]
+    assert "ValidationError" in said["refused"]
+
+
+def _clients(partner: Claims) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = partner.sandbox.get("/clients", {"PageSize": 100})["clients"]
+    return found
+
+
+def _creditor(client: dict[str, Any]) -> str:
+    found = listed_client(client)
+    assert found is not None
+    return found.creditor_id
+
+
+def test_correction_that_the_preview_forbids_leaves_the_conflict() -> None:
+    before = recorded("tenant", SOMEBODY, "conflict", "INV-1")
+    planned = PlannedClaim(before.having(state="planned"))
+    after = previewed(planned, Preview("waiting_for_client", ("MissingPowerOfAttorney",)), before)
+    assert after.record == before and after.wanted is None and after.reasons == ("MissingPowerOfAttorney",)
+    assert previewed(planned, Preview("planned"), before).state == "planned"
+    assert set(DECISIVE) == KEPT
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 408, 409, 413, 499])
+def test_status_that_is_not_documented_is_no_refusal(status: int) -> None:
+    answer = understood(WriteResponse(status, {}), Expected("INV-1"))
+    assert answer == NoAnswer(status)
+    doubtful = answered(recorded("tenant", SOMEBODY, "sent", "INV-1").having(body_hash="body"), answer, NOW)
+    wanted = Wanted(ClaimIdentity("test", SOMEBODY, "INV-1"), "as sent", "body")
+    quarter = NOW + timedelta(minutes=15)
+    assert isinstance(next_step(doubtful, wanted, Evidence(NOW), NOW), Stop)
+    assert next_step(doubtful, wanted, Evidence(quarter), quarter) == Send(0), "the same key again"
+
+
+def test_refusals_of_the_api_are_final() -> None:
+    for status in (400, 422):
+        assert understood(WriteResponse(status, {}), Expected("INV-1")) == Refusal(status, (f"http_{status}",))
+    assert understood(WriteResponse(401, {}), Expected("INV-1")) == NoEffect("unauthorized")
