@@ -44,7 +44,8 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
 
 
 def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:
-    """Apply the plan and print what came of it. False if a claim is refused or in doubt, or the apply stopped early.
+    """Apply the plan and print what came of it. False if a claim is refused, in doubt or was not sent although planned, or the
+    apply stopped early.
 
     Raises DebituraError.
     """
@@ -59,7 +60,9 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
         console.warn(f"stopped: {found.stopped}")
         json_document.fail(found.stopped)
     elif found.is_open:
-        json_document.fail("claims are refused or in doubt")
+        json_document.fail("claims are refused, in doubt or could not be sent")
+    if found.stopped is None and (unsent := found.document.summary.get(PLANNED, 0)):
+        console.warn(f"{_claims(unsent)} could not be sent although planned; the next run tries again")
     console.conclude(f"{found.sent} sent. {_summary(found.document) or 'The source is empty'}.")
     return not found.is_open
 

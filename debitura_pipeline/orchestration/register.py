@@ -11,7 +11,13 @@ import dagster as dg
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.keys import REGISTRATION
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.orchestration.wanted import (
+    AGAIN_AFTER,
+    handled_state,
+    look_again,
+    wanted_parts,
+    wanted_state,
+)
 from debitura_pipeline.outbound.permission import CLIENTS
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
@@ -32,7 +38,10 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
     if part is None:
         context.log.info("DEBITURA_ROSTER is not set, so there is nothing to register")
         return
-    state = wanted_state(settings, context.instance, part)
+    state, before = (
+        wanted_state(settings, context.instance, part, datetime.now(UTC)),
+        handled_state(context.instance, part),
+    )
     applied: AppliedPlan | None = None
     with debitura.endpoint() as endpoint:
         if CLIENTS in settings.outbound.writes:
@@ -40,7 +49,8 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
             planned = applied.planned
         else:
             planned = plan_registrations(settings, endpoint).document
-    again = {AGAIN_AT: (datetime.now(UTC) + AGAIN_AFTER).isoformat()} if applied and _is_unfinished(applied) else {}
+    first = AGAIN_AFTER if applied and is_unfinished(applied) else None
+    again = look_again(state, before, datetime.now(UTC), first)
     yield dg.MaterializeResult(REGISTRATION["plan"], metadata={**plan_metadata(planned), **state, **again})
     if applied is None:
         return
@@ -57,6 +67,8 @@ def plan_metadata(document: PlanDocument) -> dict[str, Any]:
     return {"rows": len(document.rows), "origin": document.source, **counts}
 
 
-def _is_unfinished(applied: AppliedPlan) -> bool:
-    """Whether a later run goes on. Refused clients wait for a changed row."""
-    return applied.stopped is not None or SENT in applied.document.summary
+def is_unfinished(applied: AppliedPlan) -> bool:
+    """Whether a later run goes on. Refused clients wait for a changed row; so do those in doubt that the roster no longer has."""
+    return applied.stopped is not None or any(
+        row.state == SENT and row.row is not None for row in applied.document.rows
+    )

@@ -12,11 +12,17 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.keys import SUBMISSION
 from debitura_pipeline.orchestration.register import plan_metadata
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, AGAIN_AT, wanted_parts, wanted_state
+from debitura_pipeline.orchestration.wanted import (
+    AGAIN_AFTER,
+    handled_state,
+    look_again,
+    wanted_parts,
+    wanted_state,
+)
 from debitura_pipeline.outbound.permission import CASES
-from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.outbound.plan_document import PlanDocument, PlanRow
 from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
-from debitura_pipeline.submission.states import SENT, WAITING
+from debitura_pipeline.submission.states import HUMAN, PLANNED, SENT, WAITING
 
 # Papers that a client signs change nothing that the sensor sees; each look costs two requests a claim.
 WAITING_PAUSE = timedelta(hours=6)
@@ -36,7 +42,10 @@ def submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iter
     if part is None:
         context.log.info("DEBITURA_CLAIMS is not set, so there is nothing to submit")
         return
-    state = wanted_state(settings, context.instance, part)
+    state, before = (
+        wanted_state(settings, context.instance, part, datetime.now(UTC)),
+        handled_state(context.instance, part),
+    )
     applied: AppliedClaims | None = None
     with debitura.endpoint() as endpoint:
         if CASES in settings.outbound.writes:
@@ -44,8 +53,7 @@ def submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iter
             planned = applied.planned
         else:
             planned = plan_claims(settings, endpoint).document
-    pause = _pause(applied)
-    again = {} if pause is None else {AGAIN_AT: (datetime.now(UTC) + pause).isoformat()}
+    again = look_again(state, before, datetime.now(UTC), None if applied is None else first_pause(applied))
     yield dg.MaterializeResult(SUBMISSION["plan"], metadata={**_metadata(planned), **state, **again})
     if applied is None:
         return
@@ -59,10 +67,13 @@ def _metadata(document: PlanDocument) -> dict[str, Any]:
     return {**plan_metadata(document), **amounts}
 
 
-def _pause(applied: AppliedClaims | None) -> timedelta | None:
-    """When to look again, if anything may continue without a change of a row. Refused claims wait for a changed row."""
-    if applied is None:
-        return None
-    if applied.stopped is not None or SENT in applied.document.summary:
+def first_pause(applied: AppliedClaims) -> timedelta | None:
+    """When to look again, if anything may continue without a change of a row. Refused claims wait for a changed row, and those
+    that need a human for the next day."""
+    if applied.stopped is not None or any(_goes_on(row) for row in applied.document.rows):
         return AGAIN_AFTER
     return WAITING_PAUSE if WAITING in applied.document.summary else None
+
+
+def _goes_on(row: PlanRow) -> bool:
+    return row.state in (PLANNED, SENT) and not any(reason.startswith(HUMAN) for reason in row.reasons)

@@ -30,9 +30,21 @@ from debitura_pipeline.source.table import SourceTable
 
 INTERVAL_S = 30
 AGAIN_AFTER = timedelta(minutes=15)  # what is in doubt or was stopped is looked at again
-SOURCE, READY, MAY_WRITE, AGAIN_AT = "source", "clients_ready", "may_write", "again_at"
+LADDER = (
+    AGAIN_AFTER,
+    timedelta(hours=1),
+    timedelta(hours=6),
+)  # pauses while nothing else changes; the last one repeats
+CLOCKS_DIFFER = timedelta(minutes=5)  # a day begins for the API too before a run is requested for it
+SOURCE, READY, MAY_WRITE, DAY, AGAIN_AT = "source", "clients_ready", "may_write", "day", "again_at"
+PAUSE_S = "again_after_s"
 REASON = "debitura/reason"
-REASONS = {SOURCE: "the {} changed", READY: "a client became ready or left", MAY_WRITE: "DEBITURA_WRITES changed"}
+REASONS = {
+    SOURCE: "the {} changed",
+    READY: "a client became ready or left",
+    MAY_WRITE: "DEBITURA_WRITES changed",
+    DAY: "a new day began for the {}",
+}
 FAILURES_COUNTED = 8
 
 
@@ -59,15 +71,17 @@ def wanted_parts(settings: Settings) -> Iterator[WantedPart]:
         yield WantedPart(SUBMISSION["plan"], settings.outbound.claims, CLAIMS, "cases")
 
 
-def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:
+def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedPart, now: datetime) -> dict[str, str]:
     """What a run is to handle, as its asset records it. Taken before the source is read, so that no change is missed.
 
+    The day is part of it: a due date passes, and what the API says about a claim changes, while the source stays the same.
     Raises SourceError.
     """
     return {
         SOURCE: wanted_fingerprint(settings, part.location, part.table),
         READY: ready_digest(instance),
         MAY_WRITE: "yes" if part.right in settings.outbound.writes else "no",
+        DAY: (now - CLOCKS_DIFFER).astimezone(UTC).date().isoformat(),
     }
 
 
@@ -100,6 +114,22 @@ def due_reason(wanted: Mapping[str, str], handled: Mapping[str, str], now: datet
     return None
 
 
+def look_again(
+    wanted: Mapping[str, str], handled: Mapping[str, str], now: datetime, first: timedelta | None
+) -> dict[str, str]:
+    """Metadata that says when to look again. `first`: the pause if anything may go on without a change, else None. Pure.
+
+    As long as nothing else is the reason for a run, pauses get longer: each look asks for every claim that is not done.
+    """
+    if first is None:
+        return {}
+    pause, last_s = first, handled.get(PAUSE_S)
+    if last_s is not None and all(value == handled.get(fact) for fact, value in wanted.items()):
+        longer = [step for step in LADDER if step > timedelta(seconds=float(last_s))]
+        pause = max(first, longer[0] if longer else LADDER[-1])
+    return {AGAIN_AT: (now + pause).isoformat(), PAUSE_S: f"{pause.total_seconds():.0f}"}
+
+
 @dg.sensor(
     name="wanted",
     job=outbound,
@@ -121,7 +151,7 @@ def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunReq
     reasons, faults = [], []
     for part in parts:
         try:
-            state = wanted_state(settings, context.instance, part)
+            state = wanted_state(settings, context.instance, part, now)
         except DebituraError as error:
             faults.append(error)
             continue

@@ -30,7 +30,7 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
-OPEN = frozenset({REFUSED, SENT})
+OPEN = frozenset({PLANNED, REFUSED, SENT})
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AppliedClaims:
 
     @property
     def is_open(self) -> bool:
-        """Whether a claim is refused or in doubt, or the apply stopped early."""
+        """Whether a claim is refused, in doubt or was not sent although planned, or the apply stopped early."""
         return self.stopped is not None or bool(OPEN & self.document.summary.keys())
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
+from debitura_pipeline.api.write_budget import DAY_RESERVE
+from debitura_pipeline.errors import RateLimitExhausted, SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
@@ -232,12 +235,21 @@ def test_repeated_row_is_invalid_and_recorded_once(partner: Claims, tenant: str)
 
 
 def test_claim_that_cannot_be_looked_up_holds_up_nobody_else(partner: Claims, tenant: str) -> None:
-    partner.wants(*claims(tenant, 2))
+    wanted = claims(tenant, 2)
+    partner.wants(*wanted)
     partner.sandbox.faults({"kind": "status", "status": 404, "path": f"{CASES}/preview", "method": "POST"})
     applied = partner.apply()
-    assert applied.document.summary == {"planned": 1, "submitted": 1}
+    assert applied.document.summary == {"planned": 1, "submitted": 1} and applied.is_open
+    assert applied.planned.sums == {"EUR": Decimal(wanted[1]["amount"])}
     assert "could not be looked up or previewed" in applied.document.rows[0].reasons[0]
     assert partner.apply().document.summary == {"submitted": 2}
+
+
+def test_plan_leaves_the_reserve_of_the_day(partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    partner.wants(*claims(tenant))
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(0, DAY_RESERVE, None))
+    with pytest.raises(RateLimitExhausted, match="500 requests are left of the day"):
+        partner.plan()
 
 
 def test_without_permission_nothing_is_sent(sandbox: RunningSandbox, tmp_path: Path, tenant: str) -> None:
