@@ -13,6 +13,7 @@ from debitura_pipeline.status.document import read_status_document
 from debitura_pipeline.status.times import format_age, format_clock_time, format_duration
 
 COUNTS = ("requests", "live rows", "deleted rows")
+MAX_NAMED = 3  # clients
 
 
 def show_status(settings: Settings) -> dict[str, Any]:
@@ -92,6 +93,10 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
         at = waiting["longest_since"]
         since = f", since {_as_of(at, now, has_own_clock=found['has_own_clock'])}" if at else ""
         yield f"Waiting to sign: {waiting['count']}; longest: {waiting['longest_tenant_id']}{since}"
+    if again := found["must_sign_again"]:
+        more = f" and {len(again) - MAX_NAMED} more" if len(again) > MAX_NAMED else ""
+        named = f"{', '.join(again[:MAX_NAMED])}{more}"
+        yield f"Must sign a new agreement: {len(again)} ({named}); their links: `debitura clients links`"
     if spent := found["budget"]:
         yield (
             f"Requests: {spent['in_hour']:,} of {spent['per_hour']:,} this hour, "

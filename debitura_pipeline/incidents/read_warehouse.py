@@ -84,11 +84,12 @@ def _clients(rows: RunQuery) -> Iterator[StuckFact]:
 
 
 def _unsigned(rows: RunQuery, known: set[str], shift: timedelta) -> Iterator[StuckFact]:
-    """Clients that were never loaded since they have not signed; those of the roster are known already."""
-    for tenant, since in rows(_UNSIGNED):
+    """Clients that were never loaded since they have not signed, and loaded ones that must sign again; those of the roster are
+    known already."""
+    for tenant, reason, since in rows(_UNSIGNED):
         if tenant and tenant not in known:
             at = since + shift if since is not None else None
-            yield StuckFact(kinds.CLIENT_WAITING, tenant, tenant, "waiting for a signature", at)
+            yield StuckFact(kinds.CLIENT_WAITING, tenant, tenant, reason, at)
 
 
 def _claims(rows: RunQuery) -> Iterator[StuckFact]:
@@ -117,8 +118,12 @@ _REGISTRATIONS = """
     SELECT external_tenant_id, state, error_types, coalesce(outcome_at, intent_at) FROM ops.registrations
     WHERE state IN ('sent', 'refused', 'linked_elsewhere', 'needs_linking', 'pending_signature') ORDER BY external_tenant_id"""
 _UNSIGNED = """
-    SELECT external_tenant_id, min(first_seen_at) FROM ops.onboarding
-    WHERE state = 'waiting_for_signature' AND history_loaded_at IS NULL GROUP BY external_tenant_id ORDER BY external_tenant_id"""
+    SELECT external_tenant_id, 'waiting for a signature', min(first_seen_at) FROM ops.onboarding
+    WHERE state = 'waiting_for_signature' AND history_loaded_at IS NULL GROUP BY external_tenant_id
+    UNION ALL
+    SELECT external_tenant_id, 'waiting for the signature of a new agreement', min(updated_at) FROM ops.onboarding
+    WHERE state = 'must_sign_again' GROUP BY external_tenant_id
+    ORDER BY 1"""
 _SUBMISSIONS = """
     SELECT external_tenant_id, creditor_reference, state, error_types,
         CASE WHEN state = 'sent' THEN coalesce(last_attempt_at, intent_at) ELSE coalesce(outcome_at, intent_at) END

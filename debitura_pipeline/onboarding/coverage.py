@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from debitura_pipeline.contract.stages import UNCLASSIFIED
 from debitura_pipeline.onboarding.client_ref import ClientRef
-from debitura_pipeline.onboarding.lifecycle import LOADED, outstanding
+from debitura_pipeline.onboarding.lifecycle import DONE, LOADED, MUST_SIGN_AGAIN
+from debitura_pipeline.onboarding.milestones import loaded_values, update_from_raw
 from debitura_pipeline.onboarding.record import RowUpdate, record_in
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.base import Warehouse
@@ -81,10 +82,14 @@ class Coverage:
 
 @dataclass(frozen=True)
 class LoadState:
-    """Partition keys, sorted: `loaded` clients, and `open` ones, which the warehouse lists but which are not loaded."""
+    """Partition keys, sorted: `loaded` clients, and `open` ones, which the warehouse lists but which are not loaded.
+
+    `unsigned`: those of the loaded ones that must sign again.
+    """
 
     loaded: tuple[str, ...]
     open: tuple[str, ...]
+    unsigned: tuple[str, ...] = ()
 
 
 def record_covered(settings: Settings, *, is_proof_wanted: bool = True) -> LoadState:
@@ -99,16 +104,21 @@ def record_covered(settings: Settings, *, is_proof_wanted: bool = True) -> LoadS
             ClientRef(tenant, creditor): (kyc, at)
             for tenant, creditor, kyc, at in warehouse.rows(_COVERED, (not is_proof_wanted,))
         }
-        loaded = {
-            key for (key,) in warehouse.rows(f"SELECT partition_key FROM ops.onboarding WHERE state = '{LOADED}'")
-        }
+        loaded = _in_state(warehouse, *DONE)
         new = {ref: facts for ref, facts in covered.items() if ref.key not in loaded}
         if new:
             cases, transactions = rows_by_tenant(warehouse, "cases"), rows_by_tenant(warehouse, "transactions")
             record_in(warehouse, (_loaded(ref, *facts, cases, transactions) for ref, facts in new.items()))
+        update_from_raw(warehouse)
         loaded |= {ref.key for ref in covered}
         listed = {ClientRef(tenant, creditor).key for tenant, creditor in warehouse.rows(_LISTED)}
-        return LoadState(tuple(sorted(loaded)), tuple(sorted(listed - loaded)))
+        unsigned = _in_state(warehouse, MUST_SIGN_AGAIN)
+        return LoadState(tuple(sorted(loaded)), tuple(sorted(listed - loaded)), tuple(sorted(unsigned)))
+
+
+def _in_state(warehouse: Warehouse, *states: str) -> set[str]:
+    named = ", ".join(f"'{state}'" for state in states)
+    return {key for (key,) in warehouse.rows(f"SELECT partition_key FROM ops.onboarding WHERE state IN ({named})")}
 
 
 def untried(settings: Settings, limit: int) -> tuple[list[ClientRef], int]:
@@ -140,10 +150,7 @@ def _loaded(
 ) -> RowUpdate:
     at = read_at.astimezone(UTC)
     values = {
-        "state": LOADED,
-        "onboarding_done": True,
-        "kyc_status": kyc_status,
-        "outstanding": outstanding(None, kyc_status),
+        **loaded_values(True, kyc_status),
         "history_loaded_at": at,
         "cases_loaded": cases.get(ref.tenant, 0),
         "transactions_loaded": transactions.get(ref.tenant, 0),

@@ -15,6 +15,7 @@ from debitura_pipeline.onboarding.client_ref import ClientRef
 WAITING = "waiting_for_signature"
 SIGNED = "signed"
 LOADED = "loaded"
+MUST_SIGN_AGAIN = "must_sign_again"  # loaded, but a new agreement has to be signed
 GONE = "gone"
 
 # Pause between two runs of a client that has signed.
@@ -31,6 +32,8 @@ FAILURES_COUNTED_OVER = timedelta(days=1)
 # Clients per run, newest first. Runs are sequential, so one may be queued, and no third one is requested.
 MAX_CLIENTS = 50
 MAX_RUNS = 2
+DONE = (LOADED, MUST_SIGN_AGAIN)  # the history is loaded
+NEW_AGREEMENT = "signature of a new agreement"
 KYC_SETTLED = {"notrequired", "verified"}
 
 

@@ -16,12 +16,14 @@ from debitura_pipeline.warehouse.tables import OPS
 
 TYPES = dict(OPS["onboarding"])
 SETTABLE = TYPES.keys() - {"partition_key", "external_tenant_id", "creditor_id"}
+FIRST_TIMES = frozenset({"registered_at", "signed_at"})  # written once
 BATCH_ROWS = 200  # per statement: a few thousand parameters
 
 
 @dataclass(frozen=True)
 class RowUpdate:
-    """Columns to set in one client's row; other columns keep their values. `at`: the API's clock, None if unknown.
+    """Columns to set in one client's row; other columns keep their values, FIRST_TIMES their first ones. `at`: the API's
+    clock, None if unknown.
 
     Raises ValueError for an unknown column.
     """
@@ -67,10 +69,15 @@ def _upsert(warehouse: Warehouse, columns: Sequence[str], updates: Sequence[RowU
     )
     updated = [(one.ref.key, *(one.values[name] for name in columns), one.at or now) for one in updates]
     values, params = _values(("partition_key", *columns, "updated_at"), updated)
-    assignments = ", ".join(f"{name} = CAST(v.{name} AS {TYPES[name]})" for name in (*columns, "updated_at"))
+    assignments = ", ".join(f"{name} = {_assigned(name)}" for name in (*columns, "updated_at"))
     warehouse.execute(
         f"UPDATE ops.onboarding AS o SET {assignments} FROM {values} WHERE o.partition_key = v.partition_key", params
     )
+
+
+def _assigned(name: str) -> str:
+    value = f"CAST(v.{name} AS {TYPES[name]})"
+    return f"coalesce(o.{name}, {value})" if name in FIRST_TIMES else value
 
 
 def _values(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:

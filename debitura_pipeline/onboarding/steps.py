@@ -15,8 +15,9 @@ from debitura_pipeline.onboarding.access import AccessCheck, try_access
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.coverage import rows_by_tenant
 from debitura_pipeline.onboarding.lifecycle import GONE, LOADED, SIGNED, WAITING, Client, outstanding
+from debitura_pipeline.onboarding.milestones import update_from_raw
 from debitura_pipeline.onboarding.reading import Found, read_some
-from debitura_pipeline.onboarding.record import RowUpdate, record
+from debitura_pipeline.onboarding.record import RowUpdate, record, record_in
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 
@@ -77,6 +78,8 @@ def _status_update(ref: ClientRef, found: Found | ApiError, status: Status | Api
         "onboarding_done": found.client.is_signed if found.client else None,
         "kyc_status": status.kyc_status,
         "outstanding": status.outstanding,
+        "registered_at": found.client.linked_at if found.client else None,
+        "signed_at": found.at if status.state == SIGNED else None,
         "message": None,
     }
     return RowUpdate(ref, found.at, values)
@@ -124,7 +127,9 @@ def load_histories(settings: Settings, clients: Iterable[Client], load: Load) ->
     for client in wanted:
         counts = {"cases": cases.get(client.tenant, 0), "transactions": transactions.get(client.tenant, 0)}
         outcomes[client.ref] = failed.get(client.tenant) or {"state": LOADED, **counts}
-    record(settings, (_history_update(ref, read_at, outcome) for ref, outcome in outcomes.items()))
+    with open_warehouse(settings) as warehouse:
+        record_in(warehouse, (_history_update(ref, read_at, outcome) for ref, outcome in outcomes.items()))
+        update_from_raw(warehouse)
     return outcomes
 
 

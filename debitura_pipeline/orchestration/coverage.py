@@ -15,14 +15,16 @@ from debitura_pipeline.onboarding.coverage import Coverage, record_covered, untr
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING
 from debitura_pipeline.settings import Settings
 
-COVERED, UNTRIED = "covered", "untried"
+COVERED, UNSIGNED, UNTRIED = "covered", "unsigned", "untried"
 
 
 @dataclass(frozen=True)
 class KnownClients:
-    """The latest events. `covered`: clients that need no run. `untried`: number of clients without an access check at `at`."""
+    """The latest events. `covered`: clients that need no run; `unsigned`: those of them that must sign again.
+    `untried`: number of clients without an access check at `at`."""
 
     covered: Coverage = field(default_factory=Coverage)
+    unsigned: Coverage = field(default_factory=Coverage)
     untried: int = 0
     at: datetime | None = None
 
@@ -42,7 +44,12 @@ def coverage_events(
     yield dg.AssetObservation(
         ONBOARDING["history"],
         description="Clients whose history was loaded by a full sync; they need no onboarding run.",
-        metadata={"clients": len(covered), COVERED: dg.MetadataValue.text(covered.as_text())},
+        metadata={
+            "clients": len(covered),
+            "must_sign_again": len(state.unsigned),
+            COVERED: dg.MetadataValue.text(covered.as_text()),
+            UNSIGNED: dg.MetadataValue.text(Coverage.of(state.unsigned).as_text()),
+        },
     )
     yield access_event(settings)
 
@@ -57,18 +64,22 @@ def access_event(settings: Settings) -> dg.AssetObservation:
 
 def read_known(instance: dg.DagsterInstance) -> KnownClients:
     """The newest of both events, in two queries."""
-    covered, _ = _newest(instance, ONBOARDING["history"], COVERED)
-    left, at = _newest(instance, ONBOARDING["access"], UNTRIED)
+    known, _ = _newest(instance, ONBOARDING["history"], COVERED, UNSIGNED)
+    (left,), at = _newest(instance, ONBOARDING["access"], UNTRIED)
+    covered, unsigned = (Coverage.from_text(text) if isinstance(text, str) else Coverage() for text in known)
     return KnownClients(
-        Coverage.from_text(covered) if isinstance(covered, str) else Coverage(),
+        covered,
+        unsigned,
         left if isinstance(left, int) else 0,
         at,
     )
 
 
-def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, name: str) -> tuple[object, datetime | None]:
+def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, *names: str) -> tuple[tuple[object, ...], datetime | None]:
+    """Metadata of the latest observation, and its time; None for what it does not have."""
     for record in instance.fetch_observations(key, limit=1).records:
         event = record.event_log_entry.asset_observation
-        if event is not None and name in event.metadata:
-            return event.metadata[name].value, datetime.fromtimestamp(record.timestamp, UTC)
-    return None, None
+        if event is not None and names[0] in event.metadata:
+            values = tuple(event.metadata[name].value if name in event.metadata else None for name in names)
+            return values, datetime.fromtimestamp(record.timestamp, UTC)
+    return (None,) * len(names), None

@@ -32,6 +32,7 @@ QUIET = {
 }
 # Always set: the manifest must have schema names without prefix, which are the asset keys.
 SCHEMA_PREFIX = "DEBITURA_SCHEMA_PREFIX"
+STUCK_DAYS = "DEBITURA_STUCK_DAYS"
 # Parsing opens no database. With the default path, the first build of a fresh clone can reuse the parse.
 PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"
 PARSE_SECONDS = 300  # usually 3, ten times that on a busy machine
@@ -43,13 +44,14 @@ class ManifestError(DebituraError):
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that dbt/profiles.yml reads. Raises WarehouseError if Postgres cannot be reached."""
+    """The environment variables that the dbt project reads. Raises WarehouseError if Postgres cannot be reached."""
     warehouse = settings.warehouse
+    patience = {STUCK_DAYS: str(settings.alerts.stuck_days)}
     if warehouse.dsn is not None:
-        return {**dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
+        return {**patience, **dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
     if warehouse.path is None:
         raise WarehouseError("The settings name no warehouse; see DEBITURA_WAREHOUSE.")
-    return {**_profile(warehouse.path), "DEBITURA_DUCKDB_MEMORY": settings.duckdb_memory}
+    return {**patience, **_profile(warehouse.path), "DEBITURA_DUCKDB_MEMORY": settings.duckdb_memory}
 
 
 def _profile(path: Path) -> dict[str, str]:

@@ -86,10 +86,11 @@ def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedP
 
 
 def ready_digest(instance: dg.DagsterInstance) -> str:
-    """A hash of the partition keys of all clients whose history is loaded."""
+    """A hash of the partition keys of all clients whose history is loaded, and of those that must sign again."""
     keys = instance.get_materialized_partitions(ONBOARDING["history"])
-    covered = read_known(instance).covered.as_text()
-    return hashlib.sha256("\n".join([covered, *sorted(keys)]).encode()).hexdigest()
+    known = read_known(instance)
+    facts = [known.covered.as_text(), known.unsigned.as_text(), *sorted(keys)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def handled_state(instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:

@@ -18,7 +18,9 @@ from debitura_pipeline.incidents.facts import OffSubscription
 from debitura_pipeline.incidents.webhook_facts import note_subscriptions
 from debitura_pipeline.onboarding import steps
 from debitura_pipeline.onboarding.client_ref import ClientRef
-from debitura_pipeline.onboarding.lifecycle import LOADED
+from debitura_pipeline.onboarding.lifecycle import LOADED, MUST_SIGN_AGAIN
+from debitura_pipeline.onboarding.milestones import update_from_raw
+from debitura_pipeline.orchestration.coverage import coverage_events
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.keys import ONBOARDING, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.metadata import onboarding_metadata
@@ -76,6 +78,7 @@ class WebhookRun:
         self._log_reports(found.reports)
         if found.clients and not self._is_night:
             self._check_signatures(settings, endpoint, found.clients)
+            self._check_agreements(settings)
         return found
 
     def _check_signatures(self, settings: Settings, endpoint: Endpoint, tenants: Sequence[str]) -> None:
@@ -93,6 +96,17 @@ class WebhookRun:
                 self.context.log_event(
                     dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata)
                 )
+
+    def _check_agreements(self, settings: Settings) -> None:
+        """Tell the sensors of loaded clients that must sign again, or have done so: their records were read just now."""
+        with self.debitura.warehouse() as warehouse:
+            changed = update_from_raw(warehouse)
+        for ref, state in changed.items():
+            metadata = onboarding_metadata({"state": state})
+            self.context.log_event(dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata))
+        if changed:
+            for event in coverage_events(settings, self.context.instance):
+                self.context.log_event(event)
 
     def _look(self, settings: Settings, endpoint: Endpoint) -> dg.AssetCheckResult:
         """Check the subscriptions, and enable again what the API has switched off, if DEBITURA_WRITES allows it."""
@@ -176,5 +190,5 @@ def _subscriptions_result(description: str, *, is_passed: bool) -> dg.AssetCheck
 
 _BEING_ONBOARDED = (
     "SELECT external_tenant_id, creditor_id FROM ops.onboarding "
-    f"WHERE state <> '{LOADED}' AND external_tenant_id IN ({{keys}})"
+    f"WHERE state NOT IN ('{LOADED}', '{MUST_SIGN_AGAIN}') AND external_tenant_id IN ({{keys}})"
 )

@@ -121,6 +121,7 @@ def _warehouse(settings: Settings, now: datetime) -> dict[str, Any]:
         "quarantined": 0,
         "drift": 0,
         "waiting_to_sign": {"count": 0, "longest_tenant_id": None, "longest_since": None},
+        "must_sign_again": [],
         "registrations": {},
         "note": None,
     }

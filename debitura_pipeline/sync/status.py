@@ -16,7 +16,7 @@ ATTEMPT = ("sync_id", "mode", "status", "started_at", "finished_at", "requests",
 
 
 def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]:
-    """Last sync, row counts and freshness by resource, and open problems, as JSON-ready values.
+    """Last sync, row counts and freshness by resource, clients that have to sign, and open problems, as JSON-ready values.
 
     Syncs of single clients are not considered. `is_proven`: of the last successful sync, None if there was none. Raises
     WarehouseBusy if another process holds the warehouse for longer than `wait_s`, WarehouseError.
@@ -28,6 +28,7 @@ def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]
         quarantined = warehouse.rows("SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL")[0][0]
         drift = warehouse.rows("SELECT count(*) FROM ops.schema_drift")[0][0]
         differing = warehouse.rows(_DIFFERING)[0][0]
+        unsigned = [tenant for (tenant,) in warehouse.rows(_MUST_SIGN_AGAIN)]
     if differing:
         problems.insert(
             0, f"{counted(differing, 'control total')} {'differs' if differing == 1 else 'differ'} (ops.control_totals)"
@@ -39,6 +40,7 @@ def read_status(settings: Settings, *, wait_s: float = WAIT_S) -> dict[str, Any]
         "quarantined": quarantined,
         "drift": drift,
         "waiting_to_sign": waiting,
+        "must_sign_again": unsigned,
         "problems": problems,
     }
 
@@ -71,7 +73,7 @@ def _problems_of(rows: RunQuery, resource: str) -> Iterator[str]:
 
 
 def _waiting_to_sign(rows: RunQuery) -> dict[str, Any]:
-    """The number of unsigned clients, and the one waiting longest. Instants are the API's."""
+    """The number of clients that never signed, and the one waiting longest. Instants are the API's."""
     found = rows(
         "SELECT external_tenant_id, first_seen_at FROM ops.onboarding WHERE state = 'waiting_for_signature' "
         "ORDER BY first_seen_at, external_tenant_id"
@@ -95,6 +97,9 @@ def _plain(value: Any) -> Any:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
+_MUST_SIGN_AGAIN = (
+    "SELECT external_tenant_id FROM ops.onboarding WHERE state = 'must_sign_again' ORDER BY external_tenant_id"
+)
 _WHOLE = "AND coalesce(mode, '') <> 'client'"
 _GOOD = f"{_WHOLE} AND status = 'done'"
 _DIFFERING = """

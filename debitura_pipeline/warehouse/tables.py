@@ -163,15 +163,18 @@ OPS: dict[str, Columns] = {
         ("partition_key", "VARCHAR"),  # externalTenantId@creditorId
         ("external_tenant_id", "VARCHAR"),
         ("creditor_id", "VARCHAR"),
-        ("state", "VARCHAR"),  # waiting_for_signature, signed, loaded, gone
+        ("state", "VARCHAR"),  # waiting_for_signature, signed, loaded, must_sign_again, gone
         ("onboarding_done", "BOOLEAN"),
         ("kyc_status", "VARCHAR"),
         ("outstanding", "VARCHAR"),
+        ("registered_at", "TIMESTAMPTZ"),
+        ("signed_at", "TIMESTAMPTZ"),
         ("access_ok", "BOOLEAN"),
         ("access_checked_at", "TIMESTAMPTZ"),
         ("history_loaded_at", "TIMESTAMPTZ"),
         ("cases_loaded", "BIGINT"),
         ("transactions_loaded", "BIGINT"),
+        ("first_case_at", "TIMESTAMPTZ"),
         ("message", "VARCHAR"),
         ("first_seen_at", "TIMESTAMPTZ"),
         ("updated_at", "TIMESTAMPTZ"),

@@ -63,6 +63,7 @@ def test_lineage_runs_from_every_listing_of_the_api(target: dg.AssetKey) -> None
         "payout_reconciliation",
         "case_outcomes",
         "data_quality",
+        "onboarding_funnel",
     ],
 )
 def test_every_report_is_an_asset_that_comes_from_the_raw_tables(name: str) -> None:

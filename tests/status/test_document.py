@@ -105,11 +105,18 @@ def test_a_clients_own_sync_is_no_night(settings: Settings) -> None:
 
 
 def test_who_waits_to_sign_is_counted_and_the_longest_named(settings: Settings) -> None:
-    states = (("new", 1, "waiting_for_signature"), ("old", 9, "waiting_for_signature"), ("x", 20, "loaded"))
+    states = (
+        ("new", 1, "waiting_for_signature"),
+        ("old", 9, "waiting_for_signature"),
+        ("x", 20, "loaded"),
+        ("y", 30, "must_sign_again"),
+    )
     names = ("partition_key", "external_tenant_id", "state", "first_seen_at")
     rows = [(tenant, tenant, state, NOW - timedelta(days=days)) for tenant, days, state in states]
     insert(settings, "onboarding", *(dict(zip(names, row, strict=True)) for row in rows))
-    waiting = read_status_document(settings, NOW)["waiting_to_sign"]
+    document = read_status_document(settings, NOW)
+    waiting = document["waiting_to_sign"]
+    assert document["must_sign_again"] == ["y"]
     assert (waiting["count"], waiting["longest_tenant_id"]) == (2, "old")
     assert waiting["longest_since"] == (NOW - timedelta(days=9)).isoformat()
 
