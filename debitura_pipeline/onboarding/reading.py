@@ -100,6 +100,21 @@ def read_some(
     return _with_client(settings, endpoint, runtime, work)
 
 
+def read_tenants(
+    settings: Settings, endpoint: Endpoint, tenants: Sequence[str], runtime: Runtime | None = None
+) -> list[Client]:
+    """The clients that are listed under these tenant ids, one request each; pseudonyms are left out. Raises ApiError."""
+    keys = BusinessKeys.from_settings(settings)
+
+    async def work(client: ApiClient) -> list[Client]:
+        queries = [Query(CLIENTS, filters=(("ExternalTenantId", one),)) for one in tenants if not is_pseudonym(one)]
+        answers = await asyncio.gather(*(client.page(query, 1) for query in queries))
+        found = [one for answer in answers for one in read_clients(answer.body, keys.stored)]
+        return [one for one in found if one.tenant in tenants]
+
+    return _with_client(settings, endpoint, runtime, work)
+
+
 async def _in_newest(
     client: ApiClient, keys: BusinessKeys, wanted: Sequence[ClientRef], runtime: Runtime
 ) -> dict[ClientRef, Found | ApiError]:

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from debitura_pipeline.contract.listings import PAGE_SIZE
 from debitura_pipeline.onboarding.coverage import Coverage, record_covered, untried
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING
 from debitura_pipeline.settings import Settings
 
+MAX_ADDED = PAGE_SIZE // 2
 COVERED, UNSIGNED, UNTRIED = "covered", "unsigned", "untried"
 
 
@@ -60,6 +62,20 @@ def access_event(settings: Settings) -> dg.AssetObservation:
     return dg.AssetObservation(
         ONBOARDING["access"], description="Loaded clients whose access was never tried.", metadata={UNTRIED: left}
     )
+
+
+def add_registered(instance: dg.DagsterInstance, keys: Sequence[str]) -> int:
+    """Add partitions for clients that are known from the roster or from events, not from the listing; returns their number.
+
+    The sensor reads the listing, newest first, only up to a page of known clients, so a page of clients that were added here
+    could hide others. Therefore few are added at a time; the sensor or the nightly run finds the rest in the listing.
+    """
+    known = {*instance.get_dynamic_partitions(str(CLIENTS.name))}
+    covered = read_known(instance).covered
+    new = [key for key in keys if key not in known and key not in covered][:MAX_ADDED]
+    if new:
+        instance.add_dynamic_partitions(str(CLIENTS.name), new)
+    return len(new)
 
 
 def read_known(instance: dg.DagsterInstance) -> KnownClients:

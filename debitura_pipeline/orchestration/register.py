@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.orchestration.coverage import add_registered
 from debitura_pipeline.orchestration.keys import REGISTRATION
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.wanted import (
@@ -21,7 +23,10 @@ from debitura_pipeline.orchestration.wanted import (
 from debitura_pipeline.outbound.permission import CLIENTS
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
-from debitura_pipeline.registration.states import SENT
+from debitura_pipeline.registration.record import read_registrations
+from debitura_pipeline.registration.states import LINKED, SENT
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 
 class RegistrationStopped(DebituraError):
@@ -54,11 +59,23 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
     yield dg.MaterializeResult(REGISTRATION["plan"], metadata={**plan_metadata(planned), **state, **again})
     if applied is None:
         return
+    added = add_registered(context.instance, registered_keys(settings))
+    if added:
+        context.log.info(f"{added} registered clients were added for onboarding")
     yield dg.MaterializeResult(
         REGISTRATION["clients"], metadata={**plan_metadata(applied.document), "sent": applied.sent}
     )
     if applied.stopped:
         raise RegistrationStopped(applied.stopped)
+
+
+def registered_keys(settings: Settings) -> list[str]:
+    """Partition keys of the clients that were registered, and that Debitura has a record of. Raises WarehouseError."""
+    with open_warehouse(settings, read_only=True) as warehouse:
+        found = read_registrations(warehouse).values()
+    return sorted(
+        ClientRef(one.tenant, one.creditor_id).key for one in found if one.state in LINKED and one.creditor_id
+    )
 
 
 def plan_metadata(document: PlanDocument) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from debitura_pipeline.onboarding import steps
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.lifecycle import LOADED, MUST_SIGN_AGAIN
 from debitura_pipeline.onboarding.milestones import update_from_raw
-from debitura_pipeline.orchestration.coverage import coverage_events
+from debitura_pipeline.onboarding.reading import read_tenants
+from debitura_pipeline.orchestration.coverage import MAX_ADDED, add_registered, coverage_events
 from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.keys import ONBOARDING, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.metadata import onboarding_metadata
@@ -29,6 +30,7 @@ from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.identity import check_identity
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.webhooks.events import select_in
 from debitura_pipeline.webhooks.position import InboxState, inbox_state, last_event_at
 from debitura_pipeline.webhooks.refresh import RefreshResult, refresh, sweep
@@ -79,6 +81,7 @@ class WebhookRun:
         if found.clients and not self._is_night:
             self._check_signatures(settings, endpoint, found.clients)
             self._check_agreements(settings)
+            self._add_unknown(settings, endpoint, found.clients)
         return found
 
     def _check_signatures(self, settings: Settings, endpoint: Endpoint, tenants: Sequence[str]) -> None:
@@ -99,7 +102,7 @@ class WebhookRun:
 
     def _check_agreements(self, settings: Settings) -> None:
         """Tell the sensors of loaded clients that must sign again, or have done so: their records were read just now."""
-        with self.debitura.warehouse() as warehouse:
+        with open_warehouse(settings) as warehouse:
             changed = update_from_raw(warehouse)
         for ref, state in changed.items():
             metadata = onboarding_metadata({"state": state})
@@ -107,6 +110,18 @@ class WebhookRun:
         if changed:
             for event in coverage_events(settings, self.context.instance):
                 self.context.log_event(event)
+
+    def _add_unknown(self, settings: Settings, endpoint: Endpoint, tenants: Sequence[str]) -> None:
+        """Add partitions for clients that were never seen, so that the sensor `new_clients` finds them on whatever page."""
+        with self.debitura.warehouse() as warehouse:
+            known = {tenant for (tenant,) in select_in(warehouse, _SEEN, tenants)}
+        unknown = [tenant for tenant in tenants if tenant not in known][:MAX_ADDED]
+        try:
+            listed = read_tenants(settings, endpoint, unknown) if unknown else []
+        except ApiError as error:
+            self.context.log.warning(f"{len(unknown)} new clients are left to the sensor new_clients: {error}")
+            return
+        add_registered(self.context.instance, [client.key for client in listed])
 
     def _look(self, settings: Settings, endpoint: Endpoint) -> dg.AssetCheckResult:
         """Check the subscriptions, and enable again what the API has switched off, if DEBITURA_WRITES allows it."""
@@ -188,6 +203,7 @@ def _subscriptions_result(description: str, *, is_passed: bool) -> dg.AssetCheck
     )  # fmt: skip
 
 
+_SEEN = "SELECT external_tenant_id FROM ops.onboarding WHERE external_tenant_id IN ({keys})"
 _BEING_ONBOARDED = (
     "SELECT external_tenant_id, creditor_id FROM ops.onboarding "
     f"WHERE state NOT IN ('{LOADED}', '{MUST_SIGN_AGAIN}') AND external_tenant_id IN ({{keys}})"

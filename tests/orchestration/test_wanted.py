@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from debitura_pipeline.definitions import defs
+from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration.jobs import OUTBOUND
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, REGISTRATION
 from debitura_pipeline.orchestration.read_failures import SensorReadError
@@ -86,6 +87,8 @@ def test_roster_is_planned_then_registered_then_left_alone(
     assert daemon.tick() == "the roster changed"
     daemon.run()
     assert [entry["tenant"] for entry in sandbox.ledger()] == ["tenant-1", "tenant-2"]
+    waiting = daemon.instance.get_dynamic_partitions(str(CLIENTS.name))
+    assert [ClientRef.parse(key).tenant for key in sorted(waiting)] == ["tenant-1", "tenant-2"], "the sensor knows them"
     daemon.instance.add_dynamic_partitions(str(CLIENTS.name), ["tenant-1@x"])
     daemon.instance.report_runless_asset_event(dg.AssetMaterialization(ONBOARDING["history"], partition="tenant-1@x"))
     assert daemon.tick() == "a client became ready or left"

@@ -17,9 +17,11 @@ import pytest
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.incidents.webhook_facts import read_webhook_facts
 from debitura_pipeline.orchestration import webhook_sensors
+from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.jobs import NIGHTLY, REFRESH
-from debitura_pipeline.orchestration.keys import RAW, WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.keys import CLIENTS, RAW, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.wanted import ready_digest
 from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.supervision.programs import free_port
@@ -28,6 +30,7 @@ from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.segments import Received
 from debitura_pipeline.webhooks.subscriptions import EVENTS
 from tests.orchestration.conftest import Pointed
+from tests.orchestration.ticks import add
 from tests.support.sandbox import RunningSandbox
 from tests.webhooks.deliveries import PATH, SECRET, RunningReceiver
 
@@ -118,6 +121,29 @@ def test_an_event_of_the_api_becomes_a_fresh_row(hooks: tuple[RunningSandbox, Ho
     after = dict(daemon.rows("SELECT case_id, lifecycle FROM raw.cases"))
     assert told
     assert all(after[case] == moved[case] for case in told)
+
+
+def test_events_of_clients_tell_the_sensors_of_new_ones_and_of_new_agreements(
+    hooks: tuple[RunningSandbox, Hooks],
+) -> None:
+    sandbox, daemon = hooks
+    job = defs.resolve_job_def(NIGHTLY)
+    assert job.execute_in_process(instance=daemon.instance, asset_selection=list(RAW.values())).success
+    ((loaded,),) = daemon.rows("SELECT external_tenant_id FROM ops.onboarding WHERE state = 'loaded'")
+    new = add(sandbox, "acme")
+    ready = ready_digest(daemon.instance)
+    sandbox.admin("change", {"op": "upgrade", "tenant": loaded})
+    daemon.arrive(("e1", "client.linked", loaded, None), ("e2", "client.linked", "acme", None))
+    assert daemon.run().success
+    assert daemon.rows("SELECT state FROM ops.onboarding") == [("must_sign_again",)]
+    assert daemon.instance.get_dynamic_partitions(str(CLIENTS.name)) == [new]
+    assert (len(read_known(daemon.instance).covered), len(read_known(daemon.instance).unsigned)) == (1, 1)
+    unsigned = ready_digest(daemon.instance)
+    sandbox.admin("sign", {"tenant": loaded})
+    daemon.arrive(("e3", "client.linked", loaded, None))
+    assert daemon.run().success
+    assert daemon.rows("SELECT state FROM ops.onboarding WHERE history_loaded_at IS NOT NULL") == [("loaded",)]
+    assert ready_digest(daemon.instance) == ready != unsigned, "claims that waited are looked at again"
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
