@@ -22,6 +22,7 @@ from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
 from debitura_pipeline.registration.attention import read_attention
 from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.status.times import format_age, format_ago, format_duration
+from debitura_pipeline.submission.attention import read_claims_attention
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE, current_night
@@ -123,6 +124,7 @@ def _warehouse(settings: Settings, now: datetime) -> dict[str, Any]:
         "waiting_to_sign": {"count": 0, "longest_tenant_id": None, "longest_since": None},
         "must_sign_again": [],
         "registrations": {},
+        "claims": {},
         "note": None,
     }
     try:
@@ -142,9 +144,14 @@ def _warehouse(settings: Settings, now: datetime) -> dict[str, Any]:
 
 
 def _read(settings: Settings, now: datetime) -> dict[str, Any]:
-    """Syncs, and the clients to be registered."""
-    found, attention = read_status(settings, wait_s=WAIT_S), read_attention(settings, now, wait_s=WAIT_S)
-    return {**found, **attention, "problems": [*found["problems"], *attention["problems"]]}
+    """Syncs, the clients to be registered, and the claims."""
+    parts = (
+        read_status(settings, wait_s=WAIT_S),
+        read_attention(settings, now, wait_s=WAIT_S),
+        read_claims_attention(settings, wait_s=WAIT_S),
+    )
+    found = {name: value for part in parts for name, value in part.items()}
+    return {**found, "problems": [problem for part in parts for problem in part["problems"]]}
 
 
 def _meanwhile(settings: Settings, now: datetime) -> dict[str, Any] | None:

@@ -4,11 +4,9 @@ write requests."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
@@ -19,35 +17,20 @@ from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration.listed import ListedClient, read_listed
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow
-from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.body import case_body
 from debitura_pipeline.submission.decision import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
-from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
 from debitura_pipeline.submission.states import CONFLICT, DECISIVE, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record
-from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
 DAY = timedelta(days=1)
 MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
-
-Likeness = tuple[str, Decimal, str, str]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and stored reference. `swept_at`: when the newest
-    complete reading of all cases began, by the API's clock."""
-
-    records: tuple[Record, ...] = ()
-    cases: Mapping[tuple[str, str], Sequence[tuple[Any, ...]]] = field(default_factory=dict)
-    look_alikes: Mapping[Likeness, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
-    swept_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,32 +40,6 @@ class ClaimsPlan:
     source: SourceRead[Claim]
     claims: tuple[PlannedClaim, ...]
     document: PlanDocument
-
-
-_SWEPT = """
-    SELECT max(started_at) FROM ops.syncs
-    WHERE resource = 'cases' AND status = 'done' AND is_proven AND mode IN ('full', 'nightly', 'small')"""
-_CASES = """
-    SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country, created_at
-    FROM raw.cases WHERE _deleted_at IS NULL"""
-
-
-def read_warehouse_state(warehouse: SqlWarehouse, claims: SourceRead[Claim], today: datetime) -> Known:
-    """Read the warehouse, which may be older than these tables. Raises WarehouseError."""
-    records = tuple(read_records(warehouse))
-    if not warehouse.columns("raw", "cases"):
-        return Known(records)
-    references = {row.stored_key[1] for row in claims.rows} | {record.creditor_reference for record in records}
-    cases: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    alike: dict[Likeness, list[tuple[str, str | None]]] = defaultdict(list)
-    for creditor, reference, *case, created_at in warehouse.rows(_CASES):
-        if reference in references:
-            cases[creditor, reference].append(tuple(case))
-        country = country_code(case[4] or "")
-        if created_at is not None and created_at >= today - plan.LOOK_ALIKE_DAYS and country and case[2] is not None:
-            alike[creditor, case[2], case[3], country].append((case[1] or case[0], reference))
-    swept = warehouse.rows(_SWEPT)[0][0] if warehouse.columns("ops", "syncs") else None
-    return Known(records, cases, alike, swept)
 
 
 @dataclass
@@ -148,7 +105,7 @@ class Gatherer:
     def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
         """A row of a tenant that is not linked. A claim that was sent for the client it once was keeps its record."""
         tenant, reference = row.stored_key
-        known = sorted(self._by_tenant[tenant, reference], key=_weight)
+        known = sorted(self._by_tenant[tenant, reference], key=plan.weight)
         record = known[0] if known else Record(tenant, reference)
         if record.state in WITH_CASE:
             return PlannedClaim(record, row)
@@ -269,11 +226,6 @@ def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> Plann
             return replace(planned, record=plan.with_row(record, planned.row).having(state=PLANNED, message=None))
         case LookUp():  # the lookups took longer than they are good for
             return replace(planned, reasons=("the lookups took too long",))
-
-
-def _weight(record: Record) -> int:
-    """Of several records of a tenant id that was used again, the first one says what may be done."""
-    return DECISIVE.index(record.state) if record.state in DECISIVE else len(DECISIVE)
 
 
 def document_of(settings: Settings, label: str, claims: Sequence[PlannedClaim], now: datetime) -> PlanDocument:

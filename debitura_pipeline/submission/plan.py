@@ -126,6 +126,11 @@ def waiting(record: Record, row: SourceRow[Claim], why: str) -> PlannedClaim:
     return PlannedClaim(kept.having(state=WAITING, message=why), row, reasons=(why,))
 
 
+def weight(record: Record) -> int:
+    """Of several records of a tenant id that was used again, the first one says what may be done."""
+    return DECISIVE.index(record.state) if record.state in DECISIVE else len(DECISIVE)
+
+
 def reasons_of(record: Record) -> tuple[str, ...]:
     """What a record says about its state."""
     types = (record.error_types or "").replace(",", ", ")

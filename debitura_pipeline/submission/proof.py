@@ -2,86 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from debitura_pipeline.errors import SourceError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, read_claims
+from debitura_pipeline.submission.known import RecordsByRow, api_day, current_creditors
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.states import PLANNED, REFUSED, SENT, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.checks import MAX_TABLE_ROWS, CheckResult, CheckTable
 
-_CASES = "SELECT case_id, external_tenant_id, creditor_reference, reference FROM raw.cases WHERE _deleted_at IS NULL"
 _READ_AT = "SELECT max(started_at) FROM ops.syncs WHERE resource = 'cases' AND status = 'done'"
+_THERE = """
+    SELECT case_id FROM raw.cases WHERE _deleted_at IS NULL AND case_id IN (SELECT unnest(CAST($1 AS VARCHAR[])))"""
+# A row whose client is not known wants the cases of its tenant, whoever that was.
+_UNWANTED = """
+    WITH wanted AS (
+        SELECT unnest(CAST($1 AS VARCHAR[])) AS tenant, unnest(CAST($2 AS VARCHAR[])) AS creditor,
+            unnest(CAST($3 AS VARCHAR[])) AS reference
+    ), clients AS (SELECT DISTINCT tenant, creditor FROM wanted)
+    SELECT external_tenant_id, coalesce(creditor_reference, ''), coalesce(reference, ''), count(*) OVER ()
+    FROM raw.cases AS c
+    WHERE _deleted_at IS NULL
+    AND EXISTS (SELECT 1 FROM clients AS w
+        WHERE w.tenant = c.external_tenant_id AND (w.creditor = '' OR w.creditor = c.creditor_id))
+    AND NOT EXISTS (SELECT 1 FROM wanted AS w
+        WHERE w.tenant = c.external_tenant_id AND (w.creditor = '' OR w.creditor = c.creditor_id)
+        AND w.reference = coalesce(c.creditor_reference, ''))
+    ORDER BY 1, 2, 3 LIMIT $4"""
 UNSENT = frozenset({PLANNED, REFUSED, SENT})
 
-
-@dataclass(frozen=True)
-class ProofDifference:
-    """`missing`: wanted, and no case is there although nothing explains it. `unwanted`: cases that no row asks for."""
-
-    missing: tuple[tuple[str, str, str], ...]
-    unwanted: tuple[tuple[str, str, str], ...]
+Finding = tuple[str, str, str]  # tenant, creditor reference, state or Debitura's reference
 
 
-def check_submissions(settings: Settings, warehouse: Warehouse) -> CheckResult:
-    """The check: passes if every wanted claim has its case or a reason. Raises WarehouseError."""
+def check_submissions(settings: Settings, warehouse: Warehouse, now: datetime | None = None) -> CheckResult:
+    """The check: passes if every wanted claim has its case or a reason. `now`: this machine's clock. Raises WarehouseError."""
     if settings.outbound.claims is None:
         return CheckResult(True, "DEBITURA_CLAIMS is not set")
     try:
-        source = read_claims(settings, datetime.now(UTC).date(), is_noted=False)
+        source = read_claims(settings, api_day(settings, warehouse, now or datetime.now(UTC)), is_noted=False)
     except SourceError as error:
         return CheckResult(False, str(error), is_warning=True)
-    read_at = warehouse.rows(_READ_AT)[0][0]
-    found = compare_claims(source, read_records(warehouse), warehouse.rows(_CASES), read_at)
-    rows = [*((*one, "missing") for one in found.missing), *((*one, "not in the source") for one in found.unwanted)]
+    creditors = current_creditors(warehouse, (row.stored_key[0] for row in source.rows))
+    records = read_records(warehouse)
+    recorded = sorted({one.case_id for one in records if one.case_id is not None})
+    there = {case_id for (case_id,) in warehouse.rows(_THERE, (recorded,))}
+    missing = find_missing(source, RecordsByRow(records, creditors), there, warehouse.rows(_READ_AT)[0][0])
+    unwanted, count = _find_unwanted(warehouse, source, creditors)
+    rows = [*((*one, "missing") for one in missing), *((*one, "not in the source") for one in unwanted)]
     shown = tuple(rows[:MAX_TABLE_ROWS])
-    table = CheckTable(("external_tenant_id", "creditor_reference", "state", "finding"), shown, len(rows) - len(shown))
-    missing, unwanted = len(found.missing), len(found.unwanted)
-    description = f"{missing} wanted claims have neither a case nor a reason; {unwanted} cases are not in the source"
-    figures = {"wanted": len(source.rows), "missing": missing, "not_in_source": unwanted}
-    passed = (
-        not missing or "cases" not in settings.outbound.writes
-    )  # then nothing is sent, and planned is as it should be
+    columns = ("external_tenant_id", "creditor_reference", "state", "finding")
+    table = CheckTable(columns, shown, len(missing) + count - len(shown))
+    description = f"{len(missing)} wanted claims have neither a case nor a reason; {count} cases are not in the source"
+    figures = {"wanted": len(source.rows), "missing": len(missing), "not_in_source": count}
+    # Where nothing may be sent, planned is as it should be.
+    passed = not missing or "cases" not in settings.outbound.writes
     return CheckResult(passed, description, figures, table if rows else None, is_warning=True)
 
 
-def compare_claims(
-    source: SourceRead[Claim], records: Sequence[Record], cases: Sequence[tuple[Any, ...]], read_at: datetime | None
-) -> ProofDifference:
-    """Wanted minus there, and there minus wanted. `cases`: case_id, tenant, creditor reference, reference.
+def find_missing(
+    source: SourceRead[Claim], records: RecordsByRow, there: set[str], read_at: datetime | None
+) -> list[Finding]:
+    """Wanted claims without a case that nothing explains. `there`: those of the recorded cases that the last reading showed.
 
-    A case counts as missing only if it was created before the last reading began; a test case never does, since it is not
+    A case counts as missing only if it was created before that reading began; a test case never does, since it is not
     documented whether listings show it. Pure.
     """
-    there = {case[0] for case in cases}
-    by_key: Mapping[tuple[str, str], Record] = {
-        (one.external_tenant_id, one.creditor_reference): one for one in records
-    }
     missing = []
     for row in source.rows:
-        record, claim = by_key.get(_key(row.stored_key)), row.row
+        record, claim = records.of(row.stored_key), row.row
         if claim is None or claim.is_test:
             continue
         state = PLANNED if record is None else record.state
         if state in UNSENT or (record is not None and _is_gone(record, there, read_at)):
-            missing.append((*_key(row.stored_key), state))
-    wanted = {_key(row.stored_key) for row in source.rows}
-    tenants = {tenant for tenant, _ in wanted}
-    unwanted = [
-        (tenant, reference or "", number or "")
-        for _, tenant, reference, number in cases
-        if tenant in tenants and (tenant, reference or "") not in wanted
-    ]
-    return ProofDifference(tuple(missing), tuple(unwanted))
+            missing.append((row.stored_key[0], row.stored_key[1], state))
+    return missing
 
 
-def _key(stored: tuple[str, ...]) -> tuple[str, str]:
-    return stored[0], stored[1]
+def _find_unwanted(
+    warehouse: Warehouse, source: SourceRead[Claim], creditors: Mapping[str, str]
+) -> tuple[list[Finding], int]:
+    """Cases of the source's clients that no row asks for: the first ones, and their number."""
+    wanted = sorted(
+        {(row.stored_key[0], creditors.get(row.stored_key[0], ""), row.stored_key[1]) for row in source.rows}
+    )
+    parts = [[row[place] for row in wanted] for place in range(3)]
+    found = warehouse.rows(_UNWANTED, (*parts, MAX_TABLE_ROWS))
+    return [(tenant, reference, number) for tenant, reference, number, _ in found], found[0][3] if found else 0
 
 
 def _is_gone(record: Record, there: set[str], read_at: datetime | None) -> bool:

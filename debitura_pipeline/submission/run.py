@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from debitura_pipeline.api.client import ApiClient
@@ -21,7 +21,8 @@ from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.apply import OnOutcome, Submitter
 from debitura_pipeline.submission.facts import keys_honoured
-from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, Known, document_of, read_warehouse_state
+from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, document_of
+from debitura_pipeline.submission.known import Known, RecordsByRow, api_day, current_creditors, read_warehouse_state
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.sessions import CustomerApi
@@ -124,37 +125,45 @@ async def _send(
 
 def claims_status(settings: Settings, now: datetime, *, with_source: bool = True) -> PlanDocument:
     """Where each claim stands, by the source and the warehouse alone. Raises SourceError, WarehouseError."""
-    source = SourceRead[Claim]("no claims", ())
-    if with_source and settings.outbound.claims is not None:
-        source = read_claims(settings, now.date(), allow_shrink=True, is_noted=False)
-    return status_document(settings, source, _recorded(settings), now)
+    uses_source = with_source and settings.outbound.claims is not None
+    if not warehouse_exists(settings):
+        return status_document(settings, _source(settings, now.date(), uses_source), (), now)
+    with open_warehouse(settings, read_only=True) as warehouse:
+        source = _source(settings, api_day(settings, warehouse, now), uses_source)
+        creditors = current_creditors(warehouse, (row.stored_key[0] for row in source.rows))
+        return status_document(settings, source, read_records(warehouse), now, creditors)
 
 
 def status_document(
-    settings: Settings, source: SourceRead[Claim], records: Iterable[Record], now: datetime
+    settings: Settings,
+    source: SourceRead[Claim],
+    records: Iterable[Record],
+    now: datetime,
+    creditors: Mapping[str, str] | None = None,
 ) -> PlanDocument:
-    """Records, each with its row's number, and the rows of the source that have none."""
-    known = {(record.external_tenant_id, record.creditor_reference): record for record in records}
-    claims, shown = [], set()
+    """Records, each with its row's number, and the rows of the source that have none. `creditors`: by tenant id, as known."""
+    records = list(records)
+    known, claims, shown = RecordsByRow(records, creditors or {}), [], set()
     for row in source.rows:
         tenant, reference = row.stored_key
         new = Record(tenant, reference, state=PLANNED if row.row is not None else INVALID)
-        record = known.get((tenant, reference), new)
-        shown.add((tenant, reference))
+        record = known.of(row.stored_key) or new
+        shown.add(record)
         reasons = (record.message, record.error_types) if record is not new else tuple(row.reasons())
         claims.append(PlannedClaim(record, row, reasons=tuple(filter(None, reasons))))
-    for key, record in known.items():
-        if key not in shown:
-            claims.append(PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types)))))
+    claims += [
+        PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types))))
+        for record in records
+        if record not in shown
+    ]
     claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
     return document_of(settings, source.label, claims, now)
 
 
-def _recorded(settings: Settings) -> list[Record]:
-    if not warehouse_exists(settings):
-        return []
-    with open_warehouse(settings, read_only=True) as warehouse:
-        return read_records(warehouse)
+def _source(settings: Settings, today: date, is_used: bool) -> SourceRead[Claim]:
+    if not is_used:
+        return SourceRead("no claims", ())
+    return read_claims(settings, today, allow_shrink=True, is_noted=False)
 
 
 def _read(settings: Settings, partner: ApiClient, runtime: Runtime, *, allow_shrink: bool) -> SourceRead[Claim]:

@@ -100,6 +100,11 @@ class Record:
         return self.state == SENT
 
     @property
+    def needs_human(self) -> bool:
+        """Whether no later run can settle it without a person."""
+        return (self.message or "").startswith(HUMAN)
+
+    @property
     def was_refused(self) -> bool:
         """Whether the API has refused the current generation's key, for which that answer is final."""
         return self.http_status in FINAL_STATUSES

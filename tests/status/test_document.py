@@ -183,3 +183,21 @@ def test_clients_that_need_a_human_are_problems(settings: Settings) -> None:
         "1 client (b) sent without a known outcome: run `debitura clients apply`",
         "1 client (c) not linked for more than 14 days: pass on the link of `debitura clients links`",
     ]
+
+
+def test_claims_that_need_a_human_are_problems(settings: Settings) -> None:
+    synced(settings, NOW)
+    states = {"A": ("conflict", "needs a human: it differs"), "B": ("sent", "needs a human: the row changed")}
+    states |= {"C": ("sent", "a request is unanswered"), "D": ("refused", ""), "E": ("submitted", "")}
+    rows: list[dict[str, object]] = [
+        {"external_tenant_id": "t", "creditor_reference": reference, "state": state, "message": message}
+        for reference, (state, message) in states.items()
+    ]
+    insert(settings, "submissions", *rows)
+    found = read_status_document(settings, NOW)
+    assert found["claims"] == {"conflict": 1, "refused": 1, "sent": 2, "submitted": 1}
+    assert [problem for problem in found["problems"] if "claim" in problem] == [
+        "2 claims (t A, t B) to be decided by a person: `debitura cases status` says what to do",
+        "1 claim (t D) refused by Debitura: correct the row (`debitura cases status`)",
+        "1 claim (t C) sent without a known outcome: run `debitura cases apply`",
+    ]
