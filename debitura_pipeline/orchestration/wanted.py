@@ -20,13 +20,15 @@ from debitura_pipeline.onboarding.lifecycle import failure_pause
 from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.jobs import OUTBOUND, outbound
 from debitura_pipeline.orchestration.keys import ONBOARDING, REGISTRATION, SUBMISSION
-from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
+from debitura_pipeline.orchestration.read_failures import ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.source_looks import SourceLook, WantedCursor, look_at
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import CLAIMS, ROSTER
 from debitura_pipeline.source.fingerprint import wanted_fingerprint
 from debitura_pipeline.source.table import SourceTable
+from debitura_pipeline.webhooks.position import read_position
 
 INTERVAL_S = 30
 AGAIN_AFTER = timedelta(minutes=15)  # what is in doubt or was stopped is looked at again
@@ -38,12 +40,14 @@ LADDER = (
 CLOCKS_DIFFER = timedelta(minutes=5)  # a day begins for the API too before a run is requested for it
 SOURCE, READY, MAY_WRITE, DAY, AGAIN_AT = "source", "clients_ready", "may_write", "day", "again_at"
 PAUSE_S = "again_after_s"
+LINKS, NEVER = "link_event_at", "never"
 REASON = "debitura/reason"
 REASONS = {
     SOURCE: "the {} changed",
     READY: "a client became ready or left",
     MAY_WRITE: "DEBITURA_WRITES changed",
     DAY: "a new day began for the {}",
+    LINKS: "an approval link expired or was declined",
 }
 FAILURES_COUNTED = 8
 
@@ -77,12 +81,20 @@ def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedP
     The day is part of it: a due date passes, and what the API says about a claim changes, while the source stays the same.
     Raises SourceError.
     """
-    return {
-        SOURCE: wanted_fingerprint(settings, part.location, part.table),
-        READY: ready_digest(instance),
+    return _state(settings, part, wanted_fingerprint(settings, part.location, part.table), ready_digest(instance), now)
+
+
+def _state(settings: Settings, part: WantedPart, fingerprint: str, ready: str, now: datetime) -> dict[str, str]:
+    state = {
+        SOURCE: fingerprint,
+        READY: ready,
         MAY_WRITE: "yes" if part.right in settings.outbound.writes else "no",
         DAY: (now - CLOCKS_DIFFER).astimezone(UTC).date().isoformat(),
     }
+    if part.table is ROSTER:
+        at = read_position(settings.data_dir).link_event_at
+        state[LINKS] = at.isoformat() if at else NEVER
+    return state
 
 
 def ready_digest(instance: dg.DagsterInstance) -> str:
@@ -107,7 +119,7 @@ def due_reason(wanted: Mapping[str, str], handled: Mapping[str, str], now: datet
     if not handled:
         return f"the {name} was never planned"
     for fact, words in REASONS.items():
-        if wanted[fact] != handled.get(fact):
+        if wanted.get(fact, NEVER) != handled.get(fact, NEVER):
             return words.format(name)
     again_at = handled.get(AGAIN_AT)
     if again_at and now >= datetime.fromisoformat(again_at):
@@ -148,24 +160,48 @@ def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunReq
         return dg.SkipReason("A run is in progress.")
     if (until := _paused_until(context.instance)) is not None and now < until:
         return dg.SkipReason(f"The last run failed, next attempt at {until:%Y-%m-%d %H:%M:%SZ}.")
-    failures = ReadFailures.of(context.cursor)
-    reasons, faults = [], []
-    for part in parts:
-        try:
-            state = wanted_state(settings, context.instance, part, now)
-        except DebituraError as error:
-            faults.append(error)
-            continue
-        if reason := due_reason(state, handled_state(context.instance, part), now, part.name):
-            reasons.append(reason)
+    cursor = WantedCursor.of(context.cursor)
+    looks, faults = _look_at_all(settings, parts, cursor, now)
+    reasons = _reasons(settings, context.instance, parts, looks, now)
     if faults and not reasons:
+        failures = ReadFailures(cursor.failures)
         counted = failures.one_more("A source could not be read, so nothing was requested", faults[0])
-        context.update_cursor(counted.cursor)
+        context.update_cursor(WantedCursor(counted.count, looks).as_text())
         return dg.SkipReason(counted.message)
-    context.update_cursor(NONE.cursor)
+    context.update_cursor(WantedCursor(0, looks).as_text())
     if reasons:
         return dg.RunRequest(tags={REASON: "; ".join(reasons)})
-    return dg.SkipReason("Everything is up to date.")
+    written = [name for name, look in looks.items() if look.fingerprint is None]
+    return dg.SkipReason(f"Just written: {' and '.join(written)}." if written else "Everything is up to date.")
+
+
+def _look_at_all(
+    settings: Settings, parts: list[WantedPart], cursor: WantedCursor, now: datetime
+) -> tuple[dict[str, SourceLook], list[DebituraError]]:
+    looks, faults = {}, []
+    for part in parts:
+        try:
+            looks[part.name] = look_at(settings, part.location, part.table, cursor.looks.get(part.name), now)
+        except DebituraError as error:
+            faults.append(error)
+    return looks, faults
+
+
+def _reasons(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    parts: list[WantedPart],
+    looks: dict[str, SourceLook],
+    now: datetime,
+) -> list[str]:
+    """Why a run is due. A source that was just written is left to the next tick."""
+    ready, reasons = ready_digest(instance), []
+    for part in parts:
+        fingerprint = looks[part.name].fingerprint if part.name in looks else None
+        if fingerprint is not None:
+            state = _state(settings, part, fingerprint, ready, now)
+            reasons.append(due_reason(state, handled_state(instance, part), now, part.name))
+    return [reason for reason in reasons if reason]
 
 
 def _paused_until(instance: dg.DagsterInstance) -> datetime | None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from debitura_pipeline.errors import SourceError
 from debitura_pipeline.source.csv_file import read_csv
 from debitura_pipeline.source.ndjson_file import read_ndjson
 from debitura_pipeline.source.parquet_file import read_parquet
 from debitura_pipeline.source.raw import RawRows, unreadable
+from debitura_pipeline.source.stamps import SettledReader, Stamp, StillWritten, stamp_of
 from debitura_pipeline.source.table import SourceTable
 
 _PARQUET = b"PAR1"
@@ -26,28 +28,53 @@ _OTHERS = {
 }
 _NDJSON_NAMES = (".ndjson", ".jsonl", ".json")
 MAX_BYTES = 512 * 1024 * 1024
+SETTLED = SettledReader()
 
 
-def read_files(location: str, table: SourceTable[Any]) -> RawRows:
+def read_files(location: str, table: SourceTable[Any], reader: SettledReader = SETTLED) -> RawRows:
     """The rows of all files, in the order of their names. Raises SourceError."""
-    found = [_read(path, content, table) for path, content in contents(location, table)]
+    found = [_read(path, content, table) for path, content in contents(location, table, reader)]
     unknown = tuple(dict.fromkeys(name for each in found for name in each.unknown))
     return RawRows(tuple(row for each in found for row in each.rows), unknown)
 
 
-def contents(location: str, table: SourceTable[Any]) -> Iterator[tuple[Path, bytes]]:
-    """Each file and its bytes. Raises SourceError if there is none, or if one cannot be read."""
+def contents(location: str, table: SourceTable[Any], reader: SettledReader = SETTLED) -> Iterator[tuple[Path, bytes]]:
+    """Each file and its bytes. Raises SourceError if there is none, or if one cannot be read or is being written."""
+    before = stamps(location, table)
+    for path in (Path(one.path) for one in before):
+        try:
+            content = reader.read(path)
+        except StillWritten:
+            raise _being_written(table, str(path)) from None
+        except OSError as error:
+            raise _not_readable(table, path, error) from None
+        yield path, content
+    if [one.path for one in before] != [one.path for one in stamps(location, table)]:
+        raise _being_written(table, location)
+
+
+def stamps(location: str, table: SourceTable[Any]) -> list[Stamp]:
+    """The stamp of each file, without reading it. Raises SourceError if there is none, or if one is too large."""
     paths = _paths(location)
     if not paths:
         raise unreadable(table, location, "is not there", f"Check the path in {table.variable}.")
+    found = []
     for path in paths:
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise unreadable(table, str(path), f"is larger than {MAX_BYTES // 1024**2} MiB")
-            yield path, path.read_bytes()
+            found.append(stamp_of(path))
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise unreadable(table, str(path), f"cannot be read: {reason}") from None
+            raise _not_readable(table, path, error) from None
+        if (found[-1].size or 0) > MAX_BYTES:
+            raise unreadable(table, str(path), f"is larger than {MAX_BYTES // 1024**2} MiB")
+    return found
+
+
+def _being_written(table: SourceTable[Any], where: str) -> SourceError:
+    return unreadable(table, where, "is being written", "Run again once it is complete.")
+
+
+def _not_readable(table: SourceTable[Any], path: Path, error: OSError) -> SourceError:
+    return unreadable(table, str(path), f"cannot be read: {error.strerror or type(error).__name__}")
 
 
 def _paths(location: str) -> list[Path]:

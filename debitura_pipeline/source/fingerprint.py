@@ -8,8 +8,9 @@ from typing import Any
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.settings.addresses import POSTGRES
-from debitura_pipeline.source.files import contents
+from debitura_pipeline.source.files import contents, stamps
 from debitura_pipeline.source.read import read_raw
+from debitura_pipeline.source.stamps import as_bytes
 from debitura_pipeline.source.table import SourceTable
 
 
@@ -27,6 +28,17 @@ def wanted_fingerprint(settings: Settings, location: Secret, table: SourceTable[
         _add(found, str(path).encode())
         _add(found, content)
     return found.hexdigest()
+
+
+def wanted_stamp(settings: Settings, location: Secret, table: SourceTable[Any]) -> str:
+    """A keyed hash of what is known of a source without reading it: its files' paths, sizes, times and inodes, or its address.
+
+    Raises SourceError if there is no file.
+    """
+    known = location.reveal().encode()
+    if not location.reveal().startswith(POSTGRES):
+        known = as_bytes(stamps(location.reveal(), table))
+    return hmac.new(settings.obtain_privacy_key(), table.name.encode() + b"\0" + known, "sha256").hexdigest()
 
 
 def _add(found: hmac.HMAC, part: bytes) -> None:

@@ -21,12 +21,14 @@ MAX_READ = 5_000  # events per run; the next one reads on
 
 class Position(msgspec.Struct, frozen=True):
     """Everything before `offset` of `segment` is in `ops.webhook_events`. `pending`: events there that are not handled yet,
-    `oldest_pending_at`: when the first of them was received."""
+    `oldest_pending_at`: when the first of them was received. `link_event_at`: when the last event about an approval link was
+    received."""
 
     segment: int = 0
     offset: int = 0
     pending: int = 0
     oldest_pending_at: datetime | None = None
+    link_event_at: datetime | None = None
 
 
 class InboxBatch(msgspec.Struct, frozen=True):

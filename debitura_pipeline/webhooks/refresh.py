@@ -30,9 +30,11 @@ from debitura_pipeline.webhooks.position import (
     read_position,
     write_position,
 )
+from debitura_pipeline.webhooks.segments import Received
 from debitura_pipeline.webhooks.targets import Choice, KnownRows, choose_targets, outcomes_of
 
 SWEPT = ("clients", "cases")  # what events tell of
+LINK_EVENTS = ("client.link_expired", "client.link_declined")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,13 @@ def take_in(settings: Settings) -> int:
         batch = read_batch(settings.data_dir, position)
         with open_warehouse(settings) as warehouse:
             received = record_received(warehouse, batch.entries)
-            position = msgspec.structs.replace(position, segment=batch.segment, offset=batch.offset)
+            links = [one.received_at for one in batch.entries if isinstance(one, Received) and one.type in LINK_EVENTS]
+            position = msgspec.structs.replace(
+                position,
+                segment=batch.segment,
+                offset=batch.offset,
+                link_event_at=max([*links, *filter(None, [position.link_event_at])], default=None),
+            )
             _write_pending(settings, warehouse, position)
     except OSError as error:
         raise WarehouseError(f"The inbox of webhooks cannot be read or written: {error.strerror}.") from None

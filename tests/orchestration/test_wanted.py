@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.orchestration import source_looks
+from debitura_pipeline.orchestration import wanted as wanted_module
 from debitura_pipeline.orchestration.jobs import OUTBOUND
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, REGISTRATION
 from debitura_pipeline.orchestration.read_failures import SensorReadError
 from debitura_pipeline.orchestration.resources import Debitura
+from debitura_pipeline.orchestration.source_looks import look_at
 from debitura_pipeline.orchestration.wanted import wanted
-from tests.source.rows import as_csv, client_row
+from debitura_pipeline.source import ROSTER
+from debitura_pipeline.source.fingerprint import wanted_fingerprint
+from debitura_pipeline.webhooks.inbox import Inbox
+from debitura_pipeline.webhooks.refresh import take_in
+from debitura_pipeline.webhooks.segments import Received
+from tests.source.rows import as_csv, client_row, put, settings_for
 from tests.support.leaks import find
+from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
 
 
@@ -28,9 +40,13 @@ class Outbound:
         self.instance, self.roster, self._cursor = instance, roster, ""
 
     def wants(self, *numbers: int) -> None:
-        self.roster.write_text(as_csv([client_row(number) for number in numbers]))
+        put(self.roster, as_csv([client_row(number) for number in numbers]))
 
     def tick(self) -> str:
+        """The same as `tick_once`, after a second tick where the roster was just written."""
+        return self.tick_once() if (said := self.tick_once()) == "(Just written: roster.)" else said
+
+    def tick_once(self) -> str:
         """The reason of the run that is requested, or of the skip in brackets."""
         with dg.build_sensor_context(
             instance=self.instance, resources={"debitura": Debitura()}, cursor=self._cursor
@@ -128,3 +144,60 @@ def test_tick_with_ten_thousand_clients_takes_less_than_a_second(outbound: tuple
     began = time.process_time()
     assert daemon.tick() == "the roster changed"
     assert time.process_time() - began < 1.0
+
+
+def test_source_is_read_once_after_it_was_written_and_the_event_log_once_a_tick(
+    outbound: tuple[RunningSandbox, Outbound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, daemon = outbound
+    read: list[str] = []
+
+    def counted(name: str, original: Callable[..., str]) -> Callable[..., str]:
+        def call(*arguments: Any) -> str:
+            read.append(name)
+            return original(*arguments)
+
+        return call
+
+    monkeypatch.setattr(source_looks, "wanted_fingerprint", counted("roster", wanted_fingerprint))
+    monkeypatch.setattr(wanted_module, "ready_digest", counted("log", wanted_module.ready_digest))
+    daemon.wants(1)
+    assert daemon.tick_once() == "(Just written: roster.)"
+    assert "roster" not in read, "it may be half written"
+    daemon.roster.write_text(as_csv([client_row(1), client_row(2)]))
+    assert daemon.tick_once() == "(Just written: roster.)"
+    for _ in range(3):
+        read.append("tick")
+        assert daemon.tick_once() == "the roster was never planned"
+    assert "-".join(read).split("tick") == ["log-log-", "-roster-log-", "-log-", "-log"]
+
+
+def test_table_is_read_every_five_minutes(tmp_path: Path, postgres: Database) -> None:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        columns = ", ".join(f"{name} text" for name in client_row())
+        connection.execute(f"CREATE TABLE public.roster ({columns})")
+        settings = settings_for(tmp_path, DEBITURA_ROSTER=f"{postgres.url}?table=public.roster")
+        location, now = settings.outbound.roster, datetime(2026, 5, 1, tzinfo=UTC)
+        assert location is not None
+        first = look_at(settings, location, ROSTER, None, now)
+        connection.execute("INSERT INTO public.roster (external_tenant_id) VALUES ('tenant-1')")
+    assert look_at(settings, location, ROSTER, first, now + timedelta(minutes=4)) == first
+    assert look_at(settings, location, ROSTER, first, now + timedelta(minutes=5)).fingerprint != first.fingerprint
+
+
+def test_event_about_an_approval_link_requests_a_run(
+    outbound: tuple[RunningSandbox, Outbound],
+) -> None:
+    _, daemon = outbound
+    daemon.wants(1)
+    daemon.run()
+    assert daemon.tick() == HANDLED
+    data_dir, at = Debitura().settings.data_dir, datetime(2026, 5, 1, tzinfo=UTC)
+    inbox = Inbox(data_dir, at)
+    inbox.append([Received("1", "client.link_expired", at, at, "tenant-1"), Received("2", "case.updated", at, at)], at)
+    inbox.close()
+    assert daemon.tick() == HANDLED, "it is not in ops.webhook_events yet"
+    assert take_in(Debitura().settings) == 2
+    assert daemon.tick() == "an approval link expired or was declined"
+    daemon.run()
+    assert daemon.tick() == HANDLED

@@ -10,7 +10,7 @@ from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
 from debitura_pipeline.registration.gather import ClientsPlan
-from tests.source.rows import as_csv
+from tests.source.rows import as_csv, put
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
@@ -33,8 +33,7 @@ class Partner(Pipeline):
         )
 
     def wants(self, *rows: dict[str, str]) -> None:
-        self.roster.parent.mkdir(parents=True, exist_ok=True)
-        self.roster.write_text(as_csv(list(rows)))
+        put(self.roster, as_csv(list(rows)))
 
     def plan(self) -> ClientsPlan:
         return plan_registrations(self.settings, self.endpoint, runtime=RUNTIME)

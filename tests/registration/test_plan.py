@@ -13,7 +13,7 @@ from debitura_pipeline.registration.plan import PlannedClient, Situation, plan_c
 from debitura_pipeline.registration.record import Registration
 from debitura_pipeline.registration.settle import settled
 from debitura_pipeline.source import RosterClient, SourceRow, read_roster
-from tests.source.rows import as_csv, client_row, settings_for
+from tests.source.rows import as_csv, client_row, put, settings_for
 
 NOW = datetime(2026, 5, 1, 9, tzinfo=UTC)
 ID = "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77"
@@ -23,7 +23,7 @@ ALL_DIFFER = "differs: company_name, country, registration_number"
 @pytest.fixture
 def row(tmp_path: Path) -> SourceRow[RosterClient]:
     path = tmp_path / "roster.csv"
-    path.write_text(as_csv([client_row(1)]))
+    put(path, as_csv([client_row(1)]))
     return read_roster(settings_for(tmp_path, DEBITURA_ROSTER=path), NOW.date()).rows[0]
 
 
@@ -133,7 +133,7 @@ def test_client_in_doubt_that_left_the_roster_is_told_until_it_is_listed(row: So
 
 
 def test_invalid_row_does_not_forget_a_client_in_doubt(tmp_path: Path, row: SourceRow[RosterClient]) -> None:
-    (tmp_path / "bad.csv").write_text(as_csv([client_row(1, support_email="none")]))
+    put(tmp_path / "bad.csv", as_csv([client_row(1, support_email="none")]))
     bad = read_roster(settings_for(tmp_path, DEBITURA_ROSTER=tmp_path / "bad.csv"), NOW.date()).rows[0]
     assert decide(bad).state == "invalid"
     for state in ("sent", "registered"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from debitura_pipeline.errors import SourceError
 from debitura_pipeline.source import Claim, SourceRead, read_claims, read_roster
-from tests.source.rows import as_csv, claim_row, client_row, settings_for
+from tests.source.rows import as_csv, claim_row, client_row, put, settings_for
 from tests.support.postgres import Database
 
 TODAY = date(2026, 5, 1)
@@ -23,6 +24,7 @@ TODAY = date(2026, 5, 1)
 def read(folder: Path, content: bytes | str, name: str = "claims.csv") -> SourceRead[Claim]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    os.utime(path, (0, 0))  # old enough to be read at once
     return read_claims(settings_for(folder, DEBITURA_CLAIMS=path), TODAY)
 
 
@@ -100,8 +102,8 @@ def test_a_view_without_permission_is_named_with_the_grant_that_it_needs(tmp_pat
 
 def test_several_files_are_one_source_and_rows_are_counted_through(tmp_path: Path) -> None:
     for number in (1, 2, 3):
-        (tmp_path / f"part-{number}.csv").write_text(as_csv([claim_row(number)]))
-    (tmp_path / "part-3.csv").write_text(as_csv([claim_row(1)]))
+        put(tmp_path / f"part-{number}.csv", as_csv([claim_row(number)]))
+    put(tmp_path / "part-3.csv", as_csv([claim_row(1)]))
     found = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "part-*.csv"), TODAY)
     assert [row.number for row in found.rows] == [1, 2, 3]
     assert [row.reasons() for row in found.rows] == [
@@ -178,7 +180,7 @@ def test_a_source_that_lost_more_than_half_of_its_rows_is_refused_until_allowed(
     (tmp_path / "data").mkdir()
 
     def rows(count: int) -> None:
-        (tmp_path / "roster.csv").write_text(as_csv([client_row(number) for number in range(1, count + 1)] or [{}]))
+        put(tmp_path / "roster.csv", as_csv([client_row(number) for number in range(1, count + 1)] or [{}]))
 
     rows(5)
     assert len(read_roster(settings, TODAY).rows) == 5

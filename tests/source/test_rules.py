@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.source import read_claims, read_roster
-from tests.source.rows import as_csv, claim_row, client_row, settings_for
+from tests.source.rows import as_csv, claim_row, client_row, put, settings_for
 
 TODAY = date(2026, 5, 1)
 
@@ -51,7 +51,7 @@ CLAIM_FAULTS = [
 @pytest.mark.parametrize(("changes", "words"), CLAIM_FAULTS)
 def test_claim_that_breaks_a_rule(tmp_path: Path, changes: dict[str, str], words: str) -> None:
     path = tmp_path / "claims.csv"
-    path.write_text(as_csv([claim_row(1, **changes), claim_row(2)]))
+    put(path, as_csv([claim_row(1, **changes), claim_row(2)]))
     bad, good = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=path), TODAY).rows
     assert bad.row is None and good.row is not None
     assert [reason for reason in bad.reasons() if words in reason], bad.reasons()
@@ -72,7 +72,7 @@ def test_claim_that_breaks_a_rule(tmp_path: Path, changes: dict[str, str], words
 )
 def test_claim_that_keeps_every_rule(tmp_path: Path, changes: dict[str, str]) -> None:
     path = tmp_path / "claims.csv"
-    path.write_text(as_csv([claim_row(1, **changes)]))
+    put(path, as_csv([claim_row(1, **changes)]))
     (row,) = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=path), TODAY).rows
     assert not row.faults
     assert row.row is not None and row.row.debtor_name == changes.get("debtor_name", "Debtor 1 GmbH")
@@ -93,7 +93,7 @@ def test_claim_that_keeps_every_rule(tmp_path: Path, changes: dict[str, str]) ->
 )
 def test_client_that_breaks_a_rule(tmp_path: Path, changes: dict[str, str], words: str) -> None:
     path = tmp_path / "roster.csv"
-    path.write_text(as_csv([client_row(1, **changes), client_row(2)]))
+    put(path, as_csv([client_row(1, **changes), client_row(2)]))
     bad, good = read_roster(settings_for(tmp_path, DEBITURA_ROSTER=path), TODAY).rows
     assert bad.row is None and good.row is not None
     assert [reason for reason in bad.reasons() if words in reason], bad.reasons()
@@ -101,8 +101,8 @@ def test_client_that_breaks_a_rule(tmp_path: Path, changes: dict[str, str], word
 
 def test_other_users_come_as_text_or_as_json(tmp_path: Path) -> None:
     others = [{"name": "Bo Lind", "email": "bo@harbour1.example"}]
-    (tmp_path / "a.csv").write_text(as_csv([client_row(1, other_users=json.dumps(others))]))
-    (tmp_path / "b.ndjson").write_text(json.dumps({**client_row(1), "other_users": others}))
+    put(tmp_path / "a.csv", as_csv([client_row(1, other_users=json.dumps(others))]))
+    put(tmp_path / "b.ndjson", json.dumps({**client_row(1), "other_users": others}))
     found = [
         read_roster(settings_for(tmp_path, DEBITURA_ROSTER=tmp_path / name), TODAY).rows[0]
         for name in ("a.csv", "b.ndjson")
@@ -115,14 +115,14 @@ def test_other_users_come_as_text_or_as_json(tmp_path: Path) -> None:
 
 def test_the_same_key_twice_makes_both_rows_invalid(tmp_path: Path) -> None:
     path = tmp_path / "roster.csv"
-    path.write_text(as_csv([client_row(1), client_row(2), client_row(1, company_name="Another")]))
+    put(path, as_csv([client_row(1), client_row(2), client_row(1, company_name="Another")]))
     rows = read_roster(settings_for(tmp_path, DEBITURA_ROSTER=path), TODAY).rows
     assert [row.row is None for row in rows] == [True, False, True]
 
 
 def test_an_address_as_tenant_id_is_stored_as_a_pseudonym(tmp_path: Path) -> None:
     path = tmp_path / "roster.csv"
-    path.write_text(as_csv([client_row(1, external_tenant_id="ingrid@harbour.example")]))
+    put(path, as_csv([client_row(1, external_tenant_id="ingrid@harbour.example")]))
     (row,) = read_roster(settings_for(tmp_path, DEBITURA_ROSTER=path), TODAY).rows
     assert row.key == ("ingrid@harbour.example",)
     assert row.stored_key[0].startswith("hashed-")

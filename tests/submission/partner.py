@@ -16,7 +16,7 @@ from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claim
 from debitura_pipeline.submission.gather import ClaimsPlan
 from debitura_pipeline.submission.record import NAMES
 from debitura_pipeline.submission.states import Record
-from tests.source.rows import as_csv, claim_row
+from tests.source.rows import as_csv, claim_row, put
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
@@ -53,8 +53,7 @@ class Claims(Pipeline):
             left, moved = left - step, moved + step
 
     def wants(self, *rows: dict[str, str]) -> None:
-        self.source.parent.mkdir(parents=True, exist_ok=True)
-        self.source.write_text(as_csv(list(rows)))
+        put(self.source, as_csv(list(rows)))
 
     def plan(self) -> ClaimsPlan:
         return plan_claims(self.settings, self.endpoint, runtime=self.runtime, allow_shrink=True)

@@ -19,6 +19,7 @@ from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.warehouse.identity import api_name
+from tests.source.rows import put
 from tests.submission.partner import CASES, Claims, claim, fault
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -156,7 +157,7 @@ def test_row_that_changed_while_in_doubt_needs_a_human(partner: Claims, tenant: 
     partner.later(hours=1)
     assert partner.apply().is_open
     assert "needs a human: the row changed" in partner.plan().document.rows[0].reasons[0]
-    partner.source.write_text("")
+    put(partner.source, "")
     partner.wants(claim("nobody", 0))
     partner.apply()
     assert len(partner.posts()) == 1
