@@ -15,7 +15,7 @@ from functools import partial
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.contract.listings import Listing, Query, path_to
-from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.errors import RefusedError, UnprovenError
 from debitura_pipeline.extract.behaviour import Behaviour, IgnoredParameterError, from_micros, to_micros
 from debitura_pipeline.extract.calendar_parts import CalendarSplitter, Part
 from debitura_pipeline.extract.filter_checks import FILTERS, check_filters
@@ -158,23 +158,56 @@ class Reader:
         """What the API states between two instants, both included; one request. Raises UnprovenError or ApiError."""
         return await self.listing_client.exact_totals(start, end, filters)
 
-    async def read_by_id(self, path: str, keys: Sequence[str]) -> tuple[list[VerifiedWindow], set[str]]:
+    async def read_by_id(
+        self, path: str, keys: Sequence[str], on_refusal: Callable[[str, RefusedError], None] | None = None
+    ) -> tuple[list[VerifiedWindow], set[str]]:
         """Request rows one by one below `path`; return the windows they were landed in, and the keys unknown to the API.
 
-        Raises UnprovenError or ApiError.
+        `on_refusal`: called with a key that the API refuses to be asked for, which then counts as unknown; it may raise.
+        Raises UnprovenError or ApiError; no further request is sent then.
         """
         landed: list[VerifiedWindow] = []
         unknown: set[str] = set()
         for start in range(0, len(keys), BY_ID_ROWS):
             chunk = keys[start : start + BY_ID_ROWS]
-            what = f"Reading one of the {self.listing.resource} by its id"
             self.listing_client.count_requests(len(chunk))
-            bodies = await asyncio.gather(*(self.client.body(path + path_to(key), what=what) for key in chunk))
+            bodies = await self._bodies(path, chunk, on_refusal)
             unknown |= {key for key, body in zip(chunk, bodies, strict=True) if body is None}
             found = [body for body in bodies if body is not None]
             if found:
                 landed.append(await self._land_rows(found))
         return landed, unknown
+
+    async def _bodies(
+        self, path: str, keys: Sequence[str], on_refusal: Callable[[str, RefusedError], None] | None
+    ) -> list[bytes | None]:
+        """Request as many at a time as may be in flight. The first error ends it once those in flight are answered."""
+        what = f"Reading one of the {self.listing.resource} by its id"
+        bodies: list[bytes | None] = [None] * len(keys)
+        left = deque(enumerate(keys))
+
+        async def work() -> None:
+            while left:
+                number, key = left.popleft()
+                try:
+                    bodies[number] = await self.client.body(path + path_to(key), what=what)
+                except RefusedError as error:
+                    if on_refusal is None:
+                        raise
+                    on_refusal(key, error)
+
+        async def work_until_error() -> None:
+            try:
+                await work()
+            except BaseException:
+                left.clear()
+                raise
+
+        workers = range(min(len(keys), max(1, self.client.concurrency_limit)))
+        ended = await asyncio.gather(*(work_until_error() for _ in workers), return_exceptions=True)
+        if failed := [error for error in ended if error is not None]:
+            raise failed[0]
+        return bodies
 
     async def listed_now(self, window: VerifiedWindow, keys: set[str]) -> set[str]:
         """Return the `keys`, of rows read by id into `window`, that the list also has at their current dates.

@@ -6,15 +6,32 @@ the other syncs prove.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.landing.landing_zone import discard
 from debitura_pipeline.sync.land import Landing
+from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.resource import ResourceSync
 
 PATH = "/cases"
+OF_ALL = (401, 403)  # statuses that concern the key, not one case
+MAX_REFUSED = 2  # single cases; with one more, the API is taken to refuse all of them
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CasesRead:
+    """The result. `report`: None if nothing was merged. `listed`: ids that were merged. `refused`: ids that the API refused to be
+    asked for."""
+
+    report: SyncReport | None
+    listed: frozenset[str]
+    refused: frozenset[str]
 
 
 @dataclass
@@ -22,6 +39,7 @@ class CasesByIdSync(ResourceSync):
     """Call `prepare`, `read_listed` and, if that returned any ids, `merge`. `keys`: ids of the cases, each once."""
 
     keys: Sequence[str] = ()
+    refused: set[str] = field(default_factory=set)
 
     def prepare(self) -> None:
         """Create the sync's folder. Raises DebituraError; the failure is recorded."""
@@ -54,13 +72,20 @@ class CasesByIdSync(ResourceSync):
 
     async def _read(self) -> tuple[tuple[VerifiedWindow, ...], frozenset[str]]:
         reader = self._reader(self.prepared.folder)
-        windows, unknown = await reader.read_by_id(PATH, self.keys)
+        windows, unknown = await reader.read_by_id(PATH, self.keys, self._refuse)
         found = set(self.keys) - unknown
         listed: set[str] = set()
         for window in windows:
             if window.file is not None:
                 listed |= await reader.listed_now(window, found)
         if listed and listed != found:
-            windows, unknown = await reader.read_by_id(PATH, sorted(listed))
+            windows, unknown = await reader.read_by_id(PATH, sorted(listed), self._refuse)
             listed -= unknown
         return tuple(windows), frozenset(listed)
+
+    def _refuse(self, key: str, error: RefusedError) -> None:
+        """Note one refused case. Raises the refusal if it concerns all cases, or seems to."""
+        self.refused.add(key)
+        if error.status in OF_ALL or len(self.refused) > MAX_REFUSED:
+            raise error
+        log.warning("a case could not be read: %s", error)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.sync.by_id import CasesByIdSync
+from debitura_pipeline.sync.by_id import CasesByIdSync, CasesRead
 from debitura_pipeline.sync.context import SyncContext
 from debitura_pipeline.sync.merge import Merger
 from debitura_pipeline.sync.prepare import Preparer
@@ -58,8 +58,8 @@ class SyncSession(SyncContext):
             reports.append(landed.merge())
         return reports
 
-    async def cases_by_id(self, keys: Sequence[str]) -> tuple[SyncReport | None, frozenset[str]]:
-        """Read these cases by id and merge those that the listing has too: the report, None without any, and their ids.
+    async def cases_by_id(self, keys: Sequence[str]) -> CasesRead:
+        """Read these cases by id and merge those that the listing has too.
 
         Raises DebituraError; the failure is recorded in `ops.syncs`.
         """
@@ -67,7 +67,7 @@ class SyncSession(SyncContext):
         sync = CasesByIdSync(self, "cases", keys=list(dict.fromkeys(keys)))
         sync.prepare()
         listed = await sync.read_listed()
-        return (sync.merge() if listed else None), listed
+        return CasesRead(sync.merge() if listed else None, listed, frozenset(sync.refused))
 
     def is_interrupted(self, resource: str) -> bool:
         """Whether a sync of the whole listing was interrupted and can be resumed. Merging anything else would end that.

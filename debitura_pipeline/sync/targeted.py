@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.api.connect import Runtime
-from debitura_pipeline.errors import ApiError, RefusedError, UnprovenError
+from debitura_pipeline.errors import ApiError, UnprovenError
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.report import SyncReport
 from debitura_pipeline.sync.runner import with_session
 from debitura_pipeline.sync.session import SyncSession
 from debitura_pipeline.warehouse.run_lock import exclusive_run
-
-KEY_REFUSED = 401  # of all of them
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +71,7 @@ class _Targeted:
     reports: list[SyncReport] = field(default_factory=list)
     listed: frozenset[str] = frozenset()
     refused: dict[str, str] = field(default_factory=dict)
-    refused_cases: set[str] = field(default_factory=set)
+    refused_cases: frozenset[str] = frozenset()
     deferred: set[str] = field(default_factory=set)
 
     async def run(self) -> TargetedSync:
@@ -86,7 +84,7 @@ class _Targeted:
             self.listed,
             dict(self.session.failed),
             self.refused,
-            frozenset(self.refused_cases),
+            self.refused_cases,
             frozenset(self.deferred),
         )
 
@@ -107,19 +105,6 @@ class _Targeted:
             self.refused[resource] = str(error)
 
     async def _cases(self, keys: Sequence[str]) -> None:
-        """Read cases by id. If one of them is refused, halve them until it is found, so that the others are read."""
-        try:
-            report, listed = await self.session.cases_by_id(keys)
-        except RefusedError as error:
-            if error.status == KEY_REFUSED:
-                raise
-            if len(keys) == 1:
-                log.warning("a case could not be read: %s", error)
-                self.refused_cases.add(keys[0])
-                return
-            middle = len(keys) // 2
-            await self._cases(keys[:middle])
-            await self._cases(keys[middle:])
-            return
-        self.reports += [report] if report is not None else []
-        self.listed |= listed
+        read = await self.session.cases_by_id(keys)
+        self.reports += [read.report] if read.report is not None else []
+        self.listed, self.refused_cases = read.listed, read.refused
