@@ -19,6 +19,7 @@ REFRESHED = "refreshed"  # what it names was read from the API
 NOT_LISTED = "not_listed"  # the API does not list the case
 NOT_LOADED = "client_not_loaded"  # its client is loaded as a whole, by onboarding
 LEFT_TO_SYNC = "left_to_sync"  # an interrupted sync reads it when it is resumed
+LEFT_TO_NIGHTLY = "left_to_nightly"  # the case was read; the nightly run reads its client's transactions
 REFUSED = "refused"  # the API refused to be asked; the next sync of the whole listing reads it
 NOTHING = "nothing_to_read"  # it names neither a case nor a client
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from debitura_pipeline.sync import TargetedSync, Targets
 from debitura_pipeline.webhooks.events import (
+    LEFT_TO_NIGHTLY,
     LEFT_TO_SYNC,
     NOT_LISTED,
     NOT_LOADED,
@@ -27,7 +28,7 @@ FEW_CASES = 20  # up to this many are read by id whatever the size of the listin
 MAX_CASES = 500  # beyond this, the listing is read
 REQUESTS_PER_CASE = 2  # the case itself, and the listing at its date
 MAX_TRANSACTIONS = 300  # a client with more is left to the nightly sync: its transactions cannot be asked for by case
-MAX_CLIENTS = 20  # whose transactions are read in one run
+MAX_CLIENTS = 20  # whose transactions are read in one run; those of further ones are left to the nightly sync
 # A case may be listed some minutes after its event; then it is looked up again.
 LISTED_WITHIN = timedelta(minutes=10)
 
@@ -57,7 +58,7 @@ def choose_targets(events: Sequence[PendingEvent], known: KnownRows) -> Choice:
     """Choose what to read for these events, each thing once."""
     cases = list(dict.fromkeys(event.case_id for event in events if event.case_id and _is_loaded(event, known)))
     clients = [event.tenant for event in events if not event.case_id and _is_loaded(event, known)]
-    moved = [_tenant(event, known) for event in events if event.case_id and event.type != CREATED]
+    moved = [_tenant(event, known) for event in events if _moves_transactions(event)]
     few = [
         tenant
         for tenant in dict.fromkeys(moved)
@@ -96,7 +97,20 @@ def _outcome(event: PendingEvent, known: KnownRows, choice: Choice, found: Targe
         return REFUSED
     if event.case_id and not choice.is_listing_read and event.case_id not in found.listed:
         return None if now - event.received_at < LISTED_WITHIN else NOT_LISTED
-    return REFRESHED
+    return _outcome_of_transactions(_tenant(event, known), choice, found) if _moves_transactions(event) else REFRESHED
+
+
+def _outcome_of_transactions(tenant: str | None, choice: Choice, found: TargetedSync) -> str:
+    """The outcome of an event whose case was read."""
+    if tenant not in choice.targets.transactions:
+        return LEFT_TO_NIGHTLY
+    if "transactions" in found.deferred:
+        return LEFT_TO_SYNC
+    return REFUSED if tenant in found.failed or "transactions" in found.refused else REFRESHED
+
+
+def _moves_transactions(event: PendingEvent) -> bool:
+    return bool(event.case_id) and event.type != CREATED
 
 
 def _is_loaded(event: PendingEvent, known: KnownRows) -> bool:

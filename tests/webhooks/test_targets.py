@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from debitura_pipeline.sync import TargetedSync, Targets
 from debitura_pipeline.webhooks.events import (
+    LEFT_TO_NIGHTLY,
     LEFT_TO_SYNC,
     NOT_LISTED,
     NOT_LOADED,
@@ -14,7 +17,14 @@ from debitura_pipeline.webhooks.events import (
     REFUSED,
     PendingEvent,
 )
-from debitura_pipeline.webhooks.targets import MAX_CASES, MAX_TRANSACTIONS, KnownRows, choose_targets, outcomes_of
+from debitura_pipeline.webhooks.targets import (
+    MAX_CASES,
+    MAX_CLIENTS,
+    MAX_TRANSACTIONS,
+    KnownRows,
+    choose_targets,
+    outcomes_of,
+)
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 KNOWN = KnownRows(
@@ -82,3 +92,31 @@ def test_outcomes_say_what_became_of_each_event() -> None:
         (TargetedSync(deferred=frozenset({"cases", "clients"})), {"read": LEFT_TO_SYNC, "client": LEFT_TO_SYNC}),
     ):
         assert outcomes_of(pair, KNOWN, choice, other, NOW) == outcome
+
+
+def test_outcomes_say_which_transactions_were_not_read() -> None:
+    """The case is fresh, and its client's transactions are not: `refreshed` would hide that."""
+    names = [f"t{number:02}" for number in range(MAX_CLIENTS + 1)]
+    known = KnownRows(
+        clients={*names, "big"}, tenant_of_case={"cb": "big", "orphan": None} | {f"c-{name}": name for name in names},
+        transactions={"big": MAX_TRANSACTIONS + 1}, cases=100_000,
+    )  # fmt: skip
+    first = [event("case.updated", name, f"c-{name}", key=name) for name in names]
+    others = [
+        event("case.closed", "big", "cb", key="big"), event("case.created", "big", "cb", key="created"),
+        event("case.updated", None, "orphan", key="orphan"),
+    ]  # fmt: skip
+    events = [*first, *others]
+    choice = choose_targets(events, known)
+    found = TargetedSync(listed=frozenset(known.tenant_of_case))
+    outcomes = outcomes_of(events, known, choice, found, NOW)
+    left = {name for name, outcome in outcomes.items() if outcome == LEFT_TO_NIGHTLY}
+    assert left == {names[-1], "big", "orphan"}
+    assert {outcome for name, outcome in outcomes.items() if name not in left} == {REFRESHED}
+    listed = TargetedSync(listed=found.listed, failed={names[1]: "no"})
+    assert outcomes_of(first[:2], known, choice, listed, NOW) == {names[0]: REFRESHED, names[1]: REFUSED}
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"deferred": frozenset({"transactions"})}, LEFT_TO_SYNC), ({"refused": {"transactions": "no"}}, REFUSED),
+    ]  # fmt: skip
+    for change, outcome in changes:
+        assert outcomes_of(first[:1], known, choice, replace(found, **change), NOW) == {names[0]: outcome}
