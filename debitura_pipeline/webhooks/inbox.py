@@ -86,12 +86,16 @@ class Inbox:
         self._size += len(data)
 
     def remove_old(self, now: datetime) -> None:
-        """Forget old ids, and delete segments in which nothing was written for twice the time that events are remembered."""
+        """Forget old ids, and delete segments in which nothing was written for twice the time that events are remembered.
+
+        Segments that were not read into the warehouse yet are kept, whatever their age.
+        """
         self.known = {name: at for name, at in self.known.items() if at >= now - REMEMBERED}
         limit = (now - 2 * REMEMBERED).timestamp()
+        read_up_to = read_position(self.folder.parent).segment
         for number, path in segments(self.folder):
             with suppress(OSError):
-                if number < self._number and path.stat().st_mtime < limit:
+                if number < min(self._number, read_up_to) and path.stat().st_mtime < limit:
                     path.unlink()
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The receiver as an ASGI application: `POST /webhooks/debitura` and `GET /healthz`.
 
-Checks, in this order: size (413), signature and stamp (401), envelope (400), known id (200 at once), storage (503 if it fails).
+Checks, in this order: size (413), memory for the body (503), signature and stamp (401), envelope (400), known id (200 at once),
+storage (503 if it fails).
 It never answers 410, which would switch the subscription off.
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,9 +27,35 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PATH, HEALTH = "/webhooks/debitura", "/healthz"
 METHODS = {PATH: ("POST",), HEALTH: ("GET", "HEAD")}
 MAX_BODY = 2**20
+MAX_BODIES = 64 * 2**20  # of all deliveries together; they are not verified before they are complete
 FAILING_FOR = timedelta(minutes=1)
 SLOW_QUEUE_S = 10.0  # the sender gives up after ten seconds
+OVERLOADED = 503
 OUTCOMES = {200: "accepted", 400: "malformed", 401: "refused", 413: "oversized", 503: "not_stored"}
+
+
+class BodyMemory:
+    """Bytes of the bodies that are in memory. `limit`: at most so many."""
+
+    def __init__(self, limit: int = MAX_BODIES) -> None:
+        self.limit, self.used = limit, 0
+
+    @contextmanager
+    def of_one(self) -> Iterator[Callable[[int], bool]]:
+        """A function that takes so many bytes for one body, False if there are not enough. They are free after the block."""
+        held = 0
+
+        def take(count: int) -> bool:
+            nonlocal held
+            if self.used + count > self.limit:
+                return False
+            self.used, held = self.used + count, held + count
+            return True
+
+        try:
+            yield take
+        finally:
+            self.used -= held
 
 
 class Receiver:
@@ -45,6 +73,7 @@ class Receiver:
         self._verifier, self._group, self._stored = verifier, group, stored
         self._now, self._note_stale = now, note_stale
         self.counts: Counter[str] = Counter()
+        self.memory = BodyMemory()
         self._last_event_at: datetime | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -62,7 +91,8 @@ class Receiver:
                 send, 200 if is_fine else 503, [(b"content-type", b"application/json")], msgspec.json.encode(document)
             )
         else:
-            status = await self._receive(scope["headers"], receive)
+            with self.memory.of_one() as take:
+                status = await self._receive(scope["headers"], receive, take)
             if status is not None:
                 self.counts[OUTCOMES[status]] += 1
                 await _answer(send, status)
@@ -86,12 +116,16 @@ class Receiver:
             "last_error": group.last_error,
             "last_event_at": self._last_event_at,
             "commits": group.commits,
+            "body_bytes": self.memory.used,
+            "overloaded": self.counts["overloaded"],
             "repeated": self.counts["repeated"],
             "stale": self.counts["stale"],
             **{name: self.counts[name] for name in OUTCOMES.values()},
         }
 
-    async def _receive(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> int | None:
+    async def _receive(
+        self, headers: list[tuple[bytes, bytes]], receive: Receive, take: Callable[[int], bool]
+    ) -> int | None:
         """The status of one delivery; None if the sender is gone."""
         signatures, length = [], None
         for name, value in headers:
@@ -101,8 +135,9 @@ class Receiver:
                 length = value
         if length is not None and (not length.isdigit() or int(length) > MAX_BODY):
             return 413
-        body = await _body(receive)
+        body = await _body(receive, take)
         if not isinstance(body, bytes | bytearray):
+            self.counts["overloaded"] += body == OVERLOADED
             return body
         now = self._now()
         verdict = self._verifier.verify(signatures[0] if len(signatures) == 1 else None, body, now.timestamp())
@@ -144,23 +179,21 @@ class Receiver:
                 return
 
 
-async def _body(receive: Receive) -> bytes | bytearray | int | None:
-    """The raw body; 413 as soon as it is too large; None if the sender is gone."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body if len(body) <= MAX_BODY else 413
-    whole = bytearray(body)
-    while message.get("more_body", False):
-        if len(whole) > MAX_BODY:
-            return 413
+async def _body(receive: Receive, take: Callable[[int], bool]) -> bytes | bytearray | int | None:
+    """The raw body; 413 as soon as it is too large, 503 as soon as `take` refuses its memory; None if the sender is gone."""
+    whole = bytearray()
+    while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        whole += message.get("body", b"")
-    return whole if len(whole) <= MAX_BODY else 413
+        part: bytes = message.get("body", b"")
+        if len(whole) + len(part) > MAX_BODY:
+            return 413
+        if not take(len(part)):
+            return OVERLOADED
+        if not message.get("more_body", False):
+            return whole + part if whole else part
+        whole += part
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]] | None = None, body: bytes = b"") -> None:

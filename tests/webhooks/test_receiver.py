@@ -177,6 +177,45 @@ def test_an_oversized_delivery_is_refused_unread(local: Local) -> None:
     assert len(local.entries()) == 1
 
 
+def test_bodies_share_a_limit_of_memory(local: Local) -> None:
+    """A thousand connections with a mebibyte each, all of it unsigned, were a gibibyte."""
+
+    async def work(receiver: Receiver) -> None:
+        receiver.memory.limit = 2 * MAX_BODY
+        arrived, may_go_on, sent = asyncio.Semaphore(0), asyncio.Event(), list[int]()
+
+        async def slow(parts: list[bytes]) -> None:
+            async def receive() -> dict[str, Any]:
+                if not parts:
+                    arrived.release()
+                    await may_go_on.wait()
+                return {
+                    "type": "http.request",
+                    "body": parts.pop() if parts else b"",
+                    "more_body": not may_go_on.is_set(),
+                }
+
+            async def send(message: Any) -> None:
+                sent.append(message.get("status", 0))
+
+            await receiver({"type": "http", "method": "POST", "path": PATH, "headers": []}, receive, send)
+
+        held = [asyncio.create_task(slow([bytes(MAX_BODY)])) for _ in range(2)]
+        for _ in held:
+            await arrived.acquire()
+        assert receiver.health()["body_bytes"] == 2 * MAX_BODY
+        assert (await ask(receiver, *local.at(event_body())))[0] == 503
+        health = receiver.health()
+        assert (health["overloaded"], health["not_stored"], health["status"]) == (1, 1, "ok")
+        may_go_on.set()
+        await asyncio.gather(*held)
+        assert [status for status in sent if status] == [401, 401]
+        assert receiver.memory.used == 0
+        assert (await ask(receiver, *local.at(event_body())))[0] == 200
+
+    local.run(work)
+
+
 def test_stale_deliveries_of_unknown_events_are_counted(local: Local) -> None:
     """It is not documented whether repeats are signed anew: events that only ever come too late must be told."""
     known, lost = event_body(), event_body()
@@ -307,6 +346,9 @@ def test_old_ids_are_forgotten_and_old_segments_removed(local: Local) -> None:
     assert [type(entry) for entry in local.entries()] == [Received, Repeated, Received]
     os.utime(path, (NOW.timestamp(), NOW.timestamp()))
     local.now = NOW + timedelta(days=29)
+    Inbox(local.data_dir, local.now).close()
+    assert path.exists(), "nobody has read it yet, whatever its age"
+    write_position(local.data_dir, Position(segments(local.data_dir / "inbox")[1][0]))
     Inbox(local.data_dir, local.now).close()
     assert not path.exists()
 
