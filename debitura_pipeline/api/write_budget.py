@@ -20,7 +20,7 @@ def check_reserve(rate_limiter: RateLimiter) -> None:
     if left <= DAY_RESERVE:
         raise RateLimitExhausted(
             f"{left:,} requests are left of the day, and the last {DAY_RESERVE} are kept for reading. What was not sent "
-            "is sent once the day's limit is renewed."
+            "can be sent once the day's limit is renewed."
         )
 
 

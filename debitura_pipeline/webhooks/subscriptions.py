@@ -14,9 +14,18 @@ from uuid import UUID
 import msgspec
 
 from debitura_pipeline.api.connect import Runtime, open_client, open_rate_limiter
+from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.api.writes import WriteClient, WriteResponse
 from debitura_pipeline.contract.listings import path_to
-from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, SettingsError, ShapeError, TransientApiError
+from debitura_pipeline.errors import (
+    ApiError,
+    RateLimited,
+    RateLimitExhausted,
+    RefusedError,
+    SettingsError,
+    ShapeError,
+    TransientApiError,
+)
 from debitura_pipeline.landing.labels import safe_label
 from debitura_pipeline.landing.validators import parse_instant
 from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
@@ -89,11 +98,17 @@ def list_subscriptions(settings: Settings, endpoint: Endpoint, runtime: Runtime 
 
 
 class SubscriptionChanges:
-    """Changes subscriptions at the API. Each request is sent once. Raises SettingsError if `DEBITURA_WRITES` forbids it."""
+    """Changes subscriptions at the API, within the write budget. Each request is sent once.
+
+    Raises SettingsError if `DEBITURA_WRITES` forbids it.
+    """
 
     def __init__(self, settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> None:
         require_writes(settings, WEBHOOKS)
         self._settings, self._endpoint, self._runtime = settings, endpoint, runtime or Runtime()
+        # Kept between requests, which never overlap, so that the minute's share holds for all of them.
+        self._limiter = open_rate_limiter(settings, endpoint, self._runtime)
+        self._budget = WriteBudget(self._limiter, clock=self._runtime.now, sleep=self._runtime.sleep)
 
     def subscribe(self, url: str, events: Sequence[str], *, is_test: bool = False) -> Subscription:
         """Create a subscription; the result has its secret. Raises ApiError."""
@@ -122,18 +137,19 @@ class SubscriptionChanges:
         settings, endpoint, runtime = self._settings, self._endpoint, self._runtime
 
         async def send() -> WriteResponse:
-            limiter = open_rate_limiter(settings, endpoint, runtime)
             client = WriteClient(
-                endpoint.base_url, endpoint.api_key, limiter, clock=runtime.now, network=settings.network
+                endpoint.base_url, endpoint.api_key, self._budget, clock=runtime.now, network=settings.network
             )
             try:
                 async with client:
                     return await client.send(method, path, body, what=what)
             finally:
-                limiter.close()
+                self._limiter.close()
 
         try:
             return asyncio.run(send())
+        except RateLimitExhausted as error:
+            raise RateLimitExhausted(f"{what} failed: {error}", error.facts["resume_at"]) from None
         except RateLimited as error:
             raise RateLimited(f"{what} failed: {error} Nothing was changed; try again later.") from None
         except TransientApiError as error:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import SettingsError, ShapeError
-from debitura_pipeline.webhooks.subscriptions import check_url, parse_subscription
+from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, check_url, parse_subscription
 from debitura_pipeline.webhooks.watch import describe_subscriptions, switched_off
 from tests.support.command import Said, debitura
 from tests.support.leaks import find
@@ -55,6 +58,26 @@ def test_a_subscription_from_its_creation_to_its_end(shared_sandbox: RunningSand
     assert (gone.status, "HTTP 404" in gone.error_line) == (1, True)
     refused = run("subscribe", "--url", URL, "--event", "payment.created")
     assert (refused.status, "HTTP 400 (ValidationError)" in refused.error_line) == (1, True)
+
+
+def test_changes_stay_within_the_write_budget(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """Each change had a limiter of its own: many of them at once took the minute's requests from the nightly run."""
+    pipeline = Pipeline(
+        tmp_path / "data", shared_sandbox, DEBITURA_REQUESTS_PER_MINUTE="10", DEBITURA_WRITES="webhooks"
+    )
+    clock, slept = [datetime(2026, 5, 4, tzinfo=UTC)], list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += timedelta(seconds=seconds)
+
+    runtime = replace(Runtime(), now=lambda: clock[0], sleep=sleep)
+    changes = SubscriptionChanges(pipeline.settings, pipeline.endpoint, runtime)
+    made = changes.subscribe(URL, ["client.linked"])
+    changes.enable(made.id)
+    assert slept == []
+    changes.remove(made.id)
+    assert sum(slept) == pytest.approx(60), "a fifth of ten a minute"
 
 
 def secret_of(said: Said) -> str:
