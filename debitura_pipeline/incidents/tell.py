@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import msgspec
 
@@ -14,7 +15,7 @@ from debitura_pipeline.incidents.facts import Facts, WarehouseFacts
 from debitura_pipeline.incidents.judge import judge
 from debitura_pipeline.incidents.metrics import count_open, measure, write_metrics
 from debitura_pipeline.incidents.read_warehouse import read_warehouse_facts
-from debitura_pipeline.incidents.record import read_open_incidents, write_incidents
+from debitura_pipeline.incidents.record import TABLE, read_open_incidents, write_incidents
 from debitura_pipeline.incidents.state import (
     OPENED,
     OVER,
@@ -35,6 +36,7 @@ from debitura_pipeline.incidents.update import (
 )
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
+from debitura_pipeline.warehouse.retention import delete_old
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 WAREHOUSE_WAIT_S = 2.0  # a run has just ended; whoever holds it now is somebody else
@@ -99,7 +101,7 @@ def tell(settings: Settings, facts: Facts, pace: Pace, warehouse: WarehouseReadi
             if is_kept or not pace.needs_state:
                 _deliver(settings, state, facts, pace)
             if warehouse is not None and warehouse.facts is not None:
-                _record(settings, state)
+                _record(settings, state, facts.now)
             forget_old(state)
             _measure(settings, state, facts)
             _keep(settings, state, before)
@@ -146,13 +148,14 @@ def _deliver(settings: Settings, state: State, facts: Facts, pace: Pace) -> None
         log.warning("An alert could not be delivered to %s; it is tried again later", name_of(settings, target))
 
 
-def _record(settings: Settings, state: State) -> None:
+def _record(settings: Settings, state: State, now: datetime) -> None:
     due = [incident for incident in state.incidents if not incident.is_recorded and not is_untold(incident)]
     if not due:
         return
     try:
         with exclusive_run(settings, "incidents"), open_warehouse(settings, wait_s=WAREHOUSE_WAIT_S) as warehouse:
             write_incidents(warehouse, due)
+            delete_old(warehouse, TABLE, "closed_at", now)
     except DebituraError as error:
         log.debug("incidents are written to the warehouse next time: %s", error)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.incidents.facts import OffSubscription, WebhookFacts
 from debitura_pipeline.incidents.state import FOLDER
@@ -23,7 +24,7 @@ def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
     noted = settings.data_dir / FOLDER / SUBSCRIPTIONS
     try:
         inbox = inbox_state(settings.data_dir)
-    except OSError:
+    except WarehouseError:
         inbox = InboxState(exists=False)
     stale = read_stale(settings.data_dir / INBOX)  # there may be nothing but stale deliveries
     if not noted.exists() and not inbox.exists and not stale.count:

@@ -31,6 +31,8 @@ INBOX_INTERVAL_S = 15
 HOUR_S = 3_600
 REASON, SWEEP_TAG = "debitura/reason", "debitura/sweep"
 STEP = "ops__webhook_events"
+# Between the starts of two runs: each run leaves a landing folder and rows in `ops` for every resource that it reads.
+BETWEEN_RUNS = timedelta(minutes=1)
 AGAIN_AFTER = timedelta(minutes=1)  # for events whose case is not listed yet
 # After the n-th failed run in a row: 1, 2, 4, ... minutes, at most half an hour.
 FAILURE_PAUSE, MAX_FAILURE_PAUSE = timedelta(minutes=1), timedelta(minutes=30)
@@ -43,7 +45,7 @@ FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
     job=refresh,
     minimum_interval_seconds=INBOX_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests one run for all webhook events that wait, unless one is in progress.",
+    description="Requests one run for all webhook events that wait, at most one a minute.",
 )
 def webhook_inbox(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.SensorResult | dg.SkipReason:
     """One tick: check what waits in the inbox."""
@@ -67,7 +69,10 @@ def is_in_flight(instance: dg.DagsterInstance) -> bool:
 
 
 def _not_before(instance: dg.DagsterInstance, state: InboxState) -> datetime | None:
-    """When the next run is due: later after each failure in a row, and a minute later for events that were looked up in vain."""
+    """When the next run is due; None if at once, as after a quiet minute.
+
+    Later after each failure in a row, and a minute after the end of a run that has looked up events in vain.
+    """
     wanted = dg.RunsFilter(job_name=REFRESH, created_after=datetime.now(UTC) - COUNTED_OVER)
     records = instance.get_run_records(wanted, limit=COUNTED)
     ended = [record for record in records if record.dagster_run.is_finished]
@@ -77,7 +82,7 @@ def _not_before(instance: dg.DagsterInstance, state: InboxState) -> datetime | N
     failures = next((number for number, one in enumerate(ended) if one.dagster_run.status not in FAILED), len(ended))
     if failures:
         return last + min(FAILURE_PAUSE * (1 << (failures - 1)), MAX_FAILURE_PAUSE)
-    return None if state.unread else last + AGAIN_AFTER
+    return ended[0].create_timestamp + BETWEEN_RUNS if state.unread else last + AGAIN_AFTER
 
 
 def _overdue_check(

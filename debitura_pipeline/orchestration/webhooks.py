@@ -1,6 +1,6 @@
 """Execute the step of webhook events: handle waiting events, check the subscriptions, sweep a gap.
 
-In a nightly run, its failures do not stop the run, which reads everything anyway.
+In a nightly run, no failure of it stops the run, which reads everything anyway.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from debitura_pipeline.orchestration.observations import sync_events
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.sync.merge import storable_message
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.webhooks.events import select_in
@@ -58,6 +59,19 @@ class WebhookRun:
 
     def run(self) -> dg.MaterializeResult[None]:
         """Handle events and subscriptions. Raises DebituraError, unless the run is a nightly one."""
+        try:
+            return self._run()
+        except Exception as error:
+            if not self._is_night:
+                raise
+            text = (
+                f"Webhooks were left out of the nightly run, which reads everything itself: {storable_message(error)}"
+            )
+            self.context.log.warning(text)
+            failed = [_check_result(name, text, is_passed=False) for name in (HANDLED, SUBSCRIPTIONS)]
+            return dg.MaterializeResult(check_results=failed)
+
+    def _run(self) -> dg.MaterializeResult[None]:
         settings = self.debitura.settings
         if not uses_webhooks(settings, inbox_state(settings.data_dir)) and not self.is_sweep_wanted:
             return self._result(RefreshResult(), _unused())
@@ -128,16 +142,19 @@ class WebhookRun:
         try:
             found = list_subscriptions(settings, endpoint)
             off = switched_off(found, last_event_at(settings.data_dir))
-            note_off(settings, off)
-            self.enabled = switch_on(settings, endpoint, off)
-        except ApiError as error:
-            return _subscriptions_result(f"The webhook subscriptions could not be checked: {error}", is_passed=False)
+        except DebituraError as error:
+            text = f"The webhook subscriptions could not be checked: {error}"
+            return _check_result(SUBSCRIPTIONS, text, is_passed=False)
+        note_off(settings, off)
+        self.enabled, failed = switch_on(settings, endpoint, off)
         description = describe_subscriptions(off, len(found))
         if self.enabled:
             description += f" Switched on again: {', '.join(self.enabled)}."
-        elif off and "webhooks" not in settings.outbound.writes:
+        if failed:
+            description += f" Still off: {' '.join(failed)}"
+        if off and "webhooks" not in settings.outbound.writes:
             description += " DEBITURA_WRITES does not name webhooks; `debitura webhooks enable ID` switches it on."
-        return _subscriptions_result(description, is_passed=not off)
+        return _check_result(SUBSCRIPTIONS, description, is_passed=not off)
 
     def _log_reports(self, reports: Sequence[SyncReport]) -> None:
         for report in reports:
@@ -170,12 +187,20 @@ def note_off(settings: Settings, off: Sequence[SubscriptionOff]) -> None:
         note_subscriptions(settings.data_dir, [OffSubscription(one.id, one.describe(), one.since) for one in off])
 
 
-def switch_on(settings: Settings, endpoint: Endpoint, off: Sequence[SubscriptionOff]) -> list[str]:
-    """Switch on what the API has switched off; returns the ids. Nothing without `webhooks` in DEBITURA_WRITES. Raises ApiError."""
+def switch_on(settings: Settings, endpoint: Endpoint, off: Sequence[SubscriptionOff]) -> tuple[list[str], list[str]]:
+    """Switch on what the API has switched off, if `webhooks` is in DEBITURA_WRITES: the ids that are on now, and one sentence for
+    each that could not be switched on."""
+    enabled: list[str] = []
+    failed: list[str] = []
     if "webhooks" not in settings.outbound.writes:
-        return []
+        return enabled, failed
     changes = SubscriptionChanges(settings, endpoint)
-    return [changes.enable(one.id).id for one in off if one.is_automatic]
+    for one in off:
+        try:
+            enabled += [changes.enable(one.id).id] if one.is_automatic else []
+        except DebituraError as error:
+            failed.append(f"{one.id}: {error}")
+    return enabled, failed
 
 
 def handled_result(state: InboxState) -> dg.AssetCheckResult:
@@ -193,12 +218,12 @@ def handled_result(state: InboxState) -> dg.AssetCheckResult:
 
 
 def _unused() -> dg.AssetCheckResult:
-    return _subscriptions_result(UNUSED, is_passed=True)
+    return _check_result(SUBSCRIPTIONS, UNUSED, is_passed=True)
 
 
-def _subscriptions_result(description: str, *, is_passed: bool) -> dg.AssetCheckResult:
+def _check_result(name: str, description: str, *, is_passed: bool) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=is_passed, check_name=SUBSCRIPTIONS, asset_key=WEBHOOK_EVENTS, severity=dg.AssetCheckSeverity.WARN,
+        passed=is_passed, check_name=name, asset_key=WEBHOOK_EVENTS, severity=dg.AssetCheckSeverity.WARN,
         description=description,
     )  # fmt: skip
 

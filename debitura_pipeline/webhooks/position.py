@@ -5,12 +5,14 @@ Sensors never open the warehouse. If the file is lost, the inbox is read again f
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.webhooks.segments import FOLDER, Received, Repeated, read_entries, segments
 from debitura_pipeline.webhooks.stale import read_stale
@@ -72,10 +74,15 @@ def write_position(data_dir: Path, position: Position) -> None:
 
 
 def read_batch(data_dir: Path, position: Position, limit: int = MAX_READ) -> InboxBatch:
-    """The next entries behind a position, in the order in which they were received. Raises OSError."""
+    """The next entries behind a position, in the order in which they were received. Raises WarehouseError."""
+    with _readable(data_dir / FOLDER):
+        return _read_batch(data_dir / FOLDER, position, limit)
+
+
+def _read_batch(folder: Path, position: Position, limit: int) -> InboxBatch:
     entries: list[Received | Repeated] = []
     segment, offset = position.segment, position.offset
-    for number, path in segments(data_dir / FOLDER):
+    for number, path in segments(folder):
         if number < position.segment or len(entries) >= limit:
             continue
         segment, offset = number, position.offset if number == position.segment else 0
@@ -89,10 +96,11 @@ def read_batch(data_dir: Path, position: Position, limit: int = MAX_READ) -> Inb
 
 
 def inbox_state(data_dir: Path) -> InboxState:
-    """What waits, without the warehouse. Reads only what lies behind the position. Raises OSError."""
+    """What waits, without the warehouse. Reads only what lies behind the position. Raises WarehouseError."""
     folder = data_dir / FOLDER
-    if not segments(folder):
-        return InboxState(exists=False)
+    with _readable(folder):
+        if not segments(folder):
+            return InboxState(exists=False)
     position = read_position(data_dir)
     unread = [entry for entry in read_batch(data_dir, position).entries if isinstance(entry, Received)]
     waiting = [entry.received_at for entry in unread]
@@ -109,9 +117,21 @@ def inbox_state(data_dir: Path) -> InboxState:
 
 
 def last_event_at(data_dir: Path) -> datetime | None:
-    """When the newest event was received; None if there is none. Reads a whole segment; raises OSError."""
-    for _, path in reversed(segments(data_dir / FOLDER)):
-        found = [entry.received_at for entry, _ in read_entries(path) if isinstance(entry, Received)]
-        if found:
-            return max(found)
+    """When the newest event was received; None if there is none, or the inbox cannot be read. Reads a whole segment."""
+    with suppress(OSError):
+        for _, path in reversed(segments(data_dir / FOLDER)):
+            found = [entry.received_at for entry, _ in read_entries(path) if isinstance(entry, Received)]
+            if found:
+                return max(found)
     return None
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WarehouseError(
+            f"The inbox of webhooks cannot be read: {error.filename or folder}: {error.strerror}. It must belong to the user "
+            "that runs the pipeline and the receiver."
+        ) from None

@@ -13,6 +13,7 @@ from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync import SyncReport, TargetedSync, sync, sync_targets
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.retention import delete_old
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.webhooks.events import (
     PendingEvent,
@@ -69,6 +70,7 @@ def refresh(settings: Settings, endpoint: Endpoint, run_id: str, runtime: Runtim
         outcomes = outcomes_of(events, known, choice, found, runtime.now())
         with open_warehouse(settings) as warehouse:
             record_outcomes(warehouse, outcomes, run_id, runtime.now())
+            delete_old(warehouse, "ops.webhook_events", "handled_at", runtime.now())
             pending = _write_pending(settings, warehouse, read_position(settings.data_dir))
     clients = [event.tenant for event in events if event.id in outcomes and event.tenant and not event.case_id]
     return RefreshResult(received, len(outcomes), pending, found.reports, tuple(dict.fromkeys(clients)))
@@ -98,7 +100,7 @@ def take_in(settings: Settings) -> int:
             )
             _write_pending(settings, warehouse, position)
     except OSError as error:
-        raise WarehouseError(f"The inbox of webhooks cannot be read or written: {error.strerror}.") from None
+        raise WarehouseError(f"The position in the inbox of webhooks cannot be written: {error.strerror}.") from None
     return received
 
 

@@ -20,6 +20,7 @@ from debitura_pipeline.incidents.tell import RUN_END, TICK, WarehouseReading, re
 from debitura_pipeline.incidents.update import apply_findings, deliverable, take_delivery
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.retention import KEPT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.incidents.planted import DAY, HOUR, NOW, a_hundred, clean, failed_night, with_stuck
 from tests.support.receiver import Receiver, receiving
@@ -144,6 +145,11 @@ def test_incidents_go_to_the_warehouse_and_the_metrics(
     assert 'debitura_open_incidents{incident="key_refused"} 0\n' in metrics.read_text()
     state = read_state(settings.data_dir)
     assert state is not None and (state.incidents, state.outbox) == ([], [])
+    later = failed_night(causes.KEY_REFUSED, "HTTP 401 on GET /me")
+    round_(at(later, KEPT + 2 * HOUR))
+    assert len(rows()) == 2, "the first was over 400 days ago, and no longer"
+    round_(clean(NOW + KEPT + 3 * HOUR))
+    assert [opened_at for _, _, opened_at, *_ in rows()] == [NOW + KEPT + 2 * HOUR]
 
 
 def test_only_what_was_not_delivered_is_tried_again(

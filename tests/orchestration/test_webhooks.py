@@ -22,13 +22,14 @@ from debitura_pipeline.orchestration.jobs import NIGHTLY, REFRESH
 from debitura_pipeline.orchestration.keys import CLIENTS, RAW, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.wanted import ready_digest
-from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS
+from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, switch_on
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.supervision.programs import free_port
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.segments import Received
 from debitura_pipeline.webhooks.subscriptions import EVENTS
+from debitura_pipeline.webhooks.watch import SubscriptionOff
 from tests.orchestration.conftest import Pointed
 from tests.orchestration.ticks import add
 from tests.support.sandbox import RunningSandbox
@@ -152,7 +153,9 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     }
 
 
-def test_events_are_handled_by_one_run_at_a_time(hooks: tuple[RunningSandbox, Hooks]) -> None:
+def test_events_are_handled_by_one_run_at_a_time(
+    hooks: tuple[RunningSandbox, Hooks], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sandbox, daemon = hooks
     assert daemon.tick("webhook_inbox") == ([], "There is no inbox: no receiver has run.", {})
     assert daemon.night().success
@@ -179,6 +182,15 @@ def test_events_are_handled_by_one_run_at_a_time(hooks: tuple[RunningSandbox, Ho
     ]  # fmt: skip
     assert daemon.tick("webhook_inbox") == ([], "No event waits.", {})
 
+    # Each run leaves files and rows behind for good: under steady load there is one a minute, after a quiet minute one at once.
+    daemon.arrive(("e3", "client.linked", tenant, None))
+    asked, reason, _ = daemon.tick("webhook_inbox")
+    (record,) = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[done.run_id]))
+    due = record.create_timestamp + timedelta(minutes=1)
+    assert (asked, reason) == ([], f"1 events wait; next attempt at {due:%Y-%m-%d %H:%M:%SZ}.")
+    monkeypatch.setattr(webhook_sensors, "BETWEEN_RUNS", timedelta(0))
+    assert len(daemon.tick("webhook_inbox")[0]) == 1
+
 
 def test_events_that_wait_too_long_are_told_once_an_hour_and_the_night_takes_them_first(
     hooks: tuple[RunningSandbox, Hooks],
@@ -199,6 +211,11 @@ def test_events_that_wait_too_long_are_told_once_an_hour_and_the_night_takes_the
     night = daemon.night()
     assert night.success, "nothing of it stops the night"
     assert checks_of(night) == {HANDLED: True, SUBSCRIPTIONS: False}
+    (daemon.settings.data_dir / "inbox" / "9999999999.segment").mkdir()  # as unreadable as another user's file
+    night = daemon.night()
+    assert night.success
+    assert checks_of(night) == {HANDLED: False, SUBSCRIPTIONS: False}
+    assert "raw__clients" in {event.step_key for event in night.all_events if event.is_step_success}
 
 
 @contextmanager
@@ -264,3 +281,21 @@ def test_a_subscription_that_was_switched_off_is_told_switched_on_and_its_gap_sw
     facts = read_webhook_facts(daemon.settings)
     assert facts is not None
     assert facts.off == (), "that is over"
+
+
+def test_a_subscription_that_cannot_be_switched_on_does_not_hide_the_others(
+    hooks: tuple[RunningSandbox, Hooks],
+) -> None:
+    """The first was on again, the second was refused, and nobody knew that events of the first were missing."""
+    sandbox, _ = hooks
+    for name in ("a", "b", "c"):
+        sandbox.send("POST", "/v1/Webhooks", {"url": f"https://{name}.example.com/in", "events": ["client.linked"]})
+    ids = sorted(one["id"] for one in sandbox.get("/v1/Webhooks"))
+    sandbox.faults({"kind": "status", "status": 422, "path": f"/v1/Webhooks/{ids[1]}", "method": "PUT", "times": 0})
+    off = [SubscriptionOff(one, None, "Too many failures", True) for one in ids]
+    settings = Debitura().settings
+    with Debitura().endpoint() as endpoint:
+        enabled, failed = switch_on(settings, endpoint, off)
+    assert enabled == [ids[0], ids[2]]
+    assert len(failed) == 1
+    assert failed[0].startswith(f"{ids[1]}: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ import pytest
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import ApiError
 from debitura_pipeline.sync import check_certificates
+from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.retention import KEPT
+from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.position import FILE, inbox_state, read_position
 from debitura_pipeline.webhooks.refresh import refresh
@@ -83,6 +86,16 @@ def test_events_become_fresh_rows_and_rows_of_their_own(hooked: Hooked) -> None:
     assert [row[1] for row in hooked.events()] == [
         "refreshed", "refreshed", "refreshed", "client_not_loaded", "nothing_to_read", "refreshed",
     ]  # fmt: skip
+
+    # What was handled long ago is deleted by the next run; what waits stays.
+    with exclusive_run(hooked.settings), open_warehouse(hooked.settings) as warehouse:
+        for name, days in (("e1", KEPT.days + 1), ("e2", KEPT.days - 1)):
+            at = datetime.now(UTC) - timedelta(days=days)
+            sql = "UPDATE ops.webhook_events SET handled_at = CAST($1 AS TIMESTAMPTZ) WHERE event_id = $2"
+            warehouse.execute(sql, (at, name))
+    hooked.arrive(event("e6b", "something.new", tenant))
+    assert hooked.refresh() == (1, 1, 0)
+    assert [row[0] for row in hooked.events()] == ["e2", "e3", "e4", "e5", "e6", "e6b"]
 
     # The API is down: the events wait, in the table and in the small file that sensors read.
     hooked.arrive(event("e7", "case.updated", tenant, first))
