@@ -10,6 +10,7 @@ from tests.dbt.worlds import World, night
 
 STAGES = {
     "wanted": ("wanted", 5, "refused (HTTP 400): CompanyName"),
+    "planned": ("wanted", None, "registration"),
     "approves": ("wanted", 20, "the client has to approve the link"),
     "registered": ("registered", 30, "signature of the agreement"),
     "with-case": ("registered", 30, "signature of the agreement, identity check (KYC)"),
@@ -31,8 +32,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.sync(night(at))
     world.mode((0, "PayWhenPaid"))
 
-    def registration(tenant: str, state: str, at: int, **more: Any) -> None:
-        world.insert("ops.registrations", {"external_tenant_id": tenant, "state": state, "outcome_at": night(at), **more})
+    def registration(tenant: str, state: str, at: int | None = None, **more: Any) -> None:
+        world.insert("ops.registrations", {"external_tenant_id": tenant, "state": state, "outcome_at": None if at is None else night(at), **more})
 
     def client(name: str, at: int = 0, *, gone: int | None = None, signed: bool = True, onboarding: Any = None) -> None:
         listed = {"external_tenant_id": name, "company_name": name, "onboarding_done": signed, "linked_at": night(at)}
@@ -45,6 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             world.insert("ops.onboarding", row)
 
     registration("wanted", "refused", 25, message="refused (HTTP 400)", error_types="CompanyName")
+    registration("planned", "planned")
     registration("approves", "needs_linking", 10, message="the client has to approve the link")
     registration("registered", "pending_signature", 0)
     client("registered", signed=False)

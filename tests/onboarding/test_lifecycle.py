@@ -128,6 +128,14 @@ def test_the_clients_of_a_run_are_bounded_and_the_newest_go_first() -> None:
     assert decide(listed, on, NOW, active_runs=MAX_RUNS).run == ()
 
 
+def test_twenty_clients_that_sign_at_once_share_a_run() -> None:
+    listed = [client(f"tenant-{number}") for number in range(20)]
+    known = {one.key: looked(WAITING, MIN_PAUSE, waited=timedelta(days=number)) for number, one in enumerate(listed)}
+    decision = decide(listed, known, NOW)
+    assert [verdict.key for verdict in decision.run] == [one.key for one in listed]
+    assert {verdict.reason for verdict in decision.run} == {"has signed"}
+
+
 def test_a_client_that_is_covered_is_done_whatever_is_known_of_it() -> None:
     for known in (
         {},

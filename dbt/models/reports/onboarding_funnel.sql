@@ -201,7 +201,8 @@ dated as (
 aged as (
     select
         dated.*,
-        greatest({{ days_between('dated.stage_since', 'clock.as_of') }}, 0) as days_in_stage
+        case when dated.stage_since is not null and clock.as_of is not null
+            then greatest({{ days_between('dated.stage_since', 'clock.as_of') }}, 0) end as days_in_stage
     from dated
     cross join clock
 )
