@@ -22,6 +22,7 @@ from debitura_pipeline.orchestration.wanted import (
 from debitura_pipeline.outbound.permission import CASES
 from debitura_pipeline.outbound.plan_document import PlanDocument, PlanRow
 from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
+from debitura_pipeline.submission.plan import UNANSWERED
 from debitura_pipeline.submission.states import HUMAN, PLANNED, SENT, WAITING
 
 # Papers that a client signs change nothing that the sensor sees; each look costs two requests a claim.
@@ -76,4 +77,6 @@ def first_pause(applied: AppliedClaims) -> timedelta | None:
 
 
 def _goes_on(row: PlanRow) -> bool:
+    if any(reason.startswith(UNANSWERED) for reason in row.reasons):
+        return True
     return row.state in (PLANNED, SENT) and not any(reason.startswith(HUMAN) for reason in row.reasons)

@@ -148,7 +148,7 @@ def look_again(
     job=outbound,
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests a run of job outbound when roster or claims changed, or a client became ready.",
+    description="Requests a run of job outbound when roster or claims changed, a client became ready, or a day began.",
 )
 def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunRequest | dg.SkipReason:
     """One tick. Raises SensorReadError if a source could not be read for several ticks."""

@@ -128,7 +128,13 @@ class Gatherer:
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
         self.customer.check_reserve()
-        evidence = await self.look_up(record, account, expected)
+        try:
+            evidence = await self.look_up(record, account, expected)
+        except RateLimitExhausted:
+            raise
+        except ApiError as error:
+            return self._unanswered(record, None, error)
+        self._failed_in_a_row = 0
         return _decided(
             PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured
         )
@@ -161,7 +167,7 @@ class Gatherer:
         self._failed_in_a_row = 0
         return plan.previewed(planned, preview, before)
 
-    def _unanswered(self, record: Record, row: SourceRow[Claim], error: ApiError) -> PlannedClaim:
+    def _unanswered(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
         """A claim whose lookup or preview failed; the others go on. Raises the error if that happens time and again."""
         status = error.status if isinstance(error, RefusedError) else None
         if isinstance(error, TokenRefused) or status in (401, 403):
@@ -174,7 +180,9 @@ class Gatherer:
         self._failed_in_a_row += 1
         if self._failed_in_a_row == MAX_FAILURES:
             raise error
-        return PlannedClaim(record, row, reasons=(f"could not be looked up or previewed: {error}",))
+        if record.state not in DECISIVE:  # what it was before says nothing about a row that is valid now
+            record = record.having(state=PLANNED, message=None)
+        return PlannedClaim(record, row, reasons=(f"{plan.UNANSWERED}: {error}",))
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""

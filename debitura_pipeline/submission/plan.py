@@ -27,6 +27,7 @@ from debitura_pipeline.submission.states import (
 )
 
 LOOK_ALIKE_DAYS = timedelta(days=30)
+UNANSWERED = "could not be looked up or previewed"
 CENT = Decimal("0.01")
 
 
@@ -118,11 +119,11 @@ def changed_after(record: Record, row_hash: str) -> Record:
     return record.having(state=CHANGED_AFTER, message="the row changed after its case was created; nothing is sent")
 
 
-def waiting(record: Record, row: SourceRow[Claim], why: str) -> PlannedClaim:
+def waiting(record: Record, row: SourceRow[Claim] | None, why: str) -> PlannedClaim:
     """A claim whose client is not ready. A claim in doubt, in conflict, refused or with a case keeps its record."""
     if record.state in DECISIVE:
         return PlannedClaim(record, row, reasons=(*reasons_of(record), why))
-    kept = with_row(record, row)
+    kept = record if row is None else with_row(record, row)
     return PlannedClaim(kept.having(state=WAITING, message=why), row, reasons=(why,))
 
 

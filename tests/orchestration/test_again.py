@@ -39,6 +39,7 @@ def applied(*rows: tuple[str, str], stopped: str | None = None) -> AppliedClaims
         ([("sent", CHANGED), ("conflict", "needs a human: it differs")], None),
         ([("sent", CHANGED), ("sent", "a request is unanswered")], AGAIN_AFTER),
         ([("planned", "not sent: a lookup was not answered")], AGAIN_AFTER),
+        ([("conflict", "could not be looked up or previewed: HTTP 500")], AGAIN_AFTER),
         ([("sent", CHANGED), ("waiting_for_client", "")], WAITING_PAUSE),
     ],
 )

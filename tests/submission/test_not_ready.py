@@ -68,6 +68,26 @@ def test_client_that_is_not_ready_changes_no_record_that_decides(partner: Claims
     said = {before.state: reasons[before.creditor_reference] for before in records[: len(STATES)]}
     assert "the client has not signed everything" in said["conflict"] + said["refused"]
     assert "ValidationError" in said["refused"]
+    # A claim in doubt whose row is gone, and whose client gets no token, holds up nobody.
+    gone = next(one for one in records if one.state == "sent" and one.creditor_id == found["token refused"][1])
+    partner.wants(*(row for row in rows if row["creditor_reference"] != gone.creditor_reference))
+    (left,) = [row for row in partner.plan().document.rows if row.creditor_reference == gone.creditor_reference]
+    assert (left.row, left.state) == (None, "sent") and "no token for this client" in left.reasons[-1]
+
+
+def test_claim_that_was_invalid_is_planned_if_it_could_not_be_looked_up(partner: Claims) -> None:
+    tenant = next(one["externalTenantId"] for one in _clients(partner) if one["onboardingDone"])
+    rows = [claim(tenant, number) for number in range(2)]
+    states = dict(zip((row["creditor_reference"] for row in rows), ("invalid", "conflict"), strict=True))
+    creditor = next(_creditor(one) for one in _clients(partner) if one["externalTenantId"] == tenant)
+    partner.wants(*rows)
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store(recorded(tenant, creditor, state, name) for name, state in states.items())
+    path = "/customer/cases/by-creditor-reference/*"
+    partner.sandbox.faults({"kind": "status", "status": 500, "path": path, "method": "GET", "times": 0})
+    after = partner.apply()
+    assert [row.state for row in after.document.rows] == ["planned", "conflict"]
+    assert all(row.reasons[0].startswith("could not be looked up") for row in after.document.rows)
 
 
 def _clients(partner: Claims) -> list[dict[str, Any]]:
