@@ -12,6 +12,8 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import show_document
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.incidents.outbound_fault import outbound_noted
+from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.outbound.permission import CLIENTS, require_writes
 from debitura_pipeline.plural import counted
 from debitura_pipeline.registration.gather import known_situation, plan_from, read_wanted
@@ -45,8 +47,13 @@ def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool, 
     require_writes(settings, CLIENTS)
     ensure_set(settings.outbound.roster, ROSTER)
     check_identity(settings, with_warehouse=False)
-    with open_endpoint(settings) as endpoint:
+    with (
+        incidents_told(settings),
+        outbound_noted(settings, ROSTER.name) as note_stop,
+        open_endpoint(settings) as endpoint,
+    ):
         found = registration.apply_registrations(settings, endpoint, kept, allow_shrink=allow_shrink, again=again)
+        note_stop(found.stopped)
     show_document(found.document, found.unknown)
     json_document.give(sent=found.sent, stopped=found.stopped)
     summary = ", ".join(f"{count} {state}" for state, count in found.document.summary.items())

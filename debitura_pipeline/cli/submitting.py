@@ -11,6 +11,8 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import show_document
 from debitura_pipeline.errors import SourceError
+from debitura_pipeline.incidents.outbound_fault import outbound_noted
+from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.settings import Settings
@@ -52,8 +54,13 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
     require_writes(settings, CASES)
     ensure_set(settings.outbound.claims, CLAIMS)
     check_identity(settings, with_warehouse=False)
-    with open_endpoint(settings) as endpoint:
+    with (
+        incidents_told(settings),
+        outbound_noted(settings, CLAIMS.name) as note_stop,
+        open_endpoint(settings) as endpoint,
+    ):
         found = submission.apply_claims(settings, endpoint, kept, allow_shrink=allow_shrink)
+        note_stop(found.stopped)
     show_document(found.document, found.unknown)
     json_document.give(sent=found.sent, stopped=found.stopped)
     if found.stopped is not None:

@@ -101,6 +101,17 @@ class ApiFault:
 
 
 @dataclass(frozen=True)
+class OutboundFault:
+    """An apply of `source` (roster, claims) stops since then. `kind`: of `kinds.py`. `is_passing`: it may be over in a moment."""
+
+    source: str
+    kind: str
+    reason: str
+    since: datetime
+    is_passing: bool = False
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything known at `now`. `nights`: oldest first. `warehouse_fault`: why the warehouse could not be opened.
 
@@ -117,4 +128,5 @@ class Facts:
     daemon: DaemonFact | None = None
     full_folders: str | None = None
     api_fault: ApiFault | None = None
+    outbound: tuple[OutboundFault, ...] | None = None
     noticed: Mapping[tuple[str, str], datetime] = field(default_factory=dict)

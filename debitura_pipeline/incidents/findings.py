@@ -59,6 +59,14 @@ def find_faults(facts: Facts, noticed: dict[Key, datetime]) -> Iterator[Finding]
     for stuck in facts.warehouse.stuck if facts.warehouse else ():
         yield from _of_stuck(stuck, facts, noticed)
     yield from _of_webhooks(facts)
+    yield from _of_outbound(facts)
+
+
+def _of_outbound(facts: Facts) -> Iterator[Finding]:
+    for fault in facts.outbound or ():
+        if not fault.is_passing or facts.now - fault.since >= FAULT_LASTS:
+            command = "clients" if fault.source == "roster" else "cases"
+            yield Finding(fault.kind, fault.source, f"{fault.reason.rstrip('.')}.", fault.since, argument=command)
 
 
 def _of_nights(facts: Facts) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ _OF_NIGHTS = (
 _OF_WAREHOUSE = (
     causes.NIGHT_UNPROVEN, kinds.TOTALS_DIFFER, kinds.QUARANTINE, kinds.SCHEMA_DRIFT, kinds.CLIENT_UNKNOWN, kinds.CLIENT_REFUSED,
     kinds.CLIENT_WAITING, kinds.CLAIM_UNKNOWN, kinds.CLAIM_REFUSED, kinds.CLAIM_WAITING,
+    kinds.CLAIM_NEEDS_HUMAN,
 )  # fmt: skip
 # An incident of the first kind is not told where one of the others is open: it has the same cause.
 _EXPLAINED_BY = {
@@ -33,6 +34,13 @@ _EXPLAINED_BY = {
     causes.NIGHT_FAILED: (causes.DISK_FULL,),
     causes.WAREHOUSE_UNREADABLE: (causes.DISK_FULL,),
     causes.CHECK_FAILED: (kinds.TOTALS_DIFFER, kinds.QUARANTINE, causes.NIGHT_UNPROVEN),
+    kinds.OUTBOUND_STOPPED: (
+        causes.KEY_REFUSED,
+        causes.API_UNREACHABLE,
+        causes.BUDGET_SPENT,
+        causes.DISK_FULL,
+        causes.WAREHOUSE_UNREADABLE,
+    ),
     kinds.EVENTS_WAITING: (
         kinds.DAEMON_STALE,
         causes.KEY_REFUSED,
@@ -98,6 +106,8 @@ def _judged(facts: Facts) -> Iterator[str]:
         yield from (kinds.SUBSCRIPTION_OFF, kinds.STALE_DELIVERIES)
     if facts.daemon is not None:
         yield kinds.DAEMON_STALE
+    if facts.outbound is not None:
+        yield from (kinds.SOURCE_UNREADABLE, kinds.OUTBOUND_STOPPED)
 
 
 def _explained(finding: Finding, known: Collection[Key]) -> Finding:

@@ -31,6 +31,8 @@ QUARANTINE = "quarantine"
 SCHEMA_DRIFT = "schema_drift"
 CLIENT_UNKNOWN, CLIENT_REFUSED, CLIENT_WAITING = "client_unknown", "client_refused", "client_waiting"
 CLAIM_UNKNOWN, CLAIM_REFUSED, CLAIM_WAITING = "claim_unknown", "claim_refused", "claim_waiting"
+CLAIM_NEEDS_HUMAN = "claim_needs_human"
+SOURCE_UNREADABLE, OUTBOUND_STOPPED = "source_unreadable", "outbound_stopped"
 SUBSCRIPTION_OFF = "subscription_off"
 STALE_DELIVERIES = "stale_deliveries"
 EVENTS_WAITING = "events_waiting"
@@ -150,6 +152,26 @@ _ALL = (
         f"{UNTOUCHED} The claim may or may not have become a case.",
         "debitura cases apply",
         "It looks the claim up before it sends anything.",
+    ),
+    IncidentKind(
+        CLAIM_NEEDS_HUMAN,
+        "a claim needs a decision by a human",
+        f"{UNTOUCHED} The claim may or may not have become a case; nothing more is sent for it.",
+        "debitura cases status",
+        "Compare it with the cases in Debitura's own interface.",
+    ),
+    IncidentKind(
+        SOURCE_UNREADABLE,
+        "the roster or the claims cannot be read",
+        f"{UNTOUCHED} No client is registered and no claim submitted until it can be read.",
+        "debitura doctor",
+        "If rows are really gone, run `debitura clients apply --allow-shrink` or `debitura cases apply --allow-shrink`.",
+    ),
+    IncidentKind(
+        OUTBOUND_STOPPED,
+        "registering clients or submitting claims has stopped",
+        f"{UNTOUCHED} Clients or claims wait to be sent.",
+        "debitura {shown} apply",
     ),
     IncidentKind(
         CLAIM_REFUSED,

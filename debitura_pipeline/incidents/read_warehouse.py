@@ -9,6 +9,7 @@ from typing import Any
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.incidents import kinds
 from debitura_pipeline.incidents.facts import ResourceFact, StuckFact, WarehouseFacts
+from debitura_pipeline.submission.states import HUMAN
 from debitura_pipeline.warehouse.base import RunQuery, Warehouse
 
 MAX_DRIFT = 8  # named in one message
@@ -20,6 +21,7 @@ _CLIENT_STATES = {
     "needs_linking": (kinds.CLIENT_WAITING, "waiting for the approval of the link"),
     "pending_signature": (kinds.CLIENT_WAITING, "waiting for a signature"),
 }
+_NEEDS_HUMAN = (kinds.CLAIM_NEEDS_HUMAN, "in doubt, and needs a human")
 _CLAIM_STATES = {
     "sent": (kinds.CLAIM_UNKNOWN, UNKNOWN),
     "refused": (kinds.CLAIM_REFUSED, "refused"),
@@ -93,8 +95,11 @@ def _unsigned(rows: RunQuery, known: set[str], shift: timedelta) -> Iterator[Stu
 
 
 def _claims(rows: RunQuery) -> Iterator[StuckFact]:
-    for tenant, reference, state, error_types, since in rows(_SUBMISSIONS):
-        if found := _CLAIM_STATES.get(state):
+    for tenant, reference, state, error_types, since, message in rows(_SUBMISSIONS):
+        found = _CLAIM_STATES.get(state)
+        if state == "sent" and (message or "").startswith(HUMAN):
+            found = _NEEDS_HUMAN
+        if found:
             yield StuckFact(found[0], f"{tenant}/{reference}", tenant, found[1], since, error_types or None)
 
 
@@ -126,7 +131,8 @@ _UNSIGNED = """
     ORDER BY 1"""
 _SUBMISSIONS = """
     SELECT external_tenant_id, creditor_reference, state, error_types,
-        CASE WHEN state = 'sent' THEN coalesce(last_attempt_at, intent_at) ELSE coalesce(outcome_at, intent_at) END
+        CASE WHEN state = 'sent' THEN coalesce(last_attempt_at, intent_at) ELSE coalesce(outcome_at, intent_at) END,
+        message
     FROM ops.submissions WHERE state IN ('sent', 'refused', 'conflict', 'waiting_for_client')
     ORDER BY external_tenant_id, creditor_reference"""
 _OLDEST_EVENT = "SELECT min(received_at) FROM ops.webhook_events WHERE handled_at IS NULL"

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.outbound_fault import outbound_noted
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration.coverage import add_registered
 from debitura_pipeline.orchestration.keys import REGISTRATION
@@ -26,6 +27,7 @@ from debitura_pipeline.registration import AppliedPlan, apply_registrations, pla
 from debitura_pipeline.registration.record import read_registrations
 from debitura_pipeline.registration.states import LINKED, SENT
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.source import ROSTER
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 
@@ -38,6 +40,11 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
 
     Raises RegistrationStopped after the results, and what the plan raises.
     """
+    with outbound_noted(debitura.settings, ROSTER.name):
+        yield from _register(context, debitura)
+
+
+def _register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
     settings = debitura.settings
     part = next((part for part in wanted_parts(settings) if part.plan == REGISTRATION["plan"]), None)
     if part is None:

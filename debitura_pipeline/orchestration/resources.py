@@ -20,7 +20,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.instance import mark_run
-from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, OUTBOUND
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, OUTBOUND, REFRESH, REFRESH_REPORTS
 from debitura_pipeline.orchestration.keys import LISTING
 from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted
 from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
@@ -47,7 +47,7 @@ class RunContext:
 
 
 # Jobs whose end may open or close incidents.
-TOLD_JOBS = {NIGHTLY, ONBOARD, OUTBOUND, "refresh"}
+TOLD_JOBS = {NIGHTLY, ONBOARD, OUTBOUND, REFRESH, REFRESH_REPORTS}
 
 # Set by `debitura nightly` around its run; unset in the daemon's processes.
 _CURRENT: ContextVar[RunContext | None] = ContextVar("debitura_run_context", default=None)
@@ -82,13 +82,15 @@ class Debitura(dg.ConfigurableResource[Any]):
         current = _CURRENT.get()
         on_wait = (current and current.on_wait) or (context.log.info if context.log else _discard)
         with ExitStack() as stack:
+            since = datetime.now(UTC)
+            if current is None and run.job_name in TOLD_JOBS:  # without the lock: deliveries may take minutes
+                stack.callback(lambda: conclude_run(self.settings, since))
             is_own_night = current is None and run.job_name == NIGHTLY and is_night(run)
             if _writes(run):
                 purpose = f"{run.job_name.strip('_').lower()} (Dagster run {run.run_id[:8]})"
                 with failure_to_start_noted(self.settings, run.run_id) if is_own_night else nullcontext():
                     stack.enter_context(exclusive_run(self.settings, purpose, LockWait(PATIENCE_S, on_wait)))
-            if current is None and run.job_name in TOLD_JOBS:
-                stack.callback(conclude_run, self.settings, datetime.now(UTC))  # with the lock, after the outcome
+            since = datetime.now(UTC)
             if is_own_night:
                 outcomes = stack.enter_context(recorded(self.settings, run.run_id, DAGSTER))
                 stack.callback(lambda: outcomes.append(outcome_of(instance, run.run_id)))

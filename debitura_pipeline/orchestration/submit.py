@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.outbound_fault import outbound_noted
 from debitura_pipeline.orchestration.keys import SUBMISSION
 from debitura_pipeline.orchestration.register import plan_metadata
 from debitura_pipeline.orchestration.resources import Debitura
@@ -21,6 +22,7 @@ from debitura_pipeline.orchestration.wanted import (
 )
 from debitura_pipeline.outbound.permission import CASES
 from debitura_pipeline.outbound.plan_document import PlanDocument, PlanRow
+from debitura_pipeline.source import CLAIMS
 from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
 from debitura_pipeline.submission.plan import UNANSWERED
 from debitura_pipeline.submission.states import HUMAN, PLANNED, SENT, WAITING
@@ -38,6 +40,11 @@ def submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iter
 
     Raises SubmissionStopped after the results, and what the plan raises.
     """
+    with outbound_noted(debitura.settings, CLAIMS.name):
+        yield from _submit_claims(context, debitura)
+
+
+def _submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
     settings = debitura.settings
     part = next((part for part in wanted_parts(settings) if part.plan == SUBMISSION["plan"]), None)
     if part is None:

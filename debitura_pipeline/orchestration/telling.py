@@ -23,7 +23,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.run_lock import current_run
 
 if TYPE_CHECKING:
-    from debitura_pipeline.incidents.facts import Facts, NightFact
+    from debitura_pipeline.incidents.facts import Facts, NightFact, OutboundFault
     from debitura_pipeline.incidents.state import Incident
 
 MAX_NIGHTS = 60  # two months of failures in a row
@@ -115,6 +115,7 @@ def gather(settings: Settings, now: datetime) -> Facts:
         webhooks=read_webhook_facts(settings),
         full_folders=_full_folders(settings),
         api_fault=read_api_fault(settings.data_dir),
+        outbound=_outbound(settings),
     )
 
 
@@ -125,6 +126,14 @@ def _nights(settings: Settings, now: datetime) -> tuple[NightFact, ...]:
         runs = []
     found = last_nights(read_nights(settings.data_dir), runs, current_run(settings), MAX_NIGHTS)
     return tuple(_fact(night) for night in reversed(found) if night.is_over)
+
+
+def _outbound(settings: Settings) -> tuple[OutboundFault, ...]:
+    """Faults of the sources that are set."""
+    from debitura_pipeline.incidents.outbound_fault import read_faults  # noqa: PLC0415
+
+    is_set = {"roster": settings.outbound.roster is not None, "claims": settings.outbound.claims is not None}
+    return tuple(fault for fault in read_faults(settings.data_dir) if is_set.get(fault.source))
 
 
 def _fact(night: NightlyRun) -> NightFact:

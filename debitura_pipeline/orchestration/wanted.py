@@ -16,6 +16,8 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.kinds import SOURCE_UNREADABLE
+from debitura_pipeline.incidents.outbound_fault import clear_fault, note_fault
 from debitura_pipeline.onboarding.lifecycle import failure_pause
 from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.jobs import OUTBOUND, outbound
@@ -183,7 +185,10 @@ def _look_at_all(
         try:
             looks[part.name] = look_at(settings, part.location, part.table, cursor.looks.get(part.name), now)
         except DebituraError as error:
+            note_fault(settings.data_dir, part.name, SOURCE_UNREADABLE, error, is_passing=True)
             faults.append(error)
+        else:
+            clear_fault(settings.data_dir, part.name, passing_only=True)
     return looks, faults
 
 

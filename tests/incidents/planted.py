@@ -15,6 +15,7 @@ from debitura_pipeline.incidents.facts import (
     Facts,
     NightFact,
     OffSubscription,
+    OutboundFault,
     ResourceFact,
     StuckFact,
     WarehouseFacts,
@@ -51,6 +52,7 @@ def clean(at: datetime = NOW, nights: tuple[NightFact, ...] | None = None) -> Fa
         webhooks=WebhookFacts(),
         daemon=DaemonFact(at),
         full_folders="",
+        outbound=(),
     )
 
 
@@ -102,6 +104,9 @@ def one_of_each() -> list[Planted]:
         *found,
         Planted(old, kinds.NIGHT_LATE, "nightly", "debitura nightly"),
         Planted(replace(clean(), daemon=DaemonFact(silent)), kinds.DAEMON_STALE, "daemon", "debitura dev"),
+        Planted(fault(kinds.SOURCE_UNREADABLE, "roster"), kinds.SOURCE_UNREADABLE, "roster", "debitura doctor"),
+        Planted(fault(kinds.OUTBOUND_STOPPED, "roster"), kinds.OUTBOUND_STOPPED, "roster", "debitura clients apply"),
+        Planted(fault(kinds.OUTBOUND_STOPPED, "claims"), kinds.OUTBOUND_STOPPED, "claims", "debitura cases apply"),
         Planted(stale, kinds.STALE_DELIVERIES, "receiver", "debitura doctor"),
         Planted(waiting, kinds.EVENTS_WAITING, "events", "debitura nightly"),
         Planted(gone, causes.WAREHOUSE_UNREADABLE, "warehouse", "debitura doctor"),
@@ -109,6 +114,10 @@ def one_of_each() -> list[Planted]:
         Planted(refused, causes.KEY_REFUSED, "nightly", "debitura doctor"),
         Planted(check, causes.NIGHT_FAILED, "nightly", "debitura doctor"),
     ]
+
+
+def fault(kind: str, source: str) -> Facts:
+    return replace(clean(), outbound=(OutboundFault(source, kind, "a reason", NOW),))
 
 
 def of_resources() -> list[Planted]:
@@ -142,6 +151,7 @@ def of_clients_and_claims(count: int) -> list[Planted]:
             _stuck(kinds.CLIENT_REFUSED, tenant, tenant, "debitura clients status", NOW),
             _stuck(kinds.CLIENT_WAITING, tenant, tenant, f"debitura clients links --tenant '{tenant}'", since),
             _stuck(kinds.CLAIM_UNKNOWN, claim, tenant, "debitura cases apply", since),
+            _stuck(kinds.CLAIM_NEEDS_HUMAN, claim, tenant, "debitura cases status", NOW),
             _stuck(kinds.CLAIM_REFUSED, claim, tenant, "debitura cases status", NOW),
             _stuck(kinds.CLAIM_WAITING, claim, tenant, "debitura cases status", since),
             Planted(

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from debitura_pipeline.definitions import defs
+from debitura_pipeline.incidents.outbound_fault import read_faults
 from debitura_pipeline.onboarding.client_ref import ClientRef
-from debitura_pipeline.orchestration import source_looks
+from debitura_pipeline.orchestration import resources, source_looks
 from debitura_pipeline.orchestration import wanted as wanted_module
 from debitura_pipeline.orchestration.jobs import OUTBOUND
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, REGISTRATION
@@ -24,6 +25,8 @@ from debitura_pipeline.orchestration.source_looks import look_at
 from debitura_pipeline.orchestration.wanted import wanted
 from debitura_pipeline.source import ROSTER
 from debitura_pipeline.source.fingerprint import wanted_fingerprint
+from debitura_pipeline.warehouse.process_lock import Holder
+from debitura_pipeline.warehouse.run_lock import current_run
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.refresh import take_in
 from debitura_pipeline.webhooks.segments import Received
@@ -201,3 +204,16 @@ def test_event_about_an_approval_link_requests_a_run(
     assert daemon.tick() == "an approval link expired or was declined"
     daemon.run()
     assert daemon.tick() == HANDLED
+
+
+def test_run_lock_is_free_while_incidents_are_delivered(
+    outbound: tuple[RunningSandbox, Outbound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, daemon = outbound
+    holders: list[Holder | None] = []
+    monkeypatch.setattr(resources, "conclude_run", lambda settings, _: holders.append(current_run(settings)))
+    daemon.roster.write_text("nothing\n")
+    assert daemon.run() == {"failed"}
+    assert holders == [None]
+    (fault,) = read_faults(Debitura().settings.data_dir)
+    assert (fault.source, fault.kind) == ("roster", "source_unreadable")
