@@ -20,6 +20,7 @@ SUBMISSION = {step: dg.AssetKey(["submission", step]) for step in ("plan", "case
 OPS_TABLES = ("control_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])
+OPS_REGISTRATIONS, OPS_SUBMISSIONS = (dg.AssetKey(["ops", name]) for name in ("registrations", "submissions"))
 WEBHOOK_EVENTS = dg.AssetKey(["ops", "webhook_events"])
 GAPS = dg.AssetKey(["reports", "attribution_gaps"])
 OWNERS = ["team:debitura-pipeline"]

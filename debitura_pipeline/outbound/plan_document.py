@@ -30,6 +30,7 @@ class PlanRow:
     """One wanted row. Ids are those that may be stored. `row`: its number in the source, None if it is there no more.
 
     `row_hash`: keyed hash of the source's row. `success_fee_pct`: percent; `expected_fee`: in `currency`.
+    `creditor_id`: the client that a claim is sent for; a tenant id can be given to another one.
     """
 
     row: int | None
@@ -41,6 +42,7 @@ class PlanRow:
     success_fee_pct: Decimal | None = None
     expected_fee: Decimal | None = None
     currency: str | None = None
+    creditor_id: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -51,7 +53,7 @@ class PlanRow:
     def bound(self) -> tuple[str, ...]:
         """What must not change between a saved plan and its apply."""
         fee = "" if self.success_fee_pct is None else f"{self.success_fee_pct.normalize():f}"
-        return *self.key, self.state, self.row_hash or "", fee
+        return *self.key, self.state, self.row_hash or "", fee, self.creditor_id or ""
 
     def facts(self) -> dict[str, Any]:
         """Values of the JSON document."""
@@ -65,6 +67,7 @@ class PlanRow:
             "expected_fee": _plain(self.expected_fee),
             "currency": self.currency,
             "row_hash": self.row_hash,
+            "creditor_id": self.creditor_id,
         }
 
 
@@ -154,6 +157,7 @@ def _bound(row: Mapping[str, Any]) -> tuple[str, ...]:
         creditor_reference=row.get("creditor_reference"),
         row_hash=row.get("row_hash"),
         success_fee_pct=None if fee is None else Decimal(str(fee)),
+        creditor_id=row.get("creditor_id"),
     ).bound
 
 

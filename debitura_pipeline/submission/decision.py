@@ -157,7 +157,10 @@ def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: da
     if record.was_refused:  # an earlier request is unanswered: the refusal counts once that one is over
         return Stop(IN_DOUBT) if quiet < QUIET else Settle(refused(record, now))
     if now - intent_at < RESEND_WITHIN:
-        return Send(record.generation) if quiet >= QUIET or keys_honoured else Stop(IN_DOUBT)
+        # What a repeat meets while the first request is still being processed is not known, so only a request that was answered,
+        # if only by a 5xx, is repeated before that.
+        is_over = quiet >= QUIET or (keys_honoured and record.http_status is not None)
+        return Send(record.generation) if is_over else Stop(IN_DOUBT)
     return _next_generation(record, evidence)
 
 

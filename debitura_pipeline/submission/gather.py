@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
@@ -239,4 +240,10 @@ def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> Plann
 def document_of(settings: Settings, label: str, claims: Sequence[PlannedClaim], now: datetime) -> PlanDocument:
     """The plan as a document."""
     rows = tuple(one.as_plan_row() for one in claims)
-    return PlanDocument(KIND, settings.environment, api_name(settings), label, now, rows, plan.sums(claims))
+    return PlanDocument(KIND, settings.environment, _apis(settings), label, now, rows, plan.sums(claims))
+
+
+def _apis(settings: Settings) -> str:
+    """Both APIs that a claim depends on: its client is looked up at one, its case created at the other."""
+    customer = settings.customer_api_url
+    return api_name(settings) if customer is None else f"{api_name(settings)}, {urlsplit(customer).netloc}"

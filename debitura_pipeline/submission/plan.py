@@ -73,6 +73,7 @@ class PlannedClaim:
             success_fee_pct=record.success_fee_pct,
             expected_fee=expected_fee(record),
             currency=record.currency,
+            creditor_id=record.creditor_id,
         )
 
 
