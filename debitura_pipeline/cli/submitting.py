@@ -86,8 +86,7 @@ def show_cases_status(settings: Settings) -> None:
         console.warn(str(error))
         document = submission.claims_status(settings, now, with_source=False)
     show_document(document)
-    waiting = document.summary.get(PLANNED, 0)
-    console.conclude(f"{_claims(len(document.rows))}, {waiting} not sent yet.")
+    console.conclude(f"{_claims(len(document.rows))}: {_summary(document) or 'the source is empty'}.")
 
 
 def show_probe(settings: Settings) -> None:

@@ -180,7 +180,10 @@ def _conclude(settings: Settings, result: NightlyResult, figures: Figures) -> No
         published=settings.published_dir / WAREHOUSE,
         report=page,
     )
-    console.say(console.SIMULATED)
+    console.say(
+        "SIMULATED DATA, in this folder alone. The sandbox files more cases for every client as days pass; the report has "
+        "them, too."
+    )
     console.conclude(f"Open the report: {page.as_uri()}")
 
 
