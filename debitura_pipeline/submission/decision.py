@@ -137,7 +137,7 @@ def _absent(record: Record, wanted: Wanted, evidence: Evidence) -> Step:
     if record.state == CONFLICT and (record.attempts or record.claim_hash == wanted.claim_hash):
         return Stop(VANISHED)
     if record.was_refused:
-        if record.generation >= MAX_GENERATION:
+        if record.generation >= MAX_GENERATION and not record.types & CLIENT_TYPES:  # which may wait for weeks
             return Stop(REFUSED_OFTEN)
         return _next_generation(record, evidence) if record.unanswered else Send(record.generation + 1)
     is_same_body = record.body_hash in (None, wanted.body_hash)

@@ -178,9 +178,10 @@ class Gatherer:
                 else f"HTTP {status}: the client's token is not allowed to"
             )
             return plan.waiting(record, row, why)
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row == MAX_FAILURES:
-            raise error
+        if status is None:  # a refusal concerns this claim alone; an outage would meet every other one
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row == MAX_FAILURES:
+                raise error
         if record.state not in DECISIVE:  # what it was before says nothing about a row that is valid now
             record = record.having(state=PLANNED, message=None)
         return PlannedClaim(record, row, reasons=(f"{plan.UNANSWERED}: {error}",))

@@ -19,6 +19,7 @@ from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission.decision import FoundCase
 
 MAX_PAGES = 20  # of cases whose reference, number or debtor contains the claim's reference
+HALF_A_CENT = Decimal("0.005")  # the API's numbers are doubles, and it may round to cents
 PERSON_WORDS = frozenset({"person", "private"})
 
 
@@ -84,7 +85,7 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
     if reference is not None and reference != expected.reference:
         yield "creditor_reference"
     amount = finite_number(fields.get("grossamount"))
-    if None not in (amount, expected.amount) and amount != expected.amount:
+    if amount is not None and expected.amount is not None and abs(amount - expected.amount) >= HALF_A_CENT:
         yield "amount"
     if shown and expected.currency and shown.upper() != expected.currency:
         yield "currency"

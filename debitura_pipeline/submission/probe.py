@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from debitura_pipeline.api.connect import Runtime, open_rate_limiter
 from debitura_pipeline.api.http import Timeouts
@@ -17,7 +17,7 @@ from debitura_pipeline.api.writes import WriteResponse
 from debitura_pipeline.errors import ApiError, SettingsError, TransientApiError
 from debitura_pipeline.registration.gather import partner_session
 from debitura_pipeline.registration.listed import read_listed
-from debitura_pipeline.settings import Endpoint, Settings
+from debitura_pipeline.settings import API_HOSTS, Endpoint, Settings
 from debitura_pipeline.source import Claim
 from debitura_pipeline.source.claims import PERSON
 from debitura_pipeline.submission.answers import Created, Refusal
@@ -36,7 +36,8 @@ WHAT = "Probing with a test case"
 
 def probe_writes(settings: Settings, endpoint: Endpoint, runtime: Runtime | None = None) -> WriteFacts:
     """Measure, delete the test cases, keep the facts. Raises SettingsError on production, ApiError if nothing can be measured."""
-    if settings.environment == "production":
+    is_production = urlsplit(settings.api_url or "").hostname == urlsplit(API_HOSTS["production"]).hostname
+    if settings.environment == "production" or is_production:
         raise SettingsError(
             "--probe-writes creates test cases, so it cannot be used on production. Example: DEBITURA_ENVIRONMENT=test"
         )
@@ -139,9 +140,12 @@ class _Probe:
         )
 
     async def clean_up(self) -> None:
-        """Delete the test cases by their tag, if any was sent. Raises ApiError."""
-        if self.has_sent:
-            path = f"/test/cases?tag={quote(self.tag, safe='')}"
-            await self.customer.write(
-                self.account, "DELETE", path, b"", key=f"{self.tag}-delete", what="Deleting test cases"
+        """Delete the test cases by their tag, if any was sent. Raises ApiError if they may still be there."""
+        if not self.has_sent:
+            return
+        path, what = f"/test/cases?tag={quote(self.tag, safe='')}", "Deleting test cases"
+        answer = await self.customer.write(self.account, "DELETE", path, b"", key=f"{self.tag}-delete", what=what)
+        if not 200 <= answer.status < 300:
+            raise ApiError(
+                f"{what} failed: HTTP {answer.status}. Delete the cases with the tag {self.tag} by hand; nothing was kept."
             )

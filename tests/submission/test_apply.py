@@ -13,10 +13,11 @@ import pytest
 
 from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.api.write_budget import DAY_RESERVE
-from debitura_pipeline.errors import RateLimitExhausted, SettingsError
+from debitura_pipeline.errors import ApiError, RateLimitExhausted, SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
+from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.warehouse.identity import api_name
 from tests.source.rows import put
@@ -288,8 +289,30 @@ def test_probe_measures_the_assumptions_and_leaves_nothing_behind(partner: Claim
     assert (facts.keys_honoured, facts.refuses_duplicates, facts.lookup_delay_s) == (holds, holds, 0.0)
     assert keys_honoured(partner.settings) is holds
     assert not any("probe-" in (case["creditorReference"] or "") for case in partner.sandbox.truth("cases"))
-    with pytest.raises(SettingsError, match="production"):
-        probe_writes(replace(partner.settings, environment="production"), partner.endpoint)
+    for elsewhere in ({"environment": "production"}, {"api_url": "https://referral-api.debitura.com"}):
+        with pytest.raises(SettingsError, match="production"):
+            probe_writes(replace(partner.settings, **elsewhere), partner.endpoint)  # type: ignore[arg-type]
+
+
+def test_probe_says_which_test_cases_it_could_not_delete(partner: Claims) -> None:
+    partner.sandbox.faults({"kind": "status", "method": "DELETE", "status": 404, "times": 0})
+    with pytest.raises(ApiError, match=r"HTTP 404\. Delete the cases with the tag debitura-pipeline-probe-"):
+        probe_writes(partner.settings, partner.endpoint, partner.runtime)
+
+
+def test_claims_whose_lookup_is_refused_hold_up_no_other(partner: Claims, tenant: str) -> None:
+    *refused, good = claims(tenant, 5)
+    partner.wants(*refused, good)
+    lookup = "/customer/cases/by-creditor-reference/"
+    rules = ({"path": lookup + row["creditor_reference"], "status": 400, "times": 0} for row in refused)
+    partner.sandbox.faults(*({"kind": "status", **rule} for rule in rules))
+    assert partner.apply().document.summary == {"planned": 4, "submitted": 1}
+
+
+@pytest.mark.parametrize(("shown", "names"), [("0.10000000000000000555", ()), ("0.1049", ()), ("0.11", ("amount",))])
+def test_amount_that_came_as_a_double_is_the_claims(shown: str, names: tuple[str, ...]) -> None:
+    case = {"id": "0b9f4a52-6f0e-4c1e-8a55-3d1a7c2e9b77", "grossAmount": Decimal(shown)}
+    assert found_case(case, Expected("I-1", Decimal("0.1"))).differences == names
 
 
 @pytest.mark.parametrize(("kind", "posts"), [("status", 2), ("reset", 1)])
