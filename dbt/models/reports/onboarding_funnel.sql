@@ -108,7 +108,7 @@ claims as (
         count(*) filter (where submissions.state in ('planned', 'sent', 'waiting_for_client')) as claims_waiting
     from submissions
     left join tenants on tenants.external_tenant_id = submissions.external_tenant_id
-    group by 1
+    group by coalesce(submissions.creditor_id, tenants.creditor_id, 'tenant ' || submissions.external_tenant_id)
 ),
 
 everyone as (
