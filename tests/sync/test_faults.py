@@ -93,7 +93,7 @@ def test_rows_that_stay_away_are_an_error_and_never_an_empty_list(
     with pytest.raises(error, match=f"Tried {tries} times"):
         pipeline.sync("cases", allow_shrink=True, runtime=JumpingClock().runtime())
     assert pipeline.state() == before
-    assert pipeline.rows("SELECT status FROM ops.syncs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
+    assert pipeline.rows("SELECT status FROM ops.syncs ORDER BY as_of DESC LIMIT 1") == [("failed",)]
     sandbox.faults()
     pipeline.sync("cases")
     assert_mirrors(pipeline)
