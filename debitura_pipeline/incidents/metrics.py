@@ -50,7 +50,7 @@ METRICS = {
 
 
 def measure(facts: Facts, usage: RateLimitUsage | None, kept: Samples) -> Samples:
-    """The samples of now. `kept`: those of before, for what the facts do not say."""
+    """The current samples. `kept`: the previous ones, for values that the facts lack."""
     found = {name: dict(values) for name, values in kept.items() if name in METRICS}
     nights = facts.nights or ()
     if (good := last_good(nights)) is not None:

@@ -86,7 +86,7 @@ def _clients(rows: RunQuery) -> Iterator[StuckFact]:
 
 
 def _unsigned(rows: RunQuery, known: set[str], shift: timedelta) -> Iterator[StuckFact]:
-    """Clients that were never loaded since they have not signed, and loaded ones that must sign again; those of the roster are
+    """Clients that are not loaded because they have not signed, and loaded ones that must sign again; those of the roster are
     known already."""
     for tenant, reason, since in rows(_UNSIGNED):
         if tenant and tenant not in known:

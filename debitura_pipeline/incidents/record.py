@@ -13,7 +13,7 @@ TABLE = "ops.incidents"
 
 
 def write_incidents(warehouse: Warehouse, incidents: Sequence[Incident]) -> None:
-    """Write each incident's row as it stands now, and mark it as recorded. Raises WarehouseError."""
+    """Write each incident's current row, and mark it as recorded. Raises WarehouseError."""
     for incident in incidents:
         key = (incident.kind, incident.subject, incident.opened_at)
         facts = (incident.closed_at, incident.told_at, recorded_text(incident))

@@ -33,7 +33,7 @@ class StateBusy(DebituraError):
 class Incident(msgspec.Struct):
     """One incident. `told_at`: when a message about it was first delivered. `explained_at`: when another one last had its cause.
 
-    `is_recorded`: `ops.incidents` has it as it stands here.
+    `is_recorded`: `ops.incidents` holds this version of it.
     """
 
     kind: str
@@ -86,7 +86,7 @@ class State(msgspec.Struct):
 
 
 def read_state(data_dir: Path) -> State | None:
-    """The state as it stands, for those who only look; None if there is none or it cannot be read."""
+    """The current state, to be read only; None if there is none or it cannot be read."""
     try:
         return msgspec.json.decode(_path(data_dir).read_bytes(), type=State)
     except (OSError, msgspec.DecodeError):
