@@ -45,7 +45,7 @@ def completeness(resource: str, rows: RunQuery) -> CheckResult:
     be compared."""
     found = rows(
         "SELECT sync_id, status, is_proven, windows, rows_read, message FROM ops.syncs "
-        f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY started_at DESC LIMIT 1"
+        f"WHERE resource = '{resource}' AND mode <> 'client' ORDER BY as_of DESC NULLS LAST, started_at DESC LIMIT 1"
     )
     if not found:
         return CheckResult(False, f"{resource} were never read")
@@ -177,7 +177,7 @@ def _single(found: Sequence[tuple[Any, ...]]) -> Any:
 
 _LAST_SYNC = (
     "SELECT sync_id FROM ops.syncs WHERE resource = '{resource}' AND mode <> 'client' AND status = 'done' "
-    "ORDER BY started_at DESC LIMIT 1"
+    "ORDER BY as_of DESC NULLS LAST, started_at DESC LIMIT 1"
 )
 _CONTRADICTED = (
     "SELECT count(*) FROM ops.control_totals WHERE resource = '{resource}' AND sync_id = '{sync_id}' "

@@ -65,6 +65,13 @@ def test_completeness_is_of_the_last_sync_whatever_a_single_clients_reading_did(
     assert checks.completeness("cases", warehouse.rows).figures["sync"] == "new"
 
 
+def test_last_of_two_syncs_within_a_second_is_told_by_their_clock(warehouse: Warehouse) -> None:
+    """The API's `Date` has no fractions, so the later of two can seem to have started first; `as_of` always ascends."""
+    synced(warehouse, "earlier", 0, as_of=NOW)
+    synced(warehouse, "later", 1, as_of=NOW + timedelta(microseconds=1), status="failed", message="HTTP 403")
+    assert checks.completeness("cases", warehouse.rows).figures["sync"] == "later"
+
+
 def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None:
     synced(warehouse, "s", is_proven=False, message="the summary does not follow the dates")
     found = checks.completeness("cases", warehouse.rows)
