@@ -49,7 +49,10 @@ async def read_listed(client: ApiClient) -> dict[str, ListedClient]:
 async def _read_once(client: ApiClient) -> tuple[dict[str, ListedClient | None], int]:
     """Clients by creditor id (those without a usable id by a number), and the listing's count on its last page."""
     first = await client.page(Query(CLIENTS), 1)
-    pages = range(2, -(-first.metadata.total_results // PAGE_SIZE) + 1)
+    rows = max(
+        1, min(PAGE_SIZE, first.metadata.response_count or PAGE_SIZE)
+    )  # the API may serve fewer than were asked for
+    pages = range(2, -(-first.metadata.total_results // rows) + 1)
     rest = await asyncio.gather(*(client.page(Query(CLIENTS), number) for number in pages))
     found: dict[str, ListedClient | None] = {}
     for page in (first, *rest):

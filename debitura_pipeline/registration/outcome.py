@@ -25,7 +25,7 @@ from debitura_pipeline.registration.states import (
 # In lower case, without the ending that the API varies.
 _NEEDS_LINKING = "clientexistsneedslinking"
 _ELSEWHERE = ("alreadylinkedtoanotherpartner", "clientalreadylinkedtoanotherpartner")
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 KEY_REFUSED = (401, 403)
 
 

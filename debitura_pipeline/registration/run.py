@@ -12,6 +12,7 @@ from debitura_pipeline.api.connect import Runtime, open_rate_limiter
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS
 from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient
+from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.outbound.permission import CLIENTS, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
 from debitura_pipeline.registration.apply import Applied, OnOutcome, Registrar
@@ -120,8 +121,8 @@ def client_links(
 ) -> list[ClientLink]:
     """Links of all clients that have to sign or approve, or of one. `tenant`: as in the roster, or as stored.
 
-    A client that must approve is sent again, which gives a fresh link, if DEBITURA_WRITES has `clients`. Raises what
-    `apply_registrations` raises.
+    A client that must approve is sent again, which gives a fresh link, if DEBITURA_WRITES has `clients`. Raises SettingsError if
+    neither the roster nor the API has the tenant, and what `apply_registrations` raises.
     """
     runtime = runtime or Runtime()
     known = check_identity(settings)
@@ -131,6 +132,7 @@ def client_links(
     async def work() -> list[ClientLink]:
         async with partner_session(settings, endpoint, runtime, known) as (client, identity):
             found = await make_plan(settings, client, roster, runtime.now())
+            _check_tenant(found, tenant)
             chosen = [one for one in found.clients if _is_chosen(one, tenant)]
             waiting = [replace(one, is_sent=True) for one in chosen if _needs_linking(one)]
             fresh: dict[str, RegistrationOutcome] = {}
@@ -215,6 +217,18 @@ def _links(
             yield _of_listed(client.tenant, listed)
         elif _needs_linking(client):
             yield ClientLink(client.tenant, NEEDS_LINKING, None, remark)
+
+
+def _check_tenant(found: ClientsPlan, tenant: str | None) -> None:
+    """Raises SettingsError for a tenant that is neither wanted nor listed."""
+    listed = found.situation.listed
+    is_known = any(_is_chosen(one, tenant) for one in found.clients) or any(
+        tenant in (stored, one.tenant) for stored, one in listed.items()
+    )
+    if tenant is not None and not is_known:
+        raise SettingsError(
+            "--tenant names a client that neither the roster nor the API has. Example: --tenant tenant-042"
+        )
 
 
 def _links_of_others(found: ClientsPlan, tenant: str | None) -> Iterator[ClientLink]:

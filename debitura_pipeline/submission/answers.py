@@ -18,6 +18,8 @@ from debitura_pipeline.submission.states import (
     normalised,
 )
 
+UNAUTHORIZED = "the client's token was refused (HTTP 401)"
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -93,7 +95,8 @@ def answered(record: Record, answer: Answer, now: datetime) -> Record:
             left = record.unanswered - 1
             state = WAITING if why == "unauthorized" else PLANNED
             status = {"rate_limited": 429, "unauthorized": 401}.get(why)
-            return record.having(unanswered=left, state=SENT if left else state, http_status=status)
+            known = record.having(unanswered=left, state=SENT if left else state, http_status=status)
+            return known.having(message=UNAUTHORIZED) if known.state == WAITING else known
         case Refusal(status, types):
             known = record.having(
                 unanswered=record.unanswered - 1, http_status=status, error_types=",".join(types) or None

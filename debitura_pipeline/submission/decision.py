@@ -29,6 +29,9 @@ KEY_LIFETIME = timedelta(hours=12)
 RESEND_WITHIN = KEY_LIFETIME - timedelta(minutes=5)  # a request may be on its way for a while
 FRESH = timedelta(seconds=60)  # lookups older than this do not justify a request
 MAX_GENERATION = 20  # refused that often, something else is wrong
+# Previews that see nothing missing while requests are refused for it: a few new keys at once, then fewer and fewer.
+PROMPT_GENERATIONS = 2
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,9 @@ GONE = HUMAN + "the source has no valid row for this claim while a request is un
 INVISIBLE = HUMAN + "the API says that the reference is taken, and no lookup shows the case; ask Debitura"
 KEY_TAKEN = HUMAN + "the API knows the idempotency key with other content; ask Debitura"
 REFUSED_OFTEN = HUMAN + f"refused {MAX_GENERATION} times; remove the cause"
+REFUSED_DESPITE_PREVIEW = (
+    "refused for what the client has to provide, which the preview does not name; tried again later"
+)
 CLOCK_BEHIND = HUMAN + "this machine's clock is behind the time of the last request; set it right"
 VANISHED = HUMAN + "the case that differed is no longer shown; correct the row, or file the case by hand"
 
@@ -116,7 +122,7 @@ def next_step(
     if record.is_in_doubt:
         return _in_doubt(record, wanted, evidence, now, keys_honoured)
     assert wanted is not None
-    return _absent(record, wanted, evidence)
+    return _absent(record, wanted, evidence, now)
 
 
 def _may_be_sent(record: Record, wanted: Wanted | None) -> bool:
@@ -132,16 +138,27 @@ def has_cause_changed(record: Record, wanted: Wanted) -> bool:
     return record.claim_hash != wanted.claim_hash or record.state != REFUSED or bool(record.types & CLIENT_TYPES)
 
 
-def _absent(record: Record, wanted: Wanted, evidence: Evidence) -> Step:
+def _absent(record: Record, wanted: Wanted, evidence: Evidence, now: datetime) -> Step:
     """Not in doubt, and no case is there: the first request, or one after a refusal whose cause is gone."""
     if record.state == CONFLICT and (record.attempts or record.claim_hash == wanted.claim_hash):
         return Stop(VANISHED)
     if record.was_refused:
         if record.generation >= MAX_GENERATION and not record.types & CLIENT_TYPES:  # which may wait for weeks
             return Stop(REFUSED_OFTEN)
+        if record.claim_hash == wanted.claim_hash and _is_paused(record, now):
+            return Stop(REFUSED_DESPITE_PREVIEW)
         return _next_generation(record, evidence) if record.unanswered else Send(record.generation + 1)
     is_same_body = record.body_hash in (None, wanted.body_hash)
     return Send(record.generation if is_same_body else record.generation + 1)
+
+
+def _is_paused(record: Record, now: datetime) -> bool:
+    """Whether a claim that is refused for the client's papers, although its preview names none, waits before the next key."""
+    repeats = record.generation - PROMPT_GENERATIONS
+    if repeats < 0 or record.last_attempt_at is None:
+        return False
+    pause = min(FIRST_PAUSE * int(2 ** min(repeats, MAX_GENERATION)), LONGEST_PAUSE)
+    return timedelta(0) <= now - record.last_attempt_at < pause
 
 
 def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: datetime, keys_honoured: bool) -> Step:

@@ -78,7 +78,8 @@ class Gatherer:
             if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted
         ]
         found.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
-        claims = tuple(plan.with_look_alikes(found, self.known.look_alikes))
+        since = self.runtime.now() - plan.LOOK_ALIKE_DAYS
+        claims = tuple(plan.with_look_alikes(found, self.known.look_alikes, self.known.records, since))
         return ClaimsPlan(source, claims, document_of(self.settings, source.label, claims, self.runtime.now()))
 
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
@@ -101,7 +102,8 @@ class Gatherer:
             return PlannedClaim(plan.with_row(record, row).having(state=CONFLICT, message=why), row, reasons=(why,))
         if not client.is_signed and not record.is_in_doubt:
             return plan.waiting(record, row, "the client has not signed everything")
-        return await self._ready(record, row, Account(client.tenant, client.creditor_id))
+        planned = await self._ready(record, row, Account(client.tenant, client.creditor_id))
+        return self._with_former_case(planned, row.row_hash)
 
     def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
         """A row of a tenant that is not linked. A claim that was sent for the client it once was keeps its record."""
@@ -115,6 +117,18 @@ class Gatherer:
         if row.row is None:
             return plan.invalid(record, row)
         return plan.waiting(record, row, "the client is not registered")
+
+    def _with_former_case(self, claim: PlannedClaim, row_hash: str) -> PlannedClaim:
+        """Warn of a claim that would be sent again since its tenant id stands for another client now."""
+        others = self._by_tenant[claim.record.external_tenant_id, claim.record.creditor_reference]
+        former = next(
+            (one for one in others if one.state in WITH_CASE and one.creditor_id != claim.record.creditor_id), None
+        )
+        if claim.state != PLANNED or former is None:
+            return claim
+        same = "this very row" if former.claim_hash == row_hash else "this reference"
+        what = f"{same} was submitted for the tenant's former client, as case {former.reference or former.case_id}"
+        return replace(claim, warnings=(*claim.warnings, what))
 
     def _is_in_doubt_elsewhere(self, record: Record) -> bool:
         others = self._by_tenant[record.external_tenant_id, record.creditor_reference]

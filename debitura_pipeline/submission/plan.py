@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from debitura_pipeline.outbound.plan_document import PlanRow
@@ -166,22 +166,42 @@ def sums(claims: Iterable[PlannedClaim]) -> dict[str, Decimal]:
 
 
 def with_look_alikes(
-    claims: Sequence[PlannedClaim], cases: Mapping[tuple[str, Decimal, str, str], Sequence[tuple[str, str | None]]]
+    claims: Sequence[PlannedClaim],
+    cases: Mapping[tuple[str, Decimal, str, str], Sequence[tuple[str, str | None]]],
+    records: Iterable[Record],
+    since: datetime,
 ) -> list[PlannedClaim]:
-    """Warn of other cases and other rows with the same client, amount, currency and country. `cases`: those of the last 30
-    days, as (Debitura's reference, creditor reference)."""
+    """Warn of other cases, other claims and other rows with the same client, amount, currency and country.
+
+    `cases`: those of the last 30 days, as (Debitura's reference, creditor reference). `records`: all claims; those sent after
+    `since` count, since no reading may have shown their cases yet.
+    """
     planned = Counter(_likeness(claim) for claim in claims if claim.state == PLANNED)
+    sent: dict[tuple[str | None, Decimal | None, str | None], list[Record]] = defaultdict(list)
+    for record in records:
+        if (
+            record.last_attempt_at is not None
+            and record.last_attempt_at >= since
+            and record.state in WITH_CASE | {SENT}
+        ):
+            sent[record.creditor_id, record.amount, record.currency].append(record)
     found = []
     for claim in claims:
         likeness = _likeness(claim)
         if claim.state != PLANNED or likeness is None:
             found.append(claim)
             continue
-        others = [name for name, own in cases.get(likeness, ()) if own != claim.record.creditor_reference]
+        listed = cases.get(likeness, ())
+        others = [name for name, own in listed if own != claim.record.creditor_reference]
         warnings = [f"looks like case {name}: same client, amount, currency and country" for name in others[:3]]
+        named = {own for _, own in listed} | {claim.record.creditor_reference}
+        unread = [one for one in sent.get(likeness[:3], ()) if one.creditor_reference not in named]
+        warnings += [
+            f"looks like claim {one.creditor_reference}: same client, amount and currency" for one in unread[:3]
+        ]
         if planned[likeness] > 1 and any(_is_near(claim, other) for other in claims if other is not claim):
             warnings.append("looks like another row: same client, amount, currency and country")
-        found.append(replace(claim, warnings=tuple(warnings)))
+        found.append(replace(claim, warnings=(*claim.warnings, *warnings)))
     return found
 
 

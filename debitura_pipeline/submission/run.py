@@ -16,7 +16,7 @@ from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
 from debitura_pipeline.registration.gather import partner_session
 from debitura_pipeline.settings import Endpoint, Settings
-from debitura_pipeline.source import Claim, SourceRead, read_claims
+from debitura_pipeline.source import Claim, SourceRead, SourceRow, read_claims
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.apply import OnOutcome, Submitter
@@ -26,7 +26,7 @@ from debitura_pipeline.submission.known import Known, RecordsByRow, api_day, cur
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.sessions import CustomerApi
-from debitura_pipeline.submission.states import INVALID, PLANNED, REFUSED, SENT, Record
+from debitura_pipeline.submission.states import DECISIVE, INVALID, PLANNED, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -146,11 +146,10 @@ def status_document(
     known, claims, shown = RecordsByRow(records, creditors or {}), [], set()
     for row in source.rows:
         tenant, reference = row.stored_key
-        new = Record(tenant, reference, state=PLANNED if row.row is not None else INVALID)
-        record = known.of(row.stored_key) or new
-        shown.add(record)
-        reasons = (record.message, record.error_types) if record is not new else tuple(row.reasons())
-        claims.append(PlannedClaim(record, row, reasons=tuple(filter(None, reasons))))
+        stored = known.of(row.stored_key)
+        if stored is not None:
+            shown.add(stored)
+        claims.append(_standing(stored, row, Record(tenant, reference)))
     claims += [
         PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types))))
         for record in records
@@ -158,6 +157,15 @@ def status_document(
     ]
     claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
     return document_of(settings, source.label, claims, now)
+
+
+def _standing(stored: Record | None, row: SourceRow[Claim], new: Record) -> PlannedClaim:
+    """A row beside its record. What the record says of a row that is valid now, or no longer is, is not repeated."""
+    record = stored or new
+    if record.state in DECISIVE or (row.row is not None and record.state != INVALID):
+        return PlannedClaim(record, row, reasons=tuple(filter(None, (record.message, record.error_types))))
+    state = PLANNED if row.row is not None else INVALID
+    return PlannedClaim(record.having(state=state), row, reasons=tuple(row.reasons()))
 
 
 def _source(settings: Settings, today: date, is_used: bool) -> SourceRead[Claim]:

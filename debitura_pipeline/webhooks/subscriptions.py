@@ -131,7 +131,13 @@ class SubscriptionChanges:
     def _changed(self, method: str, path: str, body: Mapping[str, Any], what: str) -> Subscription:
         response = self._send(method, path, msgspec.json.encode(body), what)
         _check(response, what)
-        return parse_subscription(response.document)
+        try:
+            return parse_subscription(response.document)
+        except ShapeError:
+            raise ApiError(
+                f"{what}: HTTP {response.status} without the subscription. It probably had its effect: `debitura webhooks list` "
+                "shows it, and `debitura webhooks rotate ID` gives a secret that is printed."
+            ) from None
 
     def _send(self, method: str, path: str, body: bytes, what: str) -> WriteResponse:
         settings, endpoint, runtime = self._settings, self._endpoint, self._runtime

@@ -272,6 +272,8 @@ def test_commands_say_what_they_did_and_write_no_personal_data(partner: Partner)
     assert json.loads(status.out)["summary"] == {"pending_signature": 2}
     links = debitura("clients", "links", "--tenant", wanted[0]["external_tenant_id"], env=partner.env)
     assert links.out.startswith(f"{wanted[0]['external_tenant_id']}  pending_signature  https://")
+    nobody = debitura("clients", "links", "--tenant", "nobody", env=partner.env)
+    assert (nobody.status, "neither the roster nor the API has" in nobody.error_line) == (2, True)
     personal = [row[name] for row in wanted for name in ("user_name", "user_email", "support_email", "address")]
     personal += [links.out.split()[-1]]
     assert not find(partner.settings.data_dir, personal)

@@ -51,6 +51,8 @@ def test_accepted(status: int, document: Any, state: str, creditor_id: str | Non
         ("ClientExistsNeedsLinking", "needs_linking"),
         ("AlreadyLinkedToAnotherPartner", "linked_elsewhere"),
         ("ClientAlreadyLinkedToAnotherPartner", "linked_elsewhere"),
+        ("client_exists_needs_linking", "needs_linking"),
+        ("CLIENT_ALREADY_LINKED_TO_ANOTHER_PARTNER", "linked_elsewhere"),
         ("InvalidClientType", "refused"),
     ],
 )

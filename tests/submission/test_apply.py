@@ -19,7 +19,10 @@ from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
 from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.probe import probe_writes
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.identity import api_name
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.source.rows import put
 from tests.submission.partner import CASES, Claims, claim, fault
 from tests.support.leaks import find
@@ -71,6 +74,9 @@ def test_each_claim_is_sent_once_and_a_second_apply_sends_nothing(partner: Claim
     assert (second.sent, second.document.summary) == (0, first.document.summary)
     assert len(partner.posts()) == 3
     assert all(partner.cases(row["creditor_reference"]) == 1 for row in wanted)
+    partner.wants(*wanted, *claims(tenant))
+    (like,) = (one for one in partner.plan().claims if one.state == "planned")
+    assert f"looks like claim {wanted[0]['creditor_reference']}: same client, amount and currency" in like.warnings
 
 
 @pytest.mark.parametrize(
@@ -234,6 +240,20 @@ def test_repeated_row_is_invalid_and_recorded_once(partner: Claims, tenant: str)
         assert partner.apply().document.summary == {"invalid": 2, "submitted": 1}
         assert len(partner.rows("SELECT 1 FROM ops.submissions")) == 2
     assert claims_status(partner.settings, partner.now()).summary == {"invalid": 2, "submitted": 1}
+
+
+def test_claim_of_the_tenants_former_client_is_not_sent_again_without_a_word(partner: Claims, tenant: str) -> None:
+    wanted = claims(tenant, 2)
+    partner.wants(*wanted)
+    hashes = {one.row.key[1]: one.row.row_hash for one in partner.plan().claims if one.row}
+    former, first = "6d5c1f9e-0000-4000-8000-000000000001", wanted[0]["creditor_reference"]
+    with open_warehouse(partner.settings) as warehouse:
+        sent = Record(tenant, first, former, claim_hash=hashes[first], state="submitted", reference="DC-1")
+        Records(warehouse).store([sent])
+    found = {row.creditor_reference: (row.state, row.reasons) for row in partner.plan().document.rows}
+    assert found[first][0] == "planned"
+    assert "this very row was submitted for the tenant's former client, as case DC-1" in found[first][1]
+    assert not any("former client" in reason for reason in found[wanted[1]["creditor_reference"]][1])
 
 
 def test_claim_that_cannot_be_looked_up_holds_up_nobody_else(partner: Claims, tenant: str) -> None:

@@ -97,6 +97,22 @@ def test_record_of_a_tenants_former_client_hides_no_other(settings: Settings, wa
     assert (verdict.figures["missing"], verdict.figures["not_in_source"], verdict.passed) == (1, 1, False)
 
 
+def test_status_repeats_nothing_of_an_earlier_version_of_the_row(settings: Settings, tmp_path: Path) -> None:
+    rows = [claim_row(1), claim_row(2, amount="-1"), claim_row(3, amount="-1")]
+    (tmp_path / "claims.csv").write_text(as_csv(rows))
+    records = [
+        Record(TENANT, "INV-1", NEW, state="invalid", error_types="currency"),
+        Record(TENANT, "INV-2", NEW, state="waiting_for_client", message="the client has not signed everything"),
+        Record(TENANT, "INV-3", NEW, state="refused", http_status=422, error_types="ValidationError"),
+    ]
+    source = read_claims(settings, NOW.date(), is_noted=False)
+    status = status_document(settings, source, records, NOW, {TENANT: NEW})
+    shown = {row.creditor_reference: (row.state, row.reasons) for row in status.rows}
+    assert shown["INV-1"] == ("planned", ())
+    assert shown["INV-2"][0] == "invalid" and "amount" in shown["INV-2"][1][0]
+    assert shown["INV-3"] == ("refused", ("ValidationError",))
+
+
 def test_day_is_the_apis(settings: Settings, warehouse: SqlWarehouse) -> None:
     assert api_day(settings, warehouse, NOW) == date(2026, 5, 4)
     put(warehouse, "ops.syncs", sync_id="1", resource="cases", as_of=NOW + timedelta(days=1))

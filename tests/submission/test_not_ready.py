@@ -121,7 +121,28 @@ def test_status_that_is_not_documented_is_no_refusal(status: int) -> None:
     assert next_step(doubtful, wanted, Evidence(quarter), quarter) == Send(0), "the same key again"
 
 
+def test_refusals_that_the_preview_does_not_foresee_become_rarer() -> None:
+    refused = recorded("tenant", SOMEBODY, "waiting_for_client", "INV-1").having(
+        http_status=422, error_types="Missing_Power_Of_Attorney", body_hash="body", last_attempt_at=NOW
+    )
+    wanted = Wanted(ClaimIdentity("test", SOMEBODY, "INV-1"), "as sent", "body")
+
+    def step(generation: int, after: timedelta, wanted: Wanted = wanted) -> object:
+        return next_step(refused.having(generation=generation), wanted, Evidence(NOW + after), NOW + after)
+
+    for generation in (0, 1):
+        assert step(generation, timedelta(0)) == Send(generation + 1), "the client may just have signed"
+    for generation, pause in ((2, timedelta(minutes=15)), (3, timedelta(minutes=30)), (40, timedelta(days=1))):
+        assert isinstance(step(generation, pause - timedelta(seconds=1)), Stop)
+        assert step(generation, pause) == Send(generation + 1)
+    corrected = Wanted(wanted.identity, "corrected", "another body")
+    assert step(5, timedelta(0), corrected) == Send(6)
+
+
 def test_refusals_of_the_api_are_final() -> None:
     for status in (400, 422):
         assert understood(WriteResponse(status, {}), Expected("INV-1")) == Refusal(status, (f"http_{status}",))
-    assert understood(WriteResponse(401, {}), Expected("INV-1")) == NoEffect("unauthorized")
+    unauthorized = understood(WriteResponse(401, {}), Expected("INV-1"))
+    assert unauthorized == NoEffect("unauthorized")
+    waits = answered(recorded("tenant", SOMEBODY, "sent", "INV-1"), unauthorized, NOW)
+    assert (waits.state, waits.message) == ("waiting_for_client", "the client's token was refused (HTTP 401)")

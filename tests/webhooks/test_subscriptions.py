@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from debitura_pipeline.api.connect import Runtime
-from debitura_pipeline.errors import SettingsError, ShapeError
+from debitura_pipeline.api.writes import WriteResponse
+from debitura_pipeline.errors import ApiError, SettingsError, ShapeError
 from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, check_url, parse_subscription
 from debitura_pipeline.webhooks.watch import describe_subscriptions, switched_off
 from tests.support.command import Said, debitura
@@ -58,6 +59,16 @@ def test_a_subscription_from_its_creation_to_its_end(shared_sandbox: RunningSand
     assert (gone.status, "HTTP 404" in gone.error_line) == (1, True)
     refused = run("subscribe", "--url", URL, "--event", "payment.created")
     assert (refused.status, "HTTP 400 (ValidationError)" in refused.error_line) == (1, True)
+
+
+def test_answer_without_the_subscription_says_where_to_look(
+    shared_sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(tmp_path / "data", shared_sandbox, DEBITURA_WRITES="webhooks")
+    changes = SubscriptionChanges(pipeline.settings, pipeline.endpoint)
+    monkeypatch.setattr(changes, "_send", lambda *_: WriteResponse(201, None))
+    with pytest.raises(ApiError, match=r"HTTP 201 without the subscription.*webhooks list.*webhooks rotate"):
+        changes.subscribe(URL, ["client.linked"])
 
 
 def test_changes_stay_within_the_write_budget(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:
