@@ -166,5 +166,12 @@ select
     client_record,
     next_step,
     next_due_on,
-    coalesce(next_due_on < as_of_day, false) as is_overdue
+    coalesce(next_due_on < as_of_day, false) as is_overdue,
+    case
+        when revenue_stage = 'Paid' then null
+        when next_due_on is null then 'unknown'
+        when next_due_on < as_of_day then 'overdue'
+        when stage_seen_at > first_load_at then 'due'
+        else 'not_before'
+    end as due_class
 from scheduled

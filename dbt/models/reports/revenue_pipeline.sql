@@ -26,7 +26,8 @@ open_transactions as (
         transactions.age_days,
         transactions.next_step,
         transactions.next_due_on,
-        transactions.is_overdue
+        transactions.due_class,
+        transactions.days_in_stage
     from transactions
     left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
 )
@@ -42,9 +43,13 @@ select
     {{ money_sum('referral_fee_usd', 'is_estimate') }} as of_which_estimate_usd,
     {{ is_expected() }} as is_expected_income,
     max(age_days) as oldest_age_days,
+    max(days_in_stage) as days_in_stage_max,
     max(next_step) as next_step,
-    min(next_due_on) as next_due_on,
-    count(*) filter (where is_overdue) as overdue_count,
-    {{ money_sum('referral_fee_usd', 'is_overdue') }} as overdue_usd
+    min(next_due_on) filter (where due_class in ('overdue', 'due')) as next_due_on,
+    min(next_due_on) filter (where due_class = 'not_before') as not_before_on,
+    {%- for due_class in ['overdue', 'due', 'not_before', 'unknown'] %}
+    count(*) filter (where due_class = '{{ due_class }}') as {{ due_class }}_count,
+    {{ money_sum('referral_fee_usd', "due_class = '" ~ due_class ~ "'") }} as {{ due_class }}_usd{{ ',' if not loop.last }}
+    {%- endfor %}
 from open_transactions
 group by revenue_stage, stage_order, age_bucket, currency
