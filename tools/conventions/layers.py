@@ -30,7 +30,7 @@ LAYERS = (
     ("sync",),
     ("source",),
     ("outbound",),
-    ("onboarding", "report", "backup", "webhooks"),
+    ("onboarding", "report", "backup", "webhooks", "frames"),
     ("registration",),
     ("submission",),
     ("incidents",),
