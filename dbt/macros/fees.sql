@@ -16,7 +16,7 @@
     {%- set names = [] -%}
     {%- for name, _ in fee_stages() -%}{%- do names.append('fee_' ~ name ~ '_usd') -%}{%- endfor -%}
     {{ return(names + [
-        'fee_total_usd', 'fee_total_of_which_estimate_usd', 'fee_disputed_usd', 'fee_unclassified_usd'
+        'fee_total_usd', 'fee_total_of_which_estimate_usd', 'clawback_risk_usd', 'fee_disputed_usd', 'fee_unclassified_usd'
     ]) }}
 {%- endmacro %}
 
@@ -38,6 +38,7 @@
     {%- endfor %}
         {{ money_sum('referral_fee_usd', is_expected()) }} as fee_total_usd,
         {{ money_sum('referral_fee_usd', is_expected() ~ ' and ' ~ is_moving()) }} as fee_total_of_which_estimate_usd,
+        {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd,
         {{ money_sum('referral_fee_usd', "revenue_stage = 'Disputed'") }} as fee_disputed_usd,
         {{ money_sum('referral_fee_usd', "revenue_stage = 'Unclassified'") }} as fee_unclassified_usd
 {%- endmacro %}
@@ -47,9 +48,10 @@
     revenue_stage not in ('Disputed', 'Unclassified')
 {%- endmacro %}
 
-{# The amount is an estimate; where the API did not say, it reads as one. #}
+{# The amount is an estimate; where the API did not say, it reads as one. A fee that may be taken back is none, although the
+   API flags it so: its amount is known. #}
 {% macro is_moving() -%}
-    coalesce(is_estimate, true)
+    (coalesce(is_estimate, true) and not coalesce(is_clawback_risk, false))
 {%- endmacro %}
 
 {# The fee is off its own chain by more than a cent; recomputed as a check, never as an amount. A rate beyond 1,000 % is off

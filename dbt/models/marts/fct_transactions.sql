@@ -144,6 +144,8 @@ select
     revenue_stage_four,
     invoicing_trigger_mode,
     not may_move and revenue_stage not in ('Pending', 'Disputed', 'Unclassified') as is_final,
+    coalesce(lower(commission_status) = 'credited', false)
+    and revenue_stage in ('ReadyToInvoiceDebitura', 'AwaitingDebituraPayment', 'Paid') as is_clawback_risk,
     stage_seen_at,
     case when stage_seen_at > first_load_at then stage_seen_at end as stage_since,
     case when recognized_at > first_load_at then recognized_at end as recognized_seen_at,

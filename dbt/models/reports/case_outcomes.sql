@@ -14,7 +14,8 @@ cases as (
         days_to_close,
         earning_transaction_count,
         fee_total_usd,
-        fee_total_of_which_estimate_usd
+        fee_total_of_which_estimate_usd,
+        clawback_risk_usd
     from fct_cases
 ),
 
@@ -33,7 +34,8 @@ sums as (
         max(days_to_close) as days_to_close_max,
         count(*) filter (where earning_transaction_count > 0) as cases_earning,
         {{ money_sum('fee_total_usd') }} as fee_total_usd,
-        {{ money_sum('fee_total_of_which_estimate_usd') }} as fee_total_of_which_estimate_usd
+        {{ money_sum('fee_total_of_which_estimate_usd') }} as fee_total_of_which_estimate_usd,
+        {{ money_sum('clawback_risk_usd') }} as clawback_risk_usd
     from cases
     group by debtor_country, engagement_phase, outcome, currency
 )
@@ -52,5 +54,6 @@ select
     days_to_close_max,
     cases_earning,
     fee_total_usd,
-    fee_total_of_which_estimate_usd
+    fee_total_of_which_estimate_usd,
+    clawback_risk_usd
 from sums

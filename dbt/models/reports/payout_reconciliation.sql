@@ -98,7 +98,7 @@ client_fees as (
         creditor_id,
         {{ money_sum('referral_fee_usd') }} as every_fee,
         {{ money_sum('referral_fee_usd', "revenue_stage <> 'Disputed'") }} as undisputed,
-        {{ money_sum('referral_fee_usd', 'not ' ~ is_moving()) }} as final,
+        {{ money_sum('referral_fee_usd', 'not coalesce(is_estimate, true)') }} as final,
         {{ money_sum('referral_fee_recognized_usd') }} as recognized,
         {{ money_sum('referral_fee_usd', "revenue_stage = 'Paid'") }} as paid
     from transactions

@@ -17,7 +17,8 @@ sums as (
         count(*) as transaction_count,
         {{ money_sum('referral_fee') }} as referral_fee,
         {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
-        {{ money_sum('referral_fee_usd', is_moving()) }} as of_which_estimate_usd
+        {{ money_sum('referral_fee_usd', is_moving()) }} as of_which_estimate_usd,
+        {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd
     from transactions
     group by coalesce(creditor_id, 'unknown'), collected_month, revenue_stage, coalesce(earnings_currency, 'unknown')
 )
@@ -33,6 +34,7 @@ select
     sums.transaction_count,
     sums.referral_fee,
     sums.referral_fee_usd,
-    sums.of_which_estimate_usd
+    sums.of_which_estimate_usd,
+    sums.clawback_risk_usd
 from sums
 left join clients on clients.creditor_id = sums.creditor_id

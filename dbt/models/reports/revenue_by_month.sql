@@ -11,6 +11,7 @@ transactions as (
         referral_fee_usd,
         referral_fee_recognized_usd,
         {{ is_moving() }} as is_estimate,
+        is_clawback_risk,
         is_recognized,
         lower(referral_invoicing_status) as referral_status,
         collected_month,
@@ -21,18 +22,22 @@ transactions as (
 ),
 
 by_basis as (
-    select 'collected' as basis, collected_month as month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate
+    select 'collected' as basis, collected_month as month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate,
+        is_clawback_risk
     from transactions
     union all
-    select 'recognized', recognized_month, revenue_stage, currency, referral_fee, referral_fee_recognized_usd, is_estimate
+    select 'recognized', recognized_month, revenue_stage, currency, referral_fee, referral_fee_recognized_usd, is_estimate,
+        is_clawback_risk
     from transactions
     where is_recognized
     union all
-    select 'invoiced', invoiced_month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate
+    select 'invoiced', invoiced_month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate,
+        is_clawback_risk
     from transactions
     where referral_status in ('invoiced', 'paid', 'disputed')
     union all
-    select 'paid', paid_month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate
+    select 'paid', paid_month, revenue_stage, currency, referral_fee, referral_fee_usd, is_estimate,
+        is_clawback_risk
     from transactions
     where referral_status = 'paid'
 )
@@ -46,6 +51,7 @@ select
     {{ money_sum('referral_fee', is_expected()) }} as referral_fee,
     {{ money_sum('referral_fee_usd', is_expected()) }} as referral_fee_usd,
     {{ money_sum('referral_fee_usd', is_expected() ~ ' and is_estimate') }} as of_which_estimate_usd,
+    {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd,
     count(*) filter (where revenue_stage = 'Disputed') as disputed_count,
     {{ money_sum('referral_fee', "revenue_stage = 'Disputed'") }} as disputed_fee,
     {{ money_sum('referral_fee_usd', "revenue_stage = 'Disputed'") }} as disputed_fee_usd,
