@@ -1,0 +1,43 @@
+with transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+cases as (
+    select case_id, collection_partner from {{ ref('fct_cases') }}
+),
+
+revenue_stages as (
+    select * from {{ ref('revenue_stages') }}
+),
+
+owed as (
+    select
+        transactions.*,
+        coalesce(cases.collection_partner, 'unknown') as collection_partner,
+        coalesce(transactions.earnings_currency, 'unknown') as currency,
+        {{ is_moving() }} as may_move,
+        revenue_stages.stage_order
+    from transactions
+    left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
+    left join cases on cases.case_id = transactions.case_id
+    where transactions.revenue_stage in ('ConfirmedPendingInvoice', 'AwaitingCollectionPartnerPayment')
+)
+
+select
+    collection_partner,
+    revenue_stage,
+    stage_order,
+    currency,
+    {{ is_expected() }} as is_expected_income,
+    count(*) as transaction_count,
+    count(distinct case_id) as case_count,
+    count(distinct creditor_id) as client_count,
+    cast({{ money_sum('referral_fee') }} as decimal(28, 4)) as referral_fee,
+    cast({{ money_sum('referral_fee_usd') }} as decimal(28, 4)) as referral_fee_usd,
+    cast({{ money_sum('referral_fee_usd', 'may_move') }} as decimal(28, 4)) as of_which_estimate_usd,
+    max(days_in_stage) as oldest_days_in_stage,
+    min(next_due_on) as next_due_on,
+    count(*) filter (where is_overdue) as overdue_count,
+    cast({{ money_sum('referral_fee_usd', 'is_overdue') }} as decimal(28, 4)) as overdue_usd
+from owed
+group by collection_partner, revenue_stage, stage_order, currency
