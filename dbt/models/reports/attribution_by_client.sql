@@ -10,6 +10,10 @@ transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
+reconciliation as (
+    select * from {{ ref('payout_reconciliation') }} where scope = 'client'
+),
+
 cases as (
     select
         coalesce(creditor_id, 'unknown') as creditor_id,
@@ -29,10 +33,9 @@ fees as (
         max(external_tenant_id) as external_tenant_id,
         max(company_name) as company_name,
         count(*) as transactions_total,
-        min(fee_pct) filter (where debitura_revenue <> 0) as rate_min_pct,
-        max(fee_pct) filter (where debitura_revenue <> 0) as rate_max_pct,
-        {{ money_sum('referral_fee_usd') }} as every_fee_usd,
-        {{ money_sum('debitura_revenue_usd') }} as revenue_usd,
+        min(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_min_pct,
+        max(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_max_pct,
+        {{ money_sum('debitura_revenue_usd', is_expected()) }} as revenue_usd,
         min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
         max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
         {{ fee_columns() }}
@@ -62,7 +65,7 @@ select
     coalesce(clients.onboarding_state, 'unknown') as onboarding_state,
     clients.linked_at,
     cast(fees.rate_min_pct as decimal(18, 6)) as rate_min_pct,
-    cast({{ div('100 * fees.every_fee_usd', 'fees.revenue_usd', 6) }} as decimal(18, 6)) as rate_weighted_pct,
+    cast({{ div('100 * fees.fee_total_usd', 'fees.revenue_usd', 6) }} as decimal(18, 6)) as rate_weighted_pct,
     cast(fees.rate_max_pct as decimal(18, 6)) as rate_max_pct,
     coalesce(cases.cases_total, 0) as cases_total,
     coalesce(cases.cases_open, 0) as cases_open,
@@ -74,11 +77,16 @@ select
     fees.last_fee_at,
     cast({{ div('coalesce(fees.fee_total_usd, 0)', 'all_fees.fee_total_usd', 6) }} as decimal(18, 6)) as share_of_fees,
     clients.earnings_usd as api_earnings_usd,
-    cast(coalesce(fees.every_fee_usd, 0) - clients.earnings_usd as decimal(38, 4)) as earnings_difference_usd,
+    cast(case earnings.verdict when 'equal' then 0 when 'differs' then earnings.usd_difference end as decimal(38, 4))
+        as earnings_difference_usd,
+    coalesce(earnings.verdict, 'unproven') as earnings_verdict,
+    earnings.reading as earnings_reading,
     clients.cases_total as api_cases_total,
-    coalesce(cases.cases_total, 0) - clients.cases_total as cases_difference
+    cast(case counted.verdict when 'equal' then 0 when 'differs' then counted.count_difference end as bigint) as cases_difference
 from everyone
 cross join all_fees
 left join clients on clients.creditor_id = everyone.creditor_id
 left join cases on cases.creditor_id = everyone.creditor_id
 left join fees on fees.creditor_id = everyone.creditor_id
+left join reconciliation as earnings on earnings.creditor_id = everyone.creditor_id and earnings.stage = 'earnings_usd'
+left join reconciliation as counted on counted.creditor_id = everyone.creditor_id and counted.stage = 'cases_total'

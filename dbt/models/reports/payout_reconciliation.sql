@@ -125,35 +125,41 @@ live_clients as (
 
 candidates as (
     select 'all' as scope, cast(null as varchar) as creditor_id, 'transactions' as resource, revenue_stage as stage,
-        'count' as unit, 1 as preference, cast(rows_found as decimal(38, 4)) as figure
+        'count' as unit, 1 as preference, cast(null as varchar) as reading, cast(rows_found as decimal(38, 4)) as figure
     from stages
     union all
-    select 'all', null, 'transactions', revenue_stage, 'usd', 1, fee_usd from stages
+    select 'all', null, 'transactions', revenue_stage, 'usd', 1, null, fee_usd from stages
     union all
-    select 'all', null, 'transactions', 'rows', 'count', 1, sum(rows_found) from stages
+    select 'all', null, 'transactions', 'rows', 'count', 1, null, sum(rows_found) from stages
     union all
-    select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, {{ money_sum('debitura_revenue_usd') }} from transactions
-    {%- for stage, preference, figure in [
-        ('rows', 1, 'total'), ('total', 1, 'total'), ('total', 2, 'total - merged'), ('active', 1, 'active'), ('paused', 1, 'paused'),
-        ('closed', 1, 'closed'), ('closed', 2, 'closed + merged'), ('pending', 1, 'pending'), ('pending', 2, 'pending + merged')
+    select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, null, {{ money_sum('debitura_revenue_usd') }} from transactions
+    {%- for stage, preference, reading, figure in [
+        ('rows', 1, none, 'total'), ('total', 1, 'all cases', 'total'), ('total', 2, 'all but merged', 'total - merged'),
+        ('active', 1, none, 'active'), ('paused', 1, none, 'paused'),
+        ('closed', 1, 'Closed', 'closed'), ('closed', 2, 'Closed and Merged', 'closed + merged'),
+        ('pending', 1, 'every other open state', 'pending'), ('pending', 2, 'every other state, Merged too', 'pending + merged')
     ] %}
     union all
-    select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ figure }} from cases
+    select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ "'" ~ reading ~ "'" if reading else 'null' }}, {{ figure }}
+    from cases
     {%- endfor %}
     {%- for stage, figure in [
         ('rows', 'total'), ('total', 'total'), ('attributed', 'attributed'), ('onboarding_complete', 'onboarded'), ('onboarding_pending', 'pending')
     ] %}
     union all
-    select 'all', null, 'clients', '{{ stage }}', 'count', 1, {{ figure }} from clients
+    select 'all', null, 'clients', '{{ stage }}', 'count', 1, null, {{ figure }} from clients
     {%- endfor %}
-    {%- for stage, unit, preference, figure in [
-        ('cases_total', 'count', 1, 'cases_total'), ('cases_total', 'count', 2, 'cases_until'),
-        ('cases_closed', 'count', 1, 'cases_closed'), ('cases_closed', 'count', 2, 'cases_closed + cases_merged'),
-        ('earnings_usd', 'usd', 1, 'every_fee'), ('earnings_usd', 'usd', 2, 'undisputed'), ('earnings_usd', 'usd', 3, 'final'),
-        ('earnings_usd', 'usd', 4, 'recognized'), ('earnings_usd', 'usd', 5, 'paid')
+    {%- for stage, unit, preference, reading, figure in [
+        ('cases_total', 'count', 1, 'all cases', 'cases_total'),
+        ('cases_total', 'count', 2, 'cases known when the client was read', 'cases_until'),
+        ('cases_closed', 'count', 1, 'Closed', 'cases_closed'),
+        ('cases_closed', 'count', 2, 'Closed and Merged', 'cases_closed + cases_merged'),
+        ('earnings_usd', 'usd', 1, 'all fees', 'every_fee'), ('earnings_usd', 'usd', 2, 'fees without disputed ones', 'undisputed'),
+        ('earnings_usd', 'usd', 3, 'final fees', 'final'), ('earnings_usd', 'usd', 4, 'recognized fees', 'recognized'),
+        ('earnings_usd', 'usd', 5, 'fees paid out', 'paid')
     ] %}
     union all
-    select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, {{ figure }} from live_clients
+    select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, '{{ reading }}', {{ figure }} from live_clients
     {%- endfor %}
 ),
 
@@ -176,15 +182,23 @@ beside as (
         and stated.unit = candidates.unit
 ),
 
--- The first candidate that equals the API's figure, else the likeliest.
-ranked as (
+-- How often a reading meets a figure that says something: for most clients without payments, every reading gives 0.
+counted as (
     select
         beside.*,
+        count(*) filter (where fits and api_value <> 0) over (partition by scope, resource, stage, unit, preference) as times_fitting
+    from beside
+),
+
+-- The candidate that equals the API's figure, the usual one of several; where none does, the reading that fits most clients.
+ranked as (
+    select
+        counted.*,
         row_number() over (
             partition by scope, creditor_id, resource, stage, unit
-            order by case when fits then 0 else 1 end, preference
+            order by case when fits then 0 else 1 end, times_fitting desc, preference
         ) as place
-    from beside
+    from counted
 ),
 
 judged as (
@@ -219,6 +233,7 @@ select
         when count(*) filter (where judged.verdict = 'unproven') > 0 then 'unproven'
         else 'equal'
     end as verdict,
+    max(judged.reading) as reading,
     max(judged.checked_at) as checked_at,
     max(judged.detail) as detail
 from judged
