@@ -14,7 +14,7 @@ MODELS = {
     "marts": {"dim_clients", "fct_cases", "fct_transactions", "fct_stage_changes", "fct_case_changes"},
     "reports": {
         "attribution_by_client", "attribution_gaps", "revenue_by_month", "revenue_by_client", "revenue_pipeline",
-        "payout_reconciliation", "case_outcomes", "data_quality", "onboarding_funnel",
+        "payout_reconciliation", "case_outcomes", "data_quality", "onboarding_funnel", "recovery_rates",
         "payment_calendar", "receivables_by_collection_partner", "invoice_draft",
     },
 }  # fmt: skip

@@ -64,6 +64,7 @@ def test_lineage_runs_from_every_listing_of_the_api(target: dg.AssetKey) -> None
         "case_outcomes",
         "data_quality",
         "onboarding_funnel",
+        "recovery_rates",
         "payment_calendar",
         "receivables_by_collection_partner",
         "invoice_draft",

@@ -132,7 +132,8 @@ candidates as (
     union all
     select 'all', null, 'transactions', 'rows', 'count', 1, null, sum(rows_found) from stages
     union all
-    select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, null, {{ money_sum('debitura_revenue_usd') }} from transactions
+    select 'all', null, 'transactions', 'debitura_revenue', 'usd', 1, null, {{ money_sum('debitura_revenue_usd') }}
+    from transactions
     {%- for stage, preference, reading, figure in [
         ('rows', 1, none, 'total'), ('total', 1, 'all cases', 'total'), ('total', 2, 'all but merged', 'total - merged'),
         ('active', 1, none, 'active'), ('paused', 1, none, 'paused'),
@@ -140,7 +141,8 @@ candidates as (
         ('pending', 1, 'every other open state', 'pending'), ('pending', 2, 'every other state, Merged too', 'pending + merged')
     ] %}
     union all
-    select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }}, {{ "'" ~ reading ~ "'" if reading else 'null' }}, {{ figure }}
+    select 'all', null, 'cases', '{{ stage }}', 'count', {{ preference }},
+        {{ "'" ~ reading ~ "'" if reading else 'null' }}, {{ figure }}
     from cases
     {%- endfor %}
     {%- for stage, figure in [
@@ -159,7 +161,8 @@ candidates as (
         ('earnings_usd', 'usd', 5, 'fees paid out', 'paid')
     ] %}
     union all
-    select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, '{{ reading }}', {{ figure }} from live_clients
+    select 'client', creditor_id, 'clients', '{{ stage }}', '{{ unit }}', {{ preference }}, '{{ reading }}', {{ figure }}
+    from live_clients
     {%- endfor %}
 ),
 
@@ -186,7 +189,8 @@ beside as (
 counted as (
     select
         beside.*,
-        count(*) filter (where fits and api_value <> 0) over (partition by scope, resource, stage, unit, preference) as times_fitting
+        count(*) filter (where fits and api_value <> 0) over (partition by scope, resource, stage, unit, preference)
+            as times_fitting
     from beside
 ),
 
