@@ -6,10 +6,11 @@ LINT := .venv-lint
 LEAGUE := .venv-league
 DOCS := .venv-docs
 VENDOR := .venv-vendor
+BI := .venv-bi
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev lint format bench league docs wheel lock clean
+.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -25,7 +26,7 @@ tour: setup ## a partner's five steps, from a roster's row to a fee in the repor
 	@$(BIN)/debitura tour $(ARGS)
 
 WORKERS ?= 2
-test: setup $(VENV)/.ready-dev $(VENDOR)/.ready ## every test, on real parts, WORKERS=2 at a time
+test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready ## every test, on real parts, WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
@@ -56,6 +57,9 @@ flow: setup $(VENV)/.ready-dev ## the whole flow with real daemon and receiver, 
 dev: setup ## Dagster UI, daemon, schedule and sensors
 	@$(BIN)/debitura dev
 
+bi: $(BI)/.ready ## dashboards on the published file or on Postgres, http://127.0.0.1:8501 (ARGS="--port N")
+	@$(BI)/bin/python -m bi $(ARGS)
+
 lint: $(LINT)/.ready $(VENV)/.ready-dev ## format, lint (SQL too), strict types and conventions, nothing changed
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
@@ -85,12 +89,12 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 	@$(BIN)/python -m tools.conventions.wheel build/wheel/*.whl
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
-	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor; do \
+	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -132,4 +136,11 @@ $(VENDOR)/.ready: requirements-vendor.txt
 	@echo "Setting up $(VENDOR) (once): the vendor's own client, which drives the sandbox in the tests"
 	@test -x $(VENDOR)/bin/python || $(PYTHON) -m venv $(VENDOR)
 	@$(VENDOR)/bin/python $(PIP) --requirement requirements-vendor.txt
+	@touch $@
+
+$(BI)/.ready: requirements-bi.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(BI) (once): Streamlit, for the dashboards"
+	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
+	@$(BI)/bin/python $(PIP) --requirement requirements-bi.txt
 	@touch $@

@@ -1,0 +1,156 @@
+"""Pipeline and calendar: what is due when and from whom, what can be invoiced, and what is to be expected."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import streamlit as st
+
+from bi.behind import TRANSACTIONS, rows_behind
+from bi.charts import forecast_band
+from bi.fees import ESTIMATE, TABLE, fees_where, in_stages
+from bi.figures import Card, show_cards
+from bi.filters import Condition
+from bi.matrix import SELECT_HINT
+from bi.stages import AWAITED, DISPUTED, LABELS, PAID, UNCLASSIFIED
+from bi.tables import DUE, selected_cell, show
+from bi.view import View, note_ignored, open_page
+
+MEANINGS = {
+    "overdue": "The documented date has passed.",
+    "due": "The date is still to come.",
+    "not_before": "In its stage since before the first load: cannot be called late before that date, and may be late already.",
+    "unknown": "No date is documented for the next step.",
+}
+ORDER = "CASE due_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
+OWED_BY_PARTNERS = tuple(stage for stage in AWAITED if stage != "AwaitingDebituraPayment")
+INVOICE = ("currency", "line_number", "company_name", "case_reference", "occurred_at", "referral_fee_pct", "referral_fee",
+           "referral_fee_usd", "may_be_clawed_back", "transaction_id")  # fmt: skip
+
+
+def main() -> None:
+    """The page."""
+    view = open_page("Pipeline and calendar", "Fees that are not paid yet, in USD: what is due when, and from whom.")
+    where = fees_where(view).also("revenue_stage NOT IN (?, ?, ?)", PAID, DISPUTED, UNCLASSIFIED)
+    if not view.one(TABLE, "count(*)", where):
+        st.info("Nothing is awaited" + (" with these filters." if view.filters.words else "."))
+    else:
+        show_cards(view, "pipeline", _due_cards(view, where))
+        _stages(view, where)
+        _calendar(view, where)
+        _partners(view, where)
+    _invoice(view)
+    _forecast(view)
+
+
+def _due_cards(view: View, where: Condition) -> list[Card]:
+    found = view.frame(TABLE, ("due_class", "sum(referral_fee_usd) AS usd"), where, "GROUP BY 1")
+    usd = dict(found.itertuples(index=False))
+    return [
+        Card(due, DUE[due], Decimal(usd.get(due) or Decimal("0.0000")), MEANINGS[due], TRANSACTIONS, where.same("due_class", due))
+        for due in DUE
+    ]
+
+
+def _stages(view: View, where: Condition) -> None:
+    st.header("By stage")
+    columns = (
+        "revenue_stage", "count(*) AS transaction_count", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd",
+        f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd",
+        *(f"coalesce(sum(CASE WHEN due_class = '{due}' THEN referral_fee_usd END), 0) AS {due}_usd" for due in DUE),
+        "max(age_days) AS oldest_age_days", "max(days_in_stage) AS days_in_stage_max",
+    )  # fmt: skip
+    found = view.frame(TABLE, columns, where, "GROUP BY 1")
+    found = found.sort_values("revenue_stage", key=lambda stages: stages.map(list(LABELS).index), ignore_index=True)
+    st.caption(SELECT_HINT)
+    cell = selected_cell(found, key="stages", alt="Fees not paid yet by stage")
+    if cell is not None:
+        row, column = cell
+        chosen = in_stages(where, (row["revenue_stage"],))
+        if column.removesuffix("_usd") in DUE:
+            chosen = chosen.same("due_class", column.removesuffix("_usd"))
+        elif column == "of_which_estimate_usd":
+            chosen = chosen.also("coalesce(is_estimate, true)")
+        rows_behind(view, "stages", LABELS[row["revenue_stage"]], TRANSACTIONS, chosen)
+
+
+def _calendar(view: View, where: Condition) -> None:
+    st.header("Payment calendar")
+    columns = (
+        "due_class", "next_due_on", "revenue_stage", "collection_partner", "earnings_currency", "count(*) AS transaction_count",
+        "sum(referral_fee) AS referral_fee", "sum(referral_fee_usd) AS referral_fee_usd",
+        f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd", "max(next_step) AS next_step",
+    )  # fmt: skip
+    found = view.frame(TABLE, columns, where, f"GROUP BY 1, 2, 3, 4, 5 ORDER BY {ORDER}, 2, 3, 8 DESC")
+    st.caption(f"Overdue first. {SELECT_HINT}")
+    cell = selected_cell(found, key="calendar", alt="Payment calendar")
+    if cell is not None:
+        row, _ = cell
+        chosen = where
+        for column in columns[:5]:
+            chosen = chosen.same(column, row[column])
+        rows_behind(view, "calendar", f"{DUE[row['due_class']]}, {LABELS[row['revenue_stage']]}", TRANSACTIONS, chosen)
+
+
+def _partners(view: View, where: Condition) -> None:
+    st.header("Owed by collection partners")
+    owed = in_stages(where, OWED_BY_PARTNERS)
+    columns = (
+        "collection_partner", "count(*) AS transaction_count", "count(DISTINCT creditor_id) AS client_count",
+        "sum(referral_fee_usd) AS referral_fee_usd", "coalesce(sum(CASE WHEN due_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd",
+        "max(days_in_stage) AS days_in_stage_max",
+    )  # fmt: skip
+    found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 4 DESC, 1")
+    if found.empty:
+        st.info("Nothing is confirmed and owed by a collection partner.")
+        return
+    st.caption(SELECT_HINT)
+    cell = selected_cell(found, key="partners", alt="Fees owed by collection partners")
+    if cell is not None:
+        row, column = cell
+        chosen = owed.same("collection_partner", row["collection_partner"])
+        chosen = chosen.same("due_class", "overdue") if column == "overdue_usd" else chosen
+        rows_behind(view, "partners", row["collection_partner"] or "Unknown collection partner", TRANSACTIONS, chosen)
+
+
+def _invoice(view: View) -> None:
+    st.header("Invoice draft")
+    if not view.has("reports.invoice_draft"):
+        return
+    note_ignored(view, "client", "currency")
+    where = view.filters.on(client="creditor_id", currency="currency")
+    found = view.frame("reports.invoice_draft", INVOICE, where, "ORDER BY currency, line_number")
+    if found.empty:
+        st.info("Nothing can be invoiced to Debitura now.")
+        return
+    totals = view.frame(
+        "reports.invoice_draft",
+        ("currency", "count(*) AS transaction_count", "sum(referral_fee) AS referral_fee", "sum(referral_fee_usd) AS referral_fee_usd"),
+        where,
+        "GROUP BY 1 ORDER BY 1",
+    )
+    show(totals, key="invoice-totals", alt="Invoice draft: totals by currency")
+    with st.expander(f"The {len(found):,} lines"):
+        show(found, key="invoice", alt="Lines of the invoice draft")
+
+
+def _forecast(view: View) -> None:
+    st.header("Forecast")
+    if not view.has("reports.revenue_forecast"):
+        return
+    note_ignored(view)
+    columns = ("month", "expected_usd", "low_usd", "median_usd", "high_usd", "is_reliable", "method")
+    found = view.frame("reports.revenue_forecast", columns, Condition().same("revenue_stage", "Total"), "ORDER BY month")
+    if found.empty:
+        st.info("Too little has been observed for a forecast.")
+        return
+    st.caption("Fees expected to be paid to you by month; eight of ten months are to fall between low (10 %) and high (90 %).")
+    forecast_band(found)
+    show(found, key="forecast", alt="Forecast by month")
+    if view.has("reports.forecast_backtest"):
+        backtest = ("made_on", "month", "low_usd", "median_usd", "high_usd", "actual_usd", "error_usd", "is_in_band")
+        with st.expander("How earlier forecasts would have done"):
+            show(view.frame("reports.forecast_backtest", backtest, tail="ORDER BY made_on DESC, month"), key="backtest", alt="Backtest")
+
+
+main()

@@ -1,0 +1,86 @@
+"""Recovery: what became of the cases and of the claims, in the currency of each claim."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from bi.behind import CASES, rows_behind
+from bi.filters import Condition
+from bi.matrix import SELECT_HINT
+from bi.tables import selected_cell, show, words
+from bi.view import View, note_ignored, open_page
+
+TABLE = "marts.fct_cases"
+NEVER_STARTED = ("open", "merged", "rejected", "system")
+AMOUNTS = ("count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount")
+DAYS = "max(days_to_close) AS days_to_close_max"
+
+
+def main() -> None:
+    """The page."""
+    view = open_page("Recovery", "Claims and what was recovered, each currency by itself. Months are those of the case's creation (UTC).")
+    where = view.filters.on(client="creditor_id", month="created_month", currency="currency", country="debtor_country")
+    if not view.one(TABLE, "count(*)", where):
+        st.info("No cases" + (" with these filters." if view.filters.words else " yet."))
+        return
+    _ended(view, where)
+    for key, title, columns in (
+        ("outcomes", "By outcome", ("outcome", "currency")),
+        ("countries", "By debtor country", ("debtor_country", "currency")),
+        ("phases", "By phase", ("engagement_phase", "outcome", "currency")),
+    ):
+        st.header(title)
+        _groups(view, where, key, columns)
+    st.header("Vintages")
+    _vintages(view)
+
+
+def _ended(view: View, where: Condition) -> None:
+    st.header("Ended cases")
+    ended = where.also(f"outcome NOT IN ({', '.join('?' * len(NEVER_STARTED))})", *NEVER_STARTED)
+    st.caption("Cases that ended after collection had begun: without open, merged and rejected ones. Recovered share: by amount.")
+    _groups(view, ended, "ended", ("currency",))
+
+
+def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) -> None:
+    places = ", ".join(str(place) for place in range(1, len(columns) + 1))
+    found = view.frame(TABLE, (*columns, *AMOUNTS, DAYS), where, f"GROUP BY {places} ORDER BY {len(columns) + 1} DESC, {places}")
+    if found.empty:
+        st.info("None.")
+        return
+    shares = [
+        row.recovered_amount / row.gross_amount if row.gross_amount and row.recovered_amount is not None else None
+        for row in found.itertuples(index=False)
+    ]
+    found.insert(len(columns) + 3, "recovered_share", [None if share is None else round(share, 4) for share in shares])
+    st.caption(SELECT_HINT)
+    cell = selected_cell(found, key=key, alt=f"Cases by {' and '.join(columns)}")
+    if cell is not None:
+        row, _ = cell
+        chosen = where
+        for column in columns:
+            chosen = chosen.same(column, row[column])
+        rows_behind(view, key, ", ".join(words(row[column] or "unknown") for column in columns), CASES, chosen)
+
+
+def _vintages(view: View) -> None:
+    if not view.has("reports.recovery_vintage"):
+        return
+    note_ignored(view, "month", "currency")
+    where = view.filters.on(month="created_month", currency="currency")
+    currencies = view.frame("reports.recovery_vintage", ("currency", "sum(cases) AS n"), where, "GROUP BY 1 ORDER BY 2 DESC, 1")
+    if currencies.empty:
+        st.info("No complete month yet.")
+        return
+    currency = st.selectbox("Currency of the claims", list(currencies["currency"]), key="vintage_currency")
+    found = view.frame(
+        "reports.recovery_vintage", ("created_month", "months_since", "recovered_share"),
+        where.same("currency", currency).also("recovered_share IS NOT NULL"), "ORDER BY 1, 2",
+    )  # fmt: skip
+    wide = found.pivot_table(index="created_month", columns="months_since", values="recovered_share", aggfunc="first")
+    wide = wide.rename(columns=lambda months: f"{months} months_share").reset_index().astype(object)
+    st.caption("Share of the claims of a month that was recovered after so many months; the last months are not over yet.")
+    show(wide.where(wide.notna(), None), key="vintages", alt=f"Recovered share by month of creation, {currency}")
+
+
+main()

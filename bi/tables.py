@@ -1,0 +1,98 @@
+"""Tables: labels and formats by the names of their columns, and cells that can be selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from bi.stages import LABELS
+
+ROW_PX, HEAD_PX, MOST_ROWS = 35, 38, 14
+NAMES = {
+    "company_name": "Client", "case_reference": "Case", "reference": "Case", "revenue_stage": "Stage", "occurred_on": "Date",
+    "referral_fee": "Fee", "earnings_currency": "Currency", "next_due_on": "Next step due", "creditor_reference": "Own reference",
+    "external_tenant_id": "Tenant", "what_to_do": "What to do", "usd_at_stake": "At stake, USD", "created_on": "Created",
+    "transaction_id": "Transaction", "case_id": "Case id", "due_class": "Due", "is_estimate": "Estimate", "payment_amount": "Payment",
+    "gross_amount": "Claim", "recovered_amount": "Recovered", "recovered_share": "Recovered share",
+}  # fmt: skip
+DUE = {"overdue": "Overdue", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
+_CENT = Decimal("0.01")
+_COUNTS = ("_count", "_days", "cases", "transactions", "days_", "_max", "claims_", "priority")
+_TEXTS: Mapping[str, Mapping[str, str]] = {"revenue_stage": LABELS, "due_class": DUE}
+
+
+def money(value: Decimal) -> str:
+    """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
+    rounded = value.quantize(_CENT, ROUND_HALF_EVEN)
+    return f"{'−' if rounded < 0 else ''}{abs(rounded):,f}"
+
+
+def words(name: str) -> str:
+    """`onboarding_pending` -> `Onboarding pending`."""
+    text = name.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def label(column: str) -> str:
+    """The heading of a column."""
+    if column in NAMES or column in LABELS:
+        return NAMES.get(column) or LABELS[column]
+    return f"{words(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else words(column)
+
+
+def show(found: pd.DataFrame, *, key: str, alt: str) -> None:
+    """A table as it is."""
+    st.dataframe(_shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found))
+
+
+def selected_cell(found: pd.DataFrame, *, key: str, alt: str) -> tuple[pd.Series[Any], str] | None:
+    """A table of which one cell can be selected: the row that it is in, and its column."""
+    event: Any = st.dataframe(
+        _shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found),
+        on_select="rerun", selection_mode="single-cell",
+    )  # fmt: skip
+    cells: Sequence[tuple[int, str]] = event["selection"]["cells"]
+    if not cells or cells[0][0] >= len(found):
+        return None
+    row, column = cells[0]
+    return found.iloc[row], column
+
+
+def _shown(found: pd.DataFrame) -> pd.DataFrame:
+    """Stages and classes in words; everything else as it came."""
+    changes: dict[str, Any] = {}
+    for column, texts in _TEXTS.items():
+        if column in found:
+            changes[column] = found[column].map(lambda value, texts=texts: texts.get(value, value))
+    return found.assign(**changes)
+
+
+def _config(found: pd.DataFrame) -> dict[str, Any]:
+    return {column: _column(column, found[column]) for column in found}
+
+
+def _column(name: str, values: pd.Series[Any]) -> Any:
+    kinds: Callable[..., Any] = st.column_config.Column
+    some = next((value for value in values if value is not None), None)
+    options: dict[str, Any] = {}
+    if isinstance(some, bool):
+        kinds = st.column_config.CheckboxColumn
+    elif isinstance(some, Decimal):
+        kinds, options = st.column_config.NumberColumn, {"format": "%.4f" if name.endswith(("_share", "_pct")) else "%,.2f"}
+    elif isinstance(some, int):
+        kinds, options = st.column_config.NumberColumn, {"format": "%,d"}
+    elif isinstance(some, pd.Timestamp) or name.endswith(("_at", "since")):
+        kinds, options = st.column_config.DatetimeColumn, {"format": "D MMM YYYY, HH:mm", "timezone": "UTC"}
+    elif hasattr(some, "isoformat"):
+        kinds, options = st.column_config.DateColumn, {"format": "MMM YYYY" if name.endswith("month") else "D MMM YYYY"}
+    elif isinstance(some, str) and len(some) > 60:
+        options = {"width": "large"}
+    return kinds(label(name), **options)
+
+
+def _height(found: pd.DataFrame) -> int:
+    return HEAD_PX + ROW_PX * max(1, min(len(found), MOST_ROWS))
