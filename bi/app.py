@@ -34,7 +34,9 @@ def main() -> None:
         missing = {"marts.dim_clients", "marts.fct_cases", "marts.fct_transactions"} - found
         if missing:
             st.title(page.title)
-            st.warning(f"{source.label} has no {', '.join(sorted(missing))} yet. Run `make nightly`, then reload this page.")
+            st.warning(
+                f"{source.label} has no {', '.join(sorted(missing))} yet. Run `make nightly`, then reload this page."
+            )
             return
         st.session_state["view"] = View(source, found, choose(source), settings.uses_embedded_sandbox)
         page.run()

@@ -8,7 +8,8 @@ from decimal import Decimal
 import streamlit as st
 
 from bi.filters import Condition
-from bi.tables import money, show
+from bi.labels import money
+from bi.tables import show
 from bi.view import View, plain
 
 SHOWN = 2_000  # rows in one table of a page; sums are over all of them
@@ -30,9 +31,9 @@ class Kind:
 # Names of debtors are left out on purpose, also where the warehouse has them.
 TRANSACTIONS = Kind(
     "marts.fct_transactions", "transaction",
-    ("occurred_on", "company_name", "case_reference", "revenue_stage", "referral_fee_usd", "is_estimate", "referral_fee",
-     "earnings_currency", "due_class", "next_due_on", "days_in_stage", "next_step", "collection_partner", "debtor_country",
-     "payment_amount", "payment_currency", "transaction_id"),
+    ("occurred_on", "company_name", "case_reference", "revenue_stage", "referral_fee_usd", "referral_fee_recognized_usd",
+     "is_estimate", "referral_fee", "earnings_currency", "due_class", "next_due_on", "days_in_stage", "next_step",
+     "collection_partner", "debtor_country", "payment_amount", "payment_currency", "transaction_id"),
     "occurred_on DESC, transaction_id", "referral_fee_usd", "earnings_currency", ("referral_fee",),
 )  # fmt: skip
 CASES = Kind(
@@ -44,7 +45,7 @@ CASES = Kind(
 )  # fmt: skip
 FINDINGS = Kind(
     "reports.attribution_gaps", "finding",
-    ("priority", "finding", "company_name", "usd_at_stake", "age_days", "detail", "what_to_do", "case_id", "transaction_id"),
+    ("priority", "finding", "usd_at_stake", "company_name", "age_days", "detail", "what_to_do", "case_id", "transaction_id"),
     "priority", "usd_at_stake",
 )  # fmt: skip
 CLIENTS = Kind(

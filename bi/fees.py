@@ -8,12 +8,14 @@ from decimal import Decimal
 from bi.behind import TRANSACTIONS
 from bi.figures import Card
 from bi.filters import Condition
+from bi.labels import money
 from bi.stages import AWAITED, DISPUTED, PAID, PENDING, READY, UNCLASSIFIED
-from bi.tables import money
 from bi.view import View
 
 TABLE = "marts.fct_transactions"
-ESTIMATE = "sum(CASE WHEN coalesce(is_estimate, true) THEN referral_fee_usd END)"
+IS_ESTIMATE = "(coalesce(is_estimate, true) AND NOT is_clawback_risk)"
+ESTIMATE = f"sum(CASE WHEN {IS_ESTIMATE} THEN referral_fee_usd END)"
+AT_RISK = "sum(CASE WHEN is_clawback_risk THEN referral_fee_usd END)"
 _CARDS = (
     ("paid", "Earned and paid", (PAID,), "Debitura has paid these fees to you."),
     ("ready", "Ready to invoice", (READY,), "You may invoice Debitura for these fees now."),
@@ -36,7 +38,12 @@ def stage_cards(view: View) -> list[Card]:
     where = fees_where(view)
     found = view.frame(
         TABLE,
-        ("revenue_stage", "coalesce(sum(referral_fee_usd), 0) AS usd", f"coalesce({ESTIMATE}, 0) AS estimate_usd"),
+        (
+            "revenue_stage",
+            "coalesce(sum(referral_fee_usd), 0) AS usd",
+            f"coalesce({ESTIMATE}, 0) AS estimate_usd",
+            f"coalesce({AT_RISK}, 0) AS risk_usd",
+        ),
         where,
         "GROUP BY 1",
     )
@@ -47,8 +54,11 @@ def stage_cards(view: View) -> list[Card]:
         if not rows and key == "unclassified":
             continue
         estimate = sum((Decimal(row.estimate_usd) for row in rows), start=Decimal(0))
+        risk = sum((Decimal(row.risk_usd) for row in rows), start=Decimal(0))
         if estimate and key != "estimated":
-            meaning = f"{meaning} Of which may still move: {money(estimate)}."
+            meaning = f"{meaning} Of which estimate: {money(estimate)}."
+        if risk:
+            meaning = f"{meaning} Debitura may take back {money(risk)}: the commission was credited."
         usd = sum((Decimal(row.usd) for row in rows), start=Decimal("0.0000"))
         cards.append(Card(key, label, usd, meaning, TRANSACTIONS, in_stages(where, stages)))
     return cards

@@ -10,10 +10,10 @@ import streamlit as st
 
 from bi.behind import Kind, rows_behind
 from bi.filters import Condition
-from bi.tables import money
+from bi.labels import money
 from bi.view import View
 
-PER_ROW = 3
+PER_ROW = {1: 1, 2: 2, 4: 4}  # how many stand side by side; three of any other number
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,23 @@ class Card:
     @property
     def text(self) -> str:
         """The figure as shown."""
-        return f"{money(self.value)} {self.unit}" if isinstance(self.value, Decimal) else f"{self.value:,} {self.unit}".strip()
+        return (
+            f"{money(self.value)} {self.unit}"
+            if isinstance(self.value, Decimal)
+            else f"{self.value:,} {self.unit}".strip()
+        )
 
 
 def show_cards(view: View, page: str, cards: Sequence[Card]) -> None:
     """The figures side by side, and below them the rows behind the one that was asked for."""
     chosen_key = f"chosen-{page}"
-    for start in range(0, len(cards), PER_ROW):
-        for place, card in zip(st.columns(PER_ROW), cards[start : start + PER_ROW], strict=False):
-            with place, st.container(border=True):
+    per_row = PER_ROW.get(len(cards), 3)
+    for start in range(0, len(cards), per_row):
+        for place, card in zip(st.columns(per_row), cards[start : start + per_row], strict=False):
+            with place, st.container(border=True, height="stretch"):
                 st.metric(card.label, card.text)
                 st.caption(card.meaning)
-                if st.button(f"Rows of {card.label}", key=f"rows-{page}-{card.key}", type="tertiary"):
+                if st.button(f"Rows of {card.label}", key=f"rows-{page}-{card.key}"):
                     is_shown = st.session_state.get(chosen_key) == card.key
                     st.session_state[chosen_key] = None if is_shown else card.key
     chosen = next((card for card in cards if card.key == st.session_state.get(chosen_key)), None)

@@ -51,7 +51,12 @@ class Filters:
     names: dict[str, str] = field(default_factory=dict)
 
     def on(
-        self, *, client: str | None = None, month: str | None = None, currency: str | None = None, country: str | None = None
+        self,
+        *,
+        client: str | None = None,
+        month: str | None = None,
+        currency: str | None = None,
+        country: str | None = None,
     ) -> Condition:
         """The condition on a table that has these columns; a filter without a column does not apply to it."""
         found = Condition()
@@ -77,7 +82,9 @@ class Filters:
         """What is chosen, for people; empty if nothing."""
         parts = [", ".join(self.names.get(client, client) for client in self.clients)]
         if self.first_month or self.last_month:
-            parts.append(f"{month_label(self.first_month) or 'the first month'} to {month_label(self.last_month) or 'the last'}")
+            parts.append(
+                f"{month_label(self.first_month) or 'the first month'} to {month_label(self.last_month) or 'the last'}"
+            )
         parts += [", ".join(self.currencies), ", ".join(self.countries)]
         return "; ".join(part for part in parts if part)
 
@@ -95,8 +102,12 @@ def choose(source: Source) -> Filters:
         st.subheader("Filters")
         names = dict(clients.itertuples(index=False))
         chosen = st.multiselect("Client", list(names), format_func=lambda one: _client(one, names), key="client")
-        first = st.selectbox("From month", months, index=None, format_func=month_label, key="first_month", placeholder="First")
-        last = st.selectbox("To month", months, index=None, format_func=month_label, key="last_month", placeholder="Last")
+        first = st.selectbox(
+            "From month", months, index=None, format_func=month_label, key="first_month", placeholder="First"
+        )
+        last = st.selectbox(
+            "To month", months, index=None, format_func=month_label, key="last_month", placeholder="Last"
+        )
         currencies = st.multiselect("Currency", _list(frame(source, _CURRENCIES, ("currency",))), key="currency")
         countries = st.multiselect("Debtor country", _list(frame(source, _COUNTRIES, ("country",))), key="country")
     return Filters(tuple(chosen), first, last, tuple(currencies), tuple(countries), names)

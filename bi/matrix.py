@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import streamlit as st
 
 from bi.behind import TRANSACTIONS, rows_behind
-from bi.fees import ESTIMATE, TABLE, in_stages
+from bi.fees import ESTIMATE, IS_ESTIMATE, TABLE, in_stages
 from bi.filters import Condition, month_label
+from bi.labels import label
 from bi.stages import EXPECTED, LABELS
-from bi.tables import label, selected_cell
+from bi.tables import selected_cell
 from bi.view import View
 
 SELECT_HINT = "Select a cell to see the rows behind it."
@@ -35,10 +36,13 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
     columns = (
         f"{matrix.group} AS row_key",
         f"{matrix.shown} AS {name}",
-        "count(*) AS transaction_count",
         f"coalesce(sum(CASE WHEN revenue_stage IN ({_EXPECTED}) THEN referral_fee_usd END), 0) AS expected_usd",
+        "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd",
-        *(f"coalesce(sum(CASE WHEN revenue_stage = '{stage}' THEN referral_fee_usd END), 0) AS {stage}" for stage in stages),
+        *(
+            f"coalesce(sum(CASE WHEN revenue_stage = '{stage}' THEN referral_fee_usd END), 0) AS {stage}"
+            for stage in stages
+        ),
     )
     found = view.frame(TABLE, columns, where, f"GROUP BY 1 ORDER BY {matrix.order}")
     st.caption(SELECT_HINT)
@@ -52,7 +56,7 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
     elif column == "expected_usd":
         chosen = in_stages(chosen, EXPECTED)
     elif column == "of_which_estimate_usd":
-        chosen = chosen.also("coalesce(is_estimate, true)")
+        chosen = chosen.also(IS_ESTIMATE)
     named = row[name]
     title = month_label(named) if matrix.group.endswith("month") else named
     rows_behind(view, matrix.key, f"{title or 'Not known'}, {label(column)}", TRANSACTIONS, chosen)

@@ -35,7 +35,11 @@ class PublishedFiles:
 
     folder: Path
     as_of: datetime | None
-    schemas: Schemas = Schemas()
+
+    @property
+    def schemas(self) -> Schemas:
+        """Names of the schemas in the file: the plain ones."""
+        return Schemas()
 
     @property
     def label(self) -> str:

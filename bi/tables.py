@@ -3,56 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from bi.labels import DUE, label, words
 from bi.stages import LABELS
 
 ROW_PX, HEAD_PX, MOST_ROWS = 35, 38, 14
-NAMES = {
-    "company_name": "Client", "case_reference": "Case", "reference": "Case", "revenue_stage": "Stage", "occurred_on": "Date",
-    "referral_fee": "Fee", "earnings_currency": "Currency", "next_due_on": "Next step due", "creditor_reference": "Own reference",
-    "external_tenant_id": "Tenant", "what_to_do": "What to do", "usd_at_stake": "At stake, USD", "created_on": "Created",
-    "transaction_id": "Transaction", "case_id": "Case id", "due_class": "Due", "is_estimate": "Estimate", "payment_amount": "Payment",
-    "gross_amount": "Claim", "recovered_amount": "Recovered", "recovered_share": "Recovered share",
-}  # fmt: skip
-DUE = {"overdue": "Overdue", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
-_CENT = Decimal("0.01")
-_COUNTS = ("_count", "_days", "cases", "transactions", "days_", "_max", "claims_", "priority")
 _TEXTS: Mapping[str, Mapping[str, str]] = {"revenue_stage": LABELS, "due_class": DUE}
-
-
-def money(value: Decimal) -> str:
-    """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
-    rounded = value.quantize(_CENT, ROUND_HALF_EVEN)
-    return f"{'−' if rounded < 0 else ''}{abs(rounded):,f}"
-
-
-def words(name: str) -> str:
-    """`onboarding_pending` -> `Onboarding pending`."""
-    text = name.replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
-
-
-def label(column: str) -> str:
-    """The heading of a column."""
-    if column in NAMES or column in LABELS:
-        return NAMES.get(column) or LABELS[column]
-    return f"{words(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else words(column)
+# Columns whose values are names of ours or of the API's.
+_NAMED = (
+    "area", "attribution", "basis", "change", "check_name", "close_code", "engagement_phase", "finding", "lifecycle", "outcome",
+    "period", "resource", "scope", "stage", "subject", "verdict",
+)  # fmt: skip
 
 
 def show(found: pd.DataFrame, *, key: str, alt: str) -> None:
     """A table as it is."""
-    st.dataframe(_shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found))
+    st.dataframe(
+        _shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found), placeholder="–",
+    )  # fmt: skip
 
 
 def selected_cell(found: pd.DataFrame, *, key: str, alt: str) -> tuple[pd.Series[Any], str] | None:
     """A table of which one cell can be selected: the row that it is in, and its column."""
     event: Any = st.dataframe(
-        _shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found),
+        _shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found), placeholder="–",
         on_select="rerun", selection_mode="single-cell",
     )  # fmt: skip
     cells: Sequence[tuple[int, str]] = event["selection"]["cells"]
@@ -68,6 +47,9 @@ def _shown(found: pd.DataFrame) -> pd.DataFrame:
     for column, texts in _TEXTS.items():
         if column in found:
             changes[column] = found[column].map(lambda value, texts=texts: texts.get(value, value))
+    for column in _NAMED:
+        if column in found:
+            changes[column] = found[column].map(lambda value: words(value) if isinstance(value, str) else value)
     return found.assign(**changes)
 
 
@@ -82,7 +64,10 @@ def _column(name: str, values: pd.Series[Any]) -> Any:
     if isinstance(some, bool):
         kinds = st.column_config.CheckboxColumn
     elif isinstance(some, Decimal):
-        kinds, options = st.column_config.NumberColumn, {"format": "%.4f" if name.endswith(("_share", "_pct")) else "%,.2f"}
+        kinds, options = (
+            st.column_config.NumberColumn,
+            {"format": "%.4f" if name.endswith(("_share", "_pct")) else "%,.2f"},
+        )
     elif isinstance(some, int):
         kinds, options = st.column_config.NumberColumn, {"format": "%,d"}
     elif isinstance(some, pd.Timestamp) or name.endswith(("_at", "since")):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from bi.behind import CASES, FINDINGS, TRANSACTIONS, rows_behind
-from bi.fees import in_stages
+from bi.fees import IS_ESTIMATE, in_stages
 from bi.figures import Card, show_cards
 from bi.filters import Condition
+from bi.labels import label, words
 from bi.matrix import SELECT_HINT
-from bi.tables import label, selected_cell, words
+from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
 
 GAPS, CLIENTS = "reports.attribution_gaps", "reports.attribution_by_client"
@@ -23,7 +24,9 @@ FEES = {
 
 def main() -> None:
     """The page."""
-    view = open_page("Attribution and gaps", "Money that may be missing, and what each client has brought. Amounts in USD.")
+    view = open_page(
+        "Attribution and gaps", "Money that may be missing, and what each client has brought. Amounts in USD."
+    )
     note_ignored(view, "client")
     where = view.filters.on(client="creditor_id")
     st.header("Money that may be missing")
@@ -48,8 +51,13 @@ def _gaps(view: View, where: Condition) -> None:
         Card("stake", "At stake", usd, "An estimate of what the findings are worth.", FINDINGS, where),
         Card("findings", "Findings", count, "Each with what to do about it.", FINDINGS, where, unit=""),
     ])  # fmt: skip
-    columns = ("finding", "count(*) AS findings_count", "coalesce(sum(usd_at_stake), 0) AS usd_at_stake", "max(age_days) AS oldest_days")
-    kinds = view.frame(GAPS, columns, where, "GROUP BY 1 ORDER BY 3 DESC, 1")
+    columns = (
+        "finding",
+        "coalesce(sum(usd_at_stake), 0) AS usd_at_stake",
+        "count(*) AS findings_count",
+        "max(age_days) AS oldest_days",
+    )
+    kinds = view.frame(GAPS, columns, where, "GROUP BY 1 ORDER BY 2 DESC, 1")
     st.caption(SELECT_HINT)
     cell = selected_cell(kinds, key="kinds", alt="Findings by kind")
     if cell is not None:
@@ -65,15 +73,23 @@ def _gaps(view: View, where: Condition) -> None:
 
 def _rests_on(view: View, case_id: str | None, transaction_id: str | None) -> None:
     if transaction_id is not None:
-        rows_behind(view, "finding-transaction", "The transaction", TRANSACTIONS, Condition().same("transaction_id", transaction_id))
+        rows_behind(
+            view,
+            "finding-transaction",
+            "The transaction",
+            TRANSACTIONS,
+            Condition().same("transaction_id", transaction_id),
+        )
     if case_id is not None:
         rows_behind(view, "finding-case", "The case", CASES, Condition().same("case_id", case_id))
-        rows_behind(view, "finding-fees", "All transactions of the case", TRANSACTIONS, Condition().same("case_id", case_id))
+        rows_behind(
+            view, "finding-fees", "All transactions of the case", TRANSACTIONS, Condition().same("case_id", case_id)
+        )
 
 
 def _clients(view: View, where: Condition) -> None:
-    columns = ("company_name", "attribution", "country", "linked_at", "rate_weighted_pct", "cases_total", "cases_open", "fee_total_usd",
-               "fee_total_of_which_estimate_usd", *FEES, "share_of_fees", "creditor_id")  # fmt: skip
+    columns = ("company_name", "fee_total_usd", "fee_total_of_which_estimate_usd", "attribution", "rate_weighted_pct",
+               "cases_total", "cases_open", *FEES, "share_of_fees", "country", "linked_at", "creditor_id")  # fmt: skip
     found = view.frame(CLIENTS, columns, where, "ORDER BY fee_total_usd DESC, creditor_id")
     if found.empty:
         st.info("No clients yet.")
@@ -93,7 +109,7 @@ def _clients(view: View, where: Condition) -> None:
         own = in_stages(own, (FEES[column],))
     elif column.startswith("fee_total"):
         own = in_stages(own, [stage for stage in FEES.values() if stage not in ("Disputed", "Unclassified")])
-        own = own.also("coalesce(is_estimate, true)") if column.endswith("estimate_usd") else own
+        own = own.also(IS_ESTIMATE) if column.endswith("estimate_usd") else own
     rows_behind(view, "clients", title, TRANSACTIONS, own)
 
 

@@ -6,8 +6,9 @@ import streamlit as st
 
 from bi.behind import CLIENTS, rows_behind
 from bi.figures import Card, show_cards
+from bi.labels import words
 from bi.matrix import SELECT_HINT
-from bi.tables import selected_cell, words
+from bi.tables import selected_cell
 from bi.view import note_ignored, open_page
 
 TABLE = "reports.onboarding_funnel"
@@ -31,14 +32,21 @@ def main() -> None:
         Card("paid", "With a payment", view.one(TABLE, "count(*)", paid), "A first payment was seen.", CLIENTS, paid, unit=""),
     ])  # fmt: skip
     st.header("By stage")
-    columns = ("stage", "count(*) AS client_count", "count(CASE WHEN is_stuck THEN 1 END) AS stuck_count", "max(days_in_stage) AS days_in_stage_max")
+    columns = (
+        "stage",
+        "count(*) AS client_count",
+        "count(CASE WHEN is_stuck THEN 1 END) AS stuck_count",
+        "max(days_in_stage) AS days_in_stage_max",
+    )
     found = view.frame(TABLE, columns, where, "GROUP BY 1 ORDER BY 2 DESC, 1")
     st.caption(SELECT_HINT)
     cell = selected_cell(found, key="funnel", alt="Clients by stage of onboarding")
     if cell is not None:
         row, column = cell
         chosen = where.same("stage", row["stage"])
-        rows_behind(view, "funnel", words(row["stage"]), CLIENTS, chosen.also("is_stuck") if column == "stuck_count" else chosen)
+        rows_behind(
+            view, "funnel", words(row["stage"]), CLIENTS, chosen.also("is_stuck") if column == "stuck_count" else chosen
+        )
 
 
 main()

@@ -14,7 +14,17 @@ SUMMARY = (
     "period", "basis", "from_on", "to_on", "transaction_count", "referral_fee_usd", "of_which_estimate_usd", "disputed_usd",
     "is_complete",
 )  # fmt: skip
-CHANGES = ("subject", "change", "company_name", "from_value", "to_value", "delta_usd", "is_expected_income", "not_after", "subject_id")
+CHANGES = (
+    "subject",
+    "change",
+    "company_name",
+    "from_value",
+    "to_value",
+    "delta_usd",
+    "is_expected_income",
+    "not_after",
+    "subject_id",
+)
 NO_TRANSACTIONS = "No transactions yet. The figures appear with the first nightly run that reads some."
 
 
@@ -29,7 +39,11 @@ def main() -> None:
     if view.has("reports.revenue_summary"):
         note_ignored(view)
         st.caption("Not complete: part of the period is before what is known on that basis.")
-        show(view.frame("reports.revenue_summary", SUMMARY, tail="ORDER BY basis, period_order"), key="summary", alt="Fees by period")
+        show(
+            view.frame("reports.revenue_summary", SUMMARY, tail="ORDER BY basis, period_order"),
+            key="summary",
+            alt="Fees by period",
+        )
     st.header("Changes found by the last run")
     if view.has("reports.what_changed"):
         _changes(view)
@@ -46,7 +60,9 @@ def _gaps(view: View) -> list[Card]:
 def _changes(view: View) -> None:
     note_ignored(view, "client", "currency")
     where = view.filters.on(client="creditor_id", currency="currency")
-    found = view.frame("reports.what_changed", CHANGES, where, "ORDER BY abs(coalesce(delta_usd, 0)) DESC, subject_id LIMIT 500")
+    found = view.frame(
+        "reports.what_changed", CHANGES, where, "ORDER BY abs(coalesce(delta_usd, 0)) DESC, subject_id LIMIT 500"
+    )
     if found.empty:
         st.info("No changes since the run before.")
         return

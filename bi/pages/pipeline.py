@@ -8,12 +8,13 @@ import streamlit as st
 
 from bi.behind import TRANSACTIONS, rows_behind
 from bi.charts import forecast_band
-from bi.fees import ESTIMATE, TABLE, fees_where, in_stages
+from bi.fees import ESTIMATE, IS_ESTIMATE, TABLE, fees_where, in_stages
 from bi.figures import Card, show_cards
 from bi.filters import Condition
+from bi.labels import DUE
 from bi.matrix import SELECT_HINT
 from bi.stages import AWAITED, DISPUTED, LABELS, PAID, UNCLASSIFIED
-from bi.tables import DUE, selected_cell, show
+from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
 
 MEANINGS = {
@@ -23,6 +24,7 @@ MEANINGS = {
     "unknown": "No date is documented for the next step.",
 }
 ORDER = "CASE due_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
+OVERDUE = "coalesce(sum(CASE WHEN due_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd"
 OWED_BY_PARTNERS = tuple(stage for stage in AWAITED if stage != "AwaitingDebituraPayment")
 INVOICE = ("currency", "line_number", "company_name", "case_reference", "occurred_at", "referral_fee_pct", "referral_fee",
            "referral_fee_usd", "may_be_clawed_back", "transaction_id")  # fmt: skip
@@ -47,7 +49,14 @@ def _due_cards(view: View, where: Condition) -> list[Card]:
     found = view.frame(TABLE, ("due_class", "sum(referral_fee_usd) AS usd"), where, "GROUP BY 1")
     usd = dict(found.itertuples(index=False))
     return [
-        Card(due, DUE[due], Decimal(usd.get(due) or Decimal("0.0000")), MEANINGS[due], TRANSACTIONS, where.same("due_class", due))
+        Card(
+            due,
+            DUE[due],
+            Decimal(usd.get(due) or Decimal("0.0000")),
+            MEANINGS[due],
+            TRANSACTIONS,
+            where.same("due_class", due),
+        )
         for due in DUE
     ]
 
@@ -55,7 +64,7 @@ def _due_cards(view: View, where: Condition) -> list[Card]:
 def _stages(view: View, where: Condition) -> None:
     st.header("By stage")
     columns = (
-        "revenue_stage", "count(*) AS transaction_count", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd",
+        "revenue_stage", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd",
         *(f"coalesce(sum(CASE WHEN due_class = '{due}' THEN referral_fee_usd END), 0) AS {due}_usd" for due in DUE),
         "max(age_days) AS oldest_age_days", "max(days_in_stage) AS days_in_stage_max",
@@ -70,24 +79,24 @@ def _stages(view: View, where: Condition) -> None:
         if column.removesuffix("_usd") in DUE:
             chosen = chosen.same("due_class", column.removesuffix("_usd"))
         elif column == "of_which_estimate_usd":
-            chosen = chosen.also("coalesce(is_estimate, true)")
+            chosen = chosen.also(IS_ESTIMATE)
         rows_behind(view, "stages", LABELS[row["revenue_stage"]], TRANSACTIONS, chosen)
 
 
 def _calendar(view: View, where: Condition) -> None:
     st.header("Payment calendar")
     columns = (
-        "due_class", "next_due_on", "revenue_stage", "collection_partner", "earnings_currency", "count(*) AS transaction_count",
-        "sum(referral_fee) AS referral_fee", "sum(referral_fee_usd) AS referral_fee_usd",
+        "due_class", "next_due_on", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", "revenue_stage", "collection_partner",
+        "earnings_currency", "sum(referral_fee) AS referral_fee", "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd", "max(next_step) AS next_step",
     )  # fmt: skip
-    found = view.frame(TABLE, columns, where, f"GROUP BY 1, 2, 3, 4, 5 ORDER BY {ORDER}, 2, 3, 8 DESC")
+    found = view.frame(TABLE, columns, where, f"GROUP BY 1, 2, 4, 5, 6 ORDER BY {ORDER}, 2, 3 DESC, 4, 5, 6")
     st.caption(f"Overdue first. {SELECT_HINT}")
     cell = selected_cell(found, key="calendar", alt="Payment calendar")
     if cell is not None:
         row, _ = cell
         chosen = where
-        for column in columns[:5]:
+        for column in ("due_class", "next_due_on", "revenue_stage", "collection_partner", "earnings_currency"):
             chosen = chosen.same(column, row[column])
         rows_behind(view, "calendar", f"{DUE[row['due_class']]}, {LABELS[row['revenue_stage']]}", TRANSACTIONS, chosen)
 
@@ -96,11 +105,11 @@ def _partners(view: View, where: Condition) -> None:
     st.header("Owed by collection partners")
     owed = in_stages(where, OWED_BY_PARTNERS)
     columns = (
-        "collection_partner", "count(*) AS transaction_count", "count(DISTINCT creditor_id) AS client_count",
-        "sum(referral_fee_usd) AS referral_fee_usd", "coalesce(sum(CASE WHEN due_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd",
+        "collection_partner", "sum(referral_fee_usd) AS referral_fee_usd", "count(*) AS transaction_count",
+        "count(DISTINCT creditor_id) AS client_count", OVERDUE,
         "max(days_in_stage) AS days_in_stage_max",
     )  # fmt: skip
-    found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 4 DESC, 1")
+    found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 2 DESC, 1")
     if found.empty:
         st.info("Nothing is confirmed and owed by a collection partner.")
         return
@@ -125,7 +134,12 @@ def _invoice(view: View) -> None:
         return
     totals = view.frame(
         "reports.invoice_draft",
-        ("currency", "count(*) AS transaction_count", "sum(referral_fee) AS referral_fee", "sum(referral_fee_usd) AS referral_fee_usd"),
+        (
+            "currency",
+            "count(*) AS transaction_count",
+            "sum(referral_fee) AS referral_fee",
+            "sum(referral_fee_usd) AS referral_fee_usd",
+        ),
         where,
         "GROUP BY 1 ORDER BY 1",
     )
@@ -140,17 +154,25 @@ def _forecast(view: View) -> None:
         return
     note_ignored(view)
     columns = ("month", "expected_usd", "low_usd", "median_usd", "high_usd", "is_reliable", "method")
-    found = view.frame("reports.revenue_forecast", columns, Condition().same("revenue_stage", "Total"), "ORDER BY month")
+    found = view.frame(
+        "reports.revenue_forecast", columns, Condition().same("revenue_stage", "Total"), "ORDER BY month"
+    )
     if found.empty:
         st.info("Too little has been observed for a forecast.")
         return
-    st.caption("Fees expected to be paid to you by month; eight of ten months are to fall between low (10 %) and high (90 %).")
+    st.caption(
+        "Fees expected to be paid to you by month; eight of ten months are to fall between low (10 %) and high (90 %)."
+    )
     forecast_band(found)
     show(found, key="forecast", alt="Forecast by month")
     if view.has("reports.forecast_backtest"):
         backtest = ("made_on", "month", "low_usd", "median_usd", "high_usd", "actual_usd", "error_usd", "is_in_band")
         with st.expander("How earlier forecasts would have done"):
-            show(view.frame("reports.forecast_backtest", backtest, tail="ORDER BY made_on DESC, month"), key="backtest", alt="Backtest")
+            show(
+                view.frame("reports.forecast_backtest", backtest, tail="ORDER BY made_on DESC, month"),
+                key="backtest",
+                alt="Backtest",
+            )
 
 
 main()

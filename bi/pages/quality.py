@@ -6,8 +6,9 @@ import streamlit as st
 
 from bi.behind import Kind, rows_behind
 from bi.filters import Condition
+from bi.labels import words
 from bi.matrix import SELECT_HINT
-from bi.tables import selected_cell, words
+from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
 
 CHECKS = Kind(
@@ -24,7 +25,9 @@ TOTALS = Kind(
 
 def main() -> None:
     """The page."""
-    view = open_page("Data quality", "Whether the figures can be trusted: checks of the warehouse, and the API's own totals.")
+    view = open_page(
+        "Data quality", "Whether the figures can be trusted: checks of the warehouse, and the API's own totals."
+    )
     note_ignored(view)
     st.header("Checks")
     if view.has(CHECKS.table):

@@ -6,8 +6,9 @@ import streamlit as st
 
 from bi.behind import CASES, rows_behind
 from bi.filters import Condition
+from bi.labels import words
 from bi.matrix import SELECT_HINT
-from bi.tables import selected_cell, show, words
+from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
 
 TABLE = "marts.fct_cases"
@@ -18,7 +19,10 @@ DAYS = "max(days_to_close) AS days_to_close_max"
 
 def main() -> None:
     """The page."""
-    view = open_page("Recovery", "Claims and what was recovered, each currency by itself. Months are those of the case's creation (UTC).")
+    view = open_page(
+        "Recovery",
+        "Claims and what was recovered, each currency by itself. Months are those of the case's creation (UTC).",
+    )
     where = view.filters.on(client="creditor_id", month="created_month", currency="currency", country="debtor_country")
     if not view.one(TABLE, "count(*)", where):
         st.info("No cases" + (" with these filters." if view.filters.words else " yet."))
@@ -38,13 +42,17 @@ def main() -> None:
 def _ended(view: View, where: Condition) -> None:
     st.header("Ended cases")
     ended = where.also(f"outcome NOT IN ({', '.join('?' * len(NEVER_STARTED))})", *NEVER_STARTED)
-    st.caption("Cases that ended after collection had begun: without open, merged and rejected ones. Recovered share: by amount.")
+    st.caption(
+        "Cases that ended after collection had begun: without open, merged and rejected ones. Recovered share: by amount."
+    )
     _groups(view, ended, "ended", ("currency",))
 
 
 def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) -> None:
     places = ", ".join(str(place) for place in range(1, len(columns) + 1))
-    found = view.frame(TABLE, (*columns, *AMOUNTS, DAYS), where, f"GROUP BY {places} ORDER BY {len(columns) + 1} DESC, {places}")
+    found = view.frame(
+        TABLE, (*columns, *AMOUNTS, DAYS), where, f"GROUP BY {places} ORDER BY {len(columns) + 1} DESC, {places}"
+    )
     if found.empty:
         st.info("None.")
         return
@@ -68,7 +76,9 @@ def _vintages(view: View) -> None:
         return
     note_ignored(view, "month", "currency")
     where = view.filters.on(month="created_month", currency="currency")
-    currencies = view.frame("reports.recovery_vintage", ("currency", "sum(cases) AS n"), where, "GROUP BY 1 ORDER BY 2 DESC, 1")
+    currencies = view.frame(
+        "reports.recovery_vintage", ("currency", "sum(cases) AS n"), where, "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
     if currencies.empty:
         st.info("No complete month yet.")
         return
@@ -79,7 +89,9 @@ def _vintages(view: View) -> None:
     )  # fmt: skip
     wide = found.pivot_table(index="created_month", columns="months_since", values="recovered_share", aggfunc="first")
     wide = wide.rename(columns=lambda months: f"{months} months_share").reset_index().astype(object)
-    st.caption("Share of the claims of a month that was recovered after so many months; the last months are not over yet.")
+    st.caption(
+        "Share of the claims of a month that was recovered after so many months; the last months are not over yet."
+    )
     show(wide.where(wide.notna(), None), key="vintages", alt=f"Recovered share by month of creation, {currency}")
 
 

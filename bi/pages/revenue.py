@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import streamlit as st
 
+from bi.behind import TRANSACTIONS, rows_behind
 from bi.charts import stacked_months
-from bi.fees import TABLE, fees_where
-from bi.matrix import Matrix, show_matrix
-from bi.stages import EXPECTED, LABELS
-from bi.tables import show
+from bi.fees import TABLE, fees_where, in_stages
+from bi.filters import Condition, month_label
+from bi.matrix import SELECT_HINT, Matrix, show_matrix
+from bi.stages import EXPECTED
+from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
 
 WATERFALL = (
     "month", "revenue_stage", "opening_usd", "appeared_usd", "moved_in_usd", "moved_out_usd", "edited_usd", "fx_usd", "gone_usd",
     "closing_usd",
 )  # fmt: skip
-BASES = {"collected": "Collected", "recognized": "Recognized", "invoiced": "Invoiced", "paid": "Paid"}
+
+
+def _month(instant: str) -> str:
+    return f"CAST(date_trunc('month', {instant}) AS date)"  # sessions are in UTC
+
+
+@dataclass(frozen=True)
+class Basis:
+    """By which date fees are counted: the transactions, their month, their amount in USD."""
+
+    label: str
+    condition: str
+    month: str
+    usd: str = "referral_fee_usd"
+
+
+BASES = {
+    "collected": Basis("Collected", "TRUE", "collected_month"),
+    "recognized": Basis("Recognized", "is_recognized", _month("recognized_seen_at"), "referral_fee_recognized_usd"),
+    "invoiced": Basis(
+        "Invoiced", "lower(referral_invoicing_status) IN ('invoiced', 'paid', 'disputed')", _month("invoiced_seen_at")
+    ),
+    "paid": Basis("Paid", "lower(referral_invoicing_status) = 'paid'", _month("paid_seen_at")),
+}
 
 
 def main() -> None:
     """The page."""
-    view = open_page("Revenue", "Fees in USD by the month of the payment (UTC). Totals leave out Disputed and Unclassified.")
+    view = open_page(
+        "Revenue", "Fees in USD by the month of the payment (UTC). Totals leave out Disputed and Unclassified."
+    )
     where = fees_where(view)
     if not view.one(TABLE, "count(*)", where):
         st.info("No transactions" + (" with these filters." if view.filters.words else " yet."))
@@ -32,23 +61,37 @@ def main() -> None:
     st.header("By currency")
     show_matrix(view, Matrix("currencies", "Fees by currency", "earnings_currency", "earnings_currency", "1"), where)
     st.header("By client")
-    show_matrix(view, Matrix("clients", "Fees by client", "creditor_id", "max(company_name)", "expected_usd DESC"), where)
+    show_matrix(
+        view, Matrix("clients", "Fees by client", "creditor_id", "max(company_name)", "expected_usd DESC"), where
+    )
     st.header("By the date of each step")
-    _bases(view)
+    _bases(view, where)
     st.header("How the stages moved")
     _waterfall(view)
 
 
-def _bases(view: View) -> None:
-    if not view.has("reports.revenue_by_month"):
-        return
-    note_ignored(view, "month", "currency")
-    basis = st.segmented_control("Date of", list(BASES), format_func=BASES.__getitem__, default="collected", key="basis")
-    where = view.filters.on(month="month", currency="currency").same("basis", basis or "collected")
-    columns = ("month_label AS months", "sum(transaction_count) AS transaction_count", "sum(referral_fee_usd) AS referral_fee_usd",
-               "sum(of_which_estimate_usd) AS of_which_estimate_usd")  # fmt: skip
-    found = view.frame("reports.revenue_by_month", columns, where, "GROUP BY 1 ORDER BY 1 DESC")
-    show(found, key="bases", alt="Fees by month and basis")
+def _bases(view: View, where: Condition) -> None:
+    chosen = st.segmented_control(
+        "Date of",
+        list(BASES),
+        format_func=lambda one: BASES[one].label,
+        default="collected",
+        key="basis",
+        required=True,
+    )
+    basis = BASES[chosen]
+    where = in_stages(where.also(basis.condition), EXPECTED)
+    columns = (f"{basis.month} AS month", f"coalesce(sum({basis.usd}), 0) AS fee_usd", "count(*) AS transaction_count")
+    found = view.frame(TABLE, columns, where, "GROUP BY 1 ORDER BY 1 DESC NULLS FIRST")
+    st.caption(
+        "The filter of months is that of the payment. No month: the step was taken before the first load. "
+        + SELECT_HINT
+    )
+    cell = selected_cell(found, key="bases", alt="Fees by month of the chosen step")
+    if cell is not None:
+        month = cell[0]["month"]
+        title = f"{basis.label}, {month_label(month) or 'month not known'}"
+        rows_behind(view, "bases", title, replace(TRANSACTIONS, usd=basis.usd), where.same(basis.month, month))
 
 
 def _waterfall(view: View) -> None:

@@ -1,0 +1,77 @@
+"""Headings and formats by the names of columns, so that every page calls a thing the same."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from bi.stages import LABELS
+
+NAMES = {
+    "age_days": "Age, days",
+    "case_id": "Case id",
+    "case_reference": "Case",
+    "check_name": "Check",
+    "client_count": "Clients",
+    "collected_month": "Month",
+    "company_name": "Client",
+    "created_on": "Created",
+    "creditor_reference": "Own reference",
+    "days_in_stage": "Days in stage",
+    "days_in_stage_max": "Longest in stage, days",
+    "days_to_close": "Days to close",
+    "days_to_close_max": "Slowest, days",
+    "delta_usd": "Difference, USD",
+    "due_class": "Due",
+    "earnings_currency": "Currency",
+    "expected_usd": "Expected and earned, USD",
+    "external_tenant_id": "Tenant",
+    "fee_total_of_which_estimate_usd": "Of which estimate, USD",
+    "fee_total_usd": "Fees, USD",
+    "findings_count": "Findings",
+    "from_on": "From",
+    "from_value": "Before",
+    "fx_usd": "Exchange rates, USD",
+    "gross_amount": "Claims",
+    "is_estimate": "Estimate",
+    "linked_at": "Linked",
+    "next_due_on": "Next step due",
+    "not_after": "Seen",
+    "occurred_on": "Date",
+    "oldest_age_days": "Oldest, days",
+    "payment_amount": "Payment",
+    "rate_weighted_pct": "Rate, %",
+    "recovered_amount": "Recovered",
+    "referral_fee": "Fee",
+    "referral_fee_pct": "Rate, %",
+    "referral_fee_usd": "Fee, USD",
+    "reference": "Case",
+    "revenue_stage": "Stage",
+    "rows_count": "Rows",
+    "stuck_count": "Stuck",
+    "to_on": "To",
+    "to_value": "After",
+    "transaction_count": "Transactions",
+    "transaction_id": "Transaction",
+    "usd_at_stake": "At stake, USD",
+}
+DUE = {"overdue": "Overdue", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
+_CENT = Decimal("0.01")
+
+
+def label(column: str) -> str:
+    """The heading of a column."""
+    if column in NAMES or column in LABELS:
+        return NAMES.get(column) or LABELS[column]
+    return f"{words(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else words(column)
+
+
+def money(value: Decimal) -> str:
+    """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
+    rounded = value.quantize(_CENT, ROUND_HALF_EVEN)
+    return f"{'−' if rounded < 0 else ''}{abs(rounded):,f}"
+
+
+def words(name: str) -> str:
+    """`onboarding_pending` -> `Onboarding pending`."""
+    text = name.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
