@@ -112,5 +112,5 @@
 
 {# Exact sum of amounts where a condition holds; 0 where there is none. #}
 {% macro money_sum(amount, where=none) -%}
-    cast(coalesce(sum({{ amount }}){% if where %} filter (where {{ where }}){% endif %}, 0) as decimal(38, 4))
+    cast(coalesce(sum({{ amount }}){% if where %} filter (where {{ where }}){% endif %}, 0) as decimal(28, 4))
 {%- endmacro %}

@@ -28,7 +28,7 @@
 {# The same, of a row that a join may not have found. #}
 {% macro fee_columns_or_zero(fees) -%}
     {%- for column in fee_column_names() %}
-    cast(coalesce({{ fees }}.{{ column }}, 0) as decimal(38, 4)) as {{ column }}{{ ',' if not loop.last }}
+    cast(coalesce({{ fees }}.{{ column }}, 0) as decimal(28, 4)) as {{ column }}{{ ',' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
 

@@ -22,7 +22,7 @@ with compared as (
     union all
     select
         'clients',
-        (select count(*) from {{ ref('dim_clients') }}),
+        (select count(*) from {{ ref('dim_clients') }} where client_record <> 'unknown'),
         (select count(*) from {{ source('debitura', 'clients') }}),
         (select coalesce(sum(earnings_usd), 0) from {{ ref('dim_clients') }}),
         (select coalesce(sum(earnings_usd), 0) from {{ source('debitura', 'clients') }})

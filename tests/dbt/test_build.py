@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_no_amount_is_a_float(empty: World) -> None:
         "WHERE table_schema IN ('marts', 'reports') AND data_type IN ('DOUBLE', 'FLOAT', 'REAL', 'JSON')"
     )
     assert floats == []
+
+
+def test_rates_times_amounts_do_not_overflow(empty: World) -> None:
+    """DuckDB multiplies two decimals of up to 18 digits within 18 digits: 40 percent of 300 million would fail."""
+    found = empty.rows(
+        "SELECT table_name || '.' || column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema IN ('marts', 'reports') AND data_type LIKE 'DECIMAL%'"
+    )
+    rates = {name: kind for name, kind in found if re.search("[._](pct|rate|share)(_|$)", name)}
+    assert {kind for name, kind in found if name not in rates} == {"DECIMAL(18,4)", "DECIMAL(28,4)"}
+    assert "DECIMAL(28,10)" in rates.values()
+    for kind in set(rates.values()):
+        for amount in ("DECIMAL(18,4)", "DECIMAL(28,4)"):
+            product = f"CAST(40 AS {kind}) * CAST(300000000 AS {amount})"
+            assert empty.rows(f"SELECT {product} = 12000000000") == [(True,)], rates
 
 
 def test_every_mart_and_report_has_grain_contract_and_unit_test() -> None:

@@ -53,10 +53,10 @@ def run(instance: dg.DagsterInstance, job: str) -> None:
 
 def published_clients(settings: Settings) -> list[str]:
     with duckdb.connect(settings.published_dir / "warehouse.duckdb", read_only=True) as published:
-        return [
-            name
-            for (name,) in published.execute("SELECT external_tenant_id FROM marts.dim_clients ORDER BY 1").fetchall()
-        ]
+        found = published.execute(
+            "SELECT external_tenant_id FROM marts.dim_clients WHERE client_record <> 'unknown' ORDER BY 1"
+        ).fetchall()
+        return [name for (name,) in found]
 
 
 def test_a_client_that_was_onboarded_reaches_the_published_copy(ticks: tuple[RunningSandbox, Ticks]) -> None:

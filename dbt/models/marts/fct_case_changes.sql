@@ -74,9 +74,9 @@ changes as (
         prior_last_read_at as not_before,
         valid_from as not_after,
         {% if field in ['gross_amount', 'remainder'] -%}
-        case when prior_currency = currency then cast({{ field }} as decimal(38, 4)) - prior_{{ field }} end
+        case when prior_currency = currency then cast({{ field }} as decimal(28, 4)) - prior_{{ field }} end
         {%- else -%}
-        cast(null as decimal(38, 4))
+        cast(null as decimal(28, 4))
         {%- endif %} as delta_amount,
         currency,
         {{ 'prior_is_closed and not is_closed' if field == 'lifecycle' else 'false' }} as is_reopening
@@ -92,7 +92,7 @@ changes as (
         'there',
         cast(null as timestamptz),
         neighbours.valid_from,
-        cast(null as decimal(38, 4)),
+        cast(null as decimal(28, 4)),
         neighbours.currency,
         false
     from neighbours
@@ -100,7 +100,7 @@ changes as (
     where neighbours.prior_to < neighbours.valid_from
         or (neighbours.prior_to is null and neighbours.valid_from > clock.cases_first_load_at)
     union all
-    select case_id, creditor_id, 'presence', 'there', 'gone', last_read_at, valid_to, cast(null as decimal(38, 4)), currency, false
+    select case_id, creditor_id, 'presence', 'there', 'gone', last_read_at, valid_to, cast(null as decimal(28, 4)), currency, false
     from neighbours
     where valid_to is not null and (next_from is null or next_from > valid_to)
 )
@@ -109,13 +109,13 @@ select
     case_id || ' ' || field || ' ' || {{ iso_text('not_after') }}
         || case when to_value = 'gone' and field = 'presence' then ' gone' else '' end as change_id,
     case_id,
-    creditor_id,
+    coalesce(creditor_id, 'unknown') as creditor_id,
     field,
     from_value,
     to_value,
     not_before,
     not_after,
-    cast(delta_amount as decimal(38, 4)) as delta_amount,
+    cast(delta_amount as decimal(28, 4)) as delta_amount,
     currency,
     is_reopening
 from changes

@@ -10,7 +10,7 @@ cases as (
 ),
 
 clients as (
-    select creditor_id, is_live, attribution, linked_at from {{ ref('dim_clients') }}
+    select creditor_id, client_record, attribution, linked_at from {{ ref('dim_clients') }}
 ),
 
 lifecycles as (
@@ -44,7 +44,7 @@ joined as (
         clock.as_of_day,
         coalesce(lifecycles.lifecycle_group, 'unknown') as lifecycle_group,
         close_codes.outcome as code_outcome,
-        case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record,
+        coalesce(clients.client_record, 'unknown') as client_record,
         coalesce(clients.attribution, 'unknown') as attribution,
         clients.linked_at,
         coalesce(fees.transaction_count, 0) as transaction_count,
@@ -65,7 +65,7 @@ select
     reference,
     creditor_reference,
     external_tenant_id,
-    creditor_id,
+    coalesce(creditor_id, 'unknown') as creditor_id,
     company_name,
     debtor_key,
     debtor_name,
@@ -87,6 +87,9 @@ select
     first_seen_at,
     changed_at,
     verified_at,
+    {{ utc_date('created_at') }} as created_on,
+    {{ utc_month('created_at') }} as created_month,
+    {{ utc_month('finished_at') }} as finished_month,
     lifecycle_group,
     lifecycle_group not in ('closed', 'merged') as is_open,
     case
@@ -102,8 +105,8 @@ select
         else {{ days_between('created_at', 'finished_at') }}
     end as age_days,
     case when lifecycle_group in ('closed', 'merged') then {{ days_between('created_at', 'finished_at') }} end as days_to_close,
-    cast(cast(gross_amount as decimal(38, 4)) - remainder as decimal(38, 4)) as recovered_amount,
-    cast({{ div('(cast(gross_amount as decimal(38, 4)) - remainder)', 'gross_amount', 6) }} as decimal(18, 6)) as recovered_share,
+    cast(cast(gross_amount as decimal(28, 4)) - remainder as decimal(28, 4)) as recovered_amount,
+    cast({{ div('(cast(gross_amount as decimal(28, 4)) - remainder)', 'gross_amount', 6) }} as decimal(28, 6)) as recovered_share,
     transaction_count,
     earning_transaction_count,
     first_fee_at,
@@ -118,3 +121,5 @@ select
         else 'unknown'
     end as can_earn
 from joined
+-- One client's rows lie side by side, which is what dashboards filter by.
+order by coalesce(creditor_id, 'unknown'), created_at

@@ -188,7 +188,7 @@ changes as (
 split as (
     select
         changes.*,
-        cast(coalesce(to_referral_fee_usd, 0) as decimal(38, 4)) - coalesce(from_referral_fee_usd, 0) as delta_usd,
+        cast(coalesce(to_referral_fee_usd, 0) as decimal(28, 4)) - coalesce(from_referral_fee_usd, 0) as delta_usd,
         case
             when kind in ('appeared', 'returned', 'gone') then 0
             when (from_referral_fee is not distinct from to_referral_fee)
@@ -205,7 +205,7 @@ select
         || case when kind = 'gone' then ' gone' else '' end as change_id,
     transaction_id,
     case_id,
-    creditor_id,
+    coalesce(creditor_id, 'unknown') as creditor_id,
     kind,
     from_stage,
     to_stage,
@@ -222,16 +222,16 @@ select
     cast(
         case when from_stage is distinct from to_stage
             then coalesce(case when from_stage is null then to_referral_fee_usd else from_referral_fee_usd end, 0)
-            else 0 end as decimal(38, 4)
+            else 0 end as decimal(28, 4)
     ) as moved_usd,
-    cast(case when kind in ('appeared', 'returned', 'gone') then delta_usd else 0 end as decimal(38, 4)) as presence_usd,
+    cast(case when kind in ('appeared', 'returned', 'gone') then delta_usd else 0 end as decimal(28, 4)) as presence_usd,
     cast(
         case when kind in ('appeared', 'returned', 'gone') then 0 else coalesce(edit_usd_at_old_rate, delta_usd) end
-        as decimal(38, 4)
+        as decimal(28, 4)
     ) as edit_usd,
     cast(
         case when kind in ('appeared', 'returned', 'gone') then 0 else delta_usd - coalesce(edit_usd_at_old_rate, delta_usd) end
-        as decimal(38, 4)
+        as decimal(28, 4)
     ) as fx_usd,
-    cast(delta_usd as decimal(38, 4)) as delta_usd
+    cast(delta_usd as decimal(28, 4)) as delta_usd
 from split

@@ -23,11 +23,12 @@ stage_changes as (
 ),
 
 cases as (
-    select case_id, deleted_at is null as is_live from {{ ref('stg_debitura__cases') }}
+    select case_id, debtor_country, collection_partner, engagement_phase, deleted_at is null as is_live
+    from {{ ref('stg_debitura__cases') }}
 ),
 
 clients as (
-    select creditor_id, is_live from {{ ref('dim_clients') }}
+    select creditor_id, client_record from {{ ref('dim_clients') }}
 ),
 
 superseded as (
@@ -82,7 +83,10 @@ joined as (
         cast(transactions.referral_fee_pct as decimal(28, 6)) as pct_as_stated,
         cast(cast(transactions.referral_fee_pct as decimal(28, 4)) * 100 as decimal(28, 6)) as pct_of_share,
         case when cases.is_live then 'live' when not cases.is_live then 'deleted' else 'unknown' end as case_record,
-        case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record
+        coalesce(clients.client_record, 'unknown') as client_record,
+        cases.debtor_country,
+        cases.collection_partner,
+        cases.engagement_phase
     from transactions
     cross join clock
     left join stages
@@ -113,7 +117,7 @@ select
     transaction_id,
     occurred_at,
     external_tenant_id,
-    creditor_id,
+    coalesce(creditor_id, 'unknown') as creditor_id,
     company_name,
     case_id,
     case_reference,
@@ -143,6 +147,7 @@ select
     revenue_stage_six,
     revenue_stage_four,
     invoicing_trigger_mode,
+    {{ is_expected() }} as is_expected_income,
     not may_move and revenue_stage not in ('Pending', 'Disputed', 'Unclassified') as is_final,
     coalesce(lower(commission_status) = 'credited', false)
     and revenue_stage in ('ReadyToInvoiceDebitura', 'AwaitingDebituraPayment', 'Paid') as is_clawback_risk,
@@ -151,6 +156,7 @@ select
     case when recognized_at > first_load_at then recognized_at end as recognized_seen_at,
     case when invoiced_at > first_load_at then invoiced_at end as invoiced_seen_at,
     case when reached_paid_at > first_load_at then reached_paid_at end as paid_seen_at,
+    {{ utc_date('occurred_at') }} as occurred_on,
     {{ utc_month('occurred_at') }} as collected_month,
     cast(as_of_day - {{ utc_date('occurred_at') }} as integer) as age_days,
     cast(as_of_day - stage_seen_day as integer) as days_in_stage,
@@ -166,6 +172,9 @@ select
     ) as fee_pct,
     case_record,
     client_record,
+    debtor_country,
+    collection_partner,
+    engagement_phase,
     next_step,
     next_due_on,
     coalesce(next_due_on < as_of_day, false) as is_overdue,
@@ -177,3 +186,5 @@ select
         else 'not_before'
     end as due_class
 from scheduled
+-- One client's rows lie side by side, which is what dashboards filter by.
+order by coalesce(creditor_id, 'unknown'), occurred_at

@@ -44,7 +44,7 @@ fees as (
 ),
 
 everyone as (
-    select creditor_id from clients
+    select creditor_id from clients where client_record <> 'unknown'
     union
     select creditor_id from cases
     union
@@ -60,13 +60,13 @@ select
     coalesce(clients.external_tenant_id, cases.external_tenant_id, fees.external_tenant_id) as external_tenant_id,
     coalesce(clients.company_name, cases.company_name, fees.company_name) as company_name,
     clients.country,
-    case when clients.is_live then 'live' when not clients.is_live then 'archived' else 'unknown' end as client_record,
+    coalesce(clients.client_record, 'unknown') as client_record,
     coalesce(clients.attribution, 'unknown') as attribution,
     coalesce(clients.onboarding_state, 'unknown') as onboarding_state,
     clients.linked_at,
-    cast(fees.rate_min_pct as decimal(18, 6)) as rate_min_pct,
-    cast({{ div('100 * fees.fee_total_usd', 'fees.revenue_usd', 6) }} as decimal(18, 6)) as rate_weighted_pct,
-    cast(fees.rate_max_pct as decimal(18, 6)) as rate_max_pct,
+    cast(fees.rate_min_pct as decimal(28, 6)) as rate_min_pct,
+    cast({{ div('100 * fees.fee_total_usd', 'fees.revenue_usd', 6) }} as decimal(28, 6)) as rate_weighted_pct,
+    cast(fees.rate_max_pct as decimal(28, 6)) as rate_max_pct,
     coalesce(cases.cases_total, 0) as cases_total,
     coalesce(cases.cases_open, 0) as cases_open,
     coalesce(cases.cases_closed, 0) as cases_closed,
@@ -75,9 +75,9 @@ select
     {{ fee_columns_or_zero('fees') }},
     fees.first_fee_at,
     fees.last_fee_at,
-    cast({{ div('coalesce(fees.fee_total_usd, 0)', 'all_fees.fee_total_usd', 6) }} as decimal(18, 6)) as share_of_fees,
+    cast({{ div('coalesce(fees.fee_total_usd, 0)', 'all_fees.fee_total_usd', 6) }} as decimal(28, 6)) as share_of_fees,
     clients.earnings_usd as api_earnings_usd,
-    cast(case earnings.verdict when 'equal' then 0 when 'differs' then earnings.usd_difference end as decimal(38, 4))
+    cast(case earnings.verdict when 'equal' then 0 when 'differs' then earnings.usd_difference end as decimal(28, 4))
         as earnings_difference_usd,
     coalesce(earnings.verdict, 'unproven') as earnings_verdict,
     earnings.reading as earnings_reading,

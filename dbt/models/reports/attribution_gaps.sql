@@ -122,9 +122,10 @@ of_unknown_case as (
 of_unknown_client_ranked as (
     select
         *,
-        coalesce(creditor_id, transaction_id) as asked_about,
+        coalesce(nullif(creditor_id, 'unknown'), transaction_id) as asked_about,
         row_number() over (
-            partition by coalesce(creditor_id, transaction_id) order by referral_fee_usd desc nulls last, transaction_id
+            partition by coalesce(nullif(creditor_id, 'unknown'), transaction_id)
+            order by referral_fee_usd desc nulls last, transaction_id
         ) as place
     from transactions
     where client_record = 'unknown'
@@ -260,7 +261,7 @@ select
     findings.finding || ' ' || findings.subject as finding_id,
     row_number() over (order by findings.usd_at_stake desc nulls last, findings.finding, findings.subject) as priority,
     findings.finding,
-    cast(findings.usd_at_stake as decimal(38, 4)) as usd_at_stake,
+    cast(findings.usd_at_stake as decimal(28, 4)) as usd_at_stake,
     findings.since,
     cast(clock.as_of_day - {{ utc_date('findings.since') }} as integer) as age_days,
     findings.creditor_id,

@@ -50,7 +50,7 @@ select
     gross_amount,
     remainder,
     recovered_amount,
-    cast({{ div('recovered_amount', 'gross_of_known_recovery', 6) }} as decimal(18, 6)) as recovered_share_of_gross,
+    cast({{ div('recovered_amount', 'gross_of_known_recovery', 6) }} as decimal(28, 6)) as recovered_share_of_gross,
     merged_gross_amount,
     days_to_close_median,
     days_to_close_max,

@@ -31,7 +31,7 @@ cases as (
 ),
 
 clients as (
-    select * from {{ ref('dim_clients') }}
+    select * from {{ ref('dim_clients') }} where client_record <> 'unknown'
 ),
 
 stage_changes as (
@@ -218,18 +218,18 @@ deletions as (
 
 -- Every check with its figure, whether it passes, and since when not; a deletion only informs.
 results as (
-    select check_name, cast(figure as decimal(38, 4)) as figure, figure <= 0 as passes, case when figure > 0 then since end as since
+    select check_name, cast(figure as decimal(28, 4)) as figure, figure <= 0 as passes, case when figure > 0 then since end as since
     from figures
     union all
     select
         'freshness_' || lags.resource,
-        cast(floor(extract(epoch from clock.as_of - lags.last_at) / 3600) as decimal(38, 4)),
+        cast(floor(extract(epoch from clock.as_of - lags.last_at) / 3600) as decimal(28, 4)),
         coalesce(lags.last_at >= clock.as_of - interval '36 hours', false),
         lags.last_at
     from lags
     cross join clock
     union all
-    select 'deleted_' || resource, cast(figure as decimal(38, 4)), true, since
+    select 'deleted_' || resource, cast(figure as decimal(28, 4)), true, since
     from deletions
 )
 

@@ -4,7 +4,7 @@ with clock as (
 ),
 
 clients as (
-    select * from {{ ref('dim_clients') }}
+    select * from {{ ref('dim_clients') }} where client_record <> 'unknown'
 ),
 
 clients_history as (

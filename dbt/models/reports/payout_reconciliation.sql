@@ -125,7 +125,7 @@ live_clients as (
 
 candidates as (
     select 'all' as scope, cast(null as varchar) as creditor_id, 'transactions' as resource, revenue_stage as stage,
-        'count' as unit, 1 as preference, cast(null as varchar) as reading, cast(rows_found as decimal(38, 4)) as figure
+        'count' as unit, 1 as preference, cast(null as varchar) as reading, cast(rows_found as decimal(28, 4)) as figure
     from stages
     union all
     select 'all', null, 'transactions', revenue_stage, 'usd', 1, null, fee_usd from stages
@@ -226,12 +226,12 @@ select
     max(clients.company_name) as company_name,
     judged.resource,
     judged.stage,
-    cast(max(judged.api_value) filter (where judged.unit = 'count') as decimal(38, 4)) as api_count,
+    cast(max(judged.api_value) filter (where judged.unit = 'count') as bigint) as api_count,
     cast(max(judged.figure) filter (where judged.unit = 'count') as bigint) as warehouse_count,
-    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'count') as decimal(38, 4)) as count_difference,
-    cast(max(judged.api_value) filter (where judged.unit = 'usd') as decimal(38, 4)) as api_usd,
-    cast(max(judged.figure) filter (where judged.unit = 'usd') as decimal(38, 4)) as warehouse_usd,
-    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'usd') as decimal(38, 4)) as usd_difference,
+    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'count') as bigint) as count_difference,
+    cast(max(judged.api_value) filter (where judged.unit = 'usd') as decimal(28, 4)) as api_usd,
+    cast(max(judged.figure) filter (where judged.unit = 'usd') as decimal(28, 4)) as warehouse_usd,
+    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'usd') as decimal(28, 4)) as usd_difference,
     case
         when count(*) filter (where judged.verdict = 'differs') > 0 then 'differs'
         when count(*) filter (where judged.verdict = 'unproven') > 0 then 'unproven'

@@ -50,14 +50,14 @@ select
     cases_never_started,
     cases_ended,
     cases_recovered,
-    cast({{ div('cases_recovered', 'cases_ended', 6) }} as decimal(18, 6)) as recovered_share_of_cases_ended,
-    cast({{ div('cases_recovered', '(cases_ended + cases_never_started)', 6) }} as decimal(18, 6))
+    cast({{ div('cases_recovered', 'cases_ended', 6) }} as decimal(28, 6)) as recovered_share_of_cases_ended,
+    cast({{ div('cases_recovered', '(cases_ended + cases_never_started)', 6) }} as decimal(28, 6))
         as recovered_share_of_cases_ended_or_never_started,
     gross_of_ended,
     recovered_of_ended,
-    cast({{ div('recovered_of_ended', 'gross_of_ended', 6) }} as decimal(18, 6)) as recovered_share_of_gross_of_ended,
+    cast({{ div('recovered_of_ended', 'gross_of_ended', 6) }} as decimal(28, 6)) as recovered_share_of_gross_of_ended,
     gross_of_ended_and_open,
     recovered_of_ended_and_open,
-    cast({{ div('recovered_of_ended_and_open', 'gross_of_ended_and_open', 6) }} as decimal(18, 6))
+    cast({{ div('recovered_of_ended_and_open', 'gross_of_ended_and_open', 6) }} as decimal(28, 6))
         as recovered_share_of_gross_of_ended_and_open
 from sums

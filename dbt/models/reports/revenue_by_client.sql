@@ -8,10 +8,11 @@ clients as (
 
 sums as (
     select
-        coalesce(creditor_id, 'unknown') as creditor_id,
+        creditor_id,
         collected_month as month,
         revenue_stage,
         coalesce(earnings_currency, 'unknown') as currency,
+        {{ is_expected() }} as is_expected_income,
         max(external_tenant_id) as external_tenant_id,
         max(company_name) as company_name,
         count(*) as transaction_count,
@@ -20,7 +21,7 @@ sums as (
         {{ money_sum('referral_fee_usd', is_moving()) }} as of_which_estimate_usd,
         {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd
     from transactions
-    group by coalesce(creditor_id, 'unknown'), collected_month, revenue_stage, coalesce(earnings_currency, 'unknown')
+    group by creditor_id, collected_month, revenue_stage, coalesce(earnings_currency, 'unknown')
 )
 
 select
@@ -31,6 +32,7 @@ select
     coalesce({{ month_text('sums.month') }}, 'unknown') as month_label,
     sums.revenue_stage,
     sums.currency,
+    sums.is_expected_income,
     sums.transaction_count,
     sums.referral_fee,
     sums.referral_fee_usd,

@@ -21,7 +21,7 @@ select
     needs_info,
     creditor_responded_at,
     collection_partner,
-    expected_referral_rate_pct,
+    cast(expected_referral_rate_pct as decimal(28, 4)) as expected_referral_rate_pct,
     _first_seen_at as first_seen_at,
     _changed_at as changed_at,
     _verified_at as verified_at,

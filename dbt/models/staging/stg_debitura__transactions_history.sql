@@ -16,7 +16,7 @@ select
     earnings_currency,
     debitura_revenue,
     debitura_revenue_usd,
-    referral_fee_pct,
+    cast(referral_fee_pct as decimal(28, 4)) as referral_fee_pct,
     referral_fee,
     referral_fee_usd,
     is_estimate,
