@@ -2,10 +2,6 @@ with transactions as (
     select * from {{ ref('fct_transactions') }} where revenue_stage <> 'Paid'
 ),
 
-cases as (
-    select case_id, collection_partner from {{ ref('fct_cases') }}
-),
-
 revenue_stages as (
     select * from {{ ref('revenue_stages') }}
 ),
@@ -20,11 +16,9 @@ owed as (
             when transactions.revenue_stage in ('ReadyToInvoiceDebitura', 'AwaitingDebituraPayment', 'Disputed') then 'debitura'
             else 'unknown'
         end as payer_kind,
-        cases.collection_partner,
         {{ is_moving() }} as may_move
     from transactions
     left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
-    left join cases on cases.case_id = transactions.case_id
 ),
 
 named as (

@@ -2,10 +2,6 @@ with transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
-cases as (
-    select case_id, collection_partner from {{ ref('fct_cases') }}
-),
-
 revenue_stages as (
     select * from {{ ref('revenue_stages') }}
 ),
@@ -13,25 +9,24 @@ revenue_stages as (
 owed as (
     select
         transactions.*,
-        coalesce(cases.collection_partner, 'unknown') as collection_partner,
+        coalesce(transactions.collection_partner, 'unknown') as partner,
         coalesce(transactions.earnings_currency, 'unknown') as currency,
         {{ is_moving() }} as may_move,
         revenue_stages.stage_order
     from transactions
     left join revenue_stages on revenue_stages.revenue_stage = transactions.revenue_stage
-    left join cases on cases.case_id = transactions.case_id
     where transactions.revenue_stage in ('ConfirmedPendingInvoice', 'AwaitingCollectionPartnerPayment')
 )
 
 select
-    collection_partner,
+    partner as collection_partner,
     revenue_stage,
     stage_order,
     currency,
     {{ is_expected() }} as is_expected_income,
     count(*) as transaction_count,
     count(distinct case_id) as case_count,
-    count(distinct creditor_id) as client_count,
+    count(distinct nullif(creditor_id, 'unknown')) as client_count,
     cast({{ money_sum('referral_fee') }} as decimal(28, 4)) as referral_fee,
     cast({{ money_sum('referral_fee_usd') }} as decimal(28, 4)) as referral_fee_usd,
     cast({{ money_sum('referral_fee_usd', 'may_move') }} as decimal(28, 4)) as of_which_estimate_usd,
@@ -40,4 +35,4 @@ select
     count(*) filter (where is_overdue) as overdue_count,
     cast({{ money_sum('referral_fee_usd', 'is_overdue') }} as decimal(28, 4)) as overdue_usd
 from owed
-group by collection_partner, revenue_stage, stage_order, currency
+group by partner, revenue_stage, stage_order, currency
