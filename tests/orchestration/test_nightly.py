@@ -90,7 +90,9 @@ def test_the_result_carries_what_the_closing_summary_says(night: Night) -> None:
 
 def test_the_published_copy_holds_the_reports(night: Night) -> None:
     with duckdb.connect(str(night.settings.published_dir / "warehouse.duckdb"), read_only=True) as copy:
-        (clients,) = copy.execute("SELECT count(*) FROM marts.dim_clients WHERE client_record <> 'unknown'").fetchone() or (0,)
+        (clients,) = copy.execute(
+            "SELECT count(*) FROM marts.dim_clients WHERE client_record <> 'unknown'"
+        ).fetchone() or (0,)
     assert clients == len(night.sandbox.truth("clients"))
 
 
