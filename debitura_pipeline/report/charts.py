@@ -1,8 +1,4 @@
-"""Draw the report's charts with Altair in two widths: screens and paper, phones.
-
-Bar lengths are floats, since they become pixels; all printed figures come from the Decimal tables next to the chart. Altair and
-its renderer are imported on first use: together they take about a second.
-"""
+"""The page's bar charts: stacked columns by month, stacked lying bars, and bars of what was added and taken away."""
 
 from __future__ import annotations
 
@@ -11,22 +7,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline import address_space
-from debitura_pipeline.report.model import Chart, ReportTable
-from debitura_pipeline.report.svg import adapt_svg
-
-WIDE, NARROW = 912, 360  # pixels that the page's column and a phone's screen come to
-FONT = {WIDE: 13, NARROW: 12}
-LABEL_ROOM = 230  # left of lying bars; browsers' fonts may be a tenth wider than the renderer's
-BAR_STEP = {WIDE: 34, NARROW: 50}  # on phones the label stands above its bar
-
-
-@dataclass(frozen=True)
-class Series:
-    """One colour of a stacked chart: its label and its CSS variable."""
-
-    label: str
-    css: str
+from debitura_pipeline.report.drawing import (
+    BAR_STEP,
+    EDGE,
+    FONT,
+    WIDE,
+    bar_labels,
+    bar_scale,
+    colours,
+    in_both_widths,
+    month_axis,
+    value_axis,
+)
+from debitura_pipeline.report.model import Chart, ReportTable, Series
+from debitura_pipeline.report.page import format_change
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,15 @@ class Segment:
     words: str
 
 
+@dataclass(frozen=True)
+class Movement:
+    """A bar to the right of zero or to the left of it, with its amount beside it; `series` is its colour."""
+
+    at: str
+    series: str
+    amount: Decimal
+
+
 def stacked_columns(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
                     table: ReportTable) -> Chart:  # fmt: skip
     """A column per month (`at` as YYYY-MM), stacked in the order of `series` from the bottom."""
@@ -47,18 +50,14 @@ def stacked_columns(name: str, caption: str, description: str, series: Sequence[
     def draw(width: int) -> Any:
         import altair as alt  # noqa: PLC0415
 
-        every = max(1, -(-len(months) * 46 // width))  # a label needs about 46 pixels
-        shown = [month for index, month in enumerate(reversed(months)) if index % every == 0]
-        axis = alt.Axis(
-            values=shown, labelExpr=_month_label(shown), labelAngle=0, title=None, ticks=False, labelPadding=8
-        )
-        return _base(pieces, series).mark_bar(stroke="var(--paper)", strokeWidth=0.75).encode(
-            x=alt.X("at:O", sort=months, axis=axis, scale=alt.Scale(domain=months, paddingInner=0.22, paddingOuter=0.1)),
-            y=alt.Y("size:Q", stack="zero", axis=_amount_axis("y")),
-            color=_colour(series), order=alt.Order("rank:Q"), description="words:N",
+        scale = alt.Scale(domain=months, paddingInner=0.22, paddingOuter=0.1)
+        return _base(pieces, series).mark_bar(**EDGE).encode(
+            x=alt.X("at:O", sort=months, axis=month_axis(months, width), scale=scale),
+            y=alt.Y("size:Q", stack="zero", axis=value_axis("y")),
+            color=colours(series), order=alt.Order("rank:Q"), description="words:N",
         ).properties(height=280 if width == WIDE else 240)  # fmt: skip
 
-    return _both(name, caption, description, series, draw, table)
+    return in_both_widths(name, caption, description, series, draw, table)
 
 
 def stacked_bars(name: str, caption: str, description: str, series: Sequence[Series], pieces: Sequence[Segment],
@@ -69,46 +68,42 @@ def stacked_bars(name: str, caption: str, description: str, series: Sequence[Ser
     def draw(width: int) -> Any:
         import altair as alt  # noqa: PLC0415
 
-        if width == WIDE:
-            room = min(LABEL_ROOM, 24 + 8 * max(map(len, bars)))
-            label = alt.Axis(title=None, ticks=False, domain=False, labelLimit=room - 30, labelAlign="left", labelPadding=room,
-                             minExtent=room, maxExtent=room)  # fmt: skip
-        else:
-            label = alt.Axis(title=None, ticks=False, domain=False, labelLimit=300, labelAlign="left", labelPadding=0,
-                             labelOffset=-18, labelBaseline="middle", zindex=1)  # fmt: skip
-        padding = 0.32 if width == WIDE else 0.6
-        return _base(pieces, series).mark_bar(stroke="var(--paper)", strokeWidth=0.75).encode(
-            y=alt.Y("at:O", sort=bars, axis=label, scale=alt.Scale(domain=bars, paddingInner=padding, paddingOuter=padding / 2)),
-            x=alt.X("size:Q", stack="zero", axis=_amount_axis("x")),
-            color=_colour(series), order=alt.Order("rank:Q"), description="words:N",
+        return _base(pieces, series).mark_bar(**EDGE).encode(
+            y=alt.Y("at:O", sort=bars, axis=bar_labels(bars, width), scale=bar_scale(bars, width)),
+            x=alt.X("size:Q", stack="zero", axis=value_axis("x", ticks=5 if width == WIDE else 3)),
+            color=colours(series), order=alt.Order("rank:Q"), description="words:N",
         ).properties(height=BAR_STEP[width] * len(bars))  # fmt: skip
 
-    return _both(name, caption, description, series, draw, table)
+    return in_both_widths(name, caption, description, series, draw, table)
 
 
-def _both(name: str, caption: str, description: str, series: Sequence[Series], draw: Any, table: ReportTable) -> Chart:
-    pictures = {
-        css: adapt_svg(
-            _svg(draw(width), width), name=f"{name}-{css}", title=caption, description=description, css_class=css
-        )
-        for css, width in (("wide", WIDE), ("narrow", NARROW))
-    }
-    legend = tuple((one.label, one.css) for one in series) if len(series) > 1 else ()
-    return Chart(name, caption, description, pictures["wide"], pictures["narrow"], legend, table)
+def movements(name: str, caption: str, description: str, series: Sequence[Series], bars: Sequence[Movement],
+              table: ReportTable) -> Chart:  # fmt: skip
+    """Horizontal bars from zero, what was added to the right and what was taken away to the left."""
+    labels = [bar.at for bar in bars]
+    values = [
+        {"at": bar.at, "series": bar.series, "size": float(bar.amount), "high": max(float(bar.amount), 0.0),
+         "text": format_change(bar.amount), "words": f"{bar.at}: {format_change(bar.amount)} USD"}
+        for bar in bars
+    ]  # fmt: skip
 
+    def draw(width: int) -> Any:
+        import altair as alt  # noqa: PLC0415
 
-def _svg(chart: Any, width: int) -> str:
-    import vl_convert  # noqa: PLC0415
+        sizes = [0.0, *(float(bar.amount) for bar in bars)]
+        low, high = min(sizes), max(sizes)
+        room = (high - low or 1.0) * (0.16 if width == WIDE else 0.36)  # for the amount beside the longest bar
+        scale = alt.Scale(domain=[low, high + room], nice=False, zero=True)
+        y = alt.Y("at:O", sort=labels, axis=bar_labels(labels, width), scale=bar_scale(labels, width))
+        base = alt.Chart(alt.InlineData(values=values))
+        drawn = base.mark_bar(**EDGE).encode(
+            x=alt.X("size:Q", axis=value_axis("x", ticks=5 if width == WIDE else 3), scale=scale),
+            y=y, color=colours(series), description="words:N",
+        )  # fmt: skip
+        text = base.mark_text(align="left", dx=6, fill="var(--ink)", fontSize=FONT[width])
+        return (drawn + text.encode(x="high:Q", y=y, text="text:N")).properties(height=BAR_STEP[width] * len(bars))
 
-    address_space.ensure(address_space.NIGHT)
-    text = {"labelColor": "var(--soft)", "labelFontSize": FONT[width]}
-    themed = (
-        chart.properties(width=width, padding={"left": 2, "right": 10, "top": 6, "bottom": 2}, background="transparent")
-        .configure(autosize={"type": "fit", "contains": "padding"})
-        .configure_view(stroke=None)
-        .configure_axis(**text, domainColor="var(--soft)", gridColor="var(--grid)", tickColor="var(--line)")
-    )
-    return str(vl_convert.vegalite_to_svg(themed.to_json()))
+    return in_both_widths(name, caption, description, series, draw, table)
 
 
 def _base(pieces: Sequence[Segment], series: Sequence[Series]) -> Any:
@@ -126,26 +121,3 @@ def _base(pieces: Sequence[Segment], series: Sequence[Series]) -> Any:
         for piece in pieces
     ]
     return alt.Chart(alt.InlineData(values=values))
-
-
-def _colour(series: Sequence[Series]) -> Any:
-    import altair as alt  # noqa: PLC0415
-
-    scale = alt.Scale(domain=[one.label for one in series], range=[f"var({one.css})" for one in series])
-    return alt.Color("series:N", scale=scale, legend=None)
-
-
-def _amount_axis(side: str) -> Any:
-    import altair as alt  # noqa: PLC0415
-
-    look: dict[str, Any] = {"ticks": False, "domain": False, "grid": True, "tickCount": 5, "labelPadding": 8}
-    label = "datum.value == 0 ? '0' : format(datum.value, '~s')"  # the format alone writes a bare zero as 0k
-    return alt.Axis(title=None, labelExpr=label, orient="left" if side == "y" else "bottom", **look)
-
-
-def _month_label(shown: Sequence[str]) -> Any:
-    """Vega expression: `Mar`, with the year below the first label of each year."""
-    names = "['Jan','Feb','Mar','Apr','May','Jun','Jul','Aug','Sep','Oct','Nov','Dec']"
-    month = f"{names}[toNumber(slice(datum.value, 5)) - 1]"
-    openers = [min(month for month in shown if month[:4] == year) for year in sorted({month[:4] for month in shown})]
-    return f"indexof({openers}, datum.value) >= 0 ? [{month}, slice(datum.value, 0, 4)] : {month}"

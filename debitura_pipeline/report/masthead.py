@@ -32,7 +32,7 @@ def read_masthead(reports: Reports, *, is_simulated: bool, verdict: Badge) -> Ma
     readings = _last_readings(reports)
     facts: list[tuple[str, str | Badge]] = [("Reconciliation with the API", verdict)]
     if readings:
-        facts.append(("Proof", _proof(readings, is_contradicted=verdict.tone == "bad")))
+        facts.append(("Proof", read_proof(reports, verdict)))
         proven = {name: found.proven_at for name, found in readings.items() if found.proven_at is not None}
         facts.append(("Read completely, and proven", _freshness(proven) if proven else "never"))
     facts.append(("In the warehouse", _sizes(reports)))
@@ -60,14 +60,22 @@ def _last_readings(reports: Reports) -> dict[str, _Reading]:
     return found
 
 
-def _proof(readings: Mapping[str, _Reading], *, is_contradicted: bool) -> Badge:
-    """Whether the page's figures are proven, and if not, which are not and why."""
+def was_read(reports: Reports) -> bool:
+    """Whether each listing was read at least once."""
+    return len(_last_readings(reports)) == len(RESOURCES)
+
+
+def read_proof(reports: Reports, verdict: Badge) -> Badge:
+    """Whether the page's figures are proven, and if not, which are not and why. `verdict`: the reconciliation's."""
+    readings = _last_readings(reports)
+    if not readings:
+        return Badge("Not checked yet", "unknown")
     missing = [name for name in RESOURCES if name not in readings]
     open_ = [f"{name}: {found.message or 'no reason given'}" for name, found in readings.items() if not found.is_proven]
     open_ += [f"{name}: never read" for name in missing]
     if not open_:
-        return Badge("Proven", "good")
-    return Badge(f"Not proven. {'. '.join(open_)}", "bad" if is_contradicted else "warn")
+        return Badge("Read completely, and proven", "good")
+    return Badge(f"Not proven. {'. '.join(open_)}", "bad" if verdict.tone == "bad" else "warn")
 
 
 def _freshness(readings: Mapping[str, datetime]) -> str:

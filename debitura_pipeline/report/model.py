@@ -1,4 +1,4 @@
-"""The parts of a page: figures, tables, charts, findings, sections. Plain values, no HTML and no SQL.
+"""The parts of a page: answers, figures, tables, charts, findings, sections. Plain values, no HTML and no SQL.
 
 Amounts are exact Decimals; the template rounds them for display.
 """
@@ -6,13 +6,16 @@ Amounts are exact Decimals; the template rounds them for display.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
 Tone = Literal["good", "warn", "bad", "unknown"]
-ColumnKind = Literal["text", "prose", "count", "money", "percent", "days", "date", "instant", "verdict"]
-Cell = str | int | Decimal | datetime | None
+Pattern = Literal["", "stripes", "dots", "lines"]
+ColumnKind = Literal[
+    "text", "prose", "count", "money", "change", "percent", "days", "date", "month", "instant", "verdict"
+]
+Cell = str | int | Decimal | date | datetime | None
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,44 @@ class Badge:
 
     text: str
     tone: Tone
+
+
+@dataclass(frozen=True)
+class Series:
+    """One colour of a chart: its label, its CSS variable, and the pattern that tells it apart without colour."""
+
+    label: str
+    css: str
+    pattern: Pattern = ""
+
+    @property
+    def fill(self) -> str:
+        """The colour as SVG wants it: the variable, or the page's pattern of that name."""
+        return f"url(#fill{self.css[1:]})" if self.pattern else f"var({self.css})"
+
+
+@dataclass(frozen=True)
+class AnswerLine:
+    """One line of an answer: its label, and an amount in USD, a verdict, or words. `key` lets a test find the amount.
+    `is_change`: the amount is written with its sign."""
+
+    label: str
+    amount: Decimal | None = None
+    words: str = ""
+    badge: Badge | None = None
+    key: str = ""
+    is_change: bool = False
+    is_late: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One of the questions of the first screen. `section`: where the page says more."""
+
+    name: str
+    question: str
+    lines: tuple[AnswerLine, ...]
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,26 +77,27 @@ class Figure:
 
 @dataclass(frozen=True)
 class Heading:
-    """A table column's heading and the format of its cells."""
+    """A table column's heading and the format of its cells. `change`: an amount with its sign."""
 
     label: str
     kind: ColumnKind = "text"
 
     @property
     def is_number(self) -> bool:
-        return self.kind in ("count", "money", "percent", "days")
+        return self.kind in ("count", "money", "change", "percent", "days")
 
     @property
     def css(self) -> str:
         """CSS class of the column's cells; empty for most text."""
-        special = {"prose": "wrap", "date": "when", "instant": "when", "verdict": "when"}
+        special = {"prose": "wrap", "date": "when", "month": "when", "instant": "when", "verdict": "when"}
         return "num" if self.is_number else special.get(self.kind, "")
 
 
 @dataclass(frozen=True)
 class ReportTable:
     """Rows under headings; a row's first cell is its header. `name` lets a test find it. `folded`: the summary line of a
-    table that is collapsed at first. Raises ValueError if a row does not match the headings."""
+    table that is collapsed at first. `is_sortable`: the page's script lets readers search and sort it. Raises ValueError
+    if a row does not match the headings."""
 
     name: str
     caption: str
@@ -63,6 +105,7 @@ class ReportTable:
     rows: tuple[tuple[Cell | Badge, ...], ...]
     total: tuple[Cell, ...] | None = None
     folded: str | None = None
+    is_sortable: bool = False
 
     def __post_init__(self) -> None:
         for row in (*self.rows, *((self.total,) if self.total else ())):
@@ -79,7 +122,7 @@ class Chart:
     description: str
     wide: str
     narrow: str
-    legend: tuple[tuple[str, str], ...]
+    legend: tuple[Series, ...]
     table: ReportTable
 
 
@@ -110,19 +153,24 @@ class Section:
 
 @dataclass(frozen=True)
 class Masthead:
-    """Whose figures, as of when, how fresh, and whether proven."""
+    """Whose figures, as of when, how fresh, and whether proven. `subject`: the client of a statement."""
 
     as_of: datetime | None
     is_simulated: bool
     facts: tuple[tuple[str, str | Badge], ...]
+    title: str = "Partner report"
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
 class ReportPage:
-    """Everything the template needs."""
+    """Everything the template needs. `lacking`: tables that sections were left out for."""
 
     masthead: Masthead
     figures: tuple[Figure, ...]
     sections: tuple[Section, ...]
     written_at: datetime
+    answers: tuple[Answer, ...] = ()
     glossary: tuple[tuple[str, str], ...] = field(default=())
+    lacking: tuple[str, ...] = ()
+    patterns: tuple[Series, ...] = ()

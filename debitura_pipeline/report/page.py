@@ -5,6 +5,9 @@ The template escapes everything except our own charts and style sheet.
 
 from __future__ import annotations
 
+import hashlib
+import re
+from base64 import b64encode
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -15,6 +18,8 @@ CENT = Decimal("0.01")
 TENTH = Decimal("0.1")
 EMPTY = "–"
 UNKNOWN_MONTH = "unknown"
+_ISO_DAY = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])")
+_FOUR_DECIMALS = re.compile(r"(?<![\w.-])-?\d+\.\d{4}(?![\w.])")
 
 
 def format_amount(value: Decimal | int | None) -> str:
@@ -22,6 +27,11 @@ def format_amount(value: Decimal | int | None) -> str:
     if value is None:
         return EMPTY
     return _signed(Decimal(value).quantize(CENT, ROUND_HALF_EVEN))
+
+
+def format_change(value: Decimal | int | None) -> str:
+    """`12.5` -> `+12.50`: an amount whose sign matters."""
+    return f"+{format_amount(value)}" if value is not None and value > 0 else format_amount(value)
 
 
 def format_percent(value: Decimal | None) -> str:
@@ -41,9 +51,11 @@ def format_day(value: date | None) -> str:
     return EMPTY if value is None else f"{value.day} {value:%b %Y}"
 
 
-def format_month(label: str) -> str:
-    """`2026-03` -> `Mar 2026`; `unknown` stands for a missing date."""
-    return "Date not known" if label == UNKNOWN_MONTH else f"{date.fromisoformat(f'{label}-01'):%b %Y}"
+def format_month(label: str | date | None) -> str:
+    """`2026-03`, or a day of it, -> `Mar 2026`; `unknown` stands for a missing date."""
+    if label is None or label == UNKNOWN_MONTH:
+        return "Date not known"
+    return f"{label if isinstance(label, date) else date.fromisoformat(f'{label}-01'):%b %Y}"
 
 
 def format_datetime(value: datetime | None) -> str:
@@ -61,7 +73,9 @@ def title_case(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A report's text with a full stop at the end."""
+    """A report's text with a full stop at the end, its dates and amounts written as everywhere on the page."""
+    text = _ISO_DAY.sub(lambda found: _spelled_out(found[0]), text)
+    text = _FOUR_DECIMALS.sub(lambda found: format_amount(Decimal(found[0])), text)
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -78,10 +92,12 @@ def cell(value: Any, kind: str) -> str:
         return value.text
     writers: dict[str, Any] = {
         "money": format_amount,
+        "change": format_change,
         "percent": format_percent,
         "count": format_count,
         "days": format_count,
         "date": format_day,
+        "month": format_month,
         "instant": format_datetime,
     }
     return str(writers.get(kind, str)(value))
@@ -92,25 +108,35 @@ def render(page: ReportPage) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed to import the report
     from markupsafe import Markup  # noqa: PLC0415
 
+    loader = PackageLoader("debitura_pipeline.report")
     environment = Environment(
-        loader=PackageLoader("debitura_pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "amount": format_amount,
-        "count": format_count,
-        "exact": plain_number,
-        "instant": format_datetime,
-        "cell": cell,
+        "amount": format_amount, "change": format_change, "count": format_count, "exact": plain_number,
+        "instant": format_datetime, "cell": cell,
+    }  # fmt: skip
+    environment.filters["own_markup"] = Markup  # pictures, the style sheet and the script, nothing else
+    environment.tests |= {
+        "number": lambda value: isinstance(value, Decimal | int),
+        "day": lambda value: isinstance(value, date),
+        "verdict": lambda value: isinstance(value, Badge),
     }
-    environment.filters["own_markup"] = Markup  # pictures that charts.py drew and the style sheet, nothing else
-    environment.tests["number"] = lambda value: isinstance(value, Decimal | int)
-    environment.tests["verdict"] = lambda value: isinstance(value, Badge)
-    style = environment.loader.get_source(environment, "page.css")[0] if environment.loader else ""
-    return environment.get_template("partner-report.html.j2").render(page=page, style=style)
+    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    template = environment.get_template("partner-report.html.j2")
+    return template.render(page=page, style=style, script=script, script_hash=_script_hash(script))
+
+
+def _script_hash(script: str) -> str:
+    """The script's hash as the page's Content-Security-Policy names it: no other script runs."""
+    return f"sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _spelled_out(iso: str) -> str:
+    try:
+        return format_day(date.fromisoformat(iso))
+    except ValueError:  # digits that are no date
+        return iso
 
 
 def _signed(value: Decimal) -> str:

@@ -28,6 +28,8 @@ class ReportSource(Protocol):
 
     def tables(self) -> set[str]: ...
 
+    def columns(self, schema: str, table: str) -> list[str]: ...
+
 
 class Reports:
     """Read access by name to tables of schemas `reports`, `marts`, `raw` and `ops`."""
@@ -35,23 +37,36 @@ class Reports:
     def __init__(self, warehouse: ReportSource) -> None:
         self._warehouse = warehouse
         self._tables = warehouse.tables()
+        self._lacking: dict[str, None] = {}
 
     def has(self, *tables: str) -> bool:
-        """Whether all of these tables (`reports.data_quality`) exist."""
-        return all(table in self._tables for table in tables)
+        """Whether all of these tables (`reports.data_quality`) exist. Those that do not are listed in `lacking`."""
+        missing = [table for table in tables if table not in self._tables]
+        self._lacking |= dict.fromkeys(missing)
+        return not missing
 
-    def frame(self, table: str, columns: Sequence[str], tail: str = "") -> pd.DataFrame:
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether the table is there with this column, which files of an older version may lack."""
+        return table in self._tables and column in self._warehouse.columns(*table.split("."))
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The tables that were asked for and are not there, in order of first asking."""
+        return tuple(self._lacking)
+
+    def frame(self, table: str, columns: Sequence[str], tail: str = "", params: Sequence[Any] = ()) -> pd.DataFrame:
         """`columns` of `table`, in order; an entry may be an expression with a name, `sum(x) AS x`. `tail` follows the
-        table's name: WHERE, GROUP BY, ORDER BY, LIMIT. Raises WarehouseError if the table lacks a column."""
+        table's name: WHERE, GROUP BY, ORDER BY, LIMIT. `params`: values of its question marks. Raises WarehouseError if the
+        table lacks a column."""
         import pandas as pd  # noqa: PLC0415 - half a second, and only a report needs it
 
         names = [column.rpartition(" AS ")[2] for column in columns]
-        rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}")
+        rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}", params)
         return pd.DataFrame([tuple(map(_shown, row)) for row in rows], columns=names, dtype=object)
 
-    def records(self, table: str, columns: Sequence[str], tail: str = "") -> list[Any]:
+    def records(self, table: str, columns: Sequence[str], tail: str = "", params: Sequence[Any] = ()) -> list[Any]:
         """The same rows as named tuples. Raises WarehouseError."""
-        return list(self.frame(table, columns, tail).itertuples(index=False, name="Row"))
+        return list(self.frame(table, columns, tail, params).itertuples(index=False, name="Row"))
 
 
 def _shown(value: Any) -> Any:

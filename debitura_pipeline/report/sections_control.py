@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.plural import counted
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import format_count, format_datetime, sentence, title_case
@@ -25,21 +26,25 @@ def badge_of(verdict: str) -> Badge:
     return VERDICTS.get(verdict, Badge(verdict, "unknown"))
 
 
-def reconciliation_verdict(reports: Reports) -> Badge:
-    """The reconciliation in a few words, for the head of the page."""
+def reconciliation_verdict(reports: Reports, *, with_time: bool = True) -> Badge:
+    """The reconciliation in a few words, and when it was made."""
     rows = _compared(reports)
     differing = sum(row.n for row in rows if row.verdict == "differs")
     if not any(row.verdict != "unproven" for row in rows):
         return NOT_RECONCILED
-    at = format_datetime(max(row.at for row in rows if row.at))
+    at = f", {format_datetime(max(row.at for row in rows if row.at))}" if with_time else ""
     if differing:
-        return Badge(f"{format_count(differing)} figures differ, {at}", "bad")
+        return Badge(f"{_figures(differing, 'differs', 'differ')}{at}", "bad")
     open_ = [row for row in rows if row.verdict == "unproven" and row.scope == "all"]
     if missing := sum(row.n for row in open_ if row.detail != MOVES_WITH_RATES):
-        return Badge(f"Equal as far as compared, {format_count(missing)} figures could not be, {at}", "warn")
+        return Badge(f"Equal as far as compared; {_figures(missing, 'was', 'were')} not{at}", "warn")
     if open_:
-        return Badge(f"Equal but for exchange rates, {at}", "good")
-    return Badge(f"Equal, {at}", "good")
+        return Badge(f"Equal but for exchange rates{at}", "good")
+    return Badge(f"Equal{at}", "good")
+
+
+def _figures(count: int, singular: str, plural: str) -> str:
+    return f"{counted(count, 'figure')} {singular if count == 1 else plural}"
 
 
 def reconciliation(reports: Reports) -> Section | None:
@@ -115,6 +120,14 @@ def _client_table(reports: Reports) -> ReportTable:
 
 def _group(name: str) -> str:
     return BY_KEY[name].label if name in BY_KEY else GROUPS.get(name, title_case(name))
+
+
+def not_ok_checks(reports: Reports) -> int | None:
+    """How many checks ask for a look; None without the table."""
+    if not reports.has(QUALITY):
+        return None
+    (row,) = reports.records(QUALITY, ("count(*) AS n",), "WHERE verdict <> 'ok'")
+    return int(row.n)
 
 
 def data_quality(reports: Reports) -> Section | None:

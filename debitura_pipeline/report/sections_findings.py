@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.plural import counted
+from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportFinding, ReportTable, Section
-from debitura_pipeline.report.page import format_count, sentence, title_case
+from debitura_pipeline.report.page import sentence, title_case
 from debitura_pipeline.report.read import Reports
 
 GAPS = "reports.attribution_gaps"
 FINDINGS_SHOWN = 12
+FLOOR_USD = Decimal("1")  # less is in the table by kind, not among the largest
 OF_ONE_KIND = 3  # one fault can repeat hundreds of times; the others must not drown in it
 KINDS = {
     "closed_paid_without_transaction": "Closed as paid, but without a transaction",
@@ -23,36 +27,43 @@ KINDS = {
 }
 
 
+def findings_by_kind(reports: Reports) -> list[Any]:
+    """`finding`, `n`, `usd` at stake and `blank` (findings without an amount), the most at stake first."""
+    if not reports.has(GAPS):
+        return []
+    columns = ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank")
+    return reports.records(GAPS, columns, "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding")
+
+
 def findings(reports: Reports) -> Section | None:
     """Money that may be missing: kinds with their sums, then the largest findings."""
     if not reports.has(GAPS):
         return None
-    kinds = reports.records(
-        GAPS,
-        ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank"),
-        "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding",
-    )
-    title = "Money that may be missing"
+    title, kinds = "Money that may be missing", findings_by_kind(reports)
     if not kinds:
-        return Section(
-            "findings",
-            title,
-            "Every rule holds for every client, case and transaction.",
-            verdict=Badge("No findings", "good"),
-        )
-    rows = tuple((_kind(row), row.n, row.usd, row.blank) for row in kinds)
-    columns = (
-        Heading("Finding"),
-        Heading("Count", "count"),
-        Heading("At stake, USD (estimate)", "money"),
-        Heading("Amount unknown", "count"),
-    )
+        return _nothing_found(title, reports)
+    rows = tuple((kind_in_words(row), row.n, row.usd, row.blank) for row in kinds)
+    columns = (Heading("Finding"), Heading("Count", "count"), Heading("At stake, USD (estimate)", "money"),
+               Heading("Amount unknown", "count"))  # fmt: skip
     table = ReportTable("attribution_gaps", "Findings by kind", columns, rows)
     lead = (
-        f"{format_count(sum(row.n for row in kinds))} findings. The amounts are estimates of what may be missing or may be taken "
+        f"{counted(sum(row.n for row in kinds), 'finding')}. The amounts are estimates of what may be missing or may be taken "
         "back, not money owed. One fee can be in two findings, so they are not added up."
     )
     return Section("findings", title, lead, findings=_largest(reports), tables=(table,))
+
+
+def _nothing_found(title: str, reports: Reports) -> Section:
+    """All rules hold, or nothing was read that they could be checked on."""
+    if not was_read(reports):
+        lead = "The rules are checked after the first reading."
+        return Section("findings", title, lead, verdict=Badge("Not checked yet", "unknown"))
+    return Section(
+        "findings",
+        title,
+        "Every rule holds for every client, case and transaction.",
+        verdict=Badge("No findings", "good"),
+    )
 
 
 def _largest(reports: Reports) -> tuple[ReportFinding, ...]:
@@ -66,14 +77,17 @@ def _largest(reports: Reports) -> tuple[ReportFinding, ...]:
     rows = reports.records(
         ranked,
         ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do", "ref"),
-        f"WHERE place <= {OF_ONE_KIND} ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
+        f"WHERE place <= {OF_ONE_KIND} AND coalesce(usd_at_stake, {FLOOR_USD}) >= {FLOOR_USD} "
+        f"ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
     )
     return tuple(
-        ReportFinding(_kind(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days) for row in rows
+        ReportFinding(kind_in_words(row), _where(row), sentence(row.what_to_do), row.usd_at_stake, row.age_days)
+        for row in rows
     )
 
 
-def _kind(row: Any) -> str:
+def kind_in_words(row: Any) -> str:
+    """The kind of a finding in words."""
     return KINDS.get(row.finding, title_case(row.finding))
 
 

@@ -1,4 +1,4 @@
-"""Sections on earned income: revenue by month, top clients. None if the report table is missing or empty.
+"""Section on earned income: revenue by period and by month. None if the report table is missing or empty.
 
 Disputed and unclassified fees are in no total; they have rows or columns of their own.
 """
@@ -7,30 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from debitura_pipeline.report.charts import Segment, stacked_bars, stacked_columns
+from debitura_pipeline.report.charts import Segment, stacked_columns
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
-from debitura_pipeline.report.page import UNKNOWN_MONTH, format_amount, format_count, format_month, format_percent
+from debitura_pipeline.report.page import UNKNOWN_MONTH, format_amount, format_month, title_case
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import APART, EXPECTED, Stage, StageSum, present, stage_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BY_CLIENT, BY_MONTH, CLIENTS = "reports.revenue_by_client", "reports.revenue_by_month", "reports.attribution_by_client"
+BY_CLIENT, BY_MONTH, SUMMARY = "reports.revenue_by_client", "reports.revenue_by_month", "reports.revenue_summary"
 MONTHS_DRAWN = 36  # three years of columns are still legible on a phone; the table behind has every month
 MONTHS_LISTED = 12
-CLIENTS_SHOWN = 10
 BASES = {"collected": "Collected", "recognized": "Recognised", "invoiced": "Invoiced", "paid": "Paid"}
-FEE_COLUMN = {
-    "Paid": "fee_paid_usd",
-    "AwaitingDebituraPayment": "fee_awaiting_debitura_payment_usd",
-    "ReadyToInvoiceDebitura": "fee_ready_to_invoice_debitura_usd",
-    "AwaitingCollectionPartnerPayment": "fee_awaiting_collection_partner_payment_usd",
-    "ConfirmedPendingInvoice": "fee_confirmed_pending_invoice_usd",
-    "Pending": "fee_pending_usd",
-}
+PERIODS = {
+    "today": "Today so far", "yesterday": "Yesterday", "month_to_date": "This month so far", "last_month": "Last month",
+    "same_month_last_year": "Same month last year", "trailing_12_months": "The last 12 months",
+}  # fmt: skip
 
 Sizes = Mapping[tuple[str, str], Decimal]  # (month, stage) -> USD
 
@@ -39,14 +34,17 @@ def stage_sums(reports: Reports) -> dict[str, StageSum]:
     """Fees per stage over all clients and months: the source of the headline figures."""
     if not reports.has(BY_CLIENT):
         return {}
+    risk = (
+        "sum(clawback_risk_usd)" if reports.has_column(BY_CLIENT, "clawback_risk_usd") else "CAST(0 AS DECIMAL(18, 4))"
+    )
     columns = (
         "revenue_stage AS stage",
         "sum(transaction_count) AS n",
         "sum(referral_fee_usd) AS usd",
-        "sum(of_which_estimate_usd) AS estimate_usd",
+        f"{risk} AS risk_usd",
     )
     rows = reports.records(BY_CLIENT, columns, "GROUP BY revenue_stage")
-    return {row.stage: StageSum(int(row.n), row.usd, row.estimate_usd) for row in rows}
+    return {row.stage: StageSum(int(row.n), row.usd, row.risk_usd) for row in rows}
 
 
 def revenue_by_month(reports: Reports) -> Section | None:
@@ -65,7 +63,7 @@ def revenue_by_month(reports: Reports) -> Section | None:
     sizes = {(row.month, stage_of(row.stage).key): row.usd for row in frame.itertuples()}
     months = [month for month in dict.fromkeys(frame["month"]) if month != UNKNOWN_MONTH]
     sums = {month: total(sizes.get((month, stage.key)) for stage in EXPECTED) for month in months}
-    lead = "Fees by the month in which the debtor paid, coloured by where each fee stands today."
+    lead = "Fees by the month of the transaction, coloured by where each fee stands today."
     if months:
         best = max(months, key=lambda month: sums[month])
         lead += (
@@ -76,14 +74,41 @@ def revenue_by_month(reports: Reports) -> Section | None:
     note = (
         "The API keeps no dates of these steps: a month is known for steps taken since the first reading, not before."
     )
-    return Section(
-        "revenue",
-        "Revenue by month",
-        lead,
-        chart=chart,
-        tables=(bases,) if bases else (),
-        notes=(note,) if bases else (),
+    tables = tuple(table for table in (_periods(reports), bases) if table)
+    return Section("revenue", "Revenue by month", lead, chart=chart, tables=tables, notes=(note,) if bases else ())
+
+
+def summary_rows(reports: Reports) -> list[Any]:
+    """`period`, `basis`, `from_on`, `to_on`, `usd`, `is_complete` of `revenue_summary`. Empty without the table."""
+    if not reports.has(SUMMARY):
+        return []
+    columns = ("period", "basis", "from_on", "to_on", "transaction_count AS n", "referral_fee_usd AS usd",
+               "of_which_estimate_usd AS estimate_usd", "disputed_usd", "is_complete")  # fmt: skip
+    return reports.records(SUMMARY, columns, "ORDER BY period_order, basis")
+
+
+def _periods(reports: Reports) -> ReportTable | None:
+    """Today, the month so far, the last month and so on, by each of the dates that a fee can count from."""
+    found = summary_rows(reports)
+    if not found:
+        return None
+    bases = [basis for basis in BASES if any(row.basis == basis for row in found)]
+    cells = {(row.period, row.basis): row.usd if row.is_complete else None for row in found}
+    spans = {row.period: (row.from_on, row.to_on) for row in found}
+    estimates = {row.period: row.estimate_usd for row in found if row.basis == "collected"}
+    headings = (Heading("Period"), *(Heading(f"{BASES[basis]}, USD", "money") for basis in bases),
+                Heading("Estimate in collected", "money"), Heading("First day", "date"), Heading("Last day", "date"))  # fmt: skip
+    rows = tuple(
+        (
+            PERIODS.get(period, title_case(period)),
+            *(cells.get((period, basis)) for basis in bases),
+            estimates.get(period),
+            *span,
+        )
+        for period, span in spans.items()
     )
+    caption = "Fees by period and by the date that they count from; a dash: not known for the whole period. Never add two columns."
+    return ReportTable("revenue_summary", caption, headings, rows)
 
 
 def _month_chart(frame: pd.DataFrame, months: list[str], sizes: Sizes) -> Chart:
@@ -161,100 +186,15 @@ def _bases(reports: Reports) -> ReportTable | None:
         return None
     cells = {(row.month, row.basis): row.usd for row in frame.itertuples()}
     bases = [basis for basis in BASES if basis in set(frame["basis"])]
-    known = sorted({month for month in frame["month"] if month != UNKNOWN_MONTH}, reverse=True)[:MONTHS_LISTED]
+    observed = {month for month, basis in cells if basis != "collected" and month != UNKNOWN_MONTH}
+    known = sorted(observed, reverse=True)[
+        :MONTHS_LISTED
+    ]  # before the first reading only `collected` is known, see above
+    if not known:
+        return None
     rows = [(format_month(month), *(cells.get((month, basis)) for basis in bases)) for month in known]
     if UNKNOWN_MONTH in set(frame["month"]):
         rows.append((format_month(UNKNOWN_MONTH), *(cells.get((UNKNOWN_MONTH, basis)) for basis in bases)))
     headings = (Heading("Month"), *(Heading(BASES[basis], "money") for basis in bases))
     caption = f"The same fees in USD by the date they count from, newest {len(known)} months. Never add two columns."
     return ReportTable("revenue_by_month", caption, headings, tuple(rows))
-
-
-def top_clients(reports: Reports) -> Section | None:
-    """The clients with the highest fees, by stage."""
-    if not reports.has(CLIENTS):
-        return None
-    (overall,) = reports.records(CLIENTS, ("count(*) AS n", "sum(fee_total_usd) AS usd"), "WHERE fee_total_usd > 0")
-    if not overall.n:
-        return None
-    frame = reports.frame(
-        CLIENTS,
-        (
-            "creditor_id",
-            "company_name",
-            "attribution",
-            "cases_total",
-            "cases_open",
-            *FEE_COLUMN.values(),
-            "fee_total_usd",
-            "fee_disputed_usd",
-            "share_of_fees * 100 AS share_pct",
-        ),
-        f"WHERE fee_total_usd > 0 ORDER BY fee_total_usd DESC, creditor_id LIMIT {CLIENTS_SHOWN}",
-    )
-    lead = (
-        f"{format_count(overall.n)} clients have brought fees so far, {format_amount(overall.usd)} USD in all; "
-        "disputed fees are not in it. "
-        f"The first {len(frame)} make up {format_percent(total(frame['share_pct']))}."
-    )
-    return Section("clients", "Top clients", lead, chart=_client_chart(frame))
-
-
-def _client_chart(frame: pd.DataFrame) -> Chart:
-    stages = [stage for stage in EXPECTED if any(frame[FEE_COLUMN[stage.key]])]
-    names = _distinct_names(frame)
-    records = frame.to_dict("records")
-    pieces = [
-        Segment(
-            name,
-            stage.label,
-            record[FEE_COLUMN[stage.key]],
-            f"{name}, {stage.label}: {format_amount(record[FEE_COLUMN[stage.key]])} USD",
-        )
-        for name, record in zip(names, records, strict=True)
-        for stage in stages
-    ]
-    rows = tuple(
-        (
-            name,
-            record["attribution"],
-            record["cases_total"],
-            record["cases_open"],
-            *(record[FEE_COLUMN[stage.key]] for stage in stages),
-            record["fee_total_usd"],
-            record["share_pct"],
-            record["fee_disputed_usd"],
-        )
-        for name, record in zip(names, records, strict=True)
-    )
-    columns = (
-        Heading("Client"),
-        Heading("Link"),
-        Heading("Cases", "count"),
-        Heading("Open", "count"),
-        *(Heading(stage.label, "money") for stage in stages),
-        Heading("Total", "money"),
-        Heading("Share of all", "percent"),
-        Heading("Disputed (not in total)", "money"),
-    )
-    table = ReportTable("top_clients", "Clients with the highest referral fees, USD", columns, rows)
-    words = "; ".join(
-        f"{name} {format_amount(record['fee_total_usd'])} USD" for name, record in zip(names, records, strict=True)
-    )
-    return stacked_bars(
-        "chart-clients",
-        "Clients with the highest referral fees, USD",
-        f"Lying bars, one a client, longest first: {words}.",
-        [stage.series for stage in stages],
-        pieces,
-        table,
-    )
-
-
-def _distinct_names(frame: pd.DataFrame) -> list[str]:
-    """Company names; where two records share one, part of the record's id tells them apart."""
-    names = [name or "Unknown client" for name in frame["company_name"]]
-    return [
-        name if names.count(name) == 1 else f"{name} ({key[:8]})"
-        for name, key in zip(names, frame["creditor_id"], strict=True)
-    ]

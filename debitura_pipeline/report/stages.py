@@ -1,4 +1,4 @@
-"""The revenue stages on the page: order, names, colours, descriptions, and the five headline figures.
+"""The revenue stages on the page: order, names, colours, descriptions, and the headline figures.
 
 The stage itself is derived in dbt.
 """
@@ -9,24 +9,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from debitura_pipeline.report.charts import Series
-from debitura_pipeline.report.model import Figure
+from debitura_pipeline.report.model import Figure, Pattern, Series
 from debitura_pipeline.report.page import format_amount
 from debitura_pipeline.report.read import ZERO
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its name in the warehouse and on the page, its colour, what it means."""
+    """One stage: its name in the warehouse and on the page, its colour and pattern, what it means."""
 
     key: str
     label: str
     css: str
     meaning: str
+    pattern: Pattern = ""
 
     @property
     def series(self) -> Series:
-        return Series(self.label, self.css)
+        return Series(self.label, self.css, self.pattern)
 
 
 # From the ground of a stacked column upwards: what is surest comes first.
@@ -34,13 +34,14 @@ STAGES = (
     Stage("Paid", "Paid", "--stage-paid", "Debitura has paid this fee to you."),
     Stage("AwaitingDebituraPayment", "Invoiced to Debitura", "--stage-invoiced",
           "You have invoiced Debitura, which has not paid yet."),
-    Stage("ReadyToInvoiceDebitura", "Ready to invoice", "--stage-ready", "You may invoice Debitura for this fee now."),
+    Stage("ReadyToInvoiceDebitura", "Ready to invoice", "--stage-ready", "You may invoice Debitura for this fee now.",
+          "lines"),
     Stage("AwaitingCollectionPartnerPayment", "Awaiting collection partner", "--stage-awaited",
-          "Debitura has invoiced the collection partner, which has not paid yet."),
+          "Debitura has invoiced the collection partner, which has not paid yet.", "stripes"),
     Stage("ConfirmedPendingInvoice", "Confirmed, not invoiced", "--stage-confirmed",
-          "The commission is confirmed; Debitura has not invoiced the collection partner yet."),
+          "The commission is confirmed; Debitura has not invoiced the collection partner yet.", "dots"),
     Stage("Pending", "Pending (estimate)", "--stage-pending",
-          "The debtor has paid, the commission is not confirmed: an estimate that moves with exchange rates."),
+          "The debtor has paid, the commission is not confirmed: an estimate that moves with exchange rates.", "lines"),
     Stage("Disputed", "Disputed", "--stage-disputed",
           "Under dispute, so the amount may shrink or go; in no total of expected or earned income."),
     Stage("Unclassified", "Unclassified", "--stage-unclassified",
@@ -50,15 +51,21 @@ BY_KEY: Mapping[str, Stage] = {stage.key: stage for stage in STAGES}
 EXPECTED = tuple(stage for stage in STAGES if stage.key not in ("Disputed", "Unclassified"))  # what totals are made of
 APART = tuple(stage for stage in STAGES if stage not in EXPECTED)
 AWAITED = ("AwaitingDebituraPayment", "AwaitingCollectionPartnerPayment", "ConfirmedPendingInvoice")
+GLOSSARY = (
+    *((stage.label, stage.meaning) for stage in STAGES),
+    ("Not before", "The clock of this step started at the first reading of the API, so this is the earliest date; the step may "
+                   "be later than its terms already."),
+    ("May be clawed back", "The commission behind this fee was credited after it became final: Debitura may ask for it back."),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class StageSum:
-    """Fees of one stage, over all clients and months."""
+    """Fees of one stage, over all clients and months, and the part that Debitura may take back."""
 
     transactions: int
     fee_usd: Decimal
-    estimate_usd: Decimal
+    risk_usd: Decimal = ZERO
 
 
 def stage_of(key: str) -> Stage:
@@ -72,38 +79,40 @@ def present(keys: Iterable[str], among: Iterable[Stage] = STAGES) -> list[Stage]
     return [stage for stage in among if stage.key in found]
 
 
+def sum_of(sums: Mapping[str, StageSum], *keys: str) -> Decimal:
+    """Fees of these stages together, USD."""
+    return sum((sums[key].fee_usd for key in keys if key in sums), start=ZERO)
+
+
 def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
     """The headline figures; empty without transactions. Unclassified fees are shown only if there are any."""
     if not any(one.transactions for one in sums.values()):
         return ()
 
-    def add(*keys: str) -> Decimal:
-        return sum((sums[key].fee_usd for key in keys if key in sums), start=ZERO)
-
     def words(text: str, *keys: str) -> str:
-        estimate = sum((sums[key].estimate_usd for key in keys if key in sums), start=ZERO)
-        return f"{text} Of which estimate: {format_amount(estimate)}." if estimate else text
+        risk = sum((sums[key].risk_usd for key in keys if key in sums), start=ZERO)
+        return f"{text} Of which may be clawed back: {format_amount(risk)}." if risk else text
 
     parts = [
-        f"{format_amount(add(key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}"
+        f"{format_amount(sum_of(sums, key))} {BY_KEY[key].label[0].lower()}{BY_KEY[key].label[1:]}"
         for key in AWAITED
-        if add(key)
+        if sum_of(sums, key)
     ]
-    awaited = "Fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
+    awaited = "Confirmed fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
     figures = [
-        Figure("paid_usd", "Earned and paid", add("Paid"), words("Debitura has paid these fees to you.", "Paid"),
+        Figure("paid_usd", "Paid to you", sum_of(sums, "Paid"), words("Debitura has paid these fees to you.", "Paid"),
                "--stage-paid"),
-        Figure("ready_usd", "Ready to invoice", add("ReadyToInvoiceDebitura"),
+        Figure("ready_usd", "Ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"),
                words("You may invoice Debitura for these fees now.", "ReadyToInvoiceDebitura"), "--stage-ready"),
-        Figure("awaited_usd", "Awaited", add(*AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
-        Figure("estimated_usd", "Estimated", add("Pending"),
+        Figure("awaited_usd", "On its way", sum_of(sums, *AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
+        Figure("estimated_usd", "Estimated", sum_of(sums, "Pending"),
                "An estimate, not earnings: commission not confirmed, and the amount moves with exchange rates.",
                "--stage-pending"),
-        Figure("disputed_usd", "Disputed", add("Disputed"),
+        Figure("disputed_usd", "Disputed", sum_of(sums, "Disputed"),
                "Under dispute: may shrink or go. In none of the other figures.", "--stage-disputed"),
     ]  # fmt: skip
     if "Unclassified" in sums and sums["Unclassified"].transactions:
-        figures.append(Figure("unclassified_usd", "Unclassified", add("Unclassified"),
+        figures.append(Figure("unclassified_usd", "Unclassified", sum_of(sums, "Unclassified"),
                               "Statuses that fit no documented stage. In none of the other figures; see data quality.",
                               "--stage-unclassified"))  # fmt: skip
     return tuple(figures)

@@ -5,37 +5,51 @@ The warehouse is opened read-only. A missing report table leaves its section out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.files import write_private_atomically
-from debitura_pipeline.report.masthead import read_masthead
-from debitura_pipeline.report.model import ReportPage, Section
+from debitura_pipeline.report.answers import first_screen
+from debitura_pipeline.report.masthead import read_masthead, read_proof
+from debitura_pipeline.report.model import ReportPage, Section, Series
 from debitura_pipeline.report.page import plain_number, render
 from debitura_pipeline.report.read import Reports, ReportSource
+from debitura_pipeline.report.sections_calendar import payment_calendar
+from debitura_pipeline.report.sections_cases import case_outcomes
+from debitura_pipeline.report.sections_changes import what_changed
+from debitura_pipeline.report.sections_clients import clients
 from debitura_pipeline.report.sections_control import data_quality, reconciliation, reconciliation_verdict
 from debitura_pipeline.report.sections_findings import findings
-from debitura_pipeline.report.sections_pipeline import case_outcomes, pipeline
-from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums, top_clients
-from debitura_pipeline.report.stages import STAGES, headline
+from debitura_pipeline.report.sections_forecast import forecast
+from debitura_pipeline.report.sections_onboarding import onboarding_funnel
+from debitura_pipeline.report.sections_partners import collection_partners, invoice_draft
+from debitura_pipeline.report.sections_pipeline import pipeline
+from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums
+from debitura_pipeline.report.sections_vintage import vintages
+from debitura_pipeline.report.sections_waterfall import stage_waterfall
+from debitura_pipeline.report.stages import GLOSSARY, headline
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sharing import share
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 FILE_NAME = "partner-report.html"
-CHAPTERS: tuple[Callable[[Reports], Section | None], ...] = (
-    revenue_by_month, top_clients, pipeline, findings, case_outcomes, reconciliation, data_quality,
+Chapter = Callable[[Reports], Section | None]
+CHAPTERS: tuple[Chapter, ...] = (
+    payment_calendar, what_changed, stage_waterfall, invoice_draft, collection_partners, pipeline, forecast, revenue_by_month,
+    vintages, case_outcomes, onboarding_funnel, clients, findings, reconciliation, data_quality,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """The page's path and its headline figures: exact USD by figure key."""
+    """The page's path, its headline figures (exact USD by figure key), and the instant of the data (None: never read)."""
 
     path: Path
     figures: dict[str, str]
+    as_of: datetime | None = None
 
 
 def _utc_now() -> datetime:
@@ -49,25 +63,56 @@ def write_report(settings: Settings, *, now: Callable[[], datetime] = _utc_now) 
     """
     with open_warehouse(settings, read_only=True) as warehouse:
         page = compose(warehouse, is_simulated=settings.uses_embedded_sandbox, written_at=now())
-    path = settings.reports_dir / FILE_NAME
-    _replace(path, render(page))
-    return ReportFacts(path, {figure.key: plain_number(figure.value) for figure in page.figures})
+    return put(page, settings.reports_dir / FILE_NAME)
 
 
-def compose(warehouse: ReportSource, *, is_simulated: bool, written_at: datetime) -> ReportPage:
-    """The page as plain values; `render(page)` gives its HTML."""
+def put(page: ReportPage, path: Path) -> ReportFacts:
+    """Write a page: a reader finds the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private_atomically(path, render(page).encode(), fsync=True, finish=lambda draft: share(draft, path.parent))
+    return ReportFacts(path, {figure.key: plain_number(figure.value) for figure in page.figures}, page.masthead.as_of)
+
+
+def compose(
+    warehouse: ReportSource, *, is_simulated: bool, written_at: datetime, is_lenient: bool = False
+) -> ReportPage:
+    """The page as plain values; `render(page)` gives its HTML. `is_lenient`: a section whose table lacks a column, as in a
+    file of an older version, is left out. Raises WarehouseError."""
     reports = Reports(warehouse)
-    chapters = (chapter(reports) for chapter in CHAPTERS)
+    verdict, sums = reconciliation_verdict(reports), stage_sums(reports)
+    chapters, failed = _read(reports, CHAPTERS, is_lenient=is_lenient)
+    answers = first_screen(
+        reports, sums, reconciliation_verdict(reports, with_time=False), read_proof(reports, verdict)
+    )
     return ReportPage(
-        masthead=read_masthead(reports, is_simulated=is_simulated, verdict=reconciliation_verdict(reports)),
-        figures=headline(stage_sums(reports)),
-        sections=tuple(chapter for chapter in chapters if chapter is not None),
+        masthead=read_masthead(reports, is_simulated=is_simulated, verdict=verdict),
+        figures=headline(sums),
+        sections=chapters,
         written_at=written_at,
-        glossary=tuple((stage.label, stage.meaning) for stage in STAGES),
+        answers=answers,
+        glossary=GLOSSARY,
+        lacking=tuple(name for name in (*reports.lacking, *failed) if name.startswith("reports.")),
+        patterns=patterns_of(chapters),
     )
 
 
-def _replace(path: Path, text: str) -> None:
-    """A reader finds the old page or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private_atomically(path, text.encode(), fsync=True, finish=lambda draft: share(draft, path.parent))
+def _read(reports: Reports, chapters: Iterable[Chapter], *, is_lenient: bool) -> tuple[tuple[Section, ...], list[str]]:
+    """The sections with rows, and the names of those that an older file cannot give."""
+    found, failed = [], []
+    for chapter in chapters:
+        try:
+            section = chapter(reports)
+        except WarehouseError:
+            if not is_lenient:
+                raise
+            failed.append(f"reports.{chapter.__name__}")
+            continue
+        if section is not None:
+            found.append(section)
+    return tuple(found), failed
+
+
+def patterns_of(sections: Iterable[Section]) -> tuple[Series, ...]:
+    """Each pattern that the charts fill areas with, once."""
+    series = [one for section in sections if section.chart for one in section.chart.legend if one.pattern]
+    return tuple({one.css: one for one in series}.values())

@@ -7,6 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from tests.report.maker import TableMaker
+from tests.report.tables_to_come import (
+    fill_calendar,
+    fill_changes,
+    fill_forecast,
+    fill_funnel,
+    fill_invoice,
+    fill_summary,
+    fill_vintages,
+    fill_waterfall,
+)
 
 NOW = datetime(2026, 3, 9, 2, 14, tzinfo=UTC)
 EXPECTED = [
@@ -31,6 +41,7 @@ FEE = dict(
         strict=True,
     )
 )
+RESOURCES = ("clients", "cases", "transactions")
 AGES = ["000-030", "031-060", "061-090", "091-180", "181-365", "366+"]
 HOSTILE = 'Ødegård & Søn <script>alert("x")</script> "ApS"'
 
@@ -53,17 +64,32 @@ def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 1
     _clients(maker, dice, names, fees)
     _pipeline(maker, dice)
     _cases(maker, dice)
+    _rates(maker)
     _findings(maker, dice, names)
     _controls(maker, dice, names, fees)
+    sums = {
+        stage: sum((usd for (_, name), usd in fees.items() if name == stage), Decimal(0))
+        for stage in (*EXPECTED, "Disputed")
+    }
+    fill_calendar(maker, sums, NOW.date())
+    fill_invoice(maker, sums["ReadyToInvoiceDebitura"], names, NOW.date())
+    fill_waterfall(maker, dice, sums, NOW.date())
+    fill_changes(maker, dice, names, NOW)
+    fill_summary(maker, dice, NOW.date())
+    fill_forecast(maker, NOW.date())
+    fill_vintages(maker, NOW.date())
+    fill_funnel(maker, names)
     maker.connection.commit()
 
 
 def _readings(maker: TableMaker) -> None:
-    for minute, resource in enumerate(("clients", "cases", "transactions")):
+    for minute, resource in (
+        (number - 1440 * night, name) for night in (1, 0) for number, name in enumerate(RESOURCES)
+    ):
         started = NOW - timedelta(minutes=10 - minute)
         maker.insert(
             "ops.syncs",
-            sync_id=f"s-{resource}",
+            sync_id=f"s-{resource}-{started:%d}",
             resource=resource,
             mode="full",
             status="done",
@@ -103,6 +129,7 @@ def _revenue(maker: TableMaker, dice: random.Random, names: list[str], months: i
                         referral_fee=usd,
                         referral_fee_usd=usd,
                         of_which_estimate_usd=usd if stage == "Pending" else Decimal(0),
+                        clawback_risk_usd=usd / 2 if stage == "Paid" and ago % 11 == 0 else Decimal(0),
                     )
         for basis in ("collected", "recognized", "invoiced", "paid"):
             maker.insert(
@@ -141,6 +168,8 @@ def _clients(maker: TableMaker, dice: random.Random, names: list[str], fees: dic
             fee_total_usd=expected,
             fee_disputed_usd=own["Disputed"],
             share_of_fees=expected / everything,
+            linked_at=NOW - timedelta(days=200 + number * 31),
+            last_fee_at=NOW - timedelta(days=number * 3),
             **{f"fee_{FEE[stage]}_usd": own[stage] for stage in EXPECTED},
         )
 
@@ -201,6 +230,21 @@ def _cases(maker: TableMaker, dice: random.Random) -> None:
                     remainder=gross / 2,
                     recovered_amount=gross / 2,
                 )
+
+
+def _rates(maker: TableMaker) -> None:
+    for currency, cases in (("all", 7240), ("EUR", 3000), ("DKK", 2240), ("GBP", 2000)):
+        amounts = {} if currency == "all" else {
+            "gross_of_ended": 4000 * cases, "recovered_of_ended": 1816 * cases,
+            "recovered_share_of_gross_of_ended": Decimal("0.454"),
+            "gross_of_ended_and_open": 6000 * cases, "recovered_of_ended_and_open": 2000 * cases,
+        }  # fmt: skip
+        maker.insert(
+            "reports.recovery_rates", debtor_country="all", currency=currency, cases=cases, cases_open=cases // 5,
+            cases_merged=cases // 50,
+            cases_never_started=cases // 20, cases_ended=cases // 2, cases_recovered=cases // 3,
+            recovered_share_of_cases_ended=Decimal("0.569"), **amounts,
+        )  # fmt: skip
 
 
 def _findings(maker: TableMaker, dice: random.Random, names: list[str]) -> None:

@@ -38,11 +38,11 @@ STAGES = sorted(set().union(*STAGES_OF.values()))
 MONEY = st.decimals(min_value=Decimal("-99999999.9999"), max_value=Decimal("99999999.9999"), places=4)
 
 
-def add_fee(maker: TableMaker, stage: str, usd: Decimal, estimate: Decimal = Decimal(0)) -> None:
+def add_fee(maker: TableMaker, stage: str, usd: Decimal, risk: Decimal = Decimal(0)) -> None:
     maker.insert(
         "reports.revenue_by_client", creditor_id="c-1", company_name="Klient A/S", month_label="2026-02",
         revenue_stage=stage, currency="EUR", transaction_count=1, referral_fee=usd, referral_fee_usd=usd,
-        of_which_estimate_usd=estimate,
+        of_which_estimate_usd=usd if stage == "Pending" else 0, clawback_risk_usd=risk,
     )  # fmt: skip
 
 
@@ -89,13 +89,13 @@ def test_any_money_comes_through_unrounded(empty: TableMaker, fees: list[tuple[s
     assert ("unclassified_usd" in figures) == any(stage == "Unclassified" for stage, _ in fees)
 
 
-def test_estimates_are_called_estimates_wherever_they_are(tmp_path: Path) -> None:
-    """A paid fee whose commission was credited again is an estimate inside a final stage."""
+def test_estimates_and_risks_are_called_by_their_name(tmp_path: Path) -> None:
+    """A paid fee whose commission was credited again is final, and may be taken back."""
     with tables(tmp_path / "w.duckdb") as maker:
-        add_fee(maker, "Paid", Decimal("100.0000"), estimate=Decimal("30.5000"))
-        add_fee(maker, "Pending", Decimal("7.0000"), estimate=Decimal("7.0000"))
+        add_fee(maker, "Paid", Decimal("100.0000"), risk=Decimal("30.5000"))
+        add_fee(maker, "Pending", Decimal("7.0000"))
         text = page_text(maker)
-    assert "Of which estimate: 30.50." in text
+    assert "Of which may be clawed back: 30.50." in text
     assert "An estimate, not earnings" in text
 
 
@@ -105,12 +105,12 @@ def test_disputed_money_is_in_no_total(tmp_path: Path) -> None:
         add_fee(maker, "Paid", Decimal("100.0000"))
         add_fee(maker, "Disputed", Decimal("40.0000"))
         page = compose(maker, is_simulated=False, written_at=NOW)
-    chart = page.sections[0].chart
+    chart = next(section for section in page.sections if section.name == "revenue").chart
     assert chart is not None and chart.table.total is not None
     named = dict(zip((column.label for column in chart.table.columns), chart.table.total, strict=True))
     assert named["Total"] == Decimal("100.0000")
     assert named["Disputed (not in total)"] == Decimal("40.0000")
-    assert "Disputed" not in dict(chart.legend)
+    assert "Disputed" not in {series.label for series in chart.legend}
 
 
 def test_amounts_are_rounded_for_the_eye_half_to_even() -> None:

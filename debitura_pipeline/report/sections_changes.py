@@ -1,0 +1,136 @@
+"""Sections on movement: what the last run changed, and how the money moved through the stages month by month."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.plural import counted
+from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
+from debitura_pipeline.report.page import format_amount, format_change, format_count, title_case
+from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.stages import BY_KEY
+
+CHANGED = "reports.what_changed"
+ROWS_SHOWN = 20
+SUBJECTS = {"transaction": "Transactions", "case": "Cases", "client": "Clients"}
+CHANGES = {"new": "new", "moved": "moved to another stage", "edited": "edited", "gone": "gone", "returned": "came back",
+           "reopened": "reopened", "restated": "restated by the partner mode"}  # fmt: skip
+NOTHING = Badge("Nothing changed", "good")
+FIRST_NIGHT = Badge("First reading: nothing to compare with yet", "unknown")
+
+
+def is_first_night(reports: Reports) -> bool:
+    """Whether the transactions were read at most once, so that there is no earlier state."""
+    if not reports.has("ops.syncs"):
+        return True
+    tail = "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client'"
+    (row,) = reports.records("ops.syncs", ("count(*) AS n",), tail)
+    return bool(row.n <= 1)
+
+
+def night_changes(reports: Reports) -> list[Any]:
+    """`subject`, `change`, `n`, `usd` (of expected income) of the last run. Empty without the table."""
+    if not reports.has(CHANGED):
+        return []
+    columns = ("subject", "change", "count(*) AS n",
+               "sum(CASE WHEN is_expected_income THEN delta_usd ELSE 0 END) AS usd")  # fmt: skip
+    return reports.records(CHANGED, columns, "GROUP BY subject, change ORDER BY subject DESC, change")
+
+
+def what_changed(reports: Reports) -> Section | None:
+    """Changes of the last run: counts with USD, moves, edits, what is gone or came back, reopened cases."""
+    if not reports.has(CHANGED):
+        return None
+    found, is_first = night_changes(reports), is_first_night(reports)
+    title = "Changes since the last reading"
+    if is_first or not found:
+        lead = "After the next reading, this section names each move, edit, deletion and reopened case."
+        return Section("changes", title, lead, verdict=FIRST_NIGHT if is_first else NOTHING)
+    of_money = [row for row in found if row.subject == "transaction"]
+    lead = (
+        f"{counted(sum(row.n for row in found), 'change')} found by the last run; "
+        f"expected and paid fees changed by {format_change(total(row.usd for row in of_money))} USD in all."
+    )
+    tables = (_kinds(found), _moves(reports), _edits(reports), _gone(reports), _cases(reports))
+    return Section("changes", title, lead, tables=tuple(table for table in tables if table.rows))
+
+
+def _kinds(found: list[Any]) -> ReportTable:
+    rows = tuple((_named(row), row.n, row.usd if row.subject == "transaction" else None) for row in found)
+    headings = (Heading("What"), Heading("Count", "count"), Heading("Change, USD", "change"))
+    return ReportTable("what_changed", "All changes by kind", headings, rows)
+
+
+def _named(row: Any) -> str:
+    return f"{SUBJECTS.get(row.subject, row.subject)} {CHANGES.get(row.change, title_case(row.change).lower())}"
+
+
+def _moves(reports: Reports) -> ReportTable:
+    columns = ("from_value AS before", "to_value AS after", "count(*) AS n", "sum(delta_usd) AS usd")
+    tail = (
+        "WHERE subject = 'transaction' AND change = 'moved' GROUP BY from_value, to_value "
+        f"ORDER BY count(*) DESC, from_value, to_value LIMIT {ROWS_SHOWN}"
+    )
+    found = reports.records(CHANGED, columns, tail)
+    headings = (Heading("From"), Heading("To"), Heading("Transactions", "count"), Heading("Change, USD", "change"))
+    rows = tuple((_stage(row.before), _stage(row.after), row.n, row.usd) for row in found)
+    return ReportTable("moves", "Moves between stages", headings, rows)
+
+
+def _edits(reports: Reports) -> ReportTable:
+    return _list(reports, "edits", "Amounts edited", "change IN ('edited', 'restated')")
+
+
+def _gone(reports: Reports) -> ReportTable:
+    return _list(reports, "gone", "Transactions that are gone, or came back", "change IN ('gone', 'returned')")
+
+
+def _list(reports: Reports, name: str, caption: str, which: str) -> ReportTable:
+    """The transactions of these changes with the highest difference."""
+    where = f"WHERE subject = 'transaction' AND {which}"
+    columns = ("coalesce(company_name, 'Unknown client') AS client", "change", "from_value AS before", "to_value AS after",
+               "currency", "delta_amount", "delta_usd", "not_after")  # fmt: skip
+    (count,) = reports.records(CHANGED, ("count(*) AS n",), where)
+    found = reports.records(
+        CHANGED, columns, f"{where} ORDER BY abs(delta_usd) DESC NULLS LAST, subject_id LIMIT {ROWS_SHOWN}"
+    )
+    headings = (Heading("Client"), Heading("Change, USD", "change"), Heading("What"), Heading("From"), Heading("To"),
+                Heading("In its currency", "change"), Heading("Currency"), Heading("Seen", "instant"))  # fmt: skip
+    rows = tuple(
+        (row.client, row.delta_usd, title_case(CHANGES.get(row.change, row.change)), _stage(row.before), _stage(row.after),
+         row.delta_amount, row.currency, row.not_after)
+        for row in found
+    )  # fmt: skip
+    more = f", the {len(rows)} largest of {format_count(count.n)}" if count.n > len(rows) else ""
+    return ReportTable(name, caption + more, headings, rows)
+
+
+def _cases(reports: Reports) -> ReportTable:
+    """Cases reopened or gone: both can take a fee with them."""
+    where = "WHERE subject = 'case' AND change IN ('reopened', 'gone', 'returned')"
+    columns = (
+        "coalesce(company_name, 'Unknown client') AS client",
+        "change",
+        "from_value AS before",
+        "to_value AS after",
+        "not_after",
+    )
+    (count,) = reports.records(CHANGED, ("count(*) AS n",), where)
+    found = reports.records(
+        CHANGED, columns, f"{where} ORDER BY change DESC, not_after DESC, subject_id LIMIT {ROWS_SHOWN}"
+    )
+    headings = (Heading("Client"), Heading("What"), Heading("From"), Heading("To"), Heading("Seen", "instant"))
+    rows = tuple((row.client, title_case(CHANGES[row.change]), row.before, row.after, row.not_after) for row in found)
+    more = f", {len(rows)} of {format_count(count.n)}" if count.n > len(rows) else ""
+    return ReportTable("changed_cases", f"Cases reopened, gone or back{more}", headings, rows)
+
+
+def _stage(value: str | None) -> str | None:
+    """A stage by its name on the page, an amount to cents, any other value as it is."""
+    if value is None or value in BY_KEY:
+        return BY_KEY[value].label if value else None
+    try:
+        return format_amount(Decimal(value))
+    except ArithmeticError:
+        return value

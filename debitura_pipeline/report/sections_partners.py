@@ -1,0 +1,124 @@
+"""Sections on who owes: money by collection partner, and the draft of the invoice to Debitura."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from debitura_pipeline.plural import counted
+from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
+from debitura_pipeline.report.page import format_amount, format_count
+from debitura_pipeline.report.read import Reports, total
+
+RECEIVABLES, DRAFT = "reports.receivables_by_collection_partner", "reports.invoice_draft"
+PARTNERS_SHOWN = 30
+CLIENTS_SHOWN = 60
+LINES_SHOWN = 100
+
+
+def collection_partners(reports: Reports) -> Section | None:
+    """What each collection partner has collected and not passed on yet, the most first."""
+    if not reports.has(RECEIVABLES):
+        return None
+    expected = "is_expected_income"
+    columns = (
+        "collection_partner AS partner",
+        f"sum(CASE WHEN {expected} THEN referral_fee_usd ELSE 0 END) AS usd",
+        f"sum(CASE WHEN {expected} THEN of_which_estimate_usd ELSE 0 END) AS estimate_usd",
+        f"sum(CASE WHEN {expected} THEN 0 ELSE referral_fee_usd END) AS apart_usd",
+        "sum(overdue_usd) AS late_usd", "sum(overdue_count) AS late", "sum(transaction_count) AS n",
+        "max(oldest_days_in_stage) AS oldest", "min(next_due_on) AS due",
+    )  # fmt: skip
+    found = reports.records(RECEIVABLES, columns, "GROUP BY collection_partner")
+    if not found:
+        return None
+    found.sort(key=lambda row: (-row.usd, row.partner or ""))
+    shown, rest = found[:PARTNERS_SHOWN], found[PARTNERS_SHOWN:]
+    rows = [(_named(row.partner), *_owed([row]), row.oldest, row.due) for row in shown]
+    if rest:
+        rows.append((counted(len(rest), "other partner"), *_owed(rest), max(row.oldest or 0 for row in rest), None))
+    headings = (
+        Heading("Collection partner"), Heading("Expected, USD", "money"), Heading("Overdue, USD", "money"),
+        Heading("Overdue", "count"), Heading("Estimate in it, USD", "money"), Heading("Transactions", "count"),
+        Heading("Disputed (apart), USD", "money"), Heading("Longest in stage, days", "days"), Heading("Due first", "date"),
+    )  # fmt: skip
+    sums = ("All", *_owed(found), max(row.oldest or 0 for row in found), None)
+    table = ReportTable("receivables_by_collection_partner", "Money to come by collection partner, USD", headings, tuple(rows),
+                        sums, is_sortable=len(rows) > 1)  # fmt: skip
+    everything = format_amount(total(row.usd for row in found))
+    lead = (
+        f"{counted(len(found), 'collection partner')}, through whom {everything} USD are still to come. "
+        f"The most, {format_amount(found[0].usd)} USD: {_named(found[0].partner)}."
+    )
+    return Section("partners", "Collection partners", lead, tables=(table,))
+
+
+def _named(partner: str | None) -> str:
+    return "Not known" if partner in (None, "unknown") else str(partner)
+
+
+def _owed(rows: list[Any]) -> tuple[Any, ...]:
+    return (total(row.usd for row in rows), total(row.late_usd for row in rows), sum(int(row.late) for row in rows),
+            total(row.estimate_usd for row in rows), sum(int(row.n) for row in rows),
+            total(row.apart_usd for row in rows))  # fmt: skip
+
+
+def invoice_draft(reports: Reports) -> Section | None:
+    """What may be invoiced to Debitura now: totals by currency, sums by client, and the lines while they are few."""
+    if not reports.has(DRAFT):
+        return None
+    columns = ("currency", "count(*) AS n", "count(DISTINCT creditor_id) AS clients", "sum(referral_fee) AS fee",
+               "sum(referral_fee_usd) AS usd",
+               "sum(CASE WHEN may_be_clawed_back THEN referral_fee_usd ELSE 0 END) AS risk_usd")  # fmt: skip
+    found = reports.records(DRAFT, columns, "GROUP BY currency ORDER BY sum(referral_fee_usd) DESC, currency")
+    title = "Invoice draft"
+    if not found:
+        return Section(
+            "invoice",
+            title,
+            "Nothing is ready to be invoiced to Debitura.",
+            verdict=Badge("Nothing to invoice", "unknown"),
+        )
+    lines = sum(row.n for row in found)
+    headings = (Heading("Currency"), Heading("To invoice", "money"), Heading("In USD", "money"), Heading("Lines", "count"),
+                Heading("Clients", "count"), Heading("May be clawed back, USD", "money"))  # fmt: skip
+    rows = tuple((row.currency, row.fee, row.usd, row.n, row.clients, row.risk_usd) for row in found)
+    totals = ReportTable(
+        "invoice_totals", "What you may invoice Debitura for now, each currency for itself", headings, rows
+    )
+    currencies = f"{len(found)} {'currency' if len(found) == 1 else 'currencies'}"
+    lead = (
+        f"{counted(lines, 'fee')} in {currencies}, {format_amount(total(row.usd for row in found))} USD together. "
+        "Debitura takes invoices in GBP, EUR and USD."
+    )
+    return Section("invoice", title, lead, tables=(totals, _by_client(reports), _lines(reports, lines)))
+
+
+def _by_client(reports: Reports) -> ReportTable:
+    columns = ("coalesce(max(company_name), 'Unknown client') AS client", "currency", "sum(referral_fee) AS fee",
+               "sum(referral_fee_usd) AS usd", "count(*) AS n", "min(collected_on) AS first",
+               "max(collected_on) AS last")  # fmt: skip
+    tail = "GROUP BY creditor_id, currency ORDER BY sum(referral_fee_usd) DESC, creditor_id, currency"
+    (count,) = reports.records(f"(SELECT DISTINCT creditor_id, currency FROM {DRAFT}) AS pairs", ("count(*) AS n",))
+    found = reports.records(DRAFT, columns, f"{tail} LIMIT {CLIENTS_SHOWN}")
+    headings = (Heading("Client"), Heading("Currency"), Heading("To invoice", "money"), Heading("In USD", "money"),
+                Heading("Lines", "count"), Heading("Collected from", "date"), Heading("to", "date"))  # fmt: skip
+    caption = "By client and currency" + (
+        f", the first {len(found)} of {format_count(count.n)}" if count.n > len(found) else ""
+    )
+    return ReportTable("invoice_by_client", caption, headings, tuple(map(tuple, found)))
+
+
+def _lines(reports: Reports, lines: int) -> ReportTable:
+    columns = ("currency", "line_number AS line", "coalesce(company_name, 'Unknown client') AS client",
+               "case_reference AS ref", "collected_on AS day", "referral_fee AS fee", "referral_fee_usd AS usd",
+               "CASE WHEN may_be_clawed_back THEN 'yes' ELSE '' END AS risk")  # fmt: skip
+    found = reports.records(DRAFT, columns, f"ORDER BY currency, line_number LIMIT {LINES_SHOWN}")
+    headings = (Heading("Line"), Heading("Client"), Heading("Case"), Heading("Collected", "date"), Heading("Fee", "money"),
+                Heading("In USD", "money"), Heading("May be clawed back"))  # fmt: skip
+    rows = tuple((f"{row.currency} {row.line}", *row[2:]) for row in found)
+    more = (
+        f"The first {len(rows)} of {format_count(lines)} lines; partner-report.xlsx has all"
+        if lines > len(rows)
+        else f"The {counted(lines, 'line')}"
+    )
+    return ReportTable("invoice_draft", more, headings, rows, folded=more)

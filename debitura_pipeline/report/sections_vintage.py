@@ -1,0 +1,86 @@
+"""Section on recovery by creation month: the share of the claims recovered, by months since the cases were created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from debitura_pipeline.report.charts_lines import CurvePoint, curves
+from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
+from debitura_pipeline.report.page import format_percent
+from debitura_pipeline.report.read import Reports
+
+VINTAGE = "reports.recovery_vintage"
+COLOURS = ("--low", "--red", "--stage-unclassified")
+AGES = (0, 1, 2, 3, 6, 9, 12, 18, 24)
+VINTAGES_SHOWN = 24
+CURVE_MONTHS = 36
+
+
+def vintages(reports: Reports) -> Section | None:
+    """The share of the claims recovered, by months since the cases were created; each currency for itself."""
+    if not reports.has(VINTAGE):
+        return None
+    columns = ("currency", "months_since AS age", "sum(gross_amount) AS gross", "sum(recovered_amount) AS recovered")
+    tail = f"WHERE is_complete AND months_since <= {CURVE_MONTHS} GROUP BY currency, months_since ORDER BY currency, months_since"
+    found = [row for row in reports.records(VINTAGE, columns, tail) if row.gross]
+    sizes = reports.records(
+        VINTAGE,
+        ("currency", "sum(cases) AS n"),
+        "WHERE months_since = 0 GROUP BY currency ORDER BY sum(cases) DESC, currency",
+    )
+    if not sizes:
+        return None
+    main = [row.currency for row in sizes if any(row.currency == one.currency for one in found)][: len(COLOURS)]
+    lead = (
+        "Of the claims of a month, the share that was recovered by the end of each month after it. Only months that are over; "
+        f"each currency for itself{f', here the {len(main)} with the most cases' if len(sizes) > len(main) > 1 else ''}."
+    )
+    tables = tuple(
+        _vintage_table(reports, currency, is_first=index == 0)
+        for index, currency in enumerate(main or [sizes[0].currency])
+    )
+    chart = _curves(found, main) if main and len({row.age for row in found if row.currency == main[0]}) > 1 else None
+    return Section("vintages", "Recovery by month of creation", lead, chart=chart, tables=tables)
+
+
+def _curves(found: list[Any], main: list[str]) -> Chart:
+    series = [Series(currency, css) for currency, css in zip(main, COLOURS, strict=False)]
+    points = [CurvePoint(row.currency, row.age, row.recovered / row.gross) for row in found if row.currency in main]
+    ages = sorted({point.months for point in points})
+    shares = {(point.series, point.months): point.share * 100 for point in points}
+    table = ReportTable(
+        "recovery_curve", "Recovered share of the claims by months since creation, all months together",
+        (Heading("Months since creation", "count"), *(Heading(currency, "percent") for currency in main)),
+        tuple((age, *(shares.get((currency, age)) for currency in main)) for age in ages),
+    )  # fmt: skip
+    ends = {point.series: point for point in points}
+    words = "; ".join(
+        f"{key}: {format_percent(point.share * 100)} after {point.months} months" for key, point in ends.items()
+    )
+    return curves("chart-vintages", "Share of the claims recovered, by months since creation",
+                  f"Rising lines, one a currency. {words}.", series, points, table)  # fmt: skip
+
+
+def _vintage_table(reports: Reports, currency: str, *, is_first: bool) -> ReportTable:
+    columns = ("created_month AS month", "months_since AS age", "cases", "gross_amount AS gross", "recovered_share * 100 AS pct",
+               "is_complete AS complete", "projected_share * 100 AS projected")  # fmt: skip
+    months = f"SELECT DISTINCT created_month FROM {VINTAGE} WHERE currency = $1 ORDER BY created_month DESC LIMIT {VINTAGES_SHOWN}"
+    newest = f"created_month IN ({months})"
+    found = reports.records(
+        VINTAGE, columns, f"WHERE currency = $1 AND {newest} ORDER BY created_month DESC, months_since", (currency,)
+    )
+    cells = {(row.month, row.age): row.pct for row in found if row.complete}
+    last = {row.month: row for row in found}
+    ages = [age for age in AGES if any(key[1] == age for key in cells)]
+    headings = (
+        Heading("Created", "month"), Heading("Cases", "count"), Heading(f"Claims, {currency}", "money"),
+        Heading("Projected", "percent"),
+        *(Heading("Same month" if age == 0 else f"{age} month{'s' * (age > 1)}", "percent") for age in ages),
+    )  # fmt: skip
+    rows = tuple(
+        (month, row.cases, row.gross, row.projected, *(cells.get((month, age)) for age in ages))
+        for month, row in last.items()
+    )
+    caption = f"Share of the claims in {currency} recovered, by months since creation"
+    return ReportTable(f"recovery_vintage_{currency}" if not is_first else "recovery_vintage", caption, headings, rows,
+                       folded=None if is_first else f"The same for {currency}")  # fmt: skip

@@ -1,0 +1,107 @@
+"""Section on the stage waterfall: how the money that is not paid yet went from the month's opening to its closing figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.report.charts import Movement, movements
+from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
+from debitura_pipeline.report.page import format_amount, format_change, format_month
+from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.stages import EXPECTED, STAGES, stage_of
+
+WATERFALL = "reports.stage_waterfall"
+MONTHS_SHOWN = 24
+OPEN = tuple(stage.key for stage in EXPECTED if stage.key != "Paid")
+UP, DOWN = Series("More", "--high"), Series("Less", "--low-2", "stripes")
+PARTS = ("appeared", "moved_in", "moved_out", "edited", "fx", "gone")
+AMOUNTS = ("opening", *PARTS, "closing")
+FIELDS = tuple(f"{name}_usd" for name in AMOUNTS)
+
+
+def waterfall_rows(reports: Reports) -> list[Any]:
+    """`month`, `revenue_stage`, `is_current_month` and the amounts of the newest months. Empty without the table."""
+    if not reports.has(WATERFALL):
+        return []
+    newest = f"month IN (SELECT DISTINCT month FROM {WATERFALL} ORDER BY month DESC LIMIT {MONTHS_SHOWN})"
+    columns = ("month", "revenue_stage AS stage", "is_current_month AS is_current", *FIELDS)
+    return reports.records(WATERFALL, columns, f"WHERE {newest} ORDER BY month DESC, stage_order")
+
+
+def open_balance(rows: Iterable[Any], field: str) -> Decimal:
+    """Sum of one amount over the stages of money that is not paid yet."""
+    return total(getattr(row, field) for row in rows if row.stage in OPEN)
+
+
+def stage_waterfall(reports: Reports) -> Section | None:
+    """What moved in the current month as bars; below it each stage, and the months before."""
+    rows = waterfall_rows(reports)
+    if not rows:
+        return None
+    newest = [row for row in rows if row.month == rows[0].month]
+    opening, closing = open_balance(newest, "opening_usd"), open_balance(newest, "closing_usd")
+    month = format_month(rows[0].month)
+    lead = (
+        f"Fees not paid yet: {format_amount(opening)} USD at the start of {month}, {format_amount(closing)} USD now, "
+        f"{format_change(closing - opening)} USD. The first reading opens the first month; what was before it is not known."
+    )
+    tables = (_stages(newest, month), _months(rows))
+    return Section(
+        "waterfall", "From the start of the month until now", lead, chart=_chart(newest, month), tables=tables
+    )
+
+
+def month_movements(rows: list[Any]) -> dict[str, Decimal]:
+    """A month of the open stages together: what came, was paid, went into dispute, changed, and is gone. They add up to
+    closing less opening: what leaves the open stages, and is not paid, is disputed or unclassified."""
+
+    def net(keys: Iterable[str]) -> Decimal:
+        return total(row.moved_in_usd - row.moved_out_usd for row in rows if row.stage in keys)
+
+    paid = net(["Paid"])
+    return {
+        "New": open_balance(rows, "appeared_usd"), "Paid": -paid, "Into or out of dispute": net(OPEN) + paid,
+        "Edited": open_balance(rows, "edited_usd"), "Exchange rates": open_balance(rows, "fx_usd"),
+        "Gone": -open_balance(rows, "gone_usd"),
+    }  # fmt: skip
+
+
+def _chart(rows: list[Any], month: str) -> Chart:
+    parts = {name: amount for name, amount in month_movements(rows).items() if amount or name in ("New", "Paid")}
+    bars = [Movement(name, (UP if amount >= 0 else DOWN).label, amount) for name, amount in parts.items()]
+    sums = [
+        ("At the start", open_balance(rows, "opening_usd")),
+        *month_movements(rows).items(),
+        ("Now", open_balance(rows, "closing_usd")),
+    ]
+    headings = (Heading("Step"), Heading("USD", "change"))
+    table = ReportTable("waterfall_steps", f"Fees not paid yet in {month}, USD", headings, tuple(sums))
+    words = "; ".join(f"{name} {format_change(amount)} USD" for name, amount in sums)
+    return movements("chart-waterfall", f"What changed the fees not paid yet in {month}, USD", f"Lying bars, one a step: {words}.",
+                     (UP, DOWN), bars, table)  # fmt: skip
+
+
+def _stages(rows: list[Any], month: str) -> ReportTable:
+    labels = ("At the start", "New", "In from other stages", "Out to other stages", "Edited", "Exchange rates", "Gone")
+    headings = (Heading("Stage"), Heading("Now", "money"), *(Heading(label, "money") for label in labels))
+    found = sorted(rows, key=lambda row: STAGES.index(stage_of(row.stage)))
+    cells = tuple(
+        (stage_of(row.stage).label, row.closing_usd, *(getattr(row, field) for field in FIELDS[:-1])) for row in found
+    )
+    return ReportTable("stage_waterfall", f"Each stage in {month}, USD: now is the start, plus new and in, less out and gone, plus "
+                       "edits and exchange rates", headings, cells)  # fmt: skip
+
+
+def _months(rows: list[Any]) -> ReportTable:
+    months = list(dict.fromkeys(row.month for row in rows))
+    cells = []
+    for month in months:
+        own = [row for row in rows if row.month == month]
+        cells.append(
+            (month, open_balance(own, "closing_usd"), open_balance(own, "opening_usd"), *month_movements(own).values())
+        )
+    names = tuple(Heading(name, "money") for name in month_movements([]))
+    headings = (Heading("Month", "month"), Heading("At the end", "money"), Heading("At the start", "money"), *names)
+    return ReportTable("waterfall_months", "Fees not paid yet, month by month, USD", headings, tuple(cells))
