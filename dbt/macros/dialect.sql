@@ -100,6 +100,24 @@
     cast(date_trunc('month', {{ utc_clock(instant) }}) as date)
 {%- endmacro %}
 
+{# Beginning of a UTC day. #}
+{% macro utc_midnight(day) -%}
+    cast(cast({{ day }} as varchar) || ' 00:00:00+00' as timestamptz)
+{%- endmacro %}
+
+{# The first days of the months from one to another, one row each. #}
+{% macro month_series(first, last) -%}
+    {{ return(adapter.dispatch('month_series', 'debitura')(first, last)) }}
+{%- endmacro %}
+
+{% macro duckdb__month_series(first, last) -%}
+    cast(unnest(generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval '1 month')) as date)
+{%- endmacro %}
+
+{% macro postgres__month_series(first, last) -%}
+    cast(generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval '1 month') as date)
+{%- endmacro %}
+
 {# Whole UTC days from one instant to another. #}
 {% macro days_between(earlier, later) -%}
     cast({{ utc_date(later) }} - {{ utc_date(earlier) }} as integer)

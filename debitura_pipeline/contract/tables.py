@@ -54,9 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A raw table. `floating` columns may change with exchange rates alone while the column `estimate_flag` is true.
+    """A raw table. `floating` columns may change with exchange rates alone while the column `estimate_flag` is true. `opened`:
+    the one whose first value in a version is kept as well.
 
-    Raises ValueError if a name occurs twice, or `key`, `estimate_flag` or `floating` name an unknown column.
+    Raises ValueError if a name occurs twice, or `key`, `estimate_flag`, `floating` or `opened` name an unknown column.
     """
 
     resource: str
@@ -64,12 +65,14 @@ class Table:
     columns: tuple[Column, ...]
     estimate_flag: str | None = None
     floating: tuple[str, ...] = ()
+    opened: str | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"raw.{self.resource} names a column twice")
-        missing = {self.key, *self.floating, *([self.estimate_flag] if self.estimate_flag else [])} - set(names)
+        named = {self.key, *self.floating, self.estimate_flag, self.opened}
+        missing = {name for name in named if name is not None and name not in names}
         if missing:
             raise ValueError(f"raw.{self.resource} has no column {', '.join(sorted(missing))}")
 
@@ -171,6 +174,7 @@ TRANSACTIONS = Table(
     ),
     estimate_flag="is_estimate",
     floating=("debitura_revenue_usd", "referral_fee_usd", "referral_fee_recognized_usd"),
+    opened="referral_fee_usd",
 )
 
 TABLES = {table.resource: table for table in (CLIENTS, CASES, TRANSACTIONS)}
@@ -187,6 +191,9 @@ META = (
     ("_sync_id", "VARCHAR"),
     ("_row_hash", "VARCHAR"),
 )
+# Of tables with `opened`, after META: the value that this floating column had when the version was first read. Null for rows
+# whose values do not float, since theirs are the version's from its first day to its last.
+OPENING = (("_opening_fee_usd", "DECIMAL(18,4)"),)
 VALIDITY = (("_valid_from", "TIMESTAMPTZ"), ("_valid_to", "TIMESTAMPTZ"))
 
 # Removed before anything is stored, at any depth: people, addresses, links, KYC data, free text about people.

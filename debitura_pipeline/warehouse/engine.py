@@ -13,8 +13,8 @@ from debitura_pipeline.contract.tables import TABLES, Table
 from debitura_pipeline.errors import LandingError, ShrinkRefused, WarehouseError
 from debitura_pipeline.landing.findings import ControlTotal
 from debitura_pipeline.landing.landing_zone import sha256_of
+from debitura_pipeline.warehouse import estimates, ops_sql
 from debitura_pipeline.warehouse import merge_sql as merge
-from debitura_pipeline.warehouse import ops_sql
 from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.merge_sql import Statement
@@ -170,6 +170,8 @@ class SqlWarehouse(ABC):
         else:
             counts = self._merge_rows(table, landed, shown, allow_shrink=allow_shrink)
         self.check_keys(table)
+        if table.floating:
+            self._run_all(estimates.record_totals(table, landed.at))
         self._write_findings(landed)
         if not keep_sync_record:
             self._write_sync_record(landed, counts, judge)

@@ -8,7 +8,7 @@ until the commit. Only narrow columns, which hold one instant, are updated.
     changed    the hash differs: the row's version is closed and the new one replaces it
     returned   the row was deleted and is back: a new version, with a gap after the closed one
     refreshed  same hash, but a column outside the hash changed (USD of an estimate, `extra`, the debtor's name): the row
-               shows it; `_changed_at` and the number of versions stay
+               shows it; `_changed_at`, `_opening_fee_usd` and the number of versions stay
     deleted    a complete read no longer returns it: `_deleted_at`
 
 The newest version is the current row itself, valid from `_changed_at` to `_deleted_at`; closed versions are in
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from debitura_pipeline.contract.tables import Table
+from debitura_pipeline.contract.tables import META, OPENING, Table
 from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
@@ -35,6 +35,7 @@ TEMPORARY_TABLES = (
     "merge_drift",
     "merge_windows",
     "merge_totals",
+    "merge_estimates",
 )
 KEY_COLUMNS = (("key", "VARCHAR"),)
 DELTA_COLUMNS = (
@@ -43,6 +44,7 @@ DELTA_COLUMNS = (
     ("first_seen_at", "TIMESTAMPTZ"),
     ("changed_at", "TIMESTAMPTZ"),
     ("sync_id", "VARCHAR"),
+    ("opening", "DECIMAL(18,4)"),
 )
 
 
@@ -81,10 +83,14 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
     moved = [f"c.{name} IS DISTINCT FROM i.{name}" for name in soft]
     # Postgres has no equality for JSON; its text has one.
     moved.append("CAST(c.extra AS VARCHAR) IS DISTINCT FROM CAST(i.extra AS VARCHAR)")
+    # Rows of before the opening value was kept have the last one that was read.
+    opening = (
+        f"coalesce(c._opening_fee_usd, c.{quoted(table.opened)})" if table.opened else "CAST(NULL AS DECIMAL(18,4))"
+    )
     return (
-        f"""INSERT INTO merge_delta (key, action, first_seen_at, changed_at, sync_id)
+        f"""INSERT INTO merge_delta (key, action, first_seen_at, changed_at, sync_id, opening)
         WITH compared AS (
-            SELECT i.{key} AS key, c._first_seen_at, c._changed_at, c._sync_id,
+            SELECT i.{key} AS key, c._first_seen_at, c._changed_at, c._sync_id, {opening} AS opening,
                 CASE
                     WHEN c.{key} IS NULL THEN 'inserted'
                     WHEN c._deleted_at IS NOT NULL THEN 'returned'
@@ -96,7 +102,8 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
         SELECT key, action,
             CASE WHEN action = 'inserted' THEN CAST($1 AS TIMESTAMPTZ) ELSE _first_seen_at END,
             CASE WHEN action = 'refreshed' THEN _changed_at ELSE CAST($1 AS TIMESTAMPTZ) END,
-            CASE WHEN action = 'refreshed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END
+            CASE WHEN action = 'refreshed' THEN _sync_id ELSE CAST($2 AS VARCHAR) END,
+            opening
         FROM compared WHERE action IS NOT NULL""",
         (at, sync_id),
     )
@@ -128,7 +135,7 @@ def first_load(table: Table, sync_id: str, at: datetime) -> Statement:
     return (
         f"""INSERT INTO {current(table)} ({_columns(table)})
         SELECT {_columns(table, "i.", own=False)}, CAST($1 AS TIMESTAMPTZ), CAST($1 AS TIMESTAMPTZ),
-            CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash
+            CAST($1 AS TIMESTAMPTZ), NULL, CAST($2 AS VARCHAR), i._row_hash{_opening(table)}
         FROM incoming AS i""",
         (at, sync_id),
     )
@@ -168,7 +175,7 @@ def insert_current(table: Table, at: datetime) -> Statement:
     return (
         f"""INSERT INTO {current(table)} ({_columns(table)})
         SELECT {_columns(table, "i.", own=False)}, d.first_seen_at, d.changed_at, CAST($1 AS TIMESTAMPTZ), NULL,
-            d.sync_id, i._row_hash
+            d.sync_id, i._row_hash{_opening(table, "CASE WHEN d.action = 'refreshed' THEN d.opening ELSE {0} END")}
         FROM incoming AS i JOIN merge_delta AS d ON d.key = i.{quoted(table.key)}
         WHERE d.action IN ('inserted', 'changed', 'returned', 'refreshed')""",
         (at,),
@@ -199,8 +206,15 @@ def _in_scope(deletion_scope: DeletionScope) -> tuple[str, tuple[object, ...]]:
     return "c._deleted_at IS NULL", ()
 
 
+def _opening(table: Table, value: str = "{0}") -> str:
+    """What follows `_row_hash`: the opening value of an incoming estimate. `value`: with `{0}` for the value as it came."""
+    if table.opened is None:
+        return ""
+    return f", CASE WHEN i.{quoted(table.estimate_flag or '')} THEN {value.format(f'i.{quoted(table.opened)}')} END"
+
+
 def _columns(table: Table, prefix: str = "", *, own: bool = True) -> str:
     names = [*table.names, "extra"]
     if own:
-        names += ["_first_seen_at", "_changed_at", "_verified_at", "_deleted_at", "_sync_id", "_row_hash"]
+        names += [name for name, _ in (*META, *(OPENING if table.opened else ()))]
     return ", ".join(prefix + quoted(name) for name in names)

@@ -229,7 +229,7 @@ def replace_control_totals(sync_id: str) -> Iterator[Statement]:
 
 def clear_ops() -> Iterator[Statement]:
     """Delete what a replay writes anew. Sync records stay: a failed sync has no landing, and merged ones are replaced."""
-    for name in ("windows", "quarantine", "schema_drift"):
+    for name in ("windows", "quarantine", "schema_drift", "estimate_totals"):
         yield f"DELETE FROM ops.{quoted(name)}", ()
     yield "DELETE FROM raw.partner_history", ()
 

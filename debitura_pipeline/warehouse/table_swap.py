@@ -16,7 +16,7 @@ from debitura_pipeline.warehouse.tables import OPS, SUPERSEDED
 REBUILT = (
     *(("raw", name) for resource in TABLES for name in (resource, resource + SUPERSEDED)),
     ("raw", "partner_history"),
-    *(("ops", name) for name in ("windows", "quarantine", "schema_drift")),
+    *(("ops", name) for name in ("windows", "quarantine", "schema_drift", "estimate_totals")),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Container, Iterator, Sequence
 
 import pyarrow as pa
 
-from debitura_pipeline.contract.tables import META, TABLES, VALIDITY, Table
+from debitura_pipeline.contract.tables import META, OPENING, TABLES, VALIDITY, Table
 
 SCHEMAS = ("raw", "ops")
 SUPERSEDED = "_superseded"  # raw.cases_superseded: versions that are no longer the newest of their row
@@ -23,6 +23,7 @@ ARROW_TYPES = {
     "BOOLEAN": pa.bool_(),
     "BIGINT": pa.int64(),
     "DECIMAL(18,4)": pa.decimal128(18, 4),
+    "DECIMAL(28,4)": pa.decimal128(28, 4),
     "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
 }
 
@@ -95,6 +96,20 @@ OPS: dict[str, Columns] = {
         ("value", "VARCHAR"),
         ("first_seen_at", "TIMESTAMPTZ"),
         ("sync_id", "VARCHAR"),
+    ),
+    "estimate_totals": (  # one row per group of estimates and period in which its totals stood; no key is null
+        ("creditor_id", "VARCHAR"),
+        ("earnings_currency", "VARCHAR"),
+        ("commission_status", "VARCHAR"),
+        ("platform_invoicing_status", "VARCHAR"),
+        ("referral_invoicing_status", "VARCHAR"),
+        ("transaction_count", "BIGINT"),
+        ("referral_fee", "DECIMAL(28,4)"),
+        ("referral_fee_usd", "DECIMAL(28,4)"),
+        ("debitura_revenue_usd", "DECIMAL(28,4)"),
+        ("referral_fee_recognized_usd", "DECIMAL(28,4)"),
+        ("valid_from", "TIMESTAMPTZ"),  # the clock of the sync that found these totals
+        ("valid_to", "TIMESTAMPTZ"),  # of the one that found others, or no row; null: they stand
     ),
     "identity": (  # one row: whose data this warehouse holds
         ("environment", "VARCHAR"),
@@ -190,7 +205,8 @@ PARTNER_HISTORY: Columns = (
 
 def current_columns(table: Table) -> Columns:
     """Columns of `raw.<resource>`: the contract's, `extra`, then the pipeline's own."""
-    return (*((column.name, column.kind.sql) for column in table.columns), ("extra", "JSON"), *META)
+    opening = OPENING if table.opened is not None else ()
+    return (*((column.name, column.kind.sql) for column in table.columns), ("extra", "JSON"), *META, *opening)
 
 
 def version_columns(table: Table) -> Columns:

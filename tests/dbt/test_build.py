@@ -17,6 +17,7 @@ MODELS = {
         "attribution_by_client", "attribution_gaps", "revenue_by_month", "revenue_by_client", "revenue_pipeline",
         "payout_reconciliation", "case_outcomes", "data_quality", "onboarding_funnel", "recovery_rates",
         "payment_calendar", "receivables_by_collection_partner", "invoice_draft",
+        "revenue_summary", "stage_waterfall", "what_changed",
     },
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse import merge_sql, ops_sql
+from debitura_pipeline.warehouse import estimates, merge_sql, ops_sql
 from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import create_statements
@@ -64,7 +64,7 @@ def test_every_statement_of_a_merge_names_its_schemas_plainly() -> None:
         ops_sql.newest_merged("cases"), *ops_sql.update_quarantine(table, "s", at, DeletionScope("all")),
         ops_sql.insert_drift("cases", "s", at), *ops_sql.replace_windows("cases", "s"),
         *ops_sql.update_partner_history("m", None, at), ops_sql.select_sync("s"), ops_sql.delete_sync("s"),
-        *ops_sql.replace_control_totals("s"), *ops_sql.clear_ops(),
+        *ops_sql.replace_control_totals("s"), *ops_sql.clear_ops(), *estimates.record_totals(TABLES["transactions"], at),
     ]  # fmt: skip
     for sql, _ in statements:
         translated = DEB.translated(sql)

@@ -29,8 +29,8 @@ mode_facts as (
 ),
 
 -- Transactions that can show a change: any but those that stand as they were on the first load.
--- A second build takes only those whose versions, or whose open estimate's USD, can have moved since; all of their changes
--- are then written anew.
+-- A second build takes only those with a version that began or ended since, and open estimates whose USD on the first reading
+-- was not kept; all of their changes are then written anew.
 touched as (
     select distinct history.transaction_id
     from history
@@ -48,7 +48,10 @@ touched as (
     and (
         known.at is null
         or history.valid_to >= known.at
-        or (history.valid_to is null and (history.valid_from >= known.at or coalesce(history.is_estimate, true)))
+        or (
+            history.valid_to is null
+            and (history.valid_from >= known.at or (history.is_estimate and history.opening_fee_usd is null))
+        )
         or mode_facts.last_change_at >= known.at
     )
     {% endif %}
@@ -67,7 +70,8 @@ states as (
         coalesce(history.verified_at, history.valid_from) as verified_at,
         history.referral_fee,
         history.earnings_currency,
-        history.referral_fee_usd,
+        coalesce(history.opening_fee_usd, history.referral_fee_usd) as opening_fee_usd,
+        history.referral_fee_usd as closing_fee_usd,
         coalesce(history.is_estimate, true) as is_estimate,
         coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage
     from history
@@ -90,13 +94,14 @@ neighbours as (
         lag(revenue_stage) over by_time as prior_stage,
         lag(referral_fee) over by_time as prior_fee,
         lag(earnings_currency) over by_time as prior_currency,
-        lag(referral_fee_usd) over by_time as prior_fee_usd,
+        lag(closing_fee_usd) over by_time as prior_fee_usd,
         lag(is_estimate) over by_time as prior_is_estimate,
         lead(state_from) over by_time as next_from
     from states
     window by_time as (partition by transaction_id order by state_from)
 ),
 
+-- Within one version, where only the mode changed, the amount is the one that the version began with.
 followed as (
     select
         transaction_id,
@@ -116,8 +121,8 @@ followed as (
         referral_fee as to_referral_fee,
         prior_currency as from_earnings_currency,
         earnings_currency as to_earnings_currency,
-        prior_fee_usd as from_referral_fee_usd,
-        referral_fee_usd as to_referral_fee_usd,
+        case when prior_version_from = version_from then opening_fee_usd else prior_fee_usd end as from_referral_fee_usd,
+        opening_fee_usd as to_referral_fee_usd,
         prior_is_estimate as from_is_estimate,
         is_estimate as to_is_estimate
     from neighbours
@@ -126,7 +131,7 @@ followed as (
             prior_stage <> revenue_stage
             or prior_fee is distinct from referral_fee
             or prior_currency is distinct from earnings_currency
-            or prior_fee_usd is distinct from referral_fee_usd
+            or (prior_version_from < version_from and prior_fee_usd is distinct from opening_fee_usd)
         )
 ),
 
@@ -145,7 +150,7 @@ came as (
         cast(null as varchar) as from_earnings_currency,
         neighbours.earnings_currency as to_earnings_currency,
         cast(null as decimal(18, 4)) as from_referral_fee_usd,
-        neighbours.referral_fee_usd as to_referral_fee_usd,
+        neighbours.opening_fee_usd as to_referral_fee_usd,
         cast(null as boolean) as from_is_estimate,
         neighbours.is_estimate as to_is_estimate
     from neighbours
@@ -168,7 +173,7 @@ went as (
         cast(null as decimal(18, 4)) as to_referral_fee,
         earnings_currency as from_earnings_currency,
         cast(null as varchar) as to_earnings_currency,
-        referral_fee_usd as from_referral_fee_usd,
+        closing_fee_usd as from_referral_fee_usd,
         cast(null as decimal(18, 4)) as to_referral_fee_usd,
         is_estimate as from_is_estimate,
         cast(null as boolean) as to_is_estimate

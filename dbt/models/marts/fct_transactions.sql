@@ -1,5 +1,6 @@
 {{ config(post_hook="{{ create_as_of('transactions') }}") }}
 -- depends_on: {{ ref("int_invoicing_modes") }}
+-- depends_on: {{ source("ops", "estimate_totals") }}
 
 with clock as (
     select * from {{ ref('int_clock') }}

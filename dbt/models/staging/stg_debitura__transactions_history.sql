@@ -29,6 +29,7 @@ select
     _changed_at as changed_at,
     _verified_at as verified_at,
     _deleted_at as deleted_at,
+    _opening_fee_usd as opening_fee_usd,
     _valid_from as valid_from,
     _valid_to as valid_to
 from {{ source('debitura', 'transactions_history') }}
