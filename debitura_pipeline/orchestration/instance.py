@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
@@ -16,6 +17,7 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster_shared.check.functions import CheckError
 from filelock import FileLock
 
+from debitura_pipeline.orchestration.event_log import open_event_log
 from debitura_pipeline.orchestration.home import (
     CONFIG,
     PROCESS_TAG,
@@ -25,6 +27,7 @@ from debitura_pipeline.orchestration.home import (
     is_of_living_process,
     postgres_environment,
     process_mark,
+    read_config,
     write_config,
 )
 from debitura_pipeline.orchestration.keys import POOLS
@@ -79,7 +82,7 @@ def _opened(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def _reference(settings: Settings) -> InstanceRef:
     """The instance that `dagster.yaml` describes. Only the first line of Dagster's validation error is kept."""
     try:
-        return InstanceRef.from_dir(str(settings.dagster_home), overrides=IN_PROCESS)
+        return InstanceRef.from_dir(str(settings.dagster_home), overrides={**IN_PROCESS, **_event_log(settings)})
     except (dg.DagsterError, CheckError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         wrong = next((line for line in lines if line.startswith("Error 1: ")), lines[0] if lines else "")
@@ -87,6 +90,12 @@ def _reference(settings: Settings) -> InstanceRef:
         raise InstanceError(
             f"{settings.dagster_home / CONFIG}: Dagster rejects it: {why}.", cure=f"Correct it. {REWRITTEN}"
         ) from None
+
+
+def _event_log(settings: Settings) -> dict[str, Any]:
+    """Our event log, where `dagster.yaml` is ours and its storage SQLite."""
+    is_ours = settings.dagster_postgres is None and read_config(settings) is None
+    return open_event_log(settings.dagster_home) if is_ours else {}
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
