@@ -74,6 +74,24 @@
     to_char({{ utc_clock(instant) }}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 {%- endmacro %}
 
+{# A day as in a sentence, `8 Jan 2026`. #}
+{% macro day_text(day) -%}
+    {{ return(adapter.dispatch('day_text', 'debitura')(day)) }}
+{%- endmacro %}
+
+{% macro duckdb__day_text(day) -%}
+    strftime({{ day }}, '%-d %b %Y')
+{%- endmacro %}
+
+{% macro postgres__day_text(day) -%}
+    to_char({{ day }}, 'FMDD Mon YYYY')
+{%- endmacro %}
+
+{# An amount or a percentage as in a sentence, with two decimals. #}
+{% macro two_decimals(amount) -%}
+    cast(cast(round({{ amount }}, 2) as decimal(38, 2)) as varchar)
+{%- endmacro %}
+
 {# Text of a date's month, `2026-03`. #}
 {% macro month_text(day) -%}
     substr(cast({{ day }} as varchar), 1, 7)

@@ -17,6 +17,7 @@ NOT_RECONCILED = Badge("Not compared yet", "unknown")
 VERDICTS = {
     "equal": Badge("Equal", "good"), "differs": Badge("Differs", "bad"), "unproven": Badge("Not proven", "warn"),
     "ok": Badge("Fine", "good"), "warn": Badge("Look at it", "warn"), "fail": Badge("May be wrong", "bad"),
+    "not_checked": Badge("Not checked yet", "unknown"),
 }  # fmt: skip
 GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Rows in the listing"}
 

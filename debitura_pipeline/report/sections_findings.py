@@ -17,12 +17,14 @@ FLOOR_USD = Decimal("1")  # less is in the table by kind, not among the largest
 OF_ONE_KIND = 3  # one fault can repeat hundreds of times; the others must not drown in it
 KINDS = {
     "closed_paid_without_transaction": "Closed as paid, but without a transaction",
+    "recovered_more_than_paid": "More recovered than the transactions add up to",
     "transaction_of_unknown_case": "Transaction of an unknown case",
     "transaction_of_unknown_client": "Transaction of an unknown client",
     "transaction_before_link": "Transaction before the client was linked",
     "fee_rate_differs": "Fee rate other than the case promises",
     "zero_fee": "No fee, although there is a rate",
     "stage_overdue": "Next step overdue",
+    "stage_may_be_overdue": "Next step perhaps overdue",
     "archived_client_open_cases": "Archived client with open cases",
 }
 

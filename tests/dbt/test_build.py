@@ -26,7 +26,9 @@ def test_empty_warehouse_builds_and_reports_nothing(empty: World) -> None:
     for report in MODELS["reports"] - {"data_quality", "payout_reconciliation"}:
         assert empty.rows(f"SELECT count(*) FROM reports.{report}") == [(0,)], report
     assert {row["verdict"] for row in empty.records("reports.payout_reconciliation")} == {"unproven", "equal"}
-    assert {row["verdict"] for row in empty.records("reports.data_quality")} == {"ok", "warn"}
+    assert {row["verdict"] for row in empty.records("reports.data_quality")} == {"ok", "warn", "not_checked"}
+    gaps = empty.rows("SELECT verdict, figure FROM reports.data_quality WHERE check_name = 'attribution_gaps'")
+    assert gaps == [("not_checked", None)]
 
 
 def test_schemas_hold_what_the_interface_names(empty: World) -> None:

@@ -218,10 +218,12 @@ def test_data_quality(world: World) -> None:
     figures = {name: row["figure"] for name, row in rows.items() if row["verdict"] != "ok"}
     assert figures == {
         "attribution_gaps": D(3), "unclassified_stages": D(1), "transactions_of_unknown_case": D(1),
-        "control_totals_transactions": D(1), "control_totals_missing": D(2),
+        "control_totals_transactions": D(1), "control_totals_missing": D(2), "control_totals_cases": None,
+        "deleted_transactions": D(1),
     }  # fmt: skip
     assert rows["control_totals_transactions"]["verdict"] == "fail"
-    assert rows["deleted_transactions"]["figure"] == D(1)
+    assert (rows["deleted_transactions"]["verdict"], rows["deleted_transactions"]["usd"]) == ("warn", D(999))
+    assert rows["control_totals_cases"]["verdict"] == "not_checked"
     assert rows["simulated_data"]["verdict"] == "ok"
 
 

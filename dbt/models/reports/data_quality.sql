@@ -47,7 +47,7 @@ gaps as (
 ),
 
 checks as (
-    select * from {{ ref('data_quality_checks') }}
+    select check_name, area, severity, coalesce(needs, '') as needs, unit, meaning, what_to_do from {{ ref('data_quality_checks') }}
 ),
 {% for resource, key in [('clients', 'creditor_id'), ('cases', 'case_id'), ('transactions', 'transaction_id')] %}
 {# Each is read three times, for a few columns of it. #}
@@ -66,10 +66,13 @@ recent as (
 transaction_checks as (
     select
         count(*) filter (where revenue_stage = 'Unclassified') as unclassified_stages,
+        {{ money_sum('referral_fee_usd', "revenue_stage = 'Unclassified'") }} as unclassified_stages_usd,
         min(stage_seen_at) filter (where revenue_stage = 'Unclassified') as unclassified_stages_since,
         count(*) filter (where case_record <> 'live') as transactions_of_unknown_case,
+        {{ money_sum('referral_fee_usd', "case_record <> 'live'") }} as transactions_of_unknown_case_usd,
         min(first_seen_at) filter (where case_record <> 'live') as transactions_of_unknown_case_since,
         count(*) filter (where client_record = 'unknown') as transactions_of_unknown_client,
+        {{ money_sum('referral_fee_usd', "client_record = 'unknown'") }} as transactions_of_unknown_client_usd,
         min(first_seen_at) filter (where client_record = 'unknown') as transactions_of_unknown_client_since,
         count(*) filter (where referral_fee_usd is null or earnings_currency is null or occurred_at is null)
             as transactions_without_usd,
@@ -132,6 +135,13 @@ versions as (
     {%- endfor %}
 ),
 
+final_edits as (
+    select stage_changes.not_after, stage_changes.edit_usd
+    from stage_changes
+    inner join recent on stage_changes.not_after >= recent.since
+    where not stage_changes.from_is_estimate and stage_changes.edit_usd <> 0
+),
+
 tenants as (
     select external_tenant_id, max(linked_at) as reused_at
     from clients
@@ -187,10 +197,7 @@ figures as (
     select '{{ check }}', {{ check }}, {{ check }}_since from case_checks
     {%- endfor %}
     union all
-    select 'final_fee_changed', count(*), min(stage_changes.not_after)
-    from stage_changes
-    inner join recent on stage_changes.not_after >= recent.since
-    where not stage_changes.from_is_estimate and stage_changes.edit_usd <> 0
+    select 'final_fee_changed', count(*), min(not_after) from final_edits
     union all
     select 'tenants_reused', count(*), min(reused_at) from tenants
     union all
@@ -216,7 +223,17 @@ deletions as (
     {%- endfor %}
 ),
 
--- Every check with its figure, whether it passes, and since when not; a deletion only informs.
+-- Confirmed fees that went in the last 30 days and have not come back.
+confirmed_deletions as (
+    select stage_changes.transaction_id, -stage_changes.delta_usd as usd
+    from stage_changes
+    inner join recent on stage_changes.not_after >= recent.since
+    inner join all_transactions
+        on all_transactions.transaction_id = stage_changes.transaction_id and all_transactions.deleted_at = stage_changes.not_after
+    where stage_changes.kind = 'gone' and not stage_changes.from_is_estimate
+),
+
+-- Every check with its figure, whether it passes, and since when not; a deletion as such only informs.
 results as (
     select check_name, cast(figure as decimal(28, 4)) as figure, figure <= 0 as passes, case when figure > 0 then since end as since
     from figures
@@ -229,18 +246,73 @@ results as (
     from lags
     cross join clock
     union all
-    select 'deleted_' || resource, cast(figure as decimal(28, 4)), true, since
+    select
+        'deleted_' || resource,
+        cast(figure as decimal(28, 4)),
+        resource <> 'transactions' or (select count(*) from confirmed_deletions) = 0,
+        since
     from deletions
+),
+
+amounts as (
+    {%- for check in ['unclassified_stages', 'transactions_of_unknown_case', 'transactions_of_unknown_client'] %}
+    select '{{ check }}' as check_name, {{ check }}_usd as usd from transaction_checks
+    union all
+    {%- endfor %}
+    select 'deleted_transactions', {{ money_sum('usd') }} from confirmed_deletions
+    union all
+    select 'final_fee_changed', {{ money_sum('edit_usd') }} from final_edits
+),
+
+-- Without these, a check has found nothing because it had nothing to look at.
+readings as (
+    select
+        count(distinct resource) as listings,
+        count(*) filter (where resource = 'clients') as clients,
+        count(*) filter (where resource = 'cases') as cases,
+        count(*) filter (where resource = 'transactions') as transactions
+    from last_syncs
+    where status = 'done'
+),
+
+comparisons as (
+    select 'control_totals_' || resource as check_name, count(checked_at) as compared
+    from reconciliation
+    group by resource
+),
+
+judged as (
+    select
+        results.*,
+        checks.area,
+        checks.severity,
+        checks.unit,
+        checks.meaning,
+        checks.what_to_do,
+        case checks.needs
+            when 'all' then readings.listings = 3
+            when 'clients' then readings.clients > 0
+            when 'cases' then readings.cases > 0
+            when 'transactions' then readings.transactions > 0
+            else true
+        end
+        and (results.check_name not like 'control_totals_%' or checks.needs = '' or coalesce(comparisons.compared, 0) > 0)
+            as is_checked
+    from results
+    cross join readings
+    left join checks on checks.check_name = results.check_name
+    left join comparisons on comparisons.check_name = results.check_name
 )
 
 select
-    results.check_name,
-    checks.area,
-    case when results.passes then 'ok' else checks.severity end as verdict,
-    results.figure,
-    checks.unit,
-    results.since,
-    checks.meaning,
-    checks.what_to_do
-from results
-left join checks on checks.check_name = results.check_name
+    judged.check_name,
+    judged.area,
+    case when not judged.is_checked then 'not_checked' when judged.passes then 'ok' else judged.severity end as verdict,
+    case when judged.is_checked then judged.figure end as figure,
+    judged.unit,
+    case when judged.is_checked then cast(amounts.usd as decimal(28, 4)) end as usd,
+    case when judged.is_checked then judged.since end as since,
+    judged.meaning,
+    judged.what_to_do
+from judged
+left join amounts on amounts.check_name = judged.check_name
