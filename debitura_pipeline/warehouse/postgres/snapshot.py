@@ -26,8 +26,9 @@ from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE
 
 PART_FILE = ".part"  # the table that is being copied
-# Literals and calls are what the engines read differently; without them a text is columns of relations and their union.
-_IS_PLAIN = re.compile(r"[^'()]+")
+# Literals and calls are what the engines read differently; without them a text is columns of relations, decimals with another
+# precision, and their union.
+_IS_PLAIN = re.compile(r"(?:[^'()]|\([\w.]+\)::numeric\(\d+,\d+\))+")
 
 _RELATIONS = """
     SELECT n.nspname, c.relname, CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END
