@@ -51,6 +51,10 @@ select
     {{ money_sum('referral_fee', is_expected()) }} as referral_fee,
     {{ money_sum('referral_fee_usd', is_expected()) }} as referral_fee_usd,
     {{ money_sum('referral_fee_usd', is_expected() ~ ' and is_estimate') }} as of_which_estimate_usd,
+    {%- for name in ['collected', 'recognized', 'invoiced', 'paid'] %}
+    case when basis = '{{ name }}' then count(*) filter (where {{ is_expected() }}) else 0 end as {{ name }}_count,
+    case when basis = '{{ name }}' then {{ money_sum('referral_fee_usd', is_expected()) }} else 0 end as {{ name }}_fee_usd,
+    {%- endfor %}
     {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd,
     count(*) filter (where revenue_stage = 'Disputed') as disputed_count,
     {{ money_sum('referral_fee', "revenue_stage = 'Disputed'") }} as disputed_fee,
