@@ -7,10 +7,11 @@ LEAGUE := .venv-league
 DOCS := .venv-docs
 VENDOR := .venv-vendor
 BI := .venv-bi
+METRICS := .venv-metrics
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 
-.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league docs wheel lock clean
+.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -26,7 +27,7 @@ tour: setup ## a partner's five steps, from a roster's row to a fee in the repor
 	@$(BIN)/debitura tour $(ARGS)
 
 WORKERS ?= 2
-test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready ## every test, on real parts, WORKERS=2 at a time
+test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
@@ -78,6 +79,10 @@ bench: setup $(VENV)/.ready-dev ## the benchmarks of bench/README.md
 league: setup $(VENV)/.ready-dev $(LEAGUE)/.ready ## the same worlds through this pipeline, dlt and a plain script
 	@$(BIN)/python -m bench.league --peers $(LEAGUE)/bin/python $(ARGS)
 
+metrics: setup $(METRICS)/.ready ## the SQL of every saved query of the metrics, build/metrics/duckdb and build/metrics/postgres
+	@for engine in duckdb postgres; do \
+		$(METRICS)/bin/python -I tools/metrics/compile.py dbt/target/semantic_manifest.json $$engine build/metrics/$$engine; done
+
 docs: setup $(DOCS)/.ready ## the documentation site, build/site/index.html; any broken link is an error
 	@$(BIN)/python -m tools.docs
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs --quiet build --strict --clean
@@ -89,12 +94,13 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 	@$(BIN)/python -m tools.conventions.wheel build/wheel/*.whl
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
-	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi; do \
+	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi \
+		requirements-metrics; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) $(METRICS) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -143,4 +149,11 @@ $(BI)/.ready: requirements-bi.txt
 	@echo "Setting up $(BI) (once): Streamlit, for the dashboards"
 	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
 	@$(BI)/bin/python $(PIP) --requirement requirements-bi.txt
+	@touch $@
+
+$(METRICS)/.ready: requirements-metrics.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(METRICS) (once): MetricFlow, which compiles the metrics"
+	@test -x $(METRICS)/bin/python || $(PYTHON) -m venv $(METRICS)
+	@$(METRICS)/bin/python $(PIP) --requirement requirements-metrics.txt
 	@touch $@

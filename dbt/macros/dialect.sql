@@ -141,6 +141,19 @@
     cast({{ utc_date(later) }} - {{ utc_date(earlier) }} as integer)
 {%- endmacro %}
 
+{# One row per day from one date to another, both included, as a column of its own; no row where either is null. #}
+{% macro days_from(first, last) -%}
+    {{ return(adapter.dispatch('days_from', 'debitura')(first, last)) }}
+{%- endmacro %}
+
+{% macro duckdb__days_from(first, last) -%}
+    cast(unnest(generate_series({{ first }}, {{ last }}, interval 1 day)) as date)
+{%- endmacro %}
+
+{% macro postgres__days_from(first, last) -%}
+    cast(generate_series({{ first }}, {{ last }}, interval '1 day') as date)
+{%- endmacro %}
+
 {# Letters and digits of a label in lower case, so that `Pending Verification` and `PendingVerification` are one. #}
 {% macro label_key(label) -%}
     regexp_replace(lower({{ label }}), '[^a-z0-9]', '', 'g')

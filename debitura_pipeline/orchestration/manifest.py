@@ -135,7 +135,7 @@ def _parse(project: Path, target: Path) -> None:
         )
         if done.returncode != 0:
             raise ManifestError(f"dbt could not read the project in {project.name}/: {done.stdout.strip()[-2000:]}")
-        for name in ("partial_parse.msgpack", "manifest.json"):
+        for name in ("partial_parse.msgpack", "semantic_manifest.json", "manifest.json"):
             built = Path(draft) / name
             if built.exists():
                 built.replace(target / name)

@@ -12,7 +12,7 @@ import yaml
 from tests.dbt.worlds import PROJECT, STATUSES, World, at_stage, night
 
 MODELS = {
-    "marts": {"dim_clients", "fct_cases", "fct_transactions", "fct_stage_changes", "fct_case_changes"},
+    "marts": {"dim_clients", "dim_dates", "fct_cases", "fct_transactions", "fct_stage_changes", "fct_case_changes"},
     "reports": {
         "attribution_by_client", "attribution_gaps", "revenue_by_month", "revenue_by_client", "revenue_pipeline",
         "payout_reconciliation", "case_outcomes", "data_quality", "onboarding_funnel", "recovery_rates",

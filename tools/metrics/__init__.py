@@ -1,0 +1,1 @@
+"""The metrics of the dbt project as SQL that any tool can run."""
