@@ -86,6 +86,7 @@ metrics: setup $(METRICS)/.ready ## the SQL of every saved query of the metrics,
 docs: setup $(DOCS)/.ready ## the documentation site, build/site/index.html; any broken link is an error
 	@$(BIN)/python -m tools.docs
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs --quiet build --strict --clean
+	@$(BIN)/python -m tools.docs.dbt_site build/site
 	@$(BIN)/python -m tools.docs.offline build/site
 
 wheel: setup ## the Python packages as a wheel, in build/wheel

@@ -63,6 +63,12 @@ def _profile(path: Path) -> dict[str, str]:
     }
 
 
+def parse_environment(project: Path) -> dict[str, str]:
+    """The environment in which the manifest is parsed; dbt reuses the parse in no other."""
+    folders = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
+    return {**os.environ, **QUIET, **_profile(PARSED_FOR), **folders}
+
+
 def dbt_executable() -> str:
     """The path of `dbt` in this Python's environment, independent of PATH."""
     return str(Path(sys.executable).with_name("dbt"))
@@ -116,17 +122,10 @@ def _is_current(manifest: Path, stamp: Path, wanted: str) -> bool:
 def _parse(project: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as draft:
         command = [require_dbt(), "--quiet", "parse", "--no-partial-parse", "--target-path", draft]
-        env = {
-            **os.environ,
-            **QUIET,
-            **_profile(PARSED_FOR),
-            "DBT_PROJECT_DIR": str(project),
-            "DBT_PROFILES_DIR": str(project),
-        }
         done = subprocess.run(  # noqa: S603 - the command is ours
             [*command, "--log-path", draft],
             cwd=project,
-            env=env,
+            env=parse_environment(project),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

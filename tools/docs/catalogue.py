@@ -7,6 +7,7 @@ All other schemas are dbt's, and so is everything that is said of them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,15 @@ class DocColumn:
 
 
 @dataclass(frozen=True)
+class DocJoin:
+    """A column whose values are those of a column of another table, as a dbt test or constraint says."""
+
+    column: str
+    table: str
+    key: str
+
+
+@dataclass(frozen=True)
 class DocTable:
     """One table or view. `kind`: table, view or seed."""
 
@@ -37,6 +47,7 @@ class DocTable:
     kind: str
     description: str
     columns: tuple[DocColumn, ...]
+    joins: tuple[DocJoin, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -58,7 +69,35 @@ def _built_tables(document: dict[str, Any]) -> Iterator[DocTable]:
                 DocColumn(name, (column.get("data_type") or "").upper(), column["description"])
                 for name, column in node["columns"].items()
             )
-            yield DocTable(node["schema"], node["name"], kind, node["description"], columns)
+            joins = tuple(sorted(_joins(document, node), key=lambda join: (join.column, join.table)))
+            yield DocTable(node["schema"], node["name"], kind, node["description"], columns, joins)
+
+
+def _joins(document: dict[str, Any], node: dict[str, Any]) -> set[DocJoin]:
+    """From relationship tests and from foreign keys, which a column or the model may state."""
+    tested = {
+        DocJoin(
+            test["column_name"],
+            _referred(test["test_metadata"]["kwargs"]["to"]),
+            test["test_metadata"]["kwargs"]["field"],
+        )
+        for test in document["nodes"].values()
+        if test.get("attached_node") == node["unique_id"] and test["test_metadata"]["name"] == "relationships"
+    }
+    own = [(one, one["columns"]) for one in node.get("constraints", [])]
+    for name, column in node["columns"].items():
+        own += [(one, [name]) for one in column.get("constraints", [])]
+    return tested | {
+        DocJoin(column, _referred(one["to"]), key)
+        for one, columns in own
+        if one["type"] == "foreign_key" and one.get("to")
+        for column, key in zip(columns, one["to_columns"], strict=True)
+    }
+
+
+def _referred(text: str) -> str:
+    """The name in `ref('fct_cases')`, or in a relation as SQL writes it."""
+    return re.findall(r"\w+", text)[-1]
 
 
 def _own_tables(document: dict[str, Any]) -> Iterator[DocTable]:

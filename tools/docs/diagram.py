@@ -10,27 +10,30 @@ from tools.docs.catalogue import DocColumn, DocTable
 WIDTH, ROW, HEAD, PAD = 250, 18, 30, 10
 SHOWN = 9  # columns of a table; the reference below the diagram has all of them
 GAP_X, GAP_Y = 100, 30
-# Column and row of each table in the diagram: what describes, what is counted, how it changed.
+# Column and row of each table in the diagram: what describes, what is counted, how it changed. Others follow in the first column.
 PLACES = {
     "dim_clients": (0, 0),
+    "dim_dates": (0, 1),
     "fct_cases": (1, 0),
     "fct_transactions": (1, 1),
     "fct_case_changes": (2, 0),
     "fct_stage_changes": (2, 1),
 }
 
-KEYED = ("dim_clients", "fct_cases", "fct_transactions")  # their first column is their key
+# Changes outlive the row that they belong to, so dbt tests them against all rows ever listed; a reader joins the mart.
+MART_OF = {"stg_debitura__cases": "fct_cases", "stg_debitura__transactions": "fct_transactions"}
 
 
 def render(tables: Iterable[DocTable]) -> str:
-    """One SVG without blank lines, so that it may stand inside of a Markdown page. Raises KeyError for a mart without a place."""
+    """One SVG without blank lines, so that it may stand inside of a Markdown page."""
     marts = {table.name: table for table in tables if table.schema == "marts"}
     joins = sorted(_joins(marts))
     keys = {(name, column) for one, column, other, key in joins for name, column in ((one, column), (other, key))}
     shown = {name: _shown(table, {column for of, column in keys if of == name}) for name, table in marts.items()}
     height = max(HEAD + ROW * (len(columns) + 1) + PAD for columns in shown.values())
-    places = {name: _place(name, height) for name in marts}
-    rows = max(place[1] for place in PLACES.values()) + 1
+    cells = _cells(marts)
+    places = {name: (1 + x * (WIDTH + GAP_X), 1 + y * (height + GAP_Y)) for name, (x, y) in cells.items()}
+    rows = max(y for _, y in cells.values()) + 1
     size = (3 * WIDTH + 2 * GAP_X + 2, rows * (height + GAP_Y) - GAP_Y + 2)
     lines = [
         f'<svg class="diagram" viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="The marts and how they join" '
@@ -42,20 +45,22 @@ def render(tables: Iterable[DocTable]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _place(name: str, height: int) -> tuple[int, int]:
-    column, row = PLACES[name]
-    return 1 + column * (WIDTH + GAP_X), 1 + row * (height + GAP_Y)
+def _cells(marts: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Column and row of each mart."""
+    cells = {name: PLACES[name] for name in marts if name in PLACES}
+    first = max((y for x, y in cells.values() if x == 0), default=-1) + 1
+    return cells | {name: (0, first + number) for number, name in enumerate(sorted(set(marts) - set(cells)))}
 
 
 def _joins(marts: dict[str, DocTable]) -> Iterator[tuple[str, ...]]:
-    """Table, column, table joined to and its column, where a column is named as another table's key."""
-    owner = {marts[name].columns[0].name: name for name in KEYED}
+    """Table, column, table joined to and its column."""
+    cells = _cells(marts)
     for name, table in marts.items():
-        for column in table.columns:
-            other = owner.get(column.name, name)
+        for join in table.joins:
+            other = MART_OF.get(join.table, join.table)
             # Changes reach their client through the case or the transaction beside them.
-            if other != name and abs(PLACES[name][0] - PLACES[other][0]) <= 1:
-                yield name, column.name, other, column.name
+            if other in marts and other != name and abs(cells[name][0] - cells[other][0]) <= 1:
+                yield name, join.column, other, join.key
 
 
 def _shown(table: DocTable, keys: set[str]) -> list[DocColumn]:
