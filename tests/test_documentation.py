@@ -12,11 +12,14 @@ import duckdb
 import pytest
 
 from debitura_pipeline.cli.app import click_command
+from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
 from tools.conventions import wheel
 from tools.docs import __main__ as docs
 from tools.docs import offline
+from tools.docs.catalogue import read_catalogue
+from tools.docs.dbt_site import TRACKERS, write_dbt_docs
 
 DBT = PROJECT_ROOT / "dbt"
 
@@ -87,6 +90,25 @@ def test_shell_completion_knows_the_options_of_a_command() -> None:
 def test_diagram_can_stand_inside_a_page(pages: dict[str, str]) -> None:
     """Markdown ends a block of HTML at a blank line."""
     assert "\n\n" not in pages["marts.svg"]
+
+
+def test_diagram_joins_what_dbt_relates() -> None:
+    tables = {table.name: table for table in read_catalogue(obtain_manifest())}
+    joins = {
+        (name, join.column, join.table) for name in ("fct_cases", "fct_transactions") for join in tables[name].joins
+    }
+    assert joins >= {
+        ("fct_cases", "creditor_id", "dim_clients"),
+        ("fct_transactions", "creditor_id", "dim_clients"),
+        ("fct_transactions", "case_id", "fct_cases"),
+    }
+
+
+def test_dbt_documentation_is_one_file_that_loads_nothing(tmp_path: Path) -> None:
+    page = write_dbt_docs(tmp_path).read_text()
+    assert "model.debitura.fct_transactions" in page
+    assert list(offline.loads(tmp_path)) == []
+    assert not [text for text in (*TRACKERS, str(PROJECT_ROOT)) if text in page]
 
 
 def test_pages_that_load_from_another_host_are_found(tmp_path: Path) -> None:

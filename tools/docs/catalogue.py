@@ -97,7 +97,7 @@ def _joins(document: dict[str, Any], node: dict[str, Any]) -> set[DocJoin]:
 
 def _referred(text: str) -> str:
     """The name in `ref('fct_cases')`, or in a relation as SQL writes it."""
-    return re.findall(r"\w+", text)[-1]
+    return str(re.findall(r"\w+", text)[-1])
 
 
 def _own_tables(document: dict[str, Any]) -> Iterator[DocTable]:

@@ -51,9 +51,9 @@ select
     is_final,
     {{ is_expected() }} as is_expected_income,
     count(*) as transaction_count,
-    cast({{ money_sum('referral_fee') }} as decimal(28, 4)) as referral_fee,
-    cast({{ money_sum('referral_fee_usd') }} as decimal(28, 4)) as referral_fee_usd,
-    cast({{ money_sum('referral_fee_usd', 'may_move') }} as decimal(28, 4)) as of_which_estimate_usd,
+    {{ money_sum('referral_fee') }} as referral_fee,
+    {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
+    {{ money_sum('referral_fee_usd', 'may_move') }} as of_which_estimate_usd,
     max(days_in_stage) as days_in_stage_max,
     max(next_step) as next_step
 from named

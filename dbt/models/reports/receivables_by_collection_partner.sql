@@ -27,12 +27,12 @@ select
     count(*) as transaction_count,
     count(distinct case_id) as case_count,
     count(distinct nullif(creditor_id, 'unknown')) as client_count,
-    cast({{ money_sum('referral_fee') }} as decimal(28, 4)) as referral_fee,
-    cast({{ money_sum('referral_fee_usd') }} as decimal(28, 4)) as referral_fee_usd,
-    cast({{ money_sum('referral_fee_usd', 'may_move') }} as decimal(28, 4)) as of_which_estimate_usd,
+    {{ money_sum('referral_fee') }} as referral_fee,
+    {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
+    {{ money_sum('referral_fee_usd', 'may_move') }} as of_which_estimate_usd,
     max(days_in_stage) as oldest_days_in_stage,
     min(next_due_on) as next_due_on,
     count(*) filter (where is_overdue) as overdue_count,
-    cast({{ money_sum('referral_fee_usd', 'is_overdue') }} as decimal(28, 4)) as overdue_usd
+    {{ money_sum('referral_fee_usd', 'is_overdue') }} as overdue_usd
 from owed
 group by partner, revenue_stage, stage_order, currency
