@@ -13,7 +13,7 @@ from bi.filters import Condition
 from bi.stages import EXPECTED, LABELS
 from bi.view import View
 
-HEIGHT = 280
+HEIGHT = 340
 
 
 def stacked_months(view: View, where: Condition) -> None:

@@ -66,7 +66,7 @@ def _column(name: str, values: pd.Series[Any]) -> Any:
     elif isinstance(some, Decimal):
         kinds, options = (
             st.column_config.NumberColumn,
-            {"format": "%.4f" if name.endswith(("_share", "_pct")) else "%,.2f"},
+            {"format": "percent" if name.endswith("_share") else "%,.2f"},
         )
     elif isinstance(some, int):
         kinds, options = st.column_config.NumberColumn, {"format": "%,d"}

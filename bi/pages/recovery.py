@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import streamlit as st
 
 from bi.behind import CASES, rows_behind
@@ -13,8 +15,10 @@ from bi.view import View, note_ignored, open_page
 
 TABLE = "marts.fct_cases"
 NEVER_STARTED = ("open", "merged", "rejected", "system")
-AMOUNTS = ("count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount")
-DAYS = "max(days_to_close) AS days_to_close_max"
+FIGURES = (
+    "count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount",
+    "max(days_to_close) AS days_to_close_max", "sum(CASE WHEN recovered_amount IS NOT NULL THEN gross_amount END) AS known_amount",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -50,17 +54,13 @@ def _ended(view: View, where: Condition) -> None:
 
 def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) -> None:
     places = ", ".join(str(place) for place in range(1, len(columns) + 1))
-    found = view.frame(
-        TABLE, (*columns, *AMOUNTS, DAYS), where, f"GROUP BY {places} ORDER BY {len(columns) + 1} DESC, {places}"
-    )
+    order = f"GROUP BY {places} ORDER BY {len(columns) + 1} DESC, {places}"
+    found = view.frame(TABLE, (*columns, *FIGURES), where, order)
     if found.empty:
         st.info("None.")
         return
-    shares = [
-        row.recovered_amount / row.gross_amount if row.gross_amount and row.recovered_amount is not None else None
-        for row in found.itertuples(index=False)
-    ]
-    found.insert(len(columns) + 3, "recovered_share", [None if share is None else round(share, 4) for share in shares])
+    shares = map(_share, found["recovered_amount"], found.pop("known_amount"))
+    found.insert(len(columns) + 3, "recovered_share", list(shares))
     st.caption(SELECT_HINT)
     cell = selected_cell(found, key=key, alt=f"Cases by {' and '.join(columns)}")
     if cell is not None:
@@ -69,6 +69,11 @@ def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) ->
         for column in columns:
             chosen = chosen.same(column, row[column])
         rows_behind(view, key, ", ".join(words(row[column] or "unknown") for column in columns), CASES, chosen)
+
+
+def _share(recovered: Decimal | None, known: Decimal | None) -> Decimal | None:
+    """Of the claims of which both amounts are known."""
+    return round(recovered / known, 4) if recovered is not None and known else None
 
 
 def _vintages(view: View) -> None:
