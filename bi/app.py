@@ -25,7 +25,7 @@ def main() -> None:
     """Run the chosen page, or say in one line why there is none."""
     st.set_page_config(page_title="Debitura dashboards", layout="wide", initial_sidebar_state="auto")
     page = st.navigation(
-        [st.Page(f"pages/{name}.py", title=title, default=name == "overview") for name, title in PAGES.items()]
+        [st.Page(f"dashboards/{name}.py", title=title, default=name == "overview") for name, title in PAGES.items()]
     )
     try:
         settings = load_settings()

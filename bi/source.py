@@ -18,7 +18,7 @@ from debitura_pipeline.settings import Settings, WarehouseUrl
 from debitura_pipeline.warehouse.postgres.connection import connect, server_label
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
-from debitura_pipeline.warehouse.published_folder import current_night
+from debitura_pipeline.warehouse.published_folder import WAREHOUSE, current_night
 from debitura_pipeline.warehouse.published_reader import first_line, open_published
 
 WAIT_S = 5.0  # for a server that is starting
@@ -94,8 +94,10 @@ def open_source(settings: Settings) -> Source:
     if settings.warehouse.dsn is not None:
         return _postgres(settings.warehouse)
     night = current_night(settings.published_dir)
-    if night is None:  # files that were copied from another machine, or none
+    if night is None:  # a file that was copied from another machine, or none
         source = PublishedFiles(settings.published_dir, None)
+        if not (source.folder / WAREHOUSE).is_file():
+            raise WarehouseError(f"Nothing is published yet in {source.folder}.", cure="Run `make nightly` first.")
         return PublishedFiles(source.folder, _verified_at(source))
     return PublishedFiles(night.path, night.as_of)
 

@@ -1,12 +1,14 @@
 """Run pages of the dashboards with Streamlit's AppTest, and print what they show as JSON.
 
-Runs in `.venv-bi`. Standard input: a list of steps, each in a new session, one of
-`{"page": "revenue", "state": {widget key: value}, "click": [button keys]}` and `{"link": [path, target]}`, which replaces a link.
+Runs in `.venv-bi`. Standard input: a list of steps, each in a new session:
+`{"page": "revenue", "env": {name: value}, "state": {widget key: value}, "cells": {table key: [row, column]}, "click": [button
+keys]}`, or `{"link": [path, target]}`, which replaces a link.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -30,16 +32,20 @@ def _link(path: str, target: str) -> dict[str, Any]:
 
 
 def _page(step: dict[str, Any]) -> dict[str, Any]:
+    os.environ |= step.get("env", {})
     test = AppTest.from_file(str(APP), default_timeout=120)
-    test.switch_page(f"pages/{step['page']}.py")
     for key, value in step.get("state", {}).items():
         test.session_state[key] = date.fromisoformat(value) if key.endswith("month") else value
-    test.run()
+    test.switch_page(f"dashboards/{step['page']}.py").run()
+    for key, cell in step.get("cells", {}).items():
+        test.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [cell[:2]]}}
+    if "cells" in step:
+        test.run()
     for key in step.get("click", []):
         test.button(key=key).click().run()
     return {
         "metrics": {metric.label: metric.value for metric in test.metric},
-        "tables": {table.key: _rows(table.value) for table in test.dataframe},
+        "tables": {table.key or table.proto.alt: _rows(table.value) for table in test.dataframe},
         "exceptions": [exception.message for exception in test.exception],
         **{name: [element.value for element in getattr(test, name)] for name in TEXTS},
         "options": {widget.key: widget.options for widget in (*test.multiselect, *test.selectbox)},

@@ -23,11 +23,11 @@ DRIVER = Path(__file__).with_name("drive.py")
 START_S = 60
 
 
-def show(data_dir: Path, *steps: dict[str, Any], **env: str) -> list[dict[str, Any]]:
+def show(data_dir: Path, *steps: dict[str, Any]) -> list[dict[str, Any]]:
     """What the pages show, a step each (see `drive.py`)."""
     done = subprocess.run(
         [PYTHON, DRIVER], input=json.dumps(steps), capture_output=True, text=True, timeout=300, check=False,
-        env=_environment(data_dir, env), cwd=data_dir,
+        env=_environment(data_dir), cwd=data_dir,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3_000:]
     shown: list[dict[str, Any]] = json.loads(done.stdout)
@@ -39,7 +39,7 @@ def served(data_dir: Path) -> Iterator[str]:
     """The address of the served dashboards."""
     process = subprocess.Popen(
         [PYTHON, "-m", "bi"],
-        env=_environment(data_dir, {}),
+        env=_environment(data_dir),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -66,6 +66,6 @@ def _wait_for(url: str) -> None:
         time.sleep(0.1)
 
 
-def _environment(data_dir: Path, env: dict[str, str]) -> dict[str, str]:
+def _environment(data_dir: Path) -> dict[str, str]:
     assert PYTHON.exists(), "`make test` sets up .venv-bi, which this test needs"
-    return environment({"DEBITURA_DATA_DIR": str(data_dir), **env})
+    return environment({"DEBITURA_DATA_DIR": str(data_dir)})

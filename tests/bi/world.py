@@ -62,11 +62,14 @@ def _fill(maker: TableMaker, fees: tuple[tuple[Any, ...], ...]) -> None:
             is_open=outcome == "open", gross_amount=Decimal("1000.0000"), recovered_amount=Decimal(number * 10),
             engagement_phase="Legal", debtor_name="Gert Skyldner",
         )  # fmt: skip
-    maker.insert("reports.attribution_gaps", finding_id="f-1", priority=1, finding="zero_fee", usd_at_stake=Decimal("7.0000"),
-                 creditor_id="c-2", company_name="Nordlys A/S", transaction_id="t-4", case_id="k-4", detail="Fee 0.", what_to_do="Ask.")  # fmt: skip
+    maker.insert(
+        "reports.attribution_gaps", finding_id="f-1", priority=1, finding="zero_fee", usd_at_stake=Decimal("7.0000"),
+        creditor_id="c-2", company_name="Nordlys A/S", transaction_id="t-4", case_id="k-4", detail="Fee 0.", what_to_do="Ask.",
+    )  # fmt: skip
     for client, stage, is_stuck in (("c-1", "earning", False), ("c-2", "wanted", True), ("c-3", "wanted", False)):
+        paid_at = datetime(2026, 1, 5, tzinfo=UTC) if stage == "earning" else None
         maker.insert("reports.onboarding_funnel", client_key=client, creditor_id=client, company_name=CLIENTS[client], stage=stage,
-                     is_stuck=is_stuck, first_payment_at=datetime(2026, 1, 5, tzinfo=UTC) if stage == "earning" else None)  # fmt: skip
+                     is_stuck=is_stuck, first_payment_at=paid_at)  # fmt: skip
     for check, verdict in (("windows_proven", "ok"), ("rows_in_quarantine", "warn")):
         maker.insert(
             "reports.data_quality", check_name=check, area="contract", verdict=verdict, figure=Decimal(3), unit="rows"
