@@ -19,13 +19,25 @@ import typer
 
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
-from debitura_pipeline.cli.commands import backup, cases, clients, dev, inspect, landing, run, sandbox, tour, webhooks
+from debitura_pipeline.cli.commands import (
+    backup,
+    cases,
+    clients,
+    dev,
+    inspect,
+    landing,
+    query,
+    run,
+    sandbox,
+    tour,
+    webhooks,
+)
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.without_pandas import without_pandas
 
 SHARED_OPTIONS = {"-q", "--quiet", "-v", "--verbose", "--version"}
-COMMANDS_WITHOUT_PANDAS = {"sync", "status", "replay", "verify", "reconcile"}
+COMMANDS_WITHOUT_PANDAS = {"sync", "status", "replay", "verify", "reconcile", "query"}
 # Allocations between two runs of the cyclic garbage collector. With Python's default of 700, collection takes 2.5 % of a
 # command's CPU, most of it during imports; there are few cycles here.
 GC_THRESHOLD = 20_000
@@ -35,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, inspect, dev, tour):
+for group in (run, landing, backup, inspect, query, dev, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

@@ -12,7 +12,7 @@ from debitura_pipeline.orchestration.nightly import DONE, FAILED, GOING, STARTED
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import describe_warehouse
 from debitura_pipeline.warehouse.publish import readers_have
-from debitura_pipeline.warehouse.published_folder import WAREHOUSE, PublishedNight, current_night
+from debitura_pipeline.warehouse.published_folder import SPREADSHEET, WAREHOUSE, PublishedNight, current_night
 
 SUCCESS, FAILURE = 0, 1
 SHOWN_CHECKS = 12  # failed checks listed individually; the UI shows the rest
@@ -112,7 +112,7 @@ def _published(settings: Settings, before: PublishedNight | None) -> str:
         return readers_have(settings.published_dir)
     path = settings.published_dir / WAREHOUSE
     as_of = f", as of {night.as_of:%Y-%m-%d %H:%M} UTC" if night.as_of else ""
-    return f"Published for analysts: {path} (and one Parquet file per table){as_of}"
+    return f"Published for analysts: {path} (and {SPREADSHEET}, one Parquet file per table){as_of}"
 
 
 def _api_name(settings: Settings) -> str:

@@ -91,14 +91,15 @@ def origin_metadata(settings: Settings) -> Metadata:
 
 
 def published_metadata(published: Published) -> Metadata:
-    """Path and size of the published copy, and its Parquet files."""
-    lines = [(path.name, path.stat().st_size) for path in published.parquet]
+    """Path and size of the published copy, and the files beside it."""
+    lines = [(path.name, path.stat().st_size) for path in (*published.parquet, *published.csv)]
     return {
         "file": _file(published.path),
         "folder": _link(published.path.parent),
+        "spreadsheet": _file(published.spreadsheet),
         "bytes": dg.MetadataValue.int(published.bytes),
         "tables": dg.MetadataValue.int(len(published.parquet)),
-        **table_metadata("parquet", table_of(("file", "bytes"), lines)),
+        **table_metadata("files", table_of(("file", "bytes"), lines)),
     }
 
 

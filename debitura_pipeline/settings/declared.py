@@ -11,7 +11,7 @@ from debitura_pipeline.settings.declaration import Setting
 from debitura_pipeline.settings.outbound_readers import ALERT_URLS, HEARTBEAT, SECRETS, SOURCE, WRITABLE
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_TEXT
 from debitura_pipeline.settings.readers import API_KEY as KEY
-from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, choice, text, whole
+from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, YES_OR_NO, choice, text, whole
 from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, WAREHOUSE_URL
 from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
 
@@ -106,6 +106,13 @@ DAGSTER_HOME = Setting(
     FOLDER,
     otherwise="`dagster` in the data directory",
     examples=("data/dagster",),
+)
+PUBLISH_CSV = Setting(
+    "DEBITURA_PUBLISH_CSV",
+    DATA,
+    "Whether each mart and report is also published as a CSV file.",
+    YES_OR_NO,
+    default="no",
 )
 PRIVACY = Setting(
     "DEBITURA_PRIVACY",

@@ -107,6 +107,7 @@ class Settings:
     duckdb_memory: str
     dagster_home: Path
     dagster_postgres: Secret | None = None
+    publishes_csv: bool = False
     network: Network = DIRECT
     outbound: Outbound = Outbound()
     webhooks: Webhooks = Webhooks()

@@ -37,6 +37,11 @@ def choice(*allowed: str) -> ValueReader[str]:
     return ValueReader(", ".join(f"`{word}`" for word in allowed), read)
 
 
+def yes_or_no(given: Given) -> bool:
+    """Whether something is to be done."""
+    return choice("yes", "no").read(given) == "yes"
+
+
 def text(accepts: str) -> ValueReader[str]:
     """Text that is not checked here: what reads it says what it takes."""
     return ValueReader(accepts, lambda given: given.text)
@@ -102,3 +107,4 @@ API_KEY = ValueReader("a key of printable ASCII characters", header_value)
 MEMORY = ValueReader("a number with KB, MB, GB, KiB, MiB or GiB", memory)
 FOLDER = ValueReader("a path", folder)
 CERTIFICATES = ValueReader("path of a PEM file", certificates)
+YES_OR_NO = ValueReader("`yes`, `no`", yes_or_no)

@@ -31,11 +31,12 @@ MEMORY_LIMIT = "128MiB"
 # Parquet is written a row group at a time, each held whole: of 60 columns, DuckDB's own 122,880 rows take over 100 MiB.
 ROW_GROUP_ROWS = 20_480
 ROW_GROUP_BYTES = "16MiB"
+INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"  # in UTC, as the connection is
 
 
-def export_marts(folder: Path) -> None:
+def export_marts(folder: Path, *, with_csv: bool = False) -> None:
     """Write `reports.duckdb` and a `<table>.parquet` for each table and view in marts and reports of
-    `folder/warehouse.duckdb`.
+    `folder/warehouse.duckdb`; `with_csv`: a `<table>.csv`, too.
 
     Raises WarehouseError if both schemas have a table of the same name, duckdb.Error if writing fails.
     """
@@ -53,6 +54,8 @@ def export_marts(folder: Path) -> None:
             table = f"{quoted(schema)}.{quoted(name)}"
             connection.execute(f"CREATE TABLE {table} AS SELECT * FROM whole.{table}")
             write_parquet(connection, f"SELECT * FROM whole.{table}", folder / f"{name}.parquet")
+            if with_csv:
+                write_csv(connection, f"SELECT * FROM whole.{table}", folder / f"{name}.csv")
         _copy_comments(connection)
     (folder / REPORTS).symlink_to(REPORTS_FILE)
 
@@ -72,6 +75,13 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -
     connection.execute(
         f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
         f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES '{ROW_GROUP_BYTES}')"
+    )
+
+
+def write_csv(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    """RFC 4180 in UTF-8, with a header. Null is nothing, an empty text is `""`; values are as they are, formulas too."""
+    connection.execute(
+        f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT csv, HEADER, NEW_LINE '\\r\\n', TIMESTAMPFORMAT '{INSTANT}')"
     )
 
 

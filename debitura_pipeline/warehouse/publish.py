@@ -1,4 +1,5 @@
-"""Publish the warehouse for analysts and BI tools: a copy, a file with marts and reports only, and a Parquet file per table.
+"""Publish the warehouse for analysts and BI tools: a copy, a file with marts and reports only, a Parquet file per table (and a CSV
+file, by a setting), and a workbook of the reports.
 
 Everything is written beside the published files and becomes visible at once (`published_folder.py`); memory is bounded
 (`exports.py`).
@@ -20,10 +21,10 @@ import pyarrow as pa
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import published_folder
-from debitura_pipeline.warehouse.exports import export_marts, newest_reading
+from debitura_pipeline.warehouse.exports import REPORTS_FILE, export_marts, newest_reading
 from debitura_pipeline.warehouse.opening import open_file, private_umask
 from debitura_pipeline.warehouse.postgres.snapshot import write_snapshot
-from debitura_pipeline.warehouse.published_folder import WAREHOUSE, PublishedNight, current_night
+from debitura_pipeline.warehouse.published_folder import SPREADSHEET, WAREHOUSE, PublishedNight, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -31,11 +32,13 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Published:
-    """The published copy at its documented path, its size, the Parquet files next to it, and its night."""
+    """The published copy at its documented path, its size, the other files next to it, and its night."""
 
     path: Path
     bytes: int
     parquet: list[Path]
+    csv: list[Path]
+    spreadsheet: Path
     night: PublishedNight
 
 
@@ -69,17 +72,24 @@ def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -
 def published_now(settings: Settings, night: PublishedNight) -> Published:
     """The `Published` of a night that is already published."""
     folder = settings.published_dir
-    parquet = sorted(folder / path.name for path in night.path.glob("*.parquet"))
-    return Published(folder / WAREHOUSE, (folder / WAREHOUSE).stat().st_size, parquet, night)
+    parquet, csv = (sorted(folder / path.name for path in night.path.glob(f"*.{kind}")) for kind in ("parquet", "csv"))
+    return Published(folder / WAREHOUSE, (folder / WAREHOUSE).stat().st_size, parquet, csv, folder / SPREADSHEET, night)
 
 
 def _write_and_switch(settings: Settings, folder: Path, draft: Path, now: Callable[[], datetime]) -> PublishedNight:
+    from debitura_pipeline.warehouse.spreadsheet import write_spreadsheet  # noqa: PLC0415 - the only one to need XlsxWriter
+
     if settings.warehouse.path is None:
         write_snapshot(settings.warehouse, draft)
     else:
         _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
-    export_marts(draft)
-    return published_folder.switch_to(folder, draft, as_of=newest_reading(draft / WAREHOUSE), now=now())
+    export_marts(draft, with_csv=settings.publishes_csv)
+    as_of, published_at = newest_reading(draft / WAREHOUSE), now()
+    is_simulated = settings.uses_embedded_sandbox
+    write_spreadsheet(
+        draft / REPORTS_FILE, draft / SPREADSHEET, is_simulated=is_simulated, as_of=as_of, now=published_at
+    )
+    return published_folder.switch_to(folder, draft, as_of=as_of, now=published_at)
 
 
 def _remove_old_nights(folder: Path) -> None:

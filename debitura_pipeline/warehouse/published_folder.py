@@ -1,8 +1,8 @@
 """The published folder: one folder per night, and symbolic links to the current one.
 
 `nights/<stamp>/` holds the files of one run. `current` links to the published night, and each documented path
-(`warehouse.duckdb`, `<table>.parquet`) links through it, so replacing `current` switches all of them in one rename. File
-permissions follow the folder's own (`sharing.py`).
+(`warehouse.duckdb`, `<table>.parquet`, `partner-report.xlsx`) links through it, so replacing `current` switches all of them in
+one rename. File permissions follow the folder's own (`sharing.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.sharing import share
 
 NIGHTS, CURRENT, DRAFT, NIGHT_FILE = "nights", "current", ".draft-", "night.json"
-WAREHOUSE, REPORTS = "warehouse.duckdb", "reports.duckdb"
+WAREHOUSE, REPORTS, SPREADSHEET = "warehouse.duckdb", "reports.duckdb", "partner-report.xlsx"
+TABLE_FILES = (".parquet", ".csv")
 WAIT_S, RETRY_EVERY_S = 10.0, 0.05
 NIGHTS_KEPT = 3  # the night that readers have and the two before it
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -189,7 +190,8 @@ def _shown(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.name in (WAREHOUSE, REPORTS) or (path.suffix == ".parquet" and not path.name.startswith("."))
+        if path.name in (WAREHOUSE, REPORTS, SPREADSHEET)
+        or (path.suffix in TABLE_FILES and not path.name.startswith("."))
     )
 
 

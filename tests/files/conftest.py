@@ -33,7 +33,9 @@ AS_OF = datetime(2026, 4, 1, 2, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a pipeline that published one night. Tests only read it."""
-    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path_factory.mktemp("published") / "data")})
+    settings = load_settings(
+        {"DEBITURA_DATA_DIR": str(tmp_path_factory.mktemp("published") / "data"), "DEBITURA_PUBLISH_CSV": "yes"}
+    )
     with open_warehouse(settings) as warehouse:
         for statement in TABLES.split(";"):
             if statement.strip():

@@ -11,7 +11,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.neighbours import marked_table
 
 ROWS = 200
-NAMES = {"a.parquet", "b.parquet", "warehouse.duckdb", "reports.duckdb"}
+NAMES = {"a.parquet", "b.parquet", "warehouse.duckdb", "reports.duckdb", "partner-report.xlsx"}
 
 
 def fill(settings: Settings, mark: int, rows: int = ROWS) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse import exports, publish
+from debitura_pipeline.warehouse import exports, publish, spreadsheet
 from debitura_pipeline.warehouse.postgres import snapshot
 
 CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree"}
@@ -33,7 +33,12 @@ class Countdown:
     def __init__(self, folder: str, left: int) -> None:
         self._folder, self._left = folder, left
         sys.addaudithook(self._hear)
-        for module, name in ((exports, "write_parquet"), (exports, "newest_reading"), (publish, "export_marts")):
+        for module, name in (
+            (exports, "write_parquet"),
+            (exports, "newest_reading"),
+            (publish, "export_marts"),
+            (spreadsheet, "write_spreadsheet"),
+        ):
             setattr(module, name, self._counted(getattr(module, name)))
         counted = self._counted(snapshot.bounded)  # type: ignore[attr-defined]  # imported there
         snapshot.bounded = counted  # type: ignore[attr-defined]
@@ -46,9 +51,9 @@ class Countdown:
             self._step()
 
     def _counted(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any) -> Any:
+        def counted(*args: Any, **options: Any) -> Any:
             self._step()
-            found = work(*args)
+            found = work(*args, **options)
             self._step()
             return found
 

@@ -59,6 +59,7 @@ def test_copy_holds_every_table_value_by_value(settings: Settings, landings: Lan
     assert result.path == settings.published_dir / "warehouse.duckdb"
     assert result.bytes == result.path.stat().st_size
     assert [path.name for path in result.parquet] == ["a.parquet", "b.parquet"]
+    assert result.csv == [] and result.spreadsheet.is_file()
     with duckdb.connect(result.path, read_only=True) as copy:
         copy.execute("SET TimeZone = 'UTC'")
         for schema, name, columns in all_tables():
