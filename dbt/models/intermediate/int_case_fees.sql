@@ -1,0 +1,55 @@
+{{ config(materialized='table') }}
+
+with clock as (
+    select transactions_first_load_at from {{ ref('int_clock') }}
+),
+
+stays as (
+    select * from {{ ref('int_case_stays') }}
+),
+
+transactions as (
+    select
+        case_id,
+        occurred_at,
+        first_seen_at,
+        greatest(coalesce(referral_fee_usd, 0), 0) as fee_usd,
+        {{ month_number(utc_date('paid_seen_at')) }} as paid_month
+    from {{ ref('fct_transactions') }}
+    where {{ is_expected() }}
+),
+
+-- A payment counts from the month in which it turned up; what was there on the first load, from its own.
+booked as (
+    select
+        transactions.case_id,
+        {{ month_number(utc_date('case when transactions.first_seen_at > clock.transactions_first_load_at
+            then transactions.first_seen_at else least(transactions.occurred_at, transactions.first_seen_at) end')) }} as booked_month,
+        transactions.paid_month,
+        count(*) as payments,
+        sum(transactions.fee_usd) as fee_usd,
+        {{ squared('sum(transactions.fee_usd)') }} as fee_usd_squared
+    from transactions
+    cross join clock
+    where transactions.fee_usd > 0
+    group by transactions.case_id, booked_month, transactions.paid_month
+)
+
+-- By the stays of its case that began before the payment.
+select
+    stays.attribution,
+    stays.engagement_phase,
+    stays.created_month,
+    stays.from_month,
+    stays.to_month,
+    booked.booked_month,
+    booked.paid_month,
+    cast(sum(booked.payments) as bigint) as payments,
+    cast(sum(booked.fee_usd) as decimal(28, 4)) as fee_usd,
+    cast(sum(booked.fee_usd_squared) as decimal(38, 4)) as fee_usd_squared
+from booked
+inner join stays on stays.case_id = booked.case_id and stays.from_month < booked.booked_month
+where booked.booked_month - least(stays.to_month - 1, booked.booked_month - 1) <= 12
+group by
+    stays.attribution, stays.engagement_phase, stays.created_month, stays.from_month, stays.to_month,
+    booked.booked_month, booked.paid_month

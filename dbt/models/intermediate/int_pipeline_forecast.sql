@@ -1,0 +1,119 @@
+{{ config(materialized='table') }}
+
+{%- set lookback = var('forecast_delay_days') | int %}
+
+with dates as (
+    select * from {{ ref('int_forecast_dates') }}
+),
+
+stays as (
+    select * from {{ ref('int_stage_stays') }} where revenue_stage <> 'NotYetCollected'
+),
+
+curves as (
+    select * from {{ ref('int_delay_curves') }}
+),
+
+awaited as (
+    select revenue_stage from {{ ref('revenue_stages') }} where stage_order < 6
+),
+
+transactions as (
+    select
+        revenue_stage,
+        days_in_stage,
+        greatest(coalesce(referral_fee_usd, 0), 0) as usd
+    from {{ ref('fct_transactions') }}
+    where revenue_stage <> 'Paid'
+),
+
+months as (
+    select
+        dates.made_on,
+        numbers.horizon_months,
+        case when numbers.horizon_months = 0 then 0
+            else {{ month_end('dates.made_in_month + numbers.horizon_months - 1') }} - dates.made_on end as days_to_begin,
+        {{ month_end('dates.made_in_month + numbers.horizon_months') }} - dates.made_on as days_to_end
+    from dates
+    cross join generate_series(0, 12) as numbers (horizon_months)
+),
+
+standing as (
+    select
+        dates.made_on,
+        stays.revenue_stage,
+        least(dates.made_on - stays.seen_from, {{ lookback }}) as days_in_stage,
+        sum(stays.usd) as usd,
+        sum(stays.usd_squared) as usd_squared
+    from dates
+    inner join stays
+        on stays.seen_from <= dates.made_on and (stays.left_on is null or stays.left_on > dates.made_on)
+    where not dates.is_now
+    group by dates.made_on, stays.revenue_stage, least(dates.made_on - stays.seen_from, {{ lookback }})
+    union all
+    select
+        dates.made_on,
+        transactions.revenue_stage,
+        least(greatest(transactions.days_in_stage, 0), {{ lookback }}),
+        sum(transactions.usd),
+        sum({{ squared('transactions.usd') }})
+    from transactions
+    cross join dates
+    where dates.is_now and transactions.revenue_stage in (select awaited.revenue_stage from awaited)
+    group by dates.made_on, transactions.revenue_stage, least(greatest(transactions.days_in_stage, 0), {{ lookback }})
+),
+
+-- The chance to be paid in each month, for what has not been paid so far.
+chances as (
+    select
+        standing.made_on,
+        standing.revenue_stage,
+        months.horizon_months,
+        cast(standing.usd as double precision) as usd,
+        cast(standing.usd_squared as double precision) as usd_squared,
+        curves_now.payments_seen,
+        cast(greatest(curves_begin.unpaid_share - curves_end.unpaid_share, 0) as double precision)
+        / cast(curves_now.unpaid_share as double precision) as chance
+    from standing
+    inner join months on months.made_on = standing.made_on
+    inner join curves as curves_now
+        on curves_now.made_on = standing.made_on
+        and curves_now.revenue_stage = standing.revenue_stage
+        and curves_now.days = standing.days_in_stage
+    inner join curves as curves_begin
+        on curves_begin.made_on = standing.made_on
+        and curves_begin.revenue_stage = standing.revenue_stage
+        and curves_begin.days = standing.days_in_stage + months.days_to_begin
+    inner join curves as curves_end
+        on curves_end.made_on = standing.made_on
+        and curves_end.revenue_stage = standing.revenue_stage
+        and curves_end.days = standing.days_in_stage + months.days_to_end
+),
+
+came as (
+    select
+        dates.made_on,
+        stays.revenue_stage,
+        {{ month_number('stays.paid_on') }} - dates.made_in_month as horizon_months,
+        sum(stays.paid_usd) as actual_usd
+    from dates
+    inner join stays
+        on stays.seen_from <= dates.made_on and stays.left_on > dates.made_on and stays.paid_on > dates.made_on
+    where not dates.is_now
+    group by dates.made_on, stays.revenue_stage, {{ month_number('stays.paid_on') }} - dates.made_in_month
+)
+
+select
+    chances.made_on,
+    chances.revenue_stage,
+    cast(chances.horizon_months as integer) as horizon_months,
+    cast(max(chances.payments_seen) as bigint) as payments_seen,
+    cast(sum({{ term('chances.usd * chances.chance') }}) as decimal(28, 6)) as expected_usd,
+    cast(sum({{ squared_term('chances.usd_squared * chances.chance * (1 - chances.chance)') }}) as decimal(38, 4)) as variance,
+    cast(coalesce(max(came.actual_usd), 0) as decimal(28, 4)) as actual_usd
+from chances
+left join came
+    on came.made_on = chances.made_on
+    and came.revenue_stage = chances.revenue_stage
+    and came.horizon_months = chances.horizon_months
+group by chances.made_on, chances.revenue_stage, chances.horizon_months
