@@ -16,6 +16,7 @@ MODELS = {
     "reports": {
         "attribution_by_client", "attribution_gaps", "revenue_by_month", "revenue_by_client", "revenue_pipeline",
         "payout_reconciliation", "case_outcomes", "data_quality", "onboarding_funnel", "recovery_rates",
+        "revenue_forecast", "forecast_backtest", "recovery_vintage",
         "payment_calendar", "receivables_by_collection_partner", "invoice_draft",
         "revenue_summary", "stage_waterfall", "what_changed",
     },

@@ -68,6 +68,9 @@ def test_lineage_runs_from_every_listing_of_the_api(target: dg.AssetKey) -> None
         "payment_calendar",
         "receivables_by_collection_partner",
         "invoice_draft",
+        "revenue_forecast",
+        "forecast_backtest",
+        "recovery_vintage",
     ],
 )
 def test_every_report_is_an_asset_that_comes_from_the_raw_tables(name: str) -> None:
