@@ -56,20 +56,30 @@ booked as (
     where months.last_day >= months.first_day
 ),
 
--- The share of a month's payments that has not come at the end of another: the mean of the delay curve over its days.
-unpaid as (
+-- Between which two days of the delay curve a month's payments stand at the end of another month.
+points as (
     select
         booked.made_on,
         booked.horizon_months as booked_in,
         months.horizon_months,
-        cast(whole.unpaid_share_sum - coalesce(before.unpaid_share_sum, 0) as double precision)
-        / (booked.last_day - booked.first_day + 1) as unpaid_share
+        booked.last_day - booked.first_day + 1 as booking_days,
+        signs.sign,
+        case when signs.sign = 1 then months.last_day - booked.first_day else months.last_day - booked.last_day - 1 end as days
     from booked
     inner join months on months.made_on = booked.made_on and months.horizon_months >= booked.horizon_months
-    inner join curves as whole
-        on whole.made_on = booked.made_on and whole.days = months.last_day - booked.first_day
-    left join curves as before
-        on before.made_on = booked.made_on and before.days = months.last_day - booked.last_day - 1
+    cross join (values (1), (-1)) as signs (sign)
+),
+
+-- The share of a month's payments that has not come at the end of another: the mean of the delay curve over these days.
+unpaid as (
+    select
+        points.made_on,
+        points.booked_in,
+        points.horizon_months,
+        cast(sum(points.sign * curves.unpaid_share_sum) as double precision) / max(points.booking_days) as unpaid_share
+    from points
+    inner join curves on curves.made_on = points.made_on and curves.days = points.days
+    group by points.made_on, points.booked_in, points.horizon_months
 ),
 
 shares as (

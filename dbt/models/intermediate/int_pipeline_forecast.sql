@@ -27,15 +27,15 @@ transactions as (
     where revenue_stage <> 'Paid'
 ),
 
+-- Days from the day of the forecast to the end of each month; -1 is the day itself.
 months as (
     select
         dates.made_on,
         numbers.horizon_months,
-        case when numbers.horizon_months = 0 then 0
-            else {{ month_end('dates.made_in_month + numbers.horizon_months - 1') }} - dates.made_on end as days_to_begin,
-        {{ month_end('dates.made_in_month + numbers.horizon_months') }} - dates.made_on as days_to_end
+        case when numbers.horizon_months < 0 then 0
+            else {{ month_end('dates.made_in_month + numbers.horizon_months') }} - dates.made_on end as days_to_end
     from dates
-    cross join generate_series(0, 12) as numbers (horizon_months)
+    cross join generate_series(-1, 12) as numbers (horizon_months)
 ),
 
 standing as (
@@ -63,31 +63,46 @@ standing as (
     group by dates.made_on, transactions.revenue_stage, least(greatest(transactions.days_in_stage, 0), {{ lookback }})
 ),
 
--- The chance to be paid in each month, for what has not been paid so far.
-chances as (
+points as (
     select
         standing.made_on,
         standing.revenue_stage,
+        standing.days_in_stage,
+        standing.usd,
+        standing.usd_squared,
         months.horizon_months,
-        cast(standing.usd as double precision) as usd,
-        cast(standing.usd_squared as double precision) as usd_squared,
-        curves_now.payments_seen,
-        cast(greatest(curves_begin.unpaid_share - curves_end.unpaid_share, 0) as double precision)
-        / cast(curves_now.unpaid_share as double precision) as chance
+        standing.days_in_stage + months.days_to_end as days
     from standing
     inner join months on months.made_on = standing.made_on
-    inner join curves as curves_now
-        on curves_now.made_on = standing.made_on
-        and curves_now.revenue_stage = standing.revenue_stage
-        and curves_now.days = standing.days_in_stage
-    inner join curves as curves_begin
-        on curves_begin.made_on = standing.made_on
-        and curves_begin.revenue_stage = standing.revenue_stage
-        and curves_begin.days = standing.days_in_stage + months.days_to_begin
-    inner join curves as curves_end
-        on curves_end.made_on = standing.made_on
-        and curves_end.revenue_stage = standing.revenue_stage
-        and curves_end.days = standing.days_in_stage + months.days_to_end
+),
+
+read as (
+    select
+        points.*,
+        curves.payments_seen,
+        curves.unpaid_share,
+        lag(curves.unpaid_share) over by_month as unpaid_share_before,
+        first_value(curves.unpaid_share) over by_month as unpaid_share_now
+    from points
+    inner join curves
+        on curves.made_on = points.made_on and curves.revenue_stage = points.revenue_stage and curves.days = points.days
+    window by_month as (
+        partition by points.made_on, points.revenue_stage, points.days_in_stage order by points.horizon_months
+    )
+),
+
+-- The chance to be paid in each month, for what has not been paid so far.
+chances as (
+    select
+        made_on,
+        revenue_stage,
+        horizon_months,
+        payments_seen,
+        cast(usd as double precision) as usd,
+        cast(usd_squared as double precision) as usd_squared,
+        cast(unpaid_share_before - unpaid_share as double precision) / cast(unpaid_share_now as double precision) as chance
+    from read
+    where horizon_months >= 0
 ),
 
 came as (

@@ -1,5 +1,5 @@
 {%- set share -%}
-cast({{ div('cast(recovered_amount as decimal(28, 4))', 'cast(gross_amount as decimal(28, 4))', 6) }} as decimal(18, 6))
+{{ div('cast(recovered_amount as decimal(28, 4))', 'cast(gross_amount as decimal(28, 4))', 6) }}
 {%- endset -%}
 with clock as (
     select {{ month_number('as_of_day') }} as this_month from {{ ref('int_clock') }} where as_of is not null
@@ -175,17 +175,16 @@ select
     currency,
     cast(cases as bigint) as cases,
     cast(gross_amount as decimal(28, 4)) as gross_amount,
-    case when is_known then cast(recovered_amount as decimal(28, 4)) end as recovered_amount,
-    case when is_known
-        then {{ share }}
-    end as recovered_share,
+    cast(case when is_known then recovered_amount end as decimal(28, 4)) as recovered_amount,
+    cast(case when is_known then {{ share }} end as decimal(18, 6)) as recovered_share,
     is_complete,
-    case
-        when is_complete
-            then {{ share }}
-        when last_amount > 0 and factor is not null then cast(greatest(least(last_share * factor, 1), 0) as decimal(18, 6))
-        when more_share is not null then cast(greatest(least(more_share, 1), 0) as decimal(18, 6))
-    end as projected_share,
+    cast(
+        case
+            when is_complete then {{ share }}
+            when last_amount > 0 and factor is not null then greatest(least(cast(last_share * factor as decimal(18, 6)), 1), 0)
+            when more_share is not null then greatest(least(cast(more_share as decimal(18, 6)), 1), 0)
+        end as decimal(18, 6)
+    ) as projected_share,
     case
         when is_complete then 'observed'
         when last_amount > 0 and factor is not null then 'chain ladder'
