@@ -6,14 +6,12 @@ are random, are in `daily_changes.py`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from debitura_sandbox.world import codes, initial_state, outcomes
+from debitura_sandbox.world import codes, initial_state, outcomes, payments
 from debitura_sandbox.world.codes import DAY_US, NO_CODE, NULL_US, Flags, Ints
-from debitura_sandbox.world.columns import Array
-from debitura_sandbox.world.payments import Random, add_payments, earnings
+from debitura_sandbox.world.columns import UNIT, Array
+from debitura_sandbox.world.payments import Random
 from debitura_sandbox.world.world import RESOURCES, World
 
 FULL = {
@@ -71,22 +69,22 @@ class _Night:
         return np.sort(self.begin + (self.rng.random(count) * (DAY_US - 2_000_000)).astype(np.int64))
 
     def edit_and_delete(self) -> None:
-        cases, payments = self.world.cases, self.world.transactions
-        has_payments = np.zeros(len(cases), dtype=bool)
-        has_payments[payments["case"]] = True
-        cases["alive"][self.pick("cases", "deleted_cases", ~has_payments)] = False
-        payments["alive"][self.pick("transactions", "deleted_transactions")] = False
-        self._lower(cases, "gross", self.pick("cases", "edited_cases"))
-        edited = self.pick("transactions", "edited_transactions", payments["fee"] > 0)
-        self._lower(payments, "amount", edited)
-        revenue, fee, _ = earnings(self.world, payments["case"][edited], payments["amount"][edited])
-        payments["revenue"][edited], payments["fee"][edited] = revenue, fee
+        cases, table = self.world.cases, self.world.transactions
+        cases["alive"][self.pick("cases", "deleted_cases", ~self._have_payments())] = False
+        deleted = self.pick("transactions", "deleted_transactions")
+        payments.delete(self.world, deleted)
+        claims = self.pick("cases", "edited_cases", cases["remainder"] > cases["gross"] // 2)
+        gross = cases["gross"][claims].copy()
+        cases["gross"][claims] = payments.nine_tenths(gross)
+        cases["remainder"][claims] -= gross - cases["gross"][claims]
+        edited = self.pick("transactions", "edited_transactions", table["fee"] > 0)
+        payments.lower(self.world, edited)
+        outcomes.recode(self.world, np.unique(table["case"][np.concatenate([deleted, edited])]))
 
-    @staticmethod
-    def _lower(table: Any, column: str, rows: Ints) -> None:
-        """Amounts a tenth lower, in whole units where they were whole."""
-        grain = np.where(table[column][rows] % 10_000 == 0, 10_000, 100)
-        table[column][rows] = np.maximum(table[column][rows] * 9 // 10 // grain, 1) * grain
+    def _have_payments(self) -> Flags:
+        found = np.zeros(len(self.world.cases), dtype=bool)
+        found[self.world.transactions["case"]] = True
+        return found
 
     def move_payments(self) -> None:
         table = self.world.transactions
@@ -125,13 +123,15 @@ class _Night:
 
     def move_cases(self) -> None:
         cases, state = self.world.cases, self.world.cases["lifecycle"].copy()
-        reopened = self.pick("cases", "reopened", cases["close_code"] == codes.PAID_IN_FULL)
+        # A payment was corrected that is no transaction, since the case earns the partner nothing.
+        reopened = self.pick("cases", "reopened", (cases["close_code"] == codes.PAID_IN_FULL) & ~self._have_payments())
         cases["lifecycle"][reopened], cases["close_code"][reopened] = codes.ACTIVE, NO_CODE
         cases["finished"][reopened], cases["remainder"][reopened] = NULL_US, cases["gross"][reopened] // 2
         ended = self.pick("cases", "closed", np.isin(state, (codes.ACTIVE, codes.PAUSED)))
         kind = self.rng.choice(len(codes.CLOSE_CODES), len(ended), p=codes.CLOSE_WEIGHTS)
+        kind = outcomes.proven_codes(self.world, ended, kind)
         outcomes.close(self.world, self.rng, ended, kind, self.moments(len(ended)))
-        cases["remainder"][ended[kind == codes.PAID_IN_FULL]] = 0
+        outcomes.settle_without_transactions(self.world, self.rng, ended)
         self._step(state)
 
     def _step(self, state: Ints) -> None:
@@ -153,16 +153,15 @@ class _Night:
     def add(self) -> None:
         """New payments on cases under way, new cases of any client."""
         world, cases = self.world, self.world.cases
-        able = np.flatnonzero(
-            cases["alive"] & (cases["lifecycle"] == codes.ACTIVE) & (cases["partner"] >= 0) & cases["earns"]
-        )
+        able = np.flatnonzero(world.is_collected() & (cases["remainder"] > UNIT))
         count = self.wanted["new_transactions"] if len(able) else 0
-        rows = self.rng.choice(able, count) if count else able
-        part = self.rng.uniform(0.05, 0.6, count)
+        rows = self.rng.choice(able, count, replace=count > len(able)) if count else able[:0]
+        times = np.bincount(rows, minlength=len(cases))[rows]
+        part = self.rng.uniform(0.05, 0.6, count) / times
         grain = np.where(cases["remainder"][rows] % 10_000 == 0, 10_000, 100)
         amounts = np.maximum((cases["remainder"][rows] * part).astype(np.int64) // grain, 1) * grain
         if count:
-            add_payments(world, self.rng, rows, self.moments(count), amounts, is_new=True)
+            payments.add_payments(world, self.rng, rows, self.moments(count), amounts, is_new=True)
         weights = world.clients["weight"] * world.clients["alive"]
         opened = self.wanted["new_cases"]
         owners = self.rng.choice(len(world.clients), opened, p=weights / weights.sum())

@@ -121,7 +121,7 @@ def _moved(world: World, row: int, target: int) -> Event:
 def _pay(world: World, rng: payments.Random, rows: Ints, at: int, amount: int) -> None:
     """Book a payment; on a case that earns nothing it makes no transaction."""
     if payments.earning(world)[rows].all():
-        payments.add_payments(world, rng, rows, np.array([at]), np.array([amount]), is_new=True)
+        payments.add_payments(world, rng, rows, np.array([at]), np.array([amount]), is_new=True, may_be_foreign=False)
     else:
         world.cases["remainder"][rows] -= amount
 

@@ -33,5 +33,15 @@ class FxRates:
 
     def usd(self, amounts: npt.NDArray[Any], currencies: npt.NDArray[Any], days: npt.NDArray[Any] | int) -> Ints:
         """`amounts` in USD at the rate of each one's day, rounded to 1/10,000."""
-        rows = np.clip(np.asarray(days) + self._history, 0, len(self._rates) - 1)
-        return share(amounts, self._rates[rows, currencies], MICRO)
+        return share(amounts, self._rates[self._rows(days), currencies], MICRO)
+
+    def convert(
+        self, amounts: Ints, source: npt.NDArray[Any], target: npt.NDArray[Any], days: npt.NDArray[Any]
+    ) -> Ints:
+        """`amounts` of currency `source` in currency `target` at the rates of each one's day, in whole hundredths."""
+        rows = self._rows(days)
+        hundredths = amounts // 100 * self._rates[rows, source] // self._rates[rows, target]
+        return np.asarray(np.maximum(hundredths, 1) * 100, dtype=np.int64)
+
+    def _rows(self, days: npt.NDArray[Any] | int) -> Ints:
+        return np.asarray(np.clip(np.asarray(days) + self._history, 0, len(self._rates) - 1), dtype=np.int64)

@@ -69,6 +69,27 @@ def reopen(world: World, rows: Ints) -> None:
     cases["finished"][own] = NULL_US
 
 
+def recode(world: World, rows: Ints) -> None:
+    """Give those of these cases that were closed as paid the code that their payments bear out, after some were corrected."""
+    cases = world.cases
+    own = rows[
+        np.isin(cases["close_code"][rows], (codes.PAID_IN_FULL, codes.PAID_IN_PART)) & (cases["remainder"][rows] > 0)
+    ]
+    is_unpaid = cases["remainder"][own] == cases["gross"][own]
+    cases["close_code"][own] = np.where(is_unpaid, codes.NOTHING_PAID, codes.PAID_IN_PART)
+
+
+def proven_codes(world: World, rows: Ints, drawn: Ints) -> Ints:
+    """The drawn close codes of active cases, as far as their payments bear them out."""
+    remainder, gross = world.cases["remainder"][rows], world.cases["gross"][rows]
+    is_money = (drawn == codes.PAID_IN_FULL) | (drawn == codes.PAID_IN_PART)
+    unpaid = np.where(
+        np.isin(drawn, codes.EARLY) | (is_money & payments.earning(world)[rows]), codes.NOTHING_PAID, drawn
+    )
+    paid = np.where(remainder > 0, codes.PAID_IN_PART, codes.PAID_IN_FULL)
+    return np.asarray(np.where(remainder < gross, paid, unpaid), dtype=np.int64)
+
+
 def withdraw(world: World, rng: Random, rows: Ints, at_us: int) -> Ints:
     """Close the open ones of these cases because their client has left, and return their rows."""
     cases = world.cases

@@ -1,4 +1,7 @@
-"""Create and correct payments. A case's payments and its remainder always add up to the claim."""
+"""Create and correct payments. A case's payments, booked in its currency, and its remainder always add up to the claim.
+
+A few payments arrive in another currency than the case's; their earnings are in that of the payment.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import numpy as np
 from debitura_sandbox.world import codes, pace, target_shares
 from debitura_sandbox.world.addresses import CURRENCIES, PARTNERS
 from debitura_sandbox.world.codes import DAY_US, NULL_US, Flags, Ints
-from debitura_sandbox.world.columns import UNIT, Array, jittered, share
+from debitura_sandbox.world.columns import UNIT, Array, jittered, mix, share
 from debitura_sandbox.world.world import World
 
 Random = np.random.Generator
 PERCENT = 100 * UNIT
 _SHARE = np.array([partner.share_pct for partner in PARTNERS], dtype=np.int64) * UNIT
 _FEE = np.array([partner.fee_pct for partner in PARTNERS], dtype=np.int64) * UNIT
-_YEN = CURRENCIES.index("JPY")
+_YEN, _EURO, _DOLLAR = (CURRENCIES.index(name) for name in ("JPY", "EUR", "USD"))
+FOREIGN_SALT, ONE_FOREIGN_IN = 606, 150
 
 
 def earning(world: World) -> Flags:
@@ -104,10 +108,12 @@ def add_payments(
     *,
     is_new: bool = False,
     unsettled_share: float | None = None,
+    may_be_foreign: bool = True,
 ) -> Ints:
     """Book payments on cases `rows`; each makes a transaction. `is_new`: nothing has been invoiced or paid out yet.
 
-    With `unsettled_share`, that share of them has not been paid out to the partner.
+    `may_be_foreign`: a few are made in another currency than the case's. With `unsettled_share`, that share of them has not
+    been paid out to the partner.
     """
     cases, count = world.cases, len(rows)
     np.subtract.at(cases["remainder"], rows, amounts)
@@ -124,13 +130,17 @@ def add_payments(
     else:
         fixed = target_shares.statuses(rng, world.now_us - dates, unsettled_share, pending)
         stage_history = pace.StageHistory(*fixed, confirmed=booked + 8, moved=np.full(count, world.day))
-    revenue, fee, rate = earnings(world, rows, amounts)
+    paid, currency = amounts, cases["currency"][rows]
+    if may_be_foreign:
+        paid, currency = _in_other_currency(world, new, rows, amounts, booked)
+    revenue, fee, rate = earnings(world, rows, paid)
     return world.transactions.append(
         case=rows,
         date=dates,
         paid=np.maximum(np.where(draws[1] < 0.5, dates - DAY_US, dates // DAY_US * DAY_US), cases["started"][rows]),
-        amount=amounts,
-        currency=cases["currency"][rows],
+        amount=paid,
+        currency=currency,
+        booked=amounts,
         revenue=revenue,
         rate=rate,
         fee=fee,
@@ -141,6 +151,15 @@ def add_payments(
         referral=pending if is_new else stage_history.referral,
         alive=True,
     )
+
+
+def _in_other_currency(world: World, new: Ints, rows: Ints, amounts: Ints, days: Ints) -> tuple[Ints, Ints]:
+    """Amount and currency in which these payments were made: for one in ONE_FOREIGN_IN, euro or dollars instead of the
+    case's currency."""
+    own = world.cases["currency"][rows].astype(np.int64)
+    is_foreign = mix(new, FOREIGN_SALT + world.options.seed * 1_000_003) % np.uint64(ONE_FOREIGN_IN) == 0
+    currency = np.where(is_foreign, np.where(own == _EURO, _DOLLAR, _EURO), own)
+    return np.where(is_foreign, world.fx.convert(amounts, own, currency, days), amounts), currency
 
 
 def _batched(rng: Random, dates: Ints, started: Ints, finished: Ints) -> Ints:
@@ -163,18 +182,25 @@ def earnings(world: World, rows: Ints, amounts: Ints) -> tuple[Ints, Ints, Ints]
 def lower(world: World, rows: Ints) -> None:
     """Correct payments to nine tenths; what they are less by is owed again."""
     table = world.transactions
-    old = table["amount"][rows].copy()
-    grain = np.where(old % UNIT == 0, UNIT, UNIT // 100)
-    table["amount"][rows] = np.maximum(old * 9 // 10 // grain, 1) * grain
+    old, booked = table["amount"][rows].copy(), table["booked"][rows].copy()
+    table["amount"][rows] = nine_tenths(old)
+    is_own = table["currency"][rows] == world.cases["currency"][table["case"][rows]]
+    table["booked"][rows] = np.where(is_own, table["amount"][rows], nine_tenths(booked))
     revenue, fee, _ = earnings(world, table["case"][rows], table["amount"][rows])
     table["revenue"][rows], table["fee"][rows] = revenue, fee
-    _owe_again(world, rows, old - table["amount"][rows])
+    _owe_again(world, rows, booked - table["booked"][rows])
+
+
+def nine_tenths(amounts: Any) -> Ints:
+    """Amounts a tenth lower, in whole units where they were whole."""
+    grain = np.where(amounts % UNIT == 0, UNIT, UNIT // 100)
+    return np.asarray(np.maximum(amounts * 9 // 10 // grain, 1) * grain, dtype=np.int64)
 
 
 def delete(world: World, rows: Ints) -> None:
     """Take payments away; they are owed again."""
     world.transactions["alive"][rows] = False
-    _owe_again(world, rows, world.transactions["amount"][rows])
+    _owe_again(world, rows, world.transactions["booked"][rows])
 
 
 def _owe_again(world: World, rows: Ints, amounts: Any) -> None:

@@ -88,7 +88,8 @@ CASE_COLUMNS = {
     "needs_info": _BOOL, "responded": _I64, "partner": _I8, "rate": _I64, "earns": _BOOL, "has_reference": _BOOL, "alive": _BOOL,
 }  # fmt: skip
 TRANSACTION_COLUMNS = {
-    "case": _I32, "date": _I64, "paid": _I64, "amount": _I64, "currency": _I8, "revenue": _I64, "rate": _I64, "fee": _I64,
+    "case": _I32, "date": _I64, "paid": _I64, "amount": _I64, "currency": _I8, "booked": _I64, "revenue": _I64,
+    "rate": _I64, "fee": _I64,
     "locked_day": _I32, "moved": _I32, "commission": _I8, "platform": _I8, "referral": _I8, "alive": _BOOL,
 }  # fmt: skip
 

@@ -68,7 +68,7 @@ def state_of(world: World) -> dict[str, object]:
     own, alive = table["case"], table["alive"]
     clients = cases["client"]
     paid = np.zeros(len(cases), dtype=np.int64)
-    np.add.at(paid, own[alive], table["amount"][alive])
+    np.add.at(paid, own[alive], table["booked"][alive])
     recovered = cases["gross"] - cases["remainder"]
     earns = cases["earns"] & (cases["partner"] >= 0) & cases["alive"] & (cases["lifecycle"] != codes.MERGED)
     is_closed = cases["close_code"] != codes.NO_CODE
