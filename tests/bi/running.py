@@ -21,6 +21,7 @@ from tests.support.sandbox import ROOT
 PYTHON = ROOT / ".venv-bi" / "bin" / "python"
 DRIVER = Path(__file__).with_name("drive.py")
 START_S = 60
+PAGES = ("overview", "revenue", "pipeline", "attribution", "recovery", "onboarding", "quality")
 
 
 def show(data_dir: Path, *steps: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,11 +11,10 @@ import pytest
 
 from bi.stages import LABELS
 from debitura_pipeline.report.stages import STAGES
-from tests.bi.running import show
+from tests.bi.running import PAGES, show
 from tests.bi.world import FEES, HOSTILE, SECOND, publish_two_nights
 from tests.report.maker import tables
 
-PAGES = ("overview", "revenue", "pipeline", "attribution", "recovery", "onboarding", "quality")
 CARDS = {
     "Earned and paid": ("paid", ("Paid",)),
     "Ready to invoice": ("ready", ("ReadyToInvoiceDebitura",)),
