@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bi import reconcile
 from tests.dbt.worlds import World, at_stage, night
 
 D = Decimal
@@ -238,3 +240,12 @@ def test_past_is_as_it_was_known(world: World) -> None:
     assert world.rows("SELECT lifecycle FROM marts.cases_as_of(?) WHERE case_id = 'case-1'", [night(8)]) == [
         ("Active",)
     ]
+
+
+def test_dashboards_show_the_cents_of_the_reports(world: World, tmp_path: Path) -> None:
+    """They read the transactions, because filters need them; without filters that must come to the same."""
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "warehouse.duckdb").symlink_to(world.path)
+    compared = list(reconcile.pairs(tmp_path, world.rows))
+    assert len(compared) > 15
+    assert [(name, shown, said) for name, shown, said in compared if shown != said] == []

@@ -1,0 +1,90 @@
+"""The dashboards' figures beside the reports' of the same warehouse: pairs that must be equal, to the last decimal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from bi.stages import LABELS
+from tests.bi.running import PAGES, show
+
+Read = Callable[[str], list[tuple[Any, ...]]]
+BASES = ("collected", "recognized", "invoiced", "paid")
+EXPECTED = "revenue_stage NOT IN ('Disputed', 'Unclassified')"
+
+
+def pairs(data_dir: Path, rows: Read) -> Iterator[tuple[str, Any, Any]]:
+    """Name, what the dashboards show, what the reports say. `rows` reads the warehouse that is published in `data_dir`."""
+    steps = [{"page": page} for page in PAGES] + [{"page": "revenue", "state": {"basis": basis}} for basis in BASES]
+    shown = show(data_dir, *steps)
+    yield "exceptions", [one["exceptions"] + one["error"] for one in shown], [[]] * len(steps)
+    pages = dict(zip(PAGES, shown, strict=False))
+    yield from _stages(pages, rows)
+    for basis, one in zip(BASES, shown[len(PAGES) :], strict=True):
+        yield (
+            f"{basis} by month",
+            cells(one["tables"]["bases"], "month", "fee_usd"),
+            summed(rows(f"SELECT month, referral_fee_usd FROM reports.revenue_by_month WHERE basis = '{basis}'")),
+        )
+    yield from _money_to_come(pages["pipeline"]["tables"], rows)
+    yield (
+        "recovered",
+        cells(pages["recovery"]["tables"]["ended"], "currency", "recovered_amount"),
+        summed(
+            rows(
+                "SELECT currency, recovered_of_ended FROM reports.recovery_rates WHERE debtor_country = 'all' AND currency <> 'all'"
+            )
+        ),
+    )
+    yield (
+        "clients",
+        cells(pages["attribution"]["tables"]["clients"], "company_name", "fee_total_usd"),
+        summed(rows("SELECT company_name, fee_total_usd FROM reports.attribution_by_client")),
+    )
+    for page, table, report in (("quality", "checks", "data_quality"), ("onboarding", "funnel", "onboarding_funnel")):
+        count = sum(row.get("rows_count", row.get("client_count", 0)) for row in pages[page]["tables"].get(table, []))
+        yield report, count, rows(f"SELECT count(*) FROM reports.{report}")[0][0]
+
+
+def _stages(pages: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]:
+    months = pages["revenue"]["tables"]["months"]
+    for stage in LABELS:
+        by_month = summed(
+            rows(f"SELECT month, referral_fee_usd FROM reports.revenue_by_client WHERE revenue_stage = '{stage}'")
+        )
+        if by_month:
+            yield f"{stage} by month", cells(months, "collected_month", stage), by_month
+    paid = sum((usd for (usd,) in rows("SELECT fee_paid_usd FROM reports.attribution_by_client")), start=Decimal(0))
+    yield "paid", pages["overview"]["metrics"]["Earned and paid"], f"{paid.quantize(Decimal('0.01')):,} USD"
+
+
+def _money_to_come(tables: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]:
+    calendar = rows(
+        f"SELECT due_on, currency, referral_fee_usd FROM reports.payment_calendar WHERE {EXPECTED} AND due_class <> 'unknown'"
+    )
+    dated = [row for row in tables["calendar"] if row["next_due_on"] is not None]
+    yield "calendar", cells(dated, "next_due_on", "referral_fee_usd"), summed([(day, usd) for day, _, usd in calendar])
+    owed = rows(
+        "SELECT collection_partner, referral_fee_usd FROM reports.receivables_by_collection_partner "
+        "WHERE revenue_stage IN ('AwaitingCollectionPartnerPayment', 'ConfirmedPendingInvoice')"
+    )
+    yield (
+        "partners",
+        cells(tables.get("partners", []), "collection_partner", "referral_fee_usd", none="unknown"),
+        summed(owed),
+    )
+
+
+def cells(table: Sequence[dict[str, Any]], key: str, column: str, none: str | None = None) -> dict[Any, Decimal]:
+    """Sums of a shown column by another one; groups of nothing are left out."""
+    return summed([(none if row[key] is None else row[key], Decimal(row[column] or 0)) for row in table])
+
+
+def summed(pairs_of: Sequence[tuple[Any, Any]]) -> dict[Any, Decimal]:
+    found: dict[Any, Decimal] = {}
+    for key, amount in pairs_of:
+        name = key if key is None or isinstance(key, str) else str(key)
+        found[name] = found.get(name, Decimal(0)) + Decimal(amount or 0)
+    return {name: amount for name, amount in found.items() if amount}
