@@ -18,7 +18,7 @@ from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_env
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.publish import publish
-from tests.support.catalogue import described, duckdb_comments, postgres_comments
+from tests.support.catalogue import declared_keys, described, duckdb_comments, postgres_comments, postgres_keys
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
@@ -28,6 +28,8 @@ BUILT_ON = (1, 10)
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 # The bytes of a landed file follow the order in which pages came, and requests the number of retries: no two syncs'.
 UNLIKE = {("ops", "windows"): {"file_sha256"}, ("ops", "syncs"): {"requests", "retries"}}
+
+OLDER = "ALTER TABLE marts.fct_case_changes ALTER COLUMN delta_amount TYPE DECIMAL(38,4)"
 
 Table = list[tuple[Any, ...]]
 
@@ -118,11 +120,18 @@ def test_ten_nights_leave_the_same_in_both_engines(
             assert all(report.is_proven for report in pipeline.sync(runtime=runtime))
         one, other = (tables(pipeline, "raw", "ops") for pipeline in pipelines)
         assert_equal(one, other, night)
+        if night == BUILT_ON[-1]:
+            for pipeline in pipelines:  # as an older version would have left it
+                with open_warehouse(pipeline.settings) as warehouse:
+                    warehouse.execute(OLDER)
         if night in BUILT_ON:
             for number, pipeline in enumerate(pipelines):
                 build(pipeline, tmp_path / f"dbt-{number}")
             found = [tables(pipeline, "staging", "marts", "reports") for pipeline in pipelines]
             assert_equal(found[0], found[1], night)
+    digits = "SELECT numeric_precision FROM information_schema.columns WHERE column_name = 'delta_amount' AND table_schema = 'marts'"
+    assert [pipeline.rows(digits) for pipeline in pipelines] == [[(28,)], [(28,)]]
+    assert postgres_keys(postgres.url) == declared_keys()
     gone = [count for (count,) in pipelines[1].rows("SELECT count(_deleted_at) FROM raw.transactions")]
     changes = pipelines[1].rows("SELECT DISTINCT kind FROM marts.fct_stage_changes")
     assert gone != [0]

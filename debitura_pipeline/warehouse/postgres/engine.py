@@ -158,7 +158,11 @@ class PostgresWarehouse(SqlWarehouse):
         self._copy_in(name, columns, arrow_table(columns, rows).to_batches())
 
     def check_keys(self, table: Table) -> None:
-        """Adds a primary key, if missing, once rows were merged. Raises WarehouseError for duplicate keys."""
+        """Adds a primary key, and an index for the versions of one row, if missing, once rows were merged. Raises
+        WarehouseError for duplicate keys."""
+        versions = f"raw.{quoted(table.resource + SUPERSEDED)}"
+        if not self.rows(_ANY_INDEX, (self._schemas.translated(versions),)):
+            self.run(f"CREATE INDEX ON {versions} ({quoted(table.key)})")
         if self.rows(_PRIMARY_KEY, (self._schemas.translated(current(table)),)):
             return
         key = quoted(table.key)
@@ -303,6 +307,7 @@ def _plain(value: Any) -> Any:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
+_ANY_INDEX = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1)"
 _PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1) AND indisprimary"
 # A schema that another role owns counts as marked: only an owner can mark it.
 _EXISTING_SCHEMAS = """

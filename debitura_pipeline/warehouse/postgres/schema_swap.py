@@ -73,7 +73,9 @@ def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str
             current, draft = (f"{quoted(named(schema + suffix))}.{quoted(table)}" for suffix in ("", NEXT))
             if _one(connection, "SELECT to_regclass(%s) IS NOT NULL", current):
                 with connection.transaction():
-                    connection.execute(f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL)".encode())
+                    connection.execute(
+                        f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL EXCLUDING INDEXES)".encode()
+                    )
                     connection.execute(marked_table(draft).encode())
                     connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
 
