@@ -17,7 +17,7 @@ from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error
-from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
+from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted, superseded
 from debitura_pipeline.warehouse.postgres.binary_copy import HEADER, TRAILER, encode
 from debitura_pipeline.warehouse.postgres.connection import LOCKS, connection_lost, statement_refused
 from debitura_pipeline.warehouse.postgres.export import export
@@ -160,9 +160,8 @@ class PostgresWarehouse(SqlWarehouse):
     def check_keys(self, table: Table) -> None:
         """Adds a primary key, and an index for the versions of one row, if missing, once rows were merged. Raises
         WarehouseError for duplicate keys."""
-        versions = f"raw.{quoted(table.resource + SUPERSEDED)}"
-        if not self.rows(_ANY_INDEX, (self._schemas.translated(versions),)):
-            self.run(f"CREATE INDEX ON {versions} ({quoted(table.key)})")
+        if not self.rows(_ANY_INDEX, (self._schemas.translated(superseded(table)),)):
+            self.run(f"CREATE INDEX ON {superseded(table)} ({quoted(table.key)})")
         if self.rows(_PRIMARY_KEY, (self._schemas.translated(current(table)),)):
             return
         key = quoted(table.key)
