@@ -103,8 +103,8 @@ triangle as (
         numbers.months_since,
         numbers.months_since < cohorts.age as is_complete,
         numbers.months_since <= greatest(cohorts.age, 0) as is_known,
-        cast(sum(coalesce(by_month.amount, 0)) over by_age as decimal(38, 4)) as recovered_amount,
-        cast(coalesce(by_month.amount, 0) as decimal(38, 4)) as recovered_in_month
+        cast(sum(coalesce(by_month.amount, 0)) over by_age as decimal(28, 4)) as recovered_amount,
+        cast(coalesce(by_month.amount, 0) as decimal(28, 4)) as recovered_in_month
     from cohorts
     inner join ages on ages.currency = cohorts.currency
     cross join generate_series(0, {{ var('vintage_months') }}) as numbers (months_since)
@@ -176,14 +176,14 @@ select
     cast(cases as bigint) as cases,
     cast(gross_amount as decimal(28, 4)) as gross_amount,
     cast(case when is_known then recovered_amount end as decimal(28, 4)) as recovered_amount,
-    cast(case when is_known then {{ share }} end as decimal(18, 6)) as recovered_share,
+    cast(case when is_known then {{ share }} end as decimal(28, 6)) as recovered_share,
     is_complete,
     cast(
         case
             when is_complete then {{ share }}
-            when last_amount > 0 and factor is not null then greatest(least(cast(last_share * factor as decimal(18, 6)), 1), 0)
-            when more_share is not null then greatest(least(cast(more_share as decimal(18, 6)), 1), 0)
-        end as decimal(18, 6)
+            when last_amount > 0 and factor is not null then greatest(least(cast(last_share * factor as decimal(28, 6)), 1), 0)
+            when more_share is not null then greatest(least(cast(more_share as decimal(28, 6)), 1), 0)
+        end as decimal(28, 6)
     ) as projected_share,
     case
         when is_complete then 'observed'
