@@ -21,7 +21,8 @@ import pyarrow as pa
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import published_folder
-from debitura_pipeline.warehouse.exports import REPORTS_FILE, export_marts, newest_reading
+from debitura_pipeline.warehouse.as_of_macros import add_attached_macros
+from debitura_pipeline.warehouse.exports import REPORTS_FILE, bounded, export_marts, newest_reading
 from debitura_pipeline.warehouse.opening import open_file, private_umask
 from debitura_pipeline.warehouse.postgres.snapshot import write_snapshot
 from debitura_pipeline.warehouse.published_folder import SPREADSHEET, WAREHOUSE, PublishedNight, current_night
@@ -83,6 +84,8 @@ def _write_and_switch(settings: Settings, folder: Path, draft: Path, now: Callab
         write_snapshot(settings.warehouse, draft)
     else:
         _copy_file(settings, settings.warehouse.path, draft / WAREHOUSE)
+    with bounded(draft / WAREHOUSE) as file:
+        add_attached_macros(file)
     export_marts(draft, with_csv=settings.publishes_csv)
     as_of, published_at = newest_reading(draft / WAREHOUSE), now()
     is_simulated = settings.uses_embedded_sandbox

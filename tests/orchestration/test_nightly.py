@@ -101,9 +101,11 @@ def test_the_published_copy_answers_as_of_an_instant_also_where_it_is_attached(n
     with duckdb.connect() as tool:
         tool.execute(f"ATTACH '{file}' AS deb (READ_ONLY)")
         (mart,) = tool.execute("SELECT count(*) FROM deb.marts.fct_transactions").fetchone() or (0,)
+        by_name = "deb.marts.transactions_as_of_in(now(), 'deb')"
+        (named,) = tool.sql(f"SELECT count(*) FROM {by_name}").fetchone() or (0,)
         tool.execute("USE deb")
         (known,) = tool.execute("SELECT count(*) FROM marts.transactions_as_of(now())").fetchone() or (0,)
-    assert mart == known > 0
+    assert mart == named == known > 0
 
 
 def test_nothing_secret_or_personal_reaches_dagsters_storage(night: Night) -> None:

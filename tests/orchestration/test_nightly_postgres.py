@@ -71,13 +71,17 @@ def test_the_first_night_into_an_empty_database_ends_with_published_files(night:
 
 
 def test_the_published_copy_answers_as_of_an_instant_as_the_server_does(night: Night) -> None:
-    with duckdb.connect(str(night.settings.published_dir / "warehouse.duckdb"), read_only=True) as copy:
+    file = night.settings.published_dir / "warehouse.duckdb"
+    with duckdb.connect(str(file), read_only=True) as copy, duckdb.connect() as tool:
         copy.execute("SET TimeZone = 'UTC'")
+        tool.execute(f"SET TimeZone = 'UTC'; ATTACH '{file.resolve()}' AS deb (READ_ONLY)")
         for resource, key in (("transactions", "transaction_id, revenue_stage"), ("cases", "case_id, lifecycle")):
             for instant, some in (("9990-01-01", True), ("0001-01-01", False)):
-                sql = f"SELECT {key} FROM marts.{resource}_as_of('{instant} 00:00:00+00') ORDER BY 1"
-                found = copy.execute(sql).fetchall()
-                assert found == night.rows(sql) and bool(found) is some
+                as_of = f"marts.{resource}_as_of('{instant} 00:00:00+00')"
+                attached = f"deb.marts.{resource}_as_of_in('{instant} 00:00:00+00', 'deb')"
+                found = copy.execute(f"SELECT {key} FROM {as_of} ORDER BY 1").fetchall()
+                assert found == night.rows(f"SELECT {key} FROM {as_of} ORDER BY 1") and bool(found) is some
+                assert found == tool.execute(f"SELECT {key} FROM {attached} ORDER BY 1").fetchall()
 
 
 def test_the_password_is_in_no_file_of_the_data_directory(night: Night) -> None:
