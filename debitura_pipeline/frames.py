@@ -2,8 +2,8 @@
 
     from debitura_pipeline import frames
 
-    frames.load("revenue_by_month", columns=["month", "currency", "usd"], filters=[("basis", "==", "collected")])
-    frames.select("SELECT currency, sum(referral_fee_usd) AS usd FROM fct_transactions GROUP BY ALL")
+    frames.load("revenue_by_month", columns=["month", "currency", "referral_fee"], filters=[("basis", "==", "collected")])
+    frames.select("SELECT revenue_stage, sum(referral_fee_usd) AS usd FROM fct_transactions GROUP BY ALL")
 
 Columns have pandas' ArrowDtype: DECIMAL stays exact (`decimal128`, `Decimal` per value), DATE stays a day (`date32`), instants are
 aware and in UTC, integers with gaps stay integers, and a null is `pd.NA`. Sums of a column and of groups stay exact.

@@ -25,13 +25,10 @@ ROW = '" row"'  # the column with the row's number; no report has a column of th
 ROWS_AT_ONCE = 2_000
 END = b"</sheetData>"
 ZIP64_BYTES, CELL_BYTES = 2**31, 200  # beyond 2 GiB a part needs another format; what a cell takes at most on average
-# Control characters, which XML cannot hold; a carriage return it would turn into a line feed; and what Excel would read as an
-# escaped character.
-_NO_XML = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x{{FFFE}}\\x{{FFFF}}]"
-_ESCAPED = (
-    f"replace(replace(replace(replace(regexp_replace(regexp_replace({{x}}, '{_NO_XML}', '\N{REPLACEMENT CHARACTER}', 'g'), "
-    "'_(x[0-9A-Fa-f]{{4}}_)', '_x005F_\\1', 'g'), '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), chr(13), '_x000D_')"
-)
+# Control characters, which XML cannot hold; and what Excel would read as an escaped character.
+_NO_XML = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x{FFFE}\x{FFFF}]"
+_LIKE_ESCAPED = "_(x[0-9A-Fa-f]{4}_)"
+_RISKY = "('=', '+', '-', '@', chr(9), chr(13))"  # the first character of what could be taken for a formula
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def fill_sheets(
             head, _, tail = whole.partition(END)
             with target.open(name, "w", force_zip64=rows.cells * CELL_BYTES > ZIP64_BYTES) as part:
                 part.write(head)
-                for chunk in _chunks(connection, rows.sql):
+                for chunk in _chunks(connection, rows.sql) if rows.cells else ():
                     part.write(chunk)
                 part.write(rows.last_row.encode() + END + tail)
 
@@ -109,17 +106,16 @@ def _chunks(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[bytes]:
 
 def _cell(column: ColumnType, letters: str, style: int, quoted_style: int) -> str:
     """The XML of one value as an SQL expression; empty for null."""
-    x, start = quoted(column.name), f"""'<c r="{letters}' || {ROW} || '" s="{style}"'"""
-    number, text = f"{start} || '><v>' || {{}} || '</v></c>'", f"{start} || {_inline(f'CAST({x} AS VARCHAR)')}"
-    if column.kind == "boolean":
-        return f"coalesce({start} || ' t=\"b\"><v>' || CAST({x} AS INTEGER) || '</v></c>', '')"
+    x, start = quoted(column.name), f"""'<c r="{letters}' || {ROW} || '" s="'"""
     if column.kind == "text":
-        risky = (
-            f"""'<c r="{letters}' || {ROW} || '" s="{quoted_style}"' || {_inline(x_text := f"CAST({x} AS VARCHAR)")}"""
-        )
-        return f"coalesce(CASE WHEN regexp_matches({x_text}, '^[-=+@\\t\\r]') THEN {risky} ELSE {text} END, '')"
+        text = f"CAST({x} AS VARCHAR)"
+        chosen = f"if(left({text}, 1) IN {_RISKY}, '{quoted_style}', '{style}')"
+        return f"coalesce({start} || {chosen} || {_inline(_escaped(text))}, '')"
+    if column.kind == "boolean":
+        return f"""coalesce({start} || '{style}" t="b"><v>' || CAST({x} AS INTEGER) || '</v></c>', '')"""
     value, fits = _number(column, x)
-    return f"coalesce(CASE WHEN {fits} THEN {number.format(value)} ELSE {text} END, '')"
+    number, text = f"""'"><v>' || {value} || '</v></c>'""", _inline(f"CAST({x} AS VARCHAR)")
+    return f"coalesce({start} || '{style}' || CASE WHEN {fits} THEN {number} ELSE {text} END, '')"
 
 
 def _number(column: ColumnType, x: str) -> tuple[str, str]:
@@ -127,10 +123,8 @@ def _number(column: ColumnType, x: str) -> tuple[str, str]:
     if column.kind == "day":
         return f"({x} - DATE '1899-12-30')", f"{x} BETWEEN DATE '1900-03-01' AND DATE '9999-12-31'"
     if column.kind == "instant":
-        return (
-            f"(epoch_us({x}) / 86400e6 + 25569)",
-            f"{x} >= TIMESTAMP '1900-03-01' AND {x} < TIMESTAMP '10000-01-01'",
-        )
+        within = f"{x} >= TIMESTAMP '1900-03-01' AND {x} < TIMESTAMP '10000-01-01'"
+        return f"(epoch_us({x}) / 86400e6 + 25569)", within
     if column.kind == "float":
         return x, f"isfinite({x})"
     digits = f"trim(replace(replace(CAST({x} AS VARCHAR), '-', ''), '.', ''), '0')"
@@ -139,5 +133,13 @@ def _number(column: ColumnType, x: str) -> tuple[str, str]:
 
 
 def _inline(text: str) -> str:
-    escaped = _ESCAPED.format(x=f"left({text}, {MAX_TEXT}) || if(length({text}) > {MAX_TEXT}, '…', '')")
-    return f"""' t="inlineStr"><is><t xml:space="preserve">' || {escaped} || '</t></is></c>'"""
+    return f"""'" t="inlineStr"><is><t xml:space="preserve">' || {text} || '</t></is></c>'"""
+
+
+def _escaped(text: str) -> str:
+    """A carriage return has to be escaped, as XML would turn it into a line feed."""
+    shown = f"if(length({text}) > {MAX_TEXT}, left({text}, {MAX_TEXT}) || '…', {text})"
+    odd = f"regexp_replace({shown}, '{_NO_XML}', '\N{REPLACEMENT CHARACTER}', 'g')"
+    odd = f"replace(regexp_replace({odd}, '{_LIKE_ESCAPED}', '_x005F_\\1', 'g'), chr(13), '_x000D_')"
+    plain = f"if(regexp_matches({text}, '{_NO_XML}|\\r|{_LIKE_ESCAPED}'), {odd}, {shown})"
+    return f"replace(replace(replace({plain}, '&', '&amp;'), '<', '&lt;'), '>', '&gt;')"

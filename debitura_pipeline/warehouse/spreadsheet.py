@@ -34,6 +34,10 @@ RESERVED = (ABOUT, COLUMNS, "History")  # Excel keeps the last for itself
 WIDTHS = {"decimal": 18, "integer": 12, "float": 14, "boolean": 10, "day": 12, "instant": 20, "text": 26}
 FORMATS = {"integer": "#,##0", "day": "yyyy-mm-dd", "instant": "yyyy-mm-dd hh:mm:ss"}
 MEMORY_LIMIT = "128MiB"
+_COLUMNS = """
+    SELECT table_name, column_name, data_type, coalesce(comment, '') FROM duckdb_columns()
+    WHERE schema_name = 'reports' ORDER BY table_name, column_index"""
+_COMMENTS = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE schema_name = 'reports'"
 
 
 class _Formats:
@@ -98,21 +102,22 @@ def sheet_names(reports: list[str]) -> dict[str, str]:
 
 
 def _report_sheets(connection: duckdb.DuckDBPyConnection) -> list[ReportSheet]:
-    found = connection.execute(
-        "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE schema_name = 'reports' ORDER BY 1"
-    ).fetchall()
-    names = sheet_names([report for report, _ in found])
-    sheets = []
-    for report, comment in found:
-        columns = connection.execute(
-            "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "
-            "WHERE schema_name = 'reports' AND table_name = $1 ORDER BY column_index",
-            [report],
-        ).fetchall()
-        (count,) = connection.execute(f"SELECT count(*) FROM reports.{quoted(report)}").fetchone() or (0,)
-        shown = count if count <= SHOWN_ROWS else SHOWN_ROWS - 1  # the last row then says what is missing
-        sheets.append(ReportSheet(report, names[report], comment, [ColumnType(*one) for one in columns], count, shown))
-    return sheets
+    columns: dict[str, list[ColumnType]] = {}
+    for report, *column in connection.execute(_COLUMNS).fetchall():
+        columns.setdefault(report, []).append(ColumnType(*column))
+    names = sheet_names(list(columns))
+    counts = [f"(SELECT count(*) FROM reports.{quoted(report)})" for report in columns]
+    found = connection.execute(f"SELECT {', '.join(counts)}").fetchone() if counts else None
+    comments = dict(connection.execute(_COMMENTS).fetchall())
+    return [
+        ReportSheet(report, names[report], comments[report], columns[report], rows, _shown(rows))
+        for report, rows in zip(columns, found or (), strict=True)
+    ]
+
+
+def _shown(rows: int) -> int:
+    """How many rows a sheet has; where that is not all, its last row says what is missing."""
+    return rows if rows <= SHOWN_ROWS else SHOWN_ROWS - 1
 
 
 def _write_head(worksheet: Worksheet, formats: _Formats, sheet: ReportSheet) -> CellStyles:
