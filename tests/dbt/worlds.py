@@ -145,6 +145,21 @@ class World:
                     _insert(connection, f"raw.{resource}_superseded", {**row, **validity})
             _insert(connection, f"raw.{resource}", row)
 
+    def add_many(self, resource: str, rows: Mapping[str, Row], *, last: int) -> None:
+        """Rows of `resource` by key, one version each. In a row, `seen` is the night it was first read (0 by default), and
+        `gone` the night on which it was no longer there."""
+        table = TABLES[resource]
+        with self.connect() as connection:
+            for key, given in rows.items():
+                seen, gone = given.get("seen", 0), given.get("gone")
+                values = {name: value for name, value in given.items() if name not in ("seen", "gone")}
+                known = {
+                    "_first_seen_at": night(seen), "_changed_at": night(seen), "_sync_id": "test", "_row_hash": f"{key}-0",
+                    "_verified_at": night(last if gone is None else gone - 1),
+                    "_deleted_at": None if gone is None else night(gone),
+                }  # fmt: skip
+                _insert(connection, f"raw.{resource}", {table.key: key, **DEFAULTS[resource], **values, **known})
+
     def mode(self, *periods: tuple[int, str | None]) -> None:
         """The partner's invoicing mode from each night on."""
         for number, (start, mode) in enumerate(periods):
