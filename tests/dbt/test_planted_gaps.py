@@ -19,8 +19,8 @@ USD_A_EURO = Decimal("0.033")
 PAID_DAYS = 5  # business days in which Debitura pays here, so that its dates are over by then
 Figures = tuple[Decimal, Decimal]  # at stake and paid, USD
 
-OLD = {"occurred_at": datetime(2025, 10, 1, tzinfo=UTC)}
-CLOSED = {"lifecycle": "Closed", "close_code": "Paid", "finished_at": datetime(2026, 2, 20, tzinfo=UTC)}
+OLD: dict[str, Any] = {"occurred_at": datetime(2025, 10, 1, tzinfo=UTC)}
+CLOSED: dict[str, Any] = {"lifecycle": "Closed", "close_code": "Paid", "finished_at": datetime(2026, 2, 20, tzinfo=UTC)}
 
 
 class Planter:
