@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from debitura_pipeline import interrupts
 from debitura_pipeline.cli.query_formats import PARQUET, TABLE, WRITERS, Rows, Sink, sql_errors
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.column_kinds import ColumnType
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.published_reader import checked_select, open_published
+
+LOOK_EVERY_S = 0.1
 
 
 def run_query(settings: Settings, sql: str, chosen: str | None, out: Path | None) -> int:
@@ -35,10 +39,30 @@ def run_query(settings: Settings, sql: str, chosen: str | None, out: Path | None
     with (
         tempfile.TemporaryDirectory(prefix="debitura-query-") as spill,
         open_published(settings.published_dir, memory_limit=settings.duckdb_memory, spill=Path(spill)) as connection,
+        _stopped_by_signals(connection),
     ):
         rows = Rows(connection, statement, _columns(connection, statement))  # the SQL is checked before a file is made
         with _opened(out) as sink:
             return WRITERS[form](rows, sink)
+
+
+@contextmanager
+def _stopped_by_signals(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Python hears of a signal when DuckDB returns, which may be minutes later: a thread tells DuckDB to stop."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(LOOK_EVERY_S):
+            if interrupts.was_interrupted():
+                connection.interrupt()
+
+    watcher = threading.Thread(target=watch, name="query", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def _by_name(out: Path | None) -> str:

@@ -104,7 +104,8 @@ def _write_json(rows: Rows, sink: Sink) -> int:
 
 def _write_parquet(rows: Rows, sink: Sink) -> int:
     with sql_errors():
-        reader = rows.connection.execute(rows.sql).to_arrow_reader(BATCH_ROWS)
+        # The outer SELECT gives columns of one name a number, as in the other formats.
+        reader = rows.connection.execute(f"SELECT * FROM ({rows.sql}\n)").to_arrow_reader(BATCH_ROWS)
     written = 0
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), reader.schema, compression="zstd") as writer:
         for batch in _all(reader):

@@ -6,8 +6,10 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +142,21 @@ def test_a_reader_that_leaves_gets_no_stack_trace(published: Settings) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 1
+
+
+def test_an_interrupt_ends_a_query_that_computes_and_leaves_no_file(published: Settings, tmp_path: Path) -> None:
+    """Python hears of a signal when DuckDB returns: without the thread, the command was ended from outside 6.5 s later."""
+    (tmp_path / "spill").mkdir()
+    env = environment({"DEBITURA_DATA_DIR": str(published.data_dir), "TMPDIR": str(tmp_path / "spill")})
+    sql = "SELECT count(*) FROM fct_cases a, fct_cases b, fct_cases c WHERE a.case_id || b.case_id < c.case_id"
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "query", sql, "--out", str(tmp_path / "out.csv")],
+        cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while not list(tmp_path.glob(".out.csv.*")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, len(err.splitlines())) == (130, "", 1) and "Traceback" not in err
+    assert list(tmp_path.rglob("*")) == [tmp_path / "spill"]
