@@ -27,6 +27,7 @@ from debitura_pipeline.cli.commands import (
     inspect,
     landing,
     query,
+    report,
     run,
     sandbox,
     tour,
@@ -47,7 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, inspect, query, dev, tour):
+for group in (run, landing, backup, inspect, query, report, dev, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

@@ -158,11 +158,12 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
 def _since_lastformat_month(reports: Reports) -> list[AnswerLine]:
     """What is still to come against the start of the month; what was collected this month against the last."""
     lines = []
-    if rows := waterfall_rows(reports):
+    if (rows := waterfall_rows(reports)) and not is_first_night(reports):
         newest = [row for row in rows if row.month == rows[0].month]
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
-        end = rows[0].month - timedelta(days=1)
-        lines.append(AnswerLine(f"Still to come since {format_day(end)}", change, key="month", is_change=True))
+        end = format_day(rows[0].month - timedelta(days=1))
+        since = end if len({row.month for row in rows}) > 1 else "the first reading"
+        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
     collected = {row.period: row for row in summary_rows(reports) if row.basis == "collected"}
     if {"month_to_date", "last_month"} <= collected.keys():
         now, before = collected["month_to_date"], collected["last_month"]

@@ -82,7 +82,7 @@ def bar_labels(bars: Sequence[str], width: int) -> Any:
     look: dict[str, Any] = {"title": None, "ticks": False, "domain": False, "labelAlign": "left"}
     if width != WIDE:
         return alt.Axis(labelLimit=300, labelPadding=0, labelOffset=-18, labelBaseline="middle", zindex=1, **look)
-    room = min(LABEL_ROOM, 24 + 8 * max(map(len, bars)))
+    room = min(LABEL_ROOM, 50 + 8 * max(map(len, bars)))
     return alt.Axis(labelLimit=room - 30, labelPadding=room, minExtent=room, maxExtent=room, **look)
 
 

@@ -12,6 +12,7 @@ from debitura_pipeline.report.page import sentence, title_case
 from debitura_pipeline.report.read import Reports
 
 GAPS = "reports.attribution_gaps"
+FINDING_COLUMNS = ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do")
 FINDINGS_SHOWN = 12
 FLOOR_USD = Decimal("1")  # less is in the table by kind, not among the largest
 OF_ONE_KIND = 3  # one fault can repeat hundreds of times; the others must not drown in it
@@ -78,7 +79,7 @@ def _largest(reports: Reports) -> tuple[ReportFinding, ...]:
     )
     rows = reports.records(
         ranked,
-        ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do", "ref"),
+        (*FINDING_COLUMNS, "ref"),
         f"WHERE place <= {OF_ONE_KIND} AND coalesce(usd_at_stake, {FLOOR_USD}) >= {FLOOR_USD} "
         f"ORDER BY priority, finding_id LIMIT {FINDINGS_SHOWN}",
     )

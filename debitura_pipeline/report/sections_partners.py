@@ -19,16 +19,10 @@ def collection_partners(reports: Reports) -> Section | None:
     """What each collection partner has collected and not passed on yet, the most first."""
     if not reports.has(RECEIVABLES):
         return None
-    expected = "is_expected_income"
-    columns = (
-        "collection_partner AS partner",
-        f"sum(CASE WHEN {expected} THEN referral_fee_usd ELSE 0 END) AS usd",
-        f"sum(CASE WHEN {expected} THEN of_which_estimate_usd ELSE 0 END) AS estimate_usd",
-        f"sum(CASE WHEN {expected} THEN 0 ELSE referral_fee_usd END) AS apart_usd",
-        "sum(overdue_usd) AS late_usd", "sum(overdue_count) AS late", "sum(transaction_count) AS n",
-        "max(oldest_days_in_stage) AS oldest", "min(next_due_on) AS due",
-    )  # fmt: skip
-    found = reports.records(RECEIVABLES, columns, "GROUP BY collection_partner")
+    columns = ("collection_partner AS partner", "sum(referral_fee_usd) AS usd", "sum(overdue_usd) AS late_usd",
+               "sum(overdue_count) AS late", "sum(transaction_count) AS n", "max(oldest_days_in_stage) AS oldest",
+               "min(next_due_on) AS due")  # fmt: skip
+    found = reports.records(RECEIVABLES, columns, "WHERE is_expected_income GROUP BY collection_partner")
     if not found:
         return None
     found.sort(key=lambda row: (-row.usd, row.partner or ""))
@@ -37,17 +31,19 @@ def collection_partners(reports: Reports) -> Section | None:
     if rest:
         rows.append((counted(len(rest), "other partner"), *_owed(rest), max(row.oldest or 0 for row in rest), None))
     headings = (
-        Heading("Collection partner"), Heading("Expected, USD", "money"), Heading("Overdue, USD", "money"),
-        Heading("Overdue", "count"), Heading("Estimate in it, USD", "money"), Heading("Transactions", "count"),
-        Heading("Disputed (apart), USD", "money"), Heading("Longest in stage, days", "days"), Heading("Due first", "date"),
+        Heading("Collection partner"), Heading("Owed, USD", "money"), Heading("Overdue, USD", "money"),
+        Heading("Overdue", "count"), Heading("Transactions", "count"),
+        Heading("Longest in stage, days", "days"), Heading("Due first", "date"),
     )  # fmt: skip
     sums = ("All", *_owed(found), max(row.oldest or 0 for row in found), None)
     table = ReportTable("receivables_by_collection_partner", "Money to come by collection partner, USD", headings, tuple(rows),
                         sums, is_sortable=len(rows) > 1)  # fmt: skip
     everything = format_amount(total(row.usd for row in found))
     lead = (
-        f"{counted(len(found), 'collection partner')}, through whom {everything} USD are still to come. "
-        f"The most, {format_amount(found[0].usd)} USD: {_named(found[0].partner)}."
+        f"{counted(len(found), 'collection partner')} still {'has' if len(found) == 1 else 'have'} to pay Debitura before "
+        f"{everything} USD of your confirmed fees can be paid; "
+        f"the most, {format_amount(found[0].usd)} USD: {_named(found[0].partner)}. "
+        "What is pending, and so an estimate, is not in it."
     )
     return Section("partners", "Collection partners", lead, tables=(table,))
 
@@ -58,8 +54,7 @@ def _named(partner: str | None) -> str:
 
 def _owed(rows: list[Any]) -> tuple[Any, ...]:
     return (total(row.usd for row in rows), total(row.late_usd for row in rows), sum(int(row.late) for row in rows),
-            total(row.estimate_usd for row in rows), sum(int(row.n) for row in rows),
-            total(row.apart_usd for row in rows))  # fmt: skip
+            sum(int(row.n) for row in rows))  # fmt: skip
 
 
 def invoice_draft(reports: Reports) -> Section | None:

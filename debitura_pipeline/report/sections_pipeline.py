@@ -18,9 +18,9 @@ AGES = {
 YOUNG, OLD, OLDEST = (
     Series("up to 90 days", "--high"),
     Series("91 to 365 days", "--low"),
-    Series("over a year", "--red", "stripes"),
+    Series("over a year", "--high-2", "stripes"),
 )
-AGELESS = Series("age not known", "--grey", "dots")
+AGELESS = Series("age not known", "--low-2", "dots")
 DRAWN = {"091-180": OLD, "181-365": OLD, "366+": OLDEST, "unknown": AGELESS}  # the others are young
 
 

@@ -22,6 +22,12 @@ BY_CLIENT, BY_MONTH, SUMMARY = "reports.revenue_by_client", "reports.revenue_by_
 MONTHS_DRAWN = 36  # three years of columns are still legible on a phone; the table behind has every month
 MONTHS_LISTED = 12
 BASES = {"collected": "Collected", "recognized": "Recognised", "invoiced": "Invoiced", "paid": "Paid"}
+MONTH_COLUMNS = (
+    "month_label AS month",
+    "revenue_stage AS stage",
+    "sum(transaction_count) AS n",
+    "sum(referral_fee_usd) AS usd",
+)
 PERIODS = {
     "today": "Today so far", "yesterday": "Yesterday", "month_to_date": "This month so far", "last_month": "Last month",
     "same_month_last_year": "Same month last year", "trailing_12_months": "The last 12 months",
@@ -51,17 +57,10 @@ def revenue_by_month(reports: Reports) -> Section | None:
     """Fees by month of collection, stacked by stage; below, the newest months by the other dates."""
     if not reports.has(BY_CLIENT):
         return None
-    columns = (
-        "month_label AS month",
-        "revenue_stage AS stage",
-        "sum(transaction_count) AS n",
-        "sum(referral_fee_usd) AS usd",
-    )
-    frame = reports.frame(BY_CLIENT, columns, "GROUP BY month_label, revenue_stage ORDER BY month_label")
+    frame = reports.frame(BY_CLIENT, MONTH_COLUMNS, "GROUP BY month_label, revenue_stage ORDER BY month_label")
     if frame.empty:
         return None
-    sizes = {(row.month, stage_of(row.stage).key): row.usd for row in frame.itertuples()}
-    months = [month for month in dict.fromkeys(frame["month"]) if month != UNKNOWN_MONTH]
+    months, sizes = _months_and_sizes(frame)
     sums = {month: total(sizes.get((month, stage.key)) for stage in EXPECTED) for month in months}
     lead = "Fees by the month of the transaction, coloured by where each fee stands today."
     if months:
@@ -109,6 +108,24 @@ def _periods(reports: Reports) -> ReportTable | None:
     )
     caption = "Fees by period and by the date that they count from; a dash: not known for the whole period. Never add two columns."
     return ReportTable("revenue_summary", caption, headings, rows)
+
+
+def client_months(reports: Reports, creditor_id: str) -> Section | None:
+    """The fees of one client by month, stacked by stage."""
+    if not reports.has(BY_CLIENT):
+        return None
+    tail = "WHERE creditor_id = $1 GROUP BY month_label, revenue_stage ORDER BY month_label"
+    frame = reports.frame(BY_CLIENT, MONTH_COLUMNS, tail, (creditor_id,))
+    if frame.empty:
+        return None
+    months, sizes = _months_and_sizes(frame)
+    lead = "Fees by the month of the transaction, coloured by where each fee stands today."
+    return Section("revenue", "Fees by month", lead, chart=_month_chart(frame, months, sizes) if months else None)
+
+
+def _months_and_sizes(frame: pd.DataFrame) -> tuple[list[str], Sizes]:
+    sizes = {(row.month, stage_of(row.stage).key): row.usd for row in frame.itertuples()}
+    return [month for month in dict.fromkeys(frame["month"]) if month != UNKNOWN_MONTH], sizes
 
 
 def _month_chart(frame: pd.DataFrame, months: list[str], sizes: Sizes) -> Chart:

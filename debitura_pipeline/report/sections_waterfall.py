@@ -10,6 +10,7 @@ from debitura_pipeline.report.charts import Movement, movements
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
 from debitura_pipeline.report.page import format_amount, format_change, format_month
 from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.sections_changes import FIRST_NIGHT, is_first_night
 from debitura_pipeline.report.stages import EXPECTED, STAGES, stage_of
 
 WATERFALL = "reports.stage_waterfall"
@@ -42,15 +43,22 @@ def stage_waterfall(reports: Reports) -> Section | None:
         return None
     newest = [row for row in rows if row.month == rows[0].month]
     opening, closing = open_balance(newest, "opening_usd"), open_balance(newest, "closing_usd")
-    month = format_month(rows[0].month)
+    month, title = format_month(rows[0].month), "From the start of the month until now"
+    if is_first_night(reports):
+        lead = f"The first reading opens {month} with {format_amount(opening)} USD not paid yet; the next ones show what moves."
+        return Section("waterfall", title, lead, verdict=FIRST_NIGHT)
     lead = (
-        f"Fees not paid yet: {format_amount(opening)} USD at the start of {month}, {format_amount(closing)} USD now, "
-        f"{format_change(closing - opening)} USD. The first reading opens the first month; what was before it is not known."
+        f"Fees not paid yet: {format_amount(opening)} USD at {_opening_of(rows, month)}, {format_amount(closing)} USD now, "
+        f"{format_change(closing - opening)} USD."
     )
+    has_moved = any(month_movements(newest).values())
     tables = (_stages(newest, month), _months(rows))
-    return Section(
-        "waterfall", "From the start of the month until now", lead, chart=_chart(newest, month), tables=tables
-    )
+    return Section("waterfall", title, lead, chart=_chart(newest, month) if has_moved else None, tables=tables)
+
+
+def _opening_of(rows: list[Any], month: str) -> str:
+    """What the current month opened with: its start, or in the first month the first reading."""
+    return f"the start of {month}" if len({row.month for row in rows}) > 1 else "the first reading"
 
 
 def month_movements(rows: list[Any]) -> dict[str, Decimal]:

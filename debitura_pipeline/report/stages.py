@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from debitura_pipeline.report.model import Figure, Pattern, Series
+from debitura_pipeline.report.model import Figure, Pattern, Section, Series
 from debitura_pipeline.report.page import format_amount
 from debitura_pipeline.report.read import ZERO
 
@@ -116,3 +116,9 @@ def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
                               "Statuses that fit no documented stage. In none of the other figures; see data quality.",
                               "--stage-unclassified"))  # fmt: skip
     return tuple(figures)
+
+
+def patterns_of(sections: Iterable[Section]) -> tuple[Series, ...]:
+    """Each pattern that the charts fill areas with, once."""
+    series = [one for section in sections if section.chart for one in section.chart.legend if one.pattern]
+    return tuple({one.css: one for one in series}.values())

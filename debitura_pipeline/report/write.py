@@ -14,7 +14,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.report.answers import first_screen
 from debitura_pipeline.report.masthead import read_masthead, read_proof
-from debitura_pipeline.report.model import ReportPage, Section, Series
+from debitura_pipeline.report.model import ReportPage, Section
 from debitura_pipeline.report.page import plain_number, render
 from debitura_pipeline.report.read import Reports, ReportSource
 from debitura_pipeline.report.sections_calendar import payment_calendar
@@ -30,7 +30,9 @@ from debitura_pipeline.report.sections_pipeline import pipeline
 from debitura_pipeline.report.sections_revenue import revenue_by_month, stage_sums
 from debitura_pipeline.report.sections_vintage import vintages
 from debitura_pipeline.report.sections_waterfall import stage_waterfall
-from debitura_pipeline.report.stages import GLOSSARY, headline
+from debitura_pipeline.report.source import open_source
+from debitura_pipeline.report.stages import GLOSSARY, headline, patterns_of
+from debitura_pipeline.report.statement import compose_statement, statement_name
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sharing import share
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -64,6 +66,21 @@ def write_report(settings: Settings, *, now: Callable[[], datetime] = _utc_now) 
     with open_warehouse(settings, read_only=True) as warehouse:
         page = compose(warehouse, is_simulated=settings.uses_embedded_sandbox, written_at=now())
     return put(page, settings.reports_dir / FILE_NAME)
+
+
+def make_report(
+    settings: Settings, client: str | None = None, *, now: Callable[[], datetime] = _utc_now
+) -> ReportFacts:
+    """Write the page again, or one client's statement, from the published night (before the first one: the warehouse).
+
+    `client`: tenant id or creditor id. Raises WarehouseError if there is nothing to read, or no such client.
+    """
+    with open_source(settings) as source:
+        if client is None:
+            page = compose(source, is_simulated=settings.uses_embedded_sandbox, written_at=now(), is_lenient=True)
+            return put(page, settings.reports_dir / FILE_NAME)
+        page = compose_statement(source, client, is_simulated=settings.uses_embedded_sandbox, written_at=now())
+    return put(page, settings.reports_dir / statement_name(client))
 
 
 def put(page: ReportPage, path: Path) -> ReportFacts:
@@ -110,9 +127,3 @@ def _read(reports: Reports, chapters: Iterable[Chapter], *, is_lenient: bool) ->
         if section is not None:
             found.append(section)
     return tuple(found), failed
-
-
-def patterns_of(sections: Iterable[Section]) -> tuple[Series, ...]:
-    """Each pattern that the charts fill areas with, once."""
-    series = [one for section in sections if section.chart for one in section.chart.legend if one.pattern]
-    return tuple({one.css: one for one in series}.values())

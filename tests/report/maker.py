@@ -15,7 +15,6 @@ import yaml
 
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
-from tests.report.agreed import AGREED
 
 
 class TableMaker:
@@ -33,8 +32,6 @@ class TableMaker:
                 (model,) = yaml.load(file.read_text(), yaml.CSafeLoader)["models"]
                 columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
                 self.connection.execute(f"CREATE TABLE {schema}.{model['name']} ({columns})")
-        for name, columns in AGREED.items():
-            self.connection.execute(f"CREATE TABLE IF NOT EXISTS reports.{name} ({columns})")
 
     def insert(self, table: str, **values: Any) -> None:
         """Rows wait until the connection is used: one statement for many is a hundred times faster."""

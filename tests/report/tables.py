@@ -10,6 +10,7 @@ from tests.report.maker import TableMaker
 from tests.report.tables_to_come import (
     fill_calendar,
     fill_changes,
+    fill_client,
     fill_forecast,
     fill_funnel,
     fill_invoice,
@@ -41,6 +42,7 @@ FEE = dict(
         strict=True,
     )
 )
+CLIENT = 1  # the one with cases and transactions of its own
 RESOURCES = ("clients", "cases", "transactions")
 AGES = ["000-030", "031-060", "061-090", "091-180", "181-365", "366+"]
 HOSTILE = 'Ødegård & Søn <script>alert("x")</script> "ApS"'
@@ -50,8 +52,10 @@ def money(dice: random.Random, most: int = 900) -> Decimal:
     return Decimal(dice.randrange(1, most * 10_000)).scaleb(-4)
 
 
-def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 14) -> None:
-    """A believable partner: every report has rows, amounts have four decimals, one client's name is hostile."""
+def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 14, is_whole: bool = True) -> None:
+    """A believable partner: every report has rows, amounts have four decimals, one client's name is hostile.
+
+    `is_whole`: with what is to come and what moved, whose charts take most of a page's time."""
     dice = random.Random(seed)
     maker.connection.begin()
     _readings(maker)
@@ -67,6 +71,14 @@ def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 1
     _rates(maker)
     _findings(maker, dice, names)
     _controls(maker, dice, names, fees)
+    if is_whole:
+        _fill_the_rest(maker, dice, names, fees)
+    maker.connection.commit()
+
+
+def _fill_the_rest(
+    maker: TableMaker, dice: random.Random, names: list[str], fees: dict[tuple[int, str], Decimal]
+) -> None:
     sums = {
         stage: sum((usd for (_, name), usd in fees.items() if name == stage), Decimal(0))
         for stage in (*EXPECTED, "Disputed")
@@ -79,7 +91,8 @@ def fill(maker: TableMaker, *, seed: int = 7, months: int = 30, clients: int = 1
     fill_forecast(maker, NOW.date())
     fill_vintages(maker, NOW.date())
     fill_funnel(maker, names)
-    maker.connection.commit()
+    own = {stage: usd for (number, stage), usd in fees.items() if number == CLIENT}
+    fill_client(maker, own, CLIENT, NOW)
 
 
 def _readings(maker: TableMaker) -> None:
@@ -162,7 +175,12 @@ def _clients(maker: TableMaker, dice: random.Random, names: list[str], fees: dic
             "reports.attribution_by_client",
             creditor_id=f"{number:08d}-0000",
             company_name=name,
+            external_tenant_id=f"tenant-{number}",
             attribution="attributed" if number % 4 else "linked",
+            rate_min_pct=40,
+            rate_weighted_pct=Decimal("47.5"),
+            rate_max_pct=50,
+            transactions_total=12,
             cases_total=cases,
             cases_open=cases // 5,
             fee_total_usd=expected,
@@ -274,6 +292,7 @@ def _findings(maker: TableMaker, dice: random.Random, names: list[str]) -> None:
             usd_at_stake=usd,
             age_days=20 + number * 9,
             company_name=names[number % len(names)],
+            creditor_id=f"{number % len(names):08d}-0000",
             case_id=f"case-{number % 3}",
             row_count=1,
             rests_on=f"case-{number % 3}",

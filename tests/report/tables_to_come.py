@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -58,7 +58,7 @@ def fill_calendar(maker: TableMaker, sums: dict[str, Decimal], now: date) -> Non
                 transaction_count=number + 2, referral_fee=usd, referral_fee_usd=usd,
                 of_which_estimate_usd=usd if stage == "Pending" else 0, days_in_stage_max=9 + number, next_step=STEPS[stage],
             )  # fmt: skip
-            if is_ours:
+            if is_ours or stage == "Pending":
                 continue
             maker.insert(
                 "reports.receivables_by_collection_partner", collection_partner=partner or "unknown", revenue_stage=stage,
@@ -177,7 +177,7 @@ def fill_vintages(maker: TableMaker, now: date) -> None:
     for currency, size in (("EUR", 400), ("DKK", 300), ("GBP", 100)):
         for ago in range(20):
             index = now.year * 12 + now.month - 1 - ago
-            for age in range(31):
+            for age in range(20):
                 share = Decimal(round(0.5 * (1 - 0.86 ** (age + 1)) * (1 + size / 4000), 6)).quantize(
                     Decimal("0.000001")
                 )
@@ -208,4 +208,26 @@ def fill_funnel(maker: TableMaker, names: list[str]) -> None:
             "reports.onboarding_funnel", client_key=f"k-{number}", external_tenant_id=f"T-{number}", company_name=name,
             stage=steps[number % len(steps)], days_in_stage=number, is_stuck=number > 14 and number % 9 < 3,
             outstanding="signature of the agreement", claims_submitted=0, claims_waiting=0,
+        )  # fmt: skip
+
+
+def fill_client(maker: TableMaker, fees: dict[str, Decimal], number: int, now: datetime) -> None:
+    """The cases and transactions of one client: two payments per stage, which add up to its fees."""
+    for place, (stage, usd) in enumerate(fees.items()):
+        due_class, _, days = DUE.get(stage, ("unknown", 4, None))
+        for part, fee in enumerate(share_out(usd, 2)):
+            maker.insert(
+                "marts.fct_transactions", transaction_id=f"{stage}-{part}", creditor_id=f"{number:08d}-0000", case_id=f"c-{place}",
+                case_reference=f"K7TR000{place}", occurred_at=now - timedelta(days=place), payment_amount=1000,
+                payment_currency="EUR",
+                fee_pct=50, referral_fee=fee / 2, earnings_currency="EUR", referral_fee_usd=fee, revenue_stage=stage,
+                is_expected_income=stage != "Disputed", is_final=stage not in ("Pending", "Disputed"), due_class=due_class,
+                next_due_on=None if days is None else now.date() + timedelta(days=days), next_step=STEPS.get(stage),
+                debtor_name="Gert Skyldner",
+            )  # fmt: skip
+        maker.insert(
+            "marts.fct_cases", case_id=f"c-{place}", reference=f"K7TR000{place}", creditor_id=f"{number:08d}-0000",
+            debtor_country="DE",
+            created_at=now - timedelta(days=90 + place), currency="EUR", gross_amount=5000, remainder=3000, recovered_amount=2000,
+            lifecycle="Active", outcome="open", is_open=True, fee_total_usd=usd, debtor_name="Gert Skyldner",
         )  # fmt: skip

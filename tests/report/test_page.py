@@ -43,7 +43,7 @@ def test_names_from_the_api_turn_no_direction_and_end_no_process(
     """`Holm\\u202e00.12` would show 21.00 where 00.12 stands; at a control letter the chart library aborts."""
     monkeypatch.setattr("tests.report.tables.HOSTILE", "Holm\u202e\u2066\u200f\x07\x1b\ufffe\uffff A/S")
     with tables(_warehouse(settings)) as maker:
-        fill(maker, months=3, clients=3)
+        fill(maker, months=3, clients=3, is_whole=False)
     text = write_report(settings, now=lambda: NOW).path.read_text()
     assert "Holm A/S" in text
     assert not set(text) & set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\x07")
@@ -56,7 +56,7 @@ def test_debtors_are_nowhere_on_the_page(filled: tuple[Settings, ReportFacts]) -
 
 def test_file_is_private_and_a_second_writing_changes_no_byte(settings: Settings) -> None:
     with tables(_warehouse(settings)) as maker:
-        fill(maker, months=3, clients=3)
+        fill(maker, months=3, clients=3, is_whole=False)
     path = write_report(settings, now=lambda: NOW).path
     before = path.read_bytes()
     assert write_report(settings, now=lambda: NOW).path.read_bytes() == before
@@ -68,7 +68,7 @@ def test_file_is_private_and_a_second_writing_changes_no_byte(settings: Settings
 def test_failed_writing_leaves_the_old_page_whole(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk in the middle of the file must not cost yesterday's report."""
     with tables(_warehouse(settings)) as maker:
-        fill(maker, months=2, clients=2)
+        fill(maker, months=2, clients=2, is_whole=False)
     path = write_report(settings, now=lambda: NOW).path
     before = path.read_bytes()
 
@@ -106,7 +106,7 @@ def test_simulated_data_is_called_so_on_screen_paper_and_in_the_title(tmp_path: 
         settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / name), **env}, root=tmp_path)
         settings.data_dir.mkdir()
         with tables(_warehouse(settings)) as maker:
-            fill(maker, months=3, clients=3)
+            fill(maker, months=3, clients=3, is_whole=False)
             host = "embedded sandbox" if name == "sandbox" else "referral-api.debitura.com"
             maker.insert("ops.identity", environment=name, host=host, privacy_key="0")
         texts[name] = write_report(settings, now=lambda: NOW).path.read_text()

@@ -100,11 +100,11 @@ def test_calendar_and_partners(page: Page) -> None:
         == page.answers["to-come"]
     )
     partners = page.rows(
-        "SELECT sum(referral_fee_usd) FILTER (is_expected_income), sum(overdue_usd) FROM reports.receivables_by_collection_partner "
+        "SELECT sum(referral_fee_usd), sum(overdue_usd) FROM reports.receivables_by_collection_partner "
         "GROUP BY collection_partner ORDER BY 1 DESC, collection_partner"
     )
     table = page.tables["receivables_by_collection_partner"]
-    assert list(zip(table.amounts("Expected, USD"), table.amounts("Overdue, USD"), strict=True)) == partners
+    assert list(zip(table.amounts("Owed, USD"), table.amounts("Overdue, USD"), strict=True)) == partners
 
 
 def test_invoice_draft(page: Page) -> None:

@@ -38,7 +38,8 @@ const addSearch = table => {
   status.setAttribute('role', 'status');
   label.append('Search ', input);
   const rows = [...table.tBodies[0].rows];
-  const texts = rows.map(row => row.textContent.toLocaleLowerCase());
+  const isWords = cell => !cell.classList.contains('num') && !cell.classList.contains('when');
+  const texts = rows.map(row => [...row.cells].filter(isWords).map(cell => cell.textContent).join(' ').toLocaleLowerCase());
   input.addEventListener('input', () => {
     const words = input.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
     let found = 0;
