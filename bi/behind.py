@@ -48,6 +48,18 @@ FINDINGS = Kind(
     ("priority", "finding", "usd_at_stake", "company_name", "age_days", "detail", "what_to_do", "case_id", "transaction_id"),
     "priority", "usd_at_stake",
 )  # fmt: skip
+CHANGES = Kind(
+    "reports.what_changed", "change",
+    ("subject", "change", "field", "company_name", "from_value", "to_value", "delta_usd", "currency", "delta_amount",
+     "is_expected_income", "not_before", "not_after", "case_id", "subject_id"),
+    "abs(coalesce(delta_usd, 0)) DESC, subject_id", "delta_usd",
+)  # fmt: skip
+STAGE_CHANGES = Kind(
+    "marts.fct_stage_changes", "change",
+    ("not_after", "kind", "from_stage", "to_stage", "from_referral_fee_usd", "to_referral_fee_usd", "moved_usd", "edit_usd",
+     "fx_usd", "delta_usd", "not_before", "case_id", "transaction_id"),
+    "not_after DESC, transaction_id",
+)  # fmt: skip
 CLIENTS = Kind(
     "reports.onboarding_funnel", "client",
     ("company_name", "stage", "stage_since", "days_in_stage", "is_stuck", "outstanding", "registered_at", "signed_at",

@@ -37,7 +37,7 @@ def stacked_months(view: View, where: Condition) -> None:
     names = [LABELS[stage] for stage in EXPECTED]
     chart = (
         alt.Chart(drawn)
-        .mark_bar(stroke="white", strokeWidth=0.5)
+        .mark_bar()
         .encode(
             x=alt.X("yearmonth(month):T", title=None),
             y=alt.Y("sum(usd):Q", title="USD"),

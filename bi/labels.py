@@ -62,6 +62,8 @@ def label(column: str) -> str:
     """The heading of a column."""
     if column in NAMES or column in LABELS:
         return NAMES.get(column) or LABELS[column]
+    if column.startswith("after_"):
+        return words(column.removesuffix("_share"))
     return f"{words(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else words(column)
 
 

@@ -13,7 +13,9 @@ from bi.labels import DUE, label, words
 from bi.stages import LABELS
 
 ROW_PX, HEAD_PX, MOST_ROWS = 35, 38, 14
-_TEXTS: Mapping[str, Mapping[str, str]] = {"revenue_stage": LABELS, "due_class": DUE}
+_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "revenue_stage": LABELS, "from_stage": LABELS, "to_stage": LABELS, "due_class": DUE,
+}  # fmt: skip
 # Columns whose values are names of ours or of the API's.
 _NAMED = (
     "area", "attribution", "basis", "change", "check_name", "close_code", "engagement_phase", "finding", "lifecycle", "outcome",
@@ -66,7 +68,7 @@ def _column(name: str, values: pd.Series[Any]) -> Any:
     elif isinstance(some, Decimal):
         kinds, options = (
             st.column_config.NumberColumn,
-            {"format": "percent" if name.endswith("_share") else "%,.2f"},
+            {"format": _format(name)},
         )
     elif isinstance(some, int):
         kinds, options = st.column_config.NumberColumn, {"format": "%,d"}
@@ -77,6 +79,12 @@ def _column(name: str, values: pd.Series[Any]) -> Any:
     elif isinstance(some, str) and len(some) > 60:
         options = {"width": "large"}
     return kinds(label(name), **options)
+
+
+def _format(name: str) -> str:
+    if name.endswith("_share"):
+        return "percent"
+    return "localized" if name in ("figure", "api_count", "count_difference") else "%,.2f"
 
 
 def _height(found: pd.DataFrame) -> int:

@@ -94,7 +94,7 @@ def _clients(view: View, where: Condition) -> None:
     if found.empty:
         st.info("No clients yet.")
         return
-    st.caption(f"Attributed clients bring fees; linked ones do not yet. {SELECT_HINT}")
+    st.caption(SELECT_HINT)
     cell = selected_cell(found.drop(columns="creditor_id"), key="clients", alt="Clients")
     if cell is None:
         return

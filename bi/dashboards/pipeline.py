@@ -13,10 +13,11 @@ from bi.figures import Card, show_cards
 from bi.filters import Condition
 from bi.labels import DUE
 from bi.matrix import SELECT_HINT
-from bi.stages import AWAITED, DISPUTED, LABELS, PAID, UNCLASSIFIED
+from bi.stages import AWAITED, DISPUTED, LABELS, PAID, READY, UNCLASSIFIED
 from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
 
+FORECAST, BACKTEST = "reports.revenue_forecast", "reports.forecast_backtest"
 MEANINGS = {
     "overdue": "The documented date has passed.",
     "due": "The date is still to come.",
@@ -25,6 +26,9 @@ MEANINGS = {
 }
 ORDER = "CASE due_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
 OVERDUE = "coalesce(sum(CASE WHEN due_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd"
+# Whom the money comes from next, as in payment_calendar.
+PAYER = f"""CASE WHEN revenue_stage IN ('{READY}', 'AwaitingDebituraPayment') THEN 'Debitura'
+    ELSE coalesce(collection_partner, 'unknown') END"""
 OWED_BY_PARTNERS = tuple(stage for stage in AWAITED if stage != "AwaitingDebituraPayment")
 INVOICE = ("currency", "line_number", "company_name", "case_reference", "occurred_at", "referral_fee_pct", "referral_fee",
            "referral_fee_usd", "may_be_clawed_back", "transaction_id")  # fmt: skip
@@ -86,7 +90,7 @@ def _stages(view: View, where: Condition) -> None:
 def _calendar(view: View, where: Condition) -> None:
     st.header("Payment calendar")
     columns = (
-        "due_class", "next_due_on", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", "revenue_stage", "collection_partner",
+        "due_class", "next_due_on", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", f"{PAYER} AS payer", "revenue_stage",
         "earnings_currency", "sum(referral_fee) AS referral_fee", "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd", "max(next_step) AS next_step",
     )  # fmt: skip
@@ -96,8 +100,9 @@ def _calendar(view: View, where: Condition) -> None:
     if cell is not None:
         row, _ = cell
         chosen = where
-        for column in ("due_class", "next_due_on", "revenue_stage", "collection_partner", "earnings_currency"):
+        for column in ("due_class", "next_due_on", "revenue_stage", "earnings_currency"):
             chosen = chosen.same(column, row[column])
+        chosen = chosen.same(PAYER, row["payer"])
         rows_behind(view, "calendar", f"{DUE[row['due_class']]}, {LABELS[row['revenue_stage']]}", TRANSACTIONS, chosen)
 
 
@@ -150,29 +155,50 @@ def _invoice(view: View) -> None:
 
 def _forecast(view: View) -> None:
     st.header("Forecast")
-    if not view.has("reports.revenue_forecast"):
+    if not view.has(FORECAST):
         return
     note_ignored(view)
     columns = ("month", "expected_usd", "low_usd", "median_usd", "high_usd", "is_reliable", "method")
-    found = view.frame(
-        "reports.revenue_forecast", columns, Condition().same("revenue_stage", "Total"), "ORDER BY month"
-    )
+    found = view.frame(FORECAST, columns, Condition().same("revenue_stage", "Total"), "ORDER BY month")
     if found.empty:
         st.info("Too little has been observed for a forecast.")
         return
-    st.caption(
-        "Fees expected to be paid to you by month; eight of ten months are to fall between low (10 %) and high (90 %)."
-    )
+    st.caption("Fees expected to be paid to you, by month. Low and high: one outcome in ten is below or above.")
+    if not found["is_reliable"].all():
+        st.warning("Too little has been seen yet for a reliable forecast. " + " ".join(dict.fromkeys(found["method"])))
     forecast_band(found)
-    show(found, key="forecast", alt="Forecast by month")
-    if view.has("reports.forecast_backtest"):
-        backtest = ("made_on", "month", "low_usd", "median_usd", "high_usd", "actual_usd", "error_usd", "is_in_band")
-        with st.expander("How earlier forecasts would have done"):
-            show(
-                view.frame("reports.forecast_backtest", backtest, tail="ORDER BY made_on DESC, month"),
-                key="backtest",
-                alt="Backtest",
-            )
+    show(found.drop(columns=["is_reliable", "method"]), key="forecast", alt="Forecast by month")
+    with st.expander("By the stage in which the money stands now"):
+        stages = ("month", "source", "revenue_stage", "expected_usd", "median_usd", "low_usd", "high_usd")
+        parts = Condition().also("revenue_stage <> ?", "Total")
+        show(
+            view.frame(FORECAST, stages, parts, "ORDER BY month, stage_order"),
+            key="forecast-stages",
+            alt="Forecast by stage",
+        )
+    if view.has(BACKTEST):
+        _backtest(view)
+
+
+def _backtest(view: View) -> None:
+    columns = (
+        "made_on",
+        "month",
+        "low_usd",
+        "median_usd",
+        "high_usd",
+        "actual_usd",
+        "error_usd",
+        "is_in_band",
+        "is_reliable",
+    )
+    found = view.frame(BACKTEST, columns, tail="ORDER BY made_on DESC, month")
+    with st.expander("How earlier forecasts would have done"):
+        if found.empty:
+            st.info("No month has passed yet that could have been forecast.")
+            return
+        st.markdown(f"{int(found['is_in_band'].sum())} of {len(found)} were between low and high.")
+        show(found, key="backtest", alt="Backtest of the forecast")
 
 
 main()

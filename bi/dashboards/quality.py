@@ -50,7 +50,7 @@ def _verdicts(view: View, kind: Kind, key: str, group: str, none: str) -> None:
         rows_behind(view, key, f"{words(row[group])}: {row['verdict']}", kind, where)
     bad = Condition().also("verdict NOT IN (?, ?)", "ok", "equal")
     if view.one(kind.table, "count(*)", bad):
-        rows_behind(view, f"{key}-open", "What does not hold", kind, bad)
+        rows_behind(view, f"{key}-open", "What does not hold, or is not checked", kind, bad)
     else:
         st.success("All hold.")
 

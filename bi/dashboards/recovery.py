@@ -14,6 +14,7 @@ from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
 
 TABLE = "marts.fct_cases"
+MONTHS_SINCE = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 60)
 NEVER_STARTED = ("open", "merged", "rejected", "system")
 FIGURES = (
     "count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount",
@@ -88,16 +89,27 @@ def _vintages(view: View) -> None:
         st.info("No complete month yet.")
         return
     currency = st.selectbox("Currency of the claims", list(currencies["currency"]), key="vintage_currency")
-    found = view.frame(
-        "reports.recovery_vintage", ("created_month", "months_since", "recovered_share"),
-        where.same("currency", currency).also("recovered_share IS NOT NULL"), "ORDER BY 1, 2",
-    )  # fmt: skip
-    wide = found.pivot_table(index="created_month", columns="months_since", values="recovered_share", aggfunc="first")
-    wide = wide.rename(columns=lambda months: f"{months} months_share").reset_index().astype(object)
-    st.caption(
-        "Share of the claims of a month that was recovered after so many months; the last months are not over yet."
+    where = where.same("currency", currency).also(f"months_since IN ({', '.join(map(str, MONTHS_SINCE))})")
+    st.caption("Share of the claims of a month that was recovered after so many months, as far as these are over.")
+    _shares(
+        view,
+        where.also("is_complete").also("recovered_share IS NOT NULL"),
+        "recovered_share",
+        f"Recovered share, {currency}",
     )
-    show(wide.where(wide.notna(), None), key="vintages", alt=f"Recovered share by month of creation, {currency}")
+    with st.expander("Projected for months that are not over (chain ladder)"):
+        _shares(view, where.also("NOT is_complete"), "projected_share", f"Projected share, {currency}")
+
+
+def _shares(view: View, where: Condition, share: str, alt: str) -> None:
+    """A row per month of creation, a column per number of months since."""
+    found = view.frame("reports.recovery_vintage", ("created_month", "months_since", share), where, "ORDER BY 1, 2")
+    if found.empty:
+        st.info("None yet.")
+        return
+    wide = found.pivot_table(index="created_month", columns="months_since", values=share, aggfunc="first")
+    wide = wide.rename(columns=lambda months: f"after_{months}_months_share").reset_index().astype(object)
+    show(wide.where(wide.notna(), None), key=share, alt=alt)
 
 
 main()

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import streamlit as st
 
-from bi.behind import TRANSACTIONS, rows_behind
+from bi.bases import BASES
+from bi.behind import STAGE_CHANGES, TRANSACTIONS, rows_behind
 from bi.charts import stacked_months
-from bi.fees import TABLE, fees_where, in_stages
+from bi.fees import TABLE, fees_where
 from bi.filters import Condition, month_label
 from bi.matrix import SELECT_HINT, Matrix, show_matrix
-from bi.stages import EXPECTED
-from bi.tables import selected_cell, show
+from bi.stages import LABELS
+from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
 
 WATERFALL = (
     "month", "revenue_stage", "opening_usd", "appeared_usd", "moved_in_usd", "moved_out_usd", "edited_usd", "fx_usd", "gone_usd",
     "closing_usd",
 )  # fmt: skip
-
-
-def _month(instant: str) -> str:
-    return f"CAST(date_trunc('month', {instant}) AS date)"  # sessions are in UTC
-
-
-@dataclass(frozen=True)
-class Basis:
-    """By which date fees are counted: the transactions, their month, their amount in USD."""
-
-    label: str
-    condition: str
-    month: str
-    usd: str = "referral_fee_usd"
-
-
-BASES = {
-    "collected": Basis("Collected", "TRUE", "collected_month"),
-    "recognized": Basis("Recognized", "is_recognized", _month("recognized_seen_at"), "referral_fee_recognized_usd"),
-    "invoiced": Basis(
-        "Invoiced", "lower(referral_invoicing_status) IN ('invoiced', 'paid', 'disputed')", _month("invoiced_seen_at")
-    ),
-    "paid": Basis("Paid", "lower(referral_invoicing_status) = 'paid'", _month("paid_seen_at")),
-}
 
 
 def main() -> None:
@@ -80,7 +57,7 @@ def _bases(view: View, where: Condition) -> None:
         required=True,
     )
     basis = BASES[chosen]
-    where = in_stages(where.also(basis.condition), EXPECTED)
+    where = basis.where(where)
     columns = (f"{basis.month} AS month", f"coalesce(sum({basis.usd}), 0) AS fee_usd", "count(*) AS transaction_count")
     found = view.frame(TABLE, columns, where, "GROUP BY 1 ORDER BY 1 DESC NULLS FIRST")
     st.caption(
@@ -105,8 +82,15 @@ def _waterfall(view: View) -> None:
         return
     month = st.selectbox("Month", list(months), format_func=lambda one: f"{one:%b %Y}", key="waterfall_month")
     found = view.frame("reports.stage_waterfall", WATERFALL[1:], where.same("month", month), "ORDER BY stage_order")
-    st.caption("Closing = opening + appeared + moved in − moved out + edited + exchange rates − gone.")
-    show(found, key="waterfall", alt="Stage waterfall of the month")
+    st.caption(
+        "Closing = opening + appeared + moved in − moved out + edited + exchange rates − gone. Select a cell to see the changes."
+    )
+    cell = selected_cell(found, key="waterfall", alt="Stage waterfall of the month")
+    if cell is not None:
+        stage = cell[0]["revenue_stage"]
+        changed = Condition().also("(from_stage = ? OR to_stage = ?)", stage, stage)
+        changed = changed.same("CAST(date_trunc('month', not_after) AS date)", month)
+        rows_behind(view, "waterfall", f"{LABELS[stage]}, {month_label(month)}", STAGE_CHANGES, changed)
 
 
 main()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from bi.labels import words
 from bi.stages import LABELS
 from tests.bi.running import PAGES, show
 
@@ -28,6 +29,15 @@ def pairs(data_dir: Path, rows: Read) -> Iterator[tuple[str, Any, Any]]:
             cells(one["tables"]["bases"], "month", "fee_usd"),
             summed(rows(f"SELECT month, referral_fee_usd FROM reports.revenue_by_month WHERE basis = '{basis}'")),
         )
+    periods = pages["overview"]["tables"]["periods"]
+    for basis in BASES:
+        yield f"{basis} by period", cells(periods, "period", f"{basis}_usd"), summed(
+            [(words(period), usd) for period, usd in rows(
+                f"SELECT period, referral_fee_usd FROM reports.revenue_summary WHERE basis = '{basis}'"
+            )]
+        )  # fmt: skip
+    changes = sum(row["changes"] for row in pages["overview"]["tables"].get("changes", []))
+    yield "changes", changes, rows("SELECT count(*) FROM reports.what_changed")[0][0]
     yield from _money_to_come(pages["pipeline"]["tables"], rows)
     yield (
         "recovered",
@@ -61,11 +71,13 @@ def _stages(pages: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]
 
 
 def _money_to_come(tables: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]:
-    calendar = rows(
-        f"SELECT due_on, currency, referral_fee_usd FROM reports.payment_calendar WHERE {EXPECTED} AND due_class <> 'unknown'"
-    )
-    dated = [row for row in tables["calendar"] if row["next_due_on"] is not None]
-    yield "calendar", cells(dated, "next_due_on", "referral_fee_usd"), summed([(day, usd) for day, _, usd in calendar])
+    calendar = rows(f"SELECT due_class, due_on, payer, referral_fee_usd FROM reports.payment_calendar WHERE {EXPECTED}")
+    shown = tables.get("calendar", [])
+    dated = [row for row in shown if row["next_due_on"] is not None]
+    known = [(day, usd) for due, day, _, usd in calendar if due != "unknown"]
+    yield "calendar by day", cells(dated, "next_due_on", "referral_fee_usd"), summed(known)
+    payers = summed([(payer, usd) for _, _, payer, usd in calendar])
+    yield "calendar by payer", cells(shown, "payer", "referral_fee_usd"), payers
     owed = rows(
         "SELECT collection_partner, referral_fee_usd FROM reports.receivables_by_collection_partner "
         "WHERE revenue_stage IN ('AwaitingCollectionPartnerPayment', 'ConfirmedPendingInvoice')"
