@@ -23,7 +23,6 @@ NAMES = {
     "delta_usd": "Difference, USD",
     "due_class": "Due",
     "earnings_currency": "Currency",
-    "expected_usd": "Expected and earned, USD",
     "external_tenant_id": "Tenant",
     "fee_total_of_which_estimate_usd": "Of which estimate, USD",
     "fee_total_usd": "Fees, USD",

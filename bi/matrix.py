@@ -36,7 +36,7 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
     columns = (
         f"{matrix.group} AS row_key",
         f"{matrix.shown} AS {name}",
-        f"coalesce(sum(CASE WHEN revenue_stage IN ({_EXPECTED}) THEN referral_fee_usd END), 0) AS expected_usd",
+        f"coalesce(sum(CASE WHEN revenue_stage IN ({_EXPECTED}) THEN referral_fee_usd END), 0) AS expected_and_earned_usd",
         "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd",
         *(
@@ -53,7 +53,7 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
     chosen = where.same(matrix.group, found.loc[row.name, "row_key"])
     if column in LABELS:
         chosen = in_stages(chosen, (column,))
-    elif column == "expected_usd":
+    elif column == "expected_and_earned_usd":
         chosen = in_stages(chosen, EXPECTED)
     elif column == "of_which_estimate_usd":
         chosen = chosen.also(IS_ESTIMATE)

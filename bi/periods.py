@@ -32,7 +32,14 @@ def show_periods(view: View) -> None:
             f"coalesce(sum(CASE WHEN {_within(basis.day, row)} THEN {basis.usd} END), 0) AS {row.period}"
             for row in found.itertuples(index=False)
         )
-        found.insert(place, f"{name}_usd", view.frame(TABLE, sums, basis.where(fees_where(view))).iloc[0].to_list())
+        usd = view.frame(TABLE, sums, basis.where(fees_where(view))).iloc[0].to_list()
+        in_full = known.loc[known["basis"] == name, "is_complete"]
+        # Nothing seen in a period that is not known in full says nothing.
+        found.insert(
+            place,
+            f"{name}_usd",
+            [None if not one and not full else one for one, full in zip(usd, in_full, strict=True)],
+        )
     open_ = known[~known["is_complete"].astype(bool)].groupby("period", sort=False)["basis"].agg(", ".join)
     found["not_known_in_full"] = found["period"].map(open_).astype(object).where(lambda names: names.notna(), None)
     st.caption(

@@ -15,7 +15,7 @@ from bi.labels import DUE
 from bi.matrix import SELECT_HINT
 from bi.stages import AWAITED, DISPUTED, LABELS, PAID, READY, UNCLASSIFIED
 from bi.tables import selected_cell, show
-from bi.view import View, note_ignored, open_page
+from bi.view import View, note_ignored, open_page, plain
 
 FORECAST, BACKTEST = "reports.revenue_forecast", "reports.forecast_backtest"
 MEANINGS = {
@@ -165,7 +165,8 @@ def _forecast(view: View) -> None:
         return
     st.caption("Fees expected to be paid to you, by month. Low and high: one outcome in ten is below or above.")
     if not found["is_reliable"].all():
-        st.warning("Too little has been seen yet for a reliable forecast. " + " ".join(dict.fromkeys(found["method"])))
+        methods = "; ".join(dict.fromkeys(found["method"]))
+        st.warning(f"Too little has been seen yet for a reliable forecast. How it was made: {plain(methods)}.")
     forecast_band(found)
     show(found.drop(columns=["is_reliable", "method"]), key="forecast", alt="Forecast by month")
     with st.expander("By the stage in which the money stands now"):

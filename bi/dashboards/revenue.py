@@ -39,7 +39,9 @@ def main() -> None:
     show_matrix(view, Matrix("currencies", "Fees by currency", "earnings_currency", "earnings_currency", "1"), where)
     st.header("By client")
     show_matrix(
-        view, Matrix("clients", "Fees by client", "creditor_id", "max(company_name)", "expected_usd DESC"), where
+        view,
+        Matrix("clients", "Fees by client", "creditor_id", "max(company_name)", "expected_and_earned_usd DESC"),
+        where,
     )
     st.header("By the date of each step")
     _bases(view, where)

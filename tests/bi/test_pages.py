@@ -29,7 +29,7 @@ Shown = dict[str, Any]
 CELLS: dict[str, dict[str, tuple[int, str, str]]] = {
     "revenue": {
         "months": (0, "Paid", "Feb 2026, Paid"),
-        "currencies": (1, "expected_usd", "EUR, Expected and earned, USD"),
+        "currencies": (1, "expected_and_earned_usd", "EUR, Expected and earned, USD"),
         "clients": (0, "of_which_estimate_usd", f"{HOSTILE}, Of which estimate, USD"),
     },
     "pipeline": {
