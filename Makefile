@@ -10,8 +10,9 @@ BI := .venv-bi
 METRICS := .venv-metrics
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
+BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
+.PHONY: help environments setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -25,6 +26,8 @@ nightly: setup ## the main job once, a simulated night later each time unless th
 
 tour: setup ## a partner's five steps, from a roster's row to a fee in the report, in folder tour/
 	@$(BIN)/debitura tour $(ARGS)
+
+environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## all that lint and test need
 
 WORKERS ?= 2
 test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=2 at a time
@@ -142,19 +145,19 @@ $(VENDOR)/.ready: requirements-vendor.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENDOR) (once): the vendor's own client, which drives the sandbox in the tests"
 	@test -x $(VENDOR)/bin/python || $(PYTHON) -m venv $(VENDOR)
-	@$(VENDOR)/bin/python $(PIP) --requirement requirements-vendor.txt
+	@$(VENDOR)/bin/python $(PIP) $(BY_USE) --requirement requirements-vendor.txt
 	@touch $@
 
 $(BI)/.ready: requirements-bi.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(BI) (once): Streamlit, for the dashboards"
 	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
-	@$(BI)/bin/python $(PIP) --requirement requirements-bi.txt
+	@$(BI)/bin/python $(PIP) $(BY_USE) --requirement requirements-bi.txt
 	@touch $@
 
 $(METRICS)/.ready: requirements-metrics.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(METRICS) (once): MetricFlow, which compiles the metrics"
 	@test -x $(METRICS)/bin/python || $(PYTHON) -m venv $(METRICS)
-	@$(METRICS)/bin/python $(PIP) --requirement requirements-metrics.txt
+	@$(METRICS)/bin/python $(PIP) $(BY_USE) --requirement requirements-metrics.txt
 	@touch $@
