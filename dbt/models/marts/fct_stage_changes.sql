@@ -111,6 +111,7 @@ followed as (
             when prior_stage <> revenue_stage and prior_version_from = version_from then 'restated'
             when prior_stage <> revenue_stage then 'moved'
             when (prior_fee is distinct from referral_fee) or (prior_currency is distinct from earnings_currency) then 'edited'
+            when prior_is_estimate <> is_estimate and (prior_fee_usd is not distinct from opening_fee_usd) then 'flagged'
             else 'fx'
         end as kind,
         prior_stage as from_stage,
@@ -132,6 +133,7 @@ followed as (
             or prior_fee is distinct from referral_fee
             or prior_currency is distinct from earnings_currency
             or (prior_version_from < version_from and prior_fee_usd is distinct from opening_fee_usd)
+            or prior_is_estimate <> is_estimate
         )
 ),
 

@@ -53,11 +53,13 @@ transaction_changes as (
         case stage_changes.kind
             when 'appeared' then 'new'
             when 'fx' then 'edited'
+            when 'flagged' then 'edited'
             else stage_changes.kind
         end as change,
         case
             when stage_changes.kind = 'edited' then 'referral_fee'
             when stage_changes.kind = 'fx' then 'referral_fee_usd'
+            when stage_changes.kind = 'flagged' then 'is_estimate'
             else 'revenue_stage'
         end as field,
         stage_changes.creditor_id,
@@ -65,11 +67,13 @@ transaction_changes as (
         case
             when stage_changes.kind = 'edited' then cast(stage_changes.from_referral_fee as varchar)
             when stage_changes.kind = 'fx' then cast(stage_changes.from_referral_fee_usd as varchar)
+            when stage_changes.kind = 'flagged' then cast(stage_changes.from_is_estimate as varchar)
             else stage_changes.from_stage
         end as from_value,
         case
             when stage_changes.kind = 'edited' then cast(stage_changes.to_referral_fee as varchar)
             when stage_changes.kind = 'fx' then cast(stage_changes.to_referral_fee_usd as varchar)
+            when stage_changes.kind = 'flagged' then cast(stage_changes.to_is_estimate as varchar)
             else stage_changes.to_stage
         end as to_value,
         coalesce(stage_changes.to_earnings_currency, stage_changes.from_earnings_currency) as currency,
