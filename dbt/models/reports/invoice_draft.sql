@@ -7,7 +7,7 @@ lines as (
         transactions.*,
         coalesce(earnings_currency, 'unknown') as currency,
         {{ utc_date('occurred_at') }} as collected_on,
-        {{ is_moving() }} or is_recognized is not true as may_be_clawed_back
+        {{ is_moving() }} or coalesce(is_clawback_risk, false) or is_recognized is not true as may_be_clawed_back
     from transactions
 )
 

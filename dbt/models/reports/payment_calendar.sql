@@ -54,6 +54,7 @@ select
     {{ money_sum('referral_fee') }} as referral_fee,
     {{ money_sum('referral_fee_usd') }} as referral_fee_usd,
     {{ money_sum('referral_fee_usd', 'may_move') }} as of_which_estimate_usd,
+    {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd,
     max(days_in_stage) as days_in_stage_max,
     max(next_step) as next_step
 from named
