@@ -1,5 +1,5 @@
-"""Four nights of a small partner, merged as syncs merge them: every stage, a dispute, a claw-back, an edit, a deletion, a move of an
-exchange rate, three currencies, a zero share, a part payment that is missing, and a payment in another currency.
+"""Four nights of a small partner, merged as syncs merge them: every stage, a dispute, a claw-back, an edit, a deletion, a move of
+an exchange rate, three currencies, a zero share, a part payment that is missing, and a payment in another currency.
 
 The nights are 2, 9 and 31 March and 1 April 2026 at 02:00 UTC. A euro is 1.10 USD, a krone 0.15 USD; on 31 March the estimate of
 t1 is read at 1.20. Every rate is 50 %, so that a fee is half of Debitura's revenue.
@@ -72,8 +72,8 @@ def cases(night: int) -> list[Row]:
             "company_name": {"a": "Acme", "b": "Berg"}[client], "debtor_country": country, "engagement_phase": phase,
             "collection_partner": partner, "currency": currency, "gross_amount": Decimal(gross),
             "remainder": Decimal(REMAINDERS[key][night]), "expected_referral_rate_pct": None if rate is None else Decimal(rate),
-            "created_at": _day(created), "lifecycle": "Closed" if is_closed else "Active", "close_code": code if is_closed else None,
-            "finished_at": _day(finished) if is_closed and finished else None,
+            "created_at": _day(created), "lifecycle": "Closed" if is_closed else "Active",
+            "close_code": code if is_closed else None, "finished_at": _day(finished) if is_closed and finished else None,
         })  # fmt: skip
     return rows
 
