@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help environments setup nightly tour test simulate simulate-submissions fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
+.PHONY: help environments setup nightly tour test simulate simulate-submissions forecast fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -54,6 +54,9 @@ soak: setup $(VENV)/.ready-dev ## two weeks without anybody looking: outages, ki
 
 incidents: setup $(VENV)/.ready-dev ## real nights with one thing wrong each: one message when it opens, one when it is over
 	@$(BIN)/python -m tests.incidents $(ARGS)
+
+forecast: setup $(VENV)/.ready-dev ## years of simulated nights: how often the forecast's band holds; a quarter of an hour
+	@$(BIN)/python -m tests.forecast $(ARGS)
 
 flow: setup $(VENV)/.ready-dev ## the whole flow with real daemon and receiver, with the time of each step; three minutes
 	@$(BIN)/python -m tests.flow

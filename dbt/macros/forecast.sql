@@ -16,6 +16,17 @@
     cast({{ capped }} * {{ capped }} as decimal(38, 4))
 {%- endmacro %}
 
+{# The last landmark that so many days have passed. #}
+{% macro landmark_of(days) -%}
+    case
+        {%- for landmark in var('forecast_landmarks') | map('int') | reverse if landmark > 0 %}
+        when {{ days }} >= {{ landmark }} then {{ landmark }}
+        {%- endfor %}
+        when {{ days }} >= 0 then 0
+        else -1
+    end
+{%- endmacro %}
+
 {# A month's band from the mean and variance of its distribution, taken as lognormal: its scale in logarithms. #}
 {% macro log_scale(mean, variance) -%}
     sqrt(ln(1 + {{ relative_variance(mean, variance) }}))
@@ -35,7 +46,7 @@
     case when {{ months }} <= 3 then {{ months }} when {{ months }} <= 6 then 4 else 7 end
 {%- endmacro %}
 
-{# Days that a transaction is assumed to need from a stage to Paid: the documented terms of the steps that are left, half a
+{# Days that a transaction is assumed to need from the start of a stage's clock to Paid: the documented terms of the steps that are left, half a
    month until the monthly invoice, and half a month for steps without a documented term. #}
 {% macro assumed_days(stage) -%}
     {%- set paid_out = var('debitura_terms_business_days') | int * 7 // 5 -%}
@@ -44,7 +55,8 @@
         when 'AwaitingDebituraPayment' then {{ paid_out }}
         when 'ReadyToInvoiceDebitura' then {{ paid_out + 15 }}
         when 'AwaitingCollectionPartnerPayment' then {{ paid_out + 15 + terms }}
-        when 'ConfirmedPendingInvoice' then {{ paid_out + 30 + terms }}
+        when 'ConfirmedPendingInvoice' then {{ paid_out + 15 + terms }}
+        when 'Pending' then {{ paid_out + 30 + terms }}
         else {{ paid_out + 45 + terms }}
     end
 {%- endmacro %}

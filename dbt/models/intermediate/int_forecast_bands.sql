@@ -32,7 +32,7 @@ errors as (
 
 classes as (
     select distinct {{ horizon_class('numbers.months') }} as horizon_class
-    from generate_series(0, 12) as numbers (months)
+    from generate_series(1, 12) as numbers (months)
 ),
 
 sources as (
@@ -43,13 +43,13 @@ sources as (
     select 'total'
 ),
 
--- Only errors that were known on the day. The class of this month's rest has none of its own: those of the next month.
+-- Only errors that were known on the day. Errors of one month are one kind of luck, so months are counted.
 seen as (
     select
         dates.made_on,
         sources.source,
         classes.horizon_class,
-        count(errors.score) as errors_seen,
+        count(distinct errors.month_number) as months_seen,
         percentile_cont(0.1) within group (order by errors.score) as low_score,
         percentile_cont(0.5) within group (order by errors.score) as median_score,
         percentile_cont(0.9) within group (order by errors.score) as high_score
@@ -58,25 +58,37 @@ seen as (
     cross join classes
     left join errors
         on errors.source = sources.source
-        and errors.horizon_class = greatest(classes.horizon_class, 1)
+        and errors.horizon_class = classes.horizon_class
         and errors.month_number <= dates.last_whole_month
     group by dates.made_on, sources.source, classes.horizon_class
+),
+
+-- The assumed band, that of a normal distribution of scores, is a tenth wider for each further month.
+assumed as (
+    select
+        numbers.horizon_months,
+        {{ horizon_class('greatest(numbers.horizon_months, 1)') }} as horizon_class,
+        cast(1.2816 * (1 + 0.1 * (greatest(numbers.horizon_months, 1) - 1)) as double precision) as score
+    from generate_series(0, 12) as numbers (horizon_months)
 )
 
--- The assumed band, that of a normal distribution of scores widened by half, counts as {{ weight }} errors.
+-- It counts as {{ weight }} months. This month's rest has the errors of the next.
 select
-    made_on,
-    source,
-    cast(horizon_class as integer) as horizon_class,
-    cast(errors_seen as bigint) as errors_seen,
+    seen.made_on,
+    seen.source,
+    cast(assumed.horizon_months as integer) as horizon_months,
+    cast(seen.months_seen as bigint) as months_seen,
     cast(
-        (errors_seen * coalesce(low_score, 0) - {{ weight }} * 1.2816 * 1.5) / cast(errors_seen + {{ weight }} as double precision)
-        as decimal(10, 6)
+        (seen.months_seen * coalesce(seen.low_score, 0) - {{ weight }} * assumed.score)
+        / cast(seen.months_seen + {{ weight }} as double precision) as decimal(8, 4)
     ) as low_score,
-    cast(errors_seen * coalesce(median_score, 0) / cast(errors_seen + {{ weight }} as double precision) as decimal(10, 6))
-        as median_score,
     cast(
-        (errors_seen * coalesce(high_score, 0) + {{ weight }} * 1.2816 * 1.5) / cast(errors_seen + {{ weight }} as double precision)
-        as decimal(10, 6)
+        seen.months_seen * coalesce(seen.median_score, 0)
+        / cast(seen.months_seen + {{ weight }} as double precision) as decimal(8, 4)
+    ) as median_score,
+    cast(
+        (seen.months_seen * coalesce(seen.high_score, 0) + {{ weight }} * assumed.score)
+        / cast(seen.months_seen + {{ weight }} as double precision) as decimal(8, 4)
     ) as high_score
 from seen
+inner join assumed on assumed.horizon_class = seen.horizon_class

@@ -21,7 +21,8 @@ awaited as (
 transactions as (
     select
         revenue_stage,
-        days_in_stage,
+        case when revenue_stage in ('Pending', 'ConfirmedPendingInvoice') then {{ next_invoice_day(utc_date('stage_seen_at')) }}
+            else {{ utc_date('stage_seen_at') }} end as clock_from,
         greatest(coalesce(referral_fee_usd, 0), 0) as usd
     from {{ ref('fct_transactions') }}
     where revenue_stage <> 'Paid'
@@ -42,36 +43,40 @@ standing as (
     select
         dates.made_on,
         stays.revenue_stage,
-        least(dates.made_on - stays.seen_from, {{ lookback }}) as days_in_stage,
+        least(dates.made_on - stays.clock_from, {{ lookback }}) as days_on_clock,
         sum(stays.usd) as usd,
         sum(stays.usd_squared) as usd_squared
     from dates
     inner join stays
         on stays.seen_from <= dates.made_on and (stays.left_on is null or stays.left_on > dates.made_on)
     where not dates.is_now
-    group by dates.made_on, stays.revenue_stage, least(dates.made_on - stays.seen_from, {{ lookback }})
+    group by dates.made_on, stays.revenue_stage, least(dates.made_on - stays.clock_from, {{ lookback }})
     union all
     select
         dates.made_on,
         transactions.revenue_stage,
-        least(greatest(transactions.days_in_stage, 0), {{ lookback }}),
+        least(dates.made_on - transactions.clock_from, {{ lookback }}),
         sum(transactions.usd),
         sum({{ squared('transactions.usd') }})
     from transactions
     cross join dates
     where dates.is_now and transactions.revenue_stage in (select awaited.revenue_stage from awaited)
-    group by dates.made_on, transactions.revenue_stage, least(greatest(transactions.days_in_stage, 0), {{ lookback }})
+    group by dates.made_on, transactions.revenue_stage, least(dates.made_on - transactions.clock_from, {{ lookback }})
 ),
 
 points as (
     select
         standing.made_on,
         standing.revenue_stage,
-        standing.days_in_stage,
+        standing.days_on_clock,
         standing.usd,
         standing.usd_squared,
         months.horizon_months,
-        standing.days_in_stage + months.days_to_end as days
+        {{ landmark_of('standing.days_on_clock') }} as landmark,
+        least(
+            greatest(standing.days_on_clock + months.days_to_end - greatest({{ landmark_of('standing.days_on_clock') }}, 0), -1),
+            {{ var('forecast_curve_days') }}
+        ) as days
     from standing
     inner join months on months.made_on = standing.made_on
 ),
@@ -85,9 +90,12 @@ read as (
         first_value(curves.unpaid_share) over by_month as unpaid_share_now
     from points
     inner join curves
-        on curves.made_on = points.made_on and curves.revenue_stage = points.revenue_stage and curves.days = points.days
+        on curves.made_on = points.made_on
+        and curves.revenue_stage = points.revenue_stage
+        and curves.landmark = points.landmark
+        and curves.days = points.days
     window by_month as (
-        partition by points.made_on, points.revenue_stage, points.days_in_stage order by points.horizon_months
+        partition by points.made_on, points.revenue_stage, points.days_on_clock order by points.horizon_months
     )
 ),
 

@@ -94,6 +94,8 @@ dated as (
         stays.revenue_stage,
         stays.entered_on,
         stays.seen_from,
+        case when stays.revenue_stage in ('Pending', 'ConfirmedPendingInvoice') then {{ next_invoice_day('stays.seen_from') }}
+            else stays.seen_from end as clock_from,
         stays.left_on,
         transactions.paid_on,
         stays.usd,
@@ -107,6 +109,7 @@ select
     revenue_stage,
     entered_on,
     seen_from,
+    clock_from,
     left_on,
     paid_on,
     cast(count(*) as bigint) as transaction_count,
@@ -116,4 +119,4 @@ select
 from dated
 -- A stay after a payment that was taken back says nothing about the way there.
 where paid_on is null or paid_on >= seen_from
-group by revenue_stage, entered_on, seen_from, left_on, paid_on
+group by revenue_stage, entered_on, seen_from, clock_from, left_on, paid_on

@@ -19,7 +19,7 @@ transactions as (
 joined as (
     select
         forecasts.*,
-        bands.errors_seen,
+        bands.months_seen,
         bands.low_score,
         bands.median_score,
         bands.high_score,
@@ -28,7 +28,7 @@ joined as (
     from forecasts
     left join bands
         on bands.made_on = forecasts.made_on
-        and bands.horizon_class = {{ horizon_class('forecasts.horizon_months') }}
+        and bands.horizon_months = forecasts.horizon_months
     left join transactions on transactions.paid_month = forecasts.month_number
 ),
 
@@ -46,7 +46,7 @@ rounded as (
         {%- endfor %}
         cast(actual_usd as decimal(28, 4)) as actual_usd,
         cast(paid_usd - actual_usd as decimal(28, 4)) as outside_usd,
-        payments_seen >= 30 and errors_seen >= 6 as is_reliable
+        payments_seen >= 30 and months_seen >= 6 as is_reliable
     from joined
 )
 

@@ -14,7 +14,7 @@ joined as (
     select
         forecasts.*,
         revenue_stages.stage_order,
-        bands.errors_seen,
+        bands.months_seen,
         bands.low_score,
         bands.median_score,
         bands.high_score,
@@ -23,7 +23,7 @@ joined as (
     left join bands
         on bands.made_on = forecasts.made_on
         and bands.source = forecasts.source
-        and bands.horizon_class = {{ horizon_class('forecasts.horizon_months') }}
+        and bands.horizon_months = forecasts.horizon_months
     left join revenue_stages on revenue_stages.revenue_stage = forecasts.revenue_stage
 )
 
@@ -48,7 +48,7 @@ select
         when source = 'open_cases' then 'fee per open amount: fewer than 30 payments seen'
         else 'sum of pipeline and open cases'
     end
-    || case when errors_seen >= 6 then '; band from past errors' else '; band assumed: fewer than 6 past errors' end as method,
-    cast(errors_seen as bigint) as errors_seen,
-    payments_seen >= 30 and errors_seen >= 6 as is_reliable
+    || case when months_seen >= 6 then '; band from past errors' else '; band assumed: fewer than 6 past months' end as method,
+    cast(months_seen as bigint) as months_seen,
+    payments_seen >= 30 and months_seen >= 6 as is_reliable
 from joined
