@@ -13,11 +13,11 @@ from debitura_pipeline.report.stages import BY_KEY, STAGES
 
 RECONCILED, QUALITY = "reports.payout_reconciliation", "reports.data_quality"
 CLIENTS_SHOWN = 20
-NOT_RECONCILED = Badge("Not compared yet", "unknown")
+NOT_RECONCILED, NOT_CHECKED = Badge("Not compared yet", "unknown"), Badge("Not checked yet", "unknown")
 VERDICTS = {
     "equal": Badge("Equal", "good"), "differs": Badge("Differs", "bad"), "unproven": Badge("Not proven", "warn"),
     "ok": Badge("Fine", "good"), "warn": Badge("Look at it", "warn"), "fail": Badge("May be wrong", "bad"),
-    "not_checked": Badge("Not checked yet", "unknown"),
+    "not_checked": NOT_CHECKED,
 }  # fmt: skip
 GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Rows in the listing"}
 
@@ -127,7 +127,7 @@ def not_ok_checks(reports: Reports) -> int | None:
     """How many checks ask for a look; None without the table."""
     if not reports.has(QUALITY):
         return None
-    (row,) = reports.records(QUALITY, ("count(*) AS n",), "WHERE verdict <> 'ok'")
+    (row,) = reports.records(QUALITY, ("count(*) AS n",), "WHERE verdict IN ('warn', 'fail')")
     return int(row.n)
 
 
@@ -135,38 +135,49 @@ def data_quality(reports: Reports) -> Section | None:
     """Every check, failed ones first."""
     if not reports.has(QUALITY):
         return None
-    columns = ("check_name", "meaning", "verdict", "figure", "unit", "since", "what_to_do")
-    order = "CASE verdict WHEN 'fail' THEN 0 WHEN 'warn' THEN 1 ELSE 2 END"
+    usd = "usd" if reports.has_column(QUALITY, "usd") else "CAST(NULL AS DECIMAL(18, 4)) AS usd"
+    columns = ("check_name", "meaning", "verdict", "figure", "unit", usd, "since", "what_to_do")
+    order = "CASE verdict WHEN 'fail' THEN 0 WHEN 'warn' THEN 1 WHEN 'not_checked' THEN 2 ELSE 3 END"
     found = reports.records(QUALITY, columns, f"ORDER BY {order}, area, check_name")
     if not found:
         return None
-    open_ = [row for row in found if row.verdict != "ok"]
-    worst = badge_of(open_[0].verdict if open_ else "ok")
-    said = (
-        f"{format_count(len(open_))} of {format_count(len(found))} checks ask for a look"
-        if open_
-        else f"All {format_count(len(found))} checks hold"
-    )
-    tables = (
-        _check_table("data_quality", "Checks that ask for a look", open_),
-        _check_table("data_quality_fine", "Checks that hold", [row for row in found if row.verdict == "ok"]),
-    )
+    groups = {
+        "data_quality": ("Checks that ask for a look", [row for row in found if row.verdict in ("fail", "warn")]),
+        "data_quality_open": (
+            "Checks that had nothing to look at yet",
+            [row for row in found if row.verdict == "not_checked"],
+        ),
+        "data_quality_fine": ("Checks that hold", [row for row in found if row.verdict == "ok"]),
+    }
+    tables = tuple(_check_table(name, *group) for name, group in groups.items() if group[1])
     lead = "Checks after each run: completeness, contract, consistency, freshness."
-    return Section("quality", "Data quality", lead, verdict=Badge(said, worst.tone),
-                   tables=tuple(table for table in tables if table.rows))  # fmt: skip
+    verdict = _quality_verdict(*(len(rows) for _, rows in groups.values()), worst=found[0].verdict)
+    return Section("quality", "Data quality", lead, verdict=verdict, tables=tables)
+
+
+def _quality_verdict(bad: int, not_checked: int, fine: int, *, worst: str) -> Badge:
+    count = format_count(bad + not_checked + fine)
+    if bad:
+        return Badge(f"{format_count(bad)} of {count} checks ask for a look", badge_of(worst).tone)
+    if not fine:
+        return NOT_CHECKED
+    return Badge(
+        f"All {count} checks hold" if not not_checked else f"All {format_count(fine)} checks made so far hold", "good"
+    )
 
 
 def _check_table(name: str, caption: str, checks: list[Any]) -> ReportTable:
-    """Checks, with advice for those that failed; passed ones are collapsed."""
-    is_fine = all(row.verdict == "ok" for row in checks)
+    """Checks, with advice for those that failed; the others are collapsed."""
+    is_open = name == "data_quality"
     rows = tuple(
-        (title_case(row.check_name), badge_of(row.verdict), row.figure, row.unit, row.since,
-         sentence(row.meaning) if is_fine else f"{sentence(row.meaning)} {sentence(row.what_to_do)}")
+        (title_case(row.check_name), badge_of(row.verdict), row.figure, row.unit, row.usd, row.since,
+         f"{sentence(row.meaning)} {sentence(row.what_to_do)}" if is_open else sentence(row.meaning))
         for row in checks
     )  # fmt: skip
-    prose = "What is checked" if is_fine else "What is checked, what to do"
-    headings = (Heading("Check"), Heading("Verdict", "verdict"), Heading("Figure", "count"), Heading("Unit"),
-                Heading("Since", "instant"), Heading(prose, "prose"))  # fmt: skip
-    return ReportTable(
-        name, caption, headings, rows, folded=f"{format_count(len(rows))} checks hold" if is_fine else None
-    )
+    headings = (
+        Heading("Check"), Heading("Verdict", "verdict"), Heading("Figure", "count"), Heading("Unit"), Heading("USD", "money"),
+        Heading("Since", "instant"), Heading("What is checked, what to do" if is_open else "What is checked", "prose"),
+    )  # fmt: skip
+    said = {"data_quality_fine": "hold", "data_quality_open": "had nothing to look at yet"}
+    folded = None if is_open else f"{counted(len(rows), 'check')} {said[name]}"
+    return ReportTable(name, caption, headings, rows, folded=folded)

@@ -12,7 +12,7 @@ from debitura_pipeline.report.page import sentence, title_case
 from debitura_pipeline.report.read import Reports
 
 GAPS = "reports.attribution_gaps"
-FINDING_COLUMNS = ("finding", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do")
+FINDING_COLUMNS = ("finding", "creditor_id", "company_name", "detail", "age_days", "usd_at_stake", "what_to_do")
 FINDINGS_SHOWN = 12
 FLOOR_USD = Decimal("1")  # less is in the table by kind, not among the largest
 OF_ONE_KIND = 3  # one fault can repeat hundreds of times; the others must not drown in it
@@ -25,16 +25,18 @@ KINDS = {
     "fee_rate_differs": "Fee rate other than the case promises",
     "zero_fee": "No fee, although there is a rate",
     "stage_overdue": "Next step overdue",
-    "stage_may_be_overdue": "Next step perhaps overdue",
+    "stage_may_be_overdue": "Next step may be overdue",
     "archived_client_open_cases": "Archived client with open cases",
 }
 
 
 def findings_by_kind(reports: Reports) -> list[Any]:
-    """`finding`, `n`, `usd` at stake and `blank` (findings without an amount), the most at stake first."""
+    """`finding`, `n`, `usd` at stake, `blank` (findings without an amount) and `paid` (USD), the most at stake first."""
     if not reports.has(GAPS):
         return []
-    columns = ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank")
+    paid = "sum(paid_usd)" if reports.has_column(GAPS, "paid_usd") else "CAST(NULL AS DECIMAL(18, 4))"
+    columns = ("finding", "count(*) AS n", "sum(usd_at_stake) AS usd", "count(*) - count(usd_at_stake) AS blank",
+               f"{paid} AS paid")  # fmt: skip
     return reports.records(GAPS, columns, "GROUP BY finding ORDER BY sum(usd_at_stake) DESC NULLS LAST, finding")
 
 
@@ -45,9 +47,9 @@ def findings(reports: Reports) -> Section | None:
     title, kinds = "Money that may be missing", findings_by_kind(reports)
     if not kinds:
         return _nothing_found(title, reports)
-    rows = tuple((kind_in_words(row), row.n, row.usd, row.blank) for row in kinds)
-    columns = (Heading("Finding"), Heading("Count", "count"), Heading("At stake, USD (estimate)", "money"),
-               Heading("Amount unknown", "count"))  # fmt: skip
+    rows = tuple((kind_in_words(row), row.usd, row.n, row.paid, row.blank) for row in kinds)
+    columns = (Heading("Finding"), Heading("At stake, USD (estimate)", "money"), Heading("Count", "count"),
+               Heading("Paid already, USD (not at stake)", "money"), Heading("Amount unknown", "count"))  # fmt: skip
     table = ReportTable("attribution_gaps", "Findings by kind", columns, rows)
     lead = (
         f"{counted(sum(row.n for row in kinds), 'finding')}. The amounts are estimates of what may be missing or may be taken "
@@ -95,5 +97,6 @@ def kind_in_words(row: Any) -> str:
 
 
 def _where(row: Any) -> str:
-    parts = (row.company_name or "Unknown client", f"case {row.ref}" if row.ref else "")
+    client = row.company_name or ("Unknown client" if row.creditor_id else "")
+    parts = (client, f"case {row.ref}" if row.ref else "")
     return f"{', '.join(part for part in parts if part)}. {sentence(row.detail)}"
