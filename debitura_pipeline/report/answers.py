@@ -146,7 +146,7 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     words = "; ".join(parts) or "no fee has changed"
     return [
         AnswerLine(
-            "All fees since last night",
+            "All fees, against last night",
             total(row.usd for row in fees.values()),
             words=words,
             key="night",
@@ -163,10 +163,10 @@ def _since_lastformat_month(reports: Reports) -> list[AnswerLine]:
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         end = format_day(rows[0].month - timedelta(days=1))
         since = end if len({row.month for row in rows}) > 1 else "the first reading"
-        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
+        lines.append(AnswerLine(f"Still to come, against {since}", change, key="month", is_change=True))
     collected = {row.period: row for row in summary_rows(reports) if row.basis == "collected"}
-    if {"month_to_date", "last_month"} <= collected.keys():
-        now, before = collected["month_to_date"], collected["last_month"]
+    now, before = collected.get("month_to_date"), collected.get("last_month")
+    if now and before and now.usd is not None:
         words = f"{format_month(before.from_on)}, whole month: {format_amount(before.usd)}"
         lines.append(
             AnswerLine(f"Collected in {format_month(now.from_on)} so far", now.usd, words=words, key="month-to-date")
