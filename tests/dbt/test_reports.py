@@ -119,15 +119,6 @@ def test_stages_and_months_of_transactions(world: World) -> None:
     assert rows["t-sek"]["implied_fx_rate"] == D("0.1")
 
 
-def test_rows_of_one_client_lie_side_by_side(world: World) -> None:
-    """A dashboard that asks for one client reads a few blocks of the file then, not all."""
-    for table, day in (("fct_transactions", "occurred_at"), ("fct_cases", "created_at")):
-        rows = f"SELECT creditor_id, {day} FROM marts.{table}"
-        assert world.rows(rows) == world.rows(f"{rows} ORDER BY ALL") != []
-    listed = world.rows("SELECT creditor_id, occurred_at FROM raw.transactions WHERE _deleted_at IS NULL")
-    assert listed != sorted(listed), "or this proves nothing"
-
-
 def test_attribution_by_client(world: World) -> None:
     """Acme: 33 + 11 paid + 2.20 pending = 46.20, which is what the API says. Bolt: 10 in the total, 50 and 4 beside it.
     All: 56.20, so Acme has 46.20 / 56.20 = 0.822064."""

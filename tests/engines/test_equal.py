@@ -133,6 +133,9 @@ def test_ten_nights_leave_the_same_in_both_engines(
         WHERE table_schema = 'marts' AND column_name = 'delta_amount'"""
     assert [pipeline.rows(digits) for pipeline in pipelines] == [[(28,)]] * 2
     assert postgres_keys(postgres.url) == declared_keys()
+    for pipeline in pipelines:  # one client's rows side by side: a few blocks to read
+        clients = pipeline.rows("SELECT creditor_id FROM marts.fct_transactions")
+        assert clients == sorted(clients) != pipeline.rows("SELECT creditor_id FROM raw.transactions")
     gone = [count for (count,) in pipelines[1].rows("SELECT count(_deleted_at) FROM raw.transactions")]
     changes = pipelines[1].rows("SELECT DISTINCT kind FROM marts.fct_stage_changes")
     assert gone != [0]
