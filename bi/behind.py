@@ -34,14 +34,14 @@ TRANSACTIONS = Kind(
     ("occurred_on", "company_name", "case_reference", "revenue_stage", "referral_fee_usd", "referral_fee_recognized_usd",
      "is_estimate", "referral_fee", "earnings_currency", "due_class", "next_due_on", "days_in_stage", "next_step",
      "collection_partner", "debtor_country", "payment_amount", "payment_currency", "transaction_id"),
-    "occurred_on DESC, transaction_id", "referral_fee_usd", "earnings_currency", ("referral_fee",),
+    "occurred_on DESC NULLS LAST, transaction_id", "referral_fee_usd", "earnings_currency", ("referral_fee",),
 )  # fmt: skip
 CASES = Kind(
     "marts.fct_cases", "case",
     ("created_on", "company_name", "reference", "creditor_reference", "lifecycle", "close_code", "outcome", "engagement_phase",
      "debtor_country", "currency", "gross_amount", "remainder", "recovered_amount", "collection_partner", "age_days",
      "days_to_close", "transaction_count", "fee_total_usd", "case_id"),
-    "created_on DESC, case_id", None, "currency", ("gross_amount", "recovered_amount"),
+    "created_on DESC NULLS LAST, case_id", None, "currency", ("gross_amount", "recovered_amount"),
 )  # fmt: skip
 FINDINGS = Kind(
     "reports.attribution_gaps", "finding",
@@ -64,7 +64,7 @@ CLIENTS = Kind(
     "reports.onboarding_funnel", "client",
     ("company_name", "stage", "stage_since", "days_in_stage", "is_stuck", "outstanding", "registered_at", "signed_at",
      "access_at", "first_case_at", "first_payment_at", "claims_submitted", "claims_waiting", "external_tenant_id"),
-    "days_in_stage DESC, client_key",
+    "days_in_stage DESC NULLS LAST, client_key",
 )  # fmt: skip
 
 

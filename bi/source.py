@@ -105,7 +105,7 @@ def open_source(settings: Settings) -> Source:
 def _postgres(database: WarehouseUrl) -> PostgresDatabase:
     reports = Schemas(database.schema_prefix).named("reports")
     with _session(database) as rows:
-        ((version,),) = rows("SELECT to_regclass(?)::oid::bigint", (f"{reports}.data_quality",))
+        ((version,),) = rows("SELECT to_regclass($1)::oid::bigint", (f"{reports}.data_quality",))
     if version is None:
         raise WarehouseError(
             f"The database at {server_label(database.server)} has no schema {reports} with reports.",
@@ -138,8 +138,15 @@ def tables(source: Source) -> frozenset[str]:
 
 
 def frame(source: Source, sql: str, columns: Sequence[str], params: Sequence[Any] = ()) -> pd.DataFrame:
-    """The rows under these names; amounts stay Decimal. Kept in memory until the next night. Raises WarehouseError."""
-    return _cached(source, source.version, sql, tuple(columns), tuple(params))
+    """The rows under these names; amounts stay Decimal. `?` stands for the next of `params`. Kept in memory until the next
+    night. Raises WarehouseError."""
+    return _cached(source, source.version, _numbered(sql), tuple(columns), tuple(params))
+
+
+def _numbered(sql: str) -> str:
+    """`a = ? AND b = ?` -> `a = $1 AND b = $2`, which both engines understand."""
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(others, start=1))
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

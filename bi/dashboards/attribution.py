@@ -57,7 +57,7 @@ def _gaps(view: View, where: Condition) -> None:
         "count(*) AS findings_count",
         "max(age_days) AS oldest_days",
     )
-    kinds = view.frame(GAPS, columns, where, "GROUP BY 1 ORDER BY 2 DESC, 1")
+    kinds = view.frame(GAPS, columns, where, "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1")
     st.caption(SELECT_HINT)
     cell = selected_cell(kinds, key="kinds", alt="Findings by kind")
     if cell is not None:

@@ -38,7 +38,7 @@ def main() -> None:
         "count(CASE WHEN is_stuck THEN 1 END) AS stuck_count",
         "max(days_in_stage) AS days_in_stage_max",
     )
-    found = view.frame(TABLE, columns, where, "GROUP BY 1 ORDER BY 2 DESC, 1")
+    found = view.frame(TABLE, columns, where, "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1")
     st.caption(SELECT_HINT)
     cell = selected_cell(found, key="funnel", alt="Clients by stage of onboarding")
     if cell is not None:

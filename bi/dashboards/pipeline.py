@@ -114,7 +114,7 @@ def _partners(view: View, where: Condition) -> None:
         "count(DISTINCT creditor_id) AS client_count", OVERDUE,
         "max(days_in_stage) AS days_in_stage_max",
     )  # fmt: skip
-    found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 2 DESC, 1")
+    found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1")
     if found.empty:
         st.info("Nothing is confirmed and owed by a collection partner.")
         return

@@ -31,7 +31,9 @@ def main() -> None:
     if not view.one(TABLE, "count(*)", where):
         st.info("No transactions" + (" with these filters." if view.filters.words else " yet."))
         return
-    by_month = Matrix("months", "Fees by month and stage", "collected_month", "collected_month", "collected_month DESC")
+    by_month = Matrix(
+        "months", "Fees by month and stage", "collected_month", "collected_month", "collected_month DESC NULLS LAST"
+    )
     st.header("By month")
     stacked_months(view, where)
     show_matrix(view, by_month, where)

@@ -8,6 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import yaml
+
+from debitura_pipeline.settings import PROJECT_ROOT
 from tests.report.maker import TableMaker, tables
 
 FIRST, SECOND = "20260302T030000Z", "20260303T030000Z"
@@ -39,7 +43,33 @@ def publish_two_nights(folder: Path) -> None:
     (folder / "published" / "current").symlink_to(f"nights/{FIRST}")
 
 
-def _fill(maker: TableMaker, fees: tuple[tuple[Any, ...], ...]) -> None:
+class PostgresTables:
+    """Schemas `marts` and `reports` of a Postgres database, with the columns that the dbt contracts promise."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        for schema in ("marts", "reports"):
+            self._run(f"CREATE SCHEMA {schema}")
+            for file in sorted((PROJECT_ROOT / "dbt/models" / schema).glob("*.yml")):
+                (model,) = yaml.load(file.read_text(), yaml.CSafeLoader)["models"]
+                columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
+                self._run(f"CREATE TABLE {schema}.{model['name']} ({columns})")
+
+    def insert(self, table: str, **values: Any) -> None:
+        names, marks = ", ".join(f'"{name}"' for name in values), ", ".join(["%s"] * len(values))
+        self._run(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(values.values()))
+
+    def _run(self, sql: str, values: list[Any] | None = None) -> None:
+        self._connection.execute(sql.encode(), values)
+
+
+def fill_postgres(url: str) -> None:
+    """The first night's rows in the database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        _fill(PostgresTables(connection), FEES)
+
+
+def _fill(maker: TableMaker | PostgresTables, fees: tuple[tuple[Any, ...], ...]) -> None:
     for creditor_id, name in CLIENTS.items():
         maker.insert("marts.dim_clients", creditor_id=creditor_id, company_name=name)
         maker.insert("reports.attribution_by_client", creditor_id=creditor_id, company_name=name, attribution="attributed",
@@ -53,6 +83,7 @@ def _fill(maker: TableMaker, fees: tuple[tuple[Any, ...], ...]) -> None:
             due_class=due, next_due_on=date(2026, 3, number + 1) if due not in (None, "unknown") else None,
             collection_partner="Inkasso", is_estimate=stage == "Pending", is_clawback_risk=False, is_recognized=stage == "Paid",
             referral_fee_recognized_usd=Decimal(usd) if stage == "Paid" else Decimal(0), days_in_stage=number,
+            verified_at=datetime(2026, 3, 2, 3, tzinfo=UTC),
             referral_invoicing_status="Paid" if stage == "Paid" else "Pending", debtor_name="Gert Skyldner",
         )  # fmt: skip
         outcome = "recovered" if number % 2 else "open"
