@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from debitura_pipeline.api import http
@@ -19,6 +20,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.publish import publish
 from tests.support.catalogue import declared_keys, described, duckdb_comments, postgres_comments, postgres_keys
+from tests.support.past import Figures, figures_as_of, figures_now, figures_of_mart
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
@@ -109,6 +111,7 @@ def test_ten_nights_leave_the_same_in_both_engines(
         Pipeline(tmp_path / "duckdb", sandbox),
         Pipeline(tmp_path / "postgres", sandbox, DEBITURA_WAREHOUSE=postgres.url),
     ]
+    published: list[tuple[datetime, Figures]] = []
     for night in range(1, NIGHTS + 1):
         if night > 1:
             happen(sandbox, night)
@@ -120,6 +123,7 @@ def test_ten_nights_leave_the_same_in_both_engines(
             assert all(report.is_proven for report in pipeline.sync(runtime=runtime))
         one, other = (tables(pipeline, "raw", "ops") for pipeline in pipelines)
         assert_equal(one, other, night)
+        published.append(figures_now(pipelines[0]))
         if night == BUILT_ON[-1]:
             for pipeline in pipelines:  # as an older version would have left it
                 with open_warehouse(pipeline.settings) as warehouse:
@@ -129,6 +133,7 @@ def test_ten_nights_leave_the_same_in_both_engines(
                 build(pipeline, tmp_path / f"dbt-{number}")
             found = [tables(pipeline, "staging", "marts", "reports") for pipeline in pipelines]
             assert_equal(found[0], found[1], night)
+            assert figures_of_mart(pipelines[0].rows) == published[-1][1]
     digits = """SELECT numeric_precision FROM information_schema.columns
         WHERE table_schema = 'marts' AND column_name = 'delta_amount'"""
     assert [pipeline.rows(digits) for pipeline in pipelines] == [[(28,)]] * 2
@@ -142,6 +147,11 @@ def test_ten_nights_leave_the_same_in_both_engines(
     assert len(changes) >= 4, "a world in which little happens proves little"
     assert len(found[0]) > 20
     publish(pipelines[1].settings)
+    with duckdb.connect(pipelines[1].settings.published_dir / "warehouse.duckdb", read_only=True) as copy:
+        for at, figures in published:
+            for rows in (pipelines[0].rows, pipelines[1].rows, lambda sql: copy.execute(sql).fetchall()):
+                assert figures_as_of(rows, at) == figures, "what was published on a night can be asked for later"
+    assert len({str(figures) for _, figures in published}) == NIGHTS
     wanted = described()
     assert duckdb_comments(tmp_path / "duckdb" / "warehouse.duckdb") == wanted
     assert postgres_comments(postgres.url) == wanted

@@ -67,7 +67,7 @@ points as (
 ),
 
 first_record as (
-    select min(valid_from) as at from estimate_totals
+    select min(valid_from) as first_at from estimate_totals
 ),
 
 -- Both ways in which the estimates of a time are known: recorded then, or from the last readings of their versions.
@@ -91,7 +91,7 @@ estimate_periods as (
         valid_from,
         valid_to
     from transactions_history
-    where valid_from < coalesce((select first_record.at from first_record), valid_from + interval '1 day')
+    where valid_from < coalesce((select first_record.first_at from first_record), valid_from + interval '1 day')
 ),
 
 -- Each period comes in once and goes out once, so that its sums are running totals, whatever the number of months.
@@ -139,7 +139,7 @@ estimates as (
     cross join first_record
     inner join modes on modes.valid_from < points.ends_before and modes.valid_to >= points.ends_before
     inner join estimate_steps as steps
-        on steps.is_recorded = coalesce(first_record.at < points.ends_before, false)
+        on steps.is_recorded = coalesce(first_record.first_at < points.ends_before, false)
         and (steps.month is null or steps.month <= points.month)
     left join stage_of
         on {{ stage_join('stage_of', 'steps', 'modes.invoicing_trigger_mode') }}

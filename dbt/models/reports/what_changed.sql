@@ -35,14 +35,14 @@ readings as (
 
 -- Where there was one reading only, it is the first load.
 since as (
-    select resource, min(as_of) as at
+    select resource, min(as_of) as since_at
     from readings
     where number <= 2
     group by resource
 ),
 
 first_load as (
-    select min(valid_from) as at from clients_history
+    select min(valid_from) as loaded_at from clients_history
 ),
 
 transaction_changes as (
@@ -87,7 +87,7 @@ transaction_changes as (
         stage_changes.not_before,
         stage_changes.not_after
     from stage_changes
-    inner join since on since.resource = 'transactions' and stage_changes.not_after > since.at
+    inner join since on since.resource = 'transactions' and stage_changes.not_after > since.since_at
 ),
 
 changes_of_cases as (
@@ -115,7 +115,7 @@ changes_of_cases as (
         case_changes.not_before,
         case_changes.not_after
     from case_changes
-    inner join since on since.resource = 'cases' and case_changes.not_after > since.at
+    inner join since on since.resource = 'cases' and case_changes.not_after > since.since_at
 ),
 
 versions as (
@@ -158,7 +158,7 @@ found_of_clients as (
         versions.valid_from
     from versions
     cross join first_load
-    where versions.prior_to < versions.valid_from or (versions.prior_to is null and versions.valid_from > first_load.at)
+    where versions.prior_to < versions.valid_from or (versions.prior_to is null and versions.valid_from > first_load.loaded_at)
     union all
     select creditor_id, 'gone', 'presence', cast(null as varchar), cast(null as varchar), last_read_at, valid_to
     from versions
@@ -184,7 +184,7 @@ changes_of_clients as (
         found.not_before,
         found.not_after
     from found_of_clients as found
-    inner join since on since.resource = 'clients' and found.not_after > since.at
+    inner join since on since.resource = 'clients' and found.not_after > since.since_at
 ),
 
 changes as (
