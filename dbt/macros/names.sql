@@ -6,6 +6,11 @@
     {{ (custom_schema_name or target.schema) | trim ~ var('schema_suffix', '') }}
 {%- endmacro %}
 
+{# Whether a relation that stands already has a column. #}
+{% macro has_column(relation, column) -%}
+    {{ return(column in adapter.get_columns_in_relation(relation) | map(attribute='name') | list) }}
+{%- endmacro %}
+
 {% macro ref() -%}
     {%- do return(builtins.ref(*varargs, **kwargs).include(database=false)) -%}
 {%- endmacro %}

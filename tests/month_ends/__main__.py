@@ -111,9 +111,6 @@ def waterfall_faults(found: Waterfall, known: Nights, before: Waterfall) -> list
             faults.append(
                 f"{name}: {row['closing_count']}, {row['closing_usd']}; that night: {closings[month].get(stage)}"
             )
-        is_final = not (row["opening_of_which_estimate_usd"] or row["closing_of_which_estimate_usd"])
-        if is_final and stage != "Pending" and row["of_which_drift_usd"]:
-            faults.append(f"{name}: {row['of_which_drift_usd']} of drift without estimates")
         moved[month] += row["moved_in_usd"] - row["moved_out_usd"]
         earlier = before.get((month, stage))
         if earlier is not None and not earlier["is_current_month"] and earlier != row:

@@ -5,6 +5,9 @@
     on_schema_change='append_new_columns',
 ) }}
 
+{#- A table of before a column was added is written anew, as other rows of it may have changed meanwhile. #}
+{%- set carries_on = is_incremental() and has_column(this, 'delta_referral_fee') %}
+
 with clock as (
     select * from {{ ref('int_clock') }}
 ),
@@ -36,7 +39,7 @@ touched as (
     from history
     cross join clock
     cross join mode_facts
-    {% if is_incremental() %}
+    {% if carries_on %}
     cross join (select max(not_after) as at from {{ this }}) as known
     {% endif %}
     where (
@@ -44,7 +47,7 @@ touched as (
         or history.valid_from > clock.transactions_first_load_at
         or mode_facts.has_changed
     )
-    {% if is_incremental() %}
+    {% if carries_on %}
     and (
         known.at is null
         or history.valid_to >= known.at
@@ -240,5 +243,11 @@ select
         case when kind in ('appeared', 'returned', 'gone') then 0 else delta_usd - coalesce(edit_usd_at_old_rate, delta_usd) end
         as decimal(28, 4)
     ) as fx_usd,
-    cast(delta_usd as decimal(28, 4)) as delta_usd
+    cast(delta_usd as decimal(28, 4)) as delta_usd,
+    cast(
+        case
+            when from_stage is null or to_stage is null or from_earnings_currency = to_earnings_currency
+                then coalesce(to_referral_fee, 0) - coalesce(from_referral_fee, 0)
+        end as decimal(28, 4)
+    ) as delta_referral_fee
 from split

@@ -77,11 +77,7 @@ transaction_changes as (
             else stage_changes.to_stage
         end as to_value,
         coalesce(stage_changes.to_earnings_currency, stage_changes.from_earnings_currency) as currency,
-        case
-            when stage_changes.from_stage is null or stage_changes.to_stage is null
-                or stage_changes.from_earnings_currency = stage_changes.to_earnings_currency
-                then coalesce(stage_changes.to_referral_fee, 0) - coalesce(stage_changes.from_referral_fee, 0)
-        end as delta_amount,
+        stage_changes.delta_referral_fee as delta_amount,
         stage_changes.delta_usd,
         coalesce(stage_changes.to_stage, stage_changes.from_stage) not in ('Disputed', 'Unclassified') as is_expected_income,
         stage_changes.not_before,
