@@ -44,6 +44,10 @@ fuzz: setup $(VENV)/.ready-dev ## damaged pages through both parsers (PAGES=5000
 crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours
 	@$(BIN)/python -m tests.crash $(ARGS)
 
+NIGHTS ?= 400
+month-ends: setup $(VENV)/.ready-dev ## hundreds of nights of a small world: the past stays as published, the waterfall closes (NIGHTS=400)
+	@$(BIN)/python -m tests.month_ends --nights $(NIGHTS)
+
 simulate-submissions: setup $(VENV)/.ready-dev ## 2,000 claims through lost answers and crashes over HTTP; the protocol's larger model
 	@$(BIN)/python -m tests.submission.histories
 	@SUBMISSION_KILLS=50 $(BIN)/python -m pytest -q tests/submission/test_killed.py

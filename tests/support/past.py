@@ -42,4 +42,4 @@ def figures_as_of(rows: Rows, at: datetime) -> Figures:
 
 
 def _by_group(rows: list[tuple[Any, ...]]) -> Figures:
-    return {row[:3]: row[3:] for row in rows}  # type: ignore[misc]
+    return {row[:3]: row[3:] for row in rows}

@@ -52,7 +52,7 @@ def test_the_later_of_two_syncs_of_one_clock_counts(warehouse: SqlWarehouse, lan
 
 
 def test_a_version_keeps_the_fee_that_it_began_with(warehouse: SqlWarehouse, landings: Landings) -> None:
-    edited = {"referral_fee": Decimal(11)}
+    edited: dict[str, Any] = {"referral_fee": Decimal(11)}
     nights = [
         estimate("a", "11"),
         estimate("a", "12"),
