@@ -55,33 +55,59 @@
         select * from {{ source('ops', 'estimate_totals') }} as totals where {{ holds_at('totals', ts) }}
     ),
 
-    weighed as (
+    last_read as (
         select
-            estimates.*,
+            {{ group | join(', ') }},
+            count(*) filter (where is_floating) as floating_count,
             {%- for name in estimate_columns() %}
-            recorded.{{ name }} - sum(estimates.{{ name }}) over (partition by estimates.{{ group | join(', estimates.') }})
-                as {{ name }}_gap,
-            case
-                when not estimates.is_floating then 0
-                when sum(abs(estimates.{{ name }})) filter (where estimates.is_floating)
-                    over (partition by estimates.{{ group | join(', estimates.') }}) = 0 then 1
-                else abs(estimates.{{ name }})
-            end as {{ name }}_weight{{ ',' if not loop.last }}
+            sum({{ name }}) as {{ name }},
+            coalesce(sum(abs({{ name }})) filter (where is_floating), 0) as {{ name }}_whole{{ ',' if not loop.last }}
             {%- endfor %}
         from estimates
+        group by {{ group | join(', ') }}
+    ),
+
+    gaps as (
+        select
+            row_number() over (order by last_read.{{ group | join(', last_read.') }}) as number,
+            {%- for name in group %}
+            last_read.{{ name }},
+            {%- endfor %}
+            {%- for name in estimate_columns() %}
+            recorded.{{ name }} - last_read.{{ name }} as {{ name }}_gap,
+            last_read.{{ name }}_whole = 0 as {{ name }}_is_even,
+            case when last_read.{{ name }}_whole = 0 then last_read.floating_count else last_read.{{ name }}_whole end
+                as {{ name }}_whole{{ ',' if not loop.last }}
+            {%- endfor %}
+        from last_read
         inner join recorded
-            on {% for name in group %}recorded.{{ name }} = estimates.{{ name }}{{ ' and ' if not loop.last }}{% endfor %}
+            on {% for name in group %}recorded.{{ name }} = last_read.{{ name }}{{ ' and ' if not loop.last }}{% endfor %}
+        where {% for name in estimate_columns() %}recorded.{{ name }} <> last_read.{{ name }}{{ ' or ' if not loop.last }}{% endfor %}
+    ),
+
+    weighed as (
+        select
+            estimates.transaction_id,
+            gaps.number,
+            {%- for name in estimate_columns() %}
+            estimates.{{ name }},
+            gaps.{{ name }}_gap,
+            gaps.{{ name }}_whole,
+            case when gaps.{{ name }}_is_even then 1 else abs(estimates.{{ name }}) end as {{ name }}_weight{{ ',' if not loop.last }}
+            {%- endfor %}
+        from estimates
+        inner join gaps
+            on {% for name in group %}gaps.{{ name }} = estimates.{{ name }}{{ ' and ' if not loop.last }}{% endfor %}
+        where estimates.is_floating
     ),
 
     running as (
         select
             weighed.*,
             {%- for name in estimate_columns() %}
-            sum({{ name }}_weight) over (partition by {{ group | join(', ') }} order by transaction_id) as {{ name }}_upto,
-            sum({{ name }}_weight) over (partition by {{ group | join(', ') }}) as {{ name }}_whole{{ ',' if not loop.last }}
+            sum({{ name }}_weight) over (partition by number order by transaction_id) as {{ name }}_upto{{ ',' if not loop.last }}
             {%- endfor %}
         from weighed
-        where {% for name in estimate_columns() %}{{ name }}_gap <> 0{{ ' or ' if not loop.last }}{% endfor %}
     ),
 
     revalued as (
