@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help environments setup nightly tour test simulate simulate-submissions forecast fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
+.PHONY: help environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
