@@ -79,7 +79,7 @@ def _moves(reports: Reports) -> ReportTable:
 
 
 def _edits(reports: Reports) -> ReportTable:
-    return _list(reports, "edits", "Amounts edited", "change IN ('edited', 'restated')")
+    return _list(reports, "edits", "Amounts edited (a dash: the currency changed)", "change IN ('edited', 'restated')")
 
 
 def _gone(reports: Reports) -> ReportTable:

@@ -13,6 +13,7 @@ from debitura_pipeline.report.stages import BY_KEY, STAGES
 
 RECONCILED, QUALITY = "reports.payout_reconciliation", "reports.data_quality"
 CLIENTS_SHOWN = 20
+TOLD_APART = "('attribution_gaps', 'simulated_data')"
 NOT_RECONCILED, NOT_CHECKED = Badge("Not compared yet", "unknown"), Badge("Not checked yet", "unknown")
 VERDICTS = {
     "equal": Badge("Equal", "good"), "differs": Badge("Differs", "bad"), "unproven": Badge("Not proven", "warn"),
@@ -124,10 +125,12 @@ def _group(name: str) -> str:
 
 
 def not_ok_checks(reports: Reports) -> int | None:
-    """How many checks ask for a look; None without the table."""
+    """How many checks ask for a look, without those that the first screen tells in other words; None without the table."""
     if not reports.has(QUALITY):
         return None
-    (row,) = reports.records(QUALITY, ("count(*) AS n",), "WHERE verdict IN ('warn', 'fail')")
+    (row,) = reports.records(
+        QUALITY, ("count(*) AS n",), f"WHERE verdict IN ('warn', 'fail') AND check_name NOT IN {TOLD_APART}"
+    )
     return int(row.n)
 
 

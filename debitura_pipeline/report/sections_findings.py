@@ -98,5 +98,5 @@ def kind_in_words(row: Any) -> str:
 
 def _where(row: Any) -> str:
     client = row.company_name or ("Unknown client" if row.creditor_id else "")
-    parts = (client, f"case {row.ref}" if row.ref else "")
-    return f"{', '.join(part for part in parts if part)}. {sentence(row.detail)}"
+    about = ", ".join(part for part in (client, f"case {row.ref}" if row.ref else "") if part)
+    return " ".join(sentence(text) for text in (about, row.detail) if text)

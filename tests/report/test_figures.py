@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from debitura_pipeline.report import ReportFacts
-from debitura_pipeline.report.page import format_amount, render
+from debitura_pipeline.report.page import format_amount, render, sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_revenue import stage_sums
 from debitura_pipeline.report.stages import headline
@@ -111,6 +111,13 @@ def test_disputed_money_is_in_no_total(tmp_path: Path) -> None:
     assert named["Total"] == Decimal("100.0000")
     assert named["Disputed (not in total)"] == Decimal("40.0000")
     assert "Disputed" not in {series.label for series in chart.legend}
+
+
+def test_what_reports_say_is_written_as_the_page_writes() -> None:
+    """A second way to write a date or an amount reads as another thing."""
+    text = "Due 2026-01-08 (sync 20260108T02), 1250.5000 EUR of 12.34567"
+    assert sentence(text) == "Due 8 Jan 2026 (sync 20260108T02), 1,250.50 EUR of 12.34567."
+    assert sentence("Acme S.p.A.") == "Acme S.p.A." and sentence("due 2026-13-99") == "due 2026-13-99."
 
 
 def test_amounts_are_rounded_for_the_eye_half_to_even() -> None:
