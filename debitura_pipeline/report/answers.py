@@ -33,7 +33,7 @@ SHORT = {"new": "new", "moved": "moved on", "edited": "edited", "gone": "gone", 
 def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge, proof: Badge) -> tuple[Answer, ...]:
     """The five answers. `verdict`: the reconciliation's; `proof`: whether the last reading was complete."""
     return (
-        Answer("how-much", "How much?", _how_much(sums), "figures"),
+        Answer("how-much", "How much?", how_much(sums), "figures"),
         Answer("when", "When?", _when(reports), "calendar" if reports.has("reports.payment_calendar") else "pipeline"),
         Answer("from-whom", "From whom?", _from_whom(reports),
                "partners" if reports.has("reports.receivables_by_collection_partner") else ""),
@@ -42,7 +42,8 @@ def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge,
     )  # fmt: skip
 
 
-def _how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
+def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
+    """What is paid, and what is still to come, by how sure it is."""
     if not any(one.transactions for one in sums.values()):
         return (AnswerLine("", words="No fee yet."),)
     ready, awaited, estimated = sum_of(sums, "ReadyToInvoiceDebitura"), sum_of(sums, *AWAITED), sum_of(sums, "Pending")
@@ -56,9 +57,15 @@ def _how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
 
 
 def _when(reports: Reports) -> tuple[AnswerLine, ...]:
-    found = dues(reports)
+    if not reports.has("reports.payment_calendar"):
+        return (NO_CALENDAR,)
+    return when_due(dues(reports))
+
+
+def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
+    """Overdue, the next date, later dates, the earliest possible ones, and what has no date."""
     if not found:
-        return (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,)
+        return (NOTHING_TO_COME,)
     lines = []
     if late := [one for one in found if one.due_class == "overdue"]:
         lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from debitura_pipeline.plural import counted
-from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
+from debitura_pipeline.report.model import AnswerLine, Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import format_amount, format_count, sentence
 from debitura_pipeline.report.read import Reports, total
-from debitura_pipeline.report.sections_calendar import when
+from debitura_pipeline.report.sections_calendar import Due, when
 from debitura_pipeline.report.sections_cases import ENDINGS
 from debitura_pipeline.report.sections_findings import FINDING_COLUMNS, GAPS, kind_in_words
 from debitura_pipeline.report.stages import stage_of
@@ -57,6 +57,17 @@ def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
     lead = f"{format_amount(sums[1])} USD still to come from this client's cases."
     return Section("calendar", "Payment calendar", lead,
                    tables=(ReportTable("client_calendar", "Money to come by due date, USD", headings, rows, sums),))  # fmt: skip
+
+
+def client_dues(reports: Reports, creditor_id: str) -> list[Due]:
+    """This client's expected income by due class and date, overdue first."""
+    if not reports.has(TRANSACTIONS):
+        return []
+    columns = ("due_class", "next_due_on AS due_on", "sum(referral_fee_usd) AS usd")
+    tail = "WHERE creditor_id = $1 AND is_expected_income AND revenue_stage <> 'Paid' "
+    tail += "GROUP BY due_class, next_due_on ORDER BY next_due_on"
+    found = reports.records(TRANSACTIONS, columns, tail, (creditor_id,))
+    return [Due(row.due_class or "unknown", row.due_on, row.usd) for row in found]
 
 
 def client_cases(reports: Reports, creditor_id: str) -> Section | None:
@@ -141,6 +152,21 @@ def client_findings(reports: Reports, creditor_id: str) -> Section | None:
     table = ReportTable("client_findings", "Findings, the most at stake first", headings, rows)
     lead = f"{counted(len(found), 'finding')}. Amounts are estimates, and one fee can be in two findings: never add them up."
     return Section("findings", title, lead, tables=(table,))
+
+
+def client_gaps(reports: Reports, creditor_id: str) -> tuple[AnswerLine, ...]:
+    """How many findings there are, and which has the most at stake."""
+    count = _count(reports, GAPS, creditor_id) if reports.has(GAPS) else None
+    if not count:
+        seen = Badge("no fee seems to be missing", "good") if count == 0 else Badge("Not checked yet", "unknown")
+        return (AnswerLine("", badge=seen),)
+    columns = ("finding", "usd_at_stake AS usd")
+    most = reports.records(
+        GAPS, columns, "WHERE creditor_id = $1 ORDER BY priority, finding_id LIMIT 1", (creditor_id,)
+    )[0]
+    told = kind_in_words(most)
+    words = f"most at stake: {told[0].lower()}{told[1:]}, {format_amount(most.usd)} (estimate)" if most.usd else ""
+    return (AnswerLine("Fees:", badge=Badge(f"{counted(count, 'finding')} to look at", "warn"), words=words),)
 
 
 def _count(reports: Reports, table: str, creditor_id: str) -> int:

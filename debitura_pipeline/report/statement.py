@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.report.answers import how_much, when_due
 from debitura_pipeline.report.masthead import read_masthead
-from debitura_pipeline.report.model import Badge, Masthead, ReportPage
+from debitura_pipeline.report.model import Answer, Badge, Masthead, ReportPage
 from debitura_pipeline.report.page import format_amount, format_count, format_datetime, format_day, format_percent
 from debitura_pipeline.report.read import ZERO, Reports, ReportSource
 from debitura_pipeline.report.sections_clients import ATTRIBUTIONS, CLIENTS, FEE_COLUMN
@@ -17,7 +18,9 @@ from debitura_pipeline.report.sections_revenue import client_months
 from debitura_pipeline.report.sections_statement import (
     client_calendar,
     client_cases,
+    client_dues,
     client_findings,
+    client_gaps,
     client_transactions,
 )
 from debitura_pipeline.report.stages import GLOSSARY, STAGES, StageSum, headline, patterns_of
@@ -38,11 +41,18 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
     head = read_masthead(reports, is_simulated=is_simulated, verdict=reconciliation_verdict(reports))
     makers = (client_calendar, client_months, client_cases, client_transactions, client_findings)
     sections = tuple(section for make in makers if (section := make(reports, found.creditor_id)) is not None)
+    sums = _sums(found)
+    answers = (
+        Answer("how-much", "How much?", how_much(sums), "figures"),
+        Answer("when", "When?", when_due(client_dues(reports, found.creditor_id)), "calendar"),
+        Answer("missing", "Is anything missing?", client_gaps(reports, found.creditor_id), "findings"),
+    )
     return ReportPage(
         masthead=Masthead(head.as_of, is_simulated, _facts(found), TITLE, found.company_name or "Unknown client"),
-        figures=headline(_sums(found)),
+        figures=headline(sums),
         sections=sections,
         written_at=written_at,
+        answers=answers,
         glossary=GLOSSARY,
         lacking=tuple(name for name in reports.lacking if name != "ops.identity"),
         patterns=patterns_of(sections),

@@ -12,7 +12,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report import ReportFacts, make_report
 from debitura_pipeline.settings import Settings
 from tests.report.maker import tables
-from tests.report.reading import read_tables
+from tests.report.reading import read_answers, read_tables
 from tests.report.tables import CLIENT, NOW, fill
 
 CREDITOR, TENANT = f"{CLIENT:08d}-0000", f"tenant-{CLIENT}"
@@ -21,7 +21,7 @@ CREDITOR, TENANT = f"{CLIENT:08d}-0000", f"tenant-{CLIENT}"
 def test_amounts_are_those_of_the_client(filled: tuple[Settings, ReportFacts]) -> None:
     settings, _ = filled
     facts = make_report(settings, CREDITOR, now=lambda: NOW)
-    shown = read_tables(facts.path.read_text())
+    shown, answers = read_tables(facts.path.read_text()), read_answers(facts.path.read_text())
     with duckdb.connect(str(settings.warehouse.path), read_only=True) as warehouse:
         own = f"WHERE creditor_id = '{CREDITOR}'"
         fees = warehouse.execute(
@@ -42,7 +42,10 @@ def test_amounts_are_those_of_the_client(filled: tuple[Settings, ReportFacts]) -
         list(zip(shown["client_cases"].amounts("Fee, USD"), shown["client_cases"].amounts("Claim"), strict=True))
         == cases
     )
-    assert Decimal(facts.figures["paid_usd"]) == paid
+    assert Decimal(facts.figures["paid_usd"]) == answers["paid"] == paid
+    assert answers["to-come"] == sum(
+        answers[key] for key in ("overdue", "next", "later", "not-before", "no-date") if key in answers
+    )
     assert Decimal(shown["client_calendar"].foot[1]) == sum(shown["client_calendar"].amounts("USD")) == to_come
     assert shown["client_findings"].amounts("At stake, USD (estimate)") == [usd for (usd,) in gaps]
 
