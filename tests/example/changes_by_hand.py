@@ -40,23 +40,23 @@ period_order | period | basis_order | basis | from_on | to_on | transaction_coun
 # March: t02 moves with 22; t05 with 30; t08 appears with 25; t04 is edited by 9 - 6 = 3; t13 moves with 8.8; t07 goes with 5.5; t01
 # drifts by 12 - 11 = 1. April: t02 moves again with 22, t03 with 15, t11 appears with 4.
 TABLES["stage_waterfall"] = """
-month | revenue_stage | stage_order | is_current_month | opening_usd | appeared_usd | moved_in_usd | moved_out_usd | edited_usd | fx_usd | of_which_drift_usd | gone_usd | closing_usd | opening_of_which_estimate_usd | closing_of_which_estimate_usd | opening_count | appeared_count | moved_in_count | moved_out_count | gone_count | closing_count
-2026-03-01 | Pending                          | 1 | no  | 38.5 | 0  | 0   | 22  | 0 | 1 | 1 | 5.5 | 12   | 38.5 | 12 | 3 | 0 | 0 | 1 | 1 | 1
-2026-03-01 | ConfirmedPendingInvoice          | 2 | no  | 3    | 0  | 22  | 0   | 0 | 0 | 0 | 0   | 25   | 0    | 0  | 1 | 0 | 1 | 0 | 0 | 2
-2026-03-01 | AwaitingCollectionPartnerPayment | 3 | no  | 1.5  | 25 | 0   | 0   | 0 | 0 | 0 | 0   | 26.5 | 0    | 0  | 1 | 1 | 0 | 0 | 0 | 2
-2026-03-01 | ReadyToInvoiceDebitura           | 4 | no  | 14.8 | 0  | 0   | 8.8 | 3 | 0 | 0 | 0   | 9    | 0    | 0  | 3 | 0 | 0 | 1 | 0 | 2
-2026-03-01 | AwaitingDebituraPayment          | 5 | no  | 45   | 0  | 8.8 | 30  | 0 | 0 | 0 | 0   | 23.8 | 0    | 0  | 2 | 0 | 1 | 1 | 0 | 2
-2026-03-01 | Paid                             | 6 | no  | 50   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 50   | 0    | 50 | 1 | 0 | 0 | 0 | 0 | 1
-2026-03-01 | Disputed                         | 7 | no  | 0    | 0  | 30  | 0   | 0 | 0 | 0 | 0   | 30   | 0    | 0  | 0 | 0 | 1 | 0 | 0 | 1
-2026-03-01 | Unclassified                     | 8 | no  | 0    | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 0    | 0    | 0  | 0 | 0 | 0 | 0 | 0 | 0
-2026-04-01 | Pending                          | 1 | yes | 12   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 12   | 12   | 12 | 1 | 0 | 0 | 0 | 0 | 1
-2026-04-01 | ConfirmedPendingInvoice          | 2 | yes | 25   | 0  | 0   | 22  | 0 | 0 | 0 | 0   | 3    | 0    | 0  | 2 | 0 | 0 | 1 | 0 | 1
-2026-04-01 | AwaitingCollectionPartnerPayment | 3 | yes | 26.5 | 0  | 22  | 0   | 0 | 0 | 0 | 0   | 48.5 | 0    | 0  | 2 | 0 | 1 | 0 | 0 | 3
-2026-04-01 | ReadyToInvoiceDebitura           | 4 | yes | 9    | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 9    | 0    | 0  | 2 | 0 | 0 | 0 | 0 | 2
-2026-04-01 | AwaitingDebituraPayment          | 5 | yes | 23.8 | 0  | 0   | 15  | 0 | 0 | 0 | 0   | 8.8  | 0    | 0  | 2 | 0 | 0 | 1 | 0 | 1
-2026-04-01 | Paid                             | 6 | yes | 50   | 0  | 15  | 0   | 0 | 0 | 0 | 0   | 65   | 50   | 50 | 1 | 0 | 1 | 0 | 0 | 2
-2026-04-01 | Disputed                         | 7 | yes | 30   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 30   | 0    | 0  | 1 | 0 | 0 | 0 | 0 | 1
-2026-04-01 | Unclassified                     | 8 | yes | 0    | 4  | 0   | 0   | 0 | 0 | 0 | 0   | 4    | 0    | 0  | 0 | 1 | 0 | 0 | 0 | 1
+month | revenue_stage | stage_order | is_expected_income | is_current_month | opening_usd | appeared_usd | moved_in_usd | moved_out_usd | edited_usd | fx_usd | of_which_drift_usd | gone_usd | closing_usd | opening_of_which_estimate_usd | closing_of_which_estimate_usd | opening_count | appeared_count | moved_in_count | moved_out_count | gone_count | closing_count
+2026-03-01 | Pending                          | 1 | yes | no  | 38.5 | 0  | 0   | 22  | 0 | 1 | 1 | 5.5 | 12   | 38.5 | 12 | 3 | 0 | 0 | 1 | 1 | 1
+2026-03-01 | ConfirmedPendingInvoice          | 2 | yes | no  | 3    | 0  | 22  | 0   | 0 | 0 | 0 | 0   | 25   | 0    | 0  | 1 | 0 | 1 | 0 | 0 | 2
+2026-03-01 | AwaitingCollectionPartnerPayment | 3 | yes | no  | 1.5  | 25 | 0   | 0   | 0 | 0 | 0 | 0   | 26.5 | 0    | 0  | 1 | 1 | 0 | 0 | 0 | 2
+2026-03-01 | ReadyToInvoiceDebitura           | 4 | yes | no  | 14.8 | 0  | 0   | 8.8 | 3 | 0 | 0 | 0   | 9    | 0    | 0  | 3 | 0 | 0 | 1 | 0 | 2
+2026-03-01 | AwaitingDebituraPayment          | 5 | yes | no  | 45   | 0  | 8.8 | 30  | 0 | 0 | 0 | 0   | 23.8 | 0    | 0  | 2 | 0 | 1 | 1 | 0 | 2
+2026-03-01 | Paid                             | 6 | yes | no  | 50   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 50   | 0    | 50 | 1 | 0 | 0 | 0 | 0 | 1
+2026-03-01 | Disputed                         | 7 | no  | no  | 0    | 0  | 30  | 0   | 0 | 0 | 0 | 0   | 30   | 0    | 0  | 0 | 0 | 1 | 0 | 0 | 1
+2026-03-01 | Unclassified                     | 8 | no  | no  | 0    | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 0    | 0    | 0  | 0 | 0 | 0 | 0 | 0 | 0
+2026-04-01 | Pending                          | 1 | yes | yes | 12   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 12   | 12   | 12 | 1 | 0 | 0 | 0 | 0 | 1
+2026-04-01 | ConfirmedPendingInvoice          | 2 | yes | yes | 25   | 0  | 0   | 22  | 0 | 0 | 0 | 0   | 3    | 0    | 0  | 2 | 0 | 0 | 1 | 0 | 1
+2026-04-01 | AwaitingCollectionPartnerPayment | 3 | yes | yes | 26.5 | 0  | 22  | 0   | 0 | 0 | 0 | 0   | 48.5 | 0    | 0  | 2 | 0 | 1 | 0 | 0 | 3
+2026-04-01 | ReadyToInvoiceDebitura           | 4 | yes | yes | 9    | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 9    | 0    | 0  | 2 | 0 | 0 | 0 | 0 | 2
+2026-04-01 | AwaitingDebituraPayment          | 5 | yes | yes | 23.8 | 0  | 0   | 15  | 0 | 0 | 0 | 0   | 8.8  | 0    | 0  | 2 | 0 | 0 | 1 | 0 | 1
+2026-04-01 | Paid                             | 6 | yes | yes | 50   | 0  | 15  | 0   | 0 | 0 | 0 | 0   | 65   | 50   | 50 | 1 | 0 | 1 | 0 | 0 | 2
+2026-04-01 | Disputed                         | 7 | no  | yes | 30   | 0  | 0   | 0   | 0 | 0 | 0 | 0   | 30   | 0    | 0  | 1 | 0 | 0 | 0 | 0 | 1
+2026-04-01 | Unclassified                     | 8 | no  | yes | 0    | 4  | 0   | 0   | 0 | 0 | 0 | 0   | 4    | 0    | 0  | 0 | 1 | 0 | 0 | 0 | 1
 """
 
 # What the night of 1 April found against that of 31 March.

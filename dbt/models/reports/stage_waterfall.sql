@@ -272,6 +272,7 @@ select
     {{ month_text('month') }} as month_label,
     revenue_stage,
     stage_order,
+    {{ is_expected() }} as is_expected_income,
     is_last as is_current_month,
     cast(opening_usd as decimal(28, 4)) as opening_usd,
     cast(appeared_usd as decimal(28, 4)) as appeared_usd,
