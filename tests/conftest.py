@@ -51,6 +51,8 @@ SLOWEST = (
     "tests/dbt/test_reports.py",
     "tests/dbt/test_money.py",
     "tests/doctor/test_doctor.py",
+    "tests/bi/test_browser.py",
+    "tests/bi/test_pages.py",
 )
 
 
