@@ -48,11 +48,11 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
         return (AnswerLine("", words="No fee yet."),)
     ready, awaited, estimated = sum_of(sums, "ReadyToInvoiceDebitura"), sum_of(sums, *AWAITED), sum_of(sums, "Pending")
     return (
-        AnswerLine("Paid to you", sum_of(sums, "Paid"), key="paid"),
+        AnswerLine("Earned and paid", sum_of(sums, "Paid"), key="paid"),
         AnswerLine("Still to come", ready + awaited + estimated, key="to-come"),
         AnswerLine("– ready to invoice", ready, key="ready"),
-        AnswerLine("– confirmed, on its way", awaited, key="on-its-way"),
-        AnswerLine("– estimate, may change", estimated, key="estimate"),
+        AnswerLine("– awaited, confirmed", awaited, key="awaited"),
+        AnswerLine("– estimated, may change", estimated, key="estimate"),
     )
 
 

@@ -100,11 +100,11 @@ def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
     ]
     awaited = "Confirmed fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
     figures = [
-        Figure("paid_usd", "Paid to you", sum_of(sums, "Paid"), words("Debitura has paid these fees to you.", "Paid"),
+        Figure("paid_usd", "Earned and paid", sum_of(sums, "Paid"), words("Debitura has paid these fees to you.", "Paid"),
                "--stage-paid"),
         Figure("ready_usd", "Ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"),
                words("You may invoice Debitura for these fees now.", "ReadyToInvoiceDebitura"), "--stage-ready"),
-        Figure("awaited_usd", "On its way", sum_of(sums, *AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
+        Figure("awaited_usd", "Awaited", sum_of(sums, *AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
         Figure("estimated_usd", "Estimated", sum_of(sums, "Pending"),
                "An estimate, not earnings: commission not confirmed, and the amount moves with exchange rates.",
                "--stage-pending"),

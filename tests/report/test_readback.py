@@ -78,7 +78,7 @@ def test_answers_fit_together(page: Page) -> None:
     """What is to come is the same sum by stage, by date, and by payer."""
     answers = page.answers
     to_come = answers["to-come"]
-    assert answers["ready"] + answers["on-its-way"] + answers["estimate"] == to_come
+    assert answers["ready"] + answers["awaited"] + answers["estimate"] == to_come
     assert sum(answers[key] for key in ("overdue", "next", "later", "not-before", "no-date")) == to_come
     assert sum(usd for key, usd in answers.items() if key.startswith("payer-")) == to_come
 
