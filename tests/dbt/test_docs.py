@@ -59,6 +59,8 @@ def test_exposures_name_what_their_readers_read() -> None:
     assert reads["published_files"] == reads["bi_dashboards"] == published
     text = "".join(path.read_text() for path in (PROJECT.parent / "debitura_pipeline/report").glob("*.py"))
     assert reads["partner_report"] == {name for name in published if f'"{name}' in text or f".{name}" in text}
+    pages = "".join(path.read_text() for path in (PROJECT.parent / "bi").rglob("*.py"))
+    assert reads["dashboards"] == {name for name in published if f"marts.{name}" in pages or f"reports.{name}" in pages}
 
 
 @pytest.mark.parametrize("path", sorted(PROJECT.glob("seeds/*.csv")), ids=lambda path: path.stem)
