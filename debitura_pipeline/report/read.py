@@ -60,7 +60,7 @@ class Reports:
         table lacks a column."""
         import pandas as pd  # noqa: PLC0415 - half a second, and only a report needs it
 
-        names = [column.rpartition(" AS ")[2] for column in columns]
+        names = [column.rpartition(" AS ")[2].rpartition(".")[2] for column in columns]
         rows = self._warehouse.rows(f"SELECT {', '.join(columns)} FROM {table} {tail}", params)
         return pd.DataFrame([tuple(map(_shown, row)) for row in rows], columns=names, dtype=object)
 

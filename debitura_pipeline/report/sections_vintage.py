@@ -7,22 +7,21 @@ from typing import Any
 from debitura_pipeline.report.charts_lines import CurvePoint, curves
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
 from debitura_pipeline.report.page import format_percent
-from debitura_pipeline.report.read import Reports
+from debitura_pipeline.report.read import ZERO, Reports
 
 VINTAGE = "reports.recovery_vintage"
 COLOURS = ("--low", "--red", "--stage-unclassified")
 AGES = (0, 1, 2, 3, 6, 9, 12, 18, 24)
 VINTAGES_SHOWN = 24
 CURVE_MONTHS = 36
+FEWEST_VINTAGES = 3
 
 
 def vintages(reports: Reports) -> Section | None:
     """The share of the claims recovered, by months since the cases were created; each currency for itself."""
     if not reports.has(VINTAGE):
         return None
-    columns = ("currency", "months_since AS age", "sum(gross_amount) AS gross", "sum(recovered_amount) AS recovered")
-    tail = f"WHERE is_complete AND months_since <= {CURVE_MONTHS} GROUP BY currency, months_since ORDER BY currency, months_since"
-    found = [row for row in reports.records(VINTAGE, columns, tail) if row.gross]
+    found = _recovery_by_age(reports)
     sizes = reports.records(
         VINTAGE,
         ("currency", "sum(cases) AS n"),
@@ -39,17 +38,44 @@ def vintages(reports: Reports) -> Section | None:
         _vintage_table(reports, currency, is_first=index == 0)
         for index, currency in enumerate(main or [sizes[0].currency])
     )
-    chart = _curves(found, main) if main and len({row.age for row in found if row.currency == main[0]}) > 1 else None
+    drawn = [currency for currency in main if len(_curve([row for row in found if row.currency == currency])) > 1]
+    chart = _curves(found, drawn) if drawn else None
     return Section("vintages", "Recovery by month of creation", lead, chart=chart, tables=tables)
+
+
+def _recovery_by_age(reports: Reports) -> list[Any]:
+    """Per currency and age, over the vintages of which both this month and the one before are over: what it brought, of
+    which claims."""
+    columns = ("now.currency", "now.months_since AS age", "count(*) AS n", "sum(now.gross_amount) AS gross",
+               "sum(now.recovered_amount - coalesce(before.recovered_amount, 0)) AS brought")  # fmt: skip
+    joined = (
+        f"{VINTAGE} AS now LEFT JOIN {VINTAGE} AS before ON before.currency = now.currency "
+        "AND before.created_month = now.created_month AND before.months_since = now.months_since - 1"
+    )
+    tail = f"WHERE now.is_complete AND now.months_since <= {CURVE_MONTHS} GROUP BY now.currency, now.months_since ORDER BY 1, 2"
+    return [row for row in reports.records(joined, columns, tail) if row.gross]
+
+
+def _curve(ages: list[Any]) -> list[CurvePoint]:
+    """What each month brought, added up: so the curve rises, though each month is known of fewer vintages. It ends where too
+    few are left."""
+    points: list[CurvePoint] = []
+    share = ZERO
+    for row in ages:
+        if row.n < FEWEST_VINTAGES:
+            break
+        share += row.brought / row.gross
+        points.append(CurvePoint(row.currency, row.age, share))
+    return points
 
 
 def _curves(found: list[Any], main: list[str]) -> Chart:
     series = [Series(currency, css) for currency, css in zip(main, COLOURS, strict=False)]
-    points = [CurvePoint(row.currency, row.age, row.recovered / row.gross) for row in found if row.currency in main]
+    points = [point for currency in main for point in _curve([row for row in found if row.currency == currency])]
     ages = sorted({point.months for point in points})
     shares = {(point.series, point.months): point.share * 100 for point in points}
     table = ReportTable(
-        "recovery_curve", "Recovered share of the claims by months since creation, all months together",
+        "recovery_curve", "What each month after creation brought, as a share of the claims, added up over all vintages",
         (Heading("Months since creation", "count"), *(Heading(currency, "percent") for currency in main)),
         tuple((age, *(shares.get((currency, age)) for currency in main)) for age in ages),
     )  # fmt: skip
