@@ -1,6 +1,10 @@
 {{ config(materialized='table') }}
 
-with clock as (
+with dates as (
+    select min(last_whole_month) - {{ var('forecast_rate_months') }} as first_month from {{ ref('int_forecast_dates') }}
+),
+
+clock as (
     select transactions_first_load_at from {{ ref('int_clock') }}
 ),
 
@@ -26,13 +30,10 @@ booked as (
         {{ month_number(utc_date('case when transactions.first_seen_at > clock.transactions_first_load_at
             then transactions.first_seen_at else least(transactions.occurred_at, transactions.first_seen_at) end')) }} as booked_month,
         transactions.paid_month,
-        count(*) as payments,
-        sum(transactions.fee_usd) as fee_usd,
-        {{ squared('sum(transactions.fee_usd)') }} as fee_usd_squared
+        transactions.fee_usd
     from transactions
     cross join clock
     where transactions.fee_usd > 0
-    group by transactions.case_id, booked_month, transactions.paid_month
 )
 
 -- By the stays of its case that began before the payment.
@@ -44,12 +45,14 @@ select
     stays.to_month,
     booked.booked_month,
     booked.paid_month,
-    cast(sum(booked.payments) as bigint) as payments,
+    cast(count(*) as bigint) as payments,
     cast(sum(booked.fee_usd) as decimal(28, 4)) as fee_usd,
-    cast(sum(booked.fee_usd_squared) as decimal(38, 4)) as fee_usd_squared
+    cast(sum({{ squared('booked.fee_usd') }}) as decimal(38, 4)) as fee_usd_squared
 from booked
+cross join dates
 inner join stays on stays.case_id = booked.case_id and stays.from_month < booked.booked_month
-where booked.booked_month - least(stays.to_month - 1, booked.booked_month - 1) <= 12
+where booked.booked_month > dates.first_month
+    and booked.booked_month - least(stays.to_month - 1, booked.booked_month - 1) <= 12
 group by
     stays.attribution, stays.engagement_phase, stays.created_month, stays.from_month, stays.to_month,
     booked.booked_month, booked.paid_month

@@ -1,6 +1,11 @@
 {{ config(materialized='table') }}
 
-with clock as (
+{%- set months_back = var('forecast_rate_months') | int + 12 -%}
+with dates as (
+    select min(last_whole_month) as first_month from {{ ref('int_forecast_dates') }}
+),
+
+clock as (
     select {{ month_number(utc_date('transactions_first_load_at')) }} as first_load_month from {{ ref('int_clock') }}
 ),
 
@@ -110,13 +115,15 @@ stays as (
     inner join numbered on numbered.case_id = earning.case_id
 )
 
+-- As far back as the rates of the first forecast go.
 select
-    case_id,
-    attribution,
-    engagement_phase,
-    cast(created_month as integer) as created_month,
-    cast(from_month as integer) as from_month,
-    cast(to_month as integer) as to_month,
-    gross_usd
+    stays.case_id,
+    stays.attribution,
+    stays.engagement_phase,
+    cast(stays.created_month as integer) as created_month,
+    cast(stays.from_month as integer) as from_month,
+    cast(stays.to_month as integer) as to_month,
+    stays.gross_usd
 from stays
-where from_month < to_month
+cross join dates
+where stays.from_month < stays.to_month and stays.to_month > dates.first_month - {{ months_back }}

@@ -10,14 +10,16 @@ awaited as (
 ),
 
 transactions as (
+    select * from {{ ref('fct_transactions') }}
+),
+
+paid as (
     select
         transaction_id,
-        revenue_stage,
-        stage_since,
-        first_seen_at,
-        greatest(coalesce(referral_fee_usd, 0), 0) as usd,
-        {{ utc_date('paid_seen_at') }} as paid_on
-    from {{ ref('fct_transactions') }}
+        {{ utc_date('paid_seen_at') }} as paid_on,
+        greatest(coalesce(referral_fee_usd, 0), 0) as usd
+    from transactions
+    where paid_seen_at is not null
 ),
 
 changes as (
@@ -76,33 +78,41 @@ stays as (
     from numbered
     cross join clock
     where numbered.place = 1 and numbered.from_stage is not null
-    union all
-    select
-        transactions.transaction_id,
-        transactions.revenue_stage,
-        cast(null as date),
-        clock.first_load_on,
-        cast(null as date),
-        transactions.usd
-    from transactions
-    cross join clock
-    where transactions.stage_since is null and transactions.revenue_stage <> 'Paid'
 ),
 
-dated as (
+awaited_stays as (
     select
         stays.revenue_stage,
         stays.entered_on,
         stays.seen_from,
-        case when stays.revenue_stage in ('Pending', 'ConfirmedPendingInvoice') then {{ next_invoice_day('stays.seen_from') }}
-            else stays.seen_from end as clock_from,
         stays.left_on,
-        transactions.paid_on,
+        paid.paid_on,
         stays.usd,
-        transactions.usd as paid_usd
+        paid.usd as paid_usd
     from stays
-    left join transactions on transactions.transaction_id = stays.transaction_id
+    left join paid on paid.transaction_id = stays.transaction_id
     where stays.revenue_stage = 'NotYetCollected' or stays.revenue_stage in (select awaited.revenue_stage from awaited)
+    union all
+    -- What has stood in its stage since the first load.
+    select
+        transactions.revenue_stage,
+        cast(null as date),
+        clock.first_load_on,
+        cast(null as date),
+        cast(null as date),
+        greatest(coalesce(transactions.referral_fee_usd, 0), 0),
+        cast(null as decimal(18, 4))
+    from transactions
+    cross join clock
+    where transactions.stage_since is null and transactions.revenue_stage in (select awaited.revenue_stage from awaited)
+),
+
+dated as (
+    select
+        awaited_stays.*,
+        case when revenue_stage in ('Pending', 'ConfirmedPendingInvoice') then {{ next_invoice_day('seen_from') }}
+            else seen_from end as clock_from
+    from awaited_stays
 )
 
 select
@@ -115,7 +125,7 @@ select
     cast(count(*) as bigint) as transaction_count,
     cast(sum(usd) as decimal(28, 4)) as usd,
     cast(sum({{ squared('usd') }}) as decimal(38, 4)) as usd_squared,
-    cast(sum(case when paid_on is not null then paid_usd else 0 end) as decimal(28, 4)) as paid_usd
+    cast(coalesce(sum(paid_usd), 0) as decimal(28, 4)) as paid_usd
 from dated
 -- A stay after a payment that was taken back says nothing about the way there.
 where paid_on is null or paid_on >= seen_from

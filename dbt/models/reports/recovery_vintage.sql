@@ -25,42 +25,37 @@ cases as (
     where created_at is not null and recovered_amount is not null
 ),
 
-payments as (
-    select case_id, payment_currency, {{ month_number(utc_date('occurred_at')) }} as month, sum(payment_amount) as amount
-    from transactions
-    where payment_amount > 0 and occurred_at is not null
-    group by case_id, payment_currency, month
-),
-
 -- Payments in the case's own currency are dated.
 dated as (
     select
-        cases.case_id,
         cases.currency,
         cases.created_month,
-        payments.month,
-        payments.amount
-    from cases
-    inner join payments on payments.case_id = cases.case_id and payments.payment_currency = cases.currency
+        cases.finished_month,
+        {{ month_number(utc_date('transactions.occurred_at')) }} as month,
+        sum(transactions.payment_amount) as amount
+    from transactions
+    inner join cases on cases.case_id = transactions.case_id and cases.currency = transactions.payment_currency
+    where transactions.payment_amount > 0 and transactions.occurred_at is not null
+    group by
+        cases.currency, cases.created_month, cases.finished_month, {{ month_number(utc_date('transactions.occurred_at')) }}
 ),
 
-dated_totals as (
-    select case_id, sum(amount) as amount from dated group by case_id
+recovered as (
+    select currency, created_month, finished_month, sum(recovered_amount) as amount
+    from cases
+    group by currency, created_month, finished_month
+    union all
+    select currency, created_month, finished_month, -amount
+    from dated
 ),
 
 -- The rest of what was recovered has no transaction: it counts from the month in which the case was closed, or from this one.
 changes as (
     select currency, created_month, month, amount from dated
     union all
-    select
-        cases.currency,
-        cases.created_month,
-        coalesce(cases.finished_month, clock.this_month),
-        cases.recovered_amount - coalesce(dated_totals.amount, 0)
-    from cases
+    select recovered.currency, recovered.created_month, coalesce(recovered.finished_month, clock.this_month), recovered.amount
+    from recovered
     cross join clock
-    left join dated_totals on dated_totals.case_id = cases.case_id
-    where cases.recovered_amount <> coalesce(dated_totals.amount, 0)
 ),
 
 by_month as (
