@@ -40,13 +40,12 @@ def tables(pipeline: Pipeline, *schemas: str) -> dict[str, Table]:
     """Every table and view of these schemas with all columns, rows in a fixed order, instants as UTC text."""
     names = ", ".join(f"'{schema}'" for schema in schemas)
     listing = (
-        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
-        f"WHERE table_schema IN ({names}) ORDER BY 1, 2, 3"
+        f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({names})"
     )
     columns: dict[tuple[str, str], list[str]] = {}
     found = {}
     with open_warehouse(pipeline.settings, read_only=True) as warehouse:
-        for schema, table, column in warehouse.rows(listing):
+        for schema, table, column in sorted(warehouse.rows(listing)):  # each engine has a collation of its own
             if column not in UNLIKE.get((schema, table), ()):
                 columns.setdefault((schema, table), []).append(column)
         for (schema, table), shown in columns.items():

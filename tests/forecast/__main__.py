@@ -124,7 +124,9 @@ def misses(outcomes: list[Outcome]) -> list[str]:
     groups += [
         (f"reliable forecasts {first} to {last} months ahead", chosen) for first, last, chosen in classes(reliable)
     ]
-    return [f"{name}: {share(chosen):.1%}" for name, chosen in groups if not LEAST <= share(chosen) <= MOST]
+    return [
+        f"{name}: {share(chosen):.1%} of {len(chosen)}" for name, chosen in groups if not LEAST <= share(chosen) <= MOST
+    ]
 
 
 def say(text: str) -> None:
