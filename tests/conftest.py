@@ -43,6 +43,7 @@ SLOWEST = (
     "tests/warehouse/test_publish_killed.py",
     "tests/dbt/test_build.py",
     "tests/engines/test_equal.py",
+    "tests/example/test_example.py",
     "tests/warehouse/test_release.py",
     "tests/backup/test_restore.py",
     "tests/warehouse/test_crash.py",

@@ -19,7 +19,7 @@ from tests.support.postgres import PostgresServer
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def warehouses(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> Iterator[dict[str, Settings]]:

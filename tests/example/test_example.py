@@ -1,4 +1,4 @@
-"""The semantic layer, compiled by MetricFlow: worked by hand in both engines, and the same cents wherever they show."""
+"""Every figure of every report and metric of the example, worked by hand, in both engines; the same cents wherever they show."""
 
 from __future__ import annotations
 
@@ -17,84 +17,64 @@ from debitura_pipeline.settings import PROJECT_ROOT, Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.publish import publish
 from tests.bi.running import show
+from tests.example import cases_by_hand, changes_by_hand, metrics_by_hand, money_by_hand
+from tests.example.nights import TRANSACTIONS
 from tests.example.tables import parse, plain
 
-PYTHON = PROJECT_ROOT / ".venv-metrics" / "bin" / "python"
-Read = Callable[[str, str], list[tuple[Any, ...]]]
+METRICFLOW = PROJECT_ROOT / ".venv-metrics" / "bin" / "python"
+TABLES = {**money_by_hand.TABLES, **changes_by_hand.TABLES, **cases_by_hand.TABLES}
+# Months ahead, spread by delays of which the example has seen none; the bands are held by the forecast's own unit tests.
+NOT_BY_HAND = {"revenue_forecast"}
+COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'reports'"
+TEXTS = ("varchar", "text", "character varying")
 
-# See money_by_hand.py and cases_by_hand.py for the sums. To come: 146.3 - 65.
-BY_HAND = {
-    "fee_by_stage": """
-transaction_id__revenue_stage | fee_in_stage_usd | transaction_count
-Pending                          | 12   | 1
-ConfirmedPendingInvoice          | 3    | 1
-AwaitingCollectionPartnerPayment | 48.5 | 3
-ReadyToInvoiceDebitura           | 9    | 2
-AwaitingDebituraPayment          | 8.8  | 1
-Paid                             | 65   | 2
-Disputed                         | 30   | 1
-Unclassified                     | 4    | 1
-""",
-    "fee_total": """
-fee_usd | fee_paid_usd | fee_to_come_usd | fee_of_which_estimate_usd | fee_clawback_risk_usd | fee_disputed_usd
-146.3 | 65 | 81.3 | 12 | 50 | 30
-""",
-    "fee_by_month": """
-metric_time__month | fee_usd | fee_paid_usd
-2025-04 | 50   | 50
-2025-12 | 1.5  | -
-2026-01 | 23.8 | 15
-2026-02 | 46   | -
-2026-03 | 25   | -
-""",
-    "fee_by_client": """
-creditor_id | creditor_id__company_name | fee_usd | fee_paid_usd
-client-a | Acme | 71.3 | 15
-client-b | Berg | 75   | 50
-""",
-    "fee_by_collection_partner": """
-transaction_id__collection_partner | transaction_id__revenue_stage | fee_in_stage_usd
-Nord | AwaitingCollectionPartnerPayment | 22
-Nord | AwaitingDebituraPayment          | 8.8
-Nord | Pending                          | 12
-Nord | ReadyToInvoiceDebitura           | 0
-Sol  | AwaitingCollectionPartnerPayment | 1.5
-Sol  | ConfirmedPendingInvoice          | 3
-Sol  | Paid                             | 15
-Sol  | ReadyToInvoiceDebitura           | 9
--    | AwaitingCollectionPartnerPayment | 25
--    | Disputed                         | 30
--    | Paid                             | 50
--    | Unclassified                     | 4
-""",
-    "recovery_by_currency": """
-case_id__currency | recovered_amount | recoverable_amount | recovery_rate_of_gross
-DKK | 2000 | 2000 | 1.000000
-EUR | 730  | 1300 | 0.561538
-USD | 1090 | 2000 | 0.545000
-""",
-    "cases_by_lifecycle": """
-case_id__lifecycle_group | case_count | open_case_count
-active | 2 | 2
-closed | 2 | -
-""",
-    "clients_by_attribution": """
-creditor_id__attribution | client_count
-attributed | 1
-linked     | 1
-""",
-}
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+@pytest.mark.parametrize("report", TABLES)
+def test_report_says_what_was_worked_out(warehouses: dict[str, Settings], report: str, engine: str) -> None:
+    columns, expected = parse(TABLES[report])
+    with open_warehouse(warehouses[engine], read_only=True) as warehouse:
+        found = warehouse.rows(f"SELECT {', '.join(columns)} FROM reports.{report}")
+    assert sorted(tuple(map(plain, row)) for row in found) == expected
+
+
+def test_no_figure_is_left_out(warehouses: dict[str, Settings]) -> None:
+    """A new report or a new figure asks for its place in the example."""
+    with open_warehouse(warehouses["duckdb"], read_only=True) as warehouse:
+        found = warehouse.rows(COLUMNS)
+    figures = {
+        (table, column) for table, column, kind in found if kind.lower() not in TEXTS and table not in NOT_BY_HAND
+    }
+    assert {table for table, _, _ in found} - NOT_BY_HAND == TABLES.keys()
+    assert figures - {(report, column) for report, text in TABLES.items() for column in parse(text)[0]} == set()
+
+
+def test_forecast_adds_up_to_what_may_still_come(warehouses: dict[str, Settings]) -> None:
+    """Pipeline by stage: no month may promise more than the 81.3 USD that are not Paid."""
+    sums = """SELECT month, source, sum(expected_usd) FROM reports.revenue_forecast GROUP BY month, source"""
+    with open_warehouse(warehouses["duckdb"], read_only=True) as warehouse:
+        found = {(month, source): usd for month, source, usd in warehouse.rows(sums)}
+    months = sorted({month for month, _ in found})
+    assert len(months) == 13
+    for month in months:
+        parts = found[month, "pipeline"] + found[month, "open_cases"]
+        assert abs(parts - found[month, "total"]) <= 6 * 0.01  # six rows, each rounded to a cent
+    assert 0 < sum(found[month, "pipeline"] for month in months) <= 12 + 3 + 48.5 + 9 + 8.8
+
+
+def test_example_is_small_enough_to_follow() -> None:
+    assert len(TRANSACTIONS) <= 30
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
     """SQL of each saved query by engine."""
-    assert PYTHON.exists(), "`make test` sets up .venv-metrics, which this test needs"
+    assert METRICFLOW.exists(), "`make test` sets up .venv-metrics, which this test needs"
     tool, manifest = PROJECT_ROOT / "tools/metrics/compile.py", obtain_manifest().with_name("semantic_manifest.json")
 
     def queries(engine: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp(engine)
-        subprocess.run([PYTHON, "-I", tool, manifest, engine, folder], check=True, capture_output=True, timeout=120)
+        subprocess.run([METRICFLOW, "-I", tool, manifest, engine, folder], check=True, capture_output=True, timeout=120)
         return {path.stem: path.read_text() for path in folder.glob("*.sql")}
 
     return queries
@@ -105,9 +85,9 @@ def test_every_saved_query_gives_what_was_worked_out(
     warehouses: dict[str, Settings], compiled: Callable[[str], dict[str, str]], engine: str
 ) -> None:
     queries = compiled(engine)
-    assert queries.keys() == BY_HAND.keys()
+    assert queries.keys() == metrics_by_hand.TABLES.keys()
     with open_warehouse(warehouses[engine], read_only=True) as warehouse:
-        for name, text in BY_HAND.items():
+        for name, text in metrics_by_hand.TABLES.items():
             columns, expected = parse(text)
             rows = warehouse.rows(f"SELECT {', '.join(columns)} FROM ({queries[name]}) AS metrics")
             assert sorted(tuple(map(_shown, columns, row)) for row in rows) == expected, name
