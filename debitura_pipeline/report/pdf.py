@@ -47,7 +47,7 @@ def print_pdf(page: Path, *, timeout_s: float = TIMEOUT_S) -> Path:
 
 
 def _run(browser: str, page: Path, printed: Path, timeout_s: float) -> str:
-    """The last line that the browser said. Raises PdfError if it takes too long or cannot be started."""
+    """What the browser said: its reason, as far as it gave one. Raises PdfError if it takes too long or cannot be started."""
     # As root Chromium refuses to start with its sandbox; it shows nothing but our own page, whose scripts are named by hash.
     unconfined = ("--no-sandbox",) if os.geteuid() == 0 else ()
     command = [browser, *OPTIONS, *unconfined, f"--user-data-dir={printed.parent / 'profile'}", f"--print-to-pdf={printed}",
@@ -65,7 +65,8 @@ def _run(browser: str, page: Path, printed: Path, timeout_s: float) -> str:
         raise PdfError(f"{browser} did not print {page} within {timeout_s:.0f} s and was ended.") from error
     finally:
         _end(process)
-    return (said.strip().splitlines() or ["it gave no reason"])[-1][:300]
+    lines = said.strip().splitlines() or ["it gave no reason"]
+    return next((line for line in lines if "sandbox" in line), lines[-1])[:300]  # the usual reason, among other noise
 
 
 def _end(process: subprocess.Popen[str]) -> None:
