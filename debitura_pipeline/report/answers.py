@@ -18,7 +18,7 @@ from debitura_pipeline.report.sections_calendar import Due, dues, payers
 from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
 from debitura_pipeline.report.sections_control import not_ok_checks
 from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in_words
-from debitura_pipeline.report.sections_revenue import summary_rows
+from debitura_pipeline.report.sections_periods import summary_rows
 from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
 from debitura_pipeline.report.stages import AWAITED, StageSum, sum_of
 

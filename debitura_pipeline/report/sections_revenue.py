@@ -7,31 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from debitura_pipeline.report.charts import Segment, stacked_columns
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
-from debitura_pipeline.report.page import UNKNOWN_MONTH, format_amount, format_month, title_case
+from debitura_pipeline.report.page import UNKNOWN_MONTH, format_amount, format_month
 from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.sections_periods import BASES, periods
 from debitura_pipeline.report.stages import APART, EXPECTED, Stage, StageSum, present, stage_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BY_CLIENT, BY_MONTH, SUMMARY = "reports.revenue_by_client", "reports.revenue_by_month", "reports.revenue_summary"
+BY_CLIENT, BY_MONTH = "reports.revenue_by_client", "reports.revenue_by_month"
 MONTHS_DRAWN = 36  # three years of columns are still legible on a phone; the table behind has every month
 MONTHS_LISTED = 12
-BASES = {"collected": "Collected", "recognized": "Recognised", "invoiced": "Invoiced", "paid": "Paid"}
 MONTH_COLUMNS = (
     "month_label AS month",
     "revenue_stage AS stage",
     "sum(transaction_count) AS n",
     "sum(referral_fee_usd) AS usd",
 )
-PERIODS = {
-    "today": "Today so far", "yesterday": "Yesterday", "month_to_date": "This month so far", "last_month": "Last month",
-    "same_month_last_year": "Same month last year", "trailing_12_months": "The last 12 months",
-}  # fmt: skip
 
 Sizes = Mapping[tuple[str, str], Decimal]  # (month, stage) -> USD
 
@@ -73,41 +69,8 @@ def revenue_by_month(reports: Reports) -> Section | None:
     note = (
         "The API keeps no dates of these steps: a month is known for steps taken since the first reading, not before."
     )
-    tables = tuple(table for table in (_periods(reports), bases) if table)
+    tables = tuple(table for table in (periods(reports), bases) if table)
     return Section("revenue", "Revenue by month", lead, chart=chart, tables=tables, notes=(note,) if bases else ())
-
-
-def summary_rows(reports: Reports) -> list[Any]:
-    """`period`, `basis`, `from_on`, `to_on`, `usd`, `is_complete` of `revenue_summary`. Empty without the table."""
-    if not reports.has(SUMMARY):
-        return []
-    columns = ("period", "basis", "from_on", "to_on", "transaction_count AS n", "referral_fee_usd AS usd",
-               "of_which_estimate_usd AS estimate_usd", "disputed_usd", "is_complete")  # fmt: skip
-    return reports.records(SUMMARY, columns, "ORDER BY period_order, basis")
-
-
-def _periods(reports: Reports) -> ReportTable | None:
-    """Today, the month so far, the last month and so on, by each of the dates that a fee can count from."""
-    found = summary_rows(reports)
-    if not found:
-        return None
-    bases = [basis for basis in BASES if any(row.basis == basis for row in found)]
-    cells = {(row.period, row.basis): row.usd if row.is_complete else None for row in found}
-    spans = {row.period: (row.from_on, row.to_on) for row in found}
-    estimates = {row.period: row.estimate_usd for row in found if row.basis == "collected"}
-    headings = (Heading("Period"), *(Heading(f"{BASES[basis]}, USD", "money") for basis in bases),
-                Heading("Estimate in collected", "money"), Heading("First day", "date"), Heading("Last day", "date"))  # fmt: skip
-    rows = tuple(
-        (
-            PERIODS.get(period, title_case(period)),
-            *(cells.get((period, basis)) for basis in bases),
-            estimates.get(period),
-            *span,
-        )
-        for period, span in spans.items()
-    )
-    caption = "Fees by period and by the date that they count from; a dash: not known for the whole period. Never add two columns."
-    return ReportTable("revenue_summary", caption, headings, rows)
 
 
 def client_months(reports: Reports, creditor_id: str) -> Section | None:
