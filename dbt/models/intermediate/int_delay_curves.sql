@@ -13,13 +13,13 @@ stays as (
     where entered_on is not null and revenue_stage <> 'NotYetCollected'
 ),
 
+stages as (
+    select revenue_stage from {{ ref('revenue_stages') }} where stage_order < 6
+),
+
 -- Days on the stage's clock from which a curve of its own begins; -1 is the beginning.
 landmarks (landmark) as (
     values {% for landmark in var('forecast_landmarks') %}({{ landmark }}){{ ', ' if not loop.last }}{% endfor %}
-),
-
-stages as (
-    select revenue_stage from {{ ref('revenue_stages') }} where stage_order < 6
 ),
 
 -- Stays that were in the stage at the landmark, as they were known on the day: paid after so many days, or not yet paid after
