@@ -4,16 +4,16 @@ with dates as (
     select * from {{ ref('int_forecast_dates') }}
 ),
 
-this_day as (
-    select max(last_whole_month) as last_whole_month from dates where is_now
-),
-
 pipeline as (
     select * from {{ ref('int_pipeline_forecast') }}
 ),
 
 open_cases as (
     select * from {{ ref('int_case_forecast') }}
+),
+
+this_day as (
+    select max(last_whole_month) as last_whole_month from dates where is_now
 ),
 
 sources as (

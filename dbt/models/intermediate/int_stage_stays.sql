@@ -13,15 +13,6 @@ transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
-paid as (
-    select
-        transaction_id,
-        {{ utc_date('paid_seen_at') }} as paid_on,
-        greatest(coalesce(referral_fee_usd, 0), 0) as usd
-    from transactions
-    where paid_seen_at is not null
-),
-
 changes as (
     select
         stage_changes.transaction_id,
@@ -33,6 +24,15 @@ changes as (
         greatest(coalesce(stage_changes.to_referral_fee_usd, 0), 0) as to_usd
     from {{ ref('fct_stage_changes') }} as stage_changes
     where stage_changes.from_stage is distinct from stage_changes.to_stage
+),
+
+paid as (
+    select
+        transaction_id,
+        {{ utc_date('paid_seen_at') }} as paid_on,
+        greatest(coalesce(referral_fee_usd, 0), 0) as usd
+    from transactions
+    where paid_seen_at is not null
 ),
 
 numbered as (
