@@ -30,11 +30,10 @@ def is_first_night(reports: Reports) -> bool:
 
 
 def night_changes(reports: Reports) -> list[Any]:
-    """`subject`, `change`, `n`, `usd` (of expected income) of the last run. Empty without the table."""
+    """`subject`, `change`, `n`, `usd` (of expected and earned income) of the last run. Empty without the table."""
     if not reports.has(CHANGED):
         return []
-    columns = ("subject", "change", "count(*) AS n",
-               "sum(CASE WHEN is_expected_income THEN delta_usd ELSE 0 END) AS usd")  # fmt: skip
+    columns = ("subject", "change", "count(*) AS n", "sum(delta_expected_usd) AS usd")
     return reports.records(CHANGED, columns, "GROUP BY subject, change ORDER BY subject DESC, change")
 
 

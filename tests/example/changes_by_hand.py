@@ -61,9 +61,9 @@ month | revenue_stage | stage_order | is_expected_income | is_current_month | op
 
 # What the night of 1 April found against that of 31 March.
 TABLES["what_changed"] = """
-subject | subject_id | change | field | creditor_id | case_id | from_value | to_value | currency | delta_amount | delta_usd | is_expected_income | not_before | not_after
-case        | k1  | edited | remainder     | client-a | k1 | 400.0000                | 300.0000                         | EUR | -100 | - | -   | 2026-03-31 02:00 | 2026-04-01 02:00
-transaction | t02 | moved  | revenue_stage | client-a | k1 | ConfirmedPendingInvoice | AwaitingCollectionPartnerPayment | EUR | 0    | 0 | yes | 2026-03-31 02:00 | 2026-04-01 02:00
-transaction | t03 | moved  | revenue_stage | client-a | k2 | AwaitingDebituraPayment | Paid                             | DKK | 0    | 0 | yes | 2026-03-31 02:00 | 2026-04-01 02:00
-transaction | t11 | new    | revenue_stage | client-b | k3 | -                       | Unclassified                     | USD | 4    | 4 | no  | -                | 2026-04-01 02:00
+subject | subject_id | change | field | creditor_id | case_id | from_value | to_value | currency | delta_amount | delta_usd | delta_expected_usd | is_expected_income | not_before | not_after
+case        | k1  | edited | remainder     | client-a | k1 | 400.0000                | 300.0000                         | EUR | -100 | - | - | -   | 2026-03-31 02:00 | 2026-04-01 02:00
+transaction | t02 | moved  | revenue_stage | client-a | k1 | ConfirmedPendingInvoice | AwaitingCollectionPartnerPayment | EUR | 0    | 0 | 0 | yes | 2026-03-31 02:00 | 2026-04-01 02:00
+transaction | t03 | moved  | revenue_stage | client-a | k2 | AwaitingDebituraPayment | Paid                             | DKK | 0    | 0 | 0 | yes | 2026-03-31 02:00 | 2026-04-01 02:00
+transaction | t11 | new    | revenue_stage | client-b | k3 | -                       | Unclassified                     | USD | 4    | 4 | 0 | no  | -                | 2026-04-01 02:00
 """

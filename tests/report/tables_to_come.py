@@ -120,7 +120,8 @@ def fill_changes(maker: TableMaker, dice: random.Random, names: list[str], momen
             "reports.what_changed", subject="transaction", subject_id=f"t-{number}", change=change,
             company_name=names[number % len(names)],
             from_value=before, to_value=after, currency="EUR", delta_amount=delta, delta_usd=delta,
-            is_expected_income=number % 11 != 0, not_before=moment, not_after=moment,
+            delta_expected_usd=delta if number % 11 else Decimal(0), is_expected_income=number % 11 != 0, not_before=moment,
+            not_after=moment,
         )  # fmt: skip
     for number in range(3):
         maker.insert("reports.what_changed", subject="case", subject_id=f"case-{number}", change="reopened",
@@ -222,6 +223,7 @@ def fill_client(maker: TableMaker, fees: dict[str, Decimal], number: int, now: d
                 payment_currency="EUR",
                 fee_pct=50, referral_fee=fee / 2, earnings_currency="EUR", referral_fee_usd=fee, revenue_stage=stage,
                 is_expected_income=stage != "Disputed", is_final=stage not in ("Pending", "Disputed"), due_class=due_class,
+                is_estimate=stage == "Pending", is_clawback_risk=False,
                 next_due_on=None if days is None else now.date() + timedelta(days=days), next_step=STEPS.get(stage),
                 debtor_name="Gert Skyldner",
             )  # fmt: skip

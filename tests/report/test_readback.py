@@ -63,7 +63,7 @@ def test_answers_are_sums_of_the_reports(page: Page) -> None:
         "next": page.one(f"SELECT {fee} FROM {day} = 'due' GROUP BY due_on ORDER BY due_on LIMIT 1"),
         "not-before": page.one(f"SELECT {fee} FROM {day} = 'not_before'"),
         "no-date": page.one(f"SELECT {fee} FROM {day} = 'unknown'"),
-        "night": page.one(f"SELECT sum(delta_usd) FROM {changes} AND is_expected_income"),
+        "night": page.one(f"SELECT sum(delta_expected_usd) FROM {changes}"),
         "month": page.one("SELECT sum(closing_usd - opening_usd) FROM reports.stage_waterfall "
                           f"WHERE is_current_month AND revenue_stage IN {OPEN}"),
         "month-to-date": page.one("SELECT referral_fee_usd FROM reports.revenue_summary "
@@ -86,7 +86,7 @@ def test_answers_fit_together(page: Page) -> None:
 def test_calendar_and_partners(page: Page) -> None:
     calendar = page.tables["payment_calendar"]
     wanted = page.rows(
-        "SELECT sum(referral_fee_usd), sum(referral_fee_usd) FILTER (NOT is_final), sum(transaction_count) "
+        "SELECT sum(referral_fee_usd), sum(of_which_estimate_usd), sum(transaction_count) "
         "FROM reports.payment_calendar WHERE is_expected_income "
         "GROUP BY due_class_order, due_on, payer_kind, revenue_stage, stage_order "
         "ORDER BY due_class_order, due_on, payer_kind, stage_order DESC"
@@ -139,7 +139,7 @@ def test_waterfall_closes_on_the_page(page: Page) -> None:
 def test_changes(page: Page) -> None:
     kinds = page.tables["what_changed"]
     wanted = page.rows(
-        "SELECT count(*), sum(delta_usd) FILTER (is_expected_income) FROM reports.what_changed GROUP BY subject, change "
+        "SELECT count(*), sum(delta_expected_usd) FROM reports.what_changed GROUP BY subject, change "
         "ORDER BY subject DESC, change"
     )
     assert list(zip(kinds.amounts("Count"), kinds.amounts("Change, USD"), strict=True)) == wanted

@@ -29,11 +29,11 @@ readings as (
     select
         resource,
         coalesce(as_of, started_at) as as_of,
-        row_number() over (partition by resource order by coalesce(as_of, started_at) desc) as number
+        dense_rank() over (partition by resource order by coalesce(as_of, started_at) desc) as number
     from syncs
 ),
 
--- Where there was one reading only, it is the first load.
+-- Where there was one reading only, it is the first load. Two readings of one clock are one.
 since as (
     select resource, min(as_of) as since_at
     from readings
@@ -79,6 +79,15 @@ transaction_changes as (
         coalesce(stage_changes.to_earnings_currency, stage_changes.from_earnings_currency) as currency,
         stage_changes.delta_referral_fee as delta_amount,
         stage_changes.delta_usd,
+        case
+            when stage_changes.to_stage in ('Disputed', 'Unclassified') then 0
+            else coalesce(stage_changes.to_referral_fee_usd, 0)
+        end
+        - case
+            when stage_changes.from_stage in ('Disputed', 'Unclassified') then 0
+            else coalesce(stage_changes.from_referral_fee_usd, 0)
+        end
+            as delta_expected_usd,
         coalesce(stage_changes.to_stage, stage_changes.from_stage) not in ('Disputed', 'Unclassified') as is_expected_income,
         stage_changes.not_before,
         stage_changes.not_after
@@ -107,6 +116,7 @@ changes_of_cases as (
         case_changes.currency,
         case_changes.delta_amount,
         cast(null as decimal(28, 4)) as delta_usd,
+        cast(null as decimal(28, 4)) as delta_expected_usd,
         cast(null as boolean) as is_expected_income,
         case_changes.not_before,
         case_changes.not_after
@@ -176,6 +186,7 @@ changes_of_clients as (
         cast(null as varchar) as currency,
         cast(null as decimal(28, 4)) as delta_amount,
         cast(null as decimal(28, 4)) as delta_usd,
+        cast(null as decimal(28, 4)) as delta_expected_usd,
         cast(null as boolean) as is_expected_income,
         found.not_before,
         found.not_after
@@ -206,6 +217,7 @@ select
     changes.currency,
     cast(changes.delta_amount as decimal(28, 4)) as delta_amount,
     cast(changes.delta_usd as decimal(28, 4)) as delta_usd,
+    cast(changes.delta_expected_usd as decimal(28, 4)) as delta_expected_usd,
     changes.is_expected_income,
     changes.not_before,
     changes.not_after
