@@ -131,8 +131,9 @@ base as (
         {{ key }},
         {%- endfor %}
         sum(payments) as payments,
-        cast(sum(fee_usd) as double precision) / cast(sum(gross_usd) as double precision) as fee_rate,
-        cast(sum(fee_usd_squared) as double precision) / cast(sum(gross_usd_squared) as double precision) as fee_rate_squared
+        cast(sum(fee_usd) as double precision) / nullif(cast(sum(gross_usd) as double precision), 0) as fee_rate,
+        cast(sum(fee_usd_squared) as double precision) / nullif(cast(sum(gross_usd_squared) as double precision), 0)
+            as fee_rate_squared
     from base
     group by made_on, step{% for key in keys %}, {{ key }}{% endfor %}
 ),

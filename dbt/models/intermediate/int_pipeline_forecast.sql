@@ -108,7 +108,9 @@ chances as (
         payments_seen,
         cast(usd as double precision) as usd,
         cast(usd_squared as double precision) as usd_squared,
-        cast(unpaid_share_before - unpaid_share as double precision) / cast(unpaid_share_now as double precision) as chance
+        coalesce(
+            cast(unpaid_share_before - unpaid_share as double precision) / nullif(cast(unpaid_share_now as double precision), 0), 0
+        ) as chance
     from read
     where horizon_months >= 0
 ),

@@ -98,7 +98,8 @@ triangle as (
         numbers.months_since,
         numbers.months_since < cohorts.age as is_complete,
         numbers.months_since <= greatest(cohorts.age, 0) as is_known,
-        cast(sum(coalesce(by_month.amount, 0)) over by_age as decimal(28, 4)) as recovered_amount,
+        -- Never less than nothing: a payment that the remainder does not show may be dated after the case was closed.
+        cast(greatest(sum(coalesce(by_month.amount, 0)) over by_age, 0) as decimal(28, 4)) as recovered_amount,
         cast(coalesce(by_month.amount, 0) as decimal(28, 4)) as recovered_in_month
     from cohorts
     inner join ages on ages.currency = cohorts.currency
