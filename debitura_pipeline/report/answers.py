@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
 from debitura_pipeline.report.page import format_amount, format_day, format_month
 from debitura_pipeline.report.read import Reports, total
-from debitura_pipeline.report.sections_calendar import Due, dues, payers
+from debitura_pipeline.report.sections_calendar import Due, dues, payer_name, payers
 from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
 from debitura_pipeline.report.sections_control import not_ok_checks
 from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in_words
@@ -94,18 +93,12 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
         return (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,)
     ours = sorted(found, key=lambda row: row.payer_kind != "debitura")  # whom you invoice stands first
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
-    lines = [AnswerLine(_payer(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
+    lines = [AnswerLine(payer_name(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
         lines.append(
             AnswerLine(counted(len(rest), "other collection partner"), total(row.usd for row in rest), key="payer-rest")
         )
     return tuple(lines)
-
-
-def _payer(row: Any) -> str:
-    return (
-        "Not known" if row.payer_kind == "unknown" else "Debitura" if row.payer_kind == "debitura" else str(row.payer)
-    )
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
@@ -136,7 +129,7 @@ def _rows_verdict(verdict: Badge, proof: Badge) -> Badge:
 
 
 def _changed(reports: Reports) -> tuple[AnswerLine, ...]:
-    lines = [*_last_night(reports), *_since_lastformat_month(reports)]
+    lines = [*_last_night(reports), *_since_last_month(reports)]
     return tuple(lines) or (AnswerLine("", words="This file keeps no changes yet."),)
 
 
@@ -162,7 +155,7 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     ]
 
 
-def _since_lastformat_month(reports: Reports) -> list[AnswerLine]:
+def _since_last_month(reports: Reports) -> list[AnswerLine]:
     """What is still to come against the start of the month; what was collected this month against the last."""
     lines = []
     if (rows := waterfall_rows(reports)) and not is_first_night(reports):

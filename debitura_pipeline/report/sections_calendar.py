@@ -22,7 +22,7 @@ CALENDAR = "reports.payment_calendar"
 MONTHS_DRAWN = 8
 ROWS_SHOWN = 60
 CLASSES = {"overdue": "Overdue since", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
-PAYER_KINDS = {"debitura": "Debitura", "collection_partner": "collection partners", "unknown": "payer not known"}
+NAMELESS = "Partner not known"
 FINAL_DUE = Series("Final, with its date", "--low")
 FINAL_LATEST = Series("Final, not before this month, or no date", "--high", "stripes")
 PREDICTED = Series("Estimate", "--low-2", "dots")
@@ -72,7 +72,7 @@ def payment_calendar(reports: Reports) -> Section | None:
     columns = (
         "due_class", "due_class_order", "due_on", "payer_kind", "revenue_stage AS stage", "count(DISTINCT payer) AS payers",
         "max(payer) AS payer", "max(next_step) AS step", "sum(transaction_count) AS n", "sum(referral_fee_usd) AS usd",
-        "sum(CASE WHEN is_final THEN referral_fee_usd ELSE 0 END) AS final_usd",
+        "sum(referral_fee_usd - of_which_estimate_usd) AS final_usd",
     )  # fmt: skip
     grain = "due_class, due_class_order, due_on, payer_kind, revenue_stage, stage_order"
     tail = f"WHERE is_expected_income GROUP BY {grain} ORDER BY due_class_order, due_on, payer_kind, stage_order DESC"
@@ -125,10 +125,17 @@ def _table(found: list[Any]) -> ReportTable:
     )  # fmt: skip
 
 
+def payer_name(row: Any) -> str:
+    """Debitura, a collection partner's name, or that it is not known."""
+    if row.payer_kind == "collection_partner":
+        return NAMELESS if row.payer == "unknown" else str(row.payer)
+    return "Debitura" if row.payer_kind == "debitura" else "Not known"
+
+
 def _payer(row: Any) -> str:
     if row.payer_kind == "collection_partner":
-        return row.payer if row.payers == 1 else counted(row.payers, "collection partner")
-    return "Debitura" if row.payer_kind == "debitura" else "Not known"
+        return payer_name(row) if row.payers == 1 else counted(row.payers, "collection partner")
+    return payer_name(row)
 
 
 def _chart(found: list[Any]) -> Chart:
