@@ -46,7 +46,7 @@ CASES = Kind(
 FINDINGS = Kind(
     "reports.attribution_gaps", "finding",
     ("priority", "finding", "usd_at_stake", "company_name", "age_days", "detail", "what_to_do", "case_id", "transaction_id"),
-    "priority", "usd_at_stake",
+    "priority",
 )  # fmt: skip
 CHANGES = Kind(
     "reports.what_changed", "change",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -101,7 +102,8 @@ def choose(source: Source) -> Filters:
     with st.sidebar:
         st.subheader("Filters")
         names = dict(clients.itertuples(index=False))
-        chosen = st.multiselect("Client", list(names), format_func=lambda one: _client(one, names), key="client")
+        times = Counter(names.values())
+        chosen = st.multiselect("Client", list(names), format_func=lambda one: _client(one, names, times), key="client")
         first = st.selectbox(
             "From month", months, index=None, format_func=month_label, key="first_month", placeholder="First"
         )
@@ -113,10 +115,10 @@ def choose(source: Source) -> Filters:
     return Filters(tuple(chosen), first, last, tuple(currencies), tuple(countries), names)
 
 
-def _client(creditor_id: str, names: dict[str, str]) -> str:
-    """The name, with the id where two clients share it."""
+def _client(creditor_id: str, names: dict[str, str], times: Counter[str]) -> str:
+    """The name, with the id where two clients share it. `times`: how many clients have each name."""
     name = names[creditor_id]
-    return name if list(names.values()).count(name) == 1 else f"{name} ({creditor_id[:8]})"
+    return name if times[name] == 1 else f"{name} ({creditor_id[:8]})"
 
 
 def _list(found: pd.DataFrame) -> Sequence[Any]:

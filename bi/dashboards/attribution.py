@@ -46,14 +46,15 @@ def _gaps(view: View, where: Condition) -> None:
         else:
             st.info("Not checked yet: nothing has been read.")
         return
-    usd = view.amount(GAPS, "sum(usd_at_stake)", where)
-    show_cards(view, "attribution", [
-        Card("stake", "At stake", usd, "An estimate of what the findings are worth.", FINDINGS, where),
-        Card("findings", "Findings", count, "Each with what to do about it.", FINDINGS, where, unit=""),
-    ])  # fmt: skip
+    # One fee can be in two findings, so what is at stake is added up within a kind only.
+    show_cards(
+        view,
+        "attribution",
+        [Card("findings", "Findings", count, "Each with what to do about it.", FINDINGS, where, unit="")],
+    )
     columns = (
         "finding",
-        "coalesce(sum(usd_at_stake), 0) AS usd_at_stake",
+        "sum(usd_at_stake) AS usd_at_stake",
         "count(*) AS findings_count",
         "max(age_days) AS oldest_days",
     )

@@ -35,8 +35,12 @@ def _gaps(view: View) -> list[Card]:
     if "reports.attribution_gaps" not in view.tables:
         return []
     where = view.filters.on(client="creditor_id")
-    usd = view.amount("reports.attribution_gaps", "sum(usd_at_stake)", where)
-    return [Card("gaps", "Possibly missing", usd, "At stake in the findings of Attribution and gaps.", FINDINGS, where)]
+    count = view.one("reports.attribution_gaps", "count(*)", where)
+    return [
+        Card(
+            "gaps", "Findings", count, "Money that may be missing: see Attribution and gaps.", FINDINGS, where, unit=""
+        )
+    ]
 
 
 def _changes(view: View) -> None:

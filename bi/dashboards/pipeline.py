@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from bi.behind import TRANSACTIONS, rows_behind
+from bi.behind import SHOWN, TRANSACTIONS, rows_behind
 from bi.charts import forecast_band
 from bi.fees import ESTIMATE, IS_ESTIMATE, TABLE, fees_where, in_stages
 from bi.figures import Card, show_cards
@@ -133,8 +133,8 @@ def _invoice(view: View) -> None:
         return
     note_ignored(view, "client", "currency")
     where = view.filters.on(client="creditor_id", currency="currency")
-    found = view.frame("reports.invoice_draft", INVOICE, where, "ORDER BY currency, line_number")
-    if found.empty:
+    lines = view.one("reports.invoice_draft", "count(*)", where)
+    if not lines:
         st.info("Nothing can be invoiced to Debitura now.")
         return
     totals = view.frame(
@@ -149,7 +149,8 @@ def _invoice(view: View) -> None:
         "GROUP BY 1 ORDER BY 1",
     )
     show(totals, key="invoice-totals", alt="Invoice draft: totals by currency")
-    with st.expander(f"The {len(found):,} lines"):
+    found = view.frame("reports.invoice_draft", INVOICE, where, f"ORDER BY currency, line_number LIMIT {SHOWN}")
+    with st.expander(f"The first {len(found):,} of {lines:,} lines" if lines > len(found) else f"The {lines:,} lines"):
         show(found, key="invoice", alt="Lines of the invoice draft")
 
 

@@ -15,7 +15,7 @@ from bi.view import View, note_ignored, open_page
 
 TABLE = "marts.fct_cases"
 MONTHS_SINCE = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 60)
-NEVER_STARTED = ("open", "merged", "rejected", "system")
+NOT_COUNTED = ("open", "merged", "rejected", "system")
 FIGURES = (
     "count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount",
     "max(days_to_close) AS days_to_close_max", "sum(CASE WHEN recovered_amount IS NOT NULL THEN gross_amount END) AS known_amount",
@@ -46,7 +46,7 @@ def main() -> None:
 
 def _ended(view: View, where: Condition) -> None:
     st.header("Ended cases")
-    ended = where.also(f"outcome NOT IN ({', '.join('?' * len(NEVER_STARTED))})", *NEVER_STARTED)
+    ended = where.also(f"outcome NOT IN ({', '.join('?' * len(NOT_COUNTED))})", *NOT_COUNTED)
     st.caption(
         "Cases that ended after collection had begun: without open, merged and rejected ones. Recovered share: by amount."
     )
