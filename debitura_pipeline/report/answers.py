@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
@@ -25,8 +26,10 @@ PAYERS_SHOWN = 3
 NOT_READ = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
 NOTHING_TO_COME = AnswerLine("", words="No fee is on its way.")
-SHORT = {"new": "new", "moved": "moved on", "edited": "edited", "gone": "gone", "returned": "came back", "reopened": "reopened",
-         "restated": "restated"}  # fmt: skip
+SHORT = {
+    "new": "new", "moved": "in another stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
+    "restated": "restated",
+}  # fmt: skip
 
 
 def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge, proof: Badge) -> tuple[Answer, ...]:
@@ -70,10 +73,10 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
         lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))
     dated = [one for one in found if one.due_class == "due"]
     if dated:
-        lines.append(AnswerLine(f"Next: {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
+        lines.append(AnswerLine(f"Due {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
     if later := dated[1:]:
         lines.append(
-            AnswerLine(f"Later, until {format_day(later[-1].due_on)}", total(one.usd for one in later), key="later")
+            AnswerLine(f"Due later, until {format_day(later[-1].due_on)}", total(one.usd for one in later), key="later")
         )
     if earliest := [one for one in found if one.due_class == "not_before"]:
         lines.append(AnswerLine(_not_before(earliest), total(one.usd for one in earliest), key="not-before"))
@@ -84,7 +87,7 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
 
 def _not_before(earliest: Sequence[Due]) -> str:
     days = [one.due_on for one in earliest if one.due_on is not None]
-    return f"Not before {format_day(min(days))}" if days else "Not before a date that is unknown"
+    return f"{format_day(min(days))} at the earliest" if days else "No date known yet"
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -93,29 +96,38 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
         return (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,)
     ours = sorted(found, key=lambda row: row.payer_kind != "debitura")  # whom you invoice stands first
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
-    lines = [AnswerLine(payer_name(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
+    lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
         lines.append(
-            AnswerLine(counted(len(rest), "other collection partner"), total(row.usd for row in rest), key="payer-rest")
+            AnswerLine(
+                f"via {counted(len(rest), 'other collection partner')}",
+                total(row.usd for row in rest),
+                key="payer-rest",
+            )
         )
     return tuple(lines)
+
+
+def _route(row: Any) -> str:
+    """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
+    return f"via {payer_name(row)}" if row.payer_kind == "collection_partner" else payer_name(row)
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
     """The proof, the reconciliation, the findings with the most at stake, and checks that ask for a look."""
     if verdict.tone == "unknown" and proof.tone == "unknown":
         return (NOT_READ,)
-    lines = [AnswerLine("Rows:", badge=_rows_verdict(verdict, proof))]
+    lines = [AnswerLine("Data:", badge=_rows_verdict(verdict, proof))]
     kinds = findings_by_kind(reports)
     if kinds:
         n, most = sum(row.n for row in kinds), kinds[0]
-        words = f"most at stake: {kind_in_words(most)[0].lower()}{kind_in_words(most)[1:]}, {format_amount(most.usd)} (estimate)"
-        look = Badge(f"{counted(n, 'finding')} to look at", "warn")
+        words = f"the largest: {kind_in_words(most)[0].lower()}{kind_in_words(most)[1:]}, {format_amount(most.usd)} (estimate)"
+        look = Badge(f"{counted(n, 'possible gap')} to look into", "warn")
         lines.append(AnswerLine("Fees:", badge=look, words=words if most.usd else ""))
     elif reports.has("reports.attribution_gaps"):
         lines.append(AnswerLine("Fees:", badge=Badge("none seems to be missing", "good")))
     if checks := not_ok_checks(reports):
-        words = f"{counted(checks, 'check')} {'asks' if checks == 1 else 'ask'} for a look"
+        words = f"{counted(checks, 'check')} {'needs' if checks == 1 else 'need'} attention"
         lines.append(AnswerLine("Data quality:", badge=Badge(words, "warn")))
     return tuple(lines)
 
@@ -125,7 +137,7 @@ def _rows_verdict(verdict: Badge, proof: Badge) -> Badge:
     if proof.tone != "good":
         return proof
     told = f"{verdict.text[:1].lower()}{verdict.text[1:]}"
-    return Badge(f"all read; against the API's totals: {told}", verdict.tone)
+    return Badge(f"complete; against the API's totals: {told}", verdict.tone)
 
 
 def _changed(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -146,7 +158,7 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     words = "; ".join(parts) or "no fee has changed"
     return [
         AnswerLine(
-            "All fees, against last night",
+            "All fees since last night",
             total(row.usd for row in fees.values()),
             words=words,
             key="night",
@@ -163,7 +175,7 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         end = format_day(rows[0].month - timedelta(days=1))
         since = end if len({row.month for row in rows}) > 1 else "the first reading"
-        lines.append(AnswerLine(f"Still to come, against {since}", change, key="month", is_change=True))
+        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
     collected = {row.period: row for row in summary_rows(reports) if row.basis == "collected"}
     now, before = collected.get("month_to_date"), collected.get("last_month")
     if now and before and now.usd is not None:
