@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime
 from typing import Any
@@ -59,9 +60,13 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
     )
 
 
-def statement_name(page_client: str) -> str:
-    """The statement's file name: the id with what is not for file names replaced."""
-    return f"statement-{re.sub(r'[^A-Za-z0-9_-]+', '-', page_client).strip('-')[:80] or 'client'}.html"
+def statement_name(client: str) -> str:
+    """The statement's file name: the id; where that is not for file names, what is left of it and a part of its hash, so that no
+    client's statement replaces another's."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", client.lower()).strip("-")[:80]
+    if plain and plain == client:
+        return f"statement-{plain}.html"
+    return f"statement-{plain or 'client'}-{hashlib.sha256(client.encode()).hexdigest()[:8]}.html"
 
 
 def _find(reports: Reports, client: str) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report import ReportFacts, make_report
+from debitura_pipeline.report.statement import statement_name
 from debitura_pipeline.settings import Settings
 from tests.report.maker import tables
 from tests.report.reading import read_answers, read_tables
@@ -66,6 +67,14 @@ def test_tenant_id_and_creditor_id_find_the_same_client(filled: tuple[Settings, 
     assert stat.S_IMODE(by_tenant.stat().st_mode) == 0o600
     with pytest.raises(WarehouseError, match=r"No client has the tenant id or creditor id '\.\./\.\./etc'"):
         make_report(settings, "../../etc")
+
+
+def test_no_two_ids_share_a_file() -> None:
+    """Also where the file system knows no upper case: one client would be sent another's statement."""
+    ids = ("acme", "ACME", "acme-", "ac/me", "ac me", "../acme", "", "é", "a" * 81, "a" * 82)
+    names = {statement_name(name).lower() for name in ids}
+    assert len(names) == len(ids)
+    assert all("/" not in name and len(name) < 120 for name in names)
 
 
 def test_tenant_id_of_two_records_asks_which(settings: Settings) -> None:
