@@ -1,4 +1,4 @@
-"""The page's bar charts: stacked columns by month, stacked lying bars, and bars of what was added and taken away."""
+"""The page's bar charts: stacked columns by month, stacked horizontal bars, and bars of what was added and taken away."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from debitura_pipeline.report.svg import adapt_svg
 
 WIDE, NARROW = 912, 360  # pixels that the page's column and a phone's screen come to
 FONT = {WIDE: 13, NARROW: 12}
-LABEL_ROOM = 230  # left of lying bars; browsers' fonts may be a tenth wider than the renderer's
+LABEL_ROOM = 230  # left of horizontal bars; browsers' fonts may be a tenth wider than the renderer's
 BAR_STEP = {WIDE: 34, NARROW: 50}  # on phones the label stands above its bar
 EDGE: dict[str, Any] = {
     "stroke": "var(--paper)",
@@ -76,7 +76,7 @@ def value_axis(side: str, label: str = AMOUNT_LABEL, ticks: int = 5) -> Any:
 
 
 def bar_labels(bars: Sequence[str], width: int) -> Any:
-    """The axis of lying bars: labels at their left, on phones above them."""
+    """The axis of horizontal bars: labels at their left, on phones above them."""
     import altair as alt  # noqa: PLC0415
 
     look: dict[str, Any] = {"title": None, "ticks": False, "domain": False, "labelAlign": "left"}
@@ -87,7 +87,7 @@ def bar_labels(bars: Sequence[str], width: int) -> Any:
 
 
 def bar_scale(bars: Sequence[str], width: int) -> Any:
-    """The scale of lying bars, with room for the labels that stand above them on phones."""
+    """The scale of horizontal bars, with room for the labels that stand above them on phones."""
     import altair as alt  # noqa: PLC0415
 
     padding = 0.32 if width == WIDE else 0.6

@@ -22,7 +22,7 @@ CALENDAR = "reports.payment_calendar"
 MONTHS_DRAWN = 8
 ROWS_SHOWN = 60
 CLASSES = {"overdue": "Overdue since", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
-NAMELESS = "Partner not known"
+NAMELESS = "unnamed partner"
 FINAL_DUE = Series("Final, with its date", "--low")
 FINAL_LATEST = Series("Final, not before this month, or no date", "--high", "stripes")
 PREDICTED = Series("Estimate", "--low-2", "dots")
@@ -161,7 +161,7 @@ def _chart(found: list[Any]) -> Chart:
     words = "; ".join(f"{bar} {format_amount(total(parts))} USD" for bar, parts in own.items())
     table = ReportTable("calendar_by_month", "Money to come by month, USD", columns, rows)
     return stacked_bars("chart-calendar", "Money to come by month in which it is due, USD",
-                        f"Lying bars, overdue first, then one a month: {words}.", shown, pieces, table)  # fmt: skip
+                        f"Horizontal bars, overdue first, then one per month: {words}.", shown, pieces, table)  # fmt: skip
 
 
 def _bar(row: Any, drawn: Iterable[date], later: str) -> str:

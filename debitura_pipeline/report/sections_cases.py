@@ -66,7 +66,7 @@ def case_outcomes(reports: Reports) -> Section | None:
     chart = stacked_bars(
         "chart-outcomes",
         "Cases by outcome and phase",
-        f"Lying bars, one an outcome: {words}.",
+        f"Horizontal bars, one per outcome: {words}.",
         [Series(named[phase], *PHASES.get(phase, OTHER_PHASE)) for phase in phases],
         pieces,
         data,

@@ -97,7 +97,7 @@ def _chart(best: Sequence[tuple[str, dict[str, Any]]]) -> Chart:
     words = "; ".join(f"{name} {format_amount(row['fee_total_usd'])} USD" for name, row in best)
     series = [stage.series for stage in stages]
     return stacked_bars("chart-clients", "Clients with the highest referral fees, USD",
-                        f"Lying bars, one a client, longest first: {words}.", series, pieces, table)  # fmt: skip
+                        f"Horizontal bars, one per client, longest first: {words}.", series, pieces, table)  # fmt: skip
 
 
 def distinct_names(rows: Sequence[dict[str, Any]]) -> list[str]:

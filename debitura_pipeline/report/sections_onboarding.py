@@ -64,7 +64,7 @@ def _chart(found: dict[str, Any], here: dict[str, int], reached: dict[str, int])
     table = ReportTable("onboarding_funnel", "Clients by the step that they have reached", headings, rows)
     words = "; ".join(f"{STEPS[step]} {format_count(reached[step])}" for step in STEPS)
     return stacked_bars("chart-onboarding", "Clients that have reached each step",
-                        f"Lying bars, one a step: {words}.", (PASSED, WAITING), pieces, table)  # fmt: skip
+                        f"Horizontal bars, one per step: {words}.", (PASSED, WAITING), pieces, table)  # fmt: skip
 
 
 def _stuck(reports: Reports) -> tuple[ReportTable, ...]:

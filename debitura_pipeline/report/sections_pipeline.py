@@ -68,7 +68,7 @@ def pipeline(reports: Reports) -> Section | None:
     chart = stacked_bars(
         "chart-pipeline",
         "Fees not paid yet, by stage and age, USD",
-        f"Lying bars, one a stage, split by age: {words}.",
+        f"Horizontal bars, one per stage, split by age: {words}.",
         series,
         pieces,
         data,

@@ -110,7 +110,7 @@ def _month_chart(frame: pd.DataFrame, months: list[str], sizes: Sizes) -> Chart:
     return stacked_columns(
         "chart-months",
         "Referral fees by month of collection, USD",
-        f"Stacked columns, one a month from {format_month(drawn[0])} to {format_month(drawn[-1])}. Sums over all months: {words}.",
+        f"Stacked columns, one per month from {format_month(drawn[0])} to {format_month(drawn[-1])}. Sums of all months: {words}.",
         [stage.series for stage in stages],
         pieces,
         table,

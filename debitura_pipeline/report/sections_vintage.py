@@ -84,7 +84,7 @@ def _curves(found: list[Any], main: list[str]) -> Chart:
         f"{key}: {format_percent(point.share * 100)} after {point.months} months" for key, point in ends.items()
     )
     return curves("chart-vintages", "Share of the claims recovered, by months since creation",
-                  f"Rising lines, one a currency. {words}.", series, points, table)  # fmt: skip
+                  f"Rising lines, one per currency. {words}.", series, points, table)  # fmt: skip
 
 
 def _vintage_table(reports: Reports, currency: str, *, is_first: bool) -> ReportTable:

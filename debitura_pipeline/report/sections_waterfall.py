@@ -87,8 +87,8 @@ def _chart(rows: list[Any], month: str) -> Chart:
     headings = (Heading("Step"), Heading("USD", "change"))
     table = ReportTable("waterfall_steps", f"Fees not paid yet in {month}, USD", headings, tuple(sums))
     words = "; ".join(f"{name} {format_change(amount)} USD" for name, amount in sums)
-    return movements("chart-waterfall", f"What changed the fees not paid yet in {month}, USD", f"Lying bars, one a step: {words}.",
-                     (UP, DOWN), bars, table)  # fmt: skip
+    caption = f"What changed the fees not paid yet in {month}, USD"
+    return movements("chart-waterfall", caption, f"Horizontal bars, one per step: {words}.", (UP, DOWN), bars, table)
 
 
 def _stages(rows: list[Any], month: str) -> ReportTable:

@@ -83,7 +83,7 @@ def delta(table: Table, sync_id: str, at: datetime) -> Statement:
     moved = [f"c.{name} IS DISTINCT FROM i.{name}" for name in soft]
     # Postgres has no equality for JSON; its text has one.
     moved.append("CAST(c.extra AS VARCHAR) IS DISTINCT FROM CAST(i.extra AS VARCHAR)")
-    # Rows of before the opening value was kept have the last one that was read.
+    # Rows from before opening values were kept have the value read last.
     opening = (
         f"coalesce(c._opening_fee_usd, c.{quoted(table.opened)})" if table.opened else "CAST(NULL AS DECIMAL(18,4))"
     )

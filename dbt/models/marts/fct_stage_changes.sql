@@ -5,7 +5,7 @@
     on_schema_change='append_new_columns',
 ) }}
 
-{#- A table of before a column was added is written anew, as other rows of it may have changed meanwhile. #}
+{#- A table that lacks a column added since is built anew: any of its rows may have changed in the meantime. #}
 {%- set carries_on = is_incremental() and has_column(this, 'delta_referral_fee') %}
 
 with clock as (
