@@ -1,4 +1,4 @@
--- What the vintages have recovered by now is what the cases have, and shares lie between 0 and 1.
+-- What the vintages have recovered by now is what the cases have; shares lie between 0 and 1 where the claims are worth something.
 with vintages as (
     select * from {{ ref('recovery_vintage') }}
 ),
@@ -40,4 +40,4 @@ where compared.report_amount <> cases.mart_amount
 union all
 select 'share', recovered_share, projected_share
 from vintages
-where recovered_share < 0 or projected_share < 0 or (projected_share > 1 and not is_complete)
+where gross_amount > 0 and (recovered_share < 0 or projected_share < 0 or (projected_share > 1 and not is_complete))
