@@ -21,8 +21,16 @@ stages as (
     select * from {{ ref('int_revenue_stages') }}
 ),
 
+clock as (
+    select transactions_first_load_at from {{ ref('int_clock') }}
+),
+
 first_record as (
-    select min(valid_from) as first_at from totals
+    select
+        case when min(totals.valid_from) < max(clock.transactions_first_load_at)
+            then max(clock.transactions_first_load_at) else min(totals.valid_from) end as first_at
+    from totals
+    cross join clock
 ),
 
 ends as (

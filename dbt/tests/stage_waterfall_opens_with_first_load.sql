@@ -22,7 +22,9 @@ loaded as (
         count(*) as transaction_count,
         coalesce(sum(history.referral_fee_usd) filter (where not history.is_estimate), 0) as final_usd
     from history
-    inner join clock on clock.transactions_first_load_at = history.valid_from
+    inner join clock
+        on history.valid_from <= clock.transactions_first_load_at
+        and (history.valid_to is null or history.valid_to > clock.transactions_first_load_at)
     inner join modes on modes.valid_from <= clock.transactions_first_load_at and modes.valid_to > clock.transactions_first_load_at
     left join stages
         on {{ stage_join('stages', 'history', 'modes.invoicing_trigger_mode') }}

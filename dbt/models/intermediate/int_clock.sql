@@ -23,10 +23,24 @@ last_sync as (
     where status = 'done' and coalesce(mode, '') <> 'client'
 ),
 
+first_whole_reading as (
+    select
+        min(case when resource = 'transactions' then coalesce(as_of, started_at) end) as transactions_at,
+        min(case when resource = 'cases' then coalesce(as_of, started_at) end) as cases_at
+    from syncs
+    where status in ('done', 'lost') and coalesce(mode, '') <> 'client'
+),
+
+-- A client that was onboarded before the first whole reading was there before the others; what they show is not new.
 first_load as (
     select
-        (select min(valid_from) from transactions_history) as transactions_at,
-        (select min(valid_from) from cases_history) as cases_at
+        case when transactions.at < first_whole_reading.transactions_at
+            then first_whole_reading.transactions_at else transactions.at end as transactions_at,
+        case when cases.at < first_whole_reading.cases_at
+            then first_whole_reading.cases_at else cases.at end as cases_at
+    from first_whole_reading
+    cross join (select min(valid_from) as at from transactions_history) as transactions
+    cross join (select min(valid_from) as at from cases_history) as cases
 ),
 
 as_of as (

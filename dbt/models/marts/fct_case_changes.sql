@@ -119,3 +119,4 @@ select
     currency,
     is_reopening
 from changes
+where not_after > (select clock.cases_first_load_at from clock)

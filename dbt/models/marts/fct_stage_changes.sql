@@ -251,3 +251,4 @@ select
         end as decimal(28, 4)
     ) as delta_referral_fee
 from split
+where not_after > (select clock.transactions_first_load_at from clock)

@@ -27,6 +27,7 @@ stage_changes as (
         {{ utc_month('not_after') }} as month,
         from_stage is not null and to_stage is not null and from_stage <> to_stage as is_move
     from {{ ref('fct_stage_changes') }}
+    where not_after > (select clock.transactions_first_load_at from clock)
 ),
 
 estimate_totals as (
@@ -71,7 +72,7 @@ first_record as (
 ),
 
 -- Both ways in which the estimates of a time are known: recorded then, or from the last readings of their versions.
-estimate_periods as (
+all_estimate_periods as (
     select
         true as is_recorded,
         commission_status,
@@ -92,6 +93,11 @@ estimate_periods as (
         valid_to
     from transactions_history
     where valid_from < coalesce((select first_record.first_at from first_record), valid_from + interval '1 day')
+),
+
+estimate_periods as (
+    select * from all_estimate_periods
+    where valid_to is null or valid_to > (select clock.transactions_first_load_at from clock)
 ),
 
 -- Each period comes in once and goes out once, so that its sums are running totals, whatever the number of months.
