@@ -10,9 +10,9 @@
     cast({{ number }} as decimal(38, 4))
 {%- endmacro %}
 
-{# The square of an amount of at most 10^12 USD; larger ones count as that. #}
+{# The square of an amount of at most 10^12 USD; larger ones count as that. DuckDB multiplies two decimals of 18 digits within 18. #}
 {% macro squared(amount) -%}
-    {%- set capped -%} cast(least({{ amount }}, 1000000000000) as decimal(18, 2)) {%- endset -%}
+    {%- set capped -%} cast(least({{ amount }}, 1000000000000) as decimal(19, 2)) {%- endset -%}
     cast({{ capped }} * {{ capped }} as decimal(38, 4))
 {%- endmacro %}
 
