@@ -6,11 +6,13 @@ The result streams: a million rows take no more memory than a thousand.
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -37,13 +39,26 @@ def run_query(settings: Settings, sql: str, chosen: str | None, out: Path | None
         raise WarehouseError("Parquet is not for a terminal.", cure="Use --out FILE or redirect standard output.")
     statement = checked_select(sql)
     with (
-        tempfile.TemporaryDirectory(prefix="debitura-query-") as spill,
-        open_published(settings.published_dir, memory_limit=settings.duckdb_memory, spill=Path(spill)) as connection,
+        _spill_folder() as spill,
+        open_published(settings.published_dir, memory_limit=settings.duckdb_memory, spill=spill) as connection,
         _stopped_by_signals(connection),
     ):
         rows = Rows(connection, statement, _columns(connection, statement))  # the SQL is checked before a file is made
         with _opened(out) as sink:
             return WRITERS[form](rows, sink)
+
+
+@contextmanager
+def _spill_folder() -> Iterator[Path]:
+    """A private folder that DuckDB makes once it spills, removed at the end, also when a signal is repeated meanwhile."""
+    path = Path(tempfile.gettempdir()) / f"debitura-query-{secrets.token_hex(8)}"
+    try:
+        with private_umask():
+            yield path
+    finally:
+        while path.exists():
+            with suppress(KeyboardInterrupt):
+                shutil.rmtree(path)
 
 
 @contextmanager
