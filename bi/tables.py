@@ -31,7 +31,7 @@ def show(found: pd.DataFrame, *, key: str, alt: str) -> None:
 
 
 def selected_cell(found: pd.DataFrame, *, key: str, alt: str) -> tuple[pd.Series[Any], str] | None:
-    """A table of which one cell can be selected: the row that it is in, and its column."""
+    """A table in which one cell can be selected. Returns its row and its column."""
     event: Any = st.dataframe(
         _shown(found), key=key, alt=alt, hide_index=True, column_config=_config(found), height=_height(found), placeholder="–",
         on_select="rerun", selection_mode="single-cell",

@@ -26,7 +26,7 @@ def main() -> None:
     """The page."""
     view = open_page(
         "Recovery",
-        "Claims and what was recovered, each currency by itself. Months are those of the case's creation (UTC).",
+        "Claims and recovered amounts by currency, and by the month (UTC) in which the case was created.",
     )
     where = view.filters.on(client="creditor_id", month="created_month", currency="currency", country="debtor_country")
     if not view.one(TABLE, "count(*)", where):
@@ -73,7 +73,7 @@ def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) ->
 
 
 def _share(recovered: Decimal | None, known: Decimal | None) -> Decimal | None:
-    """Of the claims of which both amounts are known."""
+    """Recovered share of the claims whose two amounts are both known."""
     return round(recovered / known, 4) if recovered is not None and known else None
 
 

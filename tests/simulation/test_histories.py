@@ -5,7 +5,6 @@ The promises, and the one excuse of a nightly plan, are in `judge.py`; `make sim
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +17,7 @@ LESSONS = (
     302382, 303119, 500466, 739947000182,
 )  # fmt: skip
 FIXED = 100
-HISTORIES = int(os.environ.get("HISTORIES", "500"))  # fewer where time is limited, as in CI
+HISTORIES = 500
 PROCESSES = 2
 CALM = 0.03  # chance of moves before each answer; worlds more restless are played for the promises, and may be refused
 # What is allowed for each sync; what is measured is printed with `-s`.

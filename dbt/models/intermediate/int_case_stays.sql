@@ -78,7 +78,7 @@ first_changes as (
     select case_id, from_value, changed_month from numbered where place = 1
 ),
 
--- At the end of which months a case was open and in which phase; what came before the first load is not known.
+-- The month-ends at which a case was open, with its phase. Phases before the first load are not known.
 stays as (
     select
         earning.case_id,
