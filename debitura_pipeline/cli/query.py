@@ -75,6 +75,11 @@ def _stopped_by_signals(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
     watcher.start()
     try:
         yield
+    except (
+        BaseException
+    ):  # a signal may be heard while the query runs on; closing the connection would wait for its end
+        connection.interrupt()
+        raise
     finally:
         is_over.set()
         watcher.join()

@@ -18,6 +18,7 @@ import pytest
 
 from debitura_pipeline.cli.query import run_query
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.interrupts import GRACE_S
 from debitura_pipeline.settings import Settings
 from tests.support.command import COMMAND, Said, debitura, environment
 from tests.support.sandbox import ROOT
@@ -157,6 +158,8 @@ def test_an_interrupt_ends_a_query_that_computes_and_leaves_no_file(published: S
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
+        sent_at = time.monotonic()
         out, err = process.communicate(timeout=60)
+    assert time.monotonic() - sent_at < GRACE_S, "it was ended from outside"
     assert (process.returncode, out, len(err.splitlines())) == (130, "", 1) and "Traceback" not in err
     assert list(tmp_path.rglob("*")) == [tmp_path / "spill"]
