@@ -6,11 +6,12 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page_metadata import Page
@@ -63,7 +64,8 @@ class Reader:
     """Reads one listing into one sync folder.
 
     `transform_pool` has a single thread, since the transformer is not thread-safe. `upper`: upper bound of the sync.
-    `opening_totals`: what the API stated of a slice when reading it began.
+    `opening_totals`: what the API stated of a slice when reading it began. `shown`: every window landed by this sync, by `seq`,
+    those that were read again since included.
     """
 
     client: ApiClient
@@ -74,6 +76,7 @@ class Reader:
     upper: datetime
     progress: Callable[[ReadProgress], None] | None = None
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
+    shown: dict[int, VerifiedWindow] = field(default_factory=dict)
     opening_totals: dict[Slice, Totals] = field(default_factory=dict)
     _pages_known: int = 0
     _rows: int = 0
@@ -90,7 +93,7 @@ class Reader:
             self._file_numbers.next = max(self._file_numbers.next, line.seq + 1)
             if line.file is None or self.folder.is_intact(line.file, line.sha256):
                 verified = VerifiedWindow.from_line(line)
-                self.landed[verified.slice] = verified
+                self.landed[verified.slice] = self.shown[line.seq] = verified
 
     def independent(self) -> Reader:
         """Return a reader into the same folder with a request limit and a `Behaviour` of its own."""
@@ -223,7 +226,11 @@ class Reader:
 
     def landed_rows(self, windows: Sequence[VerifiedWindow]) -> LandedRows:
         """Return the landed rows of these windows."""
-        return LandedRows(self.listing.resource, [self.folder.path / one.file for one in windows if one.file])
+        return LandedRows(self.listing.resource, self.files(windows))
+
+    def files(self, windows: Iterable[VerifiedWindow]) -> list[Path]:
+        """Return the files of those of `windows` that have rows."""
+        return [self.folder.path / window.file for window in windows if window.file]
 
     async def _land_rows(self, rows: list[bytes]) -> VerifiedWindow:
         """Land rows that were requested by id, as one page of a listing."""
@@ -347,7 +354,7 @@ class Reader:
             stretches, has_moved,
         )  # fmt: skip
         self.folder.append(verified.as_line())
-        self.landed[slice_] = verified
+        self.landed[slice_] = self.shown[seq] = verified
         self._rows += transformed.rows
         log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, transformed.rows, attempts)
         self._report_progress()

@@ -103,6 +103,10 @@ class IncrementalSync(ABC):
         """
         return False
 
+    def unsettled_notes(self) -> tuple[str, ...]:
+        """What is not known of rows that were shown in this sync and then no longer; one sentence each."""
+        return ()
+
     @abstractmethod
     async def estimate(self, full_requests: int) -> CostEstimate:
         """Estimate the cost of this sync with at most 2 % of the `full_requests` that a full sync takes."""
@@ -116,6 +120,7 @@ class IncrementalSync(ABC):
 
         Raises UnprovenError if they still differ after `MAX_ROUNDS` rounds, or the ApiError that ended the sync.
         """
+        self.expected.note_shown(self.reader.files(self.reader.shown.values()))
         await self.refresh_due_days()
         await self.initial_read()
         names: list[str] = []
@@ -129,8 +134,9 @@ class IncrementalSync(ABC):
                 if await self.find_swapped_rows(closing, ours):
                     if number < MAX_ROUNDS:
                         continue
-                    self.unproven.append(f"estimates changed while they were read, in each of {MAX_ROUNDS} rounds")
-                return SyncOutcome(tuple(self.verified.values()), closing, tuple(self.deleted), tuple(self.unproven))
+                    self.unproven.append(f"rows changed while they were read, in each of {MAX_ROUNDS} rounds")
+                unproven = (*self.unproven, *self.unsettled_notes())
+                return SyncOutcome(tuple(self.verified.values()), closing, tuple(self.deleted), unproven)
         where = ", ".join(names[:5]) or "rows without a date"
         raise UnprovenError(
             f"{self.reader.listing.resource}: after {MAX_ROUNDS} rounds the API's totals still differ from what was read, "
@@ -189,13 +195,15 @@ class IncrementalSync(ABC):
     def apply_verified(self) -> None:
         """Apply all windows read so far to the expected state."""
         ordered = sorted(self.verified.values(), key=lambda window: window.seq)
-        self.expected.apply([self.reader.folder.path / window.file for window in ordered if window.file])
+        self.expected.apply(self.reader.files(ordered))
 
     def mark_deleted(self, rows: Sequence[MissingRow]) -> None:
         """Note rows as deleted after a complete read of their place did not return them; quarantined rows still exist."""
         bad = {row.row_key for window in self.verified.values() for row in window.bad}
-        self.deleted += [row.key for row in rows if row.key not in bad]
-        self.expected.mark_deleted([row.key for row in rows])
+        keys = [row.key for row in rows]
+        known = self.expected.known_keys(keys) - bad if keys else set()
+        self.deleted += [key for key in keys if key in known]
+        self.expected.mark_deleted(keys)
 
     async def resolve_missing_by_hour(self, rows: Sequence[MissingRow]) -> None:
         """Read the hours of these rows with every bucket, or the whole day if that takes no more requests."""

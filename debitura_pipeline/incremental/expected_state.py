@@ -44,7 +44,7 @@ def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str]
 
 @dataclass(frozen=True)
 class MissingRow:
-    """A baseline row that a complete read of its bucket did not return: it moved to another bucket or was deleted."""
+    """A row that a complete read of its bucket did not return: it moved to another bucket or was deleted."""
 
     key: str
     at: datetime
@@ -61,7 +61,8 @@ class ExpectedState:
         self._run("SET TimeZone = 'UTC'")
         self._run(f"CREATE VIEW baseline AS SELECT * FROM read_parquet('{_quoted(baseline)}')")
         self._run("CREATE TABLE deleted (key VARCHAR)")
-        self._run("CREATE TABLE withdrawn (key VARCHAR)")  # keys in landed files that are no longer applied
+        # Rows of landed files that are no longer applied, as they were shown last.
+        self._run("CREATE TABLE withdrawn (key VARCHAR, dated TIMESTAMPTZ, creditor_id VARCHAR, seq BIGINT)")
         self._reset()
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class ExpectedState:
         Only new files are read, unless a file that was applied before is missing from `files`.
         """
         if not self._applied <= set(files):
-            self._run("INSERT INTO withdrawn SELECT key FROM landed")
+            self._run("INSERT INTO withdrawn SELECT key, dated, creditor_id, seq FROM landed")
             self._reset()
         new = [file for file in files if file not in self._applied]
         if not new:
@@ -83,13 +84,19 @@ class ExpectedState:
         columns = (
             f'"{self._key}" AS key, "{self._date}" AS dated, {bucket} AS bucket, {usd} AS usd, creditor_id, _seq AS seq'
         )
-        names = ", ".join(f"'{_quoted(file)}'" for file in new)
+        names = _names(new)
         self._run(
             f"CREATE OR REPLACE TABLE landed AS SELECT * FROM "
             f"(SELECT * FROM landed UNION ALL SELECT {columns} FROM read_parquet([{names}])) "
             "QUALIFY row_number() OVER (PARTITION BY key ORDER BY seq DESC) = 1"
         )
         self._applied |= set(new)
+
+    def note_shown(self, files: Sequence[Path]) -> None:
+        """Count rows of `files` as shown during this sync, though they are not applied: an interrupted run landed them."""
+        if files:
+            columns = f'"{self._key}", "{self._date}", creditor_id, _seq'
+            self._run(f"INSERT INTO withdrawn SELECT {columns} FROM read_parquet([{_names(files)}])")
 
     def _reset(self) -> None:
         self._applied: set[Path] = set()
@@ -99,7 +106,7 @@ class ExpectedState:
         )
 
     def mark_deleted(self, keys: Sequence[str]) -> None:
-        """Remove baseline rows that the API no longer has."""
+        """Remove rows that the API no longer has; a row that is applied stays."""
         if keys:
             self._connection.executemany("INSERT INTO deleted VALUES (?)", [[key] for key in keys])
 
@@ -148,14 +155,23 @@ class ExpectedState:
         rows = self._connection.execute(f"SELECT {columns} FROM baseline WHERE {where} ORDER BY 2", values).fetchall()
         return [MissingRow(key, at.astimezone(UTC), creditor) for key, at, creditor in rows if at is not None]
 
-    def creditors_of_uncertain_deletions(self) -> list[str]:
-        """Return creditors with deleted rows whose deletion changes no sum that is compared: estimates, and rows without a fee."""
+    def uncertain_deletions(self) -> dict[str, set[str]]:
+        """Return deleted keys by creditor whose deletion changes no sum that is compared: estimates, and rows without a fee."""
+        return self._keys_by_creditor(
+            "SELECT creditor_id, key FROM baseline WHERE key IN (SELECT key FROM deleted) "
+            f"AND (coalesce(usd, 0) = 0 OR bucket IN ('{PENDING}', '{UNCLASSIFIED}'))"
+        )
+
+    def vanished(self) -> dict[str, set[str]]:
+        """Return deleted keys by creditor that a read of this sync did show: they may have moved instead."""
+        return self._keys_by_creditor("SELECT creditor_id, key FROM withdrawn WHERE key IN (SELECT key FROM deleted)")
+
+    def _keys_by_creditor(self, deleted: str) -> dict[str, set[str]]:
         rows = self._run(
-            "SELECT DISTINCT creditor_id FROM baseline WHERE key IN (SELECT key FROM deleted) "
-            "AND key NOT IN (SELECT key FROM landed) AND creditor_id IS NOT NULL "
-            f"AND (coalesce(usd, 0) = 0 OR bucket IN ('{PENDING}', '{UNCLASSIFIED}')) ORDER BY 1"
+            f"SELECT creditor_id, list(DISTINCT key) FROM ({deleted}) WHERE key NOT IN (SELECT key FROM landed) "
+            "AND creditor_id IS NOT NULL GROUP BY creditor_id ORDER BY creditor_id"
         ).fetchall()
-        return [creditor for (creditor,) in rows]
+        return {creditor: {*keys} for creditor, keys in rows}
 
     def landed_keys(self, keys: Sequence[str]) -> set[str]:
         """Return those of `keys` that are in an applied file."""
@@ -164,9 +180,24 @@ class ExpectedState:
         ).fetchall()
         return {key for (key,) in rows}
 
+    def known_keys(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that are in the baseline."""
+        rows = self._connection.execute(
+            "SELECT key FROM baseline WHERE key IN (SELECT unnest(?))", [list(keys)]
+        ).fetchall()
+        return {key for (key,) in rows}
+
     def withdrawn(self) -> list[MissingRow]:
-        """Return missing baseline rows that were in a file which is no longer applied: they existed during this sync."""
-        return self._missing(["key IN (SELECT key FROM withdrawn)"], [])
+        """Return missing rows that were in a file which is no longer applied: they existed during this sync.
+
+        Rows that the baseline lacks are among them: their date may have moved to where the list had been read before.
+        """
+        rows = self._run(
+            "SELECT key, arg_max(dated, seq) AS dated, arg_max(creditor_id, seq) FROM withdrawn "
+            "WHERE dated IS NOT NULL AND key NOT IN (SELECT key FROM landed) AND key NOT IN (SELECT key FROM deleted) "
+            "GROUP BY key ORDER BY dated, key"
+        ).fetchall()
+        return [MissingRow(key, at.astimezone(UTC), creditor) for key, at, creditor in rows]
 
     def stale_reads(self, window: Window, bucket: str | None, before: int) -> set[int]:
         """Return the `_seq` of reads before `before` that are the latest to show some row in `window` (and `bucket`)."""
@@ -238,6 +269,10 @@ def _bounds(column: str, window: Window) -> tuple[list[str], list[Any]]:
             conditions.append(f"{column} {sign} ?")
             values.append(bound)
     return conditions, values
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(f"'{_quoted(file)}'" for file in files)
 
 
 def _quoted(path: Path) -> str:

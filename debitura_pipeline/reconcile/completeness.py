@@ -61,7 +61,6 @@ class Prover:
     deleted: set[str] = field(default_factory=set)
     recovered: list[VerifiedWindow] = field(default_factory=list)
     unresolved: set[str] = field(default_factory=set)
-    superseded: list[VerifiedWindow] = field(default_factory=list)
     current: list[VerifiedWindow] = field(default_factory=list)
     partial_note: str | None = None
 
@@ -162,14 +161,17 @@ class Prover:
         return bool(resolved.recovered or resolved.unresolved)
 
     async def _unseen(self) -> list[UnseenRow]:
-        """Rows that the warehouse or an earlier read of this sync has, and the last read does not."""
+        """Rows that the warehouse or an earlier read has, and the last read does not; also of reads before an interruption."""
         landed = self.reader.landed_rows(self.current)
         date = DATE_COLUMNS[landed.resource][self.reader.behaviour.date]
         bad = {row.row_key for window in self.current for row in window.bad}
         found: dict[str, UnseenRow] = {}
         if self.baseline is not None:
             found |= {row.key: row for row in await _in_thread(landed.unseen_rows, self.baseline, date)}
-        earlier = self.reader.landed_rows(self.superseded)
+        current, filters = {window.seq for window in self.current}, {*self.whole.filters}
+        earlier = self.reader.landed_rows(
+            [w for w in self.reader.shown.values() if w.seq not in current and filters <= {*w.slice.filters}]
+        )
         if earlier.files:
             found |= {row.key: row for row in await _in_thread(landed.unseen_rows_of, earlier, date)}
         return [row for key, row in found.items() if key not in bad]
@@ -233,7 +235,6 @@ class Prover:
 
     async def _read_again(self, again: Sequence[VerifiedWindow]) -> None:
         """Re-read these windows; if that is all of them, re-read the whole at once."""
-        self.superseded += again
         outdated = {window.slice for window in again}
         kept = [window for window in self.current if window.slice not in outdated]
         slices = [window.slice for window in again] if kept else [self.whole]

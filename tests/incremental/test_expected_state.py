@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pytest
@@ -58,15 +58,20 @@ def test_a_row_of_a_replaced_file_is_withdrawn_until_it_is_read_again_or_deleted
     expected.apply([both])
     assert expected.withdrawn() == []
     expected.apply([other])
-    assert [row.key for row in expected.withdrawn()] == ["a"], (
-        "`b` was read again, and `new` was never in the warehouse"
-    )
-    again = landed(tmp_path / "3.parquet", 3, "a")
+    assert [row.key for row in expected.withdrawn()] == ["a", "new"], "`b` was read again; `new` is in no baseline"
+    again = landed(tmp_path / "3.parquet", 3, "a", "new")
     expected.apply([other, again])
     assert expected.withdrawn() == []
     expected.apply([other])
-    expected.mark_deleted(["a"])
+    expected.mark_deleted(["a", "new"])
     assert expected.withdrawn() == []
+    assert expected.vanished() == {"c": {"a", "new"}}
+
+
+def test_rows_that_an_interrupted_run_showed_count_as_shown(expected: ExpectedState, tmp_path: Path) -> None:
+    expected.note_shown([landed(tmp_path / "1.parquet", 1, "b", "new")])
+    expected.apply([landed(tmp_path / "2.parquet", 2, "b")])
+    assert [row.key for row in expected.withdrawn()] == ["new"]
 
 
 class OneRound(IncrementalSync):
@@ -104,9 +109,13 @@ class StillApi:
     """States the closing totals; counts how often they were requested."""
 
     listing = SimpleNamespace(resource="cases")
+    shown: ClassVar[dict[int, Any]] = {}
 
     def __init__(self) -> None:
         self.requests = 0
+
+    def files(self, _: object) -> list[Path]:
+        return []
 
     async def totals(self, _: object) -> Totals:
         self.requests += 1

@@ -83,7 +83,7 @@ class History:
         self.settings: Settings = harness.reset(REFRESH_DAYS, self.first)
         self.runtime = runtime_of(self.sim)
         self.tally = Tally()
-        self.ordered: tuple[int, Entry] | None = None
+        self.ordered: tuple[int, tuple[Entry, ...]] | None = None
         self.asked: list[str] = []  # by the sync that runs, or the last one
         self.kept: dict[str, Rows] = {resource: {} for resource in RESOURCES}
         self.dies = options.dies
@@ -242,9 +242,9 @@ class History:
                 lost, come = len(set(map(repr, rows)) - set(map(repr, after[table]))), len(after[table]) - len(rows)
                 self.fail("replay differs", f"replay {when}", table, f"{lost} of {len(rows)} rows changed, {come:+d}")
 
-    def change_before(self, moment: int, entry: Entry, resource: str) -> bool:
-        """A sync of one resource in which one thing happens, before its nth request; whether it had so many."""
-        self.ordered = (moment, entry)
+    def change_before(self, moment: int, resource: str, *entries: Entry) -> bool:
+        """A sync of one resource in which these things happen, before its nth request; whether it had so many."""
+        self.ordered = (moment, entries)
         self.sync_until_done(f"change before request {moment}", Wanted(resource), 0.0)
         return self.ordered is None
 
@@ -252,7 +252,8 @@ class History:
         def before_answer() -> None:
             self.harness.deaths.point(f"request {client.stats.requests}")
             if self.ordered is not None and client.stats.requests == self.ordered[0]:
-                self.sim.change(self.ordered[1])
+                for entry in self.ordered[1]:
+                    self.sim.change(entry)
                 self.ordered = None
             if unrest and self.dice.random() < unrest:
                 for _ in range(self.dice.choice((1, 1, 1, 2, 2, 3))):

@@ -99,7 +99,10 @@ class Mover:
         if ahead is None:
             return
         kind = [self._sim.world.table(resource)[name][ahead] for name in KINDS[resource]]
-        behind = self._pick(resource, lambda table: (table[date] < front) & _are(table, KINDS[resource], kind))
+        behind = self._pick(
+            resource,
+            lambda table: (table[date] < front) & (table[date] != codes.NULL_US) & _are(table, KINDS[resource], kind),
+        )
         if behind is not None:
             at = self._date(resource, behind) + self._random.choice((0, SECOND_US))
             self._sim.change({"op": "row", "resource": resource, "action": "delete", "row": behind})
