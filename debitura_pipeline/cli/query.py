@@ -25,6 +25,7 @@ from debitura_pipeline.warehouse.column_kinds import ColumnType
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.published_reader import checked_select, open_published
 
+MEMORY = "400MiB"  # for sorting and grouping, unless the settings say
 LOOK_EVERY_S = 0.1
 
 
@@ -40,7 +41,9 @@ def run_query(settings: Settings, sql: str, chosen: str | None, out: Path | None
     statement = checked_select(sql)
     with (
         _spill_folder() as spill,
-        open_published(settings.published_dir, memory_limit=settings.duckdb_memory, spill=spill) as connection,
+        open_published(
+            settings.published_dir, memory_limit=settings.duckdb_memory or MEMORY, spill=spill
+        ) as connection,
         _stopped_by_signals(connection),
     ):
         rows = Rows(connection, statement, _columns(connection, statement))  # the SQL is checked before a file is made

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from debitura_pipeline import memory
 from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Settings
 from debitura_pipeline.warehouse.postgres.schema_swap import dbt_access
@@ -32,6 +33,7 @@ QUIET = {
 }
 # Always set: the manifest must have schema names without prefix, which are the asset keys.
 SCHEMA_PREFIX = "DEBITURA_SCHEMA_PREFIX"
+DUCKDB_MEMORY = "DEBITURA_DUCKDB_MEMORY"
 STUCK_DAYS = "DEBITURA_STUCK_DAYS"
 # Parsing opens no database. With the default path, the first build of a fresh clone can reuse the parse.
 PARSED_FOR = PROJECT_ROOT / "data" / "warehouse.duckdb"
@@ -51,13 +53,14 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         return {**patience, **dbt_access(warehouse.for_dbt), SCHEMA_PREFIX: warehouse.schema_prefix}
     if warehouse.path is None:
         raise WarehouseError("The settings name no warehouse; see DEBITURA_WAREHOUSE.")
-    return {**patience, **_profile(warehouse.path), "DEBITURA_DUCKDB_MEMORY": settings.duckdb_memory}
+    return {**patience, **_profile(warehouse.path, settings.duckdb_memory or memory.for_duckdb())}
 
 
-def _profile(path: Path) -> dict[str, str]:
+def _profile(path: Path, duckdb_memory: str) -> dict[str, str]:
     return {
         "DEBITURA_DBT_TARGET": "duckdb",
         "DEBITURA_DUCKDB_PATH": str(path),
+        DUCKDB_MEMORY: duckdb_memory,
         "DEBITURA_DBT_KEEP_OPEN": "True",
         SCHEMA_PREFIX: "",
     }
@@ -66,7 +69,8 @@ def _profile(path: Path) -> dict[str, str]:
 def parse_environment(project: Path) -> dict[str, str]:
     """The environment in which the manifest is parsed; dbt reuses the parse in no other."""
     folders = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
-    return {**os.environ, **QUIET, **_profile(PARSED_FOR), **folders}
+    duckdb_memory = os.environ.get(DUCKDB_MEMORY) or memory.for_duckdb()
+    return {**os.environ, **QUIET, **_profile(PARSED_FOR, duckdb_memory), **folders}
 
 
 def dbt_executable() -> str:

@@ -79,7 +79,12 @@ SCHEMA_PREFIX = Setting(
     examples=("deb_",),
 )
 DUCKDB_MEMORY = Setting(
-    "DEBITURA_DUCKDB_MEMORY", WAREHOUSES, "Memory that DuckDB may use while dbt builds.", MEMORY, default="400MiB"
+    "DEBITURA_DUCKDB_MEMORY",
+    WAREHOUSES,
+    "Memory that DuckDB may use while dbt builds, and that `debitura query` may.",
+    MEMORY,
+    otherwise="for dbt an eighth of the memory, from 400MiB to 2GiB; for a query 400MiB",
+    examples=("400MiB",),
 )
 DAGSTER_POSTGRES_URL = Setting(
     "DAGSTER_POSTGRES_URL",

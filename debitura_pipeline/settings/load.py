@@ -67,7 +67,7 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         outage_minutes=values.one(declared.OUTAGE_MINUTES),
         run_retries=values.one(declared.RUN_RETRIES),
         keep_run_days=values.one(declared.KEEP_RUN_DAYS),
-        duckdb_memory=values.one(declared.DUCKDB_MEMORY),
+        duckdb_memory=values.optional(declared.DUCKDB_MEMORY),
         publishes_csv=values.one(declared.PUBLISH_CSV),
         outbound=Outbound(
             values.one(declared.WRITES), values.optional(declared.ROSTER), values.optional(declared.CLAIMS)

@@ -104,7 +104,7 @@ class Settings:
     outage_minutes: int
     run_retries: int
     keep_run_days: int
-    duckdb_memory: str
+    duckdb_memory: str | None
     dagster_home: Path
     dagster_postgres: Secret | None = None
     publishes_csv: bool = False

@@ -300,7 +300,7 @@ CASES = [
         _memory({"proc/meminfo": "MemAvailable: 8192000 kB\n"}, DEBITURA_DUCKDB_MEMORY="16GiB"),
         "memory",
         r"^8,000 MiB available \(this machine\), but a nightly run needs 17,008, including DEBITURA_DUCKDB_MEMORY=16GiB",
-        "Reduce DEBITURA_DUCKDB_MEMORY \\(default 400MiB\\)",
+        "Reduce DEBITURA_DUCKDB_MEMORY \\(400MiB is enough for most\\)",
     ),
     Case(
         "a low limit on open files",
