@@ -34,7 +34,9 @@ QUERIES = {
     "changes of the last night": "SELECT kind, count(*), sum(delta_usd) FROM marts.fct_stage_changes "
     "WHERE not_after = (SELECT max(not_after) FROM marts.fct_stage_changes) GROUP BY 1",
     "vintages": "SELECT created_month, currency, count(*), sum(recovered_amount) FROM marts.fct_cases GROUP BY 1, 2",
-    "as of an instant": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of(now()) GROUP BY 1",
+    "as of now": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of(now()) GROUP BY 1",
+    "as of the night before": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of((SELECT "
+    "max(changed_at) - INTERVAL 1 HOUR FROM marts.fct_transactions)) GROUP BY 1",
 }
 
 

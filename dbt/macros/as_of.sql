@@ -34,21 +34,29 @@
     end
 {%- endmacro %}
 
-{% macro revalued_estimates(ts) -%}
-    {%- set group = estimate_group() -%}
-    {%- set history = ref('stg_debitura__transactions_history') -%}
-    estimates as (
+{# Written out wherever it is read: a CTE that is read twice, DuckDB keeps in full, and the whole query then reads every column. #}
+{% macro estimates_at(ts) -%}
         select
             versions.transaction_id,
-            {%- for name in group %}
+            {%- for name in estimate_group() %}
             {{ status_key('versions.' ~ name) }} as {{ name }},
             {%- endfor %}
             coalesce(versions.is_estimate, false) as is_floating,
             {%- for name in estimate_columns() %}
             coalesce(versions.{{ name }}, 0) as {{ name }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from {{ history }} as versions
+        from {{ ref('stg_debitura__transactions_history') }} as versions
         where coalesce(versions.is_estimate, true) and {{ holds_at('versions', ts) }}
+{%- endmacro %}
+
+{% macro revalued_estimates(ts) -%}
+    {%- set group = estimate_group() -%}
+    estimates_of_group as (
+        {{ estimates_at(ts) }}
+    ),
+
+    estimates as (
+        {{ estimates_at(ts) }}
     ),
 
     recorded as (
@@ -63,7 +71,7 @@
             sum({{ name }}) as {{ name }},
             coalesce(sum(abs({{ name }})) filter (where is_floating), 0) as {{ name }}_whole{{ ',' if not loop.last }}
             {%- endfor %}
-        from estimates
+        from estimates_of_group
         group by {{ group | join(', ') }}
     ),
 

@@ -97,7 +97,7 @@ def _memory(files: dict[str, str], **values: str) -> Callable[[Scene], None]:
             (scene.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (scene.folder / name).write_text(body)
         patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("debitura_pipeline.doctor.machine.ROOT", scene.folder)
+        patch.setattr("debitura_pipeline.memory.ROOT", scene.folder)
         scene.env.update(values)
 
     return make
