@@ -28,7 +28,7 @@ PARTS = (
     ("Warehouse", warehouse_cases.CASES),
     ("APIs", api_cases.CASES),
 )
-TABLE = "| case | what is printed | cure |\n|---|---|---|\n"
+TABLE = "| case | output | fix |\n|---|---|---|\n"
 
 
 def main() -> int:
