@@ -23,22 +23,37 @@ last_sync as (
     where status = 'done' and coalesce(mode, '') <> 'client'
 ),
 
-first_whole_reading as (
-    select
-        min(case when resource = 'transactions' then coalesce(as_of, started_at) end) as transactions_at,
-        min(case when resource = 'cases' then coalesce(as_of, started_at) end) as cases_at
+readings as (
+    select resource, coalesce(as_of, started_at) as read_at, coalesce(mode, '') = 'client' as is_of_clients
     from syncs
-    where status in ('done', 'lost') and coalesce(mode, '') <> 'client'
+    where status in ('done', 'lost')
+),
+
+first_readings as (
+    select
+        min(read_at) filter (where resource = 'transactions' and not is_of_clients) as transactions_at,
+        min(read_at) filter (where resource = 'transactions' and is_of_clients) as transactions_of_clients_at,
+        min(read_at) filter (where resource = 'cases' and not is_of_clients) as cases_at,
+        min(read_at) filter (where resource = 'cases' and is_of_clients) as cases_of_clients_at
+    from readings
 ),
 
 -- A client that was onboarded before the first whole reading was there before the others; what they show is not new.
 first_load as (
     select
-        case when transactions.at < first_whole_reading.transactions_at
-            then first_whole_reading.transactions_at else transactions.at end as transactions_at,
-        case when cases.at < first_whole_reading.cases_at
-            then first_whole_reading.cases_at else cases.at end as cases_at
-    from first_whole_reading
+        case
+            when first_readings.transactions_of_clients_at < first_readings.transactions_at
+                and transactions.at < first_readings.transactions_at
+                then first_readings.transactions_at
+            else transactions.at
+        end as transactions_at,
+        case
+            when first_readings.cases_of_clients_at < first_readings.cases_at
+                and cases.at < first_readings.cases_at
+                then first_readings.cases_at
+            else cases.at
+        end as cases_at
+    from first_readings
     cross join (select min(valid_from) as at from transactions_history) as transactions
     cross join (select min(valid_from) as at from cases_history) as cases
 ),
