@@ -6,55 +6,77 @@ Each figure is a sum of one report; the sections further down say more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.plural import counted
+from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
-from debitura_pipeline.report.page import format_amount, format_day, format_month
-from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.page import CENT, format_amount, format_day, in_cents
+from debitura_pipeline.report.read import ZERO, Reports, total
 from debitura_pipeline.report.sections_calendar import Due, dues, payer_name, payers
-from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
-from debitura_pipeline.report.sections_control import not_ok_checks
+from debitura_pipeline.report.sections_changes import CHANGED
+from debitura_pipeline.report.sections_control import EQUAL, not_ok_checks
 from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in_words
-from debitura_pipeline.report.sections_periods import summary_rows
-from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
 from debitura_pipeline.report.stages import AWAITED, StageSum, sum_of
 
 PAYERS_SHOWN = 3
 NOT_READ = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
 NOTHING_TO_COME = AnswerLine("", words="No fee is on its way.")
-SHORT = {
-    "new": "new", "moved": "in another stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
-    "restated": "restated",
-}  # fmt: skip
 
 
 def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge, proof: Badge) -> tuple[Answer, ...]:
     """The five answers. `verdict`: the reconciliation's; `proof`: whether the last reading was complete."""
+    to_come = still_to_come(sums)
+    coming = f" the {format_amount(to_come)}" if to_come > 0 else ""
     return (
         Answer("how-much", "How much?", how_much(sums), "figures"),
-        Answer("when", "When?", _when(reports), "calendar" if reports.has("reports.payment_calendar") else "pipeline"),
-        Answer("from-whom", "From whom?", _from_whom(reports),
+        Answer("when", f"When will{coming} come?" if coming else "When?", _adding_up(_when(reports), to_come),
+               "calendar" if reports.has("reports.payment_calendar") else "pipeline"),
+        Answer("from-whom", f"Who pays{coming}?" if coming else "From whom?", _adding_up(_from_whom(reports), to_come),
                "partners" if reports.has("reports.receivables_by_collection_partner") else ""),
         Answer("missing", "Is anything missing?", _missing(reports, verdict, proof), "findings"),
-        Answer("changed", "What changed?", _changed(reports), "changes" if reports.has(CHANGED) else ""),
+        Answer("changed", "What changed?", changed_since(reports), "changes" if reports.has(CHANGED) else ""),
     )  # fmt: skip
+
+
+def still_to_come(sums: Mapping[str, StageSum]) -> Decimal:
+    """Fees of all stages before Paid, USD; without disputed and unclassified ones."""
+    return sum_of(sums, "ReadyToInvoiceDebitura", *AWAITED, "Pending")
 
 
 def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
     """What is paid, and what is still to come, by how sure it is."""
     if not any(one.transactions for one in sums.values()):
         return (AnswerLine("", words="No fee yet."),)
-    ready, awaited, estimated = sum_of(sums, "ReadyToInvoiceDebitura"), sum_of(sums, *AWAITED), sum_of(sums, "Pending")
+    to_come = still_to_come(sums)
+    parts = (
+        AnswerLine("– ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"), key="ready"),
+        AnswerLine("– confirmed, on its way", sum_of(sums, *AWAITED), key="awaited"),
+        AnswerLine("– estimated, may change", sum_of(sums, "Pending"), key="estimate"),
+    )
     return (
-        AnswerLine("Earned and paid", sum_of(sums, "Paid"), key="paid"),
-        AnswerLine("Still to come", ready + awaited + estimated, key="to-come"),
-        AnswerLine("– ready to invoice", ready, key="ready"),
-        AnswerLine("– awaited, confirmed", awaited, key="awaited"),
-        AnswerLine("– estimated, may change", estimated, key="estimate"),
+        AnswerLine("Paid to you", sum_of(sums, "Paid"), key="paid"),
+        AnswerLine("Still to come", to_come, key="to-come"),
+        *_adding_up(parts, to_come),
+    )
+
+
+def _adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine, ...]:
+    """The lines, printed so that their cents add up to those of `whole`: what rounding leaves goes to the largest.
+
+    Lines that are not the parts of `whole` stay as they are.
+    """
+    amounts = [one.amount for one in lines if one.amount is not None]
+    if not amounts or abs(total(amounts) - whole) >= CENT:
+        return tuple(lines)
+    left = in_cents(whole) - total(in_cents(amount) for amount in amounts)
+    largest = max((one for one in lines if one.amount is not None), key=lambda one: one.amount or ZERO)
+    return tuple(
+        replace(one, printed=in_cents(one.amount) + left) if one is largest and one.amount is not None else one
+        for one in lines
     )
 
 
@@ -73,11 +95,10 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
         lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))
     dated = [one for one in found if one.due_class == "due"]
     if dated:
-        lines.append(AnswerLine(f"Due {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
+        lines.append(AnswerLine(f"Next, due {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
     if later := dated[1:]:
-        lines.append(
-            AnswerLine(f"Due later, until {format_day(later[-1].due_on)}", total(one.usd for one in later), key="later")
-        )
+        words = f"Then, until {format_day(later[-1].due_on)}"
+        lines.append(AnswerLine(words, total(one.usd for one in later), key="later"))
     if earliest := [one for one in found if one.due_class == "not_before"]:
         lines.append(AnswerLine(_not_before(earliest), total(one.usd for one in earliest), key="not-before"))
     if dateless := [one for one in found if one.due_class == "unknown"]:
@@ -87,7 +108,7 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
 
 def _not_before(earliest: Sequence[Due]) -> str:
     days = [one.due_on for one in earliest if one.due_on is not None]
-    return f"{format_day(min(days))} at the earliest" if days else "No date known yet"
+    return f"Not before {format_day(min(days))}, day unsure" if days else "Day unsure"
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -98,19 +119,17 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
     lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
-        lines.append(
-            AnswerLine(
-                f"via {counted(len(rest), 'other collection partner')}",
-                total(row.usd for row in rest),
-                key="payer-rest",
-            )
-        )
+        words = f"once {counted(len(rest), 'other')} {'has' if len(rest) == 1 else 'have'} paid"
+        lines.append(AnswerLine(words, total(row.usd for row in rest), key="payer-rest"))
     return tuple(lines)
 
 
 def _route(row: Any) -> str:
     """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
-    return f"via {payer_name(row)}" if row.payer_kind == "collection_partner" else payer_name(row)
+    name = payer_name(row)
+    if row.payer_kind == "collection_partner":
+        return f"once {name} has paid"
+    return f"{name}, directly" if row.payer_kind == "debitura" else name
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
@@ -136,51 +155,7 @@ def _rows_verdict(verdict: Badge, proof: Badge) -> Badge:
     """Whether every row was read, and whether the sums are the API's own, in one line."""
     if proof.tone != "good":
         return proof
+    if verdict.text == EQUAL:
+        return Badge("complete, and equal to Debitura's totals", "good")
     told = f"{verdict.text[:1].lower()}{verdict.text[1:]}"
-    return Badge(f"complete; against the API's totals: {told}", verdict.tone)
-
-
-def _changed(reports: Reports) -> tuple[AnswerLine, ...]:
-    lines = [*_last_night(reports), *_since_last_month(reports)]
-    return tuple(lines) or (AnswerLine("", words="This file keeps no changes yet."),)
-
-
-def _last_night(reports: Reports) -> list[AnswerLine]:
-    if not reports.has(CHANGED):
-        return []
-    if is_first_night(reports):
-        return [AnswerLine("", badge=FIRST_NIGHT)]
-    found = night_changes(reports)
-    fees = {row.change: row for row in found if row.subject == "transaction"}
-    parts = [f"{row.n:,} {SHORT.get(name, name)}" for name, row in fees.items()]
-    parts += [f"{counted(row.n, 'case')} {SHORT[row.change]}" for row in found
-              if row.subject == "case" and row.change in ("reopened", "gone")]  # fmt: skip
-    words = "; ".join(parts) or "no fee has changed"
-    return [
-        AnswerLine(
-            "All fees since last night",
-            total(row.usd for row in fees.values()),
-            words=words,
-            key="night",
-            is_change=True,
-        )
-    ]
-
-
-def _since_last_month(reports: Reports) -> list[AnswerLine]:
-    """What is still to come against the start of the month; what was collected this month against the last."""
-    lines = []
-    if (rows := waterfall_rows(reports)) and not is_first_night(reports):
-        newest = [row for row in rows if row.month == rows[0].month]
-        change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
-        end = format_day(rows[0].month - timedelta(days=1))
-        since = end if len({row.month for row in rows}) > 1 else "the first reading"
-        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
-    collected = {row.period: row for row in summary_rows(reports) if row.basis == "collected"}
-    now, before = collected.get("month_to_date"), collected.get("last_month")
-    if now and before and now.usd is not None:
-        words = f"{format_month(before.from_on)}, whole month: {format_amount(before.usd)}"
-        lines.append(
-            AnswerLine(f"Collected in {format_month(now.from_on)} so far", now.usd, words=words, key="month-to-date")
-        )
-    return lines
+    return Badge(f"complete; against Debitura's totals: {told}", verdict.tone)

@@ -43,7 +43,7 @@ class Series:
 @dataclass(frozen=True)
 class AnswerLine:
     """One line of an answer: its label, and an amount in USD, a verdict, or words. `key` lets a test find the amount.
-    `is_change`: the amount is written with its sign."""
+    `is_change`: the amount is written with its sign. `printed`: what is printed, where that is not the amount rounded."""
 
     label: str
     amount: Decimal | None = None
@@ -52,6 +52,7 @@ class AnswerLine:
     key: str = ""
     is_change: bool = False
     is_late: bool = False
+    printed: Decimal | None = None
 
 
 @dataclass(frozen=True)

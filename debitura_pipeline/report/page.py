@@ -26,7 +26,12 @@ def format_amount(value: Decimal | int | None) -> str:
     """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
     if value is None:
         return EMPTY
-    return _signed(Decimal(value).quantize(CENT, ROUND_HALF_EVEN))
+    return _signed(in_cents(value))
+
+
+def in_cents(value: Decimal | int) -> Decimal:
+    """As it is printed: two decimals, half to even."""
+    return Decimal(value).quantize(CENT, ROUND_HALF_EVEN)
 
 
 def format_change(value: Decimal | int | None) -> str:

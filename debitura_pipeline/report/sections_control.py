@@ -21,6 +21,7 @@ VERDICTS = {
     "not_checked": NOT_CHECKED,
 }  # fmt: skip
 GROUPS = {"debitura_revenue": "Debitura's revenue", "total": "All", "rows": "Rows in the listing"}
+EQUAL = "Equal"  # every figure of the API that could be compared was
 
 
 def badge_of(verdict: str) -> Badge:
@@ -42,7 +43,7 @@ def reconciliation_verdict(reports: Reports, *, with_time: bool = True) -> Badge
         return Badge(f"Equal as far as compared; {_figures(missing, 'was', 'were')} not{at}", "warn")
     if open_:
         return Badge(f"Equal but for exchange rates{at}", "good")
-    return Badge(f"Equal{at}", "good")
+    return Badge(f"{EQUAL}{at}", "good")
 
 
 def _figures(count: int, singular: str, plural: str) -> str:

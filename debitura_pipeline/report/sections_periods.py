@@ -11,7 +11,8 @@ from debitura_pipeline.report.read import Reports
 SUMMARY = "reports.revenue_summary"
 BASES = {"collected": "Collected", "recognized": "Recognised", "invoiced": "Invoiced", "paid": "Paid"}
 PERIODS = {
-    "today": "Today so far", "yesterday": "Yesterday", "month_to_date": "This month so far", "last_month": "Last month",
+    "today": "Today so far", "yesterday": "Yesterday", "month_to_date": "This month so far",
+    "last_month_to_date": "Last month, to the same day", "last_month": "Last month",
     "same_month_last_year": "Same month last year", "trailing_12_months": "The last 12 months",
 }  # fmt: skip
 

@@ -21,18 +21,22 @@ period_order | period | basis_order | basis | from_on | to_on | transaction_coun
 3 | month_to_date        | 2 | recognized | 2026-04-01 | 2026-04-01 | 0  | 0     | 0  | 0  | yes
 3 | month_to_date        | 3 | invoiced   | 2026-04-01 | 2026-04-01 | 0  | 0     | 0  | 0  | yes
 3 | month_to_date        | 4 | paid       | 2026-04-01 | 2026-04-01 | 1  | 15    | 0  | 0  | yes
-4 | last_month           | 1 | collected  | 2026-03-01 | 2026-03-31 | 2  | 25    | 0  | 0  | yes
-4 | last_month           | 2 | recognized | 2026-03-01 | 2026-03-31 | 0  | 0     | 0  | 0  | no
-4 | last_month           | 3 | invoiced   | 2026-03-01 | 2026-03-31 | 1  | 8.8   | 0  | 0  | no
-4 | last_month           | 4 | paid       | 2026-03-01 | 2026-03-31 | 0  | 0     | 0  | 0  | no
-5 | same_month_last_year | 1 | collected  | 2025-04-01 | 2025-04-30 | 1  | 50    | 0  | 0  | yes
-5 | same_month_last_year | 2 | recognized | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
-5 | same_month_last_year | 3 | invoiced   | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
-5 | same_month_last_year | 4 | paid       | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
-6 | trailing_12_months   | 1 | collected  | 2025-04-02 | 2026-04-01 | 10 | 146.3 | 12 | 30 | yes
-6 | trailing_12_months   | 2 | recognized | 2025-04-02 | 2026-04-01 | 0  | 0     | 0  | 0  | no
-6 | trailing_12_months   | 3 | invoiced   | 2025-04-02 | 2026-04-01 | 1  | 8.8   | 0  | 0  | no
-6 | trailing_12_months   | 4 | paid       | 2025-04-02 | 2026-04-01 | 1  | 15    | 0  | 0  | no
+4 | last_month_to_date   | 1 | collected  | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | yes
+4 | last_month_to_date   | 2 | recognized | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
+4 | last_month_to_date   | 3 | invoiced   | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
+4 | last_month_to_date   | 4 | paid       | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
+5 | last_month           | 1 | collected  | 2026-03-01 | 2026-03-31 | 2  | 25    | 0  | 0  | yes
+5 | last_month           | 2 | recognized | 2026-03-01 | 2026-03-31 | 0  | 0     | 0  | 0  | no
+5 | last_month           | 3 | invoiced   | 2026-03-01 | 2026-03-31 | 1  | 8.8   | 0  | 0  | no
+5 | last_month           | 4 | paid       | 2026-03-01 | 2026-03-31 | 0  | 0     | 0  | 0  | no
+6 | same_month_last_year | 1 | collected  | 2025-04-01 | 2025-04-30 | 1  | 50    | 0  | 0  | yes
+6 | same_month_last_year | 2 | recognized | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
+6 | same_month_last_year | 3 | invoiced   | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
+6 | same_month_last_year | 4 | paid       | 2025-04-01 | 2025-04-30 | 0  | 0     | 0  | 0  | no
+7 | trailing_12_months   | 1 | collected  | 2025-04-02 | 2026-04-01 | 10 | 146.3 | 12 | 30 | yes
+7 | trailing_12_months   | 2 | recognized | 2025-04-02 | 2026-04-01 | 0  | 0     | 0  | 0  | no
+7 | trailing_12_months   | 3 | invoiced   | 2025-04-02 | 2026-04-01 | 1  | 8.8   | 0  | 0  | no
+7 | trailing_12_months   | 4 | paid       | 2025-04-02 | 2026-04-01 | 1  | 15    | 0  | 0  | no
 """
 
 # Opening, on 2 March: Pending t01 11 + t02 22 + t07 5.5 = 38.5; Confirmed t10 3; Awaiting t12 1.5; Ready t04 6 + t09 0 + t13 8.8 = 14.8;

@@ -73,3 +73,8 @@ def read_tables(html: str) -> dict[str, PageTable]:
 def read_answers(html: str) -> dict[str, Decimal]:
     """The amounts of the first screen by key."""
     return {key: Decimal(value) for value, key, _ in ANSWER.findall(html)}
+
+
+def read_printed(html: str) -> dict[str, Decimal]:
+    """The same as they are printed, in cents."""
+    return {key: Decimal(text.replace(",", "").replace("\N{MINUS SIGN}", "-")) for _, key, text in ANSWER.findall(html)}

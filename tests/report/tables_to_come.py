@@ -134,7 +134,7 @@ def fill_summary(maker: TableMaker, dice: random.Random, now: date) -> None:
     last = (first - timedelta(days=1)).replace(day=1)
     spans = {
         "today": (now, now), "yesterday": (now - timedelta(days=1),) * 2, "month_to_date": (first, now),
-        "last_month": (last, first - timedelta(days=1)),
+        "last_month_to_date": (last, last + (now - first)), "last_month": (last, first - timedelta(days=1)),
         "same_month_last_year": (date(now.year - 1, 3, 1), date(now.year - 1, 3, 31)),
         "trailing_12_months": (date(now.year - 1, now.month, now.day + 1), now),
     }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from debitura_pipeline.report import ReportFacts
 from debitura_pipeline.settings import Settings
-from tests.report.reading import PageTable, read_answers, read_tables
+from tests.report.reading import PageTable, read_answers, read_printed, read_tables
 
 ZERO = Decimal(0)
 OPEN = (
@@ -27,6 +27,7 @@ class Page:
 
     tables: dict[str, PageTable]
     answers: dict[str, Decimal]
+    printed: dict[str, Decimal]
     connection: duckdb.DuckDBPyConnection
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -42,7 +43,7 @@ def page(filled: tuple[Settings, ReportFacts]) -> Iterator[Page]:
     text = facts.path.read_text()
     connection = duckdb.connect(str(settings.warehouse.path), read_only=True)
     connection.execute("SET TimeZone = 'UTC'")
-    yield Page(read_tables(text), read_answers(text), connection)
+    yield Page(read_tables(text), read_answers(text), read_printed(text), connection)
     connection.close()
 
 
@@ -68,6 +69,8 @@ def test_answers_are_sums_of_the_reports(page: Page) -> None:
                           f"WHERE is_current_month AND revenue_stage IN {OPEN}"),
         "month-to-date": page.one("SELECT referral_fee_usd FROM reports.revenue_summary "
                                   "WHERE period = 'month_to_date' AND basis = 'collected'"),
+        "last-month-to-date": page.one("SELECT referral_fee_usd FROM reports.revenue_summary "
+                                       "WHERE period = 'last_month_to_date' AND basis = 'collected'"),
         **{f"payer-{place}": usd for place, (usd,) in enumerate(payers[:3])},
         "payer-rest": sum(usd for (usd,) in payers[3:]),
     }  # fmt: skip
@@ -75,12 +78,13 @@ def test_answers_are_sums_of_the_reports(page: Page) -> None:
 
 
 def test_answers_fit_together(page: Page) -> None:
-    """What is to come is the same sum by stage, by date, and by payer."""
-    answers = page.answers
-    to_come = answers["to-come"]
-    assert answers["ready"] + answers["awaited"] + answers["estimate"] == to_come
-    assert sum(answers[key] for key in ("overdue", "next", "later", "not-before", "no-date")) == to_come
-    assert sum(usd for key, usd in answers.items() if key.startswith("payer-")) == to_come
+    """What is to come is the same sum by stage, by date, and by payer: exactly, and in the cents that are printed."""
+    for answers in (page.answers, page.printed):
+        to_come = answers["to-come"]
+        assert answers["ready"] + answers["awaited"] + answers["estimate"] == to_come
+        assert sum(answers[key] for key in ("overdue", "next", "later", "not-before", "no-date")) == to_come
+        assert sum(usd for key, usd in answers.items() if key.startswith("payer-")) == to_come
+    assert all(abs(page.printed[key] - usd) <= Decimal("0.02") for key, usd in page.answers.items())
 
 
 def test_calendar_and_partners(page: Page) -> None:
@@ -185,4 +189,4 @@ def test_clients_funnel_and_periods(page: Page) -> None:
         "SELECT referral_fee_usd FROM reports.revenue_summary WHERE basis = 'collected' ORDER BY period_order"
     )
     assert periods.amounts("Collected, USD") == [usd for (usd,) in collected]
-    assert periods.amounts("Paid, USD")[3:] == [None] * 3  # not known for the whole period
+    assert periods.amounts("Paid, USD")[3:] == [None] * 4  # not known for the whole period

@@ -18,16 +18,24 @@ periods as (
     union all
     select 3, 'month_to_date', month, today from clock
     union all
-    select 4, 'last_month', cast(month - interval '1 month' as date), month - 1 from clock
+    -- As many days of the last month, at most all of it.
+    select
+        4,
+        'last_month_to_date',
+        cast(month - interval '1 month' as date),
+        least(cast(month - interval '1 month' as date) + cast(today - month as integer), month - 1)
+    from clock
+    union all
+    select 5, 'last_month', cast(month - interval '1 month' as date), month - 1 from clock
     union all
     select
-        5,
+        6,
         'same_month_last_year',
         cast(month - interval '12 months' as date),
         cast(month - interval '11 months' as date) - 1
     from clock
     union all
-    select 6, 'trailing_12_months', cast(today - interval '12 months' as date) + 1, today from clock
+    select 7, 'trailing_12_months', cast(today - interval '12 months' as date) + 1, today from clock
 ),
 
 bases as (
@@ -63,7 +71,7 @@ dated as (
     where lower(referral_invoicing_status) = 'paid'
 ),
 
--- By day first: a period is then a few hundred rows, and no transaction is met six times.
+-- By day first: a period is then a few hundred rows, and no transaction is met seven times.
 by_day as (
     select
         basis,

@@ -1,0 +1,80 @@
+"""The first screen's last answer: what changed since the last night, and how this month compares."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from debitura_pipeline.plural import counted
+from debitura_pipeline.report.model import AnswerLine
+from debitura_pipeline.report.page import format_amount, format_day, format_month
+from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
+from debitura_pipeline.report.sections_periods import summary_rows
+from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
+
+SHORT = {
+    "new": "new", "moved": "moved stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
+    "restated": "restated",
+}  # fmt: skip
+
+
+def changed_since(reports: Reports) -> tuple[AnswerLine, ...]:
+    """Fees and cases since the last night, what is still to come since the start of the month, and this month's fees."""
+    lines = [*_last_night(reports), *_since_last_month(reports)]
+    return tuple(lines) or (AnswerLine("", words="This file keeps no changes yet."),)
+
+
+def _last_night(reports: Reports) -> list[AnswerLine]:
+    if not reports.has(CHANGED):
+        return []
+    if is_first_night(reports):
+        return [AnswerLine("", badge=FIRST_NIGHT)]
+    found = night_changes(reports)
+    fees = {row.change: row for row in found if row.subject == "transaction"}
+    parts = [f"{row.n:,} {SHORT.get(name, name)}" for name, row in fees.items()]
+    words = (
+        f"{counted(sum(row.n for row in fees.values()), 'fee')}: {', '.join(parts)}" if parts else "No fee has changed"
+    )
+    words += "".join(
+        f"; {counted(row.n, 'case')} {SHORT[row.change]}"
+        for row in found
+        if row.subject == "case" and row.change in ("reopened", "gone")
+    )
+    usd = total(row.usd for row in fees.values())
+    return [AnswerLine("All fees, since last night", usd, words=words, key="night", is_change=True)]
+
+
+def _since_last_month(reports: Reports) -> list[AnswerLine]:
+    """What is still to come against the start of the month; the fees on this month's payments against the last month's."""
+    lines = []
+    if (rows := waterfall_rows(reports)) and not is_first_night(reports):
+        newest = [row for row in rows if row.month == rows[0].month]
+        change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
+        end = format_day(rows[0].month - timedelta(days=1))
+        since = end if len({row.month for row in rows}) > 1 else "the first night"
+        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
+    return [*lines, *_months(reports)]
+
+
+def _months(reports: Reports) -> list[AnswerLine]:
+    """Fees by the date on which debtors paid: of this month, and of the last one as far into it."""
+    collected = {row.period: row for row in summary_rows(reports) if row.basis == "collected"}
+    now, same, before = (collected.get(name) for name in ("month_to_date", "last_month_to_date", "last_month"))
+    if now is None or now.usd is None or before is None:
+        return []
+    whole = f"all of {format_month(before.from_on)}: {format_amount(before.usd)}"
+    first = AnswerLine(f"Fees on payments of {_span(now)}", now.usd, words="" if same else whole, key="month-to-date")
+    if same is None:
+        return [first]
+    return [
+        first,
+        AnswerLine(f"The same days of {format_month(same.from_on)}", same.usd, words=whole, key="last-month-to-date"),
+    ]
+
+
+def _span(period: Any) -> str:
+    """`1–8 Jan 2026`: days of one month."""
+    until = format_day(period.to_on)
+    return until if period.from_on == period.to_on else f"{period.from_on.day}–{until}"
