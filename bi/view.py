@@ -14,6 +14,8 @@ import streamlit as st
 from bi.filters import Condition, Filters
 from bi.source import Source, frame
 
+NOT_READ = "Not checked yet: not everything has been read."
+
 
 @dataclass(frozen=True)
 class View:
@@ -30,6 +32,16 @@ class View:
         if missing:
             st.info(f"No {' and '.join(missing)} here: made by an earlier version. The next nightly run adds it.")
         return not missing
+
+    @property
+    def is_read(self) -> bool:
+        """Whether clients, cases and transactions were each read in full. Until then, no rows is no answer."""
+        checked = Condition().same("check_name", "attribution_gaps").also("verdict <> ?", "not_checked")
+        return "reports.data_quality" in self.tables and self.one("reports.data_quality", "count(*)", checked) > 0
+
+    def say_none(self, text: str) -> None:
+        """Say that there is nothing, or that it is not known yet."""
+        st.info(text if self.is_read else NOT_READ)
 
     def frame(self, table: str, columns: Sequence[str], where: Condition | None = None, tail: str = "") -> pd.DataFrame:
         """`columns` of `table`; an entry may be an expression with a name, `sum(x) AS x`. `tail` follows the condition: GROUP

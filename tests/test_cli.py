@@ -98,6 +98,11 @@ def test_a_bad_setting_is_one_line_and_status_2_and_nothing_was_touched(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_verify_without_a_sync_says_that_nothing_was_checked(tmp_path: Path) -> None:
+    said = debitura("verify", env={"DEBITURA_DATA_DIR": str(tmp_path / "data")})
+    assert (said.status, lines_of(said)[-1]) == (0, "Nothing was checked: the landing zone has no finished sync yet.")
+
+
 def test_unknown_commands_options_and_resources_are_status_2(synced: Pipeline) -> None:
     for arguments in (["explode"], ["sync", "--explode"], ["sync", "--only", "invoices"]):
         said = debitura(*arguments, env=synced.env)

@@ -11,7 +11,7 @@ from bi.filters import Condition
 from bi.labels import label, words
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell
-from bi.view import View, note_ignored, open_page
+from bi.view import NOT_READ, View, note_ignored, open_page
 
 GAPS, CLIENTS = "reports.attribution_gaps", "reports.attribution_by_client"
 FEES = {
@@ -40,11 +40,10 @@ def main() -> None:
 def _gaps(view: View, where: Condition) -> None:
     count = view.one(GAPS, "count(*)", where)
     if not count:
-        has_rows = view.one("marts.fct_transactions", "count(*)") or view.one("marts.fct_cases", "count(*)")
-        if has_rows:
+        if view.is_read:
             st.success("No findings" + (" for these clients." if where.params else "."))
         else:
-            st.info("Not checked yet: nothing has been read.")
+            st.info(NOT_READ)
         return
     # One fee can be in two findings, so what is at stake is added up within a kind only.
     show_cards(

@@ -36,6 +36,8 @@ def _gaps(view: View) -> list[Card]:
         return []
     where = view.filters.on(client="creditor_id")
     count = view.one("reports.attribution_gaps", "count(*)", where)
+    if not count and not view.is_read:
+        return []
     return [
         Card(
             "gaps", "Findings", count, "Money that may be missing: see Attribution and gaps.", FINDINGS, where, unit=""
@@ -53,7 +55,7 @@ def _changes(view: View) -> None:
         "GROUP BY 1, 2 ORDER BY 1, 2",
     )
     if counts.empty:
-        st.info("No changes since the run before.")
+        view.say_none("No changes since the run before.")
         return
     st.caption(SELECT_HINT)
     cell = selected_cell(counts, key="changes", alt="Changes by kind")

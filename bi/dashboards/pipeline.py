@@ -39,7 +39,7 @@ def main() -> None:
     view = open_page("Pipeline and calendar", "Fees that are not paid yet, in USD: what is due when, and from whom.")
     where = fees_where(view).also("revenue_stage NOT IN (?, ?, ?)", PAID, DISPUTED, UNCLASSIFIED)
     if not view.one(TABLE, "count(*)", where):
-        st.info("Nothing is awaited" + (" with these filters." if view.filters.words else "."))
+        view.say_none("Nothing is awaited" + (" with these filters." if view.filters.words else "."))
     else:
         show_cards(view, "pipeline", _due_cards(view, where))
         _stages(view, where)
@@ -116,7 +116,7 @@ def _partners(view: View, where: Condition) -> None:
     )  # fmt: skip
     found = view.frame(TABLE, columns, owed, "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1")
     if found.empty:
-        st.info("Nothing is confirmed and owed by a collection partner.")
+        view.say_none("Nothing is confirmed and owed by a collection partner.")
         return
     st.caption(SELECT_HINT)
     cell = selected_cell(found, key="partners", alt="Fees owed by collection partners")
@@ -135,7 +135,7 @@ def _invoice(view: View) -> None:
     where = view.filters.on(client="creditor_id", currency="currency")
     lines = view.one("reports.invoice_draft", "count(*)", where)
     if not lines:
-        st.info("Nothing can be invoiced to Debitura now.")
+        view.say_none("Nothing can be invoiced to Debitura now.")
         return
     totals = view.frame(
         "reports.invoice_draft",

@@ -35,6 +35,9 @@ def verify_certificates(settings: Settings, sync_id: str | None) -> bool:
     )
     if failed:
         json_document.fail(f"{failed} of {len(findings)} certificates failed")
+    if not findings:
+        console.conclude("Nothing was checked: the landing zone has no finished sync yet.")
+        return True
     console.conclude(
         f"{counted(len(findings), 'certificate')}, {counted(windows, 'window')}, {counted(keys, 'key')} checked; {failed} failed"
     )

@@ -107,13 +107,17 @@ def _of_warehouse(facts: WarehouseFacts) -> Samples:
         "debitura_rows_read": "rows_read",
         "debitura_requests": "requests",
         "debitura_proven": "is_proven",
-        "debitura_differences": "differing",
         "debitura_quarantined_rows": "quarantined",
     }
-    return {
+    found = {
         name: {fact.resource: float(getattr(fact, field) or 0) for fact in facts.resources}
         for name, field in by_name.items()
     }
+    # Without a sync nothing was compared: no sample, rather than a difference of 0.
+    found["debitura_differences"] = {
+        fact.resource: float(fact.differing) for fact in facts.resources if fact.synced_at is not None
+    }
+    return found
 
 
 def _escaped(label: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.answer_changed import changed_since
+from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
 from debitura_pipeline.report.page import CENT, format_amount, format_day, in_cents
 from debitura_pipeline.report.read import ZERO, Reports, total
@@ -22,9 +23,11 @@ from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in
 from debitura_pipeline.report.stages import AWAITED, StageSum, sum_of
 
 PAYERS_SHOWN = 3
-NOT_READ = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
+NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
+NOT_READ = AnswerLine("", badge=Badge("Not read yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
 NOTHING_TO_COME = AnswerLine("", words="No fee is on its way.")
+NO_FEE = AnswerLine("", words="No fee yet.")
 
 
 def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge, proof: Badge) -> tuple[Answer, ...]:
@@ -32,7 +35,7 @@ def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge,
     to_come = still_to_come(sums)
     coming = f" the {format_amount(to_come)}" if to_come > 0 else ""
     return (
-        Answer("how-much", "How much?", how_much(sums), "figures"),
+        Answer("how-much", "How much?", if_read(reports, how_much(sums)), "figures"),
         Answer("when", f"When will{coming} come?" if coming else "When?", _adding_up(_when(reports), to_come),
                "calendar" if reports.has("reports.payment_calendar") else "pipeline"),
         Answer("from-whom", f"Who pays{coming}?" if coming else "From whom?", _adding_up(_from_whom(reports), to_come),
@@ -47,10 +50,15 @@ def still_to_come(sums: Mapping[str, StageSum]) -> Decimal:
     return sum_of(sums, "ReadyToInvoiceDebitura", *AWAITED, "Pending")
 
 
+def if_read(reports: Reports, lines: tuple[AnswerLine, ...]) -> tuple[AnswerLine, ...]:
+    """The lines, unless they say that there is nothing, and not everything was read."""
+    return lines if lines[0] not in (NO_FEE, NOTHING_TO_COME) or was_read(reports) else (NOT_READ,)
+
+
 def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
     """What is paid, and what is still to come, by how sure it is."""
     if not any(one.transactions for one in sums.values()):
-        return (AnswerLine("", words="No fee yet."),)
+        return (NO_FEE,)
     to_come = still_to_come(sums)
     parts = (
         AnswerLine("– ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"), key="ready"),
@@ -83,7 +91,7 @@ def _adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine,
 def _when(reports: Reports) -> tuple[AnswerLine, ...]:
     if not reports.has("reports.payment_calendar"):
         return (NO_CALENDAR,)
-    return when_due(dues(reports))
+    return if_read(reports, when_due(dues(reports)))
 
 
 def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
@@ -114,7 +122,7 @@ def _not_before(earliest: Sequence[Due]) -> str:
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
     found = [row for row in payers(reports) if row.usd]
     if not found:
-        return (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,)
+        return if_read(reports, (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,))
     ours = sorted(found, key=lambda row: row.payer_kind != "debitura")  # whom you invoice stands first
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
     lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
@@ -135,7 +143,7 @@ def _route(row: Any) -> str:
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
     """The proof, the reconciliation, the findings with the most at stake, and checks that ask for a look."""
     if verdict.tone == "unknown" and proof.tone == "unknown":
-        return (NOT_READ,)
+        return (NOT_CHECKED,)
     lines = [AnswerLine("Data:", badge=_rows_verdict(verdict, proof))]
     kinds = findings_by_kind(reports)
     if kinds:
@@ -144,7 +152,8 @@ def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine
         look = Badge(f"{counted(n, 'possible gap')} to look into", "warn")
         lines.append(AnswerLine("Fees:", badge=look, words=words if most.usd else ""))
     elif reports.has("reports.attribution_gaps"):
-        lines.append(AnswerLine("Fees:", badge=Badge("none seems to be missing", "good")))
+        none = Badge("none seems to be missing", "good") if was_read(reports) else Badge("not checked yet", "unknown")
+        lines.append(AnswerLine("Fees:", badge=none))
     if checks := not_ok_checks(reports):
         words = f"{counted(checks, 'check')} {'needs' if checks == 1 else 'need'} attention"
         lines.append(AnswerLine("Data quality:", badge=Badge(words, "warn")))

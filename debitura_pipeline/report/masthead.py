@@ -61,7 +61,7 @@ def _last_readings(reports: Reports) -> dict[str, _Reading]:
 
 
 def was_read(reports: Reports) -> bool:
-    """Whether each listing was read at least once."""
+    """Whether each listing was read in full at least once. Until then, no row found is no answer."""
     return len(_last_readings(reports)) == len(RESOURCES)
 
 

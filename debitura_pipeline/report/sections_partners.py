@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from debitura_pipeline.plural import counted
+from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import format_amount, format_count
 from debitura_pipeline.report.read import Reports, total
@@ -70,8 +71,10 @@ def invoice_draft(reports: Reports) -> Section | None:
         return Section(
             "invoice",
             title,
-            "Nothing is ready to be invoiced to Debitura.",
-            verdict=Badge("Nothing to invoice", "unknown"),
+            "Nothing is ready to be invoiced to Debitura."
+            if was_read(reports)
+            else "Not everything has been read yet.",
+            verdict=Badge("Nothing to invoice" if was_read(reports) else "Not read yet", "unknown"),
         )
     lines = sum(row.n for row in found)
     headings = (Heading("Currency"), Heading("To invoice", "money"), Heading("In USD", "money"), Heading("Lines", "count"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from debitura_pipeline.plural import counted
+from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import AnswerLine, Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import format_amount, format_count, sentence
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_calendar import Due, when
 from debitura_pipeline.report.sections_cases import ENDINGS
+from debitura_pipeline.report.sections_control import NOT_CHECKED
 from debitura_pipeline.report.sections_findings import FINDING_COLUMNS, GAPS, kind_in_words
 from debitura_pipeline.report.stages import stage_of
 
@@ -33,7 +35,8 @@ def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
     tail += f"GROUP BY due_class, next_due_on, revenue_stage ORDER BY {order}"
     found = reports.records(TRANSACTIONS, columns, tail, (creditor_id,))
     if not found:
-        return Section("calendar", "Payment calendar", "No fee of this client is on its way.")
+        lead = "No fee of this client is on its way." if was_read(reports) else "Not everything has been read yet."
+        return Section("calendar", "Payment calendar", lead)
     headings = (Heading("When"), Heading("USD", "money"), Heading("Stage"), Heading("Estimate in it, USD", "money"),
                 Heading("Transactions", "count"), Heading("Next step", "prose"))  # fmt: skip
     rows = tuple(
@@ -139,6 +142,8 @@ def client_findings(reports: Reports, creditor_id: str) -> Section | None:
         (creditor_id,),
     )
     title = "Money that may be missing"
+    if not found and not was_read(reports):
+        return Section("findings", title, "The rules are checked after the first reading.", verdict=NOT_CHECKED)
     if not found:
         return Section(
             "findings", title, "No rule found anything for this client.", verdict=Badge("No findings", "good")
@@ -159,7 +164,8 @@ def client_gaps(reports: Reports, creditor_id: str) -> tuple[AnswerLine, ...]:
     """How many findings there are, and which has the most at stake."""
     count = _count(reports, GAPS, creditor_id) if reports.has(GAPS) else None
     if not count:
-        seen = Badge("no fee seems to be missing", "good") if count == 0 else Badge("Not checked yet", "unknown")
+        is_checked = count == 0 and was_read(reports)
+        seen = Badge("no fee seems to be missing", "good") if is_checked else NOT_CHECKED
         return (AnswerLine("", badge=seen),)
     columns = ("finding", "usd_at_stake AS usd")
     most = reports.records(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.report.answers import how_much, when_due
+from debitura_pipeline.report.answers import how_much, if_read, when_due
 from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Answer, Badge, Masthead, ReportPage
 from debitura_pipeline.report.page import format_amount, format_count, format_datetime, format_day, format_percent
@@ -44,8 +44,8 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
     sections = tuple(section for make in makers if (section := make(reports, found.creditor_id)) is not None)
     sums = _sums(found)
     answers = (
-        Answer("how-much", "How much?", how_much(sums), "figures"),
-        Answer("when", "When?", when_due(client_dues(reports, found.creditor_id)), "calendar"),
+        Answer("how-much", "How much?", if_read(reports, how_much(sums)), "figures"),
+        Answer("when", "When?", if_read(reports, when_due(client_dues(reports, found.creditor_id))), "calendar"),
         Answer("missing", "Is anything missing?", client_gaps(reports, found.creditor_id), "findings"),
     )
     return ReportPage(

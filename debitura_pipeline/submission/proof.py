@@ -14,7 +14,8 @@ from debitura_pipeline.submission.states import PLANNED, REFUSED, SENT, WITH_CAS
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.checks import MAX_TABLE_ROWS, CheckResult, CheckTable
 
-_READ_AT = "SELECT max(started_at) FROM ops.syncs WHERE resource = 'cases' AND status = 'done'"
+# Of readings of all cases: one of a single client's shows no other client's.
+_READ_AT = "SELECT max(started_at) FROM ops.syncs WHERE resource = 'cases' AND status = 'done' AND coalesce(mode, '') <> 'client'"
 _THERE = """
     SELECT case_id FROM raw.cases WHERE _deleted_at IS NULL AND case_id IN (SELECT unnest(CAST($1 AS VARCHAR[])))"""
 # A row whose client is not known wants the cases of its tenant, whoever that was.
@@ -45,11 +46,15 @@ def check_submissions(settings: Settings, warehouse: Warehouse, now: datetime | 
         source = read_claims(settings, api_day(settings, warehouse, now or datetime.now(UTC)), is_noted=False)
     except SourceError as error:
         return CheckResult(False, str(error), is_warning=True)
+    read_at = warehouse.rows(_READ_AT)[0][0]
+    if read_at is None:
+        figures = {"wanted": len(source.rows)}
+        return CheckResult(False, "Not checked yet: cases were never read in full", figures, is_warning=True)
     creditors = current_creditors(warehouse, (row.stored_key[0] for row in source.rows))
     records = read_records(warehouse)
     recorded = sorted({one.case_id for one in records if one.case_id is not None})
     there = {case_id for (case_id,) in warehouse.rows(_THERE, (recorded,))}
-    missing = find_missing(source, RecordsByRow(records, creditors), there, warehouse.rows(_READ_AT)[0][0])
+    missing = find_missing(source, RecordsByRow(records, creditors), there, read_at)
     unwanted, count = _find_unwanted(warehouse, source, creditors)
     rows = [*((*one, "missing") for one in missing), *((*one, "not in the source") for one in unwanted)]
     shown = tuple(rows[:MAX_TABLE_ROWS])

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.contract.tables import TABLES
+from debitura_pipeline.plural import counted
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 
@@ -63,14 +64,18 @@ def completeness(resource: str, rows: RunQuery) -> CheckResult:
 def control_totals(resource: str, rows: RunQuery) -> CheckResult:
     """Whether the API's totals of the last sync equal ours. Totals that could not be compared give a warning; sums of
     estimates, which move with exchange rates, are only shown."""
-    return _totals(
-        rows(_LAST_TOTALS.format(resource=resource, scope="scope = 'all'")), f"The API's totals of {resource}"
-    )
+    found = rows(_LAST_TOTALS.format(resource=resource, scope="scope = 'all'"))
+    if not found and (unread := not_read(rows, resource)):
+        return _not_checked(unread)
+    return _totals(found, f"The API's totals of {resource}")
 
 
 def client_totals(rows: RunQuery) -> CheckResult:
     """Whether the totals in each client's record equal that client's rows. A warning: the API computes them separately."""
-    found = _totals(rows(_LAST_TOTALS.format(resource="clients", scope="scope <> 'all'")), "The clients' own totals")
+    totals = rows(_LAST_TOTALS.format(resource="clients", scope="scope <> 'all'"))
+    if not totals and (unread := not_read(rows)):
+        return _not_checked(unread)
+    found = _totals(totals, "The clients' own totals")
     return CheckResult(found.passed, found.description, found.figures, found.table, is_warning=True)
 
 
@@ -86,11 +91,12 @@ def unique_keys(resource: str, rows: RunQuery) -> CheckResult:
             )
         )
     )
-    passed = twice == 0 and overlapping == 0
-    description = (
-        "Every key is there once" if passed else f"{twice} keys twice in raw, {overlapping} versions at one time"
-    )
-    return CheckResult(passed, description, {"keys_twice": twice, "versions_overlapping": overlapping})
+    figures = {"keys_twice": twice, "versions_overlapping": overlapping}
+    if twice or overlapping:
+        return CheckResult(False, f"{twice} keys twice in raw, {overlapping} versions at one time", figures)
+    if unread := not_read(rows, resource):
+        return _not_checked(unread, figures)
+    return CheckResult(True, "Every key is there once", figures)
 
 
 def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
@@ -100,6 +106,8 @@ def quarantine_empty(resource: str, rows: RunQuery) -> CheckResult:
         f"WHERE resource = '{resource}' AND resolved_at IS NULL GROUP BY reason ORDER BY count(*) DESC, reason"
     )
     total = sum(int(count) for _, count, _ in found)
+    if not total and (unread := not_read(rows, resource)):
+        return _not_checked(unread, {"rows": 0})
     if not total:
         return CheckResult(True, "No rows are in quarantine", {"rows": 0})
     table = table_of(("reason", "rows", "since"), [(reason, count, since) for reason, count, since in found])
@@ -115,6 +123,8 @@ def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
         f"WHERE resource = '{resource}' AND sync_id = ({_LAST_SYNC.format(resource=resource)}) ORDER BY 1, 2, 3"
     )
     figures = {"new": len(found)}
+    if not found and (unread := not_read(rows, resource)):
+        return _not_checked(unread, figures)
     if not found:
         return CheckResult(True, "The API sent no new fields or values", figures, is_warning=True)
     table = table_of(("kind", "field", "value"), found)
@@ -126,10 +136,27 @@ def schema_drift(resource: str, rows: RunQuery) -> CheckResult:
 def attribution_gaps(rows: RunQuery) -> CheckResult:
     """Whether the report lists money that may be missing. A warning: someone should look."""
     total = int(_single(rows("SELECT count(*) FROM reports.attribution_gaps")))
+    figures = {"findings": total}
+    if unread := not_read(rows):
+        so_far = f"{counted(total, 'finding')} in what is loaded" if total else ""
+        return _not_checked(unread, figures, so_far)
     if not total:
-        return CheckResult(True, "No gap was found", {"findings": 0}, is_warning=True)
-    description = f"{total} findings, the largest amounts first in reports.attribution_gaps"
-    return CheckResult(False, description, {"findings": total}, is_warning=True)
+        return CheckResult(True, "No gap was found", figures, is_warning=True)
+    description = f"{counted(total, 'finding')}, the largest amounts first in reports.attribution_gaps"
+    return CheckResult(False, description, figures, is_warning=True)
+
+
+def not_read(rows: RunQuery, *resources: str) -> tuple[str, ...]:
+    """Those of `resources` (all, if none is given) that were never read in full. Syncs of single clients do not count: what
+    they loaded says nothing of the rest."""
+    read = {resource for (resource,) in rows(_READ)}
+    return tuple(resource for resource in resources or TABLES if resource not in read)
+
+
+def _not_checked(unread: Sequence[str], figures: Mapping[str, int] | None = None, so_far: str = "") -> CheckResult:
+    """A check that has nothing to look at yet. A warning, since nothing is known to be wrong."""
+    text = f"Not checked yet: {', '.join(unread)} were never read in full" + (f"; {so_far}" if so_far else "")
+    return CheckResult(False, text, figures or {}, is_warning=True)
 
 
 def freshness(what: str, done_at: datetime | None, now: datetime, done: str = "were read") -> CheckResult:
@@ -175,6 +202,7 @@ def _single(found: Sequence[tuple[Any, ...]]) -> Any:
     return found[0][0]
 
 
+_READ = "SELECT DISTINCT resource FROM ops.syncs WHERE status = 'done' AND coalesce(mode, '') <> 'client'"
 _LAST_SYNC = (
     "SELECT sync_id FROM ops.syncs WHERE resource = '{resource}' AND mode <> 'client' AND status = 'done' "
     "ORDER BY as_of DESC NULLS LAST, started_at DESC LIMIT 1"

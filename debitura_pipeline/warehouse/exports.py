@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.warehouse.comments import batched, comment_on
 from debitura_pipeline.warehouse.duckdb_engine import sql_literal
@@ -86,13 +87,13 @@ def write_csv(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> No
 
 
 def newest_reading(warehouse: Path) -> datetime | None:
-    """The API's clock at the last complete sync of the resource that was synced longest ago; None if none was."""
+    """The API's clock at the last complete sync of the resource that was synced longest ago; None if a resource never was."""
     with duckdb.connect(warehouse, read_only=True) as connection:
         found = connection.execute(
             "SELECT max(epoch_us(as_of)) FROM ops.syncs WHERE status = 'done' AND mode <> 'client' GROUP BY resource"
         ).fetchall()
     instants = [microseconds for (microseconds,) in found if microseconds is not None]
-    return datetime.fromtimestamp(min(instants) / 1e6, UTC) if instants else None
+    return datetime.fromtimestamp(min(instants) / 1e6, UTC) if len(instants) == len(TABLES) else None
 
 
 @contextmanager

@@ -219,7 +219,9 @@ def test_nothing_published_nothing_read_and_bad_settings_are_said_plainly(tmp_pa
     assert [shown["exceptions"] + shown["error"] for shown in empty] == [[]] * len(PAGES)
     said = dict(zip(PAGES, (shown["info"] for shown in empty), strict=True))
     assert said["overview"][0].startswith("No transactions yet")
-    assert said["attribution"][0] == "Not checked yet: nothing has been read."
+    for page in ("overview", "pipeline", "attribution"):
+        assert "Not checked yet: not everything has been read." in said[page], page
+    assert not any("Nothing" in text for text in said["pipeline"])
     assert said["quality"][:2] == ["Not checked yet.", "Not compared yet."]
     assert said["recovery"] == ["No cases yet."]
     assert "DEBITURA_WAREHOUSE" in bad["error"][0]

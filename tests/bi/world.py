@@ -102,7 +102,7 @@ def _fill(maker: TableMaker | PostgresTables, fees: tuple[tuple[Any, ...], ...])
         paid_at = datetime(2026, 1, 5, tzinfo=UTC) if stage == "earning" else None
         maker.insert("reports.onboarding_funnel", client_key=client, creditor_id=client, company_name=CLIENTS[client], stage=stage,
                      is_stuck=is_stuck, first_payment_at=paid_at)  # fmt: skip
-    for check, verdict in (("windows_proven", "ok"), ("rows_in_quarantine", "warn")):
+    for check, verdict in (("attribution_gaps", "ok"), ("rows_in_quarantine", "warn")):
         maker.insert(
             "reports.data_quality", check_name=check, area="contract", verdict=verdict, figure=Decimal(3), unit="rows"
         )

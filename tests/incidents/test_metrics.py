@@ -38,6 +38,11 @@ def test_a_tick_that_cannot_read_the_warehouse_keeps_what_the_night_has_measured
     assert by_day["debitura_last_success_timestamp_seconds"] == {"": (NOW.timestamp() - 1800)}
 
 
+def test_a_listing_that_was_never_read_has_no_difference_of_zero() -> None:
+    """An alert on differences would read 0 as equal."""
+    assert "cases" not in measure(with_resource(resource="cases", synced_at=None), None, {})["debitura_differences"]
+
+
 def test_the_file_is_replaced_whole_and_a_group_may_read_it(tmp_path: Path) -> None:
     """node_exporter runs as somebody else."""
     write_metrics(tmp_path, measure(clean(), None, {}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.orchestration.metadata import table_metadata
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES, NOT_STATED_BY_API
 from debitura_pipeline.settings import load_settings
@@ -72,6 +73,29 @@ def test_last_of_two_syncs_within_a_second_is_told_by_their_clock(warehouse: War
     assert checks.completeness("cases", warehouse.rows).figures["sync"] == "later"
 
 
+@pytest.mark.parametrize("loaded", [(), ("clients", "cases"), ("one client",)])
+def test_nothing_found_says_nothing_before_everything_was_read(warehouse: Warehouse, loaded: tuple[str, ...]) -> None:
+    """A check that has nothing to look at must not read like one that found nothing."""
+    warehouse.execute("CREATE SCHEMA IF NOT EXISTS reports")
+    warehouse.execute("CREATE TABLE reports.attribution_gaps (finding_id VARCHAR)")
+    for resource in TABLES if loaded == ("one client",) else loaded:
+        synced(warehouse, resource, resource=resource, mode="client" if loaded == ("one client",) else "small")
+    unread = [resource for resource in TABLES if resource not in loaded]
+    asked = [checks.control_totals, checks.unique_keys, checks.quarantine_empty, checks.schema_drift]
+    found = [question(resource, warehouse.rows) for question in asked for resource in unread]
+    found += [checks.client_totals(warehouse.rows), checks.attribution_gaps(warehouse.rows)]
+    for verdict in found:
+        assert (verdict.passed, verdict.is_warning) == (False, True), "it blocks nothing"
+        assert verdict.description.startswith("Not checked yet: ")
+    assert found[-1].description == f"Not checked yet: {', '.join(unread)} were never read in full"
+    warehouse.execute("INSERT INTO reports.attribution_gaps VALUES ('x')")
+    assert checks.attribution_gaps(warehouse.rows).description.endswith("in full; 1 finding in what is loaded")
+    for resource in unread:
+        synced(warehouse, f"all-{resource}", resource=resource)
+    assert checks.attribution_gaps(warehouse.rows).description.startswith("1 finding, ")
+    assert all(question(resource, warehouse.rows).passed for question in asked for resource in unread)
+
+
 def test_a_sync_that_is_not_proven_is_not_complete(warehouse: Warehouse) -> None:
     synced(warehouse, "s", is_proven=False, message="the summary does not follow the dates")
     found = checks.completeness("cases", warehouse.rows)
@@ -112,6 +136,7 @@ def test_totals_per_client_warn_and_do_not_mix_with_the_whole(warehouse: Warehou
 
 
 def test_a_key_that_is_there_twice_is_found(warehouse: Warehouse) -> None:
+    synced(warehouse, "s")
     assert checks.unique_keys("cases", warehouse.rows).passed
     older = "INSERT INTO raw.cases_superseded (case_id, _valid_from, _valid_to) VALUES ('a', $1, $2)"
     warehouse.execute("INSERT INTO raw.cases (case_id, _changed_at) VALUES ('a', $1), ('b', $1)", (NOW,))
@@ -131,6 +156,8 @@ def test_quarantine_shows_reasons_and_no_payload_and_forgets_what_is_resolved(wa
         "INSERT INTO ops.quarantine (resource, payload_sha256, reason, payload, first_seen_at, resolved_at)"
         " VALUES ('cases', $1, 'no id', $2, $3, $4)"
     )
+    for resource in ("cases", "clients"):
+        synced(warehouse, resource, resource=resource)
     warehouse.execute(insert, ("x", '{"secret": 1}', NOW, NOW))
     assert checks.quarantine_empty("cases", warehouse.rows).passed
     warehouse.execute(insert, ("y", '{"secret": 1}', NOW, None))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
-from debitura_pipeline.report import ReportFacts, write_report
+from debitura_pipeline.report import ReportFacts, make_report, write_report
 from debitura_pipeline.settings import Settings, load_settings
 from tests.report.maker import tables
 from tests.report.tables import HOSTILE, NOW, fill
@@ -94,6 +94,22 @@ def test_empty_warehouse_gives_a_page_that_says_so(settings: Settings) -> None:
     assert text.count("Not checked yet") >= 2  # nothing was read, so nothing holds
     assert "No findings" not in text
     assert "<svg" not in text
+
+
+def test_page_after_loading_one_client_finds_nothing_in_order(settings: Settings) -> None:
+    """What was loaded of one client says nothing of the others."""
+    with tables(_warehouse(settings)) as maker:
+        for name in ("clients", "cases", "transactions"):
+            maker.insert("ops.syncs", sync_id=name, resource=name, mode="client", status="done", started_at=NOW)
+        maker.insert("ops.syncs", sync_id="all", resource="clients", mode="full", status="done", started_at=NOW)
+        maker.insert(
+            "reports.attribution_by_client", creditor_id="c", cases_total=1, cases_open=1, transactions_total=0
+        )
+    pages = [write_report(settings, now=lambda: NOW), make_report(settings, "c", now=lambda: NOW)]
+    for text in (facts.path.read_text() for facts in pages):
+        assert "not checked yet" in text.lower() and "Not read yet" in text
+        for claim in ("No fee", "No findings", "seems to be missing", "on its way"):
+            assert claim not in text, claim
 
 
 def test_simulated_data_is_called_so_on_screen_paper_and_in_the_title(tmp_path: Path) -> None:

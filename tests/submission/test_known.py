@@ -89,6 +89,10 @@ def test_record_of_a_tenants_former_client_hides_no_other(settings: Settings, wa
     shown = [(row.row, row.creditor_reference, row.state) for row in status.rows]
     assert shown[:2] == [(1, "INV-1", "submitted"), (2, "INV-2", "planned")]
     assert set(shown[2:]) == {(None, "INV-1", "refused"), (None, "INV-2", "submitted")}
+    put(warehouse, "ops.syncs", sync_id="one", resource="cases", mode="client", status="done", started_at=NOW)
+    verdict = check_submissions(settings, warehouse, NOW)
+    assert verdict.description == "Not checked yet: cases were never read in full"
+    put(warehouse, "ops.syncs", sync_id="all", resource="cases", mode="small", status="done", started_at=NOW)
     verdict = check_submissions(settings, warehouse, NOW)
     assert verdict.table is not None and set(verdict.table.rows) == {
         (TENANT, "INV-2", "planned", "missing"),

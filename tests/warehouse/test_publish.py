@@ -166,6 +166,11 @@ def test_it_is_told_what_is_published_and_as_of_when(settings: Settings, landing
     assert readers_have(folder) == "Nothing is published yet."
     with open_warehouse(settings) as warehouse:
         warehouse.merge(landings.land("cases", [case("a")], at=night(0)))
+    publish(settings, now=lambda: datetime(2026, 4, 1, 2, tzinfo=UTC))
+    assert readers_have(folder) == "Still published: the night made 2026-04-01 02:00 UTC.", "not everything was read"
+    with open_warehouse(settings) as warehouse:
+        for resource in ("clients", "transactions"):
+            warehouse.merge(landings.land(resource, [], at=night(1)))
     publish(settings, now=lambda: datetime(2026, 4, 1, 3, tzinfo=UTC))
     assert readers_have(folder) == (
         f"Still published: the night as of {night(0):%Y-%m-%d %H:%M} UTC, made 2026-04-01 03:00 UTC."
