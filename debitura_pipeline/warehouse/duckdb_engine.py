@@ -23,7 +23,7 @@ from debitura_pipeline.warehouse.tables import Columns, arrow_table
 # DuckDB's buffers; the rest spills to disk. Python, pandas (which DuckDB's client imports with the first parameter) and
 # what DuckDB does not count take another 250 MiB.
 MEMORY_LIMIT = "96MiB"
-MEMORY_LIMIT_TWO_THREADS = "160MiB"
+MEMORY_LIMIT_TWO_THREADS = "128MiB"
 # Second attempt for landings that need more (long texts, many millions of changed rows).
 MEMORY_LIMIT_FALLBACK = "1GiB"
 # Above this many landed rows, two threads write tables: faster, but more CPU and memory. Below, one thread fills whole
