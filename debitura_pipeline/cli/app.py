@@ -26,6 +26,7 @@ from debitura_pipeline.cli.commands import (
     dev,
     inspect,
     landing,
+    migrate,
     query,
     report,
     run,
@@ -38,7 +39,7 @@ from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.without_pandas import without_pandas
 
 SHARED_OPTIONS = {"-q", "--quiet", "-v", "--verbose", "--version"}
-COMMANDS_WITHOUT_PANDAS = {"sync", "status", "replay", "verify", "reconcile", "query"}
+COMMANDS_WITHOUT_PANDAS = {"sync", "status", "replay", "verify", "reconcile", "query", "migrate"}
 # Allocations between two runs of the cyclic garbage collector. With Python's default of 700, collection takes 2.5 % of a
 # command's CPU, most of it during imports; there are few cycles here.
 GC_THRESHOLD = 20_000
@@ -48,7 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, inspect, query, report, dev, tour):
+for group in (run, landing, backup, migrate, inspect, query, report, dev, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

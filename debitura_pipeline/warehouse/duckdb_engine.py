@@ -26,6 +26,8 @@ MEMORY_LIMIT = "96MiB"
 MEMORY_LIMIT_TWO_THREADS = "128MiB"
 # Second attempt for landings that need more (long texts, many millions of changed rows).
 MEMORY_LIMIT_FALLBACK = "1GiB"
+# A row group is held in memory until it is written; of 40 columns, DuckDB's own 122,880 rows would not fit.
+EXPORTED_ROW_GROUP = 20_480
 # Above this many landed rows, two threads write tables: faster, but more CPU and memory. Below, one thread fills whole
 # row groups, which the checkpoint then need not repack.
 ROWS_FOR_TWO_THREADS = 1_000_000
@@ -190,7 +192,13 @@ class DuckDbWarehouse(SqlWarehouse):
 
     def export(self, sql: str, path: Path) -> None:
         path.touch(mode=0o600)
-        self._execute(f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT parquet)")
+        self._execute(f"COPY ({sql}) TO {sql_literal(str(path))} (FORMAT parquet, ROW_GROUP_SIZE {EXPORTED_ROW_GROUP})")
+
+    def load(self, schema: str, name: str, columns: Columns, path: Path) -> int:
+        source = f"read_parquet({sql_literal(str(path))}, hive_partitioning = false)"
+        there = {row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}")}
+        names = ", ".join(quoted(column) for column, _ in columns if column in there)
+        return self.run(f"INSERT INTO {schema}.{quoted(name)} ({names}) SELECT {names} FROM {source}")
 
     def close(self) -> None:
         self._connection.close()

@@ -84,6 +84,10 @@ class SqlWarehouse(ABC):
         """Write a query's result to a Parquet file, mode 0600."""
 
     @abstractmethod
+    def load(self, schema: str, name: str, columns: Columns, path: Path) -> int:
+        """Append the rows of a Parquet file to a table; returns their number. Columns missing from the file are null."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close the connection."""
 

@@ -72,6 +72,19 @@ def warehouse_exists(settings: Settings, *, wait_s: float = WAIT_S) -> bool:
     return is_prepared(settings.warehouse, wait_s)
 
 
+def existing_tables(settings: Settings) -> set[str]:
+    """All tables and views at the warehouse's place, whoever made them, as `raw.cases`; on Postgres, those of the pipeline's
+    schemas. Empty if there is nothing. Raises WarehouseError if it cannot be read."""
+    if settings.warehouse.path is not None:
+        if not settings.warehouse.path.exists():
+            return set()
+        with open_file(settings, read_only=True) as warehouse:
+            return warehouse.tables()
+    from debitura_pipeline.warehouse.postgres.opening import tables_of  # noqa: PLC0415 - see above
+
+    return tables_of(settings.warehouse)
+
+
 def describe_warehouse(settings: Settings) -> str:
     """The file, or the server and database without user and password."""
     if settings.warehouse.dsn is None:
@@ -111,7 +124,7 @@ def open_file(
             for folder in (path.parent, temporary):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
-                _set_orphan_aside(path)
+                set_orphan_aside(path)
                 _create(path)
         connection = _connect(path, read_only, wait_s, sleep, clock)
         spill = _spill(temporary, read_only)
@@ -213,7 +226,7 @@ def _is_duckdb_file(path: Path) -> bool:
         return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
 
 
-def _set_orphan_aside(path: Path) -> None:
+def set_orphan_aside(path: Path) -> None:
     """Rename the log of a warehouse whose file was moved away; DuckDB would apply it to the new file."""
     log = path.with_name(path.name + ".wal")
     if log.exists():

@@ -29,8 +29,10 @@ COLUMNS = (
     ("money", "DECIMAL(18,4)"),
     ("at", "TIMESTAMPTZ"),
     ("extra", "JSON"),
+    ("total", "DECIMAL(28,4)"),
 )
 LARGEST = Decimal("99999999999999.9999")
+LARGEST_SUM = Decimal("999999999999999999999999.9999")
 SMALLEST = Decimal("0.0001")
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -46,6 +48,7 @@ rows = st.tuples(
     st.none() | st.decimals(-LARGEST, LARGEST, places=4),
     st.none() | st.datetimes(timezones=st.just(UTC)),
     st.none() | documents,
+    st.none() | st.decimals(-LARGEST_SUM, LARGEST_SUM, places=4),
 )
 
 
@@ -74,11 +77,28 @@ def there_and_back(warehouse: PostgresWarehouse, *batches: pa.RecordBatch) -> li
 
 
 @given(st.lists(rows, max_size=20))
-@example([(None,) * 6] * 3)
-@example([(2**63 - 1, "", True, LARGEST, datetime.max.replace(tzinfo=UTC), "{}"), (None,) * 6])
-@example([(-(2**63), "a\tb\nc\\\"'\u2028\U0001f600", False, -LARGEST, datetime.min.replace(tzinfo=UTC), '"\\u0000"')])
-@example([(0, "\\N", None, value, None, None) for value in (SMALLEST, -SMALLEST, Decimal("1E+4"), Decimal("-0"))])
-@example([(1, "x" * 100_000, True, Decimal("0.0010"), datetime(2000, 1, 1, tzinfo=UTC), '{"a": 1, "a": 2}')])
+@example([(None,) * 7] * 3)
+@example([(2**63 - 1, "", True, LARGEST, datetime.max.replace(tzinfo=UTC), "{}", LARGEST_SUM), (None,) * 7])
+@example(
+    [
+        (
+            -(2**63),
+            "a\tb\nc\\\"'\u2028\U0001f600",
+            False,
+            -LARGEST,
+            datetime.min.replace(tzinfo=UTC),
+            '"\\u0000"',
+            -LARGEST_SUM,
+        )
+    ]
+)
+@example(
+    [(0, "\\N", None, value, None, None, value) for value in (SMALLEST, -SMALLEST, Decimal("1E+4"), Decimal("-0"))]
+)
+@example(
+    [(None,) * 6 + (Decimal(2**exponent) / 10_000 * sign,) for exponent in (31, 32, 63, 64, 65, 80) for sign in (1, -1)]
+)
+@example([(1, "x" * 100_000, True, Decimal("0.0010"), datetime(2000, 1, 1, tzinfo=UTC), '{"a": 1, "a": 2}', None)])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_value_comes_back_as_it_went(warehouse: PostgresWarehouse, values: list[tuple[Any, ...]]) -> None:
     found = there_and_back(warehouse, batch_of(values))
@@ -104,7 +124,7 @@ def test_export_gives_every_value_as_it_stands(
 ) -> None:
     there_and_back(warehouse, batch_of(values))
     path = tmp_path_factory.mktemp("export") / "rows.parquet"
-    warehouse.export('SELECT number, "text", is_so, money, "at", extra FROM pg_temp.copied ORDER BY place', path)
+    warehouse.export('SELECT number, "text", is_so, money, "at", extra, total FROM pg_temp.copied ORDER BY place', path)
     assert path.stat().st_mode & 0o777 == 0o600
     found = pq.read_table(path)
     assert [field.type for field in found.schema] == [ARROW_TYPES[kind] for _, kind in COLUMNS]
@@ -113,13 +133,13 @@ def test_export_gives_every_value_as_it_stands(
 
 def test_text_with_a_nul_character_is_kept_without_it(warehouse: PostgresWarehouse) -> None:
     """Postgres cannot hold it; one such text must not stop every night from then on."""
-    row = (None, "before\0after", None, None, None, None)
+    row = (None, "before\0after", None, None, None, None, None)
     assert there_and_back(warehouse, batch_of([row]))[0][1] == "before\ufffdafter"
 
 
 def test_many_rows_of_many_batches_arrive(warehouse: PostgresWarehouse) -> None:
     values = [
-        (number, f"text {number}" if number % 3 else None, None, Decimal(number) / 8, None, None)
+        (number, f"text {number}" if number % 3 else None, None, Decimal(number) / 8, None, None, None)
         for number in range(30_000)
     ]
     whole = batch_of(values)

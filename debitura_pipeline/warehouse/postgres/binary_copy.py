@@ -22,6 +22,7 @@ NULL_LENGTH = -1
 MICROS_FROM_1970_TO_2000 = 946_684_800_000_000
 MONEY_SCALE = 4
 MONEY_DIGITS = 5  # in base 10,000: four before the point, which hold 14 decimal digits, and one after it
+SUM_DIGITS = 7  # of DECIMAL(28,4): six before the point
 NUMERIC_NEGATIVE = 0x4000
 # Postgres's text cannot hold the character NUL; Unicode's sign for "a character was here" takes its place.
 NUL, REPLACEMENT = b"\0", "\N{REPLACEMENT CHARACTER}".encode()
@@ -114,20 +115,46 @@ def _money(column: pa.Array) -> Bytes:
     """Number of digits, weight of the first, sign, scale, then the digits. 18 decimal digits fit 64 bits, so the lower half
     of Arrow's 128 bits is the number; Postgres drops leading zeros."""
     number = _numbers(column, 2)[::2]
-    fields = np.empty((len(number), 4 + MONEY_DIGITS), ">u2")
-    fields[:, 0] = MONEY_DIGITS
-    fields[:, 1] = MONEY_DIGITS - 2
-    fields[:, 2] = np.where(number < 0, NUMERIC_NEGATIVE, 0)
-    fields[:, 3] = MONEY_SCALE
+    fields = _numeric(number < 0, MONEY_DIGITS)
     rest = np.abs(number)
     for place in reversed(range(4, 4 + MONEY_DIGITS)):
         rest, fields[:, place] = np.divmod(rest, 10_000)
     return fields.view(np.uint8).reshape(len(number), -1)
 
 
+def _sums(column: pa.Array) -> Bytes:
+    """The same for 28 decimal digits: long division of Arrow's 128 bits in four parts of 32, the highest first."""
+    numbers = _numbers(column, 2)
+    low, high = numbers[::2].astype(np.uint64), numbers[1::2].astype(np.uint64)
+    is_negative = numbers[1::2] < 0
+    low, high = (
+        np.where(is_negative, ~low + np.uint64(1), low),
+        np.where(is_negative, ~high + (low == 0).astype(np.uint64), high),
+    )
+    parts = [half >> np.uint64(shift) & np.uint64(0xFFFFFFFF) for half in (high, low) for shift in (32, 0)]
+    fields = _numeric(is_negative, SUM_DIGITS)
+    for place in reversed(range(4, 4 + SUM_DIGITS)):
+        rest = np.zeros_like(low)
+        for at, part in enumerate(parts):
+            parts[at], rest = np.divmod(rest << np.uint64(32) | part, np.uint64(10_000))
+        fields[:, place] = rest
+    return fields.view(np.uint8).reshape(len(low), -1)
+
+
+def _numeric(is_negative: npt.NDArray[np.bool_], digits: int) -> npt.NDArray[np.uint16]:
+    """Rows with all but the digits filled in: so many of them, one after the point."""
+    fields = np.empty((len(is_negative), 4 + digits), ">u2")
+    fields[:, 0] = digits
+    fields[:, 1] = digits - 2
+    fields[:, 2] = np.where(is_negative, NUMERIC_NEGATIVE, 0)
+    fields[:, 3] = MONEY_SCALE
+    return fields
+
+
 _ENCODERS: dict[pa.DataType, Callable[[pa.Array], Bytes]] = {
     pa.bool_(): _bools,
     pa.int64(): lambda column: _big_endian(_numbers(column)),
     ARROW_TYPES["DECIMAL(18,4)"]: _money,
+    ARROW_TYPES["DECIMAL(28,4)"]: _sums,
     ARROW_TYPES["TIMESTAMPTZ"]: _instants,
 }

@@ -31,6 +31,7 @@ LOCK_WAIT_MS = 60_000
 # Server memory for a merge's joins and temporary tables, until the transaction ends.
 WORK_MEM = "64MB"
 ANALYZED_FROM = 10_000
+LANDED_ADVICE = "Nothing was changed; run the sync again with --full."
 # `remote_apply` waits for more than `on`; the other settings wait for less.
 _SYNCHRONOUS = """
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') <> 'remote_apply'"""
@@ -149,7 +150,7 @@ class PostgresWarehouse(SqlWarehouse):
     def stage_landed(self, landed: LandedSync) -> int:
         table = TABLES[landed.resource]
         columns = (*((column.name, column.kind.sql) for column in table.columns), *LANDED_EXTRA)
-        batches = (_as_declared(batch, columns) for path in landed.files for batch in _batches(path))
+        batches = (_as_declared(batch, columns) for path in landed.files for batch in _batches(path, LANDED_ADVICE))
         total = self._copy_in("incoming", columns, _gathered(batches))
         self.run(f"ANALYZE pg_temp.incoming ({quoted(table.key)}, _seq)")
         return total - self._remove_repeats(table, landed)
@@ -178,6 +179,11 @@ class PostgresWarehouse(SqlWarehouse):
     def export(self, sql: str, path: Path) -> None:
         self._translate_errors(lambda: export(self._connection, self._schemas.translated(sql), path))
 
+    def load(self, schema: str, name: str, columns: Columns, path: Path) -> int:
+        batches = _gathered(_as_declared(batch, columns) for batch in _batches(path))
+        table = f"{quoted(self._schemas.named(schema))}.{quoted(name)} ({', '.join(quoted(one) for one, _ in columns)})"
+        return self._translate_errors(lambda: self._copy(table, batches))
+
     def copy_out(self, statement: str) -> Iterator[bytes]:
         """The bytes of a COPY ... TO STDOUT."""
         with self._connection.cursor() as cursor, cursor.copy(self._schemas.translated(statement).encode()) as copy:
@@ -203,11 +209,11 @@ class PostgresWarehouse(SqlWarehouse):
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns)
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quoted(name)}")
         self.run(f"CREATE TEMPORARY TABLE {quoted(name)} ({body})")
-        return self._translate_errors(lambda: self._copy(name, batches))
+        return self._translate_errors(lambda: self._copy(f"pg_temp.{quoted(name)}", batches))
 
-    def _copy(self, name: str, batches: Iterable[pa.RecordBatch]) -> int:
+    def _copy(self, table: str, batches: Iterable[pa.RecordBatch]) -> int:
         total = 0
-        statement = f"COPY pg_temp.{quoted(name)} FROM STDIN (FORMAT binary)"
+        statement = f"COPY {table} FROM STDIN (FORMAT binary)"
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             copy.write(HEADER)
             for batch in batches:
@@ -269,15 +275,12 @@ class PostgresWarehouse(SqlWarehouse):
             self._failed = True
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path, advice: str = "Nothing was changed.") -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(BATCH_ROWS, use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise WarehouseError(
-            f"The landed file {path} cannot be read: {type(error).__name__}. Nothing was changed; run the sync again "
-            "with --full."
-        ) from error
+        raise WarehouseError(f"The file {path} cannot be read: {type(error).__name__}. {advice}") from error
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

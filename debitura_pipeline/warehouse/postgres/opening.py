@@ -51,6 +51,12 @@ def is_prepared(database: WarehouseUrl, wait_s: float) -> bool:
         return warehouse.is_prepared()
 
 
+def tables_of(database: WarehouseUrl) -> set[str]:
+    """Tables and views in the pipeline's schemas, with plain schema names. Raises WarehouseError."""
+    with closing(_warehouse(database, connect(database.server, "reader", read_only=True))) as warehouse:
+        return warehouse.tables()
+
+
 def describe_database(database: WarehouseUrl) -> str:
     """Server, database and schemas; no user, no password."""
     prefix = database.schema_prefix

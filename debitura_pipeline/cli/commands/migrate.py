@@ -1,0 +1,70 @@
+"""`debitura migrate`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from debitura_pipeline import address_space
+from debitura_pipeline.cli.exit_status import DONE, FAILED, NOT_PROVEN
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+commands = typer.Typer()
+
+MAX_LISTED = 4
+
+
+@commands.command(
+    epilog="Examples:  debitura migrate --to postgresql://pipeline@host/db  |  debitura migrate --to duckdb:///data/new.duckdb"
+)
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="URL",
+            help="Where to: an address as in DEBITURA_WAREHOUSE. A password may also come from PGPASSWORD or ~/.pgpass.",
+        ),
+    ],
+    prefix: Annotated[
+        str | None,
+        typer.Option("--to-schema-prefix", metavar="PREFIX", help="The target's; DEBITURA_SCHEMA_PREFIX if omitted."),
+    ] = None,
+    dbt_url: Annotated[
+        str | None,
+        typer.Option("--to-dbt-url", metavar="URL", help="The target's DEBITURA_DBT_URL, if it has such a role."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
+) -> None:
+    """Copy the warehouse with its whole history to another place, DuckDB or Postgres, and compare every row.
+
+    The source is never changed. The target must be empty, or hold the same rows already.
+    """
+    from debitura_pipeline.migration import read_sides
+
+    sides = read_sides(to, prefix, dbt_url)
+    address_space.ensure(address_space.SYNC)
+    with exclusive_run(sides.source, "migrate"):
+        from debitura_pipeline.cli import console
+        from debitura_pipeline.migration import NotEqual, masked_address, migrate_warehouse
+        from debitura_pipeline.warehouse.opening import describe_warehouse
+
+        source, target = describe_warehouse(sides.source), describe_warehouse(sides.target)
+        if not yes and sys.stdin.isatty() and not typer.confirm(f"Copy {source} to {target}?"):
+            console.say("Nothing was changed.")
+            raise typer.Exit(FAILED)
+        try:
+            done = migrate_warehouse(sides, console.say)
+        except NotEqual as error:
+            console.complain(str(error))
+            raise typer.Exit(NOT_PROVEN) from None
+    if done.left_out:
+        rest = len(done.left_out) - MAX_LISTED
+        more = f" and {rest} more" if rest > 0 else ""
+        console.say(f"Not the pipeline's, so not copied: {', '.join(done.left_out[:MAX_LISTED])}{more}")
+    verb = "was copied before and is still there" if done.was_there else "copied"
+    console.conclude(f"{source} {verb} to {target}: {done.rows:,} rows, every one equal. The source is unchanged.")
+    console.say(f"Now set DEBITURA_WAREHOUSE={masked_address(sides.target.warehouse)}")
+    raise typer.Exit(DONE)
