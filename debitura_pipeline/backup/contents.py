@@ -1,7 +1,12 @@
-"""Which files of the data directory and of DAGSTER_HOME a backup contains.
+"""Which files of the data directory and of DAGSTER_HOME a backup contains: everything but what is named here.
 
-Left out: what the next run recreates (published files, reports), what belongs to a process or a machine (locks, logs, temporary
-files, the rate limiter's state), and everything that contains an API key.
+State that nothing else has, so that it must never be among the names: the warehouse (in `ops`, what was registered and submitted),
+`landing`, `privacy.key`, `identity.json`, `inbox` (events that wait, and how far they were read), `incidents`, `nights.jsonl`,
+`sources.json` (the last row counts of roster and claims), `write-facts.json` (what the API is known to do with repeated requests),
+`reached.json`, and the embedded sandbox's `state.json`.
+
+Left out: what the next run recreates (published files, reports, metrics), what belongs to a process or a machine (locks, logs,
+temporary files, what the key has spent of its limits), and everything that contains an API key.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,10 @@ def back_up(settings: Settings, file: Path, *, force: bool = False) -> Manifest:
             ):
                 tables = _add_warehouse(settings, archive, Path(work))
                 for name, path in data_files(settings):
-                    archive.add(name, path)
+                    with suppress(
+                        FileNotFoundError
+                    ):  # receiver and sensors, which take no run lock, remove theirs at any time
+                        archive.add(name, path)
                 if settings.dagster_postgres is None:
                     _add_dagster(settings, archive, Path(work))
                 manifest = Manifest(

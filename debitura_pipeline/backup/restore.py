@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +26,14 @@ from debitura_pipeline.backup.contents import (
 )  # fmt: skip
 from debitura_pipeline.backup.manifest import BackupError, Manifest
 from debitura_pipeline.backup.tables import count_rows, dump_tables, load_tables, table_columns
-from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.dagster_processes import refuse_while_dagster_runs
 from debitura_pipeline.warehouse.identity import Identity, api_name, key_fingerprint, stored_identities
 from debitura_pipeline.warehouse.opening import private_umask, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
+from debitura_pipeline.webhooks.inbox import receiver_lock
+from debitura_pipeline.webhooks.segments import FOLDER as INBOX
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,14 @@ class Restored:
 
 
 def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restored:
-    """Restore a backup. Raises WarehouseBusy while a run, `debitura dev` or a Dagster process is active; BackupError if the
-    archive is damaged or another partner's, or if data exists and `replace` is False."""
-    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True), private_umask():
+    """Restore a backup. Raises WarehouseBusy while a run, `debitura dev`, a Dagster process or the receiver of webhooks is
+    active; BackupError if the archive is damaged or another partner's, or if data exists and `replace` is False."""
+    with (
+        exclusive_dev(settings),
+        exclusive_run(settings, "restore", is_restore=True),
+        _without_receiver(settings),
+        private_umask(),
+    ):
         refuse_while_dagster_runs(settings)
         manifest = verify_archive(file)
         _refuse_unfit(settings, manifest, file)
@@ -55,6 +64,26 @@ def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restore
         extract_archive(file, manifest, work / "new")
         aside = _switch(settings, manifest, work)
         return Restored(manifest, aside)
+
+
+@contextmanager
+def _without_receiver(settings: Settings) -> Iterator[None]:
+    """Keep the receiver out: it would go on writing to the inbox that was moved aside. Raises WarehouseBusy."""
+    if not (settings.data_dir / INBOX).exists():
+        yield
+        return
+    lock = receiver_lock(settings.data_dir)
+    holder = lock.take("restore")
+    if holder is not None:
+        raise WarehouseBusy(
+            f"The receiver of webhooks has the inbox {settings.data_dir / INBOX}: {holder}. Nothing was touched. End that "
+            "process, then run the same command again.",
+            pid=holder.pid,
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _refuse_unfit(settings: Settings, manifest: Manifest, file: Path) -> None:

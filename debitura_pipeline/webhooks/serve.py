@@ -15,6 +15,7 @@ from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.warehouse.run_lock import restore_marker
 from debitura_pipeline.webhooks.group_commit import GroupCommit
 from debitura_pipeline.webhooks.http_protocol import LimitedProtocol
 from debitura_pipeline.webhooks.inbox import Inbox
@@ -72,8 +73,12 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
 def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
     """The receiver of a data directory, which holds its inbox.
 
-    Raises ReceiverError if the inbox cannot be used, WarehouseBusy if another receiver has it.
+    Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it.
     """
+    if restore_marker(settings).exists():
+        raise ReceiverError(
+            f"A restore into the data directory {settings.data_dir} was interrupted. Run `debitura restore FILE` again first."
+        )
     stored = BusinessKeys.from_settings(settings).stored
     try:
         inbox = Inbox(settings.data_dir, now())

@@ -248,7 +248,7 @@ def test_a_copy_that_differs_is_discarded(
     copy = module.copy_tables
 
     def spoiling(source: SqlWarehouse, target: SqlWarehouse, folder: Path, report: Callable[[str], None]) -> int:
-        rows = copy(source, target, folder, report)
+        rows: int = copy(source, target, folder, report)
         target.run(spoil)
         return rows
 
