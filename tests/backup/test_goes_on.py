@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from tests.support.sandbox import RunningSandbox, start_sandbox
 
 STATE = (
     "privacy.key", "identity.json", "reached.json", "nights.jsonl", "sources.json", "write-facts.json",
-    "landing/cases/sync=1/1.parquet", "landing/cases/sync=1/journal.jsonl", "inbox/0000000001.segment", "inbox/position.json", "inbox/stale.json",
+    "landing/cases/sync=1/1.parquet", "landing/cases/sync=1/journal.jsonl",
+    "inbox/0000000001.segment", "inbox/position.json", "inbox/stale.json",
     "incidents/state.json", "incidents/api-fault.json", "incidents/outbound-faults.json", "incidents/subscriptions.json",
     "sandbox/state.json",
 )  # fmt: skip
@@ -118,8 +120,7 @@ def test_file_that_vanishes_meanwhile_does_not_stop_a_backup(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The receiver removes old segments, and sensors their notes, without the run lock."""
-    from debitura_pipeline.backup import create
-
+    create = import_module("debitura_pipeline.backup.create")
     here = Claims(tmp_path, sandbox)
     here.sync("clients")
     receive(here, "c")

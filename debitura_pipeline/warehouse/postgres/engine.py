@@ -318,7 +318,8 @@ _EXISTING_SCHEMAS = """
 _EXISTING_COLUMNS = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY n.nspname, c.relname, a.attnum"""
+    WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY n.nspname, c.relname, a.attnum"""
 # Only an owner may comment.
 _COMMENTS = """
     SELECT n.nspname, c.relname, coalesce(a.attname, ''), CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END,
