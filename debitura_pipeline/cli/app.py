@@ -27,6 +27,7 @@ from debitura_pipeline.cli.commands import (
     inspect,
     landing,
     migrate,
+    partners,
     query,
     report,
     run,
@@ -36,9 +37,11 @@ from debitura_pipeline.cli.commands import (
 )
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import choose_partner
 from debitura_pipeline.without_pandas import without_pandas
 
 SHARED_OPTIONS = {"-q", "--quiet", "-v", "--verbose", "--version"}
+PARTNER = "--partner"
 COMMANDS_WITHOUT_PANDAS = {"sync", "status", "replay", "verify", "reconcile", "query", "migrate"}
 # Allocations between two runs of the cyclic garbage collector. With Python's default of 700, collection takes 2.5 % of a
 # command's CPU, most of it during imports; there are few cycles here.
@@ -55,6 +58,7 @@ app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")
 app.add_typer(clients.commands, name="clients")
 app.add_typer(cases.commands, name="cases")
+app.add_typer(partners.commands, name="partners")
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -73,6 +77,10 @@ def shared_options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also log each request and window, with timestamps.")
     ] = False,
+    partner: Annotated[
+        str | None,
+        typer.Option(PARTNER, metavar="NAME", help="The partner to work for, of those in the file DEBITURA_PARTNERS."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -81,6 +89,8 @@ def shared_options(
     if quiet and verbose:
         raise SettingsError("--quiet and --verbose cannot be combined. Example: debitura --quiet nightly")
     notes.choose(is_quiet=quiet, is_verbose=verbose)
+    if partner is not None:
+        choose_partner(partner)
 
 
 def main() -> NoReturn:
@@ -118,8 +128,15 @@ def shared_first(arguments: list[str]) -> list[str]:
     if arguments[:2] == ["sandbox", "serve"]:
         return arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    shared = [argument for argument in arguments[:end] if argument in SHARED_OPTIONS]
-    return shared + [argument for argument in arguments[:end] if argument not in SHARED_OPTIONS] + arguments[end:]
+    shared: list[str] = []
+    others: list[str] = []
+    words = iter(arguments[:end])
+    for word in words:
+        if word == PARTNER and (name := next(words, None)) is not None:
+            shared.append(f"{PARTNER}={name}")
+        else:
+            (shared if word in SHARED_OPTIONS or word.startswith(f"{PARTNER}=") else others).append(word)
+    return shared + others + arguments[end:]
 
 
 def _finish(status: int, arguments: list[str]) -> None:

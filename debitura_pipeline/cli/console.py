@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -16,8 +17,10 @@ from rich.markup import escape
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
 from debitura_pipeline.cli.tables import number
-from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.sync.report import SyncReport
+
+if TYPE_CHECKING:
+    from debitura_pipeline.landing.findings import ControlTotal
+    from debitura_pipeline.sync.report import SyncReport
 
 PLAIN_WIDTH = 1_000  # without a terminal and without COLUMNS the width is unknown: do not wrap
 

@@ -6,16 +6,18 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from debitura_pipeline.extract.plan import Plan
-from debitura_pipeline.incremental.base import CostEstimate
-from debitura_pipeline.landing.findings import ControlTotal
-from debitura_pipeline.sync.report import SyncReport
+if TYPE_CHECKING:  # they take half a second to load, and most tables show something else
+    from debitura_pipeline.extract.plan import Plan
+    from debitura_pipeline.incremental.base import CostEstimate
+    from debitura_pipeline.landing.findings import ControlTotal
+    from debitura_pipeline.sync.report import SyncReport
 
 STYLES = {
     "equal": "green", "unproven": "yellow", "differs": "bold red", "proven": "green", "contradicted": "bold red",

@@ -28,7 +28,7 @@ def next_command(incident: Incident) -> str:
 
 
 def title_of(event: Event, incidents: Sequence[Incident], environment: str) -> str:
-    """One line. `environment`: named unless it is production."""
+    """One line. `environment`: named unless it is production; with the partner's name where there are several."""
     where = "" if environment == "production" else f" [{environment}]"
     many = f" ({len(incidents)} times)" if len(incidents) > 1 else ""
     return f"Debitura{where}: {_PREFIX[event]}{kind_of_incident(incidents[0]).title}{many}"

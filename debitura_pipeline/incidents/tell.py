@@ -122,7 +122,7 @@ def _seed(state: State, warehouse: WarehouseReading | None) -> None:
 def _judge(settings: Settings, state: State, facts: Facts) -> None:
     noticed = {(kind, subject): at for kind, subject, at in state.noticed}
     findings = judge(replace(facts, noticed=noticed), [incident.key for incident in state.open_()])
-    apply_findings(state, findings, targets_of(settings), facts.now, settings.environment)
+    apply_findings(state, findings, targets_of(settings), facts.now, settings.label)
 
 
 def _keep(settings: Settings, state: State, before: bytes) -> bool:

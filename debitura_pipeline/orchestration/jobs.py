@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_REPORT, PUBLISHED, RAW, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.retries import no_retry_of_lasting_errors, retry_tags
+from debitura_pipeline.settings import DEFAULT_SCHEDULE, hours_later, load_settings
 
 NIGHTLY = "nightly"
 ONBOARD = "onboarding"
@@ -71,24 +73,34 @@ def _tonight(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(tags=retry_tags())
 
 
+def _cron() -> str:
+    """DEBITURA_SCHEDULE when the code is loaded; the default if the settings are invalid, which a run then reports."""
+    try:
+        return load_settings().schedule
+    except SettingsError:
+        return DEFAULT_SCHEDULE
+
+
+SCHEDULE = _cron()
+
 nightly_schedule = dg.ScheduleDefinition(
     name="nightly_schedule",
     job=nightly,
-    cron_schedule="0 2 * * *",
+    cron_schedule=SCHEDULE,
     execution_timezone="UTC",
     execution_fn=_tonight,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs nightly at 02:00 UTC.",
+    description="Runs nightly, at 02:00 UTC unless DEBITURA_SCHEDULE says otherwise.",
 )
 
 # Six hours after its start, a nightly run should have ended.
 freshness_schedule = dg.ScheduleDefinition(
     name="freshness_schedule",
     job=freshness,
-    cron_schedule="0 8 * * *",
+    cron_schedule=hours_later(SCHEDULE, 6),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Checks at 08:00 UTC that last night's data was read and published.",
+    description="Checks six hours after the nightly run's start that its data was read and published.",
 )
 
 jobs = [nightly, onboarding, outbound, refresh, refresh_reports, freshness]

@@ -12,7 +12,7 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from debitura_pipeline.settings import Settings
 FILE = "nights.jsonl"
 # Lines, two per run. Truncated to KEPT when there are twice as many, so more than a year is always available.
 KEPT = 800
+RECENT_BYTES = 4096  # some five runs
 COMMAND, DAGSTER = "command", "dagster"
 INTERRUPTED = "interrupted before it was done"
 MAX_REASON_LENGTH = 600
@@ -135,11 +136,34 @@ def storable_cause(error: BaseException) -> str:
 
 def read_nights(data_dir: Path) -> list[NightEntry]:
     """All recorded runs, oldest first; none if there is no record. Lines truncated by a crash are skipped. Raises OSError."""
-    nights: dict[str, NightEntry] = {}
     with suppress(FileNotFoundError):
-        for line in (data_dir / FILE).read_text(errors="replace").splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                _take(nights, json.loads(line))
+        return _entries((data_dir / FILE).read_text(errors="replace").splitlines())
+    return []
+
+
+def read_recent_nights(data_dir: Path) -> list[NightEntry]:
+    """The latest recorded runs, oldest first: as many as it takes to include one that is done. Raises OSError.
+
+    Reads the end of the file alone, because it is called for hundreds of partners.
+    """
+    part = RECENT_BYTES
+    with suppress(FileNotFoundError), (data_dir / FILE).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while True:
+            file.seek(max(size - part, 0))
+            lines = file.read(part).decode(errors="replace").splitlines()
+            nights = _entries(lines[1:] if part < size else lines)
+            if part >= size or any(night.outcome == "done" for night in nights):
+                return nights
+            part *= 4
+    return []
+
+
+def _entries(lines: Iterable[str]) -> list[NightEntry]:
+    nights: dict[str, NightEntry] = {}
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            _take(nights, json.loads(line))
     return list(nights.values())
 
 

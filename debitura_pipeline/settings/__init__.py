@@ -2,7 +2,7 @@
 
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOPBACK, address_options
-from debitura_pipeline.settings.load import API_PER_MINUTE, load_settings
+from debitura_pipeline.settings.load import API_PER_MINUTE, choose_partner, load_partner, load_settings, open_partners
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
     Alerts,
@@ -17,11 +17,13 @@ from debitura_pipeline.settings.model import (
 )
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
 from debitura_pipeline.settings.readers import bytes_of
+from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE, hours_later, next_due
 
 __all__ = [
     "API_HOSTS",
     "API_PER_MINUTE",
     "CUSTOMER_HOSTS",
+    "DEFAULT_SCHEDULE",
     "LOOPBACK",
     "PRIVACY_KEY_FILE",
     "PROJECT_ROOT",
@@ -37,5 +39,10 @@ __all__ = [
     "Webhooks",
     "address_options",
     "bytes_of",
+    "choose_partner",
+    "hours_later",
+    "load_partner",
     "load_settings",
+    "next_due",
+    "open_partners",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from debitura_pipeline.errors import SettingsError
 
@@ -26,10 +26,14 @@ class Given(NamedTuple):
 
 
 class ValueReader(NamedTuple, Generic[T]):
-    """`read` turns a variable's text into its value, or raises SettingsError. `accepts`: its values in words, for the docs."""
+    """`read` turns a variable's text into its value, or raises SettingsError. `accepts`: its values in words, for the docs.
+
+    `toml`: the type of the value in the partners file: `str`, `int`, `bool`, or `list` for texts that commas separate.
+    """
 
     accepts: str
     read: Callable[[Given], T]
+    toml: type = str
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Setting(Generic[T]):
     `about`: one or more full sentences. `default`: the text that stands for it where it is not set; None if there is none, or
     if it is derived from other settings, as `otherwise` then says. `examples`: values that can be copied; the default where
     none is given. `is_internal`: set by the pipeline for its child processes, not by people. `read_by`: the program that reads
-    it, where that is not the pipeline.
+    it, where that is not the pipeline. `is_address`: a secret only if it contains a password. `scope`, with a partners file:
+    `shared` settings apply to all partners whose tables do not set them, `own` ones are set in a partner's table alone, and
+    `process` ones in none.
     Raises ValueError for a declaration that lacks something.
     """
 
@@ -51,14 +57,21 @@ class Setting(Generic[T]):
     otherwise: str = ""
     examples: tuple[str, ...] = ()
     is_secret: bool = False
+    is_address: bool = False
     is_internal: bool = False
     read_by: str = ""
+    scope: Literal["shared", "own", "process"] = "shared"
 
     def __post_init__(self) -> None:
         if not self.about.endswith(".") or "\n" in self.about:
             raise ValueError(f"{self.name}: the description is not a sentence on one line")
         if self.is_secret and self.default:
             raise ValueError(f"{self.name}: a secret has no default")
+
+    @property
+    def key(self) -> str:
+        """Its name in a table of the partners file."""
+        return self.name.removeprefix("DEBITURA_").lower()
 
     @property
     def example(self) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS
 from debitura_pipeline.settings.declaration import Setting
 from debitura_pipeline.settings.outbound_readers import ALERT_URLS, HEARTBEAT, SECRETS, SOURCE, WRITABLE
+from debitura_pipeline.settings.partner_names import PARTNER_NAME
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_TEXT
 from debitura_pipeline.settings.readers import API_KEY as KEY
-from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, YES_OR_NO, choice, text, whole
+from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, TOML_FILE, YES_OR_NO, choice, text, whole
+from debitura_pipeline.settings.schedule import DAILY, DEFAULT_SCHEDULE
 from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, WAREHOUSE_URL
 from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
 
 API, WAREHOUSES, DATA, RUNS, NETWORK = "API", "Warehouse", "Data and privacy", "Requests and runs", "Network"
 OUTBOUND, WEBHOOKS, ALERTING = "Clients and claims to send", "Webhooks", "Alerts"
+SEVERAL = "Several partners"
 
 # --- API
 ENVIRONMENT = Setting(
@@ -32,6 +35,7 @@ API_KEY = Setting(
     "The XApiKey that Debitura issued; needed everywhere except in the sandbox.",
     KEY,
     is_secret=True,
+    scope="own",
 )
 API_URL = Setting(
     "DEBITURA_API_URL",
@@ -60,6 +64,8 @@ WAREHOUSE = Setting(
     otherwise="`warehouse.duckdb` in the data directory",
     examples=("duckdb:///data/warehouse.duckdb", "postgresql://user:password@host:5432/db"),
     is_secret=True,
+    is_address=True,
+    scope="own",
 )
 DBT_URL = Setting(
     "DEBITURA_DBT_URL",
@@ -69,6 +75,8 @@ DBT_URL = Setting(
     otherwise="the role of `DEBITURA_WAREHOUSE`",
     examples=("postgresql://debitura_dbt:password@host:5432/db?sslmode=verify-full",),
     is_secret=True,
+    is_address=True,
+    scope="own",
 )
 SCHEMA_PREFIX = Setting(
     "DEBITURA_SCHEMA_PREFIX",
@@ -77,6 +85,7 @@ SCHEMA_PREFIX = Setting(
     PREFIX,
     otherwise="no prefix",
     examples=("deb_",),
+    scope="own",
 )
 DUCKDB_MEMORY = Setting(
     "DEBITURA_DUCKDB_MEMORY",
@@ -94,6 +103,8 @@ DAGSTER_POSTGRES_URL = Setting(
     otherwise="files in Dagster's home",
     examples=("postgresql://user:password@host:5432/dagster?sslmode=verify-full",),
     is_secret=True,
+    is_address=True,
+    scope="own",
 )
 
 # --- Data and privacy
@@ -111,6 +122,7 @@ DAGSTER_HOME = Setting(
     FOLDER,
     otherwise="`dagster` in the data directory",
     examples=("data/dagster",),
+    scope="own",
 )
 PUBLISH_CSV = Setting(
     "DEBITURA_PUBLISH_CSV",
@@ -133,6 +145,7 @@ PRIVACY_KEY = Setting(
     PRIVACY_KEY_TEXT,
     otherwise="made once, as `privacy.key` in the data directory",
     is_secret=True,
+    scope="own",
 )
 
 # --- Requests and runs
@@ -164,6 +177,13 @@ OUTAGE_MINUTES = Setting(
     whole(0, 720),
     default="30",
 )
+SCHEDULE = Setting(
+    "DEBITURA_SCHEDULE",
+    RUNS,
+    "When the daemon starts the nightly run: a cron expression in UTC, every day at one or more times.",
+    DAILY,
+    default=DEFAULT_SCHEDULE,
+)
 RUN_RETRIES = Setting(
     "DEBITURA_RUN_RETRIES",
     RUNS,
@@ -188,6 +208,7 @@ PROXY = Setting(
     otherwise="`HTTPS_PROXY`, then `ALL_PROXY`",
     examples=("http://user:password@proxy.example.com:3128",),
     is_secret=True,
+    is_address=True,
 )
 CA_FILE = Setting(
     "DEBITURA_CA_FILE",
@@ -213,6 +234,8 @@ ROSTER = Setting(
     SOURCE,
     examples=("roster.csv", "postgresql://user:password@host:5432/crm?table=public.clients"),
     is_secret=True,
+    is_address=True,
+    scope="own",
 )
 CLAIMS = Setting(
     "DEBITURA_CLAIMS",
@@ -221,6 +244,8 @@ CLAIMS = Setting(
     SOURCE,
     examples=("claims/*.parquet", "postgresql://user:password@host:5432/erp?table=public.overdue"),
     is_secret=True,
+    is_address=True,
+    scope="own",
 )
 
 # --- Webhooks
@@ -231,6 +256,7 @@ WEBHOOK_SECRETS = Setting(
     SECRETS,
     examples=("d2hzZWMtZXhhbXBsZS1vbmx5LTAwMDE=",),
     is_secret=True,
+    scope="own",
 )
 WEBHOOK_TOLERANCE = Setting(
     "DEBITURA_WEBHOOK_TOLERANCE",
@@ -256,6 +282,7 @@ HEARTBEAT_URL = Setting(
     HEARTBEAT,
     examples=("https://example.com/ping/0000",),
     is_secret=True,
+    scope="own",
 )
 STUCK_DAYS = Setting(
     "DEBITURA_STUCK_DAYS",
@@ -263,4 +290,23 @@ STUCK_DAYS = Setting(
     "A client or claim that waits for more days than this becomes an incident.",
     whole(1, 3650),
     default="14",
+)
+
+# --- Several partners
+PARTNERS = Setting(
+    "DEBITURA_PARTNERS",
+    SEVERAL,
+    "TOML file with a table per partner; see the guide to several partners.",
+    TOML_FILE,
+    otherwise="one partner, described by the other settings",
+    examples=("partners.toml",),
+    scope="process",
+)
+PARTNER = Setting(
+    "DEBITURA_PARTNER",
+    SEVERAL,
+    "The partner whose table is used where `debitura --partner` is not given; needs a partners file.",
+    PARTNER_NAME,
+    examples=("acme",),
+    scope="process",
 )

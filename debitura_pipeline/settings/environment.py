@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from debitura_pipeline.errors import SettingsError
@@ -23,9 +23,19 @@ def read_environment(root: Path) -> dict[str, str]:
     """All variables of `root/.env` and the environment, which wins. Raises SettingsError naming the file, line and fault."""
     file = root / ".env"
     values = dict(_pairs(file)) if file.is_file() else {}
-    _refuse_unknown(values, str(file))
-    _refuse_unknown(os.environ, "the environment")
-    return {**values, **os.environ}
+    found = {**values, **os.environ}
+    of_partners = _of_partners(found, root) if _unknown(found) else set()
+    _refuse_unknown(set(values) - of_partners, str(file))
+    _refuse_unknown(set(os.environ) - of_partners, "the environment")
+    return found
+
+
+def _of_partners(values: Mapping[str, str], root: Path) -> set[str]:
+    """The variables that the partners file names. Raises SettingsError."""
+    from debitura_pipeline.settings.partners_file import find_partners  # noqa: PLC0415 - most have no partners file
+
+    partners = find_partners(values, root)
+    return set().union(*map(partners.variables, partners.tables)) if partners else set()
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:
@@ -58,9 +68,12 @@ def _text(file: Path) -> str:
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
-    for name in sorted(names):
-        if name.upper().startswith(PREFIX) and name not in VARIABLES:
-            raise SettingsError(f"{name} in {where} is not a setting; {_hint(name)}", variable=name)
+    for name in _unknown(names):
+        raise SettingsError(f"{name} in {where} is not a setting; {_hint(name)}", variable=name)
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    return [name for name in sorted(names) if name.upper().startswith(PREFIX) and name not in VARIABLES]
 
 
 def _hint(name: str) -> str:

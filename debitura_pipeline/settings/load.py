@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,21 +27,67 @@ from debitura_pipeline.settings.model import (
     WarehouseUrl,
     Webhooks,
 )
+from debitura_pipeline.settings.partner_values import chosen_name, forget, whole_values
+from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
 from debitura_pipeline.settings.readers import whole
 
 API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 # Where no number is set: as many as it takes to ask 1,800 times a minute at 850 ms an answer.
 MOST_IN_FLIGHT = 32
+NO_PARTNERS = (
+    "DEBITURA_PARTNERS, the file of the partners, is not set, so no partner can be chosen or listed. Example: "
+    "DEBITURA_PARTNERS=partners.toml"
+)
 
 
 def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROOT) -> Settings:
     """Settings from `env` (default: the process's environment over the `.env` file at `root`).
 
-    Relative paths are taken from `root`. Raises SettingsError with one line naming the variable, the fault and an
-    example; nothing has been touched then.
+    With a partners file, those of the partner that DEBITURA_PARTNER names; variables that other partners' tables name are then
+    removed from the process's environment. Relative paths are taken from `root`. Raises SettingsError with one line naming
+    the variable, the fault and an example; nothing has been touched then.
     """
-    values = Values(read_environment(root) if env is None else env, root)
+    given = read_environment(root) if env is None else env
+    partners = find_partners(given, root)
+    if partners is None:
+        if given.get(declared.PARTNER.name):
+            raise SettingsError(NO_PARTNERS, variable=declared.PARTNER.name)
+        return _settings(Values(given, root))
+    name = chosen_name(partners, given)
+    if env is None:
+        forget(partners.foreign_variables(name))
+    return load_partner(partners, name, given)
+
+
+def open_partners(root: Path = PROJECT_ROOT) -> tuple[PartnersFile, dict[str, str]]:
+    """The partners file, and the variables that are set. Raises SettingsError, also where DEBITURA_PARTNERS is not set."""
+    given = read_environment(root)
+    partners = find_partners(given, root)
+    if partners is None:
+        raise SettingsError(NO_PARTNERS, variable=declared.PARTNERS.name)
+    return partners, given
+
+
+def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
+    """Make `name` the partner of this process and of those that it starts: its environment names the partner, and has no
+    variable that only other partners' tables name. Raises SettingsError.
+    """
+    partners, given = open_partners(root)
+    os.environ[declared.PARTNER.name] = chosen_name(partners, {**given, declared.PARTNER.name: name})
+    forget(partners.foreign_variables(name))
+
+
+def load_partner(partners: PartnersFile, name: str, given: Mapping[str, str]) -> Settings:
+    """The settings of one partner; `given`: the shared ones, and the variables that its table names. Raises SettingsError."""
+    values = Values(whole_values(partners, name, given), partners.root)
+    try:
+        return replace(_settings(values), partner=name)
+    except SettingsError as error:
+        raise partners.table(name).in_its_words(error, given) from None
+
+
+def _settings(values: Values) -> Settings:
     environment = cast(Environment, values.one(declared.ENVIRONMENT))
     own_url, customer_url = values.optional(declared.API_URL), values.optional(declared.CUSTOMER_API_URL)
     key = values.optional(declared.API_KEY)
@@ -64,6 +111,7 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
         dagster_home=values.optional(declared.DAGSTER_HOME) or _default_home(data_dir),
         dagster_postgres=values.optional(declared.DAGSTER_POSTGRES_URL),
         network=_network(values, api_url, customer_url),
+        schedule=values.one(declared.SCHEDULE),
         outage_minutes=values.one(declared.OUTAGE_MINUTES),
         run_retries=values.one(declared.RUN_RETRIES),
         keep_run_days=values.one(declared.KEEP_RUN_DAYS),

@@ -9,6 +9,7 @@ from typing import Literal
 from debitura_pipeline.proxies import DIRECT, Network
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, create_key, read_key
+from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +89,10 @@ class Alerts:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. `api_url` is None where the embedded sandbox is to be used."""
+    """All settings, checked. `api_url` is None where the embedded sandbox is to be used.
+
+    `partner`: its name in the partners file; None without one. `schedule`: a cron expression in UTC.
+    """
 
     environment: Environment
     api_url: str | None
@@ -109,6 +113,8 @@ class Settings:
     dagster_postgres: Secret | None = None
     publishes_csv: bool = False
     network: Network = DIRECT
+    partner: str | None = None
+    schedule: str = DEFAULT_SCHEDULE
     outbound: Outbound = Outbound()
     webhooks: Webhooks = Webhooks()
     alerts: Alerts = Alerts()
@@ -116,6 +122,13 @@ class Settings:
     @property
     def uses_embedded_sandbox(self) -> bool:
         return self.api_url is None
+
+    @property
+    def label(self) -> str:
+        """Partner and environment for titles of messages; production alone is the environment that is not named."""
+        if self.partner is None:
+            return self.environment
+        return self.partner if self.environment == "production" else f"{self.partner}, {self.environment}"
 
     @property
     def landing_dir(self) -> Path:

@@ -81,7 +81,7 @@ def heartbeat(given: Given) -> Secret:
     return Secret(given.text, given.name)
 
 
-WRITABLE = ValueReader("`none`, or any of `clients`, `cases`, `webhooks`, comma-separated", writable)
+WRITABLE = ValueReader("`none`, or any of `clients`, `cases`, `webhooks`, comma-separated", writable, list)
 SOURCE = ValueReader("a path or glob of CSV, Parquet or NDJSON files, or a postgresql:// address with ?table=", source)
 SECRETS = ValueReader("Base64 texts, comma-separated", signing_secrets)
 ALERT_URLS = ValueReader("Apprise URLs, comma-separated", alert_urls)

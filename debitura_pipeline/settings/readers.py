@@ -23,7 +23,7 @@ def whole(low: int, high: int, accepts: str = "") -> ValueReader[int]:
             raise given.wrong(f"is {value}, outside {low} to {high}")
         return value
 
-    return ValueReader(accepts or f"{low} to {high}", read)
+    return ValueReader(accepts or f"{low} to {high}", read, int)
 
 
 def choice(*allowed: str) -> ValueReader[str]:
@@ -107,4 +107,5 @@ API_KEY = ValueReader("a key of printable ASCII characters", header_value)
 MEMORY = ValueReader("a number with KB, MB, GB, KiB, MiB or GiB", memory)
 FOLDER = ValueReader("a path", folder)
 CERTIFICATES = ValueReader("path of a PEM file", certificates)
-YES_OR_NO = ValueReader("`yes`, `no`", yes_or_no)
+TOML_FILE = ValueReader("path of a TOML file", path_of)
+YES_OR_NO = ValueReader("`yes`, `no`", yes_or_no, bool)

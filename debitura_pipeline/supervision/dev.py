@@ -121,18 +121,18 @@ def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str
     """The children's environment: `outer`, the settings that paths depend on, and the API's address and key.
 
     The key is passed in the environment only, never on a command line or in a file. The embedded sandbox may get another
-    address when it is restarted, so each process looks it up in the data directory.
+    address when it is restarted, so each process looks it up in the data directory. With a partners file, the name of the
+    partner is passed: each process reads the file itself.
     """
-    ours = {
-        "DAGSTER_HOME": str(settings.dagster_home),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "DEBITURA_DATA_DIR": str(settings.data_dir),
-        "DEBITURA_ENVIRONMENT": settings.environment,
-    }
-    if not settings.uses_embedded_sandbox:
-        ours["DEBITURA_API_URL"] = endpoint.base_url
-        ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
-        ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
+    ours = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    if settings.partner is not None:
+        ours["DEBITURA_PARTNER"] = settings.partner
+    else:
+        ours |= {"DEBITURA_DATA_DIR": str(settings.data_dir), "DEBITURA_ENVIRONMENT": settings.environment}
+        if not settings.uses_embedded_sandbox:
+            ours["DEBITURA_API_URL"] = endpoint.base_url
+            ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
+            ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
     if settings.dagster_postgres is not None:
         ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     return {**outer, **ours}

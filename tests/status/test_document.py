@@ -12,7 +12,8 @@ import pytest
 from debitura_pipeline.api.rate_limit_state import RateLimitFile, RateLimitState
 from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.status import document, read_status_document
+from debitura_pipeline.status import document
+from debitura_pipeline.status.document import read_status_document
 from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.sync import read_status
 from debitura_pipeline.warehouse.opening import open_warehouse

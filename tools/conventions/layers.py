@@ -37,6 +37,7 @@ LAYERS = (
     ("incidents",),
     ("orchestration",),
     ("supervision", "status", "doctor", "assets"),
+    ("partners",),
     ("definitions",),
     ("cli",),
 )

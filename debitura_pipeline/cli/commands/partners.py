@@ -1,0 +1,39 @@
+"""`debitura partners …`: all partners of the partners file at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from debitura_pipeline.cli.exit_status import DONE, FAILED
+from debitura_pipeline.cli.options import AsJson
+
+commands = typer.Typer(help="The partners of the partners file (DEBITURA_PARTNERS).", no_args_is_help=True)
+
+
+@commands.command("list")
+def list_partners(as_json: AsJson = False) -> None:
+    """List the partners: environment, warehouse, data directory, schedule. Reads no secret."""
+    from debitura_pipeline.cli.partners import show_partners
+
+    show_partners()
+
+
+@commands.command("check", epilog="Examples:  debitura partners check  |  debitura partners check --api --json")
+def check_partners(
+    api: Annotated[bool, typer.Option("--api", help="Also try each key at its API: one request or two each.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, secrets, folders and warehouse of each partner; exit with status 1 if one has a fault."""
+    from debitura_pipeline.cli.partners import show_partner_checks
+
+    raise typer.Exit(DONE if show_partner_checks(with_api=api) else FAILED)
+
+
+@commands.command("status")
+def partners_status(as_json: AsJson = False) -> None:
+    """Show a line per partner: last good nightly run, proof, open problems, next run. Reads small local files only."""
+    from debitura_pipeline.cli.partners import show_standings
+
+    show_standings()

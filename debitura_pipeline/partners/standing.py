@@ -1,0 +1,103 @@
+"""How a partner stands: its last good nightly run, proof, open problems, and when the next run is due.
+
+Reads two small files in the partner's data directory, no warehouse, no API and no secret: with hundreds of partners it takes a
+fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.incidents.findings import LATE_AFTER
+from debitura_pipeline.incidents.messages import kind_of_incident
+from debitura_pipeline.incidents.state import read_state
+from debitura_pipeline.incidents.update import visible
+from debitura_pipeline.orchestration.nightly_runs import DONE, KILLED, KILLED_REASON, RUNNING
+from debitura_pipeline.orchestration.nights import NightEntry, read_recent_nights
+from debitura_pipeline.partners.overview import Overview
+from debitura_pipeline.settings import next_due
+from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
+from debitura_pipeline.warehouse.run_lock import RUN_FILE
+
+NEVER = "no good nightly run yet"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`last_run`: done, failed, killed, running, or None before the first. `is_proven`: of the last good run; None if unknown."""
+
+    partner: str
+    environment: str | None
+    last_good_at: datetime | None
+    is_proven: bool | None
+    last_run: str | None
+    problems: tuple[str, ...]
+    next_due_at: datetime | None
+
+    def facts(self, now: datetime) -> dict[str, Any]:
+        """JSON-ready values. `age_s`: seconds since the last good run ended."""
+        good, due = self.last_good_at, self.next_due_at
+        return {
+            "partner": self.partner,
+            "environment": self.environment,
+            "last_good_at": good and good.isoformat(),
+            "age_s": None if good is None else max(round((now - good).total_seconds()), 0),
+            "is_proven": self.is_proven,
+            "last_run": self.last_run,
+            "problems": list(self.problems),
+            "next_due_at": due and due.isoformat(),
+        }
+
+
+def read_standing(overview: Overview, now: datetime) -> Standing:
+    """Of one partner. What cannot be read is a problem; nothing is raised. `now`: this machine's clock, aware."""
+    if overview.data_dir is None or overview.schedule is None:
+        return Standing(overview.name, overview.environment, None, None, None, (overview.fault or "",), None)
+    try:
+        nights, fault = read_recent_nights(overview.data_dir), None
+    except OSError as error:
+        nights, fault = [], f"{overview.data_dir} cannot be read ({error.strerror})"
+    good = next((night for night in reversed(nights) if night.outcome == DONE), None)
+    good_at = (good.finished_at or good.started_at) if good is not None else None
+    last_run = _state(nights[-1], overview.data_dir) if nights else None
+    problems = [fault] if fault else list(_of_nights(nights, last_run, good_at, now))
+    return Standing(
+        overview.name,
+        overview.environment,
+        good_at,
+        good.is_proven if good else None,
+        last_run,
+        (*problems, *_incidents(overview.data_dir, now)),
+        next_due(overview.schedule, now),
+    )
+
+
+def _state(night: NightEntry, data_dir: Path) -> str:
+    if night.outcome is not None:
+        return night.outcome
+    holder: Holder | None = ProcessLock(data_dir / RUN_FILE).holder()
+    is_on = holder is not None and (holder.pid, holder.host) == (night.pid, night.host)
+    return RUNNING if is_on else KILLED
+
+
+def _of_nights(
+    nights: Sequence[NightEntry], last_run: str | None, good_at: datetime | None, now: datetime
+) -> Iterator[str]:
+    if last_run not in (None, DONE, RUNNING):
+        reason = KILLED_REASON if last_run == KILLED else nights[-1].reason or "reason unknown"
+        yield f"the last nightly run {'was killed' if last_run == KILLED else 'failed'}: {reason}"
+    if good_at is None:
+        yield NEVER
+    elif now - good_at > LATE_AFTER:
+        yield f"no good nightly run for more than {LATE_AFTER.total_seconds() / 3600:.0f} hours"
+
+
+def _incidents(data_dir: Path, now: datetime) -> Iterator[str]:
+    """Open incidents as of the last time that they were judged."""
+    state = read_state(data_dir)
+    for incident in visible(state, now) if state else ():
+        yield f"incident: {kind_of_incident(incident).title} ({incident.subject})"

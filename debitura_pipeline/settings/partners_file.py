@@ -1,0 +1,102 @@
+"""The partners file: a TOML table per partner, whose keys are names of settings in lower case without `DEBITURA_`.
+
+A secret is never in the file: `<key>_variable` names the variable that holds it, `<key>_file` the file. A table is checked when
+it is used, so that a fault in one partner's table stops nobody else.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import declared
+from debitura_pipeline.settings.catalogue import OWN
+from debitura_pipeline.settings.declaration import Values
+from debitura_pipeline.settings.partner_names import fault_of
+from debitura_pipeline.settings.partner_table import VARIABLE, PartnerTable, read_partner_table
+
+SHOWN_NAMES = 12
+_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+
+
+@dataclass(frozen=True, eq=False)
+class PartnersFile:
+    """The file and its tables as they are written. `root`: where relative paths start."""
+
+    path: Path
+    root: Path
+    tables: Mapping[str, Mapping[str, Any]]
+
+    def table(self, name: str) -> PartnerTable:
+        """One partner's table, checked. Raises SettingsError for a fault in it, or where there is none of that name."""
+        if name not in self.tables:
+            raise SettingsError(f"{self.path} has no partner {name!r}; its partners are {self.names()}.")
+        return read_partner_table(self.path, name, self.tables[name])
+
+    def names(self) -> str:
+        """The partners' names for a message."""
+        found = list(self.tables)
+        more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
+        return ", ".join(found[:SHOWN_NAMES]) + more
+
+    def variables(self, name: str) -> set[str]:
+        """The variables that one partner's table names."""
+        return {value for key, value in self.tables[name].items() if key.endswith(VARIABLE) and isinstance(value, str)}
+
+    def foreign_variables(self, name: str) -> set[str]:
+        """Variables that only other partners' tables name, which nothing that works for `name` may have."""
+        others = (self.variables(other) for other in self.tables if other != name)
+        return set().union(*others) - self.variables(name)
+
+
+def find_partners(given: Mapping[str, str], root: Path) -> PartnersFile | None:
+    """The file that DEBITURA_PARTNERS names; None if it is not set. Raises SettingsError."""
+    path = Values({declared.PARTNERS.name: given.get(declared.PARTNERS.name)}, root).optional(declared.PARTNERS)
+    if path is None:
+        return None
+    try:
+        facts = path.stat()
+        return _read(path, root, (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    except OSError as error:
+        raise SettingsError(
+            f"{declared.PARTNERS.name} is {path}, which cannot be read ({error.strerror}).",
+            variable=declared.PARTNERS.name,
+        ) from None
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, root: Path, _version: tuple[int, ...]) -> PartnersFile:
+    """The tables. What the parser says of a line is left out: the line may hold a key."""
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text.") from None
+    except tomllib.TOMLDecodeError as error:
+        at = _LINE.search(str(error))
+        line = f", line {at[1]}" if at and at[1] else ""
+        raise SettingsError(f'{path}{line}: is not TOML. Example of a line: environment = "production"') from None
+    for fault in _faults(tables):
+        raise SettingsError(f"{path}: {fault}. Example: [acme]")
+    return PartnersFile(path, root, tables)
+
+
+def _faults(tables: Mapping[str, object]) -> Iterator[str]:
+    if not tables:
+        yield "has no partner; each is a table"
+    keys = {setting.key for setting in OWN}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            what = "a setting outside of a partner's table" if _stem(name) in keys else "not a table"
+            yield f"{name if _stem(name) in keys else 'an entry before the first table'} is {what}"
+        elif (fault := fault_of(name)) is not None:
+            yield f"partner {name!r}: {fault}"
+
+
+def _stem(key: str) -> str:
+    return re.sub(r"_(variable|file)$", "", key)
