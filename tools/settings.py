@@ -12,6 +12,7 @@ from debitura_pipeline.settings.catalogue import INTERNAL, OWN, STANDARD, VARIAB
 from debitura_pipeline.settings.declaration import Setting
 from tools.conventions.source import ROOT
 
+TOML_TYPES = {str: "text", int: "number", bool: "`true`, `false`", list: "list of texts"}
 COMMAND = "python -m tools.settings"
 WIDTH = 118
 
@@ -34,6 +35,11 @@ Relative paths start at the project's folder. An empty value counts as not set. 
 *secret* are never printed, logged or stored.
 """
 STANDARD_HEAD = "Variables that many programs read. Of these, only the proxies can also be set in `.env`."
+PARTNERS_HEAD = """\
+In a [partners file](guides/partners.md), each partner has a table with keys of these names. *Shared* settings that a table does
+not set come from the environment or `.env`; *own* ones are set in tables alone. A secret is named by the key with `_variable` or
+`_file` at its end; where *or by value* stands, an address without a password can be the value itself.
+"""
 INTERNAL_HEAD = "Set by the pipeline for the processes that it starts. Set them only to run one of those by hand."
 
 
@@ -65,6 +71,9 @@ def _page_lines() -> Iterator[str]:
         yield f"## {group}\n\n| variable | meaning | values | default | example |\n|---|---|---|---|---|"
         yield from (_row(setting) for setting in settings)
         yield ""
+    yield f"## Keys of the partners file\n\n{PARTNERS_HEAD}\n| key | type | value | without it |\n|---|---|---|---|"
+    yield from (_key_row(setting) for setting in OWN if setting.scope != "process")
+    yield ""
     for group, head in ((STANDARD, STANDARD_HEAD), (INTERNAL, INTERNAL_HEAD)):
         yield f"## {group}\n\n{head}\n\n| variable | meaning | read by |\n|---|---|---|"
         yield from (
@@ -79,6 +88,13 @@ def _row(setting: Setting[Any]) -> str:
     default = f"`{setting.default}`" if setting.default else setting.otherwise or "none"
     examples = " or ".join(f"`{value}`" for value in setting.examples)
     return f"| `{setting.name}` | {_about(setting)} | {setting.reader.accepts} | {default} | {examples} |"
+
+
+def _key_row(setting: Setting[Any]) -> str:
+    by = "variable or file, or by value" if setting.is_address else "variable or file" if setting.is_secret else "value"
+    is_folder = setting.name == "DEBITURA_DATA_DIR"
+    without = "a folder with the partner's name in the shared `DEBITURA_DATA_DIR`" if is_folder else setting.scope
+    return f"| `{setting.key}` | {TOML_TYPES[setting.reader.toml]} | {by} | {without} |"
 
 
 def _about(setting: Setting[Any]) -> str:

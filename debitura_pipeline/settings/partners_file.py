@@ -22,7 +22,7 @@ from debitura_pipeline.settings.partner_names import fault_of
 from debitura_pipeline.settings.partner_table import VARIABLE, PartnerTable, read_partner_table
 
 SHOWN_NAMES = 12
-_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,16 @@ def find_partners(given: Mapping[str, str], root: Path) -> PartnersFile | None:
 def _read(path: Path, root: Path, _version: tuple[int, ...]) -> PartnersFile:
     """The tables. What the parser says of a line is left out: the line may hold a key."""
     try:
-        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        tables = tomllib.loads(text)
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text.") from None
     except tomllib.TOMLDecodeError as error:
         at = _LINE.search(str(error))
-        line = f", line {at[1]}" if at and at[1] else ""
-        raise SettingsError(f'{path}{line}: is not TOML. Example of a line: environment = "production"') from None
+        line = at[1] if at else len(text.splitlines())
+        raise SettingsError(
+            f'{path}, line {line}: is not TOML. Example of a line: environment = "production"'
+        ) from None
     for fault in _faults(tables):
         raise SettingsError(f"{path}: {fault}. Example: [acme]")
     return PartnersFile(path, root, tables)
