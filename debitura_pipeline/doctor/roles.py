@@ -13,7 +13,7 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, pa
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect, server_label
-from debitura_pipeline.warehouse.postgres.roles import DBT, PIPELINE
+from debitura_pipeline.warehouse.postgres.roles import Roles, roles_of
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS
 
@@ -39,7 +39,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
         with connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
             where = connection.execute(_PLACE).fetchone()
             lacking = [*_of_pipeline(connection, schemas), *(() if dbt else _of_dbt(connection, schemas))]
-            yield _judged(dsn, connection, lacking)
+            yield _judged(dsn, connection, lacking, roles_of(settings.partner))
     except DebituraError:  # reported by the check of the warehouse
         if dbt is not None:
             yield from _dbt_login(dbt, settings, None)
@@ -55,22 +55,25 @@ def _dbt_login(dsn: Secret, settings: Settings, where: Any) -> Iterator[Diagnosi
                 cure = "Both must name the same server and database, each with its own user."
                 yield failed(dsn.variable, f"{server_label(dsn)} is not the database of DEBITURA_WAREHOUSE.", cure)
                 return
-            yield _judged(dsn, connection, list(_of_dbt(connection, Schemas(settings.warehouse.schema_prefix))))
+            lacking = list(_of_dbt(connection, Schemas(settings.warehouse.schema_prefix)))
+            yield _judged(dsn, connection, lacking, roles_of(settings.partner))
     except DebituraError as error:
         yield from_error(dsn.variable, error, settings)
 
 
-def _judged(dsn: Secret, connection: psycopg.Connection[Any], lacking: list[MissingPrivilege]) -> Diagnosis:
+def _judged(
+    dsn: Secret, connection: psycopg.Connection[Any], lacking: list[MissingPrivilege], roles: Roles
+) -> Diagnosis:
     user, what = connection.info.user, f"privileges in {dsn.variable}"
     if not lacking:
         return passed(what, f"user {user} at {server_label(dsn)} has all privileges that a nightly run needs")
     seen = f"user {user} at {server_label(dsn)} may not {', nor '.join(each.action for each in lacking)}."
-    return failed(what, seen, _cure(dsn, user, connection.info.dbname, lacking))
+    return failed(what, seen, _cure(dsn, user, connection.info.dbname, lacking, roles))
 
 
-def _cure(dsn: Secret, user: str, database: str, lacking: list[MissingPrivilege]) -> str:
+def _cure(dsn: Secret, user: str, database: str, lacking: list[MissingPrivilege], roles: Roles) -> str:
     """The fix. `--grant-sql` grants to the roles that it creates, so it does not help any other user."""
-    if user in (PIPELINE, DBT):
+    if user in roles[:2]:
         return "As an administrator, run the output of `debitura doctor --grant-sql` in that database."
     owners = sorted({each.owner for each in lacking if each.owner is not None})
     if owners:
@@ -82,7 +85,7 @@ def _cure(dsn: Secret, user: str, database: str, lacking: list[MissingPrivilege]
     return (
         "As an administrator: GRANT CREATE, TEMPORARY ON DATABASE {} TO {}. Or run the output of `debitura doctor --grant-sql` "
         "and connect as the roles that it creates: ".format(*names)
-        + f"{PIPELINE} in DEBITURA_WAREHOUSE, {DBT} in DEBITURA_DBT_URL."
+        + f"{roles.pipeline} in DEBITURA_WAREHOUSE, {roles.dbt} in DEBITURA_DBT_URL."
     )
 
 

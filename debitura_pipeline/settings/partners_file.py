@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,6 +100,9 @@ def _faults(tables: Mapping[str, object]) -> Iterator[str]:
             yield f"{name if _stem(name) in keys else 'an entry before the first table'} is {what}"
         elif (fault := fault_of(name)) is not None:
             yield f"partner {name!r}: {fault}"
+    same = Counter(name.replace("-", "_") for name in tables)  # as schemas and roles of Postgres have it
+    for name in (name for name, count in same.items() if count > 1):
+        yield f"two partners are called {name}, apart from - and _"
 
 
 def _stem(key: str) -> str:

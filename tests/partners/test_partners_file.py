@@ -108,6 +108,7 @@ def test_a_fault_in_a_table_is_one_line_that_names_it_and_stops_nobody_else(
         ("[Acme]\n", "partner 'Acme': is not a partner's name"),
         ("[landing]\n", "partner 'landing': is the name of a folder"),
         ("", "has no partner"),
+        ("[a-b]\n[a_b]\n", "two partners are called a_b, apart from - and _"),
     ],
 )
 def test_a_file_that_cannot_be_read_stops_all(text: str, words: str, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def _print_grant_sql() -> None:
     from debitura_pipeline.warehouse.postgres.roles import grant_sql
     from debitura_pipeline.warehouse.postgres.schemas import Schemas
 
-    sql = grant_sql(Schemas(load_settings().warehouse.schema_prefix))
+    settings = load_settings()
+    sql = grant_sql(Schemas(settings.warehouse.schema_prefix), settings.partner)
     sys.stdout.write(sql)
     json_document.give(grant_sql=sql)
 

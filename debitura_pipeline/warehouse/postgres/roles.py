@@ -6,25 +6,47 @@ pipeline did not create. If the database has other content, the rights of PUBLIC
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from debitura_pipeline.settings import declared
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, foreign_objects_sql, pg_literal
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, SCHEMAS, Schemas
 
 PIPELINE, DBT, ANALYST = "debitura_pipeline", "debitura_dbt", "debitura_analyst"
 
 
-def grant_sql(schemas: Schemas) -> str:
-    """The script for the schemas of one warehouse."""
+class Roles(NamedTuple):
+    """The names of the three roles of a warehouse."""
+
+    pipeline: str
+    dbt: str
+    analyst: str
+
+
+def roles_of(partner: str | None) -> Roles:
+    """With a partners file, each partner's own: a role of one has no right in another one's schemas."""
+    ending = "" if partner is None else f"_{partner.replace('-', '_')}"
+    return Roles(*(f"{role}{ending}" for role in (PIPELINE, DBT, ANALYST)))
+
+
+def grant_sql(schemas: Schemas, partner: str | None = None) -> str:
+    """The script for the schemas of one warehouse. `partner`: whose it is, with a partners file."""
     named = {schema: schemas.named(schema) for schema in SCHEMAS}
+    roles = roles_of(partner)
+    places = declared.WAREHOUSE, declared.DBT_URL, declared.SCHEMA_PREFIX
+    warehouse, dbt_url, prefix = (
+        f"{each.name}=" if partner is None else f"{each.key} of {partner}: " for each in places
+    )
     return _SCRIPT.format(
-        pipeline=PIPELINE,
-        dbt=DBT,
-        analyst=ANALYST,
+        **roles._asdict(),
+        warehouse=warehouse,
+        dbt_url=dbt_url,
         mark=pg_literal(MARK),
-        strangers=foreign_objects_sql(schemas, (PIPELINE, DBT)).strip().replace("\n", "\n        "),
+        strangers=foreign_objects_sql(schemas, roles[:2]).strip().replace("\n", "\n        "),
         all=", ".join(map(pg_literal, schemas.all())),
         five=", ".join(map(pg_literal, named.values())),
         written=", ".join(pg_literal(named[schema]) for schema in SCHEMAS if schema not in DBT_SCHEMAS),
-        prefix_note=f" and DEBITURA_SCHEMA_PREFIX={schemas.prefix}" if schemas.prefix else "",
+        prefix_note=f" and {prefix}{schemas.prefix}" if schemas.prefix else "",
         **named,
     )
 
@@ -32,8 +54,8 @@ def grant_sql(schemas: Schemas) -> str:
 _SCRIPT = """\
 -- Roles for the Debitura pipeline. Run as an administrator, connected to the warehouse's database; running it again does no
 -- harm. Then give each role a password (\\password {pipeline} in psql), and set
---   DEBITURA_WAREHOUSE=postgresql://{pipeline}:...@host/db{prefix_note}
---   DEBITURA_DBT_URL=postgresql://{dbt}:...@host/db
+--   {warehouse}postgresql://{pipeline}:...@host/db{prefix_note}
+--   {dbt_url}postgresql://{dbt}:...@host/db
 -- It stops, and nothing is changed, where the pipeline's schemas contain objects that the pipeline did not create.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL search_path = pg_catalog, pg_temp;
