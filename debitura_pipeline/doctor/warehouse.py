@@ -13,6 +13,7 @@ from debitura_pipeline.warehouse.opening import (
     open_warehouse,
     warehouse_exists,
 )
+from debitura_pipeline.warehouse.schema_version import check_version
 
 NO_WAIT_S = 0.5  # report a lock instead of waiting for it
 
@@ -31,6 +32,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
             return
         with open_warehouse(settings, read_only=True, wait_s=NO_WAIT_S) as warehouse:
             warehouse.refuse_foreign()
+            check_version(warehouse)
             if "raw.transactions" not in warehouse.tables():
                 yield passed("warehouse", f"{where} is empty; the first run fills it")
                 return

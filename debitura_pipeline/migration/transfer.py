@@ -10,6 +10,7 @@ from debitura_pipeline.errors import DebituraError, WarehouseError
 from debitura_pipeline.migration.fingerprint import Side, TableDifference, difference
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.merge_sql import quoted
+from debitura_pipeline.warehouse.schema_version import check_version
 from debitura_pipeline.warehouse.tables import SUPERSEDED, Columns, all_tables
 
 BUILT = ("staging", "marts", "reports")  # schemas that dbt writes, and those beside them
@@ -23,12 +24,13 @@ class NotEqual(DebituraError):
 
 
 def copied_tables() -> list[tuple[str, str, Columns]]:
-    """The tables that are copied: schema, name, columns."""
-    return list(all_tables())
+    """The tables that are copied: schema, name, columns. The version of the tables is what the target makes of them."""
+    return [(schema, name, columns) for schema, name, columns in all_tables() if name != "schema_version"]
 
 
 def require_copyable(source: SqlWarehouse) -> None:
     """Raises WarehouseError if the source is of a version whose tables are others than those of today."""
+    check_version(source)
     for resource, table in TABLES.items():
         current, superseded = source.columns("raw", resource), source.columns("raw", resource + SUPERSEDED)
         if table.key not in current or table.key not in superseded:
@@ -40,9 +42,7 @@ def require_copyable(source: SqlWarehouse) -> None:
 
 def not_ours(names: Collection[str]) -> set[str]:
     """Of tables and views, `raw.cases`, those that the pipeline does not write itself."""
-    own = {f"{schema}.{name}" for schema, name, _ in copied_tables()} | {
-        f"raw.{resource}_history" for resource in TABLES
-    }
+    own = {f"{schema}.{name}" for schema, name, _ in all_tables()} | {f"raw.{resource}_history" for resource in TABLES}
     return set(names) - own
 
 

@@ -17,7 +17,9 @@ ONBOARDING = {step: dg.AssetKey(["onboarding", step]) for step in ("status", "ac
 REGISTRATION = {step: dg.AssetKey(["registration", step]) for step in ("plan", "clients")}
 SUBMISSION = {step: dg.AssetKey(["submission", step]) for step in ("plan", "cases")}
 # Tables that every sync writes in addition to those of `raw`.
-OPS_TABLES = ("control_totals", "estimate_totals", "identity", "quarantine", "schema_drift", "syncs", "windows")
+OPS_TABLES = (
+    "control_totals", "estimate_totals", "identity", "quarantine", "schema_drift", "schema_version", "syncs", "windows",
+)  # fmt: skip
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])
 OPS_REGISTRATIONS, OPS_SUBMISSIONS = (dg.AssetKey(["ops", name]) for name in ("registrations", "submissions"))

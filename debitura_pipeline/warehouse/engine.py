@@ -18,6 +18,7 @@ from debitura_pipeline.warehouse import merge_sql as merge
 from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.merge_sql import Statement
+from debitura_pipeline.warehouse.schema_version import check_version, write_version
 from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
 
 # A sync that deletes more rows is refused (`max_deletions`). A few rows may always go: a client withdraws, a payment is
@@ -97,6 +98,7 @@ class SqlWarehouse(ABC):
 
     def prepare(self) -> None:
         self.refuse_foreign()
+        is_current = check_version(self)
         with self.transaction():
             found = self.rows(
                 "SELECT table_schema, table_name, column_name FROM information_schema.columns "
@@ -106,6 +108,8 @@ class SqlWarehouse(ABC):
                 self.run(sql)
             for sql in batched(list(comment_statements(self.comments()))):
                 self.run(sql)
+            if not is_current:
+                write_version(self)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         with self.transaction():

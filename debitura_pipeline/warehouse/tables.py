@@ -117,6 +117,10 @@ OPS: dict[str, Columns] = {
         ("partner", "VARCHAR"),  # keyed hash of the partner's id
         ("privacy_key", "VARCHAR"),  # fingerprint, not the key
     ),
+    "schema_version": (  # one row, see schema_version.py
+        ("version", "BIGINT"),
+        ("written_by", "VARCHAR"),
+    ),
     "registrations": (  # one row per wanted client, whatever its state
         ("external_tenant_id", "VARCHAR"),
         ("row_hash", "VARCHAR"),  # keyed hash of the roster's row

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from debitura_pipeline import address_space
 from debitura_pipeline.cli.exit_status import DONE, FAILED, NOT_PROVEN
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+
+if TYPE_CHECKING:
+    from debitura_pipeline.migration import Sides
 
 commands = typer.Typer()
 
@@ -66,5 +69,26 @@ def migrate(
         console.say(f"Not the pipeline's, so not copied: {', '.join(done.left_out[:MAX_LISTED])}{more}")
     verb = "was copied before and is still there" if done.was_there else "copied"
     console.conclude(f"{source} {verb} to {target}: {done.rows:,} rows, every one equal. The source is unchanged.")
-    console.say(f"Now set DEBITURA_WAREHOUSE={masked_address(sides.target.warehouse)}")
+    console.say(f"1. Set DEBITURA_WAREHOUSE={masked_address(sides.target.warehouse)}{_more_settings(sides)}")
+    console.say("2. Restart `debitura dev` or the services; they still use the old warehouse.")
+    console.say(
+        "3. Run `debitura nightly`: it builds staging, marts and reports there, with the history of all changes."
+    )
     raise typer.Exit(DONE)
+
+
+def _more_settings(sides: Sides) -> str:
+    """What else differs from the settings of today."""
+    old, new = sides.source.warehouse, sides.target.warehouse
+    changes = ""
+    if new.schema_prefix != old.schema_prefix:
+        changes += (
+            f", and DEBITURA_SCHEMA_PREFIX={new.schema_prefix}"
+            if new.schema_prefix
+            else ", and unset DEBITURA_SCHEMA_PREFIX"
+        )
+    if old.dbt_dsn is not None and new.dbt_dsn is None:
+        changes += ", and unset DEBITURA_DBT_URL"
+    elif new.dbt_dsn is not None and new.dbt_dsn != old.dbt_dsn:
+        changes += ", and DEBITURA_DBT_URL as given"
+    return changes

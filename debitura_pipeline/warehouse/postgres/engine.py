@@ -23,6 +23,7 @@ from debitura_pipeline.warehouse.postgres.connection import LOCKS, connection_lo
 from debitura_pipeline.warehouse.postgres.export import export
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
+from debitura_pipeline.warehouse.schema_version import check_version, write_version
 from debitura_pipeline.warehouse.tables import ARROW_TYPES, SCHEMAS, SUPERSEDED, Columns, arrow_table, create_statements
 
 BATCH_ROWS = 10_000
@@ -90,6 +91,7 @@ class PostgresWarehouse(SqlWarehouse):
 
     def prepare(self) -> None:
         """Only what is missing: a role that owns its schemas may not be allowed to create any."""
+        is_current = check_version(self)
         names = [self._schemas.named(schema) for schema in SCHEMAS]
         marked = dict(self.rows(_EXISTING_SCHEMAS, (MARK, names)))
         there = {f"CREATE SCHEMA IF NOT EXISTS {self._schemas.plain(name)}" for name in marked}
@@ -99,10 +101,11 @@ class PostgresWarehouse(SqlWarehouse):
         ]
         missing = [sql for sql in create_statements(found) if sql not in there]
         missing += [mark_statement(name) for name in names if not marked.get(name, False)]
-        if missing:
+        if missing or not is_current:
             with self.transaction():
                 for sql in missing:
                     self.run(sql)
+                write_version(self)
         for sql in batched(list(comment_statements(self.comments()))):
             with self.transaction():
                 self.run(sql)

@@ -11,6 +11,7 @@ marked or owned by one of its roles.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -21,6 +22,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
 from debitura_pipeline.warehouse.postgres.connection import connection_lost, server_label, statement_refused
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
+from debitura_pipeline.warehouse.schema_version import FOUND, refuse_newer
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
 
 MARK = "Made by the Debitura pipeline"  # dbt/macros/marks.sql has the same text; a description may stand before it
@@ -46,15 +48,24 @@ UNMARKED_MODELS = {
 
 
 def refuse_foreign_objects(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
-    """Raises WarehouseError, naming objects that are not the pipeline's, if there are any. Only reads."""
+    """Raises WarehouseError, naming objects that are not the pipeline's, if there are any. Only reads.
+
+    Tables of a newer version of the pipeline are not known here either; then the version is what is named.
+    """
     strangers = _foreign_objects(connection, database)
     if strangers:
+        _refuse_newer(connection, database)
         raise WarehouseError(
             f"Postgres at {server_label(database.server)}: the pipeline's schemas contain objects that it did not create: "
             f"{summarise(strangers)}. Nothing was changed.",
             cure=_cure(strangers, database),
             strangers=len(strangers),
         )
+
+
+def _refuse_newer(connection: psycopg.Connection[Any], database: WarehouseUrl) -> None:
+    with suppress(psycopg.Error):  # no such table, or no right to read it
+        refuse_newer(connection.execute(Schemas(database.schema_prefix).translated(FOUND).encode()).fetchall())
 
 
 def _cure(strangers: list[str], database: WarehouseUrl) -> str:
