@@ -79,8 +79,8 @@ def count_open(incidents: Iterable[Incident]) -> Samples:
     return {"debitura_open_incidents": {kind: float(counted[kind]) for kind in KINDS}}
 
 
-def exposition(samples: Mapping[str, Mapping[str, float]]) -> str:
-    """The samples in the text format of Prometheus, 0.0.4."""
+def exposition(samples: Mapping[str, Mapping[str, float]], partner: str | None = None) -> str:
+    """The samples in the text format of Prometheus, 0.0.4. `partner`: a label of all of them, where there are several."""
     lines: list[str] = []
     for name, metric in METRICS.items():
         values = samples.get(name)
@@ -88,16 +88,18 @@ def exposition(samples: Mapping[str, Mapping[str, float]]) -> str:
             continue
         lines += [f"# HELP {name} {metric.help_}", f"# TYPE {name} {metric.type_}"]
         for label, value in values.items():
-            place = f'{{{metric.label}="{_escaped(label)}"}}' if metric.label else ""
-            lines.append(f"{name}{place} {_number(value)}")
+            labels = {metric.label: label} if metric.label else {}
+            labels |= {"partner": partner} if partner is not None else {}
+            place = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+            lines.append(f"{name}{{{place}}} {_number(value)}" if place else f"{name} {_number(value)}")
     return "\n".join(lines) + "\n"
 
 
-def write_metrics(data_dir: Path, samples: Mapping[str, Mapping[str, float]]) -> None:
-    """Replace the file. It inherits the group access of its folder, as published files do. Raises OSError."""
+def write_metrics(data_dir: Path, samples: Mapping[str, Mapping[str, float]], partner: str | None = None) -> None:
+    """Replace the file. `partner`: as above. It inherits the group access of its folder, as published files do. Raises OSError."""
     folder = data_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    content = exposition(samples).encode()
+    content = exposition(samples, partner).encode()
     write_private_atomically(folder / FILE, content, fsync=False, finish=lambda draft: share(draft, folder))
 
 

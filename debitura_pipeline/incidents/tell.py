@@ -164,6 +164,7 @@ def _measure(settings: Settings, state: State, facts: Facts) -> None:
     try:
         usage = read_rate_limit_usage(settings, facts.now)
         state.metrics = measure(facts, usage, state.metrics)
-        write_metrics(settings.data_dir, {**state.metrics, **count_open(visible(state, facts.now))})
+        samples = {**state.metrics, **count_open(visible(state, facts.now))}
+        write_metrics(settings.data_dir, samples, settings.partner)
     except OSError as error:
         log.debug("the metrics cannot be written: %s", error.strerror)

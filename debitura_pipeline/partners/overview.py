@@ -10,8 +10,9 @@ from pathlib import Path
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import Secret, declared
 from debitura_pipeline.settings.declaration import Values
+from debitura_pipeline.settings.partner_choice import chosen_name
 from debitura_pipeline.settings.partner_table import FILE, PartnerTable, Source
-from debitura_pipeline.settings.partner_values import base_folder, chosen_name, open_values
+from debitura_pipeline.settings.partner_values import base_folder, open_values
 from debitura_pipeline.settings.partners_file import PartnersFile
 
 

@@ -2,7 +2,7 @@
 
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOPBACK, address_options
-from debitura_pipeline.settings.load import API_PER_MINUTE, choose_partner, load_partner, load_settings, open_partners
+from debitura_pipeline.settings.load import API_PER_MINUTE, load_partner, load_settings
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
     Alerts,
@@ -15,6 +15,7 @@ from debitura_pipeline.settings.model import (
     WarehouseUrl,
     Webhooks,
 )
+from debitura_pipeline.settings.partner_choice import choose_partner, open_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
 from debitura_pipeline.settings.readers import bytes_of
 from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE, hours_later, next_due

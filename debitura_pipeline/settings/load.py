@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,8 @@ from debitura_pipeline.settings.model import (
     WarehouseUrl,
     Webhooks,
 )
-from debitura_pipeline.settings.partner_values import chosen_name, forget, whole_values
+from debitura_pipeline.settings.partner_choice import NO_PARTNERS, chosen_name, forget
+from debitura_pipeline.settings.partner_values import whole_values
 from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
 from debitura_pipeline.settings.readers import whole
@@ -35,10 +35,6 @@ from debitura_pipeline.settings.readers import whole
 API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 # Where no number is set: as many as it takes to ask 1,800 times a minute at 850 ms an answer.
 MOST_IN_FLIGHT = 32
-NO_PARTNERS = (
-    "DEBITURA_PARTNERS, the file of the partners, is not set, so no partner can be chosen or listed. Example: "
-    "DEBITURA_PARTNERS=partners.toml"
-)
 
 
 def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROOT) -> Settings:
@@ -52,30 +48,12 @@ def load_settings(env: Mapping[str, str] | None = None, root: Path = PROJECT_ROO
     partners = find_partners(given, root)
     if partners is None:
         if given.get(declared.PARTNER.name):
-            raise SettingsError(NO_PARTNERS, variable=declared.PARTNER.name)
+            raise SettingsError(NO_PARTNERS, variable=declared.PARTNERS.name)
         return _settings(Values(given, root))
     name = chosen_name(partners, given)
     if env is None:
         forget(partners.foreign_variables(name))
     return load_partner(partners, name, given)
-
-
-def open_partners(root: Path = PROJECT_ROOT) -> tuple[PartnersFile, dict[str, str]]:
-    """The partners file, and the variables that are set. Raises SettingsError, also where DEBITURA_PARTNERS is not set."""
-    given = read_environment(root)
-    partners = find_partners(given, root)
-    if partners is None:
-        raise SettingsError(NO_PARTNERS, variable=declared.PARTNERS.name)
-    return partners, given
-
-
-def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
-    """Make `name` the partner of this process and of those that it starts: its environment names the partner, and has no
-    variable that only other partners' tables name. Raises SettingsError.
-    """
-    partners, given = open_partners(root)
-    os.environ[declared.PARTNER.name] = chosen_name(partners, {**given, declared.PARTNER.name: name})
-    forget(partners.foreign_variables(name))
 
 
 def load_partner(partners: PartnersFile, name: str, given: Mapping[str, str]) -> Settings:

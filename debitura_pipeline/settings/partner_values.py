@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from debitura_pipeline.errors import SettingsError
@@ -18,20 +17,6 @@ from debitura_pipeline.settings.partners_file import PartnersFile
 
 MAX_FILE_BYTES = 64 * 1024
 ANYBODY = stat.S_IRWXO
-
-
-def chosen_name(partners: PartnersFile, given: Mapping[str, str]) -> str:
-    """The partner that DEBITURA_PARTNER names. Raises SettingsError where it names none, or one that is not in the file."""
-    name = Values({declared.PARTNER.name: given.get(declared.PARTNER.name)}, partners.root).optional(declared.PARTNER)
-    if name is None:
-        count = len(partners.tables)
-        raise SettingsError(
-            f"{partners.path} has {count} partner{'' if count == 1 else 's'}; say for which one: {partners.names()}. "
-            f"Example: debitura --partner {next(iter(partners.tables))} status",
-            variable=declared.PARTNER.name,
-        )
-    partners.table(name)
-    return name
 
 
 def base_folder(partners: PartnersFile, given: Mapping[str, str]) -> Path:
@@ -58,22 +43,6 @@ def whole_values(partners: PartnersFile, name: str, given: Mapping[str, str]) ->
     for variable, source in table.sources.items():
         found[variable] = _read(table, source, partners, given)
     return found
-
-
-def forget(names: Iterable[str]) -> None:
-    """Remove variables from this process's environment, and their values from the memory that /proc shows."""
-    for name in names:
-        if name in os.environ:
-            _blank(name)
-            del os.environ[name]
-
-
-def _blank(name: str) -> None:
-    getenv = ctypes.CDLL(None).getenv
-    getenv.restype, getenv.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
-    address = getenv(os.fsencode(name))
-    if address:
-        ctypes.memset(address, 0, len(ctypes.string_at(address)))
 
 
 def _refuse_single(given: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import declared
-from debitura_pipeline.settings.catalogue import OWN
+from debitura_pipeline.settings.catalogue import OWN, VARIABLES
 from debitura_pipeline.settings.declaration import Values
 from debitura_pipeline.settings.partner_names import fault_of
 from debitura_pipeline.settings.partner_table import VARIABLE, PartnerTable, read_partner_table
@@ -48,7 +48,8 @@ class PartnersFile:
 
     def variables(self, name: str) -> set[str]:
         """The variables that one partner's table names."""
-        return {value for key, value in self.tables[name].items() if key.endswith(VARIABLE) and isinstance(value, str)}
+        named = (value for key, value in self.tables[name].items() if key.endswith(VARIABLE))
+        return {value for value in named if isinstance(value, str) and value not in VARIABLES}
 
     def foreign_variables(self, name: str) -> set[str]:
         """Variables that only other partners' tables name, which nothing that works for `name` may have."""

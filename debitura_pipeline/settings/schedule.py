@@ -58,7 +58,7 @@ def _numbers(field: str, limit: int, what: str) -> list[int]:
         high = int(last) if dash else limit - 1 if slash else low
         if not low <= high < limit:
             raise ValueError(f"the {what} is outside 0 to {limit - 1}")
-        if dash and low == high:  # Dagster's scheduler takes it for every value
+        if (dash or slash) and low == high:  # Dagster's scheduler takes it for every value
             raise ValueError(f"the {what} has a range of one value")
         found.update(range(low, high + 1, int(step) if slash else 1))
     return sorted(found)

@@ -52,3 +52,10 @@ def test_the_file_is_replaced_whole_and_a_group_may_read_it(tmp_path: Path) -> N
     write_metrics(tmp_path, measure(clean(), None, {}))
     assert (folder / "debitura.prom").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in folder.iterdir()] == ["debitura.prom"]
+
+
+def test_metrics_of_a_partner_carry_its_name() -> None:
+    """node_exporter refuses files of several partners whose samples are named alike."""
+    lines = exposition({"debitura_last_night_success": {"": 1.0}, "debitura_rows": {"cases": 5.0}}, "acme").splitlines()
+    assert 'debitura_last_night_success{partner="acme"} 1' in lines
+    assert 'debitura_rows{resource="cases",partner="acme"} 5' in lines

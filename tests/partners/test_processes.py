@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from debitura_pipeline.orchestration import jobs
 from debitura_pipeline.settings import Endpoint, Secret, load_settings
 from debitura_pipeline.settings.environment import read_environment
 from debitura_pipeline.supervision.dev import child_environment
@@ -87,3 +88,14 @@ def test_programs_of_dev_get_the_partners_name_and_no_key(env: dict[str, str], t
 def test_alerts_name_the_partner(env: dict[str, str], tmp_path: Path) -> None:
     assert load_settings(env, tmp_path).label == "a, test"
     assert load_settings({}, tmp_path).label == "sandbox"
+
+
+def test_the_daemon_starts_the_night_when_the_schedule_says(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(env["DEBITURA_PARTNERS"]).write_text('[a]\nschedule = "30 4 * * *"\n')
+    for name in ("DEBITURA_PARTNERS", "DEBITURA_DATA_DIR", "DEBITURA_PARTNER"):
+        monkeypatch.setenv(name, env[name])
+    assert jobs._cron() == "30 4 * * *"
+    monkeypatch.setenv("DEBITURA_PARTNER", "nobody")
+    assert jobs._cron() == "0 2 * * *"  # the code loads, and a run reports what is wrong

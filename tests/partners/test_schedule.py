@@ -26,7 +26,7 @@ def fields(limit: int) -> st.SearchStrategy[str]:
         number.map(str),
         span,
         step.map(lambda every: f"*/{every}"),
-        st.tuples(number, step).map(lambda pair: f"{pair[0]}/{pair[1]}"),
+        st.tuples(st.integers(0, limit - 2), step).map(lambda pair: f"{pair[0]}/{pair[1]}"),
         st.tuples(span, step).map(lambda pair: f"{pair[0]}/{pair[1]}"),
     )
     return st.lists(part, min_size=1, max_size=3).map(",".join)
@@ -56,6 +56,7 @@ def test_the_next_run_is_when_dagster_starts_it(minute: str, hour: str, now: dat
         ("0 24 * * *", "the hour is outside 0 to 23"),
         ("0 5-2 * * *", "the hour is outside"),
         ("0 5-5 * * *", "the hour has a range of one value"),
+        ("0 23/1 * * *", "the hour has a range of one value"),
         ("*/0 2 * * *", "the minute is not a number"),
         ("a 2 * * *", "the minute is not a number"),
         ("-1 2 * * *", "the minute is not a number"),

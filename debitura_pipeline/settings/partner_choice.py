@@ -1,0 +1,68 @@
+"""Which partner a process works for, and what it must not have: the variables of all others."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.settings import declared
+from debitura_pipeline.settings.declaration import Values
+from debitura_pipeline.settings.environment import read_environment
+from debitura_pipeline.settings.model import PROJECT_ROOT
+from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
+
+NO_PARTNERS = (
+    "DEBITURA_PARTNERS, the file of the partners, is not set, so no partner can be chosen or listed. Example: "
+    "DEBITURA_PARTNERS=partners.toml"
+)
+
+
+def open_partners(root: Path = PROJECT_ROOT) -> tuple[PartnersFile, dict[str, str]]:
+    """The partners file, and the variables that are set. Raises SettingsError, also where DEBITURA_PARTNERS is not set."""
+    given = read_environment(root)
+    partners = find_partners(given, root)
+    if partners is None:
+        raise SettingsError(NO_PARTNERS, variable=declared.PARTNERS.name)
+    return partners, given
+
+
+def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
+    """Make `name` the partner of this process and of those that it starts: its environment names the partner, and has no
+    variable that only other partners' tables name. Raises SettingsError.
+    """
+    partners, given = open_partners(root)
+    os.environ[declared.PARTNER.name] = chosen_name(partners, {**given, declared.PARTNER.name: name})
+    forget(partners.foreign_variables(name))
+
+
+def chosen_name(partners: PartnersFile, given: Mapping[str, str]) -> str:
+    """The partner that DEBITURA_PARTNER names. Raises SettingsError where it names none, or one that is not in the file."""
+    name = Values({declared.PARTNER.name: given.get(declared.PARTNER.name)}, partners.root).optional(declared.PARTNER)
+    if name is None:
+        count = len(partners.tables)
+        raise SettingsError(
+            f"{partners.path} has {count} partner{'' if count == 1 else 's'}; say for which one: {partners.names()}. "
+            f"Example: debitura --partner {next(iter(partners.tables))} status",
+            variable=declared.PARTNER.name,
+        )
+    partners.table(name)
+    return name
+
+
+def forget(names: Iterable[str]) -> None:
+    """Remove variables from this process's environment, and their values from the memory that /proc shows."""
+    for name in names:
+        if name in os.environ:
+            _blank(name)
+            del os.environ[name]
+
+
+def _blank(name: str) -> None:
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype, getenv.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
+    address = getenv(os.fsencode(name))
+    if address:
+        ctypes.memset(address, 0, len(ctypes.string_at(address)))
