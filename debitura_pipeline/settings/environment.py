@@ -35,7 +35,7 @@ def _of_partners(values: Mapping[str, str], root: Path) -> set[str]:
     from debitura_pipeline.settings.partners_file import find_partners  # noqa: PLC0415 - most have no partners file
 
     partners = find_partners(values, root)
-    return set().union(*map(partners.variables, partners.tables)) if partners else set()
+    return set(partners.variables) if partners else set()
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:

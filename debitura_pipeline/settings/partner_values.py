@@ -30,9 +30,8 @@ def open_values(partners: PartnersFile, name: str, given: Mapping[str, str]) -> 
     clash = clash_of(partners, name, base)
     if clash is not None:
         raise table.wrong(*clash)
-    foreign = partners.foreign_variables(name) | partners.variables(name)
-    own = {setting.name for setting in OWN if setting.scope != "shared"}
-    shared = {variable: given[variable] for variable in given if variable not in foreign | own}
+    left_out = {setting.name for setting in OWN if setting.scope != "shared"} | partners.variables.keys()
+    shared = {variable: given[variable] for variable in given if variable not in left_out}
     return {**shared, declared.DATA_DIR.name: str(base / name), **table.texts}
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,19 @@ class PartnersFile:
         more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
         return ", ".join(found[:SHOWN_NAMES]) + more
 
-    def variables(self, name: str) -> set[str]:
-        """The variables that one partner's table names."""
-        named = (value for key, value in self.tables[name].items() if key.endswith(VARIABLE))
-        return {value for value in named if isinstance(value, str) and value not in VARIABLES}
+    @cached_property
+    def variables(self) -> Mapping[str, set[str]]:
+        """The variables that tables name for secrets, each with the partners whose tables do."""
+        users: dict[str, set[str]] = defaultdict(set)
+        for name, table in self.tables.items():
+            for key, value in table.items():
+                if key.endswith(VARIABLE) and isinstance(value, str) and value not in VARIABLES:
+                    users[value].add(name)
+        return users
 
     def foreign_variables(self, name: str) -> set[str]:
         """Variables that only other partners' tables name, which nothing that works for `name` may have."""
-        others = (self.variables(other) for other in self.tables if other != name)
-        return set().union(*others) - self.variables(name)
+        return {variable for variable, users in self.variables.items() if name not in users}
 
 
 def find_partners(given: Mapping[str, str], root: Path) -> PartnersFile | None:
