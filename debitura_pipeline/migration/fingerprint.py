@@ -33,7 +33,7 @@ _TEXT = {
 }
 # Postgres holds no character NUL, so Unicode's replacement character stands for it there (`binary_copy.py`).
 _WITHOUT_NUL = "replace({}, chr(0), chr(65533))"
-_LENGTH = {"duckdb": "strlen({})", "postgresql": "octet_length({})"}
+_LENGTH = {"duckdb": "strlen({})", "postgresql": "octet_length(convert_to({}, 'UTF8'))"}
 _HASH = {"duckdb": "sha256({})", "postgresql": "encode(sha256(convert_to({}, 'UTF8')), 'hex')"}
 _NUMBER = {
     "duckdb": "CAST('0x' || substr({0}, {1}, {2}) AS BIGINT)",

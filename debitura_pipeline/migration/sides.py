@@ -44,8 +44,9 @@ def read_sides(
     place = warehouse_url(Given(TO, to.strip(), " or ".join(declared.WAREHOUSE.examples), root))
     of_postgres = {}
     if not values.get(declared.WAREHOUSE.name, "").strip().startswith("postgresql"):
-        of_postgres = {name: values.pop(name, "") for name in (declared.SCHEMA_PREFIX.name, declared.DBT_URL.name)}
-    source = load_settings(values, root)
+        names = (declared.SCHEMA_PREFIX.name, declared.DBT_URL.name)
+        of_postgres = {name: values.pop(name) for name in names if values.get(name)}
+    source = load_settings(values if of_postgres else env, root)
     own = source.warehouse
     if isinstance(place, Path):
         _refuse_options(prefix, dbt_url)

@@ -53,7 +53,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     check_identity(made.settings).keep()
     with open_warehouse(made.settings) as warehouse:
         for name, columns in OPS.items():
-            if name != "identity":
+            if name not in ("identity", "schema_version"):
                 with warehouse.transaction():
                     warehouse.stage_rows("odd", columns, [*odd_rows(columns), *odd_rows(columns)[:1]])
                     warehouse.run(f"INSERT INTO ops.{name} SELECT * FROM odd")
@@ -100,7 +100,7 @@ def test_a_hundred_nights_there_and_back_are_equal(nights: Nights, postgres: Dat
     original, before = everything(nights.settings), digest(nights.settings)
     there = read_sides(postgres.url, env=env_of(nights))
     done = migrate_warehouse(there)
-    assert done.rows == sum(map(len, original.values()))
+    assert done.rows == sum(map(len, original.values())) - 1, "the version of the tables is the target's own"
     assert not done.was_there
     assert everything(there.target) == original
     back = read_sides(f"duckdb:///{tmp_path}/back.duckdb", env=env_of(nights, DEBITURA_WAREHOUSE=postgres.url))
@@ -260,7 +260,7 @@ def test_a_copy_that_differs_is_discarded(
     if sides.target.warehouse.path is not None:
         assert not sides.target.warehouse.path.exists()
     else:
-        assert not any(everything(sides.target).values())
+        assert [name for name, rows in everything(sides.target).items() if rows] == ["ops.schema_version"]
 
 
 def test_a_copy_that_differs_is_exit_status_3(nights: Nights, tmp_path: Path) -> None:

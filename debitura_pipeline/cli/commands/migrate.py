@@ -12,7 +12,7 @@ from debitura_pipeline.cli.exit_status import DONE, FAILED, NOT_PROVEN
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 if TYPE_CHECKING:
-    from debitura_pipeline.migration import Sides
+    from debitura_pipeline.migration import Migrated, Sides
 
 commands = typer.Typer()
 
@@ -51,11 +51,11 @@ def migrate(
     address_space.ensure(address_space.SYNC)
     with exclusive_run(sides.source, "migrate"):
         from debitura_pipeline.cli import console
-        from debitura_pipeline.migration import NotEqual, masked_address, migrate_warehouse
+        from debitura_pipeline.migration import NotEqual, migrate_warehouse
         from debitura_pipeline.warehouse.opening import describe_warehouse
 
-        source, target = describe_warehouse(sides.source), describe_warehouse(sides.target)
-        if not yes and sys.stdin.isatty() and not typer.confirm(f"Copy {source} to {target}?"):
+        question = f"Copy {describe_warehouse(sides.source)} to {describe_warehouse(sides.target)}?"
+        if not yes and sys.stdin.isatty() and not typer.confirm(question):
             console.say("Nothing was changed.")
             raise typer.Exit(FAILED)
         try:
@@ -63,18 +63,36 @@ def migrate(
         except NotEqual as error:
             console.complain(str(error))
             raise typer.Exit(NOT_PROVEN) from None
+        _report(sides, done)
+    raise typer.Exit(DONE)
+
+
+def _report(sides: Sides, done: Migrated) -> None:
+    """What was done, and what to do next."""
+    from debitura_pipeline.cli import console
+    from debitura_pipeline.migration import masked_address
+    from debitura_pipeline.warehouse.opening import describe_warehouse
+
     if done.left_out:
         rest = len(done.left_out) - MAX_LISTED
         more = f" and {rest} more" if rest > 0 else ""
         console.say(f"Not the pipeline's, so not copied: {', '.join(done.left_out[:MAX_LISTED])}{more}")
     verb = "was copied before and is still there" if done.was_there else "copied"
-    console.conclude(f"{source} {verb} to {target}: {done.rows:,} rows, every one equal. The source is unchanged.")
-    console.say(f"1. Set DEBITURA_WAREHOUSE={masked_address(sides.target.warehouse)}{_more_settings(sides)}")
+    console.conclude(
+        f"{describe_warehouse(sides.source)} {verb}: {describe_warehouse(sides.target)}, {done.rows:,} rows, every one equal. "
+        "The source is unchanged."
+    )
+    address, partner = masked_address(sides.target.warehouse), sides.source.partner
+    place = (
+        f"DEBITURA_WAREHOUSE={address}"
+        if partner is None
+        else f"{partner}'s warehouse to {address} in the partners file"
+    )
+    console.say(f"1. Set {place}{_more_settings(sides)}")
     console.say("2. Restart `debitura dev` or the services; they still use the old warehouse.")
     console.say(
         "3. Run `debitura nightly`: it builds staging, marts and reports there, with the history of all changes."
     )
-    raise typer.Exit(DONE)
 
 
 def _more_settings(sides: Sides) -> str:
