@@ -14,6 +14,9 @@ from assets.webhooks import webhook_events
 from debitura_pipeline.orchestration.jobs import jobs, schedules
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.sensors import sensors
+from debitura_pipeline.partners.schedules import partner_schedules
+
+of_partners = partner_schedules()  # sensors work for one partner
 
 defs = dg.Definitions(
     assets=[
@@ -30,8 +33,8 @@ defs = dg.Definitions(
     ],
     asset_checks=all_checks,
     jobs=jobs,
-    schedules=schedules,
-    sensors=sensors,
+    schedules=of_partners or schedules,
+    sensors=[] if of_partners else sensors,
     resources={"debitura": Debitura()},
     executor=dg.in_process_executor,
 )

@@ -35,6 +35,8 @@ CLIENTS = dg.DynamicPartitionsDefinition(name="clients")
 # the API are in `debitura_api`.
 WAREHOUSE_POOL = "warehouse"
 API_POOL = "debitura_api"
+# Tag of a run: the partner, by its name in the partners file, that the run works for.
+PARTNER_TAG = "debitura/partner"
 POOLS = (WAREHOUSE_POOL, API_POOL)
 
 # A time window instead of a cron: nightly runs may be started at another hour. Without runs, assets turn yellow after 25 hours.

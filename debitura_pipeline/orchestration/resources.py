@@ -21,12 +21,12 @@ from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, OUTBOUND, REFRESH, REFRESH_REPORTS
-from debitura_pipeline.orchestration.keys import LISTING
+from debitura_pipeline.orchestration.keys import LISTING, PARTNER_TAG
 from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted
 from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
 from debitura_pipeline.orchestration.telling import conclude_run
 from debitura_pipeline.orchestration.waiting import watched_pools
-from debitura_pipeline.settings import Endpoint, Settings, load_settings
+from debitura_pipeline.settings import Endpoint, Settings, choose_partner, load_settings
 from debitura_pipeline.sync import SyncReport
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -73,12 +73,17 @@ class Debitura(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Debitura]:
-        """Hold the locks of a run that writes, and record a nightly run that the daemon started. Raises DebituraError."""
+        """Hold the locks of a run that writes, and record a nightly run that the daemon started. Raises DebituraError.
+
+        The process of a run that is tagged with a partner works for that partner from here on.
+        """
         instance, run = context.instance, context.run
         if instance is None or run is None:  # a sensor's tick
             yield self
             return
         mark_run(instance, run.run_id)
+        if (partner := run.tags.get(PARTNER_TAG)) is not None:  # before anything reads settings
+            choose_partner(partner)
         current = _CURRENT.get()
         on_wait = (current and current.on_wait) or (context.log.info if context.log else _discard)
         with ExitStack() as stack:

@@ -30,9 +30,13 @@ LASTING = (SettingsError, IdentityRefused, RefusedError, ShrinkRefused, RateLimi
 def retry_tags() -> dict[str, str]:
     """Tags of a run that may be retried DEBITURA_RUN_RETRIES times; 0 times if the settings are invalid."""
     try:
-        retries = load_settings().run_retries
+        return tags_of_retries(load_settings().run_retries)
     except SettingsError:
-        retries = 0
+        return tags_of_retries(0)
+
+
+def tags_of_retries(retries: int) -> dict[str, str]:
+    """Tags of a run that may be retried that many times."""
     return {MAX_RETRIES_TAG: str(retries), RETRY_STRATEGY_TAG: STRATEGY}
 
 

@@ -28,6 +28,7 @@ class Overview:
     warehouse: str | None = None
     data_dir: Path | None = None
     schedule: str | None = None
+    run_retries: int = 0
     fault: str | None = None
 
 
@@ -53,6 +54,7 @@ def _overview(partners: PartnersFile, name: str, given: Mapping[str, str]) -> Ov
             _warehouse(table, values, data_dir),
             data_dir,
             values.one(declared.SCHEDULE),
+            values.one(declared.RUN_RETRIES),
         )
     except SettingsError as error:
         raise table.in_its_words(error, given) from None
