@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.migration import migrate_warehouse, read_sides
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse import opening
 from debitura_pipeline.warehouse.base import DeletionScope
@@ -101,7 +102,7 @@ def test_the_early_history_is_taken_apart(settings: Settings) -> None:
         assert version_of(warehouse) == [(SCHEMA_VERSION,)]
 
 
-def test_a_newer_version_is_refused_and_left_alone(settings: Settings, env: dict[str, str]) -> None:
+def test_a_newer_version_is_refused_and_left_alone(settings: Settings, env: dict[str, str], tmp_path: Path) -> None:
     """An older program would write rows without what the newer one keeps; on Postgres its tables would pass for strangers."""
     with open_warehouse(settings) as warehouse:
         warehouse.execute(
@@ -111,6 +112,9 @@ def test_a_newer_version_is_refused_and_left_alone(settings: Settings, env: dict
     told = "newer version of the pipeline (debitura-pipeline 9.0): its schema has version"
     with pytest.raises(WarehouseError) as refused, exclusive_run(settings), open_warehouse(settings):
         pass
+    assert told in str(refused.value)
+    with pytest.raises(WarehouseError) as refused:
+        migrate_warehouse(read_sides(f"duckdb:///{tmp_path}/elsewhere.duckdb", env=env))
     assert told in str(refused.value)
     said = debitura("sync", env=env)
     assert (said.status, told in said.error_line) == (1, True)

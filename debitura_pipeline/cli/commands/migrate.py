@@ -48,16 +48,13 @@ def migrate(
     from debitura_pipeline.migration import read_sides
 
     sides = read_sides(to, prefix, dbt_url)
+    if not yes and sys.stdin.isatty() and not _is_wanted(sides):
+        raise typer.Exit(FAILED)
     address_space.ensure(address_space.SYNC)
     with exclusive_run(sides.source, "migrate"):
         from debitura_pipeline.cli import console
         from debitura_pipeline.migration import NotEqual, migrate_warehouse
-        from debitura_pipeline.warehouse.opening import describe_warehouse
 
-        question = f"Copy {describe_warehouse(sides.source)} to {describe_warehouse(sides.target)}?"
-        if not yes and sys.stdin.isatty() and not typer.confirm(question):
-            console.say("Nothing was changed.")
-            raise typer.Exit(FAILED)
         try:
             done = migrate_warehouse(sides, console.say)
         except NotEqual as error:
@@ -65,6 +62,12 @@ def migrate(
             raise typer.Exit(NOT_PROVEN) from None
         _report(sides, done)
     raise typer.Exit(DONE)
+
+
+def _is_wanted(sides: Sides) -> bool:
+    from debitura_pipeline.warehouse.opening import describe_warehouse
+
+    return typer.confirm(f"Copy {describe_warehouse(sides.source)} to {describe_warehouse(sides.target)}?")
 
 
 def _report(sides: Sides, done: Migrated) -> None:
