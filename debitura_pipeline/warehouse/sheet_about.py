@@ -22,11 +22,13 @@ NOTES = (
     ("Numbers", f"Exact. Excel keeps {DIGITS} digits, so a number with more is text, which no sum includes."),
     ("Text", "Text that begins with = + - or @ is text, never a formula."),
 )
+NOT_READ = "Not checked yet: not everything has been read."
 
 
 @dataclass(frozen=True)
 class ReportSheet:
-    """A report and its sheet. `rows`: how many the report has; `shown`: how many of them the sheet has."""
+    """A report and its sheet. `rows`: how many the report has; `shown`: how many of them the sheet has; `is_read`: whether
+    everything was read, so that no rows is an answer."""
 
     report: str
     name: str
@@ -34,10 +36,13 @@ class ReportSheet:
     columns: Sequence[ColumnType]
     rows: int
     shown: int
+    is_read: bool = True
 
     @property
-    def left_out(self) -> str:
+    def note(self) -> str:
         """What the sheet does not show, as a sentence; empty if it shows all."""
+        if not self.rows and not self.is_read:
+            return NOT_READ
         if self.shown == self.rows:
             return ""
         return f"Only the first {self.shown:,} of {self.rows:,} rows fit into a sheet. All are in the published files."
@@ -61,7 +66,7 @@ def write_about(
     sheet.write_string(0, 0, "Partner report", title)
     facts = [
         *([("Simulated data", "Everything comes from the sandbox, not from Debitura.")] if is_simulated else []),
-        ("Data as of", f"{as_of:%Y-%m-%d %H:%M} UTC" if as_of else "unknown"),
+        ("Data as of", f"{as_of:%Y-%m-%d %H:%M} UTC" if as_of else NOT_READ),
         ("Written", f"{now:%Y-%m-%d %H:%M} UTC"),
         *NOTES,
     ]
@@ -74,7 +79,7 @@ def write_about(
     for row, one in enumerate(sheets, start=head + 1):
         sheet.write_url(row, 0, f"internal:'{one.name}'!A1", link, string=one.report)
         sheet.write_number(row, 1, one.rows)
-        sheet.write_string(row, 2, f"{one.comment} {one.left_out}".strip(), wrapped)
+        sheet.write_string(row, 2, f"{one.comment} {one.note}".strip(), wrapped)
 
 
 def write_columns(workbook: xlsxwriter.Workbook, sheets: Sequence[ReportSheet]) -> None:

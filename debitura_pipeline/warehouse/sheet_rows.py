@@ -55,15 +55,16 @@ def text_row(number: int, text: str) -> str:
     return f'<row r="{number}"><c r="A{number}" t="inlineStr"><is><t>{text}</t></is></c></row>'
 
 
-def rows_sql(table: str, columns: Sequence[ColumnType], styles: CellStyles, limit: int) -> str:
-    """SELECT of one text per row: its XML, the first row being the second of the sheet."""
+def rows_sql(table: str, columns: Sequence[ColumnType], styles: CellStyles, limit: int, order: str) -> str:
+    """SELECT of one text per row: its XML, the first row being the second of the sheet. `order`: what follows ORDER BY."""
     cells = [
         _cell(column, column_letters(number), styles.columns[number], styles.quoted)
         for number, column in enumerate(columns)
     ]
     return (
         f"""SELECT '<row r="' || {ROW} || '">' || {" || ".join(cells)} || '</row>' FROM """
-        f"(SELECT *, CAST(1 + row_number() OVER () AS VARCHAR) AS {ROW} FROM {table} LIMIT {limit})"
+        f"(SELECT *, CAST(1 + row_number() OVER () AS VARCHAR) AS {ROW} FROM "
+        f"(SELECT * FROM {table} ORDER BY {order} LIMIT {limit}))"
     )
 
 

@@ -17,6 +17,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from debitura_pipeline.warehouse.column_kinds import ColumnType
 from debitura_pipeline.warehouse.merge_sql import quoted
+from debitura_pipeline.warehouse.report_order import order_by
 from debitura_pipeline.warehouse.sheet_about import ABOUT, COLUMNS, ReportSheet, write_about, write_columns
 from debitura_pipeline.warehouse.sheet_rows import (
     MAX_ROWS,
@@ -73,10 +74,15 @@ def write_spreadsheet(marts: Path, path: Path, *, is_simulated: bool, as_of: dat
 
 def _write(marts: Path, path: Path, *, is_simulated: bool, as_of: datetime | None, now: datetime) -> None:
     skeleton = path.with_name(f".{path.name}")
-    config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": MEMORY_LIMIT, "threads": 1}
+    spill = path.with_name(f".{path.name}.spill")  # for the sorting of long reports
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "threads": 1,
+        "temp_directory": str(spill),
+    }
     with duckdb.connect(marts, read_only=True, config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        sheets, rows = _report_sheets(connection), dict[str, SheetRows]()
+        sheets, rows = _report_sheets(connection, is_read=as_of is not None), dict[str, SheetRows]()
         with closing(xlsxwriter.Workbook(skeleton, {"in_memory": True})) as workbook:
             workbook.set_properties({"title": "Partner report", "created": now.astimezone(UTC).replace(tzinfo=None)})
             formats = _Formats(workbook)
@@ -87,6 +93,8 @@ def _write(marts: Path, path: Path, *, is_simulated: bool, as_of: datetime | Non
                 rows[f"xl/worksheets/sheet{number}.xml"] = _rows(sheet, styles)
         fill_sheets(skeleton, path, connection, rows)
     skeleton.unlink()
+    if spill.exists():
+        spill.rmdir()
 
 
 def sheet_names(reports: list[str]) -> dict[str, str]:
@@ -101,7 +109,7 @@ def sheet_names(reports: list[str]) -> dict[str, str]:
     return names
 
 
-def _report_sheets(connection: duckdb.DuckDBPyConnection) -> list[ReportSheet]:
+def _report_sheets(connection: duckdb.DuckDBPyConnection, *, is_read: bool) -> list[ReportSheet]:
     columns: dict[str, list[ColumnType]] = {}
     for report, *column in connection.execute(_COLUMNS).fetchall():
         columns.setdefault(report, []).append(ColumnType(*column))
@@ -110,7 +118,7 @@ def _report_sheets(connection: duckdb.DuckDBPyConnection) -> list[ReportSheet]:
     found = connection.execute(f"SELECT {', '.join(counts)}").fetchone() if counts else None
     comments = dict(connection.execute(_COMMENTS).fetchall())
     return [
-        ReportSheet(report, names[report], comments[report], columns[report], rows, _shown(rows))
+        ReportSheet(report, names[report], comments[report], columns[report], rows, _shown(rows), is_read)
         for report, rows in zip(columns, found or (), strict=True)
     ]
 
@@ -134,10 +142,11 @@ def _write_head(worksheet: Worksheet, formats: _Formats, sheet: ReportSheet) -> 
 
 
 def _rows(sheet: ReportSheet, styles: CellStyles) -> SheetRows:
-    last = sheet.shown + 1 + bool(sheet.left_out)
+    last = sheet.shown + 1 + bool(sheet.note)
+    order = order_by(sheet.report, [column.name for column in sheet.columns])
     return SheetRows(
-        rows_sql(f"reports.{quoted(sheet.report)}", sheet.columns, styles, sheet.shown),
-        text_row(last, sheet.left_out) if sheet.left_out else "",
+        rows_sql(f"reports.{quoted(sheet.report)}", sheet.columns, styles, sheet.shown, order),
+        text_row(last, sheet.note) if sheet.note else "",
         f"A1:{column_letters(len(sheet.columns) - 1)}{last}",
         sheet.shown * len(sheet.columns),
     )

@@ -127,6 +127,19 @@ def test_metric_report_page_spreadsheet_and_dashboard_give_the_same_cents(
     assert overview["metrics"]["Earned and paid"] == f"{metric['Paid']:,.2f} USD"
 
 
+def test_both_engines_publish_the_same_sheets(warehouses: dict[str, Settings]) -> None:
+    duckdb, postgres = (_sheets(publish(warehouses[engine]).spreadsheet) for engine in ("duckdb", "postgres"))
+    assert sum(len(rows) for rows in duckdb.values()) > 100
+    for name, rows in duckdb.items():
+        assert rows == postgres[name], name
+
+
+def _sheets(spreadsheet: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows of all sheets but the first, which says when it was written."""
+    workbook = openpyxl.load_workbook(spreadsheet, read_only=True)
+    return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook.worksheets[1:]}
+
+
 def _by_stage(spreadsheet: Path) -> dict[str, Decimal]:
     """Sums of sheet `revenue_by_client`."""
     sheet = openpyxl.load_workbook(spreadsheet, read_only=True)["revenue_by_client"]

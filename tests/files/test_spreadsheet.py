@@ -12,8 +12,11 @@ from xml.etree import ElementTree
 import duckdb
 import openpyxl
 import pytest
+import yaml
 
+from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse import spreadsheet
+from debitura_pipeline.warehouse.report_order import ORDERS
 from debitura_pipeline.warehouse.spreadsheet import sheet_names, write_spreadsheet
 
 NOW = datetime(2026, 4, 1, 2, tzinfo=UTC)
@@ -25,13 +28,13 @@ def day(*parts: int) -> datetime:
     return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
 
 
-def written(tmp_path: Path, *statements: str) -> Path:
+def written(tmp_path: Path, *statements: str, as_of: datetime | None = NOW) -> Path:
     marts, path = tmp_path / "debitura.duckdb", tmp_path / "partner-report.xlsx"
     with duckdb.connect(marts) as connection:
         connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA reports")
         for statement in statements:
             connection.execute(statement)
-    write_spreadsheet(marts, path, is_simulated=True, as_of=NOW, now=NOW)
+    write_spreadsheet(marts, path, is_simulated=True, as_of=as_of, now=NOW)
     assert sorted(tmp_path.iterdir()) == [marts, path]
     return path
 
@@ -86,7 +89,8 @@ def test_text_is_never_a_formula_and_stays_text_when_edited(tmp_path: Path) -> N
     values = ", ".join(f"($${text}$$)" for text in [*risky, "a=1", ""])
     path = written(tmp_path, f"CREATE TABLE reports.a AS SELECT * FROM (VALUES {values}) AS t(x)")
     sheet = openpyxl.load_workbook(path)["a"]
-    assert [(cell.data_type, cell.quotePrefix) for cell in sheet["A"][1:]] == [("s", True)] * 6 + [("s", False)] * 2
+    quoted = sorted((cell.data_type, cell.quotePrefix) for cell in sheet["A"][1:])
+    assert quoted == [("s", False)] * 2 + [("s", True)] * 6
     with zipfile.ZipFile(path) as file:
         assert b"<f>" not in file.read("xl/worksheets/sheet3.xml")
 
@@ -139,6 +143,46 @@ def test_a_report_longer_than_a_sheet_is_cut_and_says_so(tmp_path: Path, monkeyp
     assert column(workbook["longer"], "A") == [*range(8), said]
     assert [row[2] for row in workbook["About"].iter_rows(values_only=True)][-2].strip() == said
     assert workbook["longer"].auto_filter.ref == "A1:A9"
+
+
+def test_rows_are_in_the_order_in_which_they_are_read(tmp_path: Path) -> None:
+    """Whatever the order in which the engine that built them has kept them."""
+    path = written(
+        tmp_path,
+        "CREATE TABLE reports.attribution_gaps AS SELECT (i * 7) % 10 AS priority, 'é' AS finding FROM range(10) AS t(i)",
+        "CREATE TABLE reports.own AS SELECT * FROM (VALUES ('b', 1), (NULL, 0), ('a', 2), ('B', 3), ('a', 1)) AS t(x, y)",
+    )
+    workbook = openpyxl.load_workbook(path)
+    assert column(workbook["attribution_gaps"], "A") == list(range(10))
+    assert list(workbook["own"].iter_rows(min_row=2, values_only=True)) == [
+        ("B", 3), ("a", 1), ("a", 2), ("b", 1), (None, 0),
+    ]  # fmt: skip
+
+
+def test_every_report_has_an_order_that_leaves_no_ties() -> None:
+    models = [
+        yaml.load(file.read_text(), yaml.CSafeLoader)["models"][0]
+        for file in (PROJECT_ROOT / "dbt/models/reports").glob("*.yml")
+    ]
+    assert {model["name"] for model in models} == ORDERS.keys()
+    for model in models:
+        columns = {column["name"] for column in model["columns"]}
+        order = {key.split(" ")[0] for key in ORDERS[model["name"]]}
+        keys = [set(one["columns"]) for one in model.get("constraints", ()) if one["type"] == "primary_key"]
+        tests = [one for one in model.get("data_tests", ()) if "unique_combination" in one]
+        keys += [set(one["unique_combination"]["arguments"]["columns"]) for one in tests]
+        keys += [{"priority"}, {"creditor_id", "month", "revenue_stage", "currency"}]
+        assert order <= columns, model["name"]
+        assert any(key <= order for key in keys), model["name"]
+
+
+def test_a_sheet_without_rows_says_so_where_not_everything_was_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "CREATE TABLE reports.attribution_gaps (priority BIGINT, finding VARCHAR)", as_of=None)
+    workbook = openpyxl.load_workbook(path)
+    said = "Not checked yet: not everything has been read."
+    assert column(workbook["attribution_gaps"], "A") == [said]
+    about = {row[0]: row[1:] for row in workbook["About"].iter_rows(values_only=True)}
+    assert about["attribution_gaps"][1].strip() == said and about["Data as of"][0] == said
 
 
 def test_names_of_sheets_are_short_and_differ() -> None:

@@ -24,8 +24,8 @@ named as (
 never_listed as (
     select
         creditor_id,
-        case when creditor_id <> 'unknown' then max(external_tenant_id) end as external_tenant_id,
-        case when creditor_id <> 'unknown' then max(company_name) end as company_name,
+        case when creditor_id <> 'unknown' then max(external_tenant_id collate "C") end as external_tenant_id,
+        case when creditor_id <> 'unknown' then max(company_name collate "C") end as company_name,
         min(valid_from) as first_seen_at
     from named
     where creditor_id not in (select clients.creditor_id from clients)

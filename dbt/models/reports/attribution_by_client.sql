@@ -17,8 +17,8 @@ reconciliation as (
 cases as (
     select
         coalesce(creditor_id, 'unknown') as creditor_id,
-        max(external_tenant_id) as external_tenant_id,
-        max(company_name) as company_name,
+        max(external_tenant_id collate "C") as external_tenant_id,
+        max(company_name collate "C") as company_name,
         count(*) as cases_total,
         count(*) filter (where is_open) as cases_open,
         count(*) filter (where not is_open) as cases_closed,
@@ -30,8 +30,8 @@ cases as (
 fees as (
     select
         coalesce(creditor_id, 'unknown') as creditor_id,
-        max(external_tenant_id) as external_tenant_id,
-        max(company_name) as company_name,
+        max(external_tenant_id collate "C") as external_tenant_id,
+        max(company_name collate "C") as company_name,
         count(*) as transactions_total,
         min(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_min_pct,
         max(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_max_pct,

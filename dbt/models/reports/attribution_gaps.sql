@@ -212,7 +212,8 @@ of_unknown_client_ranked as (
         {{ paid_usd }} as paid_usd,
         row_number() over (
             partition by coalesce(nullif(creditor_id, 'unknown'), transaction_id)
-            order by case when revenue_stage = 'Paid' then 1 else 0 end, referral_fee_usd desc nulls last, transaction_id
+            order by
+                case when revenue_stage = 'Paid' then 1 else 0 end, referral_fee_usd desc nulls last, transaction_id collate "C"
         ) as place
     from transactions
     where client_record = 'unknown'
@@ -225,14 +226,14 @@ of_unknown_client as (
         sum(unpaid_usd) as usd_at_stake,
         sum(paid_usd) as paid_usd,
         min(first_seen_at) as since,
-        max(creditor_id) as creditor_id,
-        max(company_name) as company_name,
+        max(creditor_id collate "C") as creditor_id,
+        max(company_name collate "C") as company_name,
         cast(null as varchar) as case_id,
         cast(null as varchar) as transaction_id,
         cast(null as varchar) as revenue_stage,
         count(*) as row_count,
         string_agg(case when place <= 20 then transaction_id end, ',' order by place) as rests_on,
-        'The client ' || coalesce(max(company_name) || ' ', '') || 'was never listed; ' || cast(count(*) as varchar)
+        'The client ' || coalesce(max(company_name collate "C") || ' ', '') || 'was never listed; ' || cast(count(*) as varchar)
         || case when count(*) = 1 then ' payment' else ' payments' end as detail
     from of_unknown_client_ranked
     group by asked_about
@@ -318,7 +319,7 @@ overdue_ranked as (
         transactions.*,
         row_number() over (
             partition by transactions.revenue_stage, transactions.next_due_on
-            order by transactions.referral_fee_usd desc nulls last, transactions.transaction_id
+            order by transactions.referral_fee_usd desc nulls last, transactions.transaction_id collate "C"
         ) as place
     from transactions
     cross join clock
@@ -339,7 +340,8 @@ overdue as (
         revenue_stage,
         count(*) as row_count,
         string_agg(case when place <= 20 then transaction_id end, ',' order by place) as rests_on,
-        max(next_step) || ': ' || cast(count(*) as varchar) || case when count(*) = 1 then ' fee was' else ' fees were' end
+        max(next_step collate "C") || ': ' || cast(count(*) as varchar)
+        || case when count(*) = 1 then ' fee was' else ' fees were' end
         || ' due on ' || {{ day_text('next_due_on') }} as detail
     from overdue_ranked
     group by revenue_stage, next_due_on
@@ -349,7 +351,9 @@ overdue as (
 doubtful_ranked as (
     select
         *,
-        row_number() over (partition by revenue_stage order by referral_fee_usd desc nulls last, transaction_id) as place
+        row_number() over (
+            partition by revenue_stage order by referral_fee_usd desc nulls last, transaction_id collate "C"
+        ) as place
     from transactions
     where due_class = 'not_before' and age_days > {{ var('doubtful_age_days') }}
 ),
@@ -368,7 +372,8 @@ doubtful as (
         revenue_stage,
         count(*) as row_count,
         string_agg(case when place <= 20 then transaction_id end, ',' order by place) as rests_on,
-        max(next_step) || ': ' || cast(count(*) as varchar) || case when count(*) = 1 then ' fee was' else ' fees were' end
+        max(next_step collate "C") || ': ' || cast(count(*) as varchar)
+        || case when count(*) = 1 then ' fee was' else ' fees were' end
         || ' in this stage on the first load already; the oldest was collected ' || cast(max(age_days) as varchar) || ' days ago'
             as detail
     from doubtful_ranked
@@ -379,7 +384,9 @@ open_of_archived as (
     select
         cases.*,
         clients.deleted_at as archived_at,
-        row_number() over (partition by cases.creditor_id order by cases.open_fee_usd desc nulls last, cases.case_id) as place
+        row_number() over (
+            partition by cases.creditor_id order by cases.open_fee_usd desc nulls last, cases.case_id collate "C"
+        ) as place
     from valued_cases as cases
     inner join clients on clients.creditor_id = cases.creditor_id
     where cases.reason = 'open_of_archived'
@@ -393,7 +400,7 @@ archived_with_open_cases as (
         0 as paid_usd,
         max(archived_at) as since,
         creditor_id,
-        max(company_name) as company_name,
+        max(company_name collate "C") as company_name,
         cast(null as varchar) as case_id,
         cast(null as varchar) as transaction_id,
         cast(null as varchar) as revenue_stage,
@@ -428,7 +435,9 @@ worth_asking as (
 select
     findings.finding || ' ' || findings.subject as finding_id,
     row_number() over (
-        order by findings.rank_class, findings.usd_at_stake desc, findings.paid_usd desc, findings.finding, findings.subject
+        order by
+            findings.rank_class, findings.usd_at_stake desc, findings.paid_usd desc,
+            findings.finding collate "C", findings.subject collate "C"
     ) as priority,
     findings.finding,
     cast(findings.usd_at_stake as decimal(28, 4)) as usd_at_stake,

@@ -49,7 +49,7 @@ payments as (
 -- A client record that was linked again under another tenant id has two rows.
 onboarding as (
     select * from (
-        select *, row_number() over (partition by creditor_id order by updated_at desc, partition_key) as place
+        select *, row_number() over (partition by creditor_id order by updated_at desc, partition_key collate "C") as place
         from all_onboarding
     ) as ranked
     where place = 1
@@ -63,7 +63,7 @@ tenants as (
             creditor_id,
             row_number() over (
                 partition by external_tenant_id
-                order by is_listed desc, case when linked_at is null then 1 else 0 end, linked_at desc, creditor_id
+                order by is_listed desc, case when linked_at is null then 1 else 0 end, linked_at desc, creditor_id collate "C"
             ) as place
         from (
             select external_tenant_id, creditor_id, linked_at, 1 as is_listed from clients where is_live
@@ -81,7 +81,7 @@ wanted as (
             found.*,
             row_number() over (
                 partition by client_key
-                order by case when outcome_at is null then 1 else 0 end, outcome_at desc, external_tenant_id
+                order by case when outcome_at is null then 1 else 0 end, outcome_at desc, external_tenant_id collate "C"
             ) as place
         from (
             select

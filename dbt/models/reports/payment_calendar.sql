@@ -56,6 +56,6 @@ select
     {{ money_sum('referral_fee_usd', 'may_move') }} as of_which_estimate_usd,
     {{ money_sum('referral_fee_usd', 'is_clawback_risk') }} as clawback_risk_usd,
     max(days_in_stage) as days_in_stage_max,
-    max(next_step) as next_step
+    max(next_step collate "C") as next_step
 from named
 group by due_class, due_on, payer, payer_kind, revenue_stage, stage_order, currency, is_final

@@ -219,29 +219,48 @@ judged as (
         end as verdict
     from ranked
     where place = 1
+),
+
+totals as (
+    select
+        scope,
+        creditor_id,
+        resource,
+        stage,
+        cast(max(api_value) filter (where unit = 'count') as bigint) as api_count,
+        cast(max(figure) filter (where unit = 'count') as bigint) as warehouse_count,
+        cast(max(figure - api_value) filter (where unit = 'count') as bigint) as count_difference,
+        cast(max(api_value) filter (where unit = 'usd') as decimal(28, 4)) as api_usd,
+        cast(max(figure) filter (where unit = 'usd') as decimal(28, 4)) as warehouse_usd,
+        cast(max(figure - api_value) filter (where unit = 'usd') as decimal(28, 4)) as usd_difference,
+        case
+            when count(*) filter (where verdict = 'differs') > 0 then 'differs'
+            when count(*) filter (where verdict = 'unproven') > 0 then 'unproven'
+            else 'equal'
+        end as verdict,
+        max(reading collate "C") as reading,
+        max(checked_at) as checked_at,
+        max(detail collate "C") as detail
+    from judged
+    group by scope, creditor_id, resource, stage
 )
 
 select
-    judged.scope,
-    judged.creditor_id,
-    max(clients.external_tenant_id) as external_tenant_id,
-    max(clients.company_name) as company_name,
-    judged.resource,
-    judged.stage,
-    cast(max(judged.api_value) filter (where judged.unit = 'count') as bigint) as api_count,
-    cast(max(judged.figure) filter (where judged.unit = 'count') as bigint) as warehouse_count,
-    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'count') as bigint) as count_difference,
-    cast(max(judged.api_value) filter (where judged.unit = 'usd') as decimal(28, 4)) as api_usd,
-    cast(max(judged.figure) filter (where judged.unit = 'usd') as decimal(28, 4)) as warehouse_usd,
-    cast(max(judged.figure - judged.api_value) filter (where judged.unit = 'usd') as decimal(28, 4)) as usd_difference,
-    case
-        when count(*) filter (where judged.verdict = 'differs') > 0 then 'differs'
-        when count(*) filter (where judged.verdict = 'unproven') > 0 then 'unproven'
-        else 'equal'
-    end as verdict,
-    max(judged.reading) as reading,
-    max(judged.checked_at) as checked_at,
-    max(judged.detail) as detail
-from judged
-left join dim_clients as clients on clients.creditor_id = judged.creditor_id
-group by judged.scope, judged.creditor_id, judged.resource, judged.stage
+    totals.scope,
+    totals.creditor_id,
+    clients.external_tenant_id,
+    clients.company_name,
+    totals.resource,
+    totals.stage,
+    totals.api_count,
+    totals.warehouse_count,
+    totals.count_difference,
+    totals.api_usd,
+    totals.warehouse_usd,
+    totals.usd_difference,
+    totals.verdict,
+    totals.reading,
+    totals.checked_at,
+    totals.detail
+from totals
+left join dim_clients as clients on clients.creditor_id = totals.creditor_id

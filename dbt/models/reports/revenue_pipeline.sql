@@ -46,7 +46,7 @@ select
     {{ is_expected() }} as is_expected_income,
     max(age_days) as oldest_age_days,
     max(days_in_stage) as days_in_stage_max,
-    max(next_step) as next_step,
+    max(next_step collate "C") as next_step,
     min(next_due_on) filter (where due_class in ('overdue', 'due')) as next_due_on,
     min(next_due_on) filter (where due_class = 'not_before') as not_before_on,
     {%- for due_class in ['overdue', 'due', 'not_before', 'unknown'] %}
