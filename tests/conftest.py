@@ -38,7 +38,7 @@ SLOWEST = (
     "tests/orchestration/test_dev_end_to_end.py",
     "tests/test_interrupts.py",
     "tests/crash/test_write_points.py",
-    "tests/test_privacy.py",
+    "tests/leaks/test_leaks.py",
     "tests/orchestration/test_nightly.py",
     "tests/warehouse/test_publish_killed.py",
     "tests/dbt/test_build.py",

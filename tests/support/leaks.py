@@ -6,24 +6,29 @@ hide text from a plain search, so each file is also read for what it is.
 
 from __future__ import annotations
 
+import base64
 import gzip
+import html
 import json
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import duckdb
 import pyarrow.parquet as pq
 
 SQLITE, GZIP, PARQUET, DUCKDB = b"SQLite format 3\0", b"\x1f\x8b", b"PAR1", b"DUCK"
 DUCKDB_MAGIC_AT = 8
+Spell = Callable[[str], set[bytes]]
 
 
-def find(folder: Path, strings: Iterable[str]) -> dict[str, set[str]]:
+def find(folder: Path, strings: Iterable[str], spell: Spell | None = None) -> dict[str, set[str]]:
     """Which of `strings` (in any letter case, plain or escaped for JSON or an address) stand in which files or names."""
-    needles = {text: spellings(text) for text in strings}
+    needles = {text: (spell or spellings)(text) for text in strings}
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -43,6 +48,17 @@ def spellings(text: str) -> set[bytes]:
     return {lowered(form.encode()) for form in (text, json.dumps(text)[1:-1], quote(text), quote(text, safe=""))}
 
 
+def every_spelling(text: str) -> set[bytes]:
+    """Also escaped twice, for HTML and for forms, reversed, as hexadecimal digits, and as Base64 wherever in a text it begins."""
+    once = json.dumps(text)[1:-1]
+    forms = {json.dumps(once)[1:-1], html.escape(text), quote_plus(text), text[::-1], text.encode().hex()}
+    for start in range(3):
+        packed = base64.b64encode(b" " * start + text.encode())
+        whole = packed[-(-start * 4 // 3) : len(packed) - 4].decode()  # what its neighbours have no part in
+        forms |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return spellings(text) | {lowered(form.encode()) for form in forms}
+
+
 def lowered(content: bytes) -> bytes:
     """Lower case as far as bytes show it: ASCII letters, and the accented capitals of Latin-1 in UTF-8."""
     content = content.lower()
@@ -57,7 +73,11 @@ def unpacked(path: Path) -> Iterator[bytes]:
         start = file.read(16)
     if start.startswith(SQLITE):
         with closing(sqlite3.connect(path)) as connection:
-            yield "\n".join(connection.iterdump()).encode()
+            dump = "\n".join(connection.iterdump())
+        yield dump.encode()
+        for blob in re.findall(r"X'([0-9A-F]+)'", dump):
+            with suppress(zlib.error):  # the snapshots of Dagster are compressed
+                yield zlib.decompress(bytes.fromhex(blob))
     elif start.startswith(GZIP):
         yield gzip.decompress(path.read_bytes())
     elif start.startswith(PARQUET):
