@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bi.fees import in_stages
 from bi.filters import Condition
-from bi.stages import EXPECTED
+from debitura_pipeline.contract.stage_groups import EXPECTED
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from decimal import Decimal
 import streamlit as st
 
 from bi.filters import Condition
-from bi.labels import money
 from bi.tables import show
 from bi.view import View, plain
+from debitura_pipeline.formats import format_amount
 
 SHOWN = 2_000  # rows in one table of a page; sums are over all of them
 
@@ -88,13 +88,13 @@ def _sums(view: View, kind: Kind, where: Condition) -> str:
     """`, 12.00 USD; referral fee 10.00 EUR, 14.90 DKK`."""
     parts = []
     if kind.usd:
-        parts.append(f", {money(view.amount(kind.table, f'sum({kind.usd})', where))} USD")
+        parts.append(f", {format_amount(view.amount(kind.table, f'sum({kind.usd})', where))} USD")
     for amount in kind.amounts:
         by_currency = view.frame(
             kind.table, (f"{kind.currency} AS currency", f"sum({amount}) AS amount"), where, "GROUP BY 1 ORDER BY 1"
         )
         sums = ", ".join(
-            f"{money(Decimal(row.amount))} {plain(row.currency or 'of unknown currency')}"
+            f"{format_amount(Decimal(row.amount))} {plain(row.currency or 'of unknown currency')}"
             for row in by_currency.itertuples(index=False)
             if row.amount is not None
         )

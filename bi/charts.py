@@ -10,8 +10,8 @@ import streamlit as st
 
 from bi.fees import TABLE
 from bi.filters import Condition
-from bi.stages import EXPECTED, LABELS
 from bi.view import View
+from debitura_pipeline.contract.stage_groups import EXPECTED, LABELS
 
 HEIGHT = 340
 

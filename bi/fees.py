@@ -8,13 +8,12 @@ from decimal import Decimal
 from bi.behind import TRANSACTIONS
 from bi.figures import Card
 from bi.filters import Condition
-from bi.labels import money
-from bi.stages import AWAITED, DISPUTED, PAID, PENDING, READY, UNCLASSIFIED
 from bi.view import View
+from debitura_pipeline.contract.stage_groups import AWAITED, DISPUTED, IS_MOVING, PAID, PENDING, READY, UNCLASSIFIED
+from debitura_pipeline.formats import format_amount
 
 TABLE = "marts.fct_transactions"
-IS_ESTIMATE = "(coalesce(is_estimate, true) AND NOT is_clawback_risk)"
-ESTIMATE = f"sum(CASE WHEN {IS_ESTIMATE} THEN referral_fee_usd END)"
+ESTIMATE = f"sum(CASE WHEN {IS_MOVING} THEN referral_fee_usd END)"
 AT_RISK = "sum(CASE WHEN is_clawback_risk THEN referral_fee_usd END)"
 _CARDS = (
     ("paid", "Earned and paid", (PAID,), "Debitura has paid these fees to you."),
@@ -56,9 +55,9 @@ def stage_cards(view: View) -> list[Card]:
         estimate = sum((Decimal(row.estimate_usd) for row in rows), start=Decimal(0))
         risk = sum((Decimal(row.risk_usd) for row in rows), start=Decimal(0))
         if estimate and key != "estimated":
-            meaning = f"{meaning} Of which estimate: {money(estimate)}."
+            meaning = f"{meaning} Of which estimate: {format_amount(estimate)}."
         if risk:
-            meaning = f"{meaning} Debitura may take back {money(risk)}: the commission was credited."
+            meaning = f"{meaning} Debitura may take back {format_amount(risk)}: the commission was credited."
         usd = sum((Decimal(row.usd) for row in rows), start=Decimal("0.0000"))
         cards.append(Card(key, label, usd, meaning, TRANSACTIONS, in_stages(where, stages)))
     return cards

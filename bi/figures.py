@@ -10,8 +10,8 @@ import streamlit as st
 
 from bi.behind import Kind, rows_behind
 from bi.filters import Condition
-from bi.labels import money
 from bi.view import View
+from debitura_pipeline.formats import format_amount
 
 PER_ROW = {1: 1, 2: 2, 4: 4}  # how many stand side by side; three of any other number
 
@@ -32,7 +32,7 @@ class Card:
     def text(self) -> str:
         """The figure as shown."""
         return (
-            f"{money(self.value)} {self.unit}"
+            f"{format_amount(self.value)} {self.unit}"
             if isinstance(self.value, Decimal)
             else f"{self.value:,} {self.unit}".strip()
         )

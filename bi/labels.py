@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
-
-from bi.stages import LABELS
+from debitura_pipeline.contract.stage_groups import LABELS
+from debitura_pipeline.formats import title_case
 
 NAMES = {
     "age_days": "Age, days",
@@ -54,7 +53,6 @@ NAMES = {
     "usd_at_stake": "At stake, USD",
 }
 DUE = {"overdue": "Overdue", "due": "Due", "not_before": "Not before", "unknown": "No date known"}
-_CENT = Decimal("0.01")
 
 
 def label(column: str) -> str:
@@ -62,17 +60,5 @@ def label(column: str) -> str:
     if column in NAMES or column in LABELS:
         return NAMES.get(column) or LABELS[column]
     if column.startswith("after_"):
-        return words(column.removesuffix("_share"))
-    return f"{words(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else words(column)
-
-
-def money(value: Decimal) -> str:
-    """`-1234.5650` -> `−1,234.56`: two decimals, half to even, a true minus sign."""
-    rounded = value.quantize(_CENT, ROUND_HALF_EVEN)
-    return f"{'−' if rounded < 0 else ''}{abs(rounded):,f}"
-
-
-def words(name: str) -> str:
-    """`onboarding_pending` -> `Onboarding pending`."""
-    text = name.replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
+        return title_case(column.removesuffix("_share"))
+    return f"{title_case(column.removesuffix('_usd'))}, USD" if column.endswith("_usd") else title_case(column)

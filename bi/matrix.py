@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import streamlit as st
 
 from bi.behind import TRANSACTIONS, rows_behind
-from bi.fees import IS_ESTIMATE, TABLE, in_stages
+from bi.fees import TABLE, in_stages
 from bi.filters import Condition, month_label
 from bi.labels import label
-from bi.stages import EXPECTED, LABELS
 from bi.tables import selected_cell
 from bi.view import View
+from debitura_pipeline.contract.stage_groups import EXPECTED, IS_MOVING, LABELS
 
 SELECT_HINT = "Select a cell to see the rows behind it."
 _IS_EXPECTED = f"""revenue_stage IN ({", ".join(f"'{stage}'" for stage in EXPECTED)})"""
@@ -38,7 +38,7 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
         f"{matrix.shown} AS {name}",
         f"coalesce(sum(CASE WHEN {_IS_EXPECTED} THEN referral_fee_usd END), 0) AS expected_and_earned_usd",
         "count(*) AS transaction_count",
-        f"coalesce(sum(CASE WHEN {_IS_EXPECTED} AND {IS_ESTIMATE} THEN referral_fee_usd END), 0) AS of_which_estimate_usd",
+        f"coalesce(sum(CASE WHEN {_IS_EXPECTED} AND {IS_MOVING} THEN referral_fee_usd END), 0) AS of_which_estimate_usd",
         *(
             f"coalesce(sum(CASE WHEN revenue_stage = '{stage}' THEN referral_fee_usd END), 0) AS {stage}"
             for stage in stages
@@ -56,7 +56,7 @@ def show_matrix(view: View, matrix: Matrix, where: Condition) -> None:
     elif column == "expected_and_earned_usd":
         chosen = in_stages(chosen, EXPECTED)
     elif column == "of_which_estimate_usd":
-        chosen = in_stages(chosen, EXPECTED).also(IS_ESTIMATE)
+        chosen = in_stages(chosen, EXPECTED).also(IS_MOVING)
     named = row[name]
     title = month_label(named) if matrix.group.endswith("month") else named
     rows_behind(view, matrix.key, f"{title or 'Not known'}, {label(column)}", TRANSACTIONS, chosen)

@@ -10,10 +10,10 @@ import streamlit as st
 from bi.bases import BASES
 from bi.behind import TRANSACTIONS, rows_behind
 from bi.fees import TABLE, fees_where
-from bi.labels import words
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell
 from bi.view import View
+from debitura_pipeline.formats import title_case
 
 REPORT = "reports.revenue_summary"
 
@@ -52,7 +52,9 @@ def show_periods(view: View) -> None:
     name = column.removesuffix("_usd")
     basis = BASES.get(name, BASES["collected"])
     where = basis.where(fees_where(view)).also(_within(basis.day, row))
-    rows_behind(view, "periods", f"{words(row['period'])}, {basis.label}", replace(TRANSACTIONS, usd=basis.usd), where)
+    rows_behind(
+        view, "periods", f"{title_case(row['period'])}, {basis.label}", replace(TRANSACTIONS, usd=basis.usd), where
+    )
 
 
 def _within(day: str, row: pd.Series) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from bi.labels import DUE, label, words
-from bi.stages import LABELS
+from bi.labels import DUE, label
+from debitura_pipeline.contract.stage_groups import LABELS
+from debitura_pipeline.formats import title_case
 
 ROW_PX, HEAD_PX, MOST_ROWS = 35, 38, 14
 _TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -51,7 +52,7 @@ def _shown(found: pd.DataFrame) -> pd.DataFrame:
             changes[column] = found[column].map(lambda value, texts=texts: texts.get(value, value))
     for column in _NAMED:
         if column in found:
-            changes[column] = found[column].map(lambda value: words(value) if isinstance(value, str) else value)
+            changes[column] = found[column].map(lambda value: title_case(value) if isinstance(value, str) else value)
     return found.assign(**changes)
 
 

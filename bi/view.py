@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ import streamlit as st
 
 from bi.filters import Condition, Filters
 from bi.source import Source, frame
+from debitura_pipeline.formats import format_datetime
 
 NOT_READ = "Not checked yet: not everything has been read."
 
@@ -83,10 +84,7 @@ def note_ignored(view: View, *applied: str) -> None:
 
 def instant(value: datetime | None) -> str:
     """`22 Nov 2026, 02:14 UTC`."""
-    if value is None:
-        return "an unknown time"
-    moment = value.astimezone(UTC)
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+    return "an unknown time" if value is None else format_datetime(value)
 
 
 def plain(text: str) -> str:

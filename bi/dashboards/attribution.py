@@ -5,13 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from bi.behind import CASES, FINDINGS, TRANSACTIONS, rows_behind
-from bi.fees import IS_ESTIMATE, in_stages
+from bi.fees import in_stages
 from bi.figures import Card, show_cards
 from bi.filters import Condition
-from bi.labels import label, words
+from bi.labels import label
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell
 from bi.view import NOT_READ, View, note_ignored, open_page
+from debitura_pipeline.contract.stage_groups import IS_MOVING
+from debitura_pipeline.formats import title_case
 
 GAPS, CLIENTS = "reports.attribution_gaps", "reports.attribution_by_client"
 FEES = {
@@ -62,7 +64,7 @@ def _gaps(view: View, where: Condition) -> None:
     cell = selected_cell(kinds, key="kinds", alt="Findings by kind")
     if cell is not None:
         row, _ = cell
-        rows_behind(view, "kinds", words(row["finding"]), FINDINGS, where.same("finding", row["finding"]))
+        rows_behind(view, "kinds", title_case(row["finding"]), FINDINGS, where.same("finding", row["finding"]))
     st.subheader("Most at stake")
     top = view.frame(GAPS, ("finding_id", *FINDINGS.columns), where, "ORDER BY priority LIMIT 100")
     st.caption("Select a cell to see the case and the transactions that a finding rests on.")
@@ -109,7 +111,7 @@ def _clients(view: View, where: Condition) -> None:
         own = in_stages(own, (FEES[column],))
     elif column.startswith("fee_total"):
         own = in_stages(own, [stage for stage in FEES.values() if stage not in ("Disputed", "Unclassified")])
-        own = own.also(IS_ESTIMATE) if column.endswith("estimate_usd") else own
+        own = own.also(IS_MOVING) if column.endswith("estimate_usd") else own
     rows_behind(view, "clients", title, TRANSACTIONS, own)
 
 

@@ -6,10 +6,10 @@ import streamlit as st
 
 from bi.behind import CLIENTS, rows_behind
 from bi.figures import Card, show_cards
-from bi.labels import words
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell
 from bi.view import note_ignored, open_page
+from debitura_pipeline.formats import title_case
 
 TABLE = "reports.onboarding_funnel"
 
@@ -45,7 +45,11 @@ def main() -> None:
         row, column = cell
         chosen = where.same("stage", row["stage"])
         rows_behind(
-            view, "funnel", words(row["stage"]), CLIENTS, chosen.also("is_stuck") if column == "stuck_count" else chosen
+            view,
+            "funnel",
+            title_case(row["stage"]),
+            CLIENTS,
+            chosen.also("is_stuck") if column == "stuck_count" else chosen,
         )
 
 

@@ -7,11 +7,11 @@ import streamlit as st
 from bi.behind import CHANGES, FINDINGS, rows_behind
 from bi.fees import TABLE, stage_cards
 from bi.figures import Card, show_cards
-from bi.labels import words
 from bi.matrix import SELECT_HINT
 from bi.periods import show_periods
 from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
+from debitura_pipeline.formats import title_case
 
 NO_TRANSACTIONS = "No transactions yet. The figures appear with the first nightly run that reads some."
 
@@ -62,7 +62,7 @@ def _changes(view: View) -> None:
     if cell is not None:
         row, _ = cell
         chosen = where.same("subject", row["subject"]).same("change", row["change"])
-        rows_behind(view, "changes", f"{words(row['subject'])}, {row['change']}", CHANGES, chosen)
+        rows_behind(view, "changes", f"{title_case(row['subject'])}, {row['change']}", CHANGES, chosen)
 
 
 main()

@@ -8,14 +8,14 @@ import streamlit as st
 
 from bi.behind import SHOWN, TRANSACTIONS, rows_behind
 from bi.charts import forecast_band
-from bi.fees import ESTIMATE, IS_ESTIMATE, TABLE, fees_where, in_stages
+from bi.fees import ESTIMATE, TABLE, fees_where, in_stages
 from bi.figures import Card, show_cards
 from bi.filters import Condition
 from bi.labels import DUE
 from bi.matrix import SELECT_HINT
-from bi.stages import AWAITED, DISPUTED, LABELS, PAID, READY, UNCLASSIFIED
 from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page, plain
+from debitura_pipeline.contract.stage_groups import AWAITED, DISPUTED, IS_MOVING, LABELS, PAID, READY, UNCLASSIFIED
 
 FORECAST, BACKTEST = "reports.revenue_forecast", "reports.forecast_backtest"
 MEANINGS = {
@@ -83,7 +83,7 @@ def _stages(view: View, where: Condition) -> None:
         if column.removesuffix("_usd") in DUE:
             chosen = chosen.same("due_class", column.removesuffix("_usd"))
         elif column == "of_which_estimate_usd":
-            chosen = chosen.also(IS_ESTIMATE)
+            chosen = chosen.also(IS_MOVING)
         rows_behind(view, "stages", LABELS[row["revenue_stage"]], TRANSACTIONS, chosen)
 
 

@@ -6,10 +6,10 @@ import streamlit as st
 
 from bi.behind import Kind, rows_behind
 from bi.filters import Condition
-from bi.labels import words
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
+from debitura_pipeline.formats import title_case
 
 CHECKS = Kind(
     "reports.data_quality", "check", ("check_name", "area", "verdict", "figure", "unit", "since", "meaning", "what_to_do"),
@@ -43,11 +43,11 @@ def _verdicts(view: View, kind: Kind, key: str, group: str, none: str) -> None:
         st.info(none)
         return
     st.caption(SELECT_HINT)
-    cell = selected_cell(found, key=key, alt=f"{words(key)} by verdict")
+    cell = selected_cell(found, key=key, alt=f"{title_case(key)} by verdict")
     if cell is not None:
         row, _ = cell
         where = Condition().same(group, row[group]).same("verdict", row["verdict"])
-        rows_behind(view, key, f"{words(row[group])}: {row['verdict']}", kind, where)
+        rows_behind(view, key, f"{title_case(row[group])}: {row['verdict']}", kind, where)
     bad = Condition().also("verdict NOT IN (?, ?)", "ok", "equal")
     if view.one(kind.table, "count(*)", bad):
         rows_behind(view, f"{key}-open", "What does not hold, or is not checked", kind, bad)

@@ -8,10 +8,10 @@ import streamlit as st
 
 from bi.behind import CASES, rows_behind
 from bi.filters import Condition
-from bi.labels import words
 from bi.matrix import SELECT_HINT
 from bi.tables import selected_cell, show
 from bi.view import View, note_ignored, open_page
+from debitura_pipeline.formats import title_case
 
 TABLE = "marts.fct_cases"
 MONTHS_SINCE = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 60)
@@ -69,7 +69,7 @@ def _groups(view: View, where: Condition, key: str, columns: tuple[str, ...]) ->
         chosen = where
         for column in columns:
             chosen = chosen.same(column, row[column])
-        rows_behind(view, key, ", ".join(words(row[column] or "unknown") for column in columns), CASES, chosen)
+        rows_behind(view, key, ", ".join(title_case(row[column] or "unknown") for column in columns), CASES, chosen)
 
 
 def _share(recovered: Decimal | None, known: Decimal | None) -> Decimal | None:

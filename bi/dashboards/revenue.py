@@ -12,9 +12,9 @@ from bi.charts import stacked_months
 from bi.fees import TABLE, fees_where
 from bi.filters import Condition, month_label
 from bi.matrix import SELECT_HINT, Matrix, show_matrix
-from bi.stages import LABELS
 from bi.tables import selected_cell
 from bi.view import View, note_ignored, open_page
+from debitura_pipeline.contract.stage_groups import LABELS
 
 WATERFALL = (
     "month", "revenue_stage", "opening_usd", "appeared_usd", "moved_in_usd", "moved_out_usd", "edited_usd", "fx_usd", "gone_usd",

@@ -6,9 +6,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_day, format_month
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import AnswerLine
-from debitura_pipeline.report.page import format_amount, format_day, format_month
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
 from debitura_pipeline.report.sections_periods import summary_rows

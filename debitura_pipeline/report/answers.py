@@ -10,17 +10,18 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.contract.stage_groups import AWAITED
+from debitura_pipeline.formats import CENT, format_amount, format_day, in_cents
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
-from debitura_pipeline.report.page import CENT, format_amount, format_day, in_cents
 from debitura_pipeline.report.read import ZERO, Reports, total
 from debitura_pipeline.report.sections_calendar import Due, dues, payer_name, payers
 from debitura_pipeline.report.sections_changes import CHANGED
 from debitura_pipeline.report.sections_control import EQUAL, not_ok_checks
 from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in_words
-from debitura_pipeline.report.stages import AWAITED, StageSum, sum_of
+from debitura_pipeline.report.stages import StageSum, sum_of
 
 PAYERS_SHOWN = 3
 NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_change
 from debitura_pipeline.report.drawing import (
     BAR_STEP,
     EDGE,
@@ -20,7 +21,6 @@ from debitura_pipeline.report.drawing import (
     value_axis,
 )
 from debitura_pipeline.report.model import Chart, ReportTable, Series
-from debitura_pipeline.report.page import format_change
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from debitura_pipeline.formats import format_count, format_datetime, title_case
 from debitura_pipeline.report.model import Badge, Masthead
-from debitura_pipeline.report.page import format_count, format_datetime, title_case
 from debitura_pipeline.report.read import Reports
 
 MODES = {

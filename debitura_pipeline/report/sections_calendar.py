@@ -11,10 +11,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_count, format_day, format_month
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_amount, format_count, format_day, format_month
 from debitura_pipeline.report.read import ZERO, Reports, total
 from debitura_pipeline.report.stages import stage_of
 

@@ -5,9 +5,9 @@ Amounts in different currencies are never added.
 
 from __future__ import annotations
 
+from debitura_pipeline.formats import format_count, format_percent
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Heading, Pattern, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_count, format_percent
 from debitura_pipeline.report.read import Reports
 
 OUTCOMES, RATES = "reports.case_outcomes", "reports.recovery_rates"

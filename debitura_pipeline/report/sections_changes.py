@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_change, format_count, title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_amount, format_change, format_count, title_case
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import BY_KEY
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_count, format_percent
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_amount, format_count, format_percent
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import EXPECTED
 

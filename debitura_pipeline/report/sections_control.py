@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.formats import format_count, format_datetime, title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_count, format_datetime, sentence, title_case
+from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportFinding, ReportTable, Section
-from debitura_pipeline.report.page import sentence, title_case
+from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports
 
 GAPS = "reports.attribution_gaps"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_count, format_month, format_percent
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts_lines import BandPoint, band
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_amount, format_count, format_month, format_percent, sentence
+from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import BY_KEY
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_count
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_count, sentence
+from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports
 
 FUNNEL = "reports.onboarding_funnel"

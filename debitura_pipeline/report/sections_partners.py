@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_count
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_amount, format_count
 from debitura_pipeline.report.read import Reports, total
 
 RECEIVABLES, DRAFT = "reports.receivables_by_collection_partner", "reports.invoice_draft"

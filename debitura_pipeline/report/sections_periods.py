@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.formats import title_case
 from debitura_pipeline.report.model import Heading, ReportTable
-from debitura_pipeline.report.page import title_case
 from debitura_pipeline.report.read import Reports
 
 SUMMARY = "reports.revenue_summary"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from debitura_pipeline.formats import format_amount
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_amount
 from debitura_pipeline.report.read import ZERO, Reports, total
 from debitura_pipeline.report.stages import stage_of
 

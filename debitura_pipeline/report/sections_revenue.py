@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from debitura_pipeline.formats import UNKNOWN_MONTH, format_amount, format_month
 from debitura_pipeline.report.charts import Segment, stacked_columns
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
-from debitura_pipeline.report.page import UNKNOWN_MONTH, format_amount, format_month
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_periods import BASES, periods
 from debitura_pipeline.report.stages import APART, EXPECTED, Stage, StageSum, present, stage_of

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.contract.stage_groups import IS_MOVING
+from debitura_pipeline.formats import format_amount, format_count
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import AnswerLine, Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import format_amount, format_count, sentence
+from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_calendar import Due, when
 from debitura_pipeline.report.sections_cases import ENDINGS
@@ -20,7 +22,6 @@ from debitura_pipeline.report.stages import stage_of
 
 TRANSACTIONS, CASES = "marts.fct_transactions", "marts.fct_cases"
 ROWS_SHOWN = 500
-IS_ESTIMATE = "coalesce(is_estimate, true) AND NOT is_clawback_risk"
 
 
 def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
@@ -29,7 +30,7 @@ def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
         return None
     columns = ("due_class", "next_due_on AS due_on", "revenue_stage AS stage", "max(next_step) AS step", "count(*) AS n",
                "sum(referral_fee_usd) AS usd",
-               f"sum(CASE WHEN {IS_ESTIMATE} THEN referral_fee_usd ELSE 0 END) AS estimate_usd")  # fmt: skip
+               f"sum(CASE WHEN {IS_MOVING} THEN referral_fee_usd ELSE 0 END) AS estimate_usd")  # fmt: skip
     order = "CASE due_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END, next_due_on, revenue_stage"
     tail = "WHERE creditor_id = $1 AND is_expected_income AND revenue_stage <> 'Paid' "
     tail += f"GROUP BY due_class, next_due_on, revenue_stage ORDER BY {order}"

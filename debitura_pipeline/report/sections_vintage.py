@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from debitura_pipeline.formats import format_percent
 from debitura_pipeline.report.charts_lines import CurvePoint, curves
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_percent
 from debitura_pipeline.report.read import ZERO, Reports
 
 VINTAGE = "reports.recovery_vintage"

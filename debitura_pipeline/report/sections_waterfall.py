@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from debitura_pipeline.formats import format_amount, format_change, format_month
 from debitura_pipeline.report.charts import Movement, movements
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
-from debitura_pipeline.report.page import format_amount, format_change, format_month
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_changes import FIRST_NIGHT, is_first_night
 from debitura_pipeline.report.stages import EXPECTED, STAGES, stage_of

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from debitura_pipeline.contract.stage_groups import AWAITED, LABELS
+from debitura_pipeline.contract.stage_groups import EXPECTED as EXPECTED_STAGES
+from debitura_pipeline.formats import format_amount
 from debitura_pipeline.report.model import Figure, Pattern, Section, Series
-from debitura_pipeline.report.page import format_amount
 from debitura_pipeline.report.read import ZERO
 
 
@@ -19,10 +21,13 @@ class Stage:
     """One stage: its name in the warehouse and on the page, its colour and pattern, what it means."""
 
     key: str
-    label: str
     css: str
     meaning: str
     pattern: Pattern = ""
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.key]
 
     @property
     def series(self) -> Series:
@@ -31,26 +36,25 @@ class Stage:
 
 # From the ground of a stacked column upwards: what is surest comes first.
 STAGES = (
-    Stage("Paid", "Paid", "--stage-paid", "Debitura has paid this fee to you."),
-    Stage("AwaitingDebituraPayment", "Invoiced to Debitura", "--stage-invoiced",
+    Stage("Paid", "--stage-paid", "Debitura has paid this fee to you."),
+    Stage("AwaitingDebituraPayment", "--stage-invoiced",
           "You have invoiced Debitura, which has not paid yet."),
-    Stage("ReadyToInvoiceDebitura", "Ready to invoice", "--stage-ready", "You may invoice Debitura for this fee now.",
+    Stage("ReadyToInvoiceDebitura", "--stage-ready", "You may invoice Debitura for this fee now.",
           "lines"),
-    Stage("AwaitingCollectionPartnerPayment", "Awaiting collection partner", "--stage-awaited",
+    Stage("AwaitingCollectionPartnerPayment", "--stage-awaited",
           "Debitura has invoiced the collection partner, which has not paid yet.", "stripes"),
-    Stage("ConfirmedPendingInvoice", "Confirmed, not invoiced", "--stage-confirmed",
+    Stage("ConfirmedPendingInvoice", "--stage-confirmed",
           "The commission is confirmed; Debitura has not invoiced the collection partner yet.", "dots"),
-    Stage("Pending", "Pending (estimate)", "--stage-pending",
+    Stage("Pending", "--stage-pending",
           "The debtor has paid, the commission is not confirmed: an estimate that moves with exchange rates.", "lines"),
-    Stage("Disputed", "Disputed", "--stage-disputed",
+    Stage("Disputed", "--stage-disputed",
           "Under dispute, so the amount may shrink or go; in no total of expected or earned income."),
-    Stage("Unclassified", "Unclassified", "--stage-unclassified",
+    Stage("Unclassified", "--stage-unclassified",
           "Statuses that fit none of the documented stages; in no other figure."),
 )  # fmt: skip
 BY_KEY: Mapping[str, Stage] = {stage.key: stage for stage in STAGES}
-EXPECTED = tuple(stage for stage in STAGES if stage.key not in ("Disputed", "Unclassified"))  # what totals are made of
+EXPECTED = tuple(stage for stage in STAGES if stage.key in EXPECTED_STAGES)
 APART = tuple(stage for stage in STAGES if stage not in EXPECTED)
-AWAITED = ("AwaitingDebituraPayment", "AwaitingCollectionPartnerPayment", "ConfirmedPendingInvoice")
 GLOSSARY = (
     *((stage.label, stage.meaning) for stage in STAGES),
     ("Not before", "The clock of this step started at the first reading of the API, so this is the earliest date; the step may "

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.errors import WarehouseError
+from debitura_pipeline.formats import format_amount, format_count, format_datetime, format_day, format_percent
 from debitura_pipeline.report.answers import how_much, if_read, when_due
 from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Answer, Badge, Masthead, ReportPage
-from debitura_pipeline.report.page import format_amount, format_count, format_datetime, format_day, format_percent
 from debitura_pipeline.report.read import ZERO, Reports, ReportSource
 from debitura_pipeline.report.sections_clients import ATTRIBUTIONS, CLIENTS, FEE_COLUMN
 from debitura_pipeline.report.sections_control import reconciliation_verdict

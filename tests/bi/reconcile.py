@@ -7,8 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bi.labels import words
-from bi.stages import LABELS
+from debitura_pipeline.contract.stage_groups import LABELS
+from debitura_pipeline.formats import title_case
 from tests.bi.running import PAGES, show
 
 Read = Callable[[str], list[tuple[Any, ...]]]
@@ -32,7 +32,7 @@ def pairs(data_dir: Path, rows: Read) -> Iterator[tuple[str, Any, Any]]:
     periods = pages["overview"]["tables"]["periods"]
     for basis in BASES:
         yield f"{basis} by period", cells(periods, "period", f"{basis}_usd"), summed(
-            [(words(period), usd) for period, usd in rows(
+            [(title_case(period), usd) for period, usd in rows(
                 f"SELECT period, referral_fee_usd FROM reports.revenue_summary WHERE basis = '{basis}'"
             )]
         )  # fmt: skip

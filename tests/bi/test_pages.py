@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from bi.stages import LABELS
-from debitura_pipeline.report.stages import STAGES
 from tests.bi.running import PAGES, show
 from tests.bi.world import FEES, HOSTILE, SECOND, publish_two_nights
 from tests.report.maker import tables
@@ -225,7 +223,3 @@ def test_nothing_published_nothing_read_and_bad_settings_are_said_plainly(tmp_pa
     assert said["quality"][:2] == ["Not checked yet.", "Not compared yet."]
     assert said["recovery"] == ["No cases yet."]
     assert "DEBITURA_WAREHOUSE" in bad["error"][0]
-
-
-def test_stages_are_called_as_on_the_page() -> None:
-    assert {stage.key: stage.label for stage in STAGES} == LABELS

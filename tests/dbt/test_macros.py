@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from itertools import product
@@ -12,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from debitura_pipeline.contract.stages import stage_sql
+from debitura_pipeline.contract.stage_groups import EXPECTED, IS_MOVING, LABELS
+from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
 from tests.dbt.worlds import PROJECT
 
 AMOUNTS = st.decimals(min_value=Decimal("-99999999999"), max_value=Decimal("99999999999"), places=4)
@@ -23,6 +25,13 @@ def macros(name: str) -> object:
     environment = Environment(extensions=["jinja2.ext.do"])
     environment.globals["var"] = {"platform_invoice_day": 8}.__getitem__
     return environment.from_string((PROJECT / "macros" / name).read_text()).module
+
+
+def test_an_estimate_is_the_same_in_dbt_and_on_page_and_dashboards() -> None:
+    assert str(macros("fees.sql").is_moving()) == IS_MOVING  # type: ignore[attr-defined]
+    expected = re.findall(r"'(\w+)'", str(macros("fees.sql").is_expected()))  # type: ignore[attr-defined]
+    assert set(LABELS) - set(expected) == set(EXPECTED)
+    assert {*LABELS} == {*STAGES, UNCLASSIFIED}
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from debitura_pipeline.formats import format_amount
 from debitura_pipeline.report import ReportFacts
-from debitura_pipeline.report.page import format_amount, render, sentence
+from debitura_pipeline.report.page import render, sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_revenue import stage_sums
 from debitura_pipeline.report.stages import headline
