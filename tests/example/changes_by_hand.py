@@ -21,7 +21,7 @@ period_order | period | basis_order | basis | from_on | to_on | transaction_coun
 3 | month_to_date        | 2 | recognized | 2026-04-01 | 2026-04-01 | 0  | 0     | 0  | 0  | yes
 3 | month_to_date        | 3 | invoiced   | 2026-04-01 | 2026-04-01 | 0  | 0     | 0  | 0  | yes
 3 | month_to_date        | 4 | paid       | 2026-04-01 | 2026-04-01 | 1  | 15    | 0  | 0  | yes
-4 | last_month_to_date   | 1 | collected  | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | yes
+4 | last_month_to_date   | 1 | collected  | 2026-03-01 | 2026-03-01 | 1  | 0     | 0  | 0  | yes
 4 | last_month_to_date   | 2 | recognized | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
 4 | last_month_to_date   | 3 | invoiced   | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
 4 | last_month_to_date   | 4 | paid       | 2026-03-01 | 2026-03-01 | 0  | 0     | 0  | 0  | no
