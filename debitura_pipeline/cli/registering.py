@@ -9,11 +9,9 @@ from pathlib import Path
 
 from debitura_pipeline import registration
 from debitura_pipeline.api.endpoint import open_endpoint
-from debitura_pipeline.cli import console, json_document
-from debitura_pipeline.cli.outbound import show_document
+from debitura_pipeline.cli import console
+from debitura_pipeline.cli.outbound import apply_outbound, show_applied, show_document, summary_of
 from debitura_pipeline.errors import SourceError
-from debitura_pipeline.incidents.outbound_fault import outbound_noted
-from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.outbound.permission import CLIENTS, require_writes
 from debitura_pipeline.plural import counted
 from debitura_pipeline.registration.gather import known_situation, plan_from, read_wanted
@@ -47,22 +45,13 @@ def apply_clients(settings: Settings, kept: Path | None, *, allow_shrink: bool, 
     require_writes(settings, CLIENTS)
     ensure_set(settings.outbound.roster, ROSTER)
     check_identity(settings, with_warehouse=False)
-    with (
-        incidents_told(settings),
-        outbound_noted(settings, ROSTER.name) as note_stop,
-        open_endpoint(settings) as endpoint,
-    ):
-        found = registration.apply_registrations(settings, endpoint, kept, allow_shrink=allow_shrink, again=again)
-        note_stop(found.stopped)
-    show_document(found.document, found.unknown)
-    json_document.give(sent=found.sent, stopped=found.stopped)
-    summary = ", ".join(f"{count} {state}" for state, count in found.document.summary.items())
-    if found.stopped is not None:
-        console.warn(f"stopped: {found.stopped}")
-        json_document.fail(found.stopped)
-    elif found.is_open:
-        json_document.fail("clients are refused or in doubt")
-    console.conclude(f"{found.sent} sent. {summary or 'The roster is empty'}.")
+    found = apply_outbound(
+        settings, ROSTER, lambda endpoint: registration.apply_registrations(
+            settings, endpoint, kept, allow_shrink=allow_shrink, again=again
+        ),
+    )  # fmt: skip
+    show_applied(found, is_open="clients are refused or in doubt")
+    console.conclude(f"{found.sent} sent. {summary_of(found.document) or 'The roster is empty'}.")
     return not found.is_open
 
 

@@ -9,12 +9,9 @@ from pathlib import Path
 from debitura_pipeline import submission
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
-from debitura_pipeline.cli.outbound import show_document
+from debitura_pipeline.cli.outbound import apply_outbound, show_applied, show_document, summary_of
 from debitura_pipeline.errors import SourceError
-from debitura_pipeline.incidents.outbound_fault import outbound_noted
-from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.outbound.permission import CASES, require_writes
-from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
@@ -54,23 +51,13 @@ def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) ->
     require_writes(settings, CASES)
     ensure_set(settings.outbound.claims, CLAIMS)
     check_identity(settings, with_warehouse=False)
-    with (
-        incidents_told(settings),
-        outbound_noted(settings, CLAIMS.name) as note_stop,
-        open_endpoint(settings) as endpoint,
-    ):
-        found = submission.apply_claims(settings, endpoint, kept, allow_shrink=allow_shrink)
-        note_stop(found.stopped)
-    show_document(found.document, found.unknown)
-    json_document.give(sent=found.sent, stopped=found.stopped)
-    if found.stopped is not None:
-        console.warn(f"stopped: {found.stopped}")
-        json_document.fail(found.stopped)
-    elif found.is_open:
-        json_document.fail("claims are refused, in doubt or could not be sent")
+    found = apply_outbound(
+        settings, CLAIMS, lambda endpoint: submission.apply_claims(settings, endpoint, kept, allow_shrink=allow_shrink)
+    )
+    show_applied(found, is_open="claims are refused, in doubt or could not be sent")
     if found.stopped is None and (unsent := found.document.summary.get(PLANNED, 0)):
         console.warn(f"{_claims(unsent)} could not be sent although planned; the next run tries again")
-    console.conclude(f"{found.sent} sent. {_summary(found.document) or 'The source is empty'}.")
+    console.conclude(f"{found.sent} sent. {summary_of(found.document) or 'The source is empty'}.")
     return not found.is_open
 
 
@@ -86,7 +73,7 @@ def show_cases_status(settings: Settings) -> None:
         console.warn(str(error))
         document = submission.claims_status(settings, now, with_source=False)
     show_document(document)
-    console.conclude(f"{_claims(len(document.rows))}: {_summary(document) or 'the source is empty'}.")
+    console.conclude(f"{_claims(len(document.rows))}: {summary_of(document) or 'the source is empty'}.")
 
 
 def show_probe(settings: Settings) -> None:
@@ -103,7 +90,3 @@ def show_probe(settings: Settings) -> None:
 
 def _claims(count: int) -> str:
     return f"{count} claim{'' if count == 1 else 's'}"
-
-
-def _summary(document: PlanDocument) -> str:
-    return ", ".join(f"{count} {state}" for state, count in document.summary.items())

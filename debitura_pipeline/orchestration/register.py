@@ -1,33 +1,27 @@
-"""Execute the registration step of a run of job `outbound`, and describe it in Dagster's metadata: counts and states only."""
+"""The registration step of a run of job `outbound`. Metadata has counts and states only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
 from debitura_pipeline.errors import DebituraError
-from debitura_pipeline.incidents.outbound_fault import outbound_noted
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration.coverage import add_registered
 from debitura_pipeline.orchestration.keys import REGISTRATION
+from debitura_pipeline.orchestration.outbound import OutboundStep, execute, plan_metadata
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.wanted import (
-    AGAIN_AFTER,
-    handled_state,
-    look_again,
-    wanted_parts,
-    wanted_state,
-)
+from debitura_pipeline.orchestration.wanted import AGAIN_AFTER
+from debitura_pipeline.outbound.applied import AppliedPlan
 from debitura_pipeline.outbound.permission import CLIENTS
-from debitura_pipeline.outbound.plan_document import PlanDocument
-from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
+from debitura_pipeline.registration import apply_registrations, plan_registrations
 from debitura_pipeline.registration.record import read_registrations
 from debitura_pipeline.registration.states import LINKED, SENT
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.source import ROSTER
+from debitura_pipeline.source.roster import ROSTER
 from debitura_pipeline.warehouse.opening import open_warehouse
 
 
@@ -40,40 +34,13 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
 
     Raises RegistrationStopped after the results, and what the plan raises.
     """
-    with outbound_noted(debitura.settings, ROSTER.name):
-        yield from _register(context, debitura)
+    yield from execute(_STEP, context, debitura)
 
 
-def _register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
-    settings = debitura.settings
-    part = next((part for part in wanted_parts(settings) if part.plan == REGISTRATION["plan"]), None)
-    if part is None:
-        context.log.info("DEBITURA_ROSTER is not set, so there is nothing to register")
-        return
-    state, before = (
-        wanted_state(settings, context.instance, part, datetime.now(UTC)),
-        handled_state(context.instance, part),
-    )
-    applied: AppliedPlan | None = None
-    with debitura.endpoint() as endpoint:
-        if CLIENTS in settings.outbound.writes:
-            applied = apply_registrations(settings, endpoint)
-            planned = applied.planned
-        else:
-            planned = plan_registrations(settings, endpoint).document
-    first = AGAIN_AFTER if applied and is_unfinished(applied) else None
-    again = look_again(state, before, datetime.now(UTC), first)
-    yield dg.MaterializeResult(REGISTRATION["plan"], metadata={**plan_metadata(planned), **state, **again})
-    if applied is None:
-        return
+def _onboard(context: dg.AssetExecutionContext, settings: Settings) -> None:
     added = add_registered(context.instance, registered_keys(settings))
     if added:
         context.log.info(f"{added} registered clients were added for onboarding")
-    yield dg.MaterializeResult(
-        REGISTRATION["clients"], metadata={**plan_metadata(applied.document), "sent": applied.sent}
-    )
-    if applied.stopped:
-        raise RegistrationStopped(applied.stopped)
 
 
 def registered_keys(settings: Settings) -> list[str]:
@@ -85,14 +52,15 @@ def registered_keys(settings: Settings) -> list[str]:
     )
 
 
-def plan_metadata(document: PlanDocument) -> dict[str, Any]:
-    """The number of rows, and of rows by state."""
-    counts = {f"state_{state}": count for state, count in document.summary.items()}
-    return {"rows": len(document.rows), "origin": document.source, **counts}
+def pause_after_registering(applied: AppliedPlan) -> timedelta | None:
+    """When to look again, if a later run goes on. Refused clients wait for a changed row; so do those in doubt that the roster no
+    longer has."""
+    is_unfinished = any(row.state == SENT and row.row is not None for row in applied.document.rows)
+    return AGAIN_AFTER if applied.stopped is not None or is_unfinished else None
 
 
-def is_unfinished(applied: AppliedPlan) -> bool:
-    """Whether a later run goes on. Refused clients wait for a changed row; so do those in doubt that the roster no longer has."""
-    return applied.stopped is not None or any(
-        row.state == SENT and row.row is not None for row in applied.document.rows
-    )
+_STEP = OutboundStep(
+    ROSTER, CLIENTS, REGISTRATION["plan"], REGISTRATION["clients"],
+    plan=lambda settings, endpoint: plan_registrations(settings, endpoint).document,
+    apply=apply_registrations, describe=plan_metadata, pause=pause_after_registering, stopped=RegistrationStopped, after=_onboard,
+)  # fmt: skip

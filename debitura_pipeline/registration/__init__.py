@@ -1,7 +1,6 @@
 """Registering clients: send `POST /clients` for the wanted clients of the roster, planned and shown first."""
 
 from debitura_pipeline.registration.run import (
-    AppliedPlan,
     ClientLink,
     apply_registrations,
     client_links,
@@ -9,7 +8,6 @@ from debitura_pipeline.registration.run import (
 )
 
 __all__ = [
-    "AppliedPlan",
     "ClientLink",
     "apply_registrations",
     "client_links",

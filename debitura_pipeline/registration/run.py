@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from debitura_pipeline.api.connect import Runtime, open_rate_limiter
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS
-from debitura_pipeline.api.write_budget import WriteBudget
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient
 from debitura_pipeline.errors import SettingsError
+from debitura_pipeline.outbound.applied import AppliedPlan
+from debitura_pipeline.outbound.budget import open_write_budget
 from debitura_pipeline.outbound.permission import CLIENTS, require_writes
-from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
+from debitura_pipeline.outbound.plan_document import check_kept
 from debitura_pipeline.registration.apply import Applied, OnOutcome, Registrar
 from debitura_pipeline.registration.gather import ClientsPlan, make_plan, partner_session, read_wanted
 from debitura_pipeline.registration.listed import ListedClient
@@ -29,23 +29,6 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
-
-
-@dataclass(frozen=True)
-class AppliedPlan:
-    """`planned`: every wanted client before anything was sent, `document`: after it. `unknown`: columns of the roster that are
-    ignored."""
-
-    planned: PlanDocument
-    document: PlanDocument
-    sent: int
-    stopped: str | None = None
-    unknown: tuple[str, ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a client is refused or in doubt, or the apply stopped early."""
-        return self.stopped is not None or bool(OPEN & self.document.summary.keys())
 
 
 @dataclass(frozen=True)
@@ -158,25 +141,13 @@ async def _send(
     clients: Sequence[PlannedClient],
     on_outcome: OnOutcome | None = None,
 ) -> Applied:
-    async with _writer(settings, endpoint, runtime) as (writer, budget):
-        return await Registrar(writer, budget, warehouse, runtime).send_all(clients, on_outcome)
-
-
-@asynccontextmanager
-async def _writer(
-    settings: Settings, endpoint: Endpoint, runtime: Runtime
-) -> AsyncIterator[tuple[WriteClient, WriteBudget]]:
-    limiter = open_rate_limiter(settings, endpoint, runtime)
-    budget = WriteBudget(limiter, clock=runtime.now, sleep=runtime.sleep)
     timeouts = WRITE_TIMEOUTS if runtime.timeouts is DEFAULT_TIMEOUTS else runtime.timeouts
-    writer = WriteClient(
-        endpoint.base_url, endpoint.api_key, budget, clock=runtime.now, timeouts=timeouts, network=settings.network
-    )
-    try:
+    with open_write_budget(settings, endpoint, runtime) as (_, budget):
+        writer = WriteClient(
+            endpoint.base_url, endpoint.api_key, budget, clock=runtime.now, timeouts=timeouts, network=settings.network
+        )
         async with writer:
-            yield writer, budget
-    finally:
-        limiter.close()
+            return await Registrar(writer, budget, warehouse, runtime).send_all(clients, on_outcome)
 
 
 def _after(found: ClientsPlan, applied: Applied) -> AppliedPlan:
@@ -189,7 +160,8 @@ def _after(found: ClientsPlan, applied: Applied) -> AppliedPlan:
             row = replace(row, state=outcome.state, reasons=reasons)
         rows.append(row)
     document = replace(found.document, rows=tuple(rows))
-    return AppliedPlan(found.document, document, len(applied.outcomes), applied.stopped, found.roster.unknown)
+    sent = len(applied.outcomes)
+    return AppliedPlan(found.document, document, sent, applied.stopped, found.roster.unknown, open_states=OPEN)
 
 
 def _is_chosen(client: PlannedClient, tenant: str | None) -> bool:

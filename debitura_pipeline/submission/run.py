@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from debitura_pipeline.api.client import ApiClient
-from debitura_pipeline.api.connect import Runtime, open_rate_limiter
+from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.write_budget import WriteBudget
+from debitura_pipeline.outbound.applied import AppliedPlan
+from debitura_pipeline.outbound.budget import open_write_budget
 from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.outbound.plan_document import PlanDocument, check_kept
 from debitura_pipeline.registration.gather import partner_session
@@ -32,22 +33,6 @@ from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 OPEN = frozenset({PLANNED, REFUSED, SENT})
-
-
-@dataclass(frozen=True)
-class AppliedClaims:
-    """`planned`: the plan. `document`: every claim as it is after the apply. `sent`: requests that create a case."""
-
-    planned: PlanDocument
-    document: PlanDocument
-    sent: int
-    stopped: str | None
-    unknown: tuple[str, ...]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a claim is refused, in doubt or was not sent although planned, or the apply stopped early."""
-        return self.stopped is not None or bool(OPEN & self.document.summary.keys())
 
 
 def plan_claims(
@@ -81,7 +66,7 @@ def apply_claims(
     runtime: Runtime | None = None,
     allow_shrink: bool = False,
     on_outcome: OnOutcome | None = None,
-) -> AppliedClaims:
+) -> AppliedPlan:
     """Submit what the source wants. `kept`: a plan file that must still hold.
 
     Raises SettingsError without `cases` in DEBITURA_WRITES, before anything is read; PlanMoved, with nothing sent; and what
@@ -90,9 +75,11 @@ def apply_claims(
     require_writes(settings, CASES)
     runtime = runtime or Runtime()
     ensure_set(settings.outbound.claims, CLAIMS)
+    # Held from the plan to the last outcome, also while requests are on their way: the next step of a claim rests on what was
+    # stored and looked up before. Between two claims, another apply or a sync could change both.
     with exclusive_run(settings, "cases apply"):
 
-        async def work() -> AppliedClaims:
+        async def work() -> AppliedPlan:
             async with partner_session(settings, endpoint, runtime) as (partner, identity):
                 source = _read(settings, partner, runtime, allow_shrink=allow_shrink)
                 identity.keep()
@@ -114,13 +101,13 @@ async def _send(
     budget: WriteBudget,
     found: ClaimsPlan,
     on_outcome: OnOutcome | None,
-) -> AppliedClaims:
+) -> AppliedPlan:
     records, before = Records(warehouse), set(gatherer.known.records)
     records.store(one.record for one in found.claims if one.record not in before)
     submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
     applied = await submitter.apply_all(found.claims, on_outcome)
     document = document_of(settings, found.source.label, applied.claims, found.document.made_at)
-    return AppliedClaims(found.document, document, applied.sent, applied.stopped, found.source.unknown)
+    return AppliedPlan(found.document, document, applied.sent, applied.stopped, found.source.unknown, open_states=OPEN)
 
 
 def claims_status(settings: Settings, now: datetime, *, with_source: bool = True) -> PlanDocument:
@@ -183,11 +170,7 @@ def _read(settings: Settings, partner: ApiClient, runtime: Runtime, *, allow_shr
 async def _gatherer(
     settings: Settings, endpoint: Endpoint, partner: ApiClient, known: Known, runtime: Runtime
 ) -> AsyncIterator[tuple[Gatherer, WriteBudget]]:
-    limiter = open_rate_limiter(settings, endpoint, runtime)
-    budget = WriteBudget(limiter, clock=runtime.now, sleep=runtime.sleep)
-    try:
+    with open_write_budget(settings, endpoint, runtime) as (limiter, budget):
         async with CustomerApi(settings, endpoint, partner, limiter, runtime) as customer:
             honoured = keys_honoured(settings)
             yield Gatherer(settings, runtime, partner, customer, known, honoured), budget
-    finally:
-        limiter.close()

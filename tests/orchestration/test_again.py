@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.orchestration.register import is_unfinished
+from debitura_pipeline.orchestration import register
 from debitura_pipeline.orchestration.submit import WAITING_PAUSE, first_pause
 from debitura_pipeline.orchestration.wanted import AGAIN_AFTER, due_reason, look_again
+from debitura_pipeline.outbound.applied import AppliedPlan
 from debitura_pipeline.outbound.plan_document import PlanDocument, PlanRow
-from debitura_pipeline.registration import AppliedPlan
-from debitura_pipeline.submission import AppliedClaims
+from debitura_pipeline.registration.states import OPEN
 from debitura_pipeline.submission.decision import CHANGED
 from debitura_pipeline.submission.plan import PlannedClaim, sums
 from debitura_pipeline.submission.states import Record
@@ -28,8 +28,8 @@ def document(*rows: tuple[str, str]) -> PlanDocument:
     return PlanDocument("cases", "test", "api", "claims", NOW, found)
 
 
-def applied(*rows: tuple[str, str], stopped: str | None = None) -> AppliedClaims:
-    return AppliedClaims(document(), document(*rows), 0, stopped, ())
+def applied(*rows: tuple[str, str], stopped: str | None = None) -> AppliedPlan:
+    return AppliedPlan(document(), document(*rows), 0, stopped, open_states=frozenset())
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_only_what_a_later_run_can_settle_is_looked_at_again(
 
 def test_client_in_doubt_that_the_roster_no_longer_has_requests_no_run() -> None:
     after = document(("sent", "its outcome is unknown"))
-    assert is_unfinished(AppliedPlan(after, after, 1))
+    assert register.pause_after_registering(AppliedPlan(after, after, 1, open_states=OPEN)) == AGAIN_AFTER
     gone = PlanDocument("clients", "test", "api", "roster", NOW, (PlanRow(None, "t", "sent"),))
-    assert not is_unfinished(AppliedPlan(gone, gone, 0))
+    assert register.pause_after_registering(AppliedPlan(gone, gone, 0, open_states=OPEN)) is None
 
 
 def test_pauses_get_longer_until_something_else_changes() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import Timeouts
-from debitura_pipeline.registration import AppliedPlan, apply_registrations, plan_registrations
+from debitura_pipeline.outbound.applied import AppliedPlan
+from debitura_pipeline.registration import apply_registrations, plan_registrations
 from debitura_pipeline.registration.gather import ClientsPlan
 from tests.source.rows import as_csv, put
 from tests.support.pipeline import Pipeline

@@ -12,7 +12,8 @@ from typing import Any
 
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import Timeouts
-from debitura_pipeline.submission import AppliedClaims, apply_claims, plan_claims
+from debitura_pipeline.outbound.applied import AppliedPlan
+from debitura_pipeline.submission import apply_claims, plan_claims
 from debitura_pipeline.submission.gather import ClaimsPlan
 from debitura_pipeline.submission.record import NAMES
 from debitura_pipeline.submission.states import Record
@@ -58,7 +59,7 @@ class Claims(Pipeline):
     def plan(self) -> ClaimsPlan:
         return plan_claims(self.settings, self.endpoint, runtime=self.runtime, allow_shrink=True)
 
-    def apply(self, kept: Path | None = None, **runtime: Any) -> AppliedClaims:
+    def apply(self, kept: Path | None = None, **runtime: Any) -> AppliedPlan:
         return apply_claims(
             self.settings, self.endpoint, kept, runtime=replace(self.runtime, **runtime), allow_shrink=True
         )
