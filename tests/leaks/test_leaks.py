@@ -90,8 +90,8 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(
     assert len(personal) > 150 and gateway.tokens and all(token.startswith("eyJ") for token in gateway.tokens)
     secrets = [API_KEY, PRIVACY_KEY, ALERT_PATH, HEARTBEAT_PATH, SECRET, *headers(gateway)]
     personal = [text for text in personal if PERSON.lower() not in text.lower()]
-    assert leaks.find(data, personal) == {}
-    found_in = leaks.find(data, [PERSON, COMPANY, KEY, *secrets], leaks.every_spelling)
+    marks = {text: leaks.every_spelling(text) for text in [PERSON, COMPANY, KEY, *secrets]}
+    found_in = leaks.find(data, [*marks, *personal], lambda text: marks.get(text) or leaks.spellings(text))
     assert found_in.pop(SIMULATED) == {COMPANY, KEY}, "the simulated API's own"
     assert {file: texts for file, texts in found_in.items() if texts != {COMPANY}} == {}
     assert [file for file in found_in if not file.startswith(HOLDS_COMPANIES)] == []
@@ -99,7 +99,7 @@ def test_nothing_personal_and_no_secret_is_left_anywhere(
     printed = "\n".join(one.out + one.err for one in day.said)
     assert "Traceback" not in printed
     printed += captured.out + captured.err
-    needles = {text: leaks.every_spelling(text) for text in [*personal, PERSON, COMPANY, KEY, *secrets]}
+    needles = marks | {text: leaks.spellings(text) for text in personal}
     assert leaks.search(printed.encode(), needles) == []
     told = told.replace(f"/{ALERT_PATH}", "")  # where they were posted to
     assert len(alerts.titles) >= 3 and leaks.search(told.encode(), needles) == []
@@ -127,7 +127,6 @@ def register(day: Day) -> str:
     links = debitura("clients", "links", env=day.env)
     assert links.status == 0 and PERSON in links.out, "printed, and nowhere else"
     day.said.append(Said(0, "", links.err))
-    day.run("clients", "plan")
     return str(sandbox.get("/clients", {"OnboardingDone": "true"})["clients"][0]["externalTenantId"])
 
 
@@ -145,7 +144,6 @@ def submit(day: Day, tenant: str) -> None:
     for content in (whole.partition("\n")[2], whole + f'{PERSON},"{PERSON}', whole.replace("\n", f'\n{PERSON},"', 1)):
         put(day.folder / "claims.csv", content)
         day.run("cases", "plan")
-        day.run("cases", "status")
     put(day.folder / "claims.csv", whole)
 
 
