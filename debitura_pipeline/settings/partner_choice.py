@@ -9,7 +9,6 @@ from pathlib import Path
 
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import declared
-from debitura_pipeline.settings.declaration import Values
 from debitura_pipeline.settings.environment import read_environment
 from debitura_pipeline.settings.model import PROJECT_ROOT
 from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
@@ -40,8 +39,8 @@ def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
 
 def chosen_name(partners: PartnersFile, given: Mapping[str, str]) -> str:
     """The partner that DEBITURA_PARTNER names. Raises SettingsError where it names none, or one that is not in the file."""
-    name = Values({declared.PARTNER.name: given.get(declared.PARTNER.name)}, partners.root).optional(declared.PARTNER)
-    if name is None:
+    name = given.get(declared.PARTNER.name, "").strip()
+    if not name:
         count = len(partners.tables)
         raise SettingsError(
             f"{partners.path} has {count} partner{'' if count == 1 else 's'}; say for which one: {partners.names()}. "

@@ -33,8 +33,10 @@ def clash_of(partners: PartnersFile, name: str, base: Path) -> Clash | None:
 
 @lru_cache(maxsize=2)
 def _clashes(partners: PartnersFile, base: Path) -> dict[str, Clash]:
-    folders = {name: _folder(partners.root, table.get(DATA)) or base / name for name, table in partners.tables.items()}
-    folders = {name: folder.resolve() for name, folder in folders.items()}
+    folders = {
+        name: _place(partners.root, table.get(DATA)) or (base / name).resolve()
+        for name, table in partners.tables.items()
+    }
     found: dict[str, Clash] = {}
     for name, other in _nested(folders):
         found.setdefault(
@@ -67,9 +69,9 @@ def _nested(folders: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
 
 
 def _places(root: Path, data: Path, table: Mapping[str, Any]) -> Iterator[tuple[str, Hashable]]:
-    yield HOME, (_folder(root, table.get(HOME)) or data / "dagster").resolve()
-    warehouse = _address(root, table, WAREHOUSE) or ("path", (data / "warehouse.duckdb").resolve())
-    yield WAREHOUSE, (*warehouse, table.get(PREFIX) if warehouse[0] != "path" else None)
+    yield HOME, _place(root, table.get(HOME)) or data / "dagster"
+    warehouse = _address(root, table, WAREHOUSE) or ("path", data / "warehouse.duckdb")
+    yield WAREHOUSE, (*warehouse, str(table.get(PREFIX, "")) if warehouse[0] != "path" else "")
     if database := _address(root, table, DATABASE):
         yield DATABASE, database
 
@@ -78,16 +80,20 @@ def _address(root: Path, table: Mapping[str, Any], key: str) -> tuple[Hashable, 
     """A DuckDB file, a database, or where the address is kept; None where it is not said."""
     for end in (VARIABLE, FILE):
         if isinstance(place := table.get(f"{key}{end}"), str):
-            return end, _folder(root, place) if end == FILE else place
+            return end, (_place(root, place) or place) if end == FILE else place
     if not isinstance(text := table.get(key), str) or not text:
         return None
     if text.startswith(DUCKDB):
-        return "path", (root / text.removeprefix(DUCKDB)).resolve()
+        return "path", _place(root, text.removeprefix(DUCKDB)) or text
     with suppress(ValueError):
         parts = urlsplit(text)
         return "database", parts.hostname, parts.port or POSTGRES_PORT, parts.path.strip("/") or parts.username
     return "text", text
 
 
-def _folder(root: Path, text: object) -> Path | None:
-    return (root / Path(text).expanduser()).resolve() if isinstance(text, str) and text else None
+def _place(root: Path, text: object) -> Path | None:
+    """The path that a table's value is; None if it is none, which is reported where the value is read."""
+    if isinstance(text, str) and text:
+        with suppress(OSError, RuntimeError, ValueError):
+            return (root / Path(text.strip()).expanduser()).resolve()
+    return None

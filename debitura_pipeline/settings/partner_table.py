@@ -98,6 +98,8 @@ def read_partner_table(file: Path, name: str, table: Mapping[str, Any]) -> Partn
     texts: dict[str, str] = {}
     sources: dict[str, Source] = {}
     for key, value in table.items():
+        if isinstance(value, str) and not value.isprintable():
+            raise _wrong(file, name, key, "contains control characters")
         if key in REFERENCES:
             own, end = REFERENCES[key]
             source = Source(KEYS[own], end, _place(file, name, key, value))

@@ -57,17 +57,19 @@ def _refuse_single(given: Mapping[str, str]) -> None:
 
 def _read(table: PartnerTable, source: Source, partners: PartnersFile, given: Mapping[str, str]) -> str:
     if source.end == FILE:
-        return _text_of(table, source, (partners.root / Path(source.place).expanduser()).resolve())
+        return _text_of(table, source, partners.root)
     text = given.get(source.place, "").strip()
     if not text:
         raise table.wrong(source.key, f"names {source.place}, which is not set")
     return text
 
 
-def _text_of(table: PartnerTable, source: Source, path: Path) -> str:
+def _text_of(table: PartnerTable, source: Source, root: Path) -> str:
     """The text of a secret's file. A path that does not exist is not shown: it may be the secret itself."""
+    path = Path(source.place)
     try:
-        with path.open("rb") as file:
+        path = (root / path.expanduser()).resolve()
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - a named pipe would block
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise table.wrong(source.key, f"names {path}, which is not a file")
@@ -75,6 +77,8 @@ def _text_of(table: PartnerTable, source: Source, path: Path) -> str:
                 fault = f"names {path}, which every user of this machine may use (mode {stat.S_IMODE(mode):04o}); chmod it to 0600"
                 raise table.wrong(source.key, fault)
             text = file.read(MAX_FILE_BYTES).decode().strip()
+    except RuntimeError:
+        raise table.wrong(source.key, "names a file in the home of nobody") from None
     except OSError as error:
         shown = f" {path}" if os.path.lexists(path) else " a file"
         raise table.wrong(source.key, f"names{shown}, which cannot be read ({error.strerror})") from None

@@ -75,8 +75,13 @@ def bytes_of(memory: str) -> int:
 
 
 def path_of(given: Given) -> Path:
-    """The absolute path; `~` is the user's home."""
-    return (given.root / Path(given.text).expanduser()).resolve()
+    """The absolute path; `~` is the user's home. Raises SettingsError for what no path can be."""
+    try:
+        path = (given.root / Path(given.text).expanduser()).resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, nobody's home, a null character
+        raise given.wrong("is not a path") from None
+    return path
 
 
 def folder(given: Given) -> Path:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import LOOPBACK, POSTGRES, address_options
 from debitura_pipeline.settings.declaration import Given, ValueReader
+from debitura_pipeline.settings.readers import path_of
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def warehouse_url(given: Given) -> Path | Secret:
         tail = given.text.removeprefix(DUCKDB)
         if not tail or tail.endswith("/"):
             raise given.wrong("names no file")
-        return (given.root / tail).resolve()
+        return path_of(given._replace(text=tail))
     if given.text.startswith(POSTGRES):
         return postgres_url(given)
     raise given.wrong("is neither a duckdb:/// nor a postgresql:// address")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from debitura_pipeline.errors import SettingsError
-from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.settings import Settings, load_partner, load_settings
 from debitura_pipeline.settings.catalogue import OWN
 from debitura_pipeline.settings.partner_table import KEYS, REFERENCES
+from debitura_pipeline.settings.partners_file import PartnersFile
 
 SECRET = "sekret-5f1a0ca9"
 
@@ -84,6 +88,10 @@ FAULTS = {
     'schema_prefix = "a_"': "schema_prefix is set, but the warehouse is not Postgres",
     'schedule = "0 2 * * 1"': "schedule does not run every day",
     'api_key = { variable = "A_KEY" }': "api_key is a secret",
+    'data_dir = "~nobody-of-this-name/data"': "data_dir is not a path",
+    'data_dir = "a\\u0000b"': "data_dir contains control characters",
+    'warehouse = "duckdb:///~/\\u0000"': "warehouse contains control characters",
+    'api_key_file = "~nobody-of-this-name/key"': "api_key_file names a file in the home of nobody",
 }  # fmt: skip
 
 
@@ -166,6 +174,38 @@ def test_a_keys_file_is_private_and_holds_a_key(mode: int, content: str, words: 
     (tmp_path / "a.key").chmod(mode)
     assert words in refused(tmp_path, '[a]\nenvironment = "test"\napi_key_file = "a.key"\n')
     assert "cannot be read (Is a directory)" in refused(tmp_path, '[a]\nenvironment = "test"\napi_key_file = "."\n')
+
+
+def test_a_pipe_in_place_of_a_keys_file_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.key", 0o600)
+    assert "which is not a file" in refused(tmp_path, '[a]\nenvironment = "test"\napi_key_file = "a.key"\n')
+
+
+ODD = st.one_of(
+    st.sampled_from(
+        ("", "~", "~x/y", "/", "data/b", "duckdb:///", "postgresql://[", "http://[::1", "A_KEY", "x" * 5000)
+    ),
+    st.text(max_size=5),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.dates(),
+    st.lists(st.text(max_size=3), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.dictionaries(st.sampled_from((*KEYS, *REFERENCES)), ODD, max_size=3), min_size=2, max_size=2))
+def test_whatever_tables_hold_it_is_settings_or_one_line(tables: list[dict[str, object]]) -> None:
+    partners = PartnersFile(Path("/nowhere/partners.toml"), Path("/nowhere"), dict(zip("ab", tables, strict=True)))
+    for name in "ab":
+        try:
+            load_partner(partners, name, {"A_KEY": SECRET})
+        except SettingsError as error:
+            assert str(error).startswith(f"/nowhere/partners.toml, partner {name}: ")
+            assert "\n" not in str(error)
+            assert SECRET not in str(error)
 
 
 def test_a_keys_file_may_be_shared_with_a_group(tmp_path: Path) -> None:
