@@ -15,6 +15,7 @@ from debitura_pipeline.settings import Settings, load_partner, load_settings
 from debitura_pipeline.settings.catalogue import OWN
 from debitura_pipeline.settings.partner_table import KEYS, REFERENCES
 from debitura_pipeline.settings.partners_file import PartnersFile
+from tests.support.sandbox import ROOT
 
 SECRET = "sekret-5f1a0ca9"
 
@@ -262,6 +263,16 @@ def test_without_the_file_no_partner_can_be_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="which cannot be read"):
         load_settings({"DEBITURA_PARTNERS": "none.toml", "DEBITURA_PARTNER": "a"}, tmp_path)
     assert load_settings({}, tmp_path).partner is None
+
+
+def test_the_guides_example_is_a_partners_file(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guides" / "partners.md").read_text()
+    text = page.partition("```toml\n")[2].partition("```")[0].replace("/etc/debitura", str(tmp_path))
+    (tmp_path / "beta.key").touch(mode=0o600)
+    (tmp_path / "beta.key").write_text("key-of-beta")
+    acme = load(tmp_path, text, "acme", ACME_API_KEY="key-of-acme")
+    beta = load(tmp_path, text, "beta", BETA_WAREHOUSE="postgresql://beta:pw@db.example.com/partners")
+    assert (acme.requests_per_minute, beta.schedule, beta.warehouse.schema_prefix) == (900, "30 3 * * *", "beta_")
 
 
 def test_every_setting_has_a_key_and_no_two_share_one() -> None:
