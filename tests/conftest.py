@@ -46,6 +46,7 @@ SLOWEST = (
     "tests/example/test_example.py",
     "tests/warehouse/test_release.py",
     "tests/backup/test_restore.py",
+    "tests/migration/test_migrate.py",
     "tests/warehouse/test_crash.py",
     "tests/test_published.py",
     "tests/orchestration/test_retries.py",
