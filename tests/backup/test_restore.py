@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -352,6 +353,8 @@ def test_services_that_systemd_started_must_be_stopped_first(
     others = load_settings({"DEBITURA_DATA_DIR": str(target.settings.data_dir / "other")})
     with subprocess.Popen([str(Path(sys.executable).with_name(command[0])), *command[1:]], env=env) as service:
         try:
+            while not Path(f"/proc/{service.pid}/cmdline").read_bytes():  # for a moment after its start
+                time.sleep(0.005)
             with pytest.raises(WarehouseBusy) as refused:
                 restore(target.settings, archive)
             assert str(refused.value).startswith(f"Dagster's {named} (process {service.pid}) works on DAGSTER_HOME /")
