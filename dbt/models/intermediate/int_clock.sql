@@ -52,7 +52,9 @@ first_load as (
                 and cases.at < first_readings.cases_at
                 then first_readings.cases_at
             else cases.at
-        end as cases_at
+        end as cases_at,
+        -- Where only readings of single clients are recorded, the transactions of the others are not known.
+        first_readings.transactions_at is not null or first_readings.transactions_of_clients_at is null as is_transactions_read
     from first_readings
     cross join (select min(valid_from) as at from transactions_history) as transactions
     cross join (select min(valid_from) as at from cases_history) as cases
@@ -69,6 +71,7 @@ select
     {{ utc_date('as_of.as_of') }} as as_of_day,
     first_load.transactions_at as transactions_first_load_at,
     first_load.cases_at as cases_first_load_at,
+    first_load.is_transactions_read,
     current_mode.invoicing_trigger_mode
 from as_of
 cross join first_load

@@ -2,7 +2,7 @@ with clock as (
     select
         as_of_day as today,
         cast(date_trunc('month', as_of_day) as date) as month,
-        {{ utc_date('transactions_first_load_at') }} as first_load_on
+        case when is_transactions_read then {{ utc_date('transactions_first_load_at') }} end as first_load_on
     from {{ ref('int_clock') }}
     where as_of is not null
 ),
