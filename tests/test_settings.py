@@ -55,3 +55,16 @@ def test_waits_and_retries_are_bounded(name: str, most: int, tmp_path: Path) -> 
     for value in ("-1", str(most + 1), "1.5", "many"):
         with pytest.raises(SettingsError, match=f"^{name} "):
             load_settings({name: value}, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["published/warehouse.duckdb", "published/nights/x/w.duckdb"])
+def test_a_published_copy_is_no_warehouse(place: str, tmp_path: Path) -> None:
+    """It is replaced every night."""
+    env = {"DEBITURA_DATA_DIR": str(tmp_path), "DEBITURA_WAREHOUSE": f"duckdb:///{tmp_path}/{place}"}
+    with pytest.raises(SettingsError, match="replaced every night"):
+        load_settings(env, tmp_path)
+
+
+def test_a_warehouse_in_memory_is_none(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="names no file"):
+        load_settings({"DEBITURA_WAREHOUSE": "duckdb:///:memory:"}, tmp_path)

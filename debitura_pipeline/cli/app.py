@@ -78,7 +78,7 @@ def shared_options(
         bool, typer.Option("--verbose", "-v", help="Also log each request and window, with timestamps.")
     ] = False,
     partner: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(PARTNER, metavar="NAME", help="The partner to work for, of those in the file DEBITURA_PARTNERS."),
     ] = None,
     version: Annotated[
@@ -89,8 +89,12 @@ def shared_options(
     if quiet and verbose:
         raise SettingsError("--quiet and --verbose cannot be combined. Example: debitura --quiet nightly")
     notes.choose(is_quiet=quiet, is_verbose=verbose)
-    if partner is not None:
-        choose_partner(partner)
+    if partner and len(partner) > 1:
+        raise SettingsError(
+            f"{PARTNER} is given more than once: {', '.join(partner)}. Example: debitura {PARTNER} acme status"
+        )
+    for name in partner or ():
+        choose_partner(name)
 
 
 def main() -> NoReturn:

@@ -10,14 +10,16 @@ from pathlib import Path
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import PROJECT_ROOT, Settings, WarehouseUrl, address_options, declared, load_settings
+from debitura_pipeline.settings.addresses import host_of
 from debitura_pipeline.settings.declaration import Given
 from debitura_pipeline.settings.environment import read_environment
+from debitura_pipeline.settings.load import refuse_published
 from debitura_pipeline.settings.url_readers import postgres_url, schema_prefix, warehouse_url
 
 TO, TO_PREFIX, TO_DBT_URL = "--to", "--to-schema-prefix", "--to-dbt-url"
 _PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]*@")
 _PASSWORD_OPTION = re.compile(r"([?&](?:ssl)?password=)[^&#]*")
-_SAME_PLACE = ("host", "hostaddr", "port", "dbname")
+_SAME_PLACE = ("host", "port", "dbname")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def read_sides(
     own = source.warehouse
     if isinstance(place, Path):
         _refuse_options(prefix, dbt_url)
+        refuse_published(place, source.data_dir, TO)
         target = WarehouseUrl("duckdb", path=place)
     else:
         if prefix is None:
@@ -90,11 +93,17 @@ def _refuse_options(prefix: str | None, dbt_url: str | None) -> None:
 
 def _is_same(own: WarehouseUrl, other: WarehouseUrl) -> bool:
     if own.path is not None or other.path is not None:
-        return own.path is not None and other.path is not None and own.path.resolve() == other.path.resolve()
+        return own.path is not None and other.path is not None and _is_same_file(own.path, other.path)
     return own.schema_prefix == other.schema_prefix and _server(own.server) == _server(other.server)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """By a symbolic or a hard link, too."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _server(dsn: Secret) -> list[str | None]:
     options = address_options(dsn.reveal()) or {}
+    options["host"] = host_of(options)
     defaults = {"port": "5432"}
     return [str(options.get(name) or defaults.get(name)) for name in _SAME_PLACE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,3 +30,9 @@ def address_options(url: str) -> dict[str, Any] | None:
         if "@" not in shown and str(options.get("port") or "0").replace(",", "").isdecimal():
             return options
     return None
+
+
+def host_of(options: Mapping[str, Any]) -> str:
+    """The server that options of a Postgres address name; each way to say "this machine" is `localhost`."""
+    host = str(options.get("hostaddr") or options.get("host") or "localhost").lower()
+    return "localhost" if host in LOOPBACK or host == "0.0.0.0" else host  # noqa: S104 - only compared

@@ -17,6 +17,7 @@ from debitura_pipeline.settings.declaration import Setting, Values, wrong
 from debitura_pipeline.settings.environment import read_environment
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
+    PUBLISHED,
     Alerts,
     Concurrency,
     Environment,
@@ -140,7 +141,19 @@ def _warehouse(values: Values, data_dir: Path) -> WarehouseUrl:
     for setting, value in ((declared.DBT_URL, dbt_dsn), (declared.SCHEMA_PREFIX, prefix)):
         if value is not None:
             raise _needs_postgres(setting)
+    if place is not None:
+        refuse_published(place, data_dir, declared.WAREHOUSE.name)
     return WarehouseUrl("duckdb", path=place or data_dir / "warehouse.duckdb")
+
+
+def refuse_published(warehouse: Path, data_dir: Path, name: str) -> None:
+    """A published copy is replaced every night. `name`: of the setting or option. Raises SettingsError."""
+    if warehouse.resolve().is_relative_to((data_dir / PUBLISHED).resolve()):
+        raise SettingsError(
+            f"{name} is in {data_dir / PUBLISHED}, whose files are replaced every night. Example: "
+            f"{declared.WAREHOUSE.examples[0]}",
+            variable=name,
+        )
 
 
 def _needs_postgres(setting: Setting[Secret] | Setting[str]) -> SettingsError:

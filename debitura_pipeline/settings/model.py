@@ -12,6 +12,7 @@ from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, create_key,
 from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = "published"  # folder of the data directory
 
 Environment = Literal["sandbox", "test", "production"]
 Privacy = Literal["pseudonymous", "full"]
@@ -136,7 +137,7 @@ class Settings:
 
     @property
     def published_dir(self) -> Path:
-        return self.data_dir / "published"
+        return self.data_dir / PUBLISHED
 
     @property
     def reports_dir(self) -> Path:

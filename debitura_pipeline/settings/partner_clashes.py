@@ -11,9 +11,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from debitura_pipeline.settings import declared
+from debitura_pipeline.settings.addresses import address_options, host_of
 from debitura_pipeline.settings.partner_table import FILE, VARIABLE
 from debitura_pipeline.settings.url_readers import DUCKDB
 
@@ -49,6 +49,11 @@ def _clashes(partners: PartnersFile, base: Path) -> dict[str, Clash]:
     for (key, _), names in users.items():
         for name in names if len(names) > 1 else ():
             found.setdefault(name, (key, _fault(key, name, next(other for other in names if other != name))))
+    for name, table in partners.tables.items():
+        home = _place(partners.root, table.get(HOME))
+        owner = None if home is None else _owner_of(home, folders)
+        if owner is not None and owner != name:
+            found.setdefault(name, (HOME, f"is {home}, in the data directory of partner {owner}; keep them apart"))
     return found
 
 
@@ -68,10 +73,15 @@ def _nested(folders: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
                 yield other, name
 
 
+def _owner_of(place: Path, folders: Mapping[str, Path]) -> str | None:
+    """The partner in whose data directory a folder is."""
+    return next((name for name, folder in folders.items() if place.is_relative_to(folder)), None)
+
+
 def _places(root: Path, data: Path, table: Mapping[str, Any]) -> Iterator[tuple[str, Hashable]]:
     yield HOME, _place(root, table.get(HOME)) or data / "dagster"
     warehouse = _address(root, table, WAREHOUSE) or ("path", data / "warehouse.duckdb")
-    yield WAREHOUSE, (*warehouse, str(table.get(PREFIX, "")) if warehouse[0] != "path" else "")
+    yield WAREHOUSE, (*warehouse, str(table.get(PREFIX, "")).strip() if warehouse[0] != "path" else "")
     if database := _address(root, table, DATABASE):
         yield DATABASE, database
 
@@ -85,10 +95,11 @@ def _address(root: Path, table: Mapping[str, Any], key: str) -> tuple[Hashable, 
         return None
     if text.startswith(DUCKDB):
         return "path", _place(root, text.removeprefix(DUCKDB)) or text
-    with suppress(ValueError):
-        parts = urlsplit(text)
-        return "database", parts.hostname, parts.port or POSTGRES_PORT, parts.path.strip("/") or parts.username
-    return "text", text
+    options = address_options(text.strip())
+    if options is None:
+        return "text", text.strip()
+    database = options.get("dbname") or options.get("user")
+    return "database", host_of(options), str(options.get("port") or POSTGRES_PORT), database
 
 
 def _place(root: Path, text: object) -> Path | None:

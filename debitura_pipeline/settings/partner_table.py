@@ -19,6 +19,11 @@ KEYS: Mapping[str, Setting[Any]] = {setting.key: setting for setting in OWN if s
 REFERENCES = {
     f"{key}{end}": (key, end) for key, setting in KEYS.items() if setting.is_secret for end in (VARIABLE, FILE)
 }
+# Removed from the environment of every other partner's processes, which would miss them.
+_OF_PROGRAMS = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|SHELL|PWD|LANG|TERM|TZ|TMPDIR|TMP|TEMP|VIRTUAL_ENV|PYTHON\w*|PG(HOST|PORT|USER|DATABASE)\w*)$"
+    r"|(LC|XDG|LD|SSL_CERT|PGPASS|PGSSL|DBT|DAGSTER)_"
+)
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9]{0,19}(_[A-Z0-9]{1,20})*")
 _HAS_PASSWORD = re.compile(r"://[^@]*:[^@]*@|[?&]\w*password=", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:DEBITURA|DAGSTER)_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
@@ -139,6 +144,9 @@ def _place(file: Path, name: str, key: str, value: Any) -> str:
     if key.endswith(VARIABLE):
         if _VARIABLE_NAME.fullmatch(value) is None:
             fault = "is not the name of a variable of the environment: upper-case letters, digits and _"
+            raise _wrong(file, name, key, fault, f'{key} = "ACME_API_KEY"')
+        if _OF_PROGRAMS.match(value):
+            fault = f"names {value}, which other programs use; use another name"
             raise _wrong(file, name, key, fault, f'{key} = "ACME_API_KEY"')
         if value in VARIABLES:
             fault = f"names {value}, which is a setting of its own; use another name"

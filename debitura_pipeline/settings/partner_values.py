@@ -76,7 +76,10 @@ def _text_of(table: PartnerTable, source: Source, root: Path) -> str:
             if mode & ANYBODY:
                 fault = f"names {path}, which every user of this machine may use (mode {stat.S_IMODE(mode):04o}); chmod it to 0600"
                 raise table.wrong(source.key, fault)
-            text = file.read(MAX_FILE_BYTES).decode().strip()
+            content = file.read(MAX_FILE_BYTES + 1)
+            if len(content) > MAX_FILE_BYTES:
+                raise table.wrong(source.key, f"names {path}, which is too long for a secret")
+            text = content.decode().strip()
     except RuntimeError:
         raise table.wrong(source.key, "names a file in the home of nobody") from None
     except OSError as error:

@@ -7,6 +7,7 @@ it is used, so that a fault in one partner's table stops nobody else.
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from debitura_pipeline.settings.partner_names import fault_of
 from debitura_pipeline.settings.partner_table import VARIABLE, PartnerTable, read_partner_table
 
 SHOWN_NAMES = 12
+MAX_BYTES = 16 * 1024**2
+_AGAIN = re.compile(r"Cannot (declare|overwrite)")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -68,6 +71,12 @@ def find_partners(given: Mapping[str, str], root: Path) -> PartnersFile | None:
         return None
     try:
         facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
+            what = "is too large" if stat.S_ISREG(facts.st_mode) else "is not a file"
+            raise SettingsError(
+                f"{declared.PARTNERS.name} is {path}, which {what}. Example: {declared.PARTNERS.name}=partners.toml",
+                variable=declared.PARTNERS.name,
+            )
         return _read(path, root, (facts.st_mtime_ns, facts.st_size, facts.st_ino))
     except OSError as error:
         raise SettingsError(
@@ -87,9 +96,8 @@ def _read(path: Path, root: Path, _version: tuple[int, ...]) -> PartnersFile:
     except tomllib.TOMLDecodeError as error:
         at = _LINE.search(str(error))
         line = at[1] if at else len(text.splitlines())
-        raise SettingsError(
-            f'{path}, line {line}: is not TOML. Example of a line: environment = "production"'
-        ) from None
+        what = "has a table or a key a second time" if _AGAIN.match(str(error)) else "is not TOML"
+        raise SettingsError(f'{path}, line {line}: {what}. Example of a line: environment = "production"') from None
     for fault in _faults(tables):
         raise SettingsError(f"{path}: {fault}. Example: [acme]")
     return PartnersFile(path, root, tables)

@@ -53,7 +53,7 @@ def warehouse_url(given: Given) -> Path | Secret:
     """A DuckDB file's path, or a Postgres address."""
     if given.text.startswith(DUCKDB):
         tail = given.text.removeprefix(DUCKDB)
-        if not tail or tail.endswith("/"):
+        if not tail or tail.endswith("/") or tail == ":memory:":
             raise given.wrong("names no file")
         return path_of(given._replace(text=tail))
     if given.text.startswith(POSTGRES):

@@ -343,11 +343,19 @@ def test_addresses_that_cannot_be_meant_are_refused_before_anything_is_touched(n
         said = debitura("migrate", "--to", to, env=env)
         assert said.status == 2
         assert told in said.error_line
+    link = tmp_path / "hard-link.duckdb"
+    link.hardlink_to(nights.path)
+    with pytest.raises(SettingsError, match="names the warehouse that the settings name already"):
+        read_sides(f"duckdb:///{link}", env=env)
+    with pytest.raises(SettingsError, match="whose files are replaced every night"):
+        read_sides(f"duckdb:///{env['DEBITURA_DATA_DIR']}/published/warehouse.duckdb", env=env)
     with pytest.raises(SettingsError, match="--to-schema-prefix is only for a Postgres database"):
         read_sides(f"duckdb:///{tmp_path}/x", "deb_", env=env)
     url = "postgresql://pipeline:se%40cret@host/db"
     with pytest.raises(SettingsError, match="names the warehouse that the settings name already"):
         read_sides(f"{url}?port=5432", env={**env, "DEBITURA_WAREHOUSE": url})
+    with pytest.raises(SettingsError, match="names the warehouse that the settings name already"):
+        read_sides("postgresql://[::1]/db", env={**env, "DEBITURA_WAREHOUSE": "postgresql://localhost:5432/db"})
     target = read_sides(f"{url}?sslmode=require", env=env).target.warehouse
     assert masked_address(target) == "postgresql://pipeline:***@host/db?sslmode=require"
     assert masked_address(read_sides("postgresql:///db?password=se%40cret", env=env).target.warehouse).endswith("=***")

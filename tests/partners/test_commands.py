@@ -43,6 +43,7 @@ def document(*arguments: str, env: dict[str, str]) -> dict[str, object]:
     ("arguments", "words"),
     [
         (["sync"], "has 2 partners; say for which one: acme, beta. Example: debitura --partner acme status"),
+        (["--partner", "acme", "status", "--partner", "beta"], "--partner is given more than once: acme, beta."),
         (["--partner", "zeta", "sync"], "has no partner 'zeta'; its partners are acme, beta."),
         (["--partner", "beta", "doctor"], "partner beta: api_key_file names a file, which cannot be read"),
     ],

@@ -278,3 +278,43 @@ def test_the_guides_example_is_a_partners_file(tmp_path: Path) -> None:
 def test_every_setting_has_a_key_and_no_two_share_one() -> None:
     assert len(KEYS) == len(OWN) - 2  # DEBITURA_PARTNERS and DEBITURA_PARTNER
     assert not set(KEYS) & set(REFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("postgresql://u@localhost:5432/db", "postgresql:///db?host=127.0.0.1&user=u"),
+        ("postgresql://u@[::1]/db", "postgres://u@localhost/db"),
+    ],
+)
+def test_a_database_is_the_same_in_any_spelling(one: str, other: str, tmp_path: Path) -> None:
+    text = f'[a]\nwarehouse = "{one}"\nschema_prefix = "x_"\n[b]\nwarehouse = "{other} "\nschema_prefix = "x_ "\n'
+    assert "is the same as that of partner b" in refused(tmp_path, text)
+
+
+def test_dagsters_home_is_in_no_other_partners_data_directory(tmp_path: Path) -> None:
+    text = f'[a]\ndagster_home = "{tmp_path}/data/b/dagster-a"\n[b]\n'
+    assert "in the data directory of partner b" in refused(tmp_path, text, DEBITURA_DATA_DIR="data")
+
+
+def test_a_partners_file_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("pipe", "/dev/zero", "."):
+        with pytest.raises(SettingsError, match="which is not a file"):
+            load_settings({"DEBITURA_PARTNERS": place, "DEBITURA_PARTNER": "a"}, tmp_path)
+
+
+def test_a_secrets_file_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("x" * 70_000)
+    (tmp_path / "key").chmod(0o600)
+    assert "too long" in refused(tmp_path, '[a]\nenvironment = "test"\napi_key_file = "key"')
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "PGHOST", "LD_PRELOAD", "PYTHONPATH", "DAGSTER_HOME"])
+def test_variables_that_programs_need_are_no_secrets_place(name: str, tmp_path: Path) -> None:
+    assert f"names {name}, which" in refused(tmp_path, f'[a]\nenvironment = "test"\napi_key_variable = "{name}"')
+    load(tmp_path, '[a]\nenvironment = "test"\napi_key_variable = "LDN_PATH_KEY"', LDN_PATH_KEY="k")
+
+
+def test_a_partner_that_is_there_twice_is_named_so(tmp_path: Path) -> None:
+    assert "line 2: has a table or a key a second time" in refused(tmp_path, "[a]\n[a]\n")
