@@ -29,8 +29,8 @@ tour: setup ## a partner's five steps, from a roster's row to a fee in the repor
 
 environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## all that lint and test need
 
-WORKERS ?= 2
-test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=2 at a time
+WORKERS ?= 3
+test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=3 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000

@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(CpuReport(path.resolve()))
 
 
-# Files that take longest, in this order, begun first: two workers then end at about the same time.
+# Files that take longest, in this order, begun first: the workers then end at about the same time.
 SLOWEST = (
     "tests/simulation/test_histories.py",
     "tests/orchestration/test_nightly_postgres.py",
