@@ -134,7 +134,14 @@
 
 {% macro as_of_body(resource, ts, columns) -%}
     {%- if resource == 'transactions' -%}
-    with {{ revalued_estimates(ts) }}
+    with {{ revalued_estimates(ts) }},
+
+    stages_of_mode as (
+        select stages.*
+        from {{ ref('int_revenue_stages') }} as stages
+        inner join {{ ref('int_invoicing_modes') }} as modes on modes.invoicing_trigger_mode = stages.invoicing_trigger_mode
+        where modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
+    )
 
     select
         {%- for name in columns %}
@@ -149,9 +156,10 @@
         modes.invoicing_trigger_mode
     from {{ ref('stg_debitura__transactions_history') }} as versions
     inner join {{ ref('int_invoicing_modes') }} as modes on modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
-    left join {{ ref('int_revenue_stages') }} as stages
-        on {{ stage_join('stages', 'versions', 'modes.invoicing_trigger_mode') }}
-    left join revalued on revalued.transaction_id = versions.transaction_id
+    left join stages_of_mode as stages on {{ stage_join('stages', 'versions') }}
+    {#- Without a key, the rows that are no estimates are not looked up. #}
+    left join revalued
+        on revalued.transaction_id = case when coalesce(versions.is_estimate, true) then versions.transaction_id end
     {%- else -%}
     select versions.*
     from {{ ref('stg_debitura__cases_history') }} as versions
