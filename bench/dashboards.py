@@ -16,6 +16,7 @@ RUNS = 5
 THREADS = 2
 WANTED_MS = 300
 CASE = "SELECT creditor_id, case_id FROM marts.fct_cases LIMIT 1 OFFSET 1000"
+NIGHT = "SELECT CAST(max(changed_at) - INTERVAL 1 HOUR AS VARCHAR) FROM marts.fct_transactions"
 FEES = "sum(referral_fee_usd) FROM marts.fct_transactions"
 QUERIES = {
     "stage totals": f"SELECT revenue_stage, count(*), {FEES} GROUP BY 1",
@@ -35,8 +36,7 @@ QUERIES = {
     "WHERE not_after = (SELECT max(not_after) FROM marts.fct_stage_changes) GROUP BY 1",
     "vintages": "SELECT created_month, currency, count(*), sum(recovered_amount) FROM marts.fct_cases GROUP BY 1, 2",
     "as of now": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of(now()) GROUP BY 1",
-    "as of the night before": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of((SELECT "
-    "max(changed_at) - INTERVAL 1 HOUR FROM marts.fct_transactions)) GROUP BY 1",
+    "as of the night before": "SELECT revenue_stage, sum(referral_fee_usd) FROM marts.transactions_as_of('{night}') GROUP BY 1",
 }
 
 
@@ -46,8 +46,9 @@ def measure(file: Path) -> None:
     with duckdb.connect(file, read_only=True, config={"threads": THREADS}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         client, case = connection.execute(CASE).fetchone() or ("", "")
+        (night,) = connection.execute(NIGHT).fetchone() or ("",)
         for name, query in QUERIES.items():
-            sql = query.format(client=client, case=case)
+            sql = query.format(client=client, case=case, night=night)
             wall_ms, cpu_ms = min(_timed(connection, sql) for _ in range(RUNS))
             print(f"| {name} | {wall_ms:.0f} | {cpu_ms:.0f} |", flush=True)
 
