@@ -20,7 +20,8 @@ class ClientCounts:
     """`tenants`: tenant id by creditor; several creditors may have one. `compared`: deleted keys that were checked, by tenant.
 
     A tenant is checked again only for other keys: what differs after its rows were read has another reason, such as rows in
-    quarantine. `unsettled`: rows that were shown in this sync, then no longer, of clients that are too large to be read.
+    quarantine. `unsettled`: rows that were shown in this sync, then no longer, of clients that are too large to be read, or that
+    have no tenant id to be asked for.
     """
 
     tenants: Mapping[str, str | None] = field(default_factory=dict)
@@ -34,7 +35,11 @@ class ClientCounts:
 
         `rows_of_client`: the API's number of rows of a tenant, None if it lists it no more. Raises ApiError.
         """
-        vanished = self._new_keys(expected.vanished())
+        shown_before = expected.vanished()
+        for creditor, keys in shown_before.items():
+            if not self.tenants.get(creditor or ""):
+                self.unsettled |= keys
+        vanished = self._new_keys(shown_before)
         deleted = self._new_keys(expected.uncertain_deletions())
         asked = sorted({*vanished, *deleted})
         if not asked:
@@ -53,11 +58,11 @@ class ClientCounts:
                 self.unsettled |= vanished.get(tenant, set())
         return wanted
 
-    def _new_keys(self, keys_by_creditor: Mapping[str, set[str]]) -> KeysByTenant:
-        """Keys that were not checked before, by tenant; keys of clients without a tenant id cannot be settled."""
+    def _new_keys(self, keys_by_creditor: Mapping[str | None, set[str]]) -> KeysByTenant:
+        """Keys that were not checked before, by tenant; without those of clients that have no tenant id."""
         found: KeysByTenant = defaultdict(set)
         for creditor, keys in keys_by_creditor.items():
-            tenant = self.tenants.get(creditor)
+            tenant = self.tenants.get(creditor or "")
             if tenant and (new := keys - self.compared[tenant]):
                 found[tenant] |= new
         return found

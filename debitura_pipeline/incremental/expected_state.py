@@ -155,21 +155,21 @@ class ExpectedState:
         rows = self._connection.execute(f"SELECT {columns} FROM baseline WHERE {where} ORDER BY 2", values).fetchall()
         return [MissingRow(key, at.astimezone(UTC), creditor) for key, at, creditor in rows if at is not None]
 
-    def uncertain_deletions(self) -> dict[str, set[str]]:
+    def uncertain_deletions(self) -> dict[str | None, set[str]]:
         """Return deleted keys by creditor whose deletion changes no sum that is compared: estimates, and rows without a fee."""
         return self._keys_by_creditor(
             "SELECT creditor_id, key FROM baseline WHERE key IN (SELECT key FROM deleted) "
             f"AND (coalesce(usd, 0) = 0 OR bucket IN ('{PENDING}', '{UNCLASSIFIED}'))"
         )
 
-    def vanished(self) -> dict[str, set[str]]:
+    def vanished(self) -> dict[str | None, set[str]]:
         """Return deleted keys by creditor that a read of this sync did show: they may have moved instead."""
         return self._keys_by_creditor("SELECT creditor_id, key FROM withdrawn WHERE key IN (SELECT key FROM deleted)")
 
-    def _keys_by_creditor(self, deleted: str) -> dict[str, set[str]]:
+    def _keys_by_creditor(self, deleted: str) -> dict[str | None, set[str]]:
         rows = self._run(
             f"SELECT creditor_id, list(DISTINCT key) FROM ({deleted}) WHERE key NOT IN (SELECT key FROM landed) "
-            "AND creditor_id IS NOT NULL GROUP BY creditor_id ORDER BY creditor_id"
+            "GROUP BY creditor_id ORDER BY creditor_id"
         ).fetchall()
         return {creditor: {*keys} for creditor, keys in rows}
 
