@@ -90,6 +90,8 @@ class ExpectedState:
             f"(SELECT * FROM landed UNION ALL SELECT {columns} FROM read_parquet([{names}])) "
             "QUALIFY row_number() OVER (PARTITION BY key ORDER BY seq DESC) = 1"
         )
+        # Found gone before, and shown now: if this read is replaced in turn, it has to be resolved again.
+        self._run("DELETE FROM deleted WHERE key IN (SELECT key FROM landed)")
         self._applied |= set(new)
 
     def note_shown(self, files: Sequence[Path]) -> None:

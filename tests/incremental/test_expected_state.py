@@ -68,6 +68,13 @@ def test_a_row_of_a_replaced_file_is_withdrawn_until_it_is_read_again_or_deleted
     assert expected.vanished() == {"c": {"a", "new"}}
 
 
+def test_a_row_that_is_shown_after_it_was_found_gone_is_resolved_again(expected: ExpectedState, tmp_path: Path) -> None:
+    expected.mark_deleted(["a"])
+    expected.apply([landed(tmp_path / "1.parquet", 1, "a", "b")])
+    expected.apply([landed(tmp_path / "2.parquet", 2, "b")])
+    assert [row.key for row in expected.withdrawn()] == ["a"]
+
+
 def test_rows_that_an_interrupted_run_showed_count_as_shown(expected: ExpectedState, tmp_path: Path) -> None:
     expected.note_shown([landed(tmp_path / "1.parquet", 1, "b", "new")])
     expected.apply([landed(tmp_path / "2.parquet", 2, "b")])
