@@ -63,20 +63,23 @@ class Merger:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([dict(env), str(nights)]) + "\n")
         merger = int(self._process.stdout.readline())
-        if strike is not None:
-            time.sleep(after_s)
-            strike(merger)
+        try:
+            if strike is not None:
+                time.sleep(after_s)
+                strike(merger)
+        finally:
+            self._process.stdin.write("struck\n")
         status, words = json.loads(self._process.stdout.readline())
         return status, words
 
 
 def kill(merger: int) -> None:
-    """Its exit status is not read before the strike has come down, so the number is nobody else's."""
+    """Its exit status is read after the strike, not before, so the process is there and the number nobody else's."""
     os.kill(merger, signal.SIGKILL)
 
 
 def _serve() -> None:
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         env, nights = json.loads(line)
         reading, writing = os.pipe()
         merger = os.fork()
@@ -86,7 +89,8 @@ def _serve() -> None:
         _say(str(merger))
         with os.fdopen(reading) as said:
             words = said.read()
-        # Left a zombie until here: the number cannot be given to another process meanwhile.
+        # A zombie until the strike has come down: the number is given to no other process meanwhile.
+        sys.stdin.readline()
         status = os.waitstatus_to_exitcode(os.waitpid(merger, 0)[1])
         _say(json.dumps([status, words]))
 
