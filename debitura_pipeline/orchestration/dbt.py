@@ -106,7 +106,12 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
 def _run(
     context: dg.AssetExecutionContext, settings: Settings, target: Path, more: Sequence[str] = ()
 ) -> Iterator[Any]:
-    dbt = QuietDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=require_dbt())
+    dbt = QuietDbt(
+        project_dir=str(DBT_PROJECT),
+        profiles_dir=str(DBT_PROJECT),
+        dbt_executable=require_dbt(),
+        global_config_flags=["--no-write-json"],  # the project's own manifest is read; writing a second takes a second
+    )
     with _environment({**QUIET, **dbt_environment(settings)}):
         invocation = dbt.cli(
             ["build", "--exclude-resource-type", "unit_test", *more], context=context, target_path=target
