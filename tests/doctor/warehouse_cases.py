@@ -15,10 +15,19 @@ from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE, g
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from tests.doctor.case import Case, Scene
 from tests.doctor.servers import closed_port, serving
+from tests.support.command import environment
 from tests.support.pooler import pooled
 from tests.support.postgres import Database
 
 HOLDER = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+RUN = """
+import subprocess, sys
+from debitura_pipeline.settings import load_settings
+from debitura_pipeline.warehouse.run_lock import exclusive_run
+with exclusive_run(load_settings(), "nightly"):
+    with subprocess.Popen([sys.executable, "-c", *sys.argv[1:]], stdin=subprocess.PIPE):
+        sys.stdin.read()
+"""
 
 
 def _file(make_it: Callable[[Path], object]) -> Callable[[Scene], None]:
@@ -38,14 +47,24 @@ def _of_something_else(path: Path) -> None:
 
 
 def _held(scene: Scene) -> None:
+    _hold(scene, ["-c", HOLDER])
+
+
+def _held_by_run(scene: Scene) -> None:
+    """By a process that the run has started, as it starts dbt."""
+    _hold(scene, ["-c", RUN, HOLDER])
+
+
+def _hold(scene: Scene, arguments: list[str]) -> None:
     path = scene.folder / "w.duckdb"
+    scene.env["DEBITURA_WAREHOUSE"] = f"duckdb:///{path}"
+    env = environment({**scene.env, "DEBITURA_DATA_DIR": str(scene.data)})
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     )
     scene.stack.callback(process.__exit__, None, None, None)
     scene.stack.callback(process.kill)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
-    scene.env["DEBITURA_WAREHOUSE"] = f"duckdb:///{path}"
 
 
 def _pg(change: Callable[[str], str], variable: str = "DEBITURA_WAREHOUSE") -> Callable[[Scene], None]:
@@ -169,6 +188,14 @@ CASES = [
         "warehouse",
         r"w\.duckdb is locked by process \d+",
         "Close the program that uses it",
+    ),
+    Case(
+        "a file that the run in progress has open",
+        _held_by_run,
+        "warehouse",
+        r"w\.duckdb is in use by the run in progress, so it was not opened",
+        "",
+        is_ok=True,
     ),
     Case(
         "Postgres: a wrong password",
