@@ -42,7 +42,7 @@ from debitura_pipeline.warehouse.opening import (
     private_umask,
     set_orphan_aside,
 )
-from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 
 WORK = "migrate-"  # folders of the data directory's `tmp`
 DRAFT = ".migrating"
@@ -61,10 +61,17 @@ class Migrated:
 def migrate_warehouse(sides: Sides, report: Report = lambda _: None) -> Migrated:
     """Copy the source's warehouse to the target, compare, and put it in place. `report`: called with a line per step.
 
-    Raises WarehouseBusy if a run holds either side, IdentityRefused if the source is not what the settings say, NotEqual if the
-    copy differs (it is discarded), WarehouseError if there is no source or the target holds anything else.
+    Raises WarehouseBusy if a run holds either side or `debitura dev` is running, IdentityRefused if the source is not what the
+    settings say, NotEqual if the copy differs (it is discarded), WarehouseError if there is no source or the target holds anything
+    else.
     """
-    with exclusive_run(sides.source, "migrate"), exclusive_run(sides.target, "migrate"), private_umask():
+    # The daemon of `debitura dev` would start runs into the old warehouse after it was copied.
+    with (
+        exclusive_dev(sides.source),
+        exclusive_run(sides.source, "migrate"),
+        exclusive_run(sides.target, "migrate"),
+        private_umask(),
+    ):
         check_identity(sides.source)
         with open_warehouse(sides.source, read_only=True) as warehouse, _snapshot(warehouse):
             require_copyable(warehouse)
@@ -91,6 +98,11 @@ def _source(sides: Sides, warehouse: SqlWarehouse) -> Side:
 
 def _is_occupied(target: Settings) -> bool:
     """Whether the target holds rows. Raises WarehouseError if it holds anything else but empty tables of the pipeline."""
+    path = target.warehouse.path
+    if (
+        path is not None and path.is_file() and path.stat().st_size == 0
+    ):  # made by `mktemp` or `touch`; DuckDB opens none
+        return False
     there = existing_tables(target)
     strangers = sorted(not_ours(there))
     if len(strangers) < len(there):

@@ -20,7 +20,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 from debitura_pipeline.warehouse.tables import OPS, all_tables
 from debitura_sandbox.world.world import WorldOptions
 from tests.forecast.nights import Nights
@@ -167,6 +167,14 @@ def test_a_target_that_holds_anything_else_is_left_alone(nights: Nights, place: 
     assert everything(sides.target) == everything(nights.settings)
 
 
+def test_an_empty_file_counts_as_none(nights: Nights, tmp_path: Path) -> None:
+    path = tmp_path / "empty.duckdb"
+    path.touch()
+    sides = read_sides(f"duckdb:///{path}", env=env_of(nights))
+    migrate_warehouse(sides)
+    assert everything(sides.target) == everything(nights.settings)
+
+
 def test_another_programs_file_is_refused(nights: Nights, tmp_path: Path) -> None:
     with duckdb.connect(tmp_path / "theirs.duckdb") as theirs:
         theirs.execute("CREATE TABLE invoices AS SELECT 1 AS a")
@@ -287,6 +295,11 @@ def test_runs_are_kept_out_on_both_sides(nights: Nights, place: str) -> None:
         said = debitura("migrate", "--to", place, env=env_of(nights))
         assert said.status == 1
         assert "nightly, process" in said.error_line
+
+    with exclusive_dev(nights.settings):
+        said = debitura("migrate", "--to", place, env=env_of(nights))
+        assert said.status == 1
+        assert "Another `debitura dev` has the data directory" in said.error_line
 
     def run_elsewhere(_: str) -> None:
         said = debitura(

@@ -9,7 +9,7 @@ import typer
 
 from debitura_pipeline import address_space
 from debitura_pipeline.cli.exit_status import DONE, FAILED, NOT_PROVEN
-from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
 
 if TYPE_CHECKING:
     from debitura_pipeline.migration import Migrated, Sides
@@ -51,7 +51,7 @@ def migrate(
     if not yes and sys.stdin.isatty() and not _is_wanted(sides):
         raise typer.Exit(FAILED)
     address_space.ensure(address_space.SYNC)
-    with exclusive_run(sides.source, "migrate"):
+    with exclusive_dev(sides.source), exclusive_run(sides.source, "migrate"):
         from debitura_pipeline.cli import console
         from debitura_pipeline.migration import NotEqual, migrate_warehouse
 
@@ -92,7 +92,7 @@ def _report(sides: Sides, done: Migrated) -> None:
         else f"{partner}'s warehouse to {address} in the partners file"
     )
     console.say(f"1. Set {place}{_more_settings(sides)}")
-    console.say("2. Restart `debitura dev` or the services; they still use the old warehouse.")
+    console.say("2. Start `debitura dev`, or restart the services; those that are running still use the old warehouse.")
     console.say(
         "3. Run `debitura nightly`: it builds staging, marts and reports there, with the history of all changes."
     )
