@@ -27,6 +27,15 @@ class Badge:
 
 
 @dataclass(frozen=True)
+class Link:
+    """The text of a cell that leads to another file; without `href`, the text alone. `note`: small words behind it."""
+
+    text: str
+    href: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Series:
     """One colour of a chart: its label, its CSS variable, and the pattern that tells it apart without colour."""
 
@@ -43,7 +52,8 @@ class Series:
 @dataclass(frozen=True)
 class AnswerLine:
     """One line of an answer: its label, and an amount in USD, a verdict, or words. `key` lets a test find the amount.
-    `is_change`: the amount is written with its sign. `printed`: what is printed, where that is not the amount rounded."""
+    `is_change`: the amount is written with its sign. `printed`: what is printed, where that is not the amount rounded.
+    `href`: where the label leads to."""
 
     label: str
     amount: Decimal | None = None
@@ -53,6 +63,7 @@ class AnswerLine:
     is_change: bool = False
     is_late: bool = False
     printed: Decimal | None = None
+    href: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class ReportTable:
     name: str
     caption: str
     columns: tuple[Heading, ...]
-    rows: tuple[tuple[Cell | Badge, ...], ...]
+    rows: tuple[tuple[Cell | Badge | Link, ...], ...]
     total: tuple[Cell, ...] | None = None
     folded: str | None = None
     is_sortable: bool = False

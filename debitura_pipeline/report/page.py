@@ -22,7 +22,7 @@ from debitura_pipeline.formats import (
     format_month,
     format_percent,
 )
-from debitura_pipeline.report.model import Badge, ReportPage
+from debitura_pipeline.report.model import Badge, Link, ReportPage
 
 _ISO_DAY = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])")
 _FOUR_DECIMALS = re.compile(r"(?<![\w.-])-?\d+\.\d{4}(?![\w.])")
@@ -44,7 +44,7 @@ def cell(value: Any, kind: str) -> str:
     """The text of a table cell of `kind`."""
     if value is None:
         return EMPTY
-    if isinstance(value, Badge):
+    if isinstance(value, Badge | Link):
         return value.text
     writers: dict[str, Any] = {
         "money": format_amount,
@@ -59,8 +59,8 @@ def cell(value: Any, kind: str) -> str:
     return str(writers.get(kind, str)(value))
 
 
-def render(page: ReportPage) -> str:
-    """The page as one self-contained HTML string."""
+def render(page: ReportPage, template: str = "partner-report.html.j2") -> str:
+    """The page as one self-contained HTML string. `template`: of this package's folder `templates`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed to import the report
     from markupsafe import Markup  # noqa: PLC0415
 
@@ -77,10 +77,12 @@ def render(page: ReportPage) -> str:
         "number": lambda value: isinstance(value, Decimal | int),
         "day": lambda value: isinstance(value, date),
         "verdict": lambda value: isinstance(value, Badge),
+        "link": lambda value: isinstance(value, Link),
     }
     style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
-    template = environment.get_template("partner-report.html.j2")
-    return template.render(page=page, style=style, script=script, script_hash=_script_hash(script))
+    return environment.get_template(template).render(
+        page=page, style=style, script=script, script_hash=_script_hash(script)
+    )
 
 
 def _script_hash(script: str) -> str:
