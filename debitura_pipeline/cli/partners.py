@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from debitura_pipeline.cli import console, json_document
@@ -9,7 +10,7 @@ from debitura_pipeline.cli.tables import FittedTable
 from debitura_pipeline.partners import Overview, Standing, read_overviews, read_standing
 from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import open_partners
-from debitura_pipeline.status.times import format_ago, format_clock_time
+from debitura_pipeline.status.times import format_ago
 
 PROOF = {None: "", True: "proven", False: "not proven"}
 
@@ -50,29 +51,42 @@ def show_partner_checks(*, with_api: bool) -> bool:
     return not wrong
 
 
-def show_standings() -> None:
-    """Print a line per partner. Raises SettingsError."""
+def show_standings() -> bool:
+    """Print a line per partner, then the open problems, one a line; whether there are none. Raises SettingsError."""
     now = datetime.now(UTC)
     partners, given = open_partners()
     found = [read_standing(overview, now) for overview in read_overviews(partners, given)]
-    head = ("partner", "last good run", "age", "proof", "last run", "next run", "open problems")
-    console.show(FittedTable(head, [_row(each, now) for each in found]))
-    wrong = sum(1 for each in found if each.problems)
-    console.conclude(f"{counted(len(found), 'partner')}, {wrong or 'none'} with open problems.")
+    head = ("partner", "last good run", "proof", "last run", "next run", "problems")
+    console.show(FittedTable(head, [_row(each, now) for each in found], right=frozenset({"problems"})))
+    for each in found:
+        for problem in each.problems:
+            console.warn(f"{each.partner}: {problem}")
+    console.conclude(summary(found, now))
     json_document.give(asked_at=now, partners=[each.facts(now) for each in found])
+    return not any(each.problems for each in found)
+
+
+def summary(found: Sequence[Standing], now: datetime) -> str:
+    """`200 partners, 7 with open problems: 3 not fresh, 2 not proven, 4 with open incidents.`"""
+    wrong = sum(1 for each in found if each.problems)
+    sums = {
+        "not fresh": sum(1 for each in found if not each.is_fresh(now)),
+        "not proven": sum(1 for each in found if each.is_proven is False),
+        "with open incidents": sum(1 for each in found if each.incidents),
+    }
+    parts = ", ".join(f"{count} {words}" for words, count in sums.items() if count)
+    return f"{counted(len(found), 'partner')}, {wrong or 'none'} with open problems{f': {parts}' if parts else ''}."
 
 
 def _row(each: Standing, now: datetime) -> tuple[str, ...]:
     good, due = each.last_good_at, each.next_due_at
-    more = f" (and {len(each.problems) - 1} more)" if len(each.problems) > 1 else ""
     return (
         each.partner,
-        format_clock_time(good, now) if good else "never",
-        format_ago(good, now) if good else "",
+        format_ago(good, now) if good else "never",
         PROOF[each.is_proven],
         each.last_run or "",
-        format_clock_time(due, now) if due else "",
-        f"{each.problems[0]}{more}" if each.problems else "none",
+        format_ago(due, now) if due else "",
+        str(len(each.problems) or "none"),
     )
 
 

@@ -113,7 +113,8 @@ def test_status_without_a_partner_shows_all_in_one_line_each(env: dict[str, str]
     said: Said = debitura("partners", "status", env=env)
     assert said.status == 0
     assert said.out.count("no good nightly run yet") == 2
-    assert said.out.splitlines()[-1] == "2 partners, 2 with open problems."
+    assert said.out.splitlines()[-1] == "2 partners, 2 with open problems: 2 not fresh."
+    assert debitura("partners", "status", "--exit-code", env=env).status == 1
 
 
 @pytest.mark.parametrize(

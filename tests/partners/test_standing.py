@@ -71,6 +71,20 @@ def test_open_incidents_are_problems(tmp_path: Path) -> None:
     (problem,) = standing(tmp_path).problems
     assert problem.startswith("incident: ")
     assert problem.endswith("(cases)")
+    (found,) = standing(tmp_path).facts(NOW)["incidents"]
+    assert (found["what"], found["next"]) == ("3 rows", "debitura --partner a status")
+
+
+def test_a_run_that_is_not_proven_is_a_problem_once(tmp_path: Path) -> None:
+    """Where an incident says so, the list of problems has it already."""
+    record(tmp_path, "done", is_proven=False)
+    found = standing(tmp_path)
+    assert (found.is_proven, found.doubt) == (False, "no reason recorded")
+    assert found.problems == ("not proven complete: no reason recorded",)
+    (tmp_path / "incidents").mkdir()
+    incident = Incident("night_unproven", "nightly", "3 windows moved.", NOW)
+    (tmp_path / "incidents" / "state.json").write_bytes(msgspec.json.encode(State(incidents=[incident])))
+    assert standing(tmp_path).problems == ("incident: the figures are not proven complete (nightly)",)
 
 
 def test_the_end_of_a_long_record_is_enough(tmp_path: Path) -> None:

@@ -31,9 +31,17 @@ def check_partners(
     raise typer.Exit(DONE if show_partner_checks(with_api=api) else FAILED)
 
 
-@commands.command("status")
-def partners_status(as_json: AsJson = False) -> None:
-    """Show a line per partner: last good nightly run, proof, open problems, next run. Reads small local files only."""
+@commands.command(
+    "status", epilog="Examples:  debitura partners status  |  debitura --quiet partners status --exit-code"
+)
+def partners_status(
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="For monitoring: exit with status 1 if a partner has open problems.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a line per partner (last good nightly run, proof, next run), then all open problems. Reads small local files only."""
     from debitura_pipeline.cli.partners import show_standings
 
-    show_standings()
+    is_fine = show_standings()
+    raise typer.Exit(DONE if is_fine or not exit_code else FAILED)
