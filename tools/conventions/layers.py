@@ -38,6 +38,7 @@ LAYERS = (
     ("orchestration",),
     ("supervision", "status", "doctor", "assets"),
     ("partners",),
+    ("fleet",),
     ("definitions",),
     ("cli",),
 )

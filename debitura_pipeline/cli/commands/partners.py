@@ -45,3 +45,21 @@ def partners_status(
 
     is_fine = show_standings()
     raise typer.Exit(DONE if is_fine or not exit_code else FAILED)
+
+
+@commands.command("report", epilog="Example, in a crontab:  0 5 * * * debitura --quiet partners report")
+def report_partners(as_json: AsJson = False) -> None:
+    """Write the page of all partners, and fleet.duckdb with the reports of all of them, from what they have published."""
+    from debitura_pipeline.cli.fleet import write_fleet_report
+
+    raise typer.Exit(DONE if write_fleet_report() else FAILED)
+
+
+@commands.command(
+    "fleet-sql", epilog="Example:  debitura partners fleet-sql | psql postgresql://admin@db.example.com/partners"
+)
+def show_fleet_sql(as_json: AsJson = False) -> None:
+    """Print the SQL that creates schema fleet, views over all partners' reports, in a Postgres database that they share."""
+    from debitura_pipeline.cli.fleet import print_fleet_sql
+
+    print_fleet_sql()
