@@ -14,9 +14,10 @@ from assets.webhooks import webhook_events
 from debitura_pipeline.orchestration.jobs import jobs, schedules
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.sensors import sensors
+from debitura_pipeline.orchestration.watchdog_sensor import watchdog
 from debitura_pipeline.partners.schedules import partner_schedules
 
-of_partners = partner_schedules()  # sensors work for one partner
+of_partners = partner_schedules()  # sensors work for one partner, but for the watchdog
 
 defs = dg.Definitions(
     assets=[
@@ -34,7 +35,7 @@ defs = dg.Definitions(
     asset_checks=all_checks,
     jobs=jobs,
     schedules=of_partners or schedules,
-    sensors=[] if of_partners else sensors,
+    sensors=[watchdog] if of_partners else [*sensors, watchdog],
     resources={"debitura": Debitura()},
     executor=dg.in_process_executor,
 )

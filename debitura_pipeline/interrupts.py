@@ -64,8 +64,8 @@ def caught() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end_now() -> None:
-    """End this process and its descendants immediately, with exit status 130."""
+def end_now(message: str = MESSAGE, status: int = INTERRUPTED) -> None:
+    """End this process and its descendants immediately, with the message on standard error."""
     children = _descendants(os.getpid())
     _send(children, signal.SIGTERM)
     give_up_at = time.monotonic() + CHILDREN_S
@@ -75,8 +75,8 @@ def end_now() -> None:
     with suppress(Exception):
         sys.stdout.flush()
     with suppress(OSError):
-        os.write(2, f"{MESSAGE}\n".encode())
-    os._exit(INTERRUPTED)
+        os.write(2, f"{message}\n".encode())
+    os._exit(status)
 
 
 def _as_sigint(_number: int, frame: FrameType | None) -> None:

@@ -34,6 +34,7 @@ from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas
 from debitura_pipeline.warehouse.postgres.schemas import NEXT
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.warehouse.tables import SUPERSEDED
+from debitura_pipeline.warehouse.write_guard import check_may_write
 
 TERMINATION_S = 4.0  # for dbt to cancel its statements after SIGINT
 
@@ -106,6 +107,7 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
 def _run(
     context: dg.AssetExecutionContext, settings: Settings, target: Path, more: Sequence[str] = ()
 ) -> Iterator[Any]:
+    check_may_write()
     dbt = QuietDbt(
         project_dir=str(DBT_PROJECT),
         profiles_dir=str(DBT_PROJECT),

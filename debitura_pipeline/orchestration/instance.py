@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster_shared.check.functions import CheckError
 from filelock import FileLock
 
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.beating import heartbeats_of
 from debitura_pipeline.orchestration.event_log import open_event_log
+from debitura_pipeline.orchestration.heartbeats import RHYTHM, Rhythm
 from debitura_pipeline.orchestration.home import (
     CONFIG,
     PROCESS_TAG,
@@ -38,6 +42,13 @@ from debitura_pipeline.settings import Settings, load_settings
 STARTS_WITHIN = timedelta(minutes=10)
 
 MAX_REASON_LENGTH = 300
+GONE = "The process of this run is gone: it was killed, or the machine restarted."
+SILENT = (
+    "This run gave no sign of life for {s:.0f} s, so its pool slots were freed. Its process ({process}) ends itself if it "
+    "continues; until then it may keep the run lock of its data directory and warehouse."
+)
+
+log = logging.getLogger(__name__)
 
 # Steps of an in-process run print directly to the terminal. Dagster would otherwise use a file and two helper processes per step.
 IN_PROCESS = {
@@ -106,10 +117,12 @@ def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.add_run_tags(run_id, {PROCESS_TAG: mark})
 
 
-def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs without a live process as failed and free their pool slots. Returns their ids, sorted.
+def end_dead_runs(instance: dg.DagsterInstance, rhythm: Rhythm = RHYTHM) -> list[str]:
+    """Mark runs as failed that no live process executes, or that are silent, and free their pool slots. Returns their ids, sorted.
 
-    A killed process cannot report its end, so its run would be in progress and hold its slot forever.
+    A killed process cannot report its end, so its run would be in progress and hold its slot forever. Its lock is free at once.
+    A process that is stopped, or a connection that the server still believes in, keeps the lock; its heartbeats stop. A silent
+    run takes two calls, since the first one only suspects it (`Rhythm`).
     """
     storage = instance.event_log_storage
     # Read before the runs, so that a run that ends in between is seen as ended.
@@ -125,11 +138,34 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
         and not is_of_living_process(marks[run_id])
     }
-    dead = {run_id for run_id in run_locks(instance).dead(suspects) if _fail(instance, run_id)}
+    silent = _silent_runs(instance, rhythm)
+    reasons = dict.fromkeys(_unlocked(instance, suspects - silent.keys()), GONE) | silent
+    dead = {run_id for run_id in on.keys() & reasons.keys() if _fail(instance, run_id, reasons[run_id])}
     for run_id in dead | (claiming - on.keys()):
         storage.free_concurrency_slots_for_run(run_id)
     run_locks(instance).tidy(set(on))
     return sorted(dead)
+
+
+def _unlocked(instance: dg.DagsterInstance, suspects: set[str]) -> set[str]:
+    """Runs whose lock is free. Should a process come back that only had lost its connection, its next heartbeat ends it."""
+    found = run_locks(instance).dead(suspects)
+    for run_id in found:
+        with suppress(DebituraError):  # heartbeats find out from the run's status, too
+            heartbeats_of(instance).fail(run_id)
+    return found
+
+
+def _silent_runs(instance: dg.DagsterInstance, rhythm: Rhythm) -> dict[str, str]:
+    """Runs that were failed for their silence, with the reason. Without heartbeats, locks alone tell."""
+    if instance.is_ephemeral:
+        return {}
+    try:
+        found = heartbeats_of(instance).fail_silent(rhythm)
+    except DebituraError as error:
+        log.warning("Silent runs cannot be found: %s", error)
+        return {}
+    return {row.run_id: SILENT.format(s=row.silent_s, process=row.where) for row in found}
 
 
 def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
@@ -139,11 +175,11 @@ def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
 
 
-def _fail(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _fail(instance: dg.DagsterInstance, run_id: str, reason: str) -> bool:
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return False
-    instance.report_run_failed(run, "The process of this run is gone: it was killed, or the machine restarted.")
+    instance.report_run_failed(run, reason)
     return True
 
 

@@ -46,14 +46,20 @@ class RunLocks(Protocol):
 
 def run_locks(instance: dg.DagsterInstance) -> RunLocks:
     """The locks of an instance, one object per storage: it holds the locks of this process."""
+    address = storage_address(instance)
+    key = address.reveal() if address else instance.root_directory
+    with _making:
+        if key not in _known:
+            _known[key] = _InDatabase(address) if address else _InFolder(Path(instance.root_directory) / EXECUTING)
+        return _known[key]
+
+
+def storage_address(instance: dg.DagsterInstance) -> Secret | None:
+    """The address of the Postgres database in which an instance keeps its runs; None if it keeps them elsewhere."""
     url = getattr(instance.run_storage, "postgres_url", None) or getattr(
         getattr(instance.run_storage, "_storage", None), "postgres_url", None
     )
-    key = url or instance.root_directory
-    with _making:
-        if key not in _known:
-            _known[key] = _InDatabase(Secret(url)) if url else _InFolder(Path(instance.root_directory) / EXECUTING)
-        return _known[key]
+    return Secret(url) if url else None
 
 
 def not_executed(home: Path, dsn: Secret | None, run_ids: set[str]) -> set[str]:

@@ -17,6 +17,7 @@ from debitura_pipeline.warehouse.process_lock import Holder
 
 DONE, FAILED, KILLED, RUNNING, WAITING = "done", "failed", "killed", "running", "waiting"
 KILLED_REASON = "its process is gone, or the machine restarted"
+STILL_THERE = "Dagster has ended the run; its process is still there"
 WAITING_REASON = "waiting for another run to end"
 NEVER_STARTED = "Dagster ended it before its first step; `make dev` shows its event log"
 DAGSTER_ENDED = {"FAILURE": FAILED, "CANCELED": FAILED, "SUCCESS": DONE}
@@ -93,6 +94,8 @@ def _recorded(entry: NightEntry, run: DagsterRun | None, holder: Holder | None) 
 
     if entry.outcome is None:
         if holder is not None and (holder.pid, holder.host) == (entry.pid, entry.host):
+            if run is not None and DAGSTER_ENDED.get(run.status) == FAILED:
+                return night(FAILED, STILL_THERE, run.finished_at)
             return night(RUNNING)
         return night(KILLED, KILLED_REASON, run.finished_at if run else None)
     if entry.outcome == DONE and run is not None and DAGSTER_ENDED.get(run.status) == FAILED:

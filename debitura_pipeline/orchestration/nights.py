@@ -98,6 +98,12 @@ def note_end(
         log.debug("the end of this run could not be recorded in %s: %s", settings.data_dir / FILE, error.strerror)
 
 
+def note_failure(settings: Settings, run_id: str, reason: str) -> None:
+    """Record the end of a run if it is a nightly run whose end is not recorded. Raises OSError."""
+    if any(night.run_id == run_id and night.outcome is None for night in read_nights(settings.data_dir)):
+        note_end(settings, run_id, is_proven=None, reason=reason, has_failed=True, cause=cause_of("", reason))
+
+
 @contextmanager
 def failure_to_start_noted(settings: Settings, run_id: str | None = None) -> Iterator[None]:
     """Record a failed nightly run if the block raises before the run has started. `run_id`: Dagster's run, if there is one.

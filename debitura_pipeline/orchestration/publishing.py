@@ -14,6 +14,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.publish import Published, publish_held, published_now, readers_have
 from debitura_pipeline.warehouse.published_folder import current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.write_guard import check_may_write
 
 GRACE_S = 10.0  # for a process that was interrupted to remove its draft
 ERRORS: dict[str, type[DebituraError]] = {"WarehouseBusy": WarehouseBusy}
@@ -23,6 +24,7 @@ def publish_apart(settings: Settings) -> Published:
     """`publish` in a child process, with the same result and errors. Settings, with passwords, are passed through a pipe."""
     command = [sys.executable, "-m", __name__]
     with exclusive_run(settings, "publish"):
+        check_may_write()
         with (
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child,  # noqa: S603 - ours
             ends_with_us(child.pid, first="KILL"),

@@ -19,10 +19,11 @@ import dagster as dg
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.extract.reader import ReadProgress
+from debitura_pipeline.orchestration.beating import beating
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, OUTBOUND, REFRESH, REFRESH_REPORTS
 from debitura_pipeline.orchestration.keys import LISTING, PARTNER_TAG
-from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted
+from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted, note_failure
 from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
 from debitura_pipeline.orchestration.telling import conclude_run
 from debitura_pipeline.orchestration.waiting import watched_pools
@@ -87,6 +88,9 @@ class Debitura(dg.ConfigurableResource[Any]):
         current = _CURRENT.get()
         on_wait = (current and current.on_wait) or (context.log.info if context.log else _discard)
         with ExitStack() as stack:
+            stack.enter_context(
+                beating(instance, run.run_id, on_over=lambda reason: note_failure(self.settings, run.run_id, reason))
+            )
             since = datetime.now(UTC)
             if current is None and run.job_name in TOLD_JOBS:  # without the lock: deliveries may take minutes
                 stack.callback(lambda: conclude_run(self.settings, since))

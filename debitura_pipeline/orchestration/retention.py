@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from debitura_pipeline.orchestration.beating import heartbeats_of
 from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.settings import Settings
 
@@ -21,6 +22,7 @@ MAX_DELETED = 200  # takes a few seconds; a backlog of a year is deleted within 
 
 def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> int:
     """Delete finished runs older than `settings.keep_run_days`, unless that is 0. Returns the number of deleted runs."""
+    heartbeats_of(instance).tidy()
     if settings.keep_run_days == 0:
         return 0
     before = now - timedelta(days=settings.keep_run_days)

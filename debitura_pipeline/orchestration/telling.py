@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from debitura_pipeline import address_space
 from debitura_pipeline.disk_space import existing, free_space, run_folders
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.heartbeats import silent_runs
 from debitura_pipeline.orchestration.nightly_runs import DONE, NightlyRun, last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import read_daemon_beat, read_runs
@@ -99,7 +100,17 @@ def check_staleness(settings: Settings, now: datetime) -> list[str]:
     if settings.data_dir.exists():
         with suppress(OSError):  # what is wrong is printed anyway
             tell(settings, facts, RUN_END)
-    return [*stale_reasons(facts), *faults]
+    return [*stale_reasons(facts), *_silent(settings), *faults]
+
+
+def _silent(settings: Settings) -> list[str]:
+    """Runs that are silent. They are failed by the daemon, so that this lasts only where none is running."""
+    with suppress(DebituraError):  # the same storage as that of the daemon's heartbeat, which is reported
+        return [
+            f"Run {run.run_id[:8]} has given no sign of life for {run.silent_s:.0f} s (process {run.where})."
+            for run in silent_runs(settings)
+        ]
+    return []
 
 
 def gather(settings: Settings, now: datetime) -> Facts:

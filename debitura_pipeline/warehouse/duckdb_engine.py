@@ -19,6 +19,7 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_erro
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
 from debitura_pipeline.warehouse.table_swap import swap_tables
 from debitura_pipeline.warehouse.tables import Columns, arrow_table
+from debitura_pipeline.warehouse.write_guard import check_may_write
 
 # DuckDB's buffers; the rest spills to disk. Python, pandas (which DuckDB's client imports with the first parameter) and
 # what DuckDB does not count take another 250 MiB.
@@ -99,6 +100,7 @@ class DuckDbWarehouse(SqlWarehouse):
             # DuckDB accepts a COMMIT after a failed statement, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            check_may_write()
             self._execute("COMMIT")
         except BaseException:
             self._roll_back()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_faul
 from debitura_pipeline.incidents.facts import OffSubscription
 from debitura_pipeline.incidents.webhook_facts import note_subscriptions
 from debitura_pipeline.orchestration import sensors, telling
+from debitura_pipeline.orchestration.beating import heartbeats_of
+from debitura_pipeline.orchestration.heartbeat_storage import FILE as HEARTBEATS
+from debitura_pipeline.orchestration.heartbeat_storage import TABLE
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.nights import COMMAND, FILE, note_end, note_start
 from debitura_pipeline.orchestration.resources import Debitura
@@ -105,6 +110,21 @@ def test_watch_reports_a_late_night_and_a_dead_daemon(settings: Settings, receiv
     ]
     assert telling.tick(settings, now + timedelta(minutes=7)) == []  # the daemon is there again, and says so
     assert receiver.titles[-1] == "Debitura [sandbox]: over: the daemon is not running"
+
+
+def test_watch_reports_a_run_that_is_silent_as_long_as_nobody_has_failed_it(settings: Settings) -> None:
+    a_good_night(settings, timedelta(hours=1))
+    with open_instance(settings) as instance:
+        heartbeats_of(instance).beat("0123456789", "nowhere:77:1")
+        assert telling.check_staleness(settings, datetime.now(UTC)) == []
+        older = f"UPDATE {TABLE} SET beat_at = beat_at - 100"
+        with closing(sqlite3.connect(settings.dagster_home / HEARTBEATS, isolation_level=None)) as file:
+            file.execute(older)
+        (reason,) = telling.check_staleness(settings, datetime.now(UTC))
+        assert reason.startswith("Run 01234567 has given no sign of life for 10")
+        assert reason.endswith(" s (process 77 on host nowhere).")
+        heartbeats_of(instance).fail("0123456789")
+    assert telling.check_staleness(settings, datetime.now(UTC)) == []
 
 
 def beat(instance: object, at: datetime) -> None:

@@ -124,13 +124,14 @@ def test_dbts_own_tests_are_checks_of_its_models() -> None:
     assert len(marts) > 5
 
 
-def test_schedule_and_sensor_are_on_from_the_start() -> None:
+def test_schedule_and_sensors_are_on_from_the_start() -> None:
     schedule = defs.resolve_schedule_def("nightly_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    sensor = defs.resolve_sensor_def("new_clients")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert 30 <= (sensor.minimum_interval_seconds or 0) <= 60
+    for name in ("new_clients", "watchdog"):
+        sensor = defs.resolve_sensor_def(name)
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+        assert 30 <= (sensor.minimum_interval_seconds or 0) <= 60
 
 
 def test_onboarding_is_partitioned_by_client_and_not_part_of_the_night() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from debitura_pipeline.definitions import defs
+from debitura_pipeline.orchestration.heartbeat_storage import FILE as HEARTBEATS
+from debitura_pipeline.orchestration.heartbeat_storage import TABLE
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
 from debitura_pipeline.orchestration.keys import RAW, WAREHOUSE_POOL
@@ -148,11 +152,13 @@ def test_the_morning_check_looks_at_what_is_published(night: Night) -> None:
     (current.path / NIGHT_FILE).write_text(json.dumps(facts))
 
 
-def test_no_pool_slot_and_no_file_handle_outlives_the_run(night: Night) -> None:
+def test_no_pool_slot_no_file_handle_and_no_heartbeat_outlives_the_run(night: Night) -> None:
     with open_instance(night.settings) as instance:
         assert instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count == 0
     with duckdb.connect(str(night.settings.warehouse.path)) as warehouse:
         warehouse.execute("SELECT 1")
+    with closing(sqlite3.connect(f"file:{night.settings.dagster_home / HEARTBEATS}?mode=ro", uri=True)) as heartbeats:
+        assert heartbeats.execute(f"SELECT run_id FROM {TABLE}").fetchall() == []
 
 
 def test_a_blocking_check_that_fails_keeps_a_wrong_number_from_being_published(

@@ -15,7 +15,14 @@ from debitura_pipeline.orchestration import nights as record
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.orchestration.nightly_runs import last_nights
-from debitura_pipeline.orchestration.nights import COMMAND, failure_to_start_noted, note_end, note_start, read_nights
+from debitura_pipeline.orchestration.nights import (
+    COMMAND,
+    failure_to_start_noted,
+    note_end,
+    note_failure,
+    note_start,
+    read_nights,
+)
 from debitura_pipeline.orchestration.runs import DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.process_lock import Holder
@@ -106,6 +113,17 @@ def test_a_night_without_an_end_runs_where_its_process_has_the_lock_and_was_kill
         assert (night.status, night.has_failed, night.facts(NOW)["duration_s"]) == ("killed", True, None)
     (night,) = last_nights(entries, [run("r", "FAILURE")], None, 5)
     assert night.status == "killed", "Dagster only knows that it is gone"
+    (night,) = last_nights(entries, [run("r", "FAILURE")], me(), 5)
+    assert (night.status, night.reason) == ("failed", "Dagster has ended the run; its process is still there")
+
+
+def test_a_night_that_was_failed_while_its_process_was_stopped_is_recorded_once(settings: Settings) -> None:
+    note_start(settings, "r", COMMAND)
+    for reason in ("no sign of life", "later"):
+        note_failure(settings, "r", reason)
+        note_failure(settings, "another job's", reason)
+    (night,) = read_nights(settings.data_dir)
+    assert (night.run_id, night.outcome, night.reason) == ("r", "failed", "no sign of life")
 
 
 def test_runs_that_never_came_to_our_code_are_told_too() -> None:

@@ -25,6 +25,7 @@ from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from debitura_pipeline.warehouse.schema_version import check_version, write_version
 from debitura_pipeline.warehouse.tables import ARROW_TYPES, SCHEMAS, SUPERSEDED, Columns, arrow_table, create_statements
+from debitura_pipeline.warehouse.write_guard import check_may_write
 
 BATCH_ROWS = 10_000
 WRITE_LOCK = 2  # one writing transaction at a time, as with a DuckDB file
@@ -73,6 +74,7 @@ class PostgresWarehouse(SqlWarehouse):
             # Postgres accepts a COMMIT after a failed statement, and writes nothing.
             if self._failed:
                 raise WarehouseError("A statement inside the transaction failed. Nothing was written.")
+            check_may_write()
             if is_durable:
                 self._ensure_lock()
             self._execute("COMMIT")

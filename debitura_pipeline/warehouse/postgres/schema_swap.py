@@ -20,6 +20,7 @@ from debitura_pipeline.warehouse.postgres.connection import connect, statement_r
 from debitura_pipeline.warehouse.postgres.drop import drop_built
 from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
+from debitura_pipeline.warehouse.write_guard import check_may_write
 
 # How long the swap waits for readers. Each attempt blocks new readers for half a second at most, less than
 # deadlock_timeout, so that a reader is never the one to be cancelled.
@@ -128,6 +129,7 @@ def _try_swap(connection: psycopg.Connection[Any], database: WarehouseUrl, schem
                     source, target = (quoted(schemas.named(schema + suffix)) for suffix in suffixes)
                     if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", source):
                         connection.execute(f"ALTER SCHEMA {source} RENAME TO {target}".encode())
+            check_may_write()
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return False
     return True
