@@ -8,11 +8,13 @@ pruned: `verify` and `replay` need all of it.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.beating import heartbeats_of
 from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.settings import Settings
@@ -22,7 +24,8 @@ MAX_DELETED = 200  # takes a few seconds; a backlog of a year is deleted within 
 
 def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> int:
     """Delete finished runs older than `settings.keep_run_days`, unless that is 0. Returns the number of deleted runs."""
-    heartbeats_of(instance).tidy()
+    with suppress(DebituraError):  # tried again an hour later
+        heartbeats_of(instance).tidy()
     if settings.keep_run_days == 0:
         return 0
     before = now - timedelta(days=settings.keep_run_days)
