@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.warehouse import dbt_models
-from debitura_pipeline.orchestration.keys import GAPS, PARTNER_REPORT, PUBLISHED, RAW, RESOURCES, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import (
+    GAPS,
+    PARTNER_REPORT,
+    PARTNERS,
+    PUBLISHED,
+    RAW,
+    RESOURCES,
+    STEP_POOL,
+)
 from debitura_pipeline.orchestration.metadata import Metadata, table_metadata
 from debitura_pipeline.orchestration.observations import last_whole_reading
 from debitura_pipeline.orchestration.resources import Debitura
@@ -53,10 +61,12 @@ def checks_of(resource: str) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"checks_of_{resource}",
         specs=[
-            dg.AssetCheckSpec(name, asset=asset, blocking=name in blocking, description=_PURPOSES[name])
+            dg.AssetCheckSpec(
+                name, asset=asset, blocking=name in blocking, description=_PURPOSES[name], partitions_def=PARTNERS
+            )
             for name in questions
         ],
-        pool=WAREHOUSE_POOL,
+        pool=STEP_POOL,
     )
     def checks(debitura: Debitura) -> Iterator[dg.AssetCheckResult]:
         with debitura.warehouse() as warehouse:
@@ -70,25 +80,35 @@ def freshness_of(resource: str) -> dg.AssetChecksDefinition:
     """Freshness of a raw table, by Dagster's event log: neither the warehouse nor the API's clock is involved."""
     asset = RAW[resource]
 
-    @dg.asset_check(asset=asset, name="freshness", description=_PURPOSES["freshness"])
-    def freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        read_at = last_whole_reading(context.instance, asset)
+    @dg.asset_check(asset=asset, name="freshness", description=_PURPOSES["freshness"], partitions_def=PARTNERS)
+    def freshness(context: dg.AssetCheckExecutionContext, debitura: Debitura) -> dg.AssetCheckResult:
+        read_at = last_whole_reading(debitura.state(context.instance), asset)
         return check_result("freshness", asset, verdicts.freshness(resource, read_at, datetime.now(UTC)))
 
     return freshness
 
 
-@dg.asset_check(asset=PARTNER_REPORT, name="freshness", description="The report is at most 26 hours old.")
-def report_freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+@dg.asset_check(
+    asset=PARTNER_REPORT,
+    name="freshness",
+    description="The report is at most 26 hours old.",
+    partitions_def=PARTNERS,
+)
+def report_freshness(context: dg.AssetCheckExecutionContext, debitura: Debitura) -> dg.AssetCheckResult:
     """Freshness of the report, by its last materialisation."""
-    event = context.instance.get_latest_materialization_event(PARTNER_REPORT)
+    event = debitura.state(context.instance).get_latest_materialization_event(PARTNER_REPORT)
     made_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
     return check_result(
         "freshness", PARTNER_REPORT, verdicts.freshness("The report", made_at, datetime.now(UTC), "was made")
     )
 
 
-@dg.asset_check(asset=PUBLISHED, name="freshness", description="The published data is at most 26 hours old.")
+@dg.asset_check(
+    asset=PUBLISHED,
+    name="freshness",
+    description="The published data is at most 26 hours old.",
+    partitions_def=PARTNERS,
+)
 def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
     """Freshness of the published data itself: publishing an old warehouse again does not make it fresh."""
     settings = debitura.settings
@@ -101,7 +121,8 @@ def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=RAW["clients"],
     additional_deps=[RAW["transactions"]],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
     description="The case count and earnings in each client's record match that client's rows.",
 )
 def client_totals(debitura: Debitura) -> dg.AssetCheckResult:
@@ -111,7 +132,11 @@ def client_totals(debitura: Debitura) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=GAPS, name="no_gaps", pool=WAREHOUSE_POOL, description="No attribution gap suggests missing revenue."
+    asset=GAPS,
+    name="no_gaps",
+    pool=STEP_POOL,
+    description="No attribution gap suggests missing revenue.",
+    partitions_def=PARTNERS,
 )
 def attribution_gaps(debitura: Debitura) -> dg.AssetCheckResult:
     """Check that report `attribution_gaps` is empty."""
@@ -121,7 +146,8 @@ def attribution_gaps(debitura: Debitura) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=RAW["cases"],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
     description="Every wanted claim has its case, or a reason why not; cases that no row asks for are listed.",
 )
 def submission_proof(debitura: Debitura) -> dg.AssetCheckResult:

@@ -15,9 +15,11 @@ from debitura_pipeline.orchestration.keys import (
     LISTING,
     NIGHTLY_FRESHNESS,
     OWNERS,
+    PARTNERS,
     RAW,
     RESOURCES,
-    WAREHOUSE_POOL,
+    SERVED,
+    STEP_POOL,
     WEBHOOK_EVENTS,
 )
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
@@ -35,7 +37,8 @@ def listing_of(resource: str) -> dg.AssetsDefinition:
         key=LISTING[resource],
         group_name="debitura_api",
         description=f"External source: GET {PATHS[resource]} of the Debitura API.",
-        op_tags={"dagster/concurrency_key": API_POOL},  # this decorator has no `pool` argument
+        op_tags={} if SERVED else {"dagster/concurrency_key": API_POOL},  # this decorator has no `pool` argument
+        partitions_def=PARTNERS,
     )
     def listing(debitura: Debitura) -> dg.ObserveResult:
         with debitura.endpoint() as endpoint:
@@ -55,7 +58,8 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
     @dg.asset(
         key=RAW[resource],
         deps=[LISTING[resource], RAW[before] if before else WEBHOOK_EVENTS],
-        pool=WAREHOUSE_POOL,
+        pool=STEP_POOL,
+        partitions_def=PARTNERS,
         group_name="raw",
         kinds={"python", warehouse_kind()},
         owners=OWNERS,
@@ -70,9 +74,9 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
         debitura.collect(report)
         events = [*sync_events(report, is_own=True)]
         if resource == RESOURCES[-1]:
-            events += coverage_events(debitura.settings, context.instance)
+            events += coverage_events(debitura.settings, debitura.state(context.instance))
         for event in events:
-            context.log_event(event)
+            context.log_event(debitura.placed(event))
         return dg.MaterializeResult(metadata=sync_metadata(report))
 
     return raw

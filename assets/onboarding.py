@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from debitura_pipeline.orchestration.keys import CLIENTS, LISTING, ONBOARDING, OWNERS, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import CLIENTS, LISTING, ONBOARDING, OWNERS, STEP_POOL
 from debitura_pipeline.orchestration.onboard import onboard
 from debitura_pipeline.orchestration.progress import STEP
 from debitura_pipeline.orchestration.resources import Debitura
@@ -53,7 +53,7 @@ def _spec(key: dg.AssetKey, description: str, *deps: dg.AssetKey) -> dg.AssetSpe
     ],
     partitions_def=CLIENTS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
 )
 def onboard_clients(
     context: dg.AssetExecutionContext, config: Clients, debitura: Debitura

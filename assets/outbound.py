@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from debitura_pipeline.orchestration.keys import LISTING, OWNERS, REGISTRATION, SUBMISSION, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import LISTING, OWNERS, PARTNERS, REGISTRATION, STEP_POOL, SUBMISSION
 from debitura_pipeline.orchestration.register import register
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.submit import submit_claims
@@ -34,7 +34,8 @@ def _spec(key: dg.AssetKey, group: str, description: str, *deps: dg.AssetKey) ->
             REGISTRATION["plan"],
         ),
     ],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
 )
 def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
     """Register the clients of the roster. Raises RegistrationStopped if the apply ended early."""
@@ -57,7 +58,8 @@ def registered_clients(context: dg.AssetExecutionContext, debitura: Debitura) ->
             SUBMISSION["plan"],
         ),
     ],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
 )
 def submitted_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
     """Submit the claims of the source. Raises SubmissionStopped if the apply ended early."""

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.warehouse import dbt_models
-from debitura_pipeline.orchestration.keys import NIGHTLY_FRESHNESS, OWNERS, PARTNER_REPORT, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.keys import NIGHTLY_FRESHNESS, OWNERS, PARTNER_REPORT, PARTNERS, STEP_POOL
 from debitura_pipeline.orchestration.metadata import origin_metadata, report_metadata
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.report import write_report
@@ -12,7 +12,8 @@ from debitura_pipeline.report import write_report
 @dg.asset(
     key=PARTNER_REPORT,
     deps=[key for key in dbt_models.keys if key.path[0] == "reports"],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
     group_name="reports",
     kinds={"html"},
     freshness_policy=NIGHTLY_FRESHNESS,

@@ -17,11 +17,12 @@ from debitura_pipeline.orchestration.keys import (
     OPS_SUBMISSIONS,
     OWNERS,
     PARTNER_REPORT,
+    PARTNERS,
     PUBLISHED,
     RAW,
     REGISTRATION,
+    STEP_POOL,
     SUBMISSION,
-    WAREHOUSE_POOL,
 )
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
@@ -34,7 +35,8 @@ from debitura_pipeline.orchestration.resources import Debitura
     name="dbt_build",
     dagster_dbt_translator=dbt.Translator(),
     exclude="resource_type:unit_test",
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
 )
 def dbt_models(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[Any]:
     """Build the selected models with dbt."""
@@ -51,6 +53,7 @@ def ops_table(key: dg.AssetKey, written_by: list[dg.AssetKey], description: str)
         owners=OWNERS,
         kinds={warehouse_kind()},
         metadata=asset_metadata(key),
+        partitions_def=PARTNERS,
     )
 
 
@@ -65,7 +68,8 @@ ops_tables = [
 @dg.asset(
     key=PUBLISHED,
     deps=[PARTNER_REPORT, *(key for key in dbt_models.keys if key.path[0] in ("marts", "reports"))],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
     group_name="published",
     kinds={"duckdb", "parquet"},
     freshness_policy=NIGHTLY_FRESHNESS,

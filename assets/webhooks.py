@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
-from debitura_pipeline.orchestration.keys import LISTING, OWNERS, WAREHOUSE_POOL, WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.keys import LISTING, OWNERS, PARTNERS, STEP_POOL, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, WebhookRun
 
@@ -21,10 +21,21 @@ class Refresh(dg.Config):
     key=WEBHOOK_EVENTS,
     deps=[LISTING["clients"], LISTING["cases"], LISTING["transactions"]],
     check_specs=[
-        dg.AssetCheckSpec(HANDLED, asset=WEBHOOK_EVENTS, description="Every event was handled within an hour."),
-        dg.AssetCheckSpec(SUBSCRIPTIONS, asset=WEBHOOK_EVENTS, description="The API delivers to every subscription."),
+        dg.AssetCheckSpec(
+            HANDLED,
+            asset=WEBHOOK_EVENTS,
+            description="Every event was handled within an hour.",
+            partitions_def=PARTNERS,
+        ),
+        dg.AssetCheckSpec(
+            SUBSCRIPTIONS,
+            asset=WEBHOOK_EVENTS,
+            description="The API delivers to every subscription.",
+            partitions_def=PARTNERS,
+        ),
     ],
-    pool=WAREHOUSE_POOL,
+    pool=STEP_POOL,
+    partitions_def=PARTNERS,
     group_name="webhooks",
     kinds={"python", warehouse_kind()},
     owners=OWNERS,

@@ -15,9 +15,10 @@ from debitura_pipeline.orchestration.jobs import jobs, schedules
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.sensors import sensors
 from debitura_pipeline.orchestration.watchdog_sensor import watchdog
-from debitura_pipeline.partners.schedules import partner_schedules
+from debitura_pipeline.partners.schedules import partner_folders, partner_schedules
+from debitura_pipeline.partners.sensors import partner_sensors
 
-of_partners = partner_schedules()  # sensors work for one partner, but for the watchdog
+of_partners = partner_schedules()
 
 defs = dg.Definitions(
     assets=[
@@ -35,7 +36,7 @@ defs = dg.Definitions(
     asset_checks=all_checks,
     jobs=jobs,
     schedules=of_partners or schedules,
-    sensors=[watchdog] if of_partners else [*sensors, watchdog],
+    sensors=[*(partner_sensors(partner_folders()) if of_partners else sensors), watchdog],
     resources={"debitura": Debitura()},
     executor=dg.in_process_executor,
 )

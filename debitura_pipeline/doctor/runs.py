@@ -15,8 +15,8 @@ from debitura_pipeline.doctor.diagnosis import Diagnosis, passed
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
-from debitura_pipeline.orchestration.runs import untouched
-from debitura_pipeline.settings import Secret, Settings
+from debitura_pipeline.orchestration.runs import PARTNER_TAG, untouched
+from debitura_pipeline.settings import DagsterPlace, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.warehouse.run_lock import DEV_FILE, current_run
@@ -48,6 +48,10 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     try:
         runs = list(unfinished(settings))
         gone = not_executed(settings.dagster_home, settings.dagster_postgres, {run.run_id for run in runs})
+        if (common := settings.common) is not None and common.home != settings.dagster_home:
+            shared = list(_unfinished(common, settings.partner))
+            gone |= not_executed(common.home, common.database, {run.run_id for run in shared})
+            runs += shared
     except (sqlite3.Error, DebituraError):  # reported by the checks of DAGSTER_HOME and DAGSTER_POSTGRES_URL
         return
     for unfinished_run in runs[:MAX_SHOWN]:
@@ -58,11 +62,18 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
 
 def unfinished(settings: Settings) -> Iterator[UnfinishedRun]:
     """Dagster's unfinished runs; none before the first run. Raises sqlite3.Error or WarehouseError."""
-    rows, slots = _in_database(settings.dagster_postgres) if settings.dagster_postgres else _in_folder(settings)
+    return _unfinished(DagsterPlace(settings.dagster_home, settings.dagster_postgres), None)
+
+
+def _unfinished(place: DagsterPlace, partner: str | None) -> Iterator[UnfinishedRun]:
+    """Of the instance, or of one partner in an instance that serves several, which has no pools."""
+    rows, slots = _in_database(place.database) if place.database else _in_folder(place.home)
     pools: dict[str, list[str]] = {}
-    for pool, run_id in slots:
+    for pool, run_id in slots if partner is None else ():
         pools.setdefault(run_id, []).append(pool)
-    for run_id, job, status, mark in rows:
+    for run_id, job, status, mark, whose in rows:
+        if partner is not None and whose != partner:
+            continue
         yield UnfinishedRun(run_id, job or "a job", status, mark, tuple(sorted(set(pools.pop(run_id, ())))))
     for run_id, names in sorted(pools.items()):  # the run has ended or was deleted, but still holds a slot
         yield UnfinishedRun(run_id, "a run that has ended", "", None, tuple(sorted(set(names))))
@@ -101,8 +112,8 @@ def _writer(settings: Settings) -> str | None:
     return None
 
 
-def _in_folder(settings: Settings) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    history = settings.dagster_home / "history"
+def _in_folder(home: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    history = home / "history"
     return _asked(history / "runs.db", _RUNS), _asked(history / "runs" / "index.db", _SLOTS)
 
 
@@ -130,6 +141,7 @@ def _in_database(dsn: Secret) -> tuple[list[tuple[str, ...]], list[tuple[str, ..
 
 _RUNS = f"""
     SELECT r.run_id, r.pipeline_name, r.status, (SELECT max(t.value) FROM run_tags AS t
-        WHERE t.run_id = r.run_id AND t.key = '{PROCESS_TAG}')
+        WHERE t.run_id = r.run_id AND t.key = '{PROCESS_TAG}'), (SELECT max(t.value) FROM run_tags AS t
+        WHERE t.run_id = r.run_id AND t.key = '{PARTNER_TAG}')
     FROM runs AS r WHERE r.status IN ('STARTING', 'STARTED', 'CANCELING', 'SUSPENDED') ORDER BY r.create_timestamp DESC"""
 _SLOTS = "SELECT concurrency_key, run_id FROM concurrency_slots WHERE run_id IS NOT NULL AND NOT deleted"

@@ -14,6 +14,7 @@ import dagster as dg
 from debitura_pipeline.contract.listings import PAGE_SIZE
 from debitura_pipeline.onboarding.coverage import Coverage, record_covered, untried
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.settings import Settings
 
 MAX_ADDED = PAGE_SIZE // 2
@@ -32,7 +33,7 @@ class KnownClients:
 
 
 def coverage_events(
-    settings: Settings, instance: dg.DagsterInstance, *, is_proof_wanted: bool = True
+    settings: Settings, instance: Instance, *, is_proof_wanted: bool = True
 ) -> Iterator[dg.AssetObservation]:
     """Observations of `onboarding/history` and `onboarding/access` after a sync.
 
@@ -64,7 +65,7 @@ def access_event(settings: Settings) -> dg.AssetObservation:
     )
 
 
-def add_registered(instance: dg.DagsterInstance, keys: Sequence[str]) -> int:
+def add_registered(instance: Instance, keys: Sequence[str]) -> int:
     """Add partitions for clients that are known from the roster or from events, not from the listing; returns their number.
 
     The sensor reads the listing, newest first, only up to a page of known clients, so a page of clients that were added here
@@ -78,7 +79,7 @@ def add_registered(instance: dg.DagsterInstance, keys: Sequence[str]) -> int:
     return len(new)
 
 
-def read_known(instance: dg.DagsterInstance) -> KnownClients:
+def read_known(instance: Instance) -> KnownClients:
     """The newest of both events, in two queries."""
     known, _ = _newest(instance, ONBOARDING["history"], COVERED, UNSIGNED)
     (left,), at = _newest(instance, ONBOARDING["access"], UNTRIED)
@@ -91,7 +92,7 @@ def read_known(instance: dg.DagsterInstance) -> KnownClients:
     )
 
 
-def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, *names: str) -> tuple[tuple[object, ...], datetime | None]:
+def _newest(instance: Instance, key: dg.AssetKey, *names: str) -> tuple[tuple[object, ...], datetime | None]:
     """Metadata of the latest observation, and its time; None for what it does not have."""
     for record in instance.fetch_observations(key, limit=1).records:
         event = record.event_log_entry.asset_observation

@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
 from debitura_pipeline.orchestration.children import ends_with_us
-from debitura_pipeline.orchestration.keys import OWNERS
+from debitura_pipeline.orchestration.keys import OWNERS, PARTNERS
 from debitura_pipeline.orchestration.manifest import (
     DBT_PROJECT,
     QUIET,
@@ -61,6 +61,13 @@ class Translator(DagsterDbtTranslator):
         return spec.replace_attributes(
             kinds={"dbt", warehouse_kind()}, owners=OWNERS, metadata={**spec.metadata, **asset_metadata(spec.key)}
         )
+
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        """The check of a dbt test, by partner where there are several."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec if spec is None or PARTNERS is None else spec._replace(partitions_def=PARTNERS)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The schema's name."""

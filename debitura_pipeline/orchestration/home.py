@@ -73,6 +73,32 @@ sensors:
   num_workers: 2
 """
 
+# What differs where an instance serves all partners of a partners file.
+COORDINATOR = "run_coordinator:\n  module: dagster._core.run_coordinator\n  class: QueuedRunCoordinator\n"
+PARTNERS_COORDINATOR = """\
+run_coordinator:  # tags each run with its partner
+  module: debitura_pipeline.orchestration.run_queue
+  class: PartnerRunCoordinator
+"""
+LIMITS = """\
+    max_concurrent_runs: 3  # each is a process of its own
+  pools:
+    default_limit: 1  # `warehouse` and `debitura_api`: one step at a time
+    granularity: op
+"""
+PARTNERS_LIMITS = """\
+    max_concurrent_runs: 4  # on this machine; each is a process of its own
+    tag_concurrency_limits:  # one at a time for each partner's key and warehouse; a run that waits takes no place
+      - key: debitura/warehouse
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+"""
+MONITORING = "run_monitoring:\n  enabled: true\n"
+PARTNERS_MONITORING = (
+    f"{MONITORING}  max_runtime_seconds: 43200  # a run that hangs gives its place back within the day\n"
+)
+
 # SHA-256 of the `dagster.yaml` that earlier versions wrote. If unchanged, it is replaced by the current one.
 EARLIER = {
     "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
@@ -109,7 +135,7 @@ def read_config(settings: Settings) -> dict[str, Any] | None:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InstanceError(f"{config} cannot be read: {why}.", cure=REWRITTEN) from None
-    if found in (TEMPLATE, POSTGRES_TEMPLATE.read_text()) or hashlib.sha256(found.encode()).hexdigest() in EARLIER:
+    if found in _templates() or hashlib.sha256(found.encode()).hexdigest() in EARLIER:
         return None
     if settings.dagster_postgres is not None and POSTGRES_VARIABLE not in found:
         raise InstanceError(
@@ -154,7 +180,24 @@ def check_database(dsn: Secret, wait_s: float = WAIT_S) -> None:
 
 
 def _template(settings: Settings) -> str:
-    return TEMPLATE if settings.dagster_postgres is None else POSTGRES_TEMPLATE.read_text()
+    text = TEMPLATE if settings.dagster_postgres is None else POSTGRES_TEMPLATE.read_text()
+    return for_partners(text) if settings.serves else text
+
+
+def _templates() -> list[str]:
+    ours = [TEMPLATE, POSTGRES_TEMPLATE.read_text()]
+    return [*ours, *map(for_partners, ours)]
+
+
+def for_partners(text: str) -> str:
+    """The `dagster.yaml` of an instance that serves several partners, from that of a single one. Raises ValueError where a part
+    that has to be replaced is not in it."""
+    parts = ((COORDINATOR, PARTNERS_COORDINATOR), (LIMITS, PARTNERS_LIMITS), (MONITORING, PARTNERS_MONITORING))
+    for one, several in parts:
+        if one not in text:
+            raise ValueError(f"dagster.yaml has no part {one!r}")
+        text = text.replace(one, several)
+    return text
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from debitura_pipeline.orchestration.home import (
 )
 from debitura_pipeline.orchestration.keys import POOLS
 from debitura_pipeline.orchestration.liveness import run_locks
-from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.settings import Settings, load_common, load_settings, served_partners
 
 # From a run's start until its process takes its lock; the daemon gives up on a run after five minutes.
 STARTS_WITHIN = timedelta(minutes=10)
@@ -70,7 +70,8 @@ def prepare_home(settings: Settings) -> Path:
         if settings.dagster_postgres is not None:
             check_database(settings.dagster_postgres)
         with _opened(settings) as instance:
-            _limit_pools(instance)
+            if not settings.serves:
+                _limit_pools(instance)
             instance.get_run_records(limit=1)
             instance.schedule_storage.all_instigator_state()  # type: ignore[union-attr]
     return home
@@ -195,4 +196,4 @@ def _limit_pools(instance: dg.DagsterInstance) -> None:
 
 
 if __name__ == "__main__":  # to be run before Dagster's own programs are started by hand or by systemd
-    prepare_home(load_settings())
+    prepare_home(load_common() if served_partners() else load_settings())

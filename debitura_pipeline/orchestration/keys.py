@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
 
 import dagster as dg
 
+from debitura_pipeline.orchestration import runs
+from debitura_pipeline.settings import served_partners
 from debitura_pipeline.warehouse.checks import STALE_AFTER
 
 RESOURCES = ("clients", "cases", "transactions")
@@ -27,17 +30,27 @@ WEBHOOK_EVENTS = dg.AssetKey(["ops", "webhook_events"])
 GAPS = dg.AssetKey(["reports", "attribution_gaps"])
 OWNERS = ["team:debitura-pipeline"]
 
-# One dynamic partition per client record, keyed `externalTenantId@creditorId` (`ClientRef.key`).
+# One dynamic partition per client record, keyed `externalTenantId@creditorId` (`ClientRef.key`); `partner/…` before it where
+# one instance serves several partners.
 CLIENTS = dg.DynamicPartitionsDefinition(name="clients")
+
+# Where this process serves all partners of a partners file: their names, and a partition for each of them.
+SERVED = served_partners()
+PARTNERS = dg.StaticPartitionsDefinition(list(SERVED)) if SERVED else None
+if SERVED:  # checks by partition are in preview; Dagster's version is pinned
+    warnings.filterwarnings("ignore", message="Specifying a partitions_def", category=dg.PreviewWarning)
 
 # Each pool admits one step at a time, and Dagster gives a step one pool. Steps that open the warehouse are in `warehouse`, even if
 # they call the API first: DuckDB allows one writer, while the API's rate limit is kept by the client itself. Steps that only call
-# the API are in `debitura_api`.
+# the API are in `debitura_api`. A pool belongs to a step, not to a run's partner, so with several partners there are none: the
+# run queue admits one run at a time with each value of WAREHOUSE_TAG.
 WAREHOUSE_POOL = "warehouse"
 API_POOL = "debitura_api"
-# Tag of a run: the partner, by its name in the partners file, that the run works for.
-PARTNER_TAG = "debitura/partner"
-POOLS = (WAREHOUSE_POOL, API_POOL)
+POOLS = () if SERVED else (WAREHOUSE_POOL, API_POOL)
+STEP_POOL = None if SERVED else WAREHOUSE_POOL
+# Tags of a run: the partner, by its name in the partners file, that the run works for, and whose key and warehouse it uses.
+PARTNER_TAG = runs.PARTNER_TAG
+WAREHOUSE_TAG = "debitura/warehouse"
 
 # A time window instead of a cron: nightly runs may be started at another hour. Without runs, assets turn yellow after 25 hours.
 # The checks of 08:00 are in `assets/checks.py`.

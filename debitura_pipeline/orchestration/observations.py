@@ -13,6 +13,7 @@ from debitura_pipeline.contract.listings import LISTINGS, Query
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.orchestration.keys import LISTING, OPS, OPS_ONBOARDING, RAW
 from debitura_pipeline.orchestration.metadata import observed_metadata, sync_metadata
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync import SyncReport
 
@@ -30,7 +31,7 @@ def count_listing(settings: Settings, endpoint: Endpoint, resource: str) -> Tota
     return asyncio.run(ask())
 
 
-def last_whole_reading(instance: dg.DagsterInstance, asset: dg.AssetKey) -> datetime | None:
+def last_whole_reading(instance: Instance, asset: dg.AssetKey) -> datetime | None:
     """When a raw table was last materialised by a sync of the whole listing (this machine's clock); None for never.
 
     Syncs of single clients, by onboarding runs, do not count.

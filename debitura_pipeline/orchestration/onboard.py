@@ -23,6 +23,7 @@ from debitura_pipeline.orchestration.coverage import access_event, coverage_even
 from debitura_pipeline.orchestration.keys import ONBOARDING
 from debitura_pipeline.orchestration.metadata import onboarding_metadata
 from debitura_pipeline.orchestration.observations import onboarding_event, sync_events
+from debitura_pipeline.orchestration.partner_view import Instance, client_key
 from debitura_pipeline.orchestration.progress import SETTLED_TAG, read_progress
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Endpoint, Settings
@@ -47,6 +48,7 @@ class OnboardingRun:
     due: int = 0
     is_manual: bool = False
     failures: dict[ClientRef, str] = field(default_factory=dict)
+    debitura: Debitura = field(default_factory=Debitura)
     synced: ClientsSync | None = None
 
     def run(self, refs: Sequence[ClientRef]) -> None:
@@ -61,7 +63,7 @@ class OnboardingRun:
         signed = self._status([ref for ref in refs if ref.key not in covered])
         self._history(self._access(signed))
         if self.synced is not None and self.synced.is_whole:
-            self._log(*coverage_events(self.settings, self.context.instance, is_proof_wanted=False))
+            self._log(*coverage_events(self.settings, self._state, is_proof_wanted=False))
         else:
             self._log(access_event(self.settings))
         self._log(onboarding_event(len(refs)))
@@ -123,14 +125,18 @@ class OnboardingRun:
 
     @cached_property
     def _before(self) -> dict[str, OnboardingProgress]:
-        return read_progress(self.context.instance, datetime.now(UTC))
+        return read_progress(self._state, datetime.now(UTC))
 
     def _report(self, step: str, ref: ClientRef, facts: dict[str, Any]) -> None:
         self._log(dg.AssetMaterialization(ONBOARDING[step], partition=ref.key, metadata=onboarding_metadata(facts)))
 
     def _log(self, *events: dg.AssetMaterialization | dg.AssetObservation) -> None:
         for event in events:
-            self.context.log_event(event)
+            self.context.log_event(self.debitura.placed(event))
+
+    @property
+    def _state(self) -> Instance:
+        return self.debitura.state(self.context.instance)
 
     def _settle(self, refs: Sequence[ClientRef]) -> None:
         """Fail the run only if all clients failed: one failure must not hold up the others."""
@@ -151,13 +157,21 @@ def onboard(context: dg.AssetExecutionContext, debitura: Debitura, clients: Sequ
     settings = debitura.settings
     check_identity(settings)
     is_manual = context.has_partition_key or context.has_partition_key_range
-    refs = [ClientRef.parse(key) for key in (context.partition_keys if is_manual else clients)]
+    refs = [ClientRef.parse(key) for key in (_chosen(context) if is_manual else clients)]
     with debitura.endpoint() as endpoint:
-        run = OnboardingRun(context, settings, endpoint, due, is_manual)
+        run = OnboardingRun(context, settings, endpoint, due, is_manual, debitura=debitura)
         if refs:
             run.run(refs)
         else:
             _check_untried(run)
+
+
+def _chosen(context: dg.AssetExecutionContext) -> list[str]:
+    """The clients of the partitions that a user selected. Raises OnboardingError if they are of several partners."""
+    partners = {partition.rpartition("/")[0] for partition in context.partition_keys}
+    if len(partners) > 1:
+        raise OnboardingError(f"A run is for the clients of one partner; select those of {min(partners)} alone.")
+    return [client_key(partition) for partition in context.partition_keys]
 
 
 def _check_untried(run: OnboardingRun) -> None:
@@ -167,4 +181,4 @@ def _check_untried(run: OnboardingRun) -> None:
         if isinstance(access, ApiError):
             run.context.log.warning(f"{ref.key}: {access}")
     run.context.log.info(f"checked the access of {len(refs)} of {left} clients")
-    run.context.log_event(access_event(run.settings))
+    run.context.log_event(run.debitura.placed(access_event(run.settings)))

@@ -33,7 +33,7 @@ class OutboundStep:
     describe: Callable[[PlanDocument], Mapping[str, Any]]
     pause: Callable[[AppliedPlan], timedelta | None]
     stopped: type[DebituraError]
-    after: Callable[[dg.AssetExecutionContext, Settings], None] = lambda *_: None
+    after: Callable[[dg.AssetExecutionContext, Debitura], None] = lambda *_: None
 
 
 def execute(
@@ -55,8 +55,9 @@ def _execute(
     if part is None:
         context.log.info(f"{step.source.variable} is not set, so there is nothing to do")
         return
-    state = wanted_state(settings, context.instance, part, datetime.now(UTC))
-    before = handled_state(context.instance, part)
+    instance = debitura.state(context.instance)
+    state = wanted_state(settings, instance, part, datetime.now(UTC))
+    before = handled_state(instance, part.plan)
     applied: AppliedPlan | None = None
     with debitura.endpoint() as endpoint:
         if step.permission in settings.outbound.writes:
@@ -68,7 +69,7 @@ def _execute(
     yield dg.MaterializeResult(step.plan_key, metadata={**step.describe(planned), **state, **again})
     if applied is None:
         return
-    step.after(context, settings)
+    step.after(context, debitura)
     yield dg.MaterializeResult(step.applied_key, metadata={**step.describe(applied.document), "sent": applied.sent})
     if applied.stopped:
         raise step.stopped(applied.stopped)

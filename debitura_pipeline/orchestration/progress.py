@@ -16,6 +16,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from debitura_pipeline.onboarding.lifecycle import FAILURES_COUNTED_OVER, OnboardingProgress
 from debitura_pipeline.orchestration.jobs import ONBOARD
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING
+from debitura_pipeline.orchestration.partner_view import Instance, client_key
 
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 SETTLED_TAG = "debitura/settled"  # a failed run that has recorded an outcome for each of its clients
@@ -34,17 +35,17 @@ def clients_of(run: dg.DagsterRun) -> list[str]:
     for name in ("ops", STEP, "config", "clients"):
         configured = configured.get(name, {})
     chosen = run.tags.get(PARTITION_NAME_TAG)
-    return list(configured) or ([chosen] if chosen else [])
+    return list(configured) or ([client_key(chosen)] if chosen else [])
 
 
-def active_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+def active_runs(instance: Instance) -> list[dg.DagsterRun]:
     """Onboarding runs that are queued, starting or running."""
     wanted = dg.RunsFilter(job_name=ONBOARD, statuses=NOT_FINISHED_STATUSES)
     return [record.dagster_run for record in instance.get_run_records(wanted)]
 
 
 def read_progress(
-    instance: dg.DagsterInstance,
+    instance: Instance,
     now: datetime,
     active: Sequence[dg.DagsterRun] | None = None,
     covered: Container[str] = (),
@@ -82,7 +83,7 @@ def _progress(
     )
 
 
-def _failed_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[RunRecord]:
+def _failed_runs(instance: Instance, now: datetime) -> Iterator[RunRecord]:
     """Runs of the last day that failed before they had recorded an outcome for each client."""
     wanted = dg.RunsFilter(job_name=ONBOARD, statuses=FAILED, updated_after=now - FAILURES_COUNTED_OVER)
     return (record for record in instance.get_run_records(wanted) if SETTLED_TAG not in record.dagster_run.tags)
@@ -92,7 +93,7 @@ def _ended_at(record: RunRecord) -> datetime:
     return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
 
 
-def _last_checks(instance: dg.DagsterInstance, keys: set[str], now: datetime) -> dict[str, dict[str, Any]]:
+def _last_checks(instance: Instance, keys: set[str], now: datetime) -> dict[str, dict[str, Any]]:
     """The facts of the latest `onboarding/status` of each partition."""
     status = ONBOARDING["status"]
     if not keys:
@@ -107,7 +108,7 @@ def _last_checks(instance: dg.DagsterInstance, keys: set[str], now: datetime) ->
             event = record.asset_materialization
             if event is not None and event.partition is not None:
                 facts = {name: value.value for name, value in event.metadata.items()}
-                found[event.partition] = _check(facts, datetime.fromtimestamp(record.timestamp, UTC), now)
+                found[client_key(event.partition)] = _check(facts, datetime.fromtimestamp(record.timestamp, UTC), now)
     return found
 
 

@@ -13,6 +13,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, REFRESH_REPORTS, refresh_reports
 from debitura_pipeline.orchestration.keys import PUBLISHED, RAW
+from debitura_pipeline.orchestration.partner_view import Instance
 
 QUIET = timedelta(minutes=1)  # more clients or events often follow
 PAUSE = timedelta(minutes=10)  # between the starts of two runs
@@ -55,7 +56,7 @@ def reason_to_wait(progress: Progress, now: datetime) -> str | None:
     return None
 
 
-def read_refresh_progress(instance: dg.DagsterInstance) -> Progress:
+def read_refresh_progress(instance: Instance) -> Progress:
     """The progress as Dagster's event log and run records tell it; never opens the warehouse."""
     active = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     busy = next((record.dagster_run.job_name for record in active if record.dagster_run.job_name != FRESHNESS), None)
@@ -71,7 +72,7 @@ def read_refresh_progress(instance: dg.DagsterInstance) -> Progress:
     )
 
 
-def _loaded_at(instance: dg.DagsterInstance) -> datetime | None:
+def _loaded_at(instance: Instance) -> datetime | None:
     """The newest load of a raw table by another job than the nightly one."""
     found = []
     for key in RAW.values():
@@ -82,12 +83,12 @@ def _loaded_at(instance: dg.DagsterInstance) -> datetime | None:
     return max(found, default=None)
 
 
-def _materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
+def _materialized_at(instance: Instance, key: dg.AssetKey) -> datetime | None:
     event = instance.get_latest_materialization_event(key)
     return datetime.fromtimestamp(event.timestamp, UTC) if event is not None else None
 
 
-def _last_run(instance: dg.DagsterInstance, job: str) -> RunRecord | None:
+def _last_run(instance: Instance, job: str) -> RunRecord | None:
     return next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
 
 

@@ -37,8 +37,8 @@ def register(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[
     yield from execute(_STEP, context, debitura)
 
 
-def _onboard(context: dg.AssetExecutionContext, settings: Settings) -> None:
-    added = add_registered(context.instance, registered_keys(settings))
+def _onboard(context: dg.AssetExecutionContext, debitura: Debitura) -> None:
+    added = add_registered(debitura.state(context.instance), registered_keys(debitura.settings))
     if added:
         context.log.info(f"{added} registered clients were added for onboarding")
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.outage import OutagePolicy
@@ -22,9 +23,11 @@ from debitura_pipeline.extract.reader import ReadProgress
 from debitura_pipeline.orchestration.beating import beating
 from debitura_pipeline.orchestration.instance import mark_run
 from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, OUTBOUND, REFRESH, REFRESH_REPORTS
-from debitura_pipeline.orchestration.keys import LISTING, PARTNER_TAG
+from debitura_pipeline.orchestration.keys import LISTING, PARTNER_TAG, SERVED
 from debitura_pipeline.orchestration.nights import DAGSTER, failure_to_start_noted, note_failure
 from debitura_pipeline.orchestration.outcome import is_night, outcome_of, recorded
+from debitura_pipeline.orchestration.partner_view import Event, Instance, placed, view_of
+from debitura_pipeline.orchestration.run_queue import partner_of
 from debitura_pipeline.orchestration.telling import conclude_run
 from debitura_pipeline.orchestration.waiting import watched_pools
 from debitura_pipeline.settings import Endpoint, Settings, choose_partner, load_settings
@@ -72,6 +75,8 @@ def run_context(
 class Debitura(dg.ConfigurableResource[Any]):
     """Settings, API and warehouse of one run, or of one tick of a sensor. Dagster makes a copy of its own for each."""
 
+    _partner: str | None = PrivateAttr(default=None)  # where the instance serves several
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Debitura]:
         """Hold the locks of a run that writes, and record a nightly run that the daemon started. Raises DebituraError.
@@ -83,8 +88,10 @@ class Debitura(dg.ConfigurableResource[Any]):
             yield self
             return
         mark_run(instance, run.run_id)
-        if (partner := run.tags.get(PARTNER_TAG)) is not None:  # before anything reads settings
+        partner = partner_of(run.tags) if SERVED else run.tags.get(PARTNER_TAG)
+        if partner is not None:  # before anything reads settings
             choose_partner(partner)
+            self._partner = partner
         current = _CURRENT.get()
         on_wait = (current and current.on_wait) or (context.log.info if context.log else _discard)
         with ExitStack() as stack:
@@ -116,6 +123,14 @@ class Debitura(dg.ConfigurableResource[Any]):
     def own_settings(self) -> Settings:
         """The settings of the environment and `.env`, read at the first access. Raises SettingsError."""
         return load_settings()
+
+    def state(self, instance: dg.DagsterInstance) -> Instance:
+        """Dagster's state as far as it is that of the run's partner."""
+        return view_of(instance, self._partner)
+
+    def placed(self, event: Event) -> Event:
+        """An event in the partition of the run's partner, where there are several."""
+        return placed(event, self._partner)
 
     @property
     def progress(self) -> Callable[[ReadProgress], None] | None:

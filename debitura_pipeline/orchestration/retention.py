@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
 
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.beating import heartbeats_of
-from debitura_pipeline.orchestration.keys import ONBOARDING
+from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_TAG
 from debitura_pipeline.settings import Settings
 
 MAX_DELETED = 200  # takes a few seconds; a backlog of a year is deleted within some days
@@ -30,7 +30,7 @@ def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: dateti
         return 0
     before = now - timedelta(days=settings.keep_run_days)
     wanted = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
-    newest = {record.asset_entry.last_run_id for record in instance.get_asset_records()}
+    newest = set() if settings.serves else {record.asset_entry.last_run_id for record in instance.get_asset_records()}
     deleted = 0
     for record in instance.get_run_records(wanted, limit=MAX_DELETED * 2, ascending=True):
         run_id = record.dagster_run.run_id
@@ -38,11 +38,28 @@ def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: dateti
             break
         if run_id in newest or record.update_timestamp.replace(tzinfo=now.tzinfo) >= before:
             continue
+        if settings.serves and not _has_later(instance, record):
+            continue
         _keep_onboarding(instance, run_id)
         instance.delete_run(run_id)
         _remove_files(settings, run_id)
         deleted += 1
     return deleted
+
+
+def _has_later(instance: dg.DagsterInstance, record: RunRecord) -> bool:
+    """Whether the run's partner has a later good run of the same job: the newest ones have the newest materialisations."""
+    run = record.dagster_run
+    if run.status is not dg.DagsterRunStatus.SUCCESS:
+        return True
+    later = dg.RunsFilter(
+        job_name=run.job_name,
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        tags={name: value for name, value in run.tags.items() if name == PARTNER_TAG},
+        created_after=record.create_timestamp,
+    )
+    found = instance.get_run_records(later, limit=1)
+    return any(other.dagster_run.run_id != run.run_id for other in found)
 
 
 def _keep_onboarding(instance: dg.DagsterInstance, run_id: str) -> None:

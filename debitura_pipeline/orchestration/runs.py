@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.errors import DebituraError, WarehouseError
-from debitura_pipeline.settings import Secret, Settings
+from debitura_pipeline.settings import DagsterPlace, Secret, Settings
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 
 NIGHTLY = "nightly"
+PARTNER_TAG = "debitura/partner"
 LAST_STEP = "published__warehouse"  # a run without it is a subset of assets, not a nightly run
 EXECUTING = "executing"  # folder of the locks of processes that execute runs
 QUEUED = ("NOT_STARTED", "QUEUED")
@@ -55,25 +56,49 @@ def lock_number(run_id: str) -> int:
 def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun]]:
     """The newest nightly runs, newest first, and all unfinished runs of any job. Both are empty if there is no instance.
 
-    Raises DebituraError in one line where there is one that cannot be read.
+    With a partners file, also the partner's runs in the instance that serves all partners, and nobody else's. Raises DebituraError
+    in one line where there is an instance that cannot be read.
     """
-    with _storage(settings) as storage:
+    nights, unfinished = _runs_at(_own_place(settings), "", now)
+    if settings.common is not None and settings.common != _own_place(settings):
+        only = (
+            f" AND run_id IN (SELECT run_id FROM run_tags WHERE key = '{PARTNER_TAG}' AND value = '{settings.partner}')"
+        )
+        more = _runs_at(settings.common, only, now)
+        nights = sorted([*nights, *more[0]], key=lambda run: run.created_at, reverse=True)
+        unfinished += more[1]
+    return nights, unfinished
+
+
+def _runs_at(place: DagsterPlace, only: str, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun]]:
+    """`only`: a condition in SQL; a partner's name has letters, digits, - and _ alone."""
+    with _storage(place) as storage:
         if storage is None:
             return [], []
         rows, is_living = storage
         on = "', '".join(QUEUED + ON)
-        nights = rows(f"{_RUNS} WHERE pipeline_name = '{NIGHTLY}' ORDER BY id DESC LIMIT {MAX_READ}")
-        unfinished = rows(f"{_RUNS} WHERE status IN ('{on}') ORDER BY id DESC")
+        nights = rows(f"{_RUNS} WHERE pipeline_name = '{NIGHTLY}'{only} ORDER BY id DESC LIMIT {MAX_READ}")
+        unfinished = rows(f"{_RUNS} WHERE status IN ('{on}'){only} ORDER BY id DESC")
         found = [_run(row, is_living, now) for row in nights]
         return [run for run in found if run.is_night], [_run(row, is_living, now) for row in unfinished]
 
 
+def _own_place(settings: Settings) -> DagsterPlace:
+    return DagsterPlace(settings.dagster_home, settings.dagster_postgres)
+
+
 def read_daemon_beat(settings: Settings) -> datetime | None:
-    """The last heartbeat of Dagster's daemon, whichever of its parts wrote it; None if no daemon ever ran.
+    """The last heartbeat of Dagster's daemon, whichever of its parts wrote it; None if no daemon ever ran. With a partners file,
+    the daemon that serves all partners counts as well.
 
     Raises DebituraError in one line if the storage cannot be read.
     """
-    with _storage(settings) as storage:
+    places = [_own_place(settings)] + ([settings.common] if settings.common is not None else [])
+    return max((beat for beat in map(_beat_at, places) if beat is not None), default=None)
+
+
+def _beat_at(place: DagsterPlace) -> datetime | None:
+    with _storage(place) as storage:
         if storage is None:
             return None
         rows, _ = storage
@@ -82,19 +107,19 @@ def read_daemon_beat(settings: Settings) -> datetime | None:
 
 
 @contextmanager
-def _storage(settings: Settings) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
-    if settings.dagster_postgres is not None:
-        with _on_postgres(settings.dagster_postgres) as storage:
+def _storage(place: DagsterPlace) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
+    if place.database is not None:
+        with _on_postgres(place.database) as storage:
             yield storage
         return
-    file = settings.dagster_home / "history" / "runs.db"
+    file = place.home / "history" / "runs.db"
     if not file.exists():
         yield None
         return
     try:
         with closing(sqlite3.connect(untouched(file), uri=True, timeout=WAIT_S)) as database:
             is_there = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
-            yield (lambda sql: database.execute(sql).fetchall(), _by_file(settings.dagster_home)) if is_there else None
+            yield (lambda sql: database.execute(sql).fetchall(), _by_file(place.home)) if is_there else None
     except sqlite3.Error as error:
         raise DebituraError(f"Dagster's runs in {file} cannot be read: {error}.") from None
 

@@ -14,6 +14,7 @@ from debitura_pipeline.orchestration.coverage import KnownClients, read_known
 from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.jobs import ONBOARD, onboarding
 from debitura_pipeline.orchestration.keys import CLIENTS
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.orchestration.progress import active_runs, read_progress, run_config_of
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.refresh_reports import reports_outdated
@@ -58,10 +59,11 @@ def new_clients(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.S
     context.update_cursor(NONE.cursor)
     decision = decide(listed, progress, now, known.covered, len(active))
     is_idle = not active and not decision.run
-    return _result(decision, known.untried if is_idle and _is_access_due(context.instance, known, now) else 0)
+    return result_of(decision, known.untried if is_idle and is_access_due(context.instance, known, now) else 0)
 
 
-def _result(decision: Decision, untried: int) -> dg.SensorResult:
+def result_of(decision: Decision, untried: int) -> dg.SensorResult:
+    """What a tick asks for. `untried`: clients whose access is to be tried if there is nothing else to do."""
     added = [CLIENTS.build_add_request(list(decision.new))] if decision.new else []
     if decision.run:
         request = dg.RunRequest(
@@ -75,7 +77,7 @@ def _result(decision: Decision, untried: int) -> dg.SensorResult:
     return dg.SensorResult(run_requests=[request], dynamic_partitions_requests=added)
 
 
-def _is_access_due(instance: dg.DagsterInstance, known: KnownClients, now: datetime) -> bool:
+def is_access_due(instance: Instance, known: KnownClients, now: datetime) -> bool:
     """Access checks have low priority: at most once an hour, and after an hour without other onboarding runs."""
     if not known.untried or known.at is None or now < known.at + ACCESS_PAUSE:
         return False

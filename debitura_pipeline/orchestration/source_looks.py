@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.kinds import SOURCE_UNREADABLE
+from debitura_pipeline.incidents.outbound_fault import clear_fault, note_fault
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.settings.addresses import POSTGRES
@@ -57,3 +61,19 @@ def look_at(
         if not is_due:
             return before
     return SourceLook(stamp, wanted_fingerprint(settings, location, table), now) if is_due else SourceLook(stamp)
+
+
+def look_at_all(
+    settings: Settings, sources: Iterable[tuple[Secret, SourceTable[Any]]], cursor: WantedCursor, now: datetime
+) -> tuple[dict[str, SourceLook], list[DebituraError]]:
+    """All sources, and why those cannot be read that are not in the first result; incidents are told of them."""
+    looks, faults = {}, []
+    for location, table in sources:
+        try:
+            looks[table.name] = look_at(settings, location, table, cursor.looks.get(table.name), now)
+        except DebituraError as error:
+            note_fault(settings.data_dir, table.name, SOURCE_UNREADABLE, error, is_passing=True)
+            faults.append(error)
+        else:
+            clear_fault(settings.data_dir, table.name, passing_only=True)
+    return looks, faults

@@ -74,15 +74,18 @@ def _conclude(settings: Settings, since: datetime) -> None:
         tell(settings, facts, RUN_END, reading)
 
 
-def tick(settings: Settings, now: datetime) -> list[Incident]:
-    """What the daemon's sensor does between the runs. Returns the open incidents. Raises OSError."""
+def tick(settings: Settings, now: datetime, beat: datetime | None = None) -> list[Incident]:
+    """What is done between the runs, in the daemon's sensor or, at a time when the daemon's last heartbeat was `beat`, elsewhere.
+
+    Returns the open incidents. Raises OSError.
+    """
     from debitura_pipeline.incidents.facts import DaemonFact  # noqa: PLC0415
     from debitura_pipeline.incidents.tell import TICK, tell  # noqa: PLC0415
     from debitura_pipeline.incidents.update import visible  # noqa: PLC0415
 
     if not settings.data_dir.exists():
         return []
-    state = tell(settings, replace(gather(settings, now), daemon=DaemonFact(now)), TICK)
+    state = tell(settings, replace(gather(settings, now), daemon=DaemonFact(beat or now)), TICK)
     return visible(state, now) if state else []
 
 

@@ -10,21 +10,20 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from debitura_pipeline.errors import DebituraError
-from debitura_pipeline.incidents.kinds import SOURCE_UNREADABLE
-from debitura_pipeline.incidents.outbound_fault import clear_fault, note_fault
 from debitura_pipeline.onboarding.lifecycle import failure_pause
 from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.jobs import OUTBOUND, outbound
 from debitura_pipeline.orchestration.keys import ONBOARDING, REGISTRATION, SUBMISSION
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.orchestration.read_failures import ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.source_looks import SourceLook, WantedCursor, look_at
+from debitura_pipeline.orchestration.source_looks import SourceLook, WantedCursor, look_at_all
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import CLAIMS, ROSTER
@@ -77,7 +76,7 @@ def wanted_parts(settings: Settings) -> Iterator[WantedPart]:
         yield WantedPart(SUBMISSION["plan"], settings.outbound.claims, CLAIMS, "cases")
 
 
-def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedPart, now: datetime) -> dict[str, str]:
+def wanted_state(settings: Settings, instance: Instance, part: WantedPart, now: datetime) -> dict[str, str]:
     """What a run is to handle, as its asset records it. Taken before the source is read, so that no change is missed.
 
     The day is part of it: a due date passes, and what the API says about a claim changes, while the source stays the same.
@@ -87,19 +86,27 @@ def wanted_state(settings: Settings, instance: dg.DagsterInstance, part: WantedP
 
 
 def _state(settings: Settings, part: WantedPart, fingerprint: str, ready: str, now: datetime) -> dict[str, str]:
+    may_write = part.right in settings.outbound.writes
+    return state_of(settings.data_dir, part.name, fingerprint, ready, now, may_write=may_write)
+
+
+def state_of(
+    data_dir: Path, source: str, fingerprint: str, ready: str, now: datetime, *, may_write: bool
+) -> dict[str, str]:
+    """What a run is to handle. `source`: its name; `ready`: the digest of `ready_digest`."""
     state = {
         SOURCE: fingerprint,
         READY: ready,
-        MAY_WRITE: "yes" if part.right in settings.outbound.writes else "no",
+        MAY_WRITE: "yes" if may_write else "no",
         DAY: (now - CLOCKS_DIFFER).astimezone(UTC).date().isoformat(),
     }
-    if part.table is ROSTER:
-        at = read_position(settings.data_dir).link_event_at
+    if source == ROSTER.name:
+        at = read_position(data_dir).link_event_at
         state[LINKS] = at.isoformat() if at else NEVER
     return state
 
 
-def ready_digest(instance: dg.DagsterInstance) -> str:
+def ready_digest(instance: Instance) -> str:
     """A hash of the partition keys of all clients whose history is loaded, and of those that must sign again."""
     keys = instance.get_materialized_partitions(ONBOARDING["history"])
     known = read_known(instance)
@@ -107,9 +114,9 @@ def ready_digest(instance: dg.DagsterInstance) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def handled_state(instance: dg.DagsterInstance, part: WantedPart) -> dict[str, str]:
+def handled_state(instance: Instance, plan: dg.AssetKey) -> dict[str, str]:
     """What the last run has recorded; empty before the first one."""
-    for record in instance.fetch_materializations(part.plan, limit=1).records:
+    for record in instance.fetch_materializations(plan, limit=1).records:
         event = record.asset_materialization
         if event is not None:
             return {name: str(value.value) for name, value in event.metadata.items()}
@@ -160,10 +167,11 @@ def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunReq
         return dg.SkipReason("Neither a roster nor claims are set.")
     if context.instance.get_run_records(dg.RunsFilter(job_name=OUTBOUND, statuses=NOT_FINISHED_STATUSES), limit=1):
         return dg.SkipReason("A run is in progress.")
-    if (until := _paused_until(context.instance)) is not None and now < until:
+    if (until := paused_until(context.instance)) is not None and now < until:
         return dg.SkipReason(f"The last run failed, next attempt at {until:%Y-%m-%d %H:%M:%SZ}.")
     cursor = WantedCursor.of(context.cursor)
-    looks, faults = _look_at_all(settings, parts, cursor, now)
+    sources = [(part.location, part.table) for part in parts]
+    looks, faults = look_at_all(settings, sources, cursor, now)
     reasons = _reasons(settings, context.instance, parts, looks, now)
     if faults and not reasons:
         failures = ReadFailures(cursor.failures)
@@ -177,24 +185,9 @@ def wanted(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg.RunReq
     return dg.SkipReason(f"Just written: {' and '.join(written)}." if written else "Everything is up to date.")
 
 
-def _look_at_all(
-    settings: Settings, parts: list[WantedPart], cursor: WantedCursor, now: datetime
-) -> tuple[dict[str, SourceLook], list[DebituraError]]:
-    looks, faults = {}, []
-    for part in parts:
-        try:
-            looks[part.name] = look_at(settings, part.location, part.table, cursor.looks.get(part.name), now)
-        except DebituraError as error:
-            note_fault(settings.data_dir, part.name, SOURCE_UNREADABLE, error, is_passing=True)
-            faults.append(error)
-        else:
-            clear_fault(settings.data_dir, part.name, passing_only=True)
-    return looks, faults
-
-
 def _reasons(
     settings: Settings,
-    instance: dg.DagsterInstance,
+    instance: Instance,
     parts: list[WantedPart],
     looks: dict[str, SourceLook],
     now: datetime,
@@ -205,11 +198,11 @@ def _reasons(
         fingerprint = looks[part.name].fingerprint if part.name in looks else None
         if fingerprint is not None:
             state = _state(settings, part, fingerprint, ready, now)
-            reasons.append(due_reason(state, handled_state(instance, part), now, part.name))
+            reasons.append(due_reason(state, handled_state(instance, part.plan), now, part.name))
     return [reason for reason in reasons if reason]
 
 
-def _paused_until(instance: dg.DagsterInstance) -> datetime | None:
+def paused_until(instance: Instance) -> datetime | None:
     """When the next attempt after failed runs is due; None if the last run did not fail."""
     records = instance.get_run_records(dg.RunsFilter(job_name=OUTBOUND), limit=FAILURES_COUNTED)
     failed = 0

@@ -14,13 +14,13 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.jobs import REFRESH, refresh
 from debitura_pipeline.orchestration.keys import WEBHOOK_EVENTS
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, UNUSED, note_off
 from debitura_pipeline.webhooks.position import InboxState, inbox_state, last_event_at
 from debitura_pipeline.webhooks.subscriptions import list_subscriptions
 from debitura_pipeline.webhooks.watch import (
-    SubscriptionOff,
     describe_subscriptions,
     overdue_since,
     switched_off,
@@ -52,8 +52,11 @@ def webhook_inbox(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg
     now, state = datetime.now(UTC), inbox_state(debitura.settings.data_dir)
     if not state.waiting:
         return dg.SkipReason("No event waits." if state.exists else "There is no inbox: no receiver has run.")
-    told = _overdue_check(context, state, now)
-    again_at = _not_before(context.instance, state)
+    told_at = datetime.fromisoformat(context.cursor) if context.cursor else None
+    told = overdue_check(state, told_at, now)
+    if told:
+        context.update_cursor(now.isoformat())
+    again_at = not_before(context.instance, state)
     if is_in_flight(context.instance):
         return dg.SensorResult(skip_reason=f"{state.waiting} events wait for the run in progress.", asset_events=told)
     if again_at is not None and now < again_at:
@@ -63,12 +66,12 @@ def webhook_inbox(context: dg.SensorEvaluationContext, debitura: Debitura) -> dg
     return dg.SensorResult(run_requests=[request], asset_events=told)
 
 
-def is_in_flight(instance: dg.DagsterInstance) -> bool:
+def is_in_flight(instance: Instance) -> bool:
     """Whether a refresh is queued, starting or running."""
     return bool(instance.get_run_records(dg.RunsFilter(job_name=REFRESH, statuses=NOT_FINISHED_STATUSES), limit=1))
 
 
-def _not_before(instance: dg.DagsterInstance, state: InboxState) -> datetime | None:
+def not_before(instance: Instance, state: InboxState) -> datetime | None:
     """When the next run is due; None if at once, as after a quiet minute.
 
     Later after each failure in a row, and a minute after the end of a run that has looked up events in vain.
@@ -85,17 +88,15 @@ def _not_before(instance: dg.DagsterInstance, state: InboxState) -> datetime | N
     return ended[0].create_timestamp + BETWEEN_RUNS if state.unread else last + AGAIN_AFTER
 
 
-def _overdue_check(
-    context: dg.SensorEvaluationContext, state: InboxState, now: datetime
+def overdue_check(
+    state: InboxState, told_at: datetime | None, now: datetime, partner: str | None = None
 ) -> list[dg.AssetCheckEvaluation]:
     """A failed check once an hour, while events wait for more than an hour. The run that handles them reports a passed one."""
     since = overdue_since(state, now)
-    told_at = datetime.fromisoformat(context.cursor) if context.cursor else None
     if since is None or (told_at is not None and now - told_at < timedelta(seconds=HOUR_S)):
         return []
-    context.update_cursor(now.isoformat())
     description = f"{state.waiting} events wait, the first since {since:%Y-%m-%d %H:%M} UTC"
-    return [_evaluation(HANDLED, description, is_passed=False)]
+    return [evaluation(HANDLED, description, is_passed=False, partner=partner)]
 
 
 @dg.sensor(
@@ -123,17 +124,17 @@ def webhook_subscriptions(context: dg.SensorEvaluationContext, debitura: Debitur
         return dg.SkipReason(counted.message)
     off = switched_off(found, last_event_at(settings.data_dir))
     note_off(settings, off)
-    told = [_evaluation(SUBSCRIPTIONS, describe_subscriptions(off, len(found)), is_passed=not off)]
+    told = [evaluation(SUBSCRIPTIONS, describe_subscriptions(off, len(found)), is_passed=not off)]
     can_switch_on = "webhooks" in settings.outbound.writes and any(one.is_automatic for one in off)
     if can_switch_on and due_since is None:
         due_since = datetime.now(UTC)
-    if due_since is None or _was_swept(context.instance, due_since):
+    if due_since is None or was_swept(context.instance, due_since):
         context.update_cursor(NONE.cursor)
         return dg.SensorResult(skip_reason=describe_subscriptions(off, len(found)), asset_events=told)
     context.update_cursor(f"{DUE}{due_since.isoformat()}")
     if is_in_flight(context.instance):
         return dg.SensorResult(skip_reason="A sweep is due once the run in progress has ended.", asset_events=told)
-    return dg.SensorResult(run_requests=[_sweep_request(off)], asset_events=told)
+    return dg.SensorResult(run_requests=[sweep_request(len(off))], asset_events=told)
 
 
 DUE = "sweep due since "
@@ -145,21 +146,24 @@ def _due_since(context: dg.SensorEvaluationContext) -> datetime | None:
     return datetime.fromisoformat(cursor.removeprefix(DUE)) if cursor.startswith(DUE) else None
 
 
-def _was_swept(instance: dg.DagsterInstance, since: datetime) -> bool:
+def was_swept(instance: Instance, since: datetime) -> bool:
+    """Whether a sweep has succeeded since then."""
     wanted = dg.RunsFilter(
         job_name=REFRESH, statuses=[dg.DagsterRunStatus.SUCCESS], tags={SWEEP_TAG: "yes"}, created_after=since
     )
     return bool(instance.get_run_records(wanted, limit=1))
 
 
-def _sweep_request(off: tuple[SubscriptionOff, ...]) -> dg.RunRequest:
+def sweep_request(off: int) -> dg.RunRequest:
+    """A run that enables subscriptions and reads what was missed. `off`: number of those that are off."""
     config = {"ops": {STEP: {"config": {"sweep": True}}}}
-    reason = f"{len(off)} webhook subscriptions were off" if off else "a sweep is due"
+    reason = f"{off} webhook subscriptions were off" if off else "a sweep is due"
     return dg.RunRequest(run_config=config, tags={REASON: reason, SWEEP_TAG: "yes"})
 
 
-def _evaluation(name: str, description: str, *, is_passed: bool) -> dg.AssetCheckEvaluation:
+def evaluation(name: str, description: str, *, is_passed: bool, partner: str | None = None) -> dg.AssetCheckEvaluation:
+    """The result of a check of the events, outside of a run."""
     return dg.AssetCheckEvaluation(
         asset_key=WEBHOOK_EVENTS, check_name=name, passed=is_passed, metadata={},
-        severity=dg.AssetCheckSeverity.WARN, description=description,
+        severity=dg.AssetCheckSeverity.WARN, description=description, partition=partner,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from debitura_pipeline.orchestration.jobs import NIGHTLY
 from debitura_pipeline.orchestration.keys import ONBOARDING, WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.metadata import onboarding_metadata
 from debitura_pipeline.orchestration.observations import sync_events
+from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.orchestration.resources import Debitura
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync import SyncReport
@@ -110,9 +111,7 @@ class WebhookRun:
         for ref, status in statuses.items():
             if not isinstance(status, ApiError):
                 metadata = onboarding_metadata(status.facts())
-                self.context.log_event(
-                    dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata)
-                )
+                self._log(dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata))
 
     def _check_agreements(self, settings: Settings) -> None:
         """Tell the sensors of loaded clients that must sign again, or have done so: their records were read just now."""
@@ -120,10 +119,9 @@ class WebhookRun:
             changed = update_from_raw(warehouse)
         for ref, state in changed.items():
             metadata = onboarding_metadata({"state": state})
-            self.context.log_event(dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata))
+            self._log(dg.AssetMaterialization(ONBOARDING["status"], partition=ref.key, metadata=metadata))
         if changed:
-            for event in coverage_events(settings, self.context.instance):
-                self.context.log_event(event)
+            self._log(*coverage_events(settings, self._state))
 
     def _add_unknown(self, settings: Settings, endpoint: Endpoint, tenants: Sequence[str]) -> None:
         """Add partitions for clients that were never seen, so that the sensor `new_clients` finds them on whatever page."""
@@ -135,7 +133,7 @@ class WebhookRun:
         except ApiError as error:
             self.context.log.warning(f"{len(unknown)} new clients are left to the sensor new_clients: {error}")
             return
-        add_registered(self.context.instance, [client.key for client in listed])
+        add_registered(self._state, [client.key for client in listed])
 
     def _look(self, settings: Settings, endpoint: Endpoint) -> dg.AssetCheckResult:
         """Check the subscriptions, and enable again what the API has switched off, if DEBITURA_WRITES allows it."""
@@ -162,8 +160,7 @@ class WebhookRun:
                 self.debitura.collect(report)
             # Without a materialisation of the raw table, reports that show everything are not built again.
             has_changed = bool(report.inserted or report.changed or report.deleted)
-            for event in sync_events(report, is_own=not has_changed):
-                self.context.log_event(event)
+            self._log(*sync_events(report, is_own=not has_changed))
 
     def _result(self, found: RefreshResult, checked: dg.AssetCheckResult) -> dg.MaterializeResult[None]:
         state = inbox_state(self.debitura.settings.data_dir)
@@ -175,6 +172,14 @@ class WebhookRun:
             "refused_as_stale": state.stale,
         }
         return dg.MaterializeResult(metadata=metadata, check_results=[handled_result(state), checked])
+
+    def _log(self, *events: dg.AssetMaterialization | dg.AssetObservation) -> None:
+        for event in events:
+            self.context.log_event(self.debitura.placed(event))
+
+    @property
+    def _state(self) -> Instance:
+        return self.debitura.state(self.context.instance)
 
     @cached_property
     def _is_night(self) -> bool:

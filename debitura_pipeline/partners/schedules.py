@@ -1,17 +1,20 @@
 """A schedule of the nightly run for each partner, for a daemon that serves all of them.
 
-The run carries the partner's name as a tag. Its process then works for that partner alone (`orchestration/resources.py`).
+The run has the partner's name as its partition, and as a tag. Its process then works for that partner alone
+(`orchestration/resources.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.jobs import freshness, nightly
-from debitura_pipeline.orchestration.keys import PARTNER_TAG
+from debitura_pipeline.orchestration.keys import PARTNER_TAG, PARTNERS
 from debitura_pipeline.orchestration.retries import tags_of_retries
 from debitura_pipeline.partners.overview import Overview, read_overviews
 from debitura_pipeline.settings import DEFAULT_SCHEDULE, declared, hours_later, open_partners
@@ -33,24 +36,35 @@ def partner_schedules() -> list[dg.ScheduleDefinition]:
         return []
 
 
+def partner_folders() -> dict[str, Path]:
+    """The data directory of each partner whose table says where it is. Raises SettingsError."""
+    found = {overview.name: overview.data_dir for overview in read_overviews(*open_partners())}
+    return {name: folder for name, folder in found.items() if folder is not None}
+
+
 def _schedules(overview: Overview) -> Iterator[dg.ScheduleDefinition]:
     cron = overview.schedule or DEFAULT_SCHEDULE
     name, partner = overview.name.replace("-", "_"), {PARTNER_TAG: overview.name}
-    yield dg.ScheduleDefinition(
-        name=f"nightly_{name}",
-        job=nightly,
+    partition = None if PARTNERS is None else overview.name
+    night = dg.RunRequest(partition_key=partition, tags={**partner, **tags_of_retries(overview.run_retries)})
+    yield _schedule(f"nightly_{name}", nightly, cron, night, f"Runs nightly for partner {overview.name}.")
+    later, checks = hours_later(cron, FRESHNESS_AFTER_H), dg.RunRequest(tags=partner)
+    about = f"Checks that the data of partner {overview.name} was read and published."
+    yield _schedule(f"freshness_{name}", freshness, later, checks, about)
+
+
+def _schedule(
+    name: str, job: UnresolvedAssetJobDefinition, cron: str, request: dg.RunRequest, about: str
+) -> dg.ScheduleDefinition:
+    def tick(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return request
+
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
         cron_schedule=cron,
         execution_timezone="UTC",
-        tags={**partner, **tags_of_retries(overview.run_retries)},
+        execution_fn=tick,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Runs nightly for partner {overview.name}.",
-    )
-    yield dg.ScheduleDefinition(
-        name=f"freshness_{name}",
-        job=freshness,
-        cron_schedule=hours_later(cron, FRESHNESS_AFTER_H),
-        execution_timezone="UTC",
-        tags=partner,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Checks that the data of partner {overview.name} was read and published.",
+        description=about,
     )

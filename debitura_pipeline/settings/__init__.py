@@ -2,11 +2,12 @@
 
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOPBACK, address_options
-from debitura_pipeline.settings.load import API_PER_MINUTE, load_partner, load_settings
+from debitura_pipeline.settings.load import API_PER_MINUTE, load_common, load_partner, load_settings
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
     Alerts,
     Concurrency,
+    DagsterPlace,
     Endpoint,
     Environment,
     Outbound,
@@ -15,7 +16,7 @@ from debitura_pipeline.settings.model import (
     WarehouseUrl,
     Webhooks,
 )
-from debitura_pipeline.settings.partner_choice import choose_partner, open_partners
+from debitura_pipeline.settings.partner_choice import choose_partner, open_partners, served_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
 from debitura_pipeline.settings.readers import bytes_of
 from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE, hours_later, next_due
@@ -30,6 +31,7 @@ __all__ = [
     "PROJECT_ROOT",
     "Alerts",
     "Concurrency",
+    "DagsterPlace",
     "Endpoint",
     "Environment",
     "Outbound",
@@ -42,8 +44,10 @@ __all__ = [
     "bytes_of",
     "choose_partner",
     "hours_later",
+    "load_common",
     "load_partner",
     "load_settings",
     "next_due",
     "open_partners",
+    "served_partners",
 ]

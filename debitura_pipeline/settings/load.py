@@ -20,6 +20,7 @@ from debitura_pipeline.settings.model import (
     PUBLISHED,
     Alerts,
     Concurrency,
+    DagsterPlace,
     Environment,
     Outbound,
     Privacy,
@@ -27,8 +28,8 @@ from debitura_pipeline.settings.model import (
     WarehouseUrl,
     Webhooks,
 )
-from debitura_pipeline.settings.partner_choice import NO_PARTNERS, chosen_name, forget
-from debitura_pipeline.settings.partner_values import whole_values
+from debitura_pipeline.settings.partner_choice import NO_PARTNERS, chosen_name, forget, open_partners
+from debitura_pipeline.settings.partner_values import base_folder, whole_values
 from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
 from debitura_pipeline.settings.readers import whole
@@ -61,9 +62,31 @@ def load_partner(partners: PartnersFile, name: str, given: Mapping[str, str]) ->
     """The settings of one partner; `given`: the shared ones, and the variables that its table names. Raises SettingsError."""
     values = Values(whole_values(partners, name, given), partners.root)
     try:
-        return replace(_settings(values), partner=name)
+        return replace(_settings(values), partner=name, common=_common_place(partners, given))
     except SettingsError as error:
         raise partners.table(name).in_its_words(error, given) from None
+
+
+def load_common(root: Path = PROJECT_ROOT) -> Settings:
+    """The settings of the Dagster instance that serves all partners: folders and storage, no partner's key or warehouse.
+
+    Its folder is DEBITURA_DATA_DIR, in which the partners' data directories are. Raises SettingsError.
+    """
+    partners, given = open_partners(root)
+    place = _common_place(partners, given)
+    shared = {setting.name: given.get(setting.name) for setting in (declared.KEEP_RUN_DAYS, declared.RUN_RETRIES)}
+    values = Values({**shared, declared.DATA_DIR.name: str(base_folder(partners, given))}, partners.root)
+    return replace(
+        _settings(values), dagster_home=place.home, dagster_postgres=place.database, serves=tuple(partners.tables)
+    )
+
+
+def _common_place(partners: PartnersFile, given: Mapping[str, str]) -> DagsterPlace:
+    """DAGSTER_HOME and DAGSTER_POSTGRES_URL from outside of the partners file mean this instance."""
+    own = (declared.DAGSTER_HOME, declared.DAGSTER_POSTGRES_URL)
+    values = Values({setting.name: given.get(setting.name) for setting in own}, partners.root)
+    home = values.optional(declared.DAGSTER_HOME) or base_folder(partners, given) / "dagster"
+    return DagsterPlace(home, values.optional(declared.DAGSTER_POSTGRES_URL))
 
 
 def _settings(values: Values) -> Settings:

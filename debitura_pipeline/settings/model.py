@@ -89,10 +89,19 @@ class Alerts:
 
 
 @dataclass(frozen=True)
+class DagsterPlace:
+    """Where an instance of Dagster keeps its state: its home, and its database if that is Postgres."""
+
+    home: Path
+    database: Secret | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, checked. `api_url` is None where the embedded sandbox is to be used.
 
-    `partner`: its name in the partners file; None without one. `schedule`: a cron expression in UTC.
+    `partner`: its name in the partners file; None without one. `schedule`: a cron expression in UTC. `common`: the instance that
+    serves all partners, beside the partner's own. `serves`: the partners' names, in the settings of that instance itself.
     """
 
     environment: Environment
@@ -115,6 +124,8 @@ class Settings:
     publishes_csv: bool = False
     network: Network = DIRECT
     partner: str | None = None
+    common: DagsterPlace | None = None
+    serves: tuple[str, ...] = ()
     schedule: str = DEFAULT_SCHEDULE
     outbound: Outbound = Outbound()
     webhooks: Webhooks = Webhooks()

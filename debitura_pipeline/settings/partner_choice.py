@@ -28,6 +28,18 @@ def open_partners(root: Path = PROJECT_ROOT) -> tuple[PartnersFile, dict[str, st
     return partners, given
 
 
+def served_partners(root: Path = PROJECT_ROOT) -> tuple[str, ...]:
+    """The partners that a process of Dagster serves: all of the file, or none where it works for a single one.
+
+    None, too, where the file cannot be read: a run then reports what is wrong. Reads no secret.
+    """
+    try:
+        partners, given = open_partners(root)
+    except SettingsError:
+        return ()
+    return () if given.get(declared.PARTNER.name, "").strip() else tuple(partners.tables)
+
+
 def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
     """Make `name` the partner of this process and of those that it starts: its environment names the partner, and has no
     variable that only other partners' tables name. Raises SettingsError.

@@ -33,7 +33,7 @@ class Program:
 
     `is_healthy`: called from another thread; returns False or raises if the program does not answer. `silent_s`: seconds
     without an answer, after the first one, until it counts as hung. `on_error`: called with each error that it logs.
-    `before`: called before each start.
+    `before`: called before each start. `env`: variables of this program alone.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Program:
     silent_s: float
     on_error: Callable[[str], None] | None = None
     before: Callable[[], None] = field(default=lambda: None)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Child:
@@ -53,7 +54,7 @@ class Child:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
             [sys.executable, "-m", *program.arguments],
             cwd=PROJECT_ROOT,
-            env=dict(env),
+            env={**env, **program.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

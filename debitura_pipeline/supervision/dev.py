@@ -1,5 +1,8 @@
 """Run code server, daemon, web server, webhook receiver and sandbox until Ctrl-C, for `debitura dev`.
 
+With a partners file and no partner chosen, one instance serves all partners. The partners' secrets are then kept from Dagster's
+programs: each run reads its own partner's files, and so does each look of the lookout.
+
 The code server listens on a socket in a private folder, because anyone who can connect to it can run code as this user.
 Also runs as `python -m debitura_pipeline.supervision.dev [PORT]`.
 """
@@ -12,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -20,20 +23,23 @@ from types import FrameType
 import dagster as dg
 
 from debitura_pipeline.api.endpoint import open_endpoint
+from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.orchestration.failed_runs import FailedRuns
 from debitura_pipeline.orchestration.home import POSTGRES_VARIABLE, dagster_url
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.periodic import periodically
-from debitura_pipeline.settings import Endpoint, Settings, load_settings
+from debitura_pipeline.settings import Endpoint, Settings, load_settings, open_partners
 from debitura_pipeline.supervision.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
 from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
 from debitura_pipeline.supervision.supervisor import Supervisor
 from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_while_dagster_runs
 from debitura_pipeline.warehouse.opening import private_umask
-from debitura_pipeline.warehouse.run_lock import exclusive_dev
+from debitura_pipeline.warehouse.process_lock import ProcessLock
+from debitura_pipeline.warehouse.run_lock import HOME_FILE, exclusive_dev
 
+MAX_NAMED = 5  # variables in a message
 CHECK_EVERY_S = 0.5
 CHECK_FAILURES_EVERY_S = 3.0
 ORPHANS_END_WITHIN_S = 10.0  # the daemon of a `debitura dev` that was killed
@@ -46,6 +52,7 @@ def run_dev(settings: Settings, port: int | None = None, say: Callable[[str], No
     `port` is in use or a process keeps dying.
     """
     with exclusive_dev(settings):
+        _refuse_beside_common(settings)
         refuse_while_dagster_runs(settings, (DAEMON,), ORPHANS_END_WITHIN_S)
         return _run_dev(settings, port, say or _say)
 
@@ -59,10 +66,10 @@ def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -
             say(f"Run {run_id[:8]} was left unfinished by a process that is gone; it is now marked as failed.")
         with (
             _stop_signals() as stopped,
-            open_endpoint(settings) as endpoint,
+            nullcontext() if settings.serves else open_endpoint(settings) as endpoint,
             _supervised(settings, endpoint, say) as supervisor,
         ):
-            sandbox = "The sandbox is up. " if endpoint.is_simulated else ""
+            sandbox = "The sandbox is up. " if endpoint is not None and endpoint.is_simulated else ""
             say(f"Starting Dagster, which takes about 15 s. {sandbox}Logs: {logs_of(settings)}")
             failures = FailedRuns(instance, url, datetime.now(UTC))
             with periodically(CHECK_FAILURES_EVERY_S, lambda: failures.report(say)):
@@ -74,20 +81,24 @@ def _run_dev(settings: Settings, port: int | None, say: Callable[[str], None]) -
 def _watch(
     settings: Settings,
     instance: dg.DagsterInstance,
-    endpoint: Endpoint,
+    endpoint: Endpoint | None,
     supervisor: Supervisor,
     port: int,
     say: Callable[[str], None],
     stopped: Callable[[], bool],
 ) -> None:
     """Start everything, the code server first, and keep it running until told to stop."""
-    keeper = SandboxKeeper(settings.data_dir, endpoint, supervisor) if settings.uses_embedded_sandbox else None
+    is_kept = endpoint is not None and settings.uses_embedded_sandbox
+    keeper = SandboxKeeper(settings.data_dir, endpoint, supervisor) if endpoint is not None and is_kept else None
     with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
         programs = Programs(Path(folder), port, instance, say)
         supervisor.start(programs.code_server())
         receiver = programs.receiver(settings)
         if receiver is not None:
             supervisor.start(receiver)
+        if settings.serves:
+            _warn_of_variables(say)
+            supervisor.start(programs.lookout(settings, _secret_variables()))
         has_clients = is_announced = False
         while not stopped():
             supervisor.check()
@@ -104,7 +115,7 @@ def _watch(
 
 
 @contextmanager
-def _supervised(settings: Settings, endpoint: Endpoint, say: Callable[[str], None]) -> Iterator[Supervisor]:
+def _supervised(settings: Settings, endpoint: Endpoint | None, say: Callable[[str], None]) -> Iterator[Supervisor]:
     supervisor = Supervisor(child_environment(settings, endpoint, os.environ), logs_of(settings), say)
     try:
         yield supervisor
@@ -117,25 +128,54 @@ def logs_of(settings: Settings) -> Path:
     return settings.data_dir / "logs"
 
 
-def child_environment(settings: Settings, endpoint: Endpoint, outer: Mapping[str, str]) -> dict[str, str]:
+def child_environment(settings: Settings, endpoint: Endpoint | None, outer: Mapping[str, str]) -> dict[str, str]:
     """The children's environment: `outer`, the settings that paths depend on, and the API's address and key.
 
     The key is passed in the environment only, never on a command line or in a file. The embedded sandbox may get another
     address when it is restarted, so each process looks it up in the data directory. With a partners file, the name of the
-    partner is passed: each process reads the file itself.
+    partner is passed: each process reads the file itself. Without a name (`endpoint` is None) the instance serves all partners, and
+    no variable is passed that a partner's table names.
     """
     ours = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
-    if settings.partner is not None:
+    if settings.serves:
+        ours["DEBITURA_PARTNER"] = ""
+        outer = {name: value for name, value in outer.items() if name not in open_partners()[0].variables}
+    elif settings.partner is not None:
         ours["DEBITURA_PARTNER"] = settings.partner
     else:
         ours |= {"DEBITURA_DATA_DIR": str(settings.data_dir), "DEBITURA_ENVIRONMENT": settings.environment}
-        if not settings.uses_embedded_sandbox:
+        if endpoint is not None and not settings.uses_embedded_sandbox:
             ours["DEBITURA_API_URL"] = endpoint.base_url
             ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
             ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
     if settings.dagster_postgres is not None:
         ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     return {**outer, **ours}
+
+
+def _secret_variables() -> dict[str, str]:
+    """The variables of this process that partners' tables name. Dagster's programs do not get them."""
+    return {name: os.environ[name] for name in open_partners()[0].variables if name in os.environ}
+
+
+def _warn_of_variables(say: Callable[[str], None]) -> None:
+    """A run is a process of the code server, which has no partner's secret in its environment."""
+    names = sorted(_secret_variables())
+    if names:
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        say(
+            f"Variables of the environment are not passed to the runs of several partners: {', '.join(names[:MAX_NAMED])}{more}. "
+            "Name files in the partners' tables, such as api_key_file, or set the variables in .env."
+        )
+
+
+def _refuse_beside_common(settings: Settings) -> None:
+    """Raises WarehouseBusy for a partner's own `debitura dev` beside the one that serves all: each night would start twice."""
+    if settings.common is None or settings.common.home == settings.dagster_home:
+        return
+    holder = ProcessLock(settings.common.home.resolve() / HOME_FILE).holder()
+    if holder is not None:
+        raise WarehouseBusy(f"A `debitura dev` serves all partners: {holder}. Nothing was touched.", pid=holder.pid)
 
 
 @contextmanager

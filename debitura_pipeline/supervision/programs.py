@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +15,7 @@ from dagster._grpc.client import DagsterGrpcClient
 
 from debitura_pipeline.settings import PROJECT_ROOT, Settings
 from debitura_pipeline.supervision.child import Program
+from debitura_pipeline.supervision.lookout_beat import is_beating
 from debitura_pipeline.supervision.supervisor import DevError
 from debitura_pipeline.webhooks import serve
 from debitura_pipeline.webhooks.inbox import receiver_lock
@@ -22,7 +23,8 @@ from debitura_pipeline.webhooks.receiver import HEALTH, PATH
 
 HOST, PORT = "127.0.0.1", 3000
 CODE_SERVER, DAEMON, WEB_SERVER = "code server", "daemon", "web server"
-RECEIVER = "receiver"
+RECEIVER, LOOKOUT = "receiver", "lookout"
+LOOKOUT_MODULE = "debitura_pipeline.partners.lookout"  # by name: it belongs to a higher layer
 MODULE, LOCATION = "debitura_pipeline.definitions", "debitura"  # as workspace.yaml has them
 PROBE_TIMEOUT_S = 5
 # A program must not be killed because the machine is busy for half a minute.
@@ -89,6 +91,10 @@ class Programs:
             WEB_SERVER_SILENT_S,
             self._report_as(WEB_SERVER),
         )
+
+    def lookout(self, settings: Settings, env: Mapping[str, str]) -> Program:
+        """What looks for all partners between their runs. `env`: the variables that hold their secrets."""
+        return Program(LOOKOUT, [LOOKOUT_MODULE], lambda: is_beating(settings.data_dir), WEB_SERVER_SILENT_S, env=env)
 
     def receiver(self, settings: Settings) -> Program | None:
         """The receiver of webhooks; None without secrets, or if another one has the inbox, as under systemd."""

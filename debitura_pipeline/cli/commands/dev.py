@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from debitura_pipeline.settings import load_settings
+from debitura_pipeline.settings import load_common, load_settings, served_partners
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 
 commands = typer.Typer()
@@ -16,8 +16,11 @@ commands = typer.Typer()
 def dev(
     port: Annotated[int | None, typer.Option(help="Port of the web interface; a free one by default.")] = None,
 ) -> None:
-    """Run Dagster's UI, daemon, schedule and sensors with the same settings, and the sandbox if it is in use."""
-    settings = load_settings()
+    """Run Dagster's UI, daemon, schedule and sensors with the same settings, and the sandbox if it is in use.
+
+    With a partners file and without --partner, for all partners.
+    """
+    settings = load_common() if served_partners() else load_settings()
     with exclusive_dev(settings):
         from debitura_pipeline.supervision.dev import run_dev
 
