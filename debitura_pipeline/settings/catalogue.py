@@ -41,6 +41,9 @@ _INTERNAL = (
     _internal(
         "DEBITURA_SANDBOX_KEY", "The key that the simulated API accepts when it runs as a server.", is_secret=True
     ),
+    _internal(
+        "DEBITURA_SECRETS_SOCKET", "Where `debitura dev` hands a partner's variables to the process that works for it."
+    ),
     _internal("DAGSTER_DISABLE_TELEMETRY", "Keeps Dagster from sending usage data.", "Dagster"),
 )
 

@@ -62,7 +62,8 @@ def load_partner(partners: PartnersFile, name: str, given: Mapping[str, str]) ->
     """The settings of one partner; `given`: the shared ones, and the variables that its table names. Raises SettingsError."""
     values = Values(whole_values(partners, name, given), partners.root)
     try:
-        return replace(_settings(values), partner=name, common=_common_place(partners, given))
+        own = _settings(values)
+        return replace(own, partner=name, common=_common_place(partners, given, own))
     except SettingsError as error:
         raise partners.table(name).in_its_words(error, given) from None
 
@@ -81,12 +82,15 @@ def load_common(root: Path = PROJECT_ROOT) -> Settings:
     )
 
 
-def _common_place(partners: PartnersFile, given: Mapping[str, str]) -> DagsterPlace:
-    """DAGSTER_HOME and DAGSTER_POSTGRES_URL from outside of the partners file mean this instance."""
-    own = (declared.DAGSTER_HOME, declared.DAGSTER_POSTGRES_URL)
-    values = Values({setting.name: given.get(setting.name) for setting in own}, partners.root)
-    home = values.optional(declared.DAGSTER_HOME) or base_folder(partners, given) / "dagster"
-    return DagsterPlace(home, values.optional(declared.DAGSTER_POSTGRES_URL))
+def _common_place(partners: PartnersFile, given: Mapping[str, str], own: Settings | None = None) -> DagsterPlace:
+    """DAGSTER_HOME and DAGSTER_POSTGRES_URL from outside of the partners file mean this instance, except in processes of a
+    partner's own `debitura dev`, where they name the partner's (`own`)."""
+    names = (declared.DAGSTER_HOME.name, declared.DAGSTER_POSTGRES_URL.name)
+    values = Values({name: given.get(name) for name in names}, partners.root)
+    home, database = values.optional(declared.DAGSTER_HOME), values.optional(declared.DAGSTER_POSTGRES_URL)
+    if home is None or (own is not None and home == own.dagster_home):
+        home = base_folder(partners, given) / "dagster"
+    return DagsterPlace(home, None if own is not None and database == own.dagster_postgres else database)
 
 
 def _settings(values: Values) -> Settings:

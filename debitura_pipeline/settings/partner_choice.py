@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import socket
 from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 from debitura_pipeline.errors import SettingsError
@@ -13,6 +16,9 @@ from debitura_pipeline.settings.environment import read_environment
 from debitura_pipeline.settings.model import PROJECT_ROOT
 from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
 
+SOCKET = "DEBITURA_SECRETS_SOCKET"
+ASK_WITHIN_S = 10.0
+MAX_NAME_BYTES = 64
 NO_PARTNERS = (
     "DEBITURA_PARTNERS, the file of the partners, is not set, so no partner can be chosen or listed. Example: "
     "DEBITURA_PARTNERS=partners.toml"
@@ -42,11 +48,28 @@ def served_partners(root: Path = PROJECT_ROOT) -> tuple[str, ...]:
 
 def choose_partner(name: str, root: Path = PROJECT_ROOT) -> None:
     """Make `name` the partner of this process and of those that it starts: its environment names the partner, and has no
-    variable that only other partners' tables name. Raises SettingsError.
+    variable that only other partners' tables name. A process of `debitura dev` gets the partner's own from there. Raises
+    SettingsError.
     """
     partners, given = open_partners(root)
     os.environ[declared.PARTNER.name] = chosen_name(partners, {**given, declared.PARTNER.name: name})
     forget(partners.foreign_variables(name))
+    missing = {variable for variable, users in partners.variables.items() if name in users} - given.keys()
+    place = os.environ.pop(SOCKET, None)  # nothing that this process starts may ask
+    if missing and place:
+        os.environ.update({variable: text for variable, text in _ask(place, name).items() if variable in missing})
+
+
+def _ask(place: str, name: str) -> dict[str, str]:
+    """The partner's variables from the socket of `debitura dev`; none where it does not answer, which a run then reports."""
+    with suppress(OSError, ValueError), closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as server:
+        server.settimeout(ASK_WITHIN_S)
+        server.connect(place)
+        server.sendall(f"{name}\n".encode())
+        parts = iter(lambda: server.recv(65536), b"")
+        found: dict[str, str] = json.loads(b"".join(parts))
+        return found
+    return {}
 
 
 def chosen_name(partners: PartnersFile, given: Mapping[str, str]) -> str:

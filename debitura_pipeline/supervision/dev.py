@@ -1,7 +1,7 @@
 """Run code server, daemon, web server, webhook receiver and sandbox until Ctrl-C, for `debitura dev`.
 
 With a partners file and no partner chosen, one instance serves all partners. The partners' secrets are then kept from Dagster's
-programs: each run reads its own partner's files, and so does each look of the lookout.
+programs: each run, and each look of the lookout, reads its own partner's.
 
 The code server listens on a socket in a private folder, because anyone who can connect to it can run code as this user.
 Also runs as `python -m debitura_pipeline.supervision.dev [PORT]`.
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -33,13 +33,13 @@ from debitura_pipeline.orchestration.periodic import periodically
 from debitura_pipeline.settings import Endpoint, Settings, load_settings, open_partners
 from debitura_pipeline.supervision.programs import CODE_SERVER, HOST, WEB_SERVER, Programs, choose_port
 from debitura_pipeline.supervision.sandbox_keeper import SandboxKeeper
+from debitura_pipeline.supervision.secret_variables import variables_served
 from debitura_pipeline.supervision.supervisor import Supervisor
 from debitura_pipeline.warehouse.dagster_processes import DAEMON, refuse_while_dagster_runs
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.warehouse.run_lock import HOME_FILE, exclusive_dev
 
-MAX_NAMED = 5  # variables in a message
 CHECK_EVERY_S = 0.5
 CHECK_FAILURES_EVERY_S = 3.0
 ORPHANS_END_WITHIN_S = 10.0  # the daemon of a `debitura dev` that was killed
@@ -90,15 +90,18 @@ def _watch(
     """Start everything, the code server first, and keep it running until told to stop."""
     is_kept = endpoint is not None and settings.uses_embedded_sandbox
     keeper = SandboxKeeper(settings.data_dir, endpoint, supervisor) if endpoint is not None and is_kept else None
-    with tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder:
-        programs = Programs(Path(folder), port, instance, say)
+    with (
+        tempfile.TemporaryDirectory(prefix="debitura-dev-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
+        secrets = Path(folder) / "secrets" if settings.serves else None
+        if secrets is not None:
+            stack.enter_context(variables_served(secrets, _variables_of))
+        programs = Programs(Path(folder), port, instance, say, secrets)
         supervisor.start(programs.code_server())
-        receiver = programs.receiver(settings)
-        if receiver is not None:
-            supervisor.start(receiver)
-        if settings.serves:
-            _warn_of_variables(say)
-            supervisor.start(programs.lookout(settings, _secret_variables()))
+        for program in (programs.receiver(settings), programs.lookout(settings) if settings.serves else None):
+            if program is not None:
+                supervisor.start(program)
         has_clients = is_announced = False
         while not stopped():
             supervisor.check()
@@ -153,20 +156,10 @@ def child_environment(settings: Settings, endpoint: Endpoint | None, outer: Mapp
     return {**outer, **ours}
 
 
-def _secret_variables() -> dict[str, str]:
-    """The variables of this process that partners' tables name. Dagster's programs do not get them."""
-    return {name: os.environ[name] for name in open_partners()[0].variables if name in os.environ}
-
-
-def _warn_of_variables(say: Callable[[str], None]) -> None:
-    """A run is a process of the code server, which has no partner's secret in its environment."""
-    names = sorted(_secret_variables())
-    if names:
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        say(
-            f"Variables of the environment are not passed to the runs of several partners: {', '.join(names[:MAX_NAMED])}{more}. "
-            "Name files in the partners' tables, such as api_key_file, or set the variables in .env."
-        )
+def _variables_of(partner: str) -> dict[str, str]:
+    """The variables of this process that the partner's table names. Dagster's programs do not get them."""
+    users = open_partners()[0].variables
+    return {name: os.environ[name] for name in users if partner in users[name] and name in os.environ}
 
 
 def _refuse_beside_common(settings: Settings) -> None:

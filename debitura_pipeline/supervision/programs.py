@@ -7,13 +7,14 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 from dagster._grpc.client import DagsterGrpcClient
 
 from debitura_pipeline.settings import PROJECT_ROOT, Settings
+from debitura_pipeline.settings.partner_choice import SOCKET
 from debitura_pipeline.supervision.child import Program
 from debitura_pipeline.supervision.lookout_beat import is_beating
 from debitura_pipeline.supervision.supervisor import DevError
@@ -35,10 +36,19 @@ QUIET = ("--log-level", "warning")
 
 
 class Programs:
-    """The programs of one `debitura dev`. `folder`: private, holds the code server's socket and the workspace file."""
+    """The programs of one `debitura dev`. `folder`: private, holds the code server's socket and the workspace file. `secrets`:
+    the socket at which processes that work for a partner ask for its variables."""
 
-    def __init__(self, folder: Path, port: int, instance: dg.DagsterInstance, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        instance: dg.DagsterInstance,
+        say: Callable[[str], None],
+        secrets: Path | None = None,
+    ) -> None:
         self._port, self._instance, self._say = port, instance, say
+        self._secrets = {} if secrets is None else {SOCKET: str(secrets)}
         self._socket, self._workspace = folder / "code-server", folder / "workspace.yaml"
         server = {"grpc_server": {"socket": str(self._socket), "location_name": LOCATION}}
         self._workspace.write_text(json.dumps({"load_from": [server]}))  # JSON is YAML
@@ -55,7 +65,9 @@ class Programs:
         def remove_socket() -> None:  # a killed server leaves it behind
             self._socket.unlink(missing_ok=True)
 
-        return Program(CODE_SERVER, arguments, is_healthy, CODE_SERVER_SILENT_S, before=remove_socket)
+        return Program(
+            CODE_SERVER, arguments, is_healthy, CODE_SERVER_SILENT_S, before=remove_socket, env=self._secrets
+        )
 
     def daemon(self) -> Program:
         """Dagster's daemon: schedules, sensors, run queue."""
@@ -92,9 +104,11 @@ class Programs:
             self._report_as(WEB_SERVER),
         )
 
-    def lookout(self, settings: Settings, env: Mapping[str, str]) -> Program:
-        """What looks for all partners between their runs. `env`: the variables that hold their secrets."""
-        return Program(LOOKOUT, [LOOKOUT_MODULE], lambda: is_beating(settings.data_dir), WEB_SERVER_SILENT_S, env=env)
+    def lookout(self, settings: Settings) -> Program:
+        """What looks for all partners between their runs."""
+        return Program(
+            LOOKOUT, [LOOKOUT_MODULE], lambda: is_beating(settings.data_dir), WEB_SERVER_SILENT_S, env=self._secrets
+        )
 
     def receiver(self, settings: Settings) -> Program | None:
         """The receiver of webhooks; None without secrets, or if another one has the inbox, as under systemd."""

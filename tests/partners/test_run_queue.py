@@ -11,9 +11,11 @@ from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD
 from debitura_pipeline.orchestration.run_queue import PartnerRunCoordinator, partner_of, queue_tags
 from debitura_pipeline.settings import load_common
 from debitura_pipeline.supervision.dev import child_environment
+from debitura_pipeline.supervision.secret_variables import variables_served
 from debitura_pipeline.warehouse.run_lock import exclusive_dev
 from tests.partners.test_schedules import Write, partners
-from tests.support.command import debitura
+from tests.support.command import debitura, environment
+from tests.support.forks import fork_server
 
 __all__ = ["partners"]
 TWO = '[a]\n[b]\nenvironment = "test"\napi_key_variable = "B_KEY"\n'
@@ -64,6 +66,31 @@ def test_dagsters_programs_get_no_variable_that_a_partner_names(partners: Write)
     given = child_environment(load_common(), None, {"B_KEY": "key-of-b", "PATH": "/bin", "DEBITURA_DATA_DIR": "data"})
     assert "key-of-b" not in json.dumps(given)
     assert given["PATH"] == "/bin"
+
+
+ASKING = """
+import json, os, sys
+from debitura_pipeline.settings import choose_partner
+choose_partner(sys.argv[1])
+print(json.dumps([os.environ.get(name) for name in ("A_KEY", "B_KEY", "DEBITURA_SECRETS_SOCKET")]))
+"""
+
+
+def test_a_process_gets_its_own_partners_variables_from_dev_and_no_others(partners: Write, tmp_path: Path) -> None:
+    """The code server, from which Dagster starts the runs, has neither."""
+    partners(
+        '[a]\nenvironment = "test"\napi_key_variable = "A_KEY"\n[b]\nenvironment = "test"\napi_key_variable = "B_KEY"\n'
+    )
+    held = {"a": {"A_KEY": "key-of-a", "PATH": "changed"}, "b": {"B_KEY": "key-of-b"}}
+    env = {"DEBITURA_PARTNERS": str(tmp_path / "partners.toml"), "DEBITURA_SECRETS_SOCKET": str(tmp_path / "socket")}
+    said = {}
+    with variables_served(tmp_path / "socket", held.__getitem__):
+        assert (tmp_path / "socket").stat().st_mode & 0o777 == 0o600
+        for name in held:
+            said[name] = fork_server().run(ASKING, [name], tmp_path, environment(env), 60)[1].strip()
+    gone = fork_server().run(ASKING, ["a"], tmp_path, environment(env), 60)[1].strip()
+    assert said == {"a": '["key-of-a", null, null]', "b": '[null, "key-of-b", null]'}
+    assert gone == "[null, null, null]", "a run then says which variable is not set"
 
 
 def test_a_partners_own_dev_is_refused_beside_the_one_that_serves_all(partners: Write, tmp_path: Path) -> None:
