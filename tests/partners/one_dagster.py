@@ -19,7 +19,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.coverage import read_known
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, REFRESH_REPORTS
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, ONBOARD, REFRESH_REPORTS
 from debitura_pipeline.orchestration.keys import PARTNER_TAG, PUBLISHED, RAW
 from debitura_pipeline.orchestration.partner_view import PartnerView
 from debitura_pipeline.orchestration.run_queue import queue_tags
@@ -33,8 +33,8 @@ def main() -> None:
     settings = load_common()
     with open_instance(settings):
         pass
-    for job in (NIGHTLY, FRESHNESS):
-        for pid in [_start(settings, name, job) for name in PARTNERS]:
+    for job in (NIGHTLY, FRESHNESS, ONBOARD):  # the last one without a partition, as the sensor requests it
+        for pid in [_start(settings, name, job) for name in (PARTNERS if job != ONBOARD else PARTNERS[:1])]:
             os.waitpid(pid, 0)
     with open_instance(settings) as instance:
         found = {name: _facts(instance, name) for name in PARTNERS}
@@ -45,7 +45,7 @@ def _start(settings: Settings, name: str, job: str) -> int:
     pid = os.fork()
     if pid:
         return pid
-    tags = {PARTITION_NAME_TAG: name}
+    tags = {PARTNER_TAG: name} if job == ONBOARD else {PARTITION_NAME_TAG: name}
     try:
         with open_instance(settings) as instance:
             defs.resolve_job_def(job).execute_in_process(
@@ -63,6 +63,9 @@ def _facts(instance: dg.DagsterInstance, name: str) -> dict[str, Any]:
     )
     return {
         "nights": [record.dagster_run.status.value for record in runs],
+        "onboarding": [
+            record.dagster_run.status.value for record in view.get_run_records(dg.RunsFilter(job_name=ONBOARD))
+        ],
         "published": view.get_latest_materialization_event(PUBLISHED) is not None,
         "covered": len(read_known(view).covered),
         "fresh": sorted(

@@ -33,6 +33,8 @@ def test_one_partners_wrong_key_and_state_are_nothing_to_the_other(
     status, out, err = fork_server().run(code, (), tmp_path, environment(env), LIMIT_S)
     assert status == 0, err
     found = json.loads(out.splitlines()[-1])
+    assert found["a"].pop("onboarding") == ["SUCCESS"]
+    assert found["b"].pop("onboarding") == []
     assert found["a"] == {"nights": ["SUCCESS"], "published": True, "covered": 2, "fresh": ["SUCCEEDED"]}
     assert found["b"] == {"nights": ["FAILURE"], "published": False, "covered": 0, "fresh": ["FAILED"]}
     assert found["launched"] == [["a", "freshness"], ["b", "nightly"]]
