@@ -40,6 +40,7 @@ SLOWEST = (
     "tests/crash/test_write_points.py",
     "tests/leaks/test_leaks.py",
     "tests/orchestration/test_nightly.py",
+    "tests/partners/test_one_dagster.py",
     "tests/warehouse/test_publish_killed.py",
     "tests/dbt/test_build.py",
     "tests/engines/test_equal.py",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, PARTNER_TAG, PUBLISHED, RAW
 from debitura_pipeline.orchestration.partner_view import PartnerView, placed
 from debitura_pipeline.orchestration.progress import read_progress, run_config_of
+from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.orchestration.wanted import ready_digest, state_of
 from debitura_pipeline.partners import visits
 from debitura_pipeline.partners.look import FOLDER as LOOKS
@@ -185,3 +187,13 @@ def test_ticks_of_two_hundred_partners_with_a_hundred_clients_stay_under_a_secon
     seconds["reports_outdated"] = time.process_time() - began
     assert max(seconds.values()) < 1.0, seconds
     assert min(visited.values()) >= 5, visited
+
+
+def test_the_newest_good_run_of_each_partner_is_kept(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """By the newest run of all partners, the others' last materialisations would be deleted."""
+    settings = replace(load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "home")}), serves=("a", "b"))
+    for partner in ("b", "a", "a"):
+        _load(instance, partner)
+    assert purge_old_runs(instance, settings, datetime.now(UTC) + timedelta(days=3650)) == 1
+    kept = [record.dagster_run.tags[PARTNER_TAG] for record in instance.get_run_records()]
+    assert sorted(kept) == ["a", "b"]
