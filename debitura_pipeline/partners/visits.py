@@ -153,22 +153,19 @@ def visit_inbox(tick: Tick, partner: str, data_dir: Path, note: str) -> str:
 
 
 def visit_subscriptions(tick: Tick, partner: str, data_dir: Path, note: str) -> str:
-    """Once per look: request a run that enables subscriptions. `note`: the look's stamp, and since when a sweep is due."""
-    stamp, (handled, _, since) = look_stamp(data_dir), note.partition("|")
-    look = read_look(data_dir) if stamp != handled else None
-    if look is None or look.subscriptions is None or tick.is_full:
-        return note if tick.is_full else f"{stamp}|{since}"
-    found = look.subscriptions
-    if handled == "" or found.at == look.at:
-        tick.events.append(evaluation(SUBSCRIPTIONS, found.description, is_passed=not found.off, partner=partner))
-    due = datetime.fromisoformat(since) if since else None
-    if due is None and found.may_enable and found.at == look.at:
-        due = tick.now
+    """Once per reading of the subscriptions, each hour: request a run that enables them, until one has succeeded. `note`: when they
+    were read that was handled last, and since when a sweep is due. A reading stays in the looks of the next hour."""
+    handled, _, since = note.partition("|")
+    look = read_look(data_dir)
+    found = look.subscriptions if look is not None else None
+    if found is None or found.at.isoformat() == handled or tick.is_full or tick.runs(partner, REFRESH):
+        return note
+    tick.events.append(evaluation(SUBSCRIPTIONS, found.description, is_passed=not found.off, partner=partner))
+    due = datetime.fromisoformat(since) if since else (tick.now if found.may_enable else None)
     if due is None or was_swept(tick.view(partner), due):
-        return f"{stamp}|"
-    if not tick.runs(partner, REFRESH):
-        tick.ask(partner, sweep_request(found.off))
-    return f"{stamp}|{due.isoformat()}"
+        return f"{found.at.isoformat()}|"
+    tick.ask(partner, sweep_request(found.off))
+    return f"{found.at.isoformat()}|{due.isoformat()}"
 
 
 def visit_incidents(tick: Tick, partner: str, data_dir: Path, _: str) -> str:

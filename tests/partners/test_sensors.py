@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import pytest
 
 from debitura_pipeline.onboarding.coverage import Coverage
@@ -142,10 +143,16 @@ def test_a_subscription_that_is_off_is_enabled_by_a_run_of_its_partner(
     instance: dg.DagsterInstance, folders: Folders
 ) -> None:
     off = SubscriptionsState(NOW, 1, 1, may_enable=True, description="Subscription 7 is off.")
-    write_look(folders["b"], Look(NOW, subscriptions=off))
+    write_look(folders["b"], Look(NOW + timedelta(minutes=5), subscriptions=off))  # read by an earlier look
     found = tick(instance, folders, visits.visit_subscriptions)
     assert list(asked(found)) == ["b"]
     assert [event.partition for event in found.asset_events] == ["b"]
+    again = tick(instance, folders, visits.visit_subscriptions, found.cursor)
+    assert (asked(again), list(again.asset_events)) == ({}, []), "it was asked for"
+    write_look(folders["b"], Look(NOW, subscriptions=msgspec.structs.replace(off, at=NOW + timedelta(hours=1))))
+    assert list(asked(tick(instance, folders, visits.visit_subscriptions, again.cursor))) == ["b"], (
+        "no run has succeeded"
+    )
 
 
 def test_what_is_wrong_with_one_partner_stops_no_other(instance: dg.DagsterInstance, folders: Folders) -> None:
