@@ -6,7 +6,7 @@ partner's data directory. What is wrong with one partner is that partner's incid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.target import ExecutableDefinition
 
-from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.jobs import (
     ONBOARD,
     REFRESH,
@@ -104,13 +103,9 @@ def _loaded_since(instance: dg.DagsterInstance, since: datetime) -> set[str]:
 def partner_sensors(folders: Mapping[str, Path]) -> list[dg.SensorDefinition]:
     """A sensor per kind. `folders`: each partner's data directory."""
 
-    def sensor(
-        name: str, job: Any, every_s: int, about: str, visit: Visit | None, first: Callable[[Any], object] | None = None
-    ) -> dg.SensorDefinition:
+    def sensor(name: str, job: Any, every_s: int, about: str, visit: Visit | None) -> dg.SensorDefinition:
         def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             now = datetime.now(UTC)
-            if first is not None:
-                first(context.instance)
             if visit is None:
                 return round_of_reports(context.instance, context.cursor, folders, now)
             return go_round(context.instance, context.cursor, folders, visit, now)
@@ -129,7 +124,7 @@ def partner_sensors(folders: Mapping[str, Path]) -> list[dg.SensorDefinition]:
         return dg.SkipReason(f"{purge_old_runs(context.instance, load_common(), datetime.now(UTC))} old runs deleted")
 
     return [
-        sensor("new_clients", onboarding, 30, "Requests onboarding runs.", visit_new_clients, end_dead_runs),
+        sensor("new_clients", onboarding, 30, "Requests onboarding runs.", visit_new_clients),
         sensor("wanted", outbound, 30, "Requests runs where roster or claims changed.", visit_wanted),
         sensor("reports_outdated", refresh_reports, 30, "Publishes what was loaded between two nights.", None),
         sensor("webhook_inbox", refresh, 15, "Requests runs for webhook events that wait.", visit_inbox),
