@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import day
 from tests.support.cpu import CpuReport
 from tests.support.forks import fork_server
 from tests.support.postgres import Database, PostgresServer
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    day.day()  # before there are workers
     path = config.getoption("--cpu-report")
     if path is not None:
         config.pluginmanager.register(CpuReport(path.resolve()))

@@ -17,6 +17,7 @@ import pytest
 
 from debitura_pipeline.interrupts import INTERRUPTED, MESSAGE
 from tests.support.command import debitura, environment, start
+from tests.support.day import of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import ROOT, RunningSandbox
 from tests.support.truth import expected
@@ -69,7 +70,9 @@ def test_a_sync_is_interrupted_at_any_moment(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("engine", "number"), [("duckdb", signal.SIGINT), ("postgresql", signal.SIGTERM)], indirect=["engine"]
+    ("engine", "number"),
+    of_the_day([("duckdb", signal.SIGINT), ("postgresql", signal.SIGTERM)]),  # three nights each
+    indirect=["engine"],
 )
 def test_a_nightly_is_interrupted_in_its_steps(
     sandbox_factory: Callable[..., RunningSandbox],

@@ -28,6 +28,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.orchestration.conftest import Pointed
 from tests.support.command import debitura
+from tests.support.day import of_the_day
 from tests.support.postgres import Database
 from tests.support.sandbox import ROOT, RunningSandbox
 
@@ -101,7 +102,7 @@ def descendants(pid: int) -> set[int]:
         return set()
 
 
-@pytest.fixture(params=["files", "postgres"])
+@pytest.fixture(params=of_the_day(["files", "postgres"]))  # a minute each
 def instance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database | None:
     """Where Dagster keeps runs, events and schedules: in its home, or in a database."""
     if request.param == "files":

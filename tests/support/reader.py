@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import select
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -28,7 +29,8 @@ COUNTS = {
     "mart": "SELECT count(*) FROM marts.fct_cases",
     "outcomes": "SELECT sum(cases) FROM reports.case_outcomes",
 }
-PAUSE_S = 0.15  # a look takes as long; without a pause it would take a core from the nights it looks at
+# Between two looks: hardly any while a night is being published, else it would take a core from the nights that it looks at.
+PAUSE_S, PUBLISHING_PAUSE_S = 0.5, 0.02
 NEWEST = "SELECT max(as_of) FROM ops.syncs WHERE status = 'done' AND mode <> 'client'"
 
 
@@ -47,9 +49,13 @@ def look(file: Path) -> tuple[str, list[str]]:
         return one(NEWEST), faults
 
 
-def _closed(wait_s: float) -> bool:
-    """Whether standard input closes within this time."""
-    return bool(select.select([sys.stdin], [], [], wait_s)[0])
+def _closed(folder: Path) -> bool:
+    """Whether standard input closes within the pause before the next look."""
+    until = time.monotonic() + PAUSE_S
+    while time.monotonic() < until and not any(folder.glob("nights/.*")):
+        if select.select([sys.stdin], [], [], PUBLISHING_PAUSE_S)[0]:
+            return True
+    return bool(select.select([sys.stdin], [], [], PUBLISHING_PAUSE_S)[0])
 
 
 def main(folder: Path) -> None:
@@ -58,7 +64,7 @@ def main(folder: Path) -> None:
     exports = 0
     is_last = False
     while not is_last:
-        is_last = _closed(PAUSE_S)  # one look more after the nights are over
+        is_last = _closed(folder)  # one look more after the nights are over
         if not (folder / "warehouse.duckdb").exists():
             assert not seen, "a published file is never away"
             continue
