@@ -31,7 +31,7 @@ from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
 from debitura_pipeline.warehouse.dagster_processes import refuse_while_dagster_runs
 from debitura_pipeline.warehouse.identity import Identity, api_name, key_fingerprint, stored_identities
 from debitura_pipeline.warehouse.opening import private_umask, warehouse_exists
-from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run, restore_marker
+from debitura_pipeline.warehouse.run_lock import exclusive_run, restore_marker, without_dev
 from debitura_pipeline.webhooks.inbox import receiver_lock
 from debitura_pipeline.webhooks.segments import FOLDER as INBOX
 
@@ -48,7 +48,7 @@ def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restore
     """Restore a backup. Raises WarehouseBusy while a run, `debitura dev`, a Dagster process or the receiver of webhooks is
     active; BackupError if the archive is damaged or another partner's, or if data exists and `replace` is False."""
     with (
-        exclusive_dev(settings),
+        without_dev(settings, "restore"),
         exclusive_run(settings, "restore", is_restore=True),
         _without_receiver(settings),
         private_umask(),

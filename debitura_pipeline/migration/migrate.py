@@ -42,7 +42,7 @@ from debitura_pipeline.warehouse.opening import (
     private_umask,
     set_orphan_aside,
 )
-from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_run, without_dev
 
 WORK = "migrate-"  # folders of the data directory's `tmp`
 DRAFT = ".migrating"
@@ -67,7 +67,7 @@ def migrate_warehouse(sides: Sides, report: Report = lambda _: None) -> Migrated
     """
     # The daemon of `debitura dev` would start runs into the old warehouse after it was copied.
     with (
-        exclusive_dev(sides.source),
+        without_dev(sides.source, "migrate"),
         exclusive_run(sides.source, "migrate"),
         exclusive_run(sides.target, "migrate"),
         private_umask(),

@@ -95,9 +95,8 @@ PARTNERS_LIMITS = """\
         limit: 1
 """
 MONITORING = "run_monitoring:\n  enabled: true\n"
-PARTNERS_MONITORING = (
-    f"{MONITORING}  max_runtime_seconds: 43200  # a run that hangs gives its place back within the day\n"
-)
+# Two days for a run that hangs: rate limits may stretch a first load over more than one.
+PARTNERS_MONITORING = f"{MONITORING}  max_runtime_seconds: 172800\n"
 
 # SHA-256 of the `dagster.yaml` that earlier versions wrote. If unchanged, it is replaced by the current one.
 EARLIER = {

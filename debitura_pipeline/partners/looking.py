@@ -46,14 +46,23 @@ RIGHTS = {ROSTER.name: "clients", CLAIMS.name: "cases"}
 
 def look(settings: Settings, now: datetime) -> Look:
     """Look once and write the result for the sensors. What cannot be read is in it. Raises OSError."""
-    sources, faults = _sources(settings, now)
-    found = _at_api(settings, now)
-    fault = found.fault or next(iter(faults), None)
-    found = Look(found.at, found.clients, found.unseen, sources, found.subscriptions, fault)
-    write_look(settings.data_dir, found)
-    with suppress(DebituraError):
-        telling.tick(settings, now, read_daemon_beat(settings))
+    try:
+        sources, faults = _sources(settings, now)
+        found = _at_api(settings, now)
+        fault = found.fault or next(iter(faults), None)
+        found = Look(found.at, found.clients, found.unseen, sources, found.subscriptions, fault)
+        write_look(settings.data_dir, found)
+    finally:  # a disk that is full is one of the incidents
+        _tell(settings, now)
     return found
+
+
+def _tell(settings: Settings, now: datetime) -> None:
+    daemon_beat = None
+    with suppress(DebituraError):  # whether the daemon is alive is not known then
+        daemon_beat = read_daemon_beat(settings)
+    with suppress(DebituraError, OSError):
+        telling.tick(settings, now, daemon_beat)
 
 
 def _at_api(settings: Settings, now: datetime) -> Look:

@@ -83,7 +83,7 @@ def main() -> int:
     while True:
         for pid in _ended():
             lookout.ended(pid)
-        with suppress(DebituraError):  # somebody is editing the file
+        with suppress(DebituraError, OSError):  # somebody is editing the file; no process can be started at the moment
             lookout.step(list(open_partners()[0].tables), time.monotonic())
         _beat(place)
         time.sleep(PAUSE_S)

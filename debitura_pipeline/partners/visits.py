@@ -173,7 +173,9 @@ def visit_incidents(tick: Tick, partner: str, data_dir: Path, _: str) -> str:
     state = read_state(data_dir)
     tick.said += [f"{partner}: {one.kind} ({one.subject})" for one in (visible(state, tick.now) if state else ())]
     look = read_look(data_dir)
-    if look is not None and tick.now - look.at > LOOKED_WITHIN:
+    if look is None:
+        tick.said.append(f"{partner}: not looked at yet")
+    elif tick.now - look.at > LOOKED_WITHIN:
         tick.said.append(f"{partner}: not looked at since {look.at:%Y-%m-%d %H:%M} UTC")
     return ""
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from debitura_pipeline.settings.partner_choice import MAX_NAME_BYTES
 
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 1.0  # a client asks as soon as it is connected, and others wait meanwhile
+PAUSE_S = 0.2
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -28,20 +29,24 @@ def variables_served(path: Path, variables_of: Callable[[str], Mapping[str, str]
         server.bind(str(path))
         path.chmod(0o600)
         server.listen()
-        threading.Thread(target=_serve, args=(server, variables_of), name="secret variables", daemon=True).start()
+        is_over = threading.Event()
+        arguments = (server, variables_of, is_over)
+        threading.Thread(target=_serve, args=arguments, name="secret variables", daemon=True).start()
         try:
             yield
         finally:
+            is_over.set()
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)  # ends the thread
 
 
-def _serve(server: socket.socket, variables_of: Callable[[str], Mapping[str, str]]) -> None:
-    while True:
+def _serve(server: socket.socket, variables_of: Callable[[str], Mapping[str, str]], is_over: threading.Event) -> None:
+    while not is_over.is_set():
         try:
             client, _ = server.accept()
-        except OSError:
-            return
+        except OSError:  # too many open files, or a client that went away
+            is_over.wait(PAUSE_S)
+            continue
         with closing(client), suppress(Exception):  # whoever asked says what is missing
             client.settimeout(ANSWER_WITHIN_S)
             if _user_of(client) == os.getuid():

@@ -76,6 +76,22 @@ def exclusive_dev(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
+def without_dev(settings: Settings, purpose: str) -> Iterator[None]:
+    """Keep `debitura dev` away, that of these settings and the one that serves all partners: both would start runs. Raises
+    WarehouseBusy."""
+    homes = {settings.dagster_home.resolve(), *_common_home(settings)}
+    with _holding(
+        (settings.data_dir.resolve() / DEV_FILE, *(home / HOME_FILE for home in sorted(homes))), purpose, None
+    ):
+        yield
+
+
+def _common_home(settings: Settings) -> Iterator[Path]:
+    if settings.common is not None and settings.common.home.is_dir():  # there is none before its first start
+        yield settings.common.home.resolve()
+
+
+@contextmanager
 def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, lock_wait: LockWait | None) -> Iterator[None]:
     with ExitStack() as taken:
         held = dict(_held.get() or {})

@@ -54,7 +54,7 @@ def test_the_common_instance_has_its_own_home_and_queue_and_reads_no_secret(
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
         assert [limit["key"] for limit in limits.tag_concurrency_limits or ()] == ["debitura/warehouse"]
-        assert instance.run_monitoring_max_runtime_seconds == 43200
+        assert instance.run_monitoring_max_runtime_seconds == 172800
     written = (settings.dagster_home / "dagster.yaml").read_text()
     write_config(settings)
     assert (settings.dagster_home / "dagster.yaml").read_text() == written == for_partners(TEMPLATE)

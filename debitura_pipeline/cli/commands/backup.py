@@ -9,7 +9,7 @@ import typer
 
 from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import load_settings
-from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_run, without_dev
 
 commands = typer.Typer()
 
@@ -44,7 +44,7 @@ def restore(
 ) -> None:
     """Restore a backup, after verifying all of it."""
     settings = load_settings()
-    with exclusive_dev(settings), exclusive_run(settings, "restore", is_restore=True):
+    with without_dev(settings, "restore"), exclusive_run(settings, "restore", is_restore=True):
         from debitura_pipeline.backup import restore as run_restore
         from debitura_pipeline.cli import console
         from debitura_pipeline.sync import check_certificates

@@ -20,8 +20,13 @@ def dev(
 
     With a partners file and without --partner, for all partners.
     """
-    settings = load_common() if served_partners() else load_settings()
+    served = served_partners()
+    settings = load_common() if served else load_settings()
     with exclusive_dev(settings):
+        if served:
+            from debitura_pipeline.partners.own_dev import refuse_beside_own
+
+            refuse_beside_own()
         from debitura_pipeline.supervision.dev import run_dev
 
         raise typer.Exit(run_dev(settings, port))

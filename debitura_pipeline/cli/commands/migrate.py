@@ -9,7 +9,7 @@ import typer
 
 from debitura_pipeline import address_space
 from debitura_pipeline.cli.exit_status import DONE, FAILED, NOT_PROVEN
-from debitura_pipeline.warehouse.run_lock import exclusive_dev, exclusive_run
+from debitura_pipeline.warehouse.run_lock import exclusive_run, without_dev
 
 if TYPE_CHECKING:
     from debitura_pipeline.migration import Migrated, Sides
@@ -51,7 +51,7 @@ def migrate(
     if not yes and sys.stdin.isatty() and not _is_wanted(sides):
         raise typer.Exit(FAILED)
     address_space.ensure(address_space.SYNC)
-    with exclusive_dev(sides.source), exclusive_run(sides.source, "migrate"):
+    with without_dev(sides.source, "migrate"), exclusive_run(sides.source, "migrate"):
         from debitura_pipeline.cli import console
         from debitura_pipeline.migration import NotEqual, migrate_warehouse
 
