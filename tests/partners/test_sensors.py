@@ -115,10 +115,10 @@ def test_reports_are_outdated_for_the_partner_that_loaded_something(
 ) -> None:
     for name in folders:
         report(instance, name, dg.AssetMaterialization(PUBLISHED))
-    later = NOW + timedelta(minutes=5)
-    first = round_of_reports(instance, None, folders, NOW)
+    first = round_of_reports(instance, None, folders, datetime.now(UTC))
     assert asked(first) == {}
     _load(instance, "a")
+    later = datetime.now(UTC) + timedelta(minutes=5)  # this file was loaded long before
     found = round_of_reports(instance, first.cursor, folders, later)
     assert list(asked(found)) == ["a"]
     report(instance, "a", dg.AssetMaterialization(PUBLISHED))
