@@ -2,8 +2,8 @@
 
 A process that was stopped, or whose machine lost its network, may continue after its run was failed (`instance.py`). It then
 finds that out at its next heartbeat. Between two heartbeats a lease applies: a transaction that commits later than
-`Rhythm.lease_s` after the last one asks first (`warehouse/write_guard.py`). In the meantime the run lock keeps other runs out,
-since a stopped process still holds it.
+`Rhythm.lease_s` after the last one asks first (`warehouse/write_guard.py`), and for up to `Rhythm.asks_for_s` again if there is no
+answer. In the meantime the run lock keeps other runs out, since a stopped process still holds it.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def beating(
     on_over: Callable[[str], None] = lambda _: None,
     rhythm: Rhythm = RHYTHM,
     end: Callable[[str], None] = end_process,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
     """Write heartbeats of the run within the block, and guard what it writes to the warehouse.
 
@@ -62,7 +63,7 @@ def beating(
     if instance.is_ephemeral:  # nobody else knows its runs
         yield
         return
-    heart = _Heart(instance, run_id, on_over, rhythm, end)
+    heart = _Heart(instance, run_id, on_over, rhythm, end, sleep)
     heart.beat_if_due()
     every_s = min(rhythm.retry_s, rhythm.beat_s)
     try:
@@ -80,9 +81,10 @@ class _Heart:
         on_over: Callable[[str], None],
         rhythm: Rhythm,
         end: Callable[[str], None],
+        sleep: Callable[[float], None],
     ) -> None:
         self._instance, self._run_id, self._rhythm = instance, run_id, rhythm
-        self._on_over, self._end = on_over, end
+        self._on_over, self._end, self._sleep = on_over, end, sleep
         self._heartbeats, self._process = heartbeats_of(instance), process_mark()
         self._alone = threading.Lock()
         self._beaten_at: float | None = None
@@ -100,14 +102,18 @@ class _Heart:
 
     def guard(self) -> None:
         """Before a write. Without any heartbeat the run cannot have been failed for its silence, so there is no lease."""
-        if self._beaten_at is not None and self._age() >= self._rhythm.lease_s:
+        asks_until = _now() + self._rhythm.asks_for_s
+        while self._beaten_at is not None and self._age() >= self._rhythm.lease_s and not self._is_over:
             try:
                 self._beat(self._rhythm.lease_s)
+                break
             except Exception as error:  # noqa: BLE001 - of whatever kind Dagster's storage raises
-                raise WarehouseError(
-                    f"Nothing was written: this run gave no sign of life for {self._age():.0f} s, and whether it was failed "
-                    f"meanwhile cannot be found out. {_said(error)}"
-                ) from None
+                if _now() + self._rhythm.retry_s > asks_until:
+                    raise WarehouseError(
+                        f"Nothing was written: this run gave no sign of life for {self._age():.0f} s, and whether it was failed "
+                        f"meanwhile cannot be found out. {_said(error)}"
+                    ) from None
+            self._sleep(self._rhythm.retry_s)
         if self._is_over:
             raise RunIsOver(OVER.format(run=self._run_id[:8]))
 

@@ -1,4 +1,4 @@
-"""Where heartbeats are kept: a table in Dagster's Postgres, or a SQLite file. Each statement has a connection of its own.
+"""Where heartbeats are kept: tables in Dagster's Postgres, or a SQLite file. Each statement has a connection of its own.
 
 A connection that is kept open would hang with its network; one every 20 seconds costs milliseconds.
 """
@@ -21,18 +21,23 @@ if TYPE_CHECKING:
 
 FILE = "heartbeats.db"
 TABLE = "debitura_run_heartbeats"
+LOOKS = "debitura_watchdog_looks"  # one row: when any watchdog last looked, and since when without a gap
 BUSY_S = 10.0  # SQLite's wait for another writer
 ANSWERS_WITHIN_MS = 10_000  # of a server that has vanished; TCP itself would wait for a quarter of an hour
-_CREATE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
-    run_id TEXT PRIMARY KEY, process TEXT, beat_at DOUBLE PRECISION NOT NULL, suspected_at DOUBLE PRECISION,
-    failed_at DOUBLE PRECISION)"""
+_CREATE = {
+    TABLE: f"""CREATE TABLE IF NOT EXISTS {TABLE} (
+        run_id TEXT PRIMARY KEY, process TEXT, beat_at DOUBLE PRECISION NOT NULL, suspected_at DOUBLE PRECISION,
+        failed_at DOUBLE PRECISION)""",
+    LOOKS: f"""CREATE TABLE IF NOT EXISTS {LOOKS} (
+        id INTEGER PRIMARY KEY, looked_at DOUBLE PRECISION NOT NULL, awake_since DOUBLE PRECISION NOT NULL)""",
+}
 
 
 class Storage(Protocol):
     """Statements have `%s` for parameters and `:now` for the storage's clock, in seconds since 1970."""
 
     def write(self, sql: str, params: Sequence[Any] = ()) -> int:
-        """Run one statement; returns the number of rows touched. Creates the table. Raises DebituraError."""
+        """Run one statement; returns the number of rows touched. Creates the tables. Raises DebituraError."""
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query; none if there is no table. Changes nothing. Raises DebituraError."""
@@ -49,7 +54,8 @@ class _InFile:
 
     def write(self, sql: str, params: Sequence[Any] = ()) -> int:
         with self._opened("rwc") as database:
-            database.execute(_CREATE)
+            for create in _CREATE.values():
+                database.execute(create)
             return database.execute(_for_sqlite(sql), params).rowcount
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -80,14 +86,15 @@ class _InDatabase:
         import psycopg  # noqa: PLC0415
 
         with self._opened(read_only=False) as connection:
-            if not _has_table(connection):
-                with suppress(psycopg.errors.UniqueViolation):  # another process creates it at the same moment
-                    connection.execute(_CREATE.encode())
+            for table, create in _CREATE.items():
+                if not _has_table(connection, table):
+                    with suppress(psycopg.errors.UniqueViolation):  # another process creates it at the same moment
+                        connection.execute(create.encode())
             return connection.execute(_for_postgres(sql), params).rowcount
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._opened(read_only=True) as connection:
-            return connection.execute(_for_postgres(sql), params).fetchall() if _has_table(connection) else []
+            return connection.execute(_for_postgres(sql), params).fetchall() if _has_table(connection, TABLE) else []
 
     @contextmanager
     def _opened(self, *, read_only: bool) -> Iterator[psycopg.Connection[Any]]:
@@ -108,8 +115,8 @@ class _InDatabase:
             raise DebituraError(f"The heartbeats of runs cannot be used: {text}.") from None
 
 
-def _has_table(connection: psycopg.Connection[Any]) -> bool:
-    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", (TABLE,)).fetchone() == (True,)
+def _has_table(connection: psycopg.Connection[Any], table: str) -> bool:
+    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
 
 
 def _give_up_on_silence(descriptor: int) -> None:

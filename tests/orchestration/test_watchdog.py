@@ -19,14 +19,14 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.orchestration.beating import RunIsOver, beating, heartbeats_of
-from debitura_pipeline.orchestration.heartbeat_storage import FILE, TABLE
+from debitura_pipeline.orchestration.heartbeat_storage import FILE, LOOKS, TABLE
 from debitura_pipeline.orchestration.heartbeats import RHYTHM, Rhythm
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.keys import WAREHOUSE_POOL
 from debitura_pipeline.orchestration.nightly_runs import last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import EXECUTING, lock_number, read_runs
-from debitura_pipeline.orchestration.watchdog_sensor import watchdog
+from debitura_pipeline.orchestration.watchdog_sensor import INTERVAL_S, watchdog
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.process_lock import ProcessLock
@@ -39,7 +39,8 @@ from tests.support.postgres import Database
 from tests.support.sandbox import ROOT, RunningSandbox
 
 QUICK = Rhythm(beat_s=0.05, retry_s=0.05, lease_s=0.4, suspect_s=0.4, silent_s=0.6, confirm_s=0.2)
-ASKS_ALWAYS = Rhythm(beat_s=600, lease_s=0)
+ASKS_ALWAYS = Rhythm(beat_s=600, retry_s=0.02, lease_s=0, asks_for_s=0.1)
+AN_HOUR_S = 3600.0
 WITHIN_S = 30.0
 BUSY_RUN = f"""
     import time
@@ -123,9 +124,17 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def older(settings: Settings, column: str, by_s: float) -> None:
+def pass_time(settings: Settings, by_s: float) -> None:
+    """As if nothing had happened for so long."""
+    for column in ("beat_at", "suspected_at"):
+        older(settings, column, by_s)
+    for column in ("looked_at", "awake_since"):
+        older(settings, column, by_s, LOOKS)
+
+
+def older(settings: Settings, column: str, by_s: float, table: str = TABLE) -> None:
     """As if an instant in the heartbeats were longer ago."""
-    sql = f"UPDATE {TABLE} SET {column} = {column} - {by_s}"
+    sql = f"UPDATE {table} SET {column} = {column} - {by_s}"
     if settings.dagster_postgres is not None:
         with psycopg.connect(settings.dagster_postgres.reveal()) as connection:
             connection.execute(sql.encode())
@@ -200,12 +209,31 @@ def test_runs_that_all_seem_silent_after_an_outage_are_given_time_for_a_heartbea
     older(settings, "beat_at", RHYTHM.silent_s + 1)
     assert heartbeats.fail_silent() == [], "the heartbeat has cleared the suspicion"
     older(settings, "suspected_at", RHYTHM.confirm_s + 1)
+    older(settings, "awake_since", RHYTHM.confirm_s + 1, LOOKS)
     (silence,) = heartbeats.fail_silent()
     assert (silence.run_id, silence.where) == (run_id, "1 on host host")
     assert RHYTHM.silent_s < silence.silent_s < 2 * RHYTHM.silent_s
     assert not heartbeats.beat(run_id, "host:1:1")
     heartbeats.forget(run_id)
     assert not heartbeats.beat(run_id, "host:1:1"), "it stays failed"
+
+
+def test_a_run_that_was_suspected_right_before_the_machine_slept_has_time_for_a_heartbeat(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    """On waking, the watchdog may tick before the run beats, and a night would be lost for nothing."""
+    heartbeats, healthy, dead = heartbeats_of(instance), a_run(instance), a_run(instance)
+    for run_id in (healthy, dead):
+        assert heartbeats.beat(run_id, None)
+    pass_time(settings, RHYTHM.suspect_s + 5)
+    assert heartbeats.fail_silent() == [], "only suspected"
+    pass_time(settings, AN_HOUR_S)
+    assert heartbeats.fail_silent() == [], "the watchdog has slept as well"
+    assert heartbeats_of(instance).fail_silent() == [], "and so has every other"
+    assert heartbeats.beat(healthy, None)
+    pass_time(settings, INTERVAL_S)
+    assert [silence.run_id for silence in heartbeats.fail_silent()] == [dead]
+    assert heartbeats.beat(healthy, None)
 
 
 def test_a_run_failed_by_a_watchdog_that_then_died_is_failed_by_the_next(
@@ -242,6 +270,26 @@ def test_a_run_that_cannot_find_out_whether_it_was_failed_writes_nothing(
         with pytest.raises(WarehouseError, match="cannot be found out"), warehouse.transaction():
             warehouse.run("CREATE TABLE ops.written (written_at INTEGER)")
         assert "written" not in {name.partition(".")[2] for name in warehouse.tables()}
+
+
+@pytest.mark.parametrize("settings", ["files"], indirect=True)
+def test_a_write_waits_for_a_storage_that_comes_back(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """A database's failover must not cost a night."""
+    run_id, file, waits = a_run(instance), settings.dagster_home / FILE, list[float]()
+    rhythm = Rhythm(beat_s=600, lease_s=0)
+
+    def sleep(wait_s: float) -> None:
+        waits.append(wait_s)
+        if len(waits) == 2:
+            file.rmdir()
+            file.with_suffix(".aside").rename(file)
+
+    with beating(instance, run_id, rhythm=rhythm, sleep=sleep):
+        file.rename(file.with_suffix(".aside"))
+        file.mkdir()
+        check_may_write()
+        check_may_write()
+    assert waits == [rhythm.retry_s] * 2
 
 
 @pytest.mark.parametrize("settings", ["files"], indirect=True)
