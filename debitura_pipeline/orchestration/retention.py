@@ -1,5 +1,8 @@
 """Delete old finished runs with their event logs and step output, oldest first, a bounded number at a time.
 
+Runs that are kept collect before those that may go, so each call continues where the last one stopped, and starts again after the
+newest.
+
 Runs with the newest materialisation of an asset are kept, because freshness and lineage depend on it. Materialisations of clients'
 partitions, which record who is onboarded, are reported again without a run before theirs is deleted. The landing zone is never
 pruned: `verify` and `replay` need all of it.
@@ -8,6 +11,7 @@ pruned: `verify` and `replay` need all of it.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -20,6 +24,9 @@ from debitura_pipeline.orchestration.keys import ONBOARDING, PARTNER_TAG
 from debitura_pipeline.settings import Settings
 
 MAX_DELETED = 200  # takes a few seconds; a backlog of a year is deleted within some days
+PAGE = 200
+MAX_PAGES = 4  # each of its runs may take a query: about as long as the deletions
+CURSOR = "debitura/retention"  # of Dagster's storage: the last kept run, since a page cannot start after a deleted one
 
 
 def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> int:
@@ -31,26 +38,56 @@ def purge_old_runs(instance: dg.DagsterInstance, settings: Settings, now: dateti
     before = now - timedelta(days=settings.keep_run_days)
     wanted = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
     newest = set() if settings.serves else {record.asset_entry.last_run_id for record in instance.get_asset_records()}
+
+    def is_kept(record: RunRecord) -> bool:
+        if record.dagster_run.run_id in newest or record.update_timestamp.replace(tzinfo=now.tzinfo) >= before:
+            return True
+        return bool(settings.serves) and not _may_go(instance, settings, record)
+
+    return _go_on(instance, settings, wanted, is_kept)
+
+
+def _go_on(
+    instance: dg.DagsterInstance, settings: Settings, wanted: dg.RunsFilter, is_kept: Callable[[RunRecord], bool]
+) -> int:
+    """Delete what is not kept of the next pages. Returns the number of deleted runs."""
+    cursors = instance.daemon_cursor_storage
+    last_kept = cursors.get_cursor_values({CURSOR}).get(CURSOR) or None
+    if last_kept is not None and not instance.has_run(last_kept):  # deleted by somebody else
+        last_kept = None
     deleted = 0
-    for record in instance.get_run_records(wanted, limit=MAX_DELETED * 2, ascending=True):
-        run_id = record.dagster_run.run_id
-        if deleted == MAX_DELETED:
-            break
-        if run_id in newest or record.update_timestamp.replace(tzinfo=now.tzinfo) >= before:
-            continue
-        if settings.serves and not _has_later(instance, record):
-            continue
-        _keep_onboarding(instance, run_id)
-        instance.delete_run(run_id)
-        _remove_files(settings, run_id)
-        deleted += 1
+    for _ in range(MAX_PAGES):
+        page = instance.get_run_records(wanted, limit=PAGE, cursor=last_kept, ascending=True)
+        for record in page:
+            if is_kept(record):
+                last_kept = record.dagster_run.run_id
+            elif deleted < MAX_DELETED:
+                _delete(instance, settings, record.dagster_run.run_id)
+                deleted += 1
+            else:
+                break
+        else:
+            if len(page) == PAGE:
+                continue
+            last_kept = None  # that was the newest
+        break
+    cursors.set_cursor_values({CURSOR: last_kept or ""})
     return deleted
 
 
-def _has_later(instance: dg.DagsterInstance, record: RunRecord) -> bool:
-    """Whether the run's partner has a later good run of the same job: the newest ones have the newest materialisations."""
+def _delete(instance: dg.DagsterInstance, settings: Settings, run_id: str) -> None:
+    _keep_onboarding(instance, run_id)
+    instance.delete_run(run_id)
+    _remove_files(settings, run_id)
+
+
+def _may_go(instance: dg.DagsterInstance, settings: Settings, record: RunRecord) -> bool:
+    """Whether the run's partner is no longer served or has a later good run of the same job, since the newest ones have the
+    newest materialisations.
+    """
     run = record.dagster_run
-    if run.status is not dg.DagsterRunStatus.SUCCESS:
+    is_served = run.tags.get(PARTNER_TAG) in {None, *settings.serves}
+    if run.status is not dg.DagsterRunStatus.SUCCESS or not is_served:
         return True
     later = dg.RunsFilter(
         job_name=run.job_name,

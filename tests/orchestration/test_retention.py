@@ -11,7 +11,7 @@ import pytest
 
 from debitura_pipeline.orchestration import retention
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, RAW
+from debitura_pipeline.orchestration.keys import CLIENTS, ONBOARDING, PARTNER_TAG, RAW
 from debitura_pipeline.orchestration.progress import read_progress
 from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings, load_settings
@@ -86,3 +86,29 @@ def test_a_backlog_is_worked_off_in_parts(storage: Settings, monkeypatch: pytest
         assert purge_old_runs(instance, storage, LATER) == 2
         assert run_ids(instance) == {runs[-1]}
         assert purge_old_runs(instance, storage, LATER) == 1
+
+
+def test_runs_behind_many_that_are_kept_are_reached(storage: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many partners, each one's newest good runs collect at the front, and nothing would be deleted any more."""
+    for name, number in {"MAX_DELETED": 2, "PAGE": 2, "MAX_PAGES": 2}.items():
+        monkeypatch.setattr(retention, name, number)
+    partners = tuple("abcde")
+    everybody = dataclasses.replace(storage, serves=partners)
+    with open_instance(storage) as instance:
+
+        def a_run(partner: str, status: dg.DagsterRunStatus) -> str:
+            return instance.create_run_for_job(empty, status=status, tags={PARTNER_TAG: partner}).run_id
+
+        good = [a_run(partner, dg.DagsterRunStatus.SUCCESS) for partner in partners]
+        for _ in range(3):
+            a_run("a", dg.DagsterRunStatus.FAILURE)
+        assert [purge_old_runs(instance, everybody, LATER) for _ in range(3)] == [0, 2, 1]
+        assert run_ids(instance) == set(good)
+        without_b = dataclasses.replace(storage, serves=("a", *partners[2:]))
+        assert purge_old_runs(instance, without_b, LATER) == 1, (
+            "starts again, and finds a partner that is not served any more"
+        )
+        instance.delete_run(good[-1])
+        a_run("a", dg.DagsterRunStatus.FAILURE)
+        assert sum(purge_old_runs(instance, without_b, LATER) for _ in range(3)) == 1
+        assert run_ids(instance) == {good[0], *good[2:-1]}
