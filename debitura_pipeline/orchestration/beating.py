@@ -88,6 +88,7 @@ class _Heart:
         self._heartbeats, self._process = heartbeats_of(instance), process_mark()
         self._alone = threading.Lock()
         self._beaten_at: float | None = None
+        self._failing_since: float | None = None
         self._is_over = self._has_warned = False
 
     def beat_if_due(self) -> None:
@@ -95,10 +96,16 @@ class _Heart:
         if self._age() >= self._rhythm.beat_s:
             try:
                 self._beat(self._rhythm.beat_s)
+                self._failing_since = None
             except Exception as error:  # noqa: BLE001 - of whatever kind Dagster's storage raises
-                if not self._has_warned:
-                    log.warning("Run %s cannot give signs of life: %s", self._run_id[:8], _said(error))
-                self._has_warned = True
+                self._note_failure(error)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Warn once, after a lease without a beat: on a full disk, say, the run itself ends before that with a line of its own."""
+        self._failing_since = _now() if self._failing_since is None else self._failing_since
+        if not self._has_warned and _now() - self._failing_since >= self._rhythm.lease_s:
+            log.warning("Run %s cannot give signs of life: %s", self._run_id[:8], _said(error))
+            self._has_warned = True
 
     def guard(self) -> None:
         """Before a write. Without any heartbeat the run cannot have been failed for its silence, so there is no lease."""
