@@ -84,11 +84,18 @@ class Shared:
                     marks = ", ".join(["%s"] * len(row))
                     connection.execute(f"INSERT INTO {place} VALUES ({marks})".encode(), row)
 
-    def make_fleet(self) -> None:
+    def make_fleet(self, **addresses: str) -> list[str]:
+        """Run the script; its warnings."""
         partners = find_partners({"DEBITURA_PARTNERS": "partners.toml"}, self.root)
         assert partners is not None
-        self.admin(fleet_sql(partners, {}))
+        told: list[str] = []
+        with psycopg.connect(self.server.url(self.name, "postgres"), autocommit=True) as connection:
+            connection.add_notice_handler(
+                lambda note: told.append(note.message_primary or "") if note.severity == "WARNING" else None
+            )
+            connection.execute(fleet_sql(partners, addresses).encode())
         self.admin(f"ALTER ROLE {ROLE} PASSWORD 'pw'")
+        return told
 
 
 @pytest.fixture
@@ -176,6 +183,77 @@ def test_schemas_are_nobodys_unless_it_is_known_whose_they_are(shared: Shared) -
     )
     with pytest.raises(psycopg.errors.RaiseException, match="was not created by this script"):
         shared.make_fleet()
+
+
+def test_a_schema_that_another_role_was_first_to_make_is_not_the_partners(shared: Shared) -> None:
+    """A partner's role may create schemas, so a name that nobody else has proves nothing; the owner does."""
+    shared.put("a", report_rows(MONTH, A))
+    other = roles_of("b-eu").dbt
+    for schema in ("later_reports", "later_ops"):
+        shared.ask(other, f"CREATE SCHEMA {schema}")
+    shared.ask(other, "CREATE TABLE later_reports.revenue_by_client AS SELECT 'EUR'::text AS currency")
+    of_later = [
+        f"Partner later: schema later_{layer} is left out. Its owner is {other}," for layer in ("reports", "ops")
+    ]
+    told = shared.make_fleet(LATER_URL=f"postgresql://{roles_of('a').pipeline}:pw@127.0.0.1/shared")
+    assert [line.partition(" and none")[0] for line in told] == of_later
+    assert shared.ask(ROLE, "SELECT partner FROM fleet.partners ORDER BY 1") == [("a",), ("b-eu",)]
+    assert shared.admin(f"SELECT has_schema_privilege('{ROLE}', 'later_reports', 'USAGE')") == [(False,)]
+
+    # One role for several partners: each one's address names it.
+    assert shared.make_fleet(LATER_URL=f"postgresql://{other}:pw@127.0.0.1/shared") == []
+    assert shared.ask(ROLE, "SELECT partner, currency FROM fleet.revenue_by_client WHERE partner <> 'a'") == [
+        ("later", "EUR")
+    ]
+
+
+REPORT = "b_reports.revenue_by_client"
+CODE = f"""
+CREATE TABLE b_reports.ran (who text);
+GRANT ALL ON b_reports.ran TO PUBLIC;
+CREATE FUNCTION b_reports.own() RETURNS boolean LANGUAGE plpgsql
+AS $$BEGIN INSERT INTO b_reports.ran VALUES (current_user); RETURN true; END$$;
+CREATE FUNCTION b_reports.folded() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN b_reports.own(); END$$;
+CREATE DOMAIN b_reports.checked AS text CHECK (b_reports.own());
+CREATE TABLE b_reports.spare AS TABLE {REPORT};
+"""
+WAYS = {
+    "view": f"CREATE VIEW {REPORT} AS SELECT * FROM b_reports.spare WHERE b_reports.own()",
+    "type": f"CREATE TABLE {REPORT} AS SELECT *, 'x'::b_reports.checked AS more FROM b_reports.spare",
+    "policy": f"CREATE TABLE {REPORT} AS TABLE b_reports.spare; ALTER TABLE {REPORT} ENABLE ROW LEVEL SECURITY; "
+    f"CREATE POLICY mine ON {REPORT} USING (b_reports.own())",
+    "index": f"CREATE TABLE {REPORT} AS TABLE b_reports.spare; CREATE INDEX ON {REPORT} ((b_reports.folded()))",
+    "statistics": f"CREATE TABLE {REPORT} AS TABLE b_reports.spare; "
+    f"CREATE STATISTICS b_reports.more ON (b_reports.folded()), currency FROM {REPORT}",
+}
+
+
+def test_nothing_that_a_partner_wrote_runs_for_whoever_reads_all_of_them(shared: Shared) -> None:
+    """A function of one partner, run with the rights of the fleet's role, reads all the others."""
+    shared.put("a", report_rows(MONTH, A))
+    shared.put("b-eu", report_rows(MONTH, B))
+    shared.make_fleet()
+    owner, of_a = roles_of("b-eu").dbt, [("a", "DKK", Decimal(7)), ("a", "EUR", Decimal("100.105"))]
+    shared.ask(owner, CODE)
+    ran, seen, told = {}, {}, {}
+    for way, sql in WAYS.items():
+        kind = shared.admin(f"SELECT relkind::text FROM pg_class WHERE oid = '{REPORT}'::regclass")[0][0]
+        shared.ask(
+            owner, f"DROP {'VIEW' if kind == 'v' else 'TABLE'} {REPORT}; {sql}; GRANT SELECT ON {REPORT} TO {ROLE}"
+        )
+        shared.ask(owner, "TRUNCATE b_reports.ran")
+        seen[way] = [shared.ask(ROLE, OF_ALL)]  # found when it is read
+        told[way] = len(
+            [line for line in shared.make_fleet() if line.startswith(f"Partner b-eu: {REPORT} is left out.")]
+        )
+        seen[way].append(shared.ask(ROLE, OF_ALL))  # and by the script
+        shared.ask(ROLE, "SELECT * FROM fleet.revenue_by_client")
+        ran[way] = shared.admin("SELECT DISTINCT who FROM b_reports.ran")
+    assert ran == {way: [] for way in WAYS}
+    assert seen == {way: [of_a, of_a] for way in WAYS}
+    assert told == dict.fromkeys(WAYS, 1)
+    with pytest.raises(psycopg.errors.RaiseException, match="READ COMMITTED only"):
+        shared.ask(ROLE, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {OF_ALL}")
 
 
 def test_one_file_of_partners_on_both_engines(shared: Shared) -> None:

@@ -5,6 +5,9 @@ An administrator runs it once, and again after a partner was added or the pipeli
 The views read through a function that looks up the partners' tables when it is called. So no object depends on a partner's
 tables, which every nightly run replaces and which nobody else may build on (`neighbours.py`); a partner whose tables are
 missing, or lack a column, breaks nothing. The function runs with the rights of whoever asks.
+
+A partner's role may put anything in its schemas. Code of its own (of a view, a policy, a type, an index's expression) would run
+with the asker's rights, so a table that could bring any is left out: the function looks at each table, locked, every time.
 """
 
 from __future__ import annotations
@@ -22,25 +25,37 @@ OPS = ("incidents", "syncs")  # of schema ops, beside all reports
 
 @dataclass(frozen=True)
 class FleetSchemas:
-    """One partner's schemas. `is_unique`: no other partner has this prefix, so that the names tell whose they are.
+    """One partner's schemas: those of this prefix that one of its roles owns, since any role may have made some of that name.
 
-    Otherwise they are taken for the partner's only where one of its roles (`roles.py`) owns them.
+    `is_unique`: no other partner has this prefix. `roles`: those that its addresses name, beside its own (`roles.py`). Partners
+    may share them, so they count where the prefix tells whose the schemas are.
     """
 
     partner: str
     prefix: str
     is_unique: bool
+    roles: tuple[str, ...] = ()
+
+    @property
+    def owners(self) -> list[str]:
+        """The roles of which one has to own the schemas."""
+        named = self.roles if self.is_unique and self.prefix else ()
+        return [*dict.fromkeys((*roles_of(self.partner)[:2], *named))]
 
 
 def fleet_script(partners: Sequence[FleetSchemas]) -> str:
     """The script for these partners, of which it takes those whose schemas are in the database that it is run in."""
-    values = ",\n        ".join(
-        f"({pg_literal(one.partner)}, {pg_literal(one.prefix)}, {str(one.is_unique and one.prefix != '').lower()}, "
-        f"ARRAY[{', '.join(map(pg_literal, roles_of(one.partner)[:2]))}])"
+    values = (",\n" + 16 * " ").join(
+        f"({pg_literal(one.partner)}, {pg_literal(one.prefix)}, ARRAY[{', '.join(map(pg_literal, one.owners))}])"
         for one in partners
     )
     return _SCRIPT.format(
-        role=ROLE, schema=SCHEMA, mark=pg_literal(MARK), partners=values, ops=", ".join(map(pg_literal, OPS))
+        role=ROLE,
+        schema=SCHEMA,
+        mark=pg_literal(MARK),
+        partners=values,
+        count=len(partners),
+        ops=", ".join(map(pg_literal, OPS)),
     )
 
 
@@ -75,32 +90,85 @@ REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
 GRANT USAGE ON SCHEMA {schema} TO {role};
 
 CREATE TABLE IF NOT EXISTS {schema}.members (partner text PRIMARY KEY, prefix text NOT NULL);
-COMMENT ON TABLE {schema}.members IS 'One row per partner in this database: its name, and the prefix of its schemas.';
+ALTER TABLE {schema}.members ADD COLUMN IF NOT EXISTS owners text[] NOT NULL DEFAULT '{{}}';
+COMMENT ON TABLE {schema}.members IS
+    'One row per partner in this database: its name, the prefix of its schemas, and the roles of which one owns them.';
 DELETE FROM {schema}.members;
--- Whose schemas these are is known by a prefix that one partner alone has, or by their owner.
-INSERT INTO {schema}.members
-SELECT p.partner, p.prefix
-FROM (
-    VALUES
-        {partners}
-) AS p(partner, prefix, is_unique, roles)
-JOIN pg_namespace AS n ON n.nspname = p.prefix || 'reports'
-WHERE p.is_unique OR pg_get_userbyid(n.nspowner) = ANY (p.roles);
 
--- Rows of one table of all partners. A column that a partner's table lacks is null, and a partner without the table has no rows.
+DO $members$
+DECLARE
+    thing record;
+BEGIN
+    FOR thing IN
+        SELECT p.partner, p.prefix, p.owners, n.nspname, pg_get_userbyid(n.nspowner) AS owner
+        FROM (
+            VALUES
+                {partners}
+        ) AS p(partner, prefix, owners)
+        JOIN pg_namespace AS n ON n.nspname IN (p.prefix || 'reports', p.prefix || 'ops')
+        ORDER BY p.partner, n.nspname DESC
+    LOOP
+        -- A name alone does not tell whose a schema is: each role of dbt may create some.
+        IF NOT thing.owner = ANY (thing.owners) THEN
+            RAISE WARNING 'Partner %: schema % is left out. Its owner is %, and none of: %.',
+                thing.partner, thing.nspname, thing.owner, array_to_string(thing.owners, ', ');
+        ELSIF thing.nspname = thing.prefix || 'reports' THEN
+            INSERT INTO {schema}.members VALUES (thing.partner, thing.prefix, thing.owners);
+        END IF;
+    END LOOP;
+END
+$members$;
+
+-- Why a table is not read, or null. Reading it must run nothing that its owner wrote. A view, a policy and a type can bring code
+-- of their own, and so can expressions that the planner evaluates: of indexes, of statistics, of partitions and their constraints.
+CREATE OR REPLACE FUNCTION {schema}.fault_of(relation oid) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $fault$
+    SELECT CASE
+        WHEN c.relkind <> 'r' THEN 'is not an ordinary table'
+        WHEN c.relrowsecurity THEN 'has row-level security'
+        WHEN c.relhassubclass OR EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
+            THEN 'has partitions or is one, or inherits'
+        WHEN EXISTS (
+            SELECT FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND t.typnamespace <> 'pg_catalog'::regnamespace
+        ) THEN 'has a column whose type is not one of Postgres''s own'
+        WHEN EXISTS (
+            SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+        ) THEN 'has an index on an expression, or on a part of its rows'
+        WHEN EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid AND 'e' = ANY (s.stxkind))
+            THEN 'has statistics on an expression'
+    END
+    FROM pg_class AS c WHERE c.oid = relation
+$fault$;
+
+-- Rows of one table of all partners. A column that a partner's table lacks is null, and a partner without the table has no rows,
+-- like one whose table has a fault. It is locked before it is looked at, so that nobody puts another one in its place meanwhile.
+-- VOLATILE: each statement sees the catalog as it is by then.
 CREATE OR REPLACE FUNCTION {schema}.rows_of(layer text, relation text, columns text[], types text[]) RETURNS SETOF record
-LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $rows$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET row_security = off SET constraint_exclusion = off AS $rows$
 DECLARE
     member record;
     chosen text;
 BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'Schema {schema} is read at isolation level READ COMMITTED only.'
+            USING HINT = 'A transaction with an older snapshot cannot see whether a table has been replaced since.';
+    END IF;
     FOR member IN
         SELECT m.partner, n.nspname, c.oid FROM {schema}.members AS m
-        JOIN pg_namespace AS n ON n.nspname = m.prefix || layer
-        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = relation AND c.relkind IN ('r', 'p', 'v', 'm')
+        JOIN pg_namespace AS n ON n.nspname = m.prefix || layer AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = relation
         WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+            AND {schema}.fault_of(c.oid) IS NULL
         ORDER BY m.partner
     LOOP
+        EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE', member.nspname, relation);
+        SELECT c.oid INTO member.oid FROM {schema}.members AS m
+        JOIN pg_namespace AS n ON n.nspname = member.nspname AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = relation
+        WHERE m.partner = member.partner AND {schema}.fault_of(c.oid) IS NULL;
+        CONTINUE WHEN NOT FOUND;
         SELECT string_agg(
             format('CAST(%s AS %s)', CASE WHEN a.attname IS NULL THEN 'NULL' ELSE quote_ident(w.name) END, w.type), ', '
             ORDER BY w.place
@@ -108,12 +176,12 @@ BEGIN
         FROM unnest(columns, types) WITH ORDINALITY AS w(name, type, place)
         LEFT JOIN pg_attribute AS a
             ON a.attrelid = member.oid AND a.attname = w.name AND a.attnum > 0 AND NOT a.attisdropped;
-        RETURN QUERY EXECUTE format('SELECT %L::text, %s FROM %I.%I', member.partner, chosen, member.nspname, relation);
+        RETURN QUERY EXECUTE format('SELECT %L::text, %s FROM ONLY %I.%I', member.partner, chosen, member.nspname, relation);
     END LOOP;
 END
 $rows$;
-REVOKE ALL ON FUNCTION {schema}.rows_of FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION {schema}.rows_of TO {role};
+REVOKE ALL ON FUNCTION {schema}.rows_of, {schema}.fault_of FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {schema}.rows_of, {schema}.fault_of TO {role};
 
 DO $views$
 #variable_conflict use_column
@@ -130,6 +198,7 @@ BEGIN
     FOR thing IN
         SELECT n.nspname, n.nspname = m.prefix || 'reports' AS is_reports FROM {schema}.members AS m
         JOIN pg_namespace AS n ON n.nspname IN (m.prefix || 'reports', m.prefix || 'ops')
+            AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
     LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO {role}', thing.nspname);
         IF thing.is_reports THEN
@@ -138,10 +207,20 @@ BEGIN
     END LOOP;
     FOR thing IN
         SELECT n.nspname, c.relname FROM {schema}.members AS m
-        JOIN pg_namespace AS n ON n.nspname = m.prefix || 'ops'
+        JOIN pg_namespace AS n ON n.nspname = m.prefix || 'ops' AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
         JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname IN ({ops})
     LOOP
         EXECUTE format('GRANT SELECT ON %I.%I TO {role}', thing.nspname, thing.relname);
+    END LOOP;
+    FOR thing IN
+        SELECT m.partner, n.nspname, c.relname, {schema}.fault_of(c.oid) AS fault FROM {schema}.members AS m
+        JOIN pg_namespace AS n ON n.nspname IN (m.prefix || 'reports', m.prefix || 'ops')
+            AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND (n.nspname = m.prefix || 'reports' OR c.relname IN ({ops}))
+        WHERE {schema}.fault_of(c.oid) IS NOT NULL ORDER BY m.partner, n.nspname, c.relname
+    LOOP
+        RAISE WARNING 'Partner %: %.% is left out. It %.', thing.partner, thing.nspname, thing.relname, thing.fault;
     END LOOP;
     -- The columns that any partner has, by name; a type that holds all of theirs.
     FOR thing IN
@@ -150,8 +229,8 @@ BEGIN
                 t.typcategory = 'N' AS is_number, count(*) OVER (PARTITION BY c.oid) AS width
             FROM {schema}.members AS m
             CROSS JOIN (VALUES ('reports'), ('ops')) AS layer(name)
-            JOIN pg_namespace AS n ON n.nspname = m.prefix || layer.name
-            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm')
+            JOIN pg_namespace AS n ON n.nspname = m.prefix || layer.name AND pg_get_userbyid(n.nspowner) = ANY (m.owners)
+            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r' AND {schema}.fault_of(c.oid) IS NULL
                 AND (layer.name = 'ops') = (c.relname IN ({ops})) AND c.relname NOT IN ('members', 'partners')
             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'partner'
             JOIN pg_type AS t ON t.oid = a.atttypid
@@ -188,7 +267,7 @@ BEGIN
     END IF;
     GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};
     RAISE NOTICE 'Schema {schema} has % of % partners and % views.', (SELECT count(*) FROM {schema}.members),
-        (SELECT count(*) FROM (VALUES {partners}) AS p), (
+        {count}, (
             SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind = 'v'
         );
 END
