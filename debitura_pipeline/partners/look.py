@@ -75,7 +75,7 @@ def note_handled(data_dir: Path, look: Look) -> None:
 
 
 def seen_clients(data_dir: Path) -> Coverage:
-    """The clients of all looks that were handled, with those of the last one if it was."""
+    """The clients of all handled looks, including the last one if it has been handled."""
     try:
         found = Coverage.from_text((data_dir / FOLDER / SEEN).read_text())
     except (OSError, ValueError):

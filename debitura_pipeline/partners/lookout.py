@@ -96,7 +96,7 @@ def _ended() -> Iterator[int]:
 
 
 def _beat(place: Path) -> None:
-    with suppress(OSError):  # a full disk is not mended by a restart
+    with suppress(OSError):  # a restart would not free a full disk
         beat(place)
 
 
