@@ -170,7 +170,7 @@ def _chosen(context: dg.AssetExecutionContext) -> list[str]:
     """The clients of the partitions that a user selected. Raises OnboardingError if they are of several partners."""
     partners = {partition.rpartition("/")[0] for partition in context.partition_keys}
     if len(partners) > 1:
-        raise OnboardingError(f"A run is for the clients of one partner; select those of {min(partners)} alone.")
+        raise OnboardingError(f"A run can onboard clients of one partner only; select those of {min(partners)}.")
     return [client_key(partition) for partition in context.partition_keys]
 
 

@@ -61,7 +61,7 @@ class PartnerView:
         return found[0].event_log_entry if found else None
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
-        """The partner's clients; those of the others are not read."""
+        """The keys of this partner's clients. Does not read other partners' keys."""
         return self._instance.get_dynamic_partitions(f"{partitions_def_name}/{self._partner}")
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
