@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import debitura
+from tests.support.parsed import reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 from tests.support.truth import expected
@@ -52,6 +53,7 @@ def test_a_disk_that_is_full_is_one_line(disk: Path, sandbox_factory: Callable[.
     """In the middle of reading, and in the night after that between dbt and the report; the third night is whole."""
     sandbox = sandbox_factory(clients=2, cases=30, transactions=60)
     pipeline = Pipeline(disk / "data", sandbox)
+    reuse_parse(pipeline.settings)
     filler = disk / "filler"
     for step in ("raw__clients", "dbt_build"):
         said = debitura("nightly", env=pipeline.env, before=FILLED_AFTER.format(step=step, filler=filler))

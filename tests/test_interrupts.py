@@ -18,6 +18,7 @@ import pytest
 from debitura_pipeline.interrupts import INTERRUPTED, MESSAGE
 from tests.support.command import debitura, environment, start
 from tests.support.day import of_the_day
+from tests.support.parsed import reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import ROOT, RunningSandbox
 from tests.support.truth import expected
@@ -83,6 +84,7 @@ def test_a_nightly_is_interrupted_in_its_steps(
     """While it reads (which is the same on both engines), and while dbt builds; then the same command goes on from there."""
     sandbox = sandbox_factory(clients=2, cases=30, transactions=60)
     pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
+    reuse_parse(pipeline.settings)
     if not warehouse_env:
         stalled(sandbox, "/cases")
         process = start(["nightly"], pipeline.env)

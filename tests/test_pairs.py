@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import TIME_LIMIT_S, debitura, start
+from tests.support.parsed import reuse_parse
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
 from tests.support.truth import expected
@@ -48,6 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     pipeline = Pipeline(tmp_path_factory.mktemp("pairs") / "data", sandbox, DEBITURA_REQUESTS_PER_MINUTE="1000000")
     try:
         pipeline.sync()
+        reuse_parse(pipeline.settings)
         yield World(sandbox, pipeline, random.Random(5))
     finally:
         sandbox.stop()

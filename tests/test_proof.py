@@ -13,6 +13,7 @@ import pytest
 from debitura_pipeline.sync import read_status
 from tests.support.altering import Alter, altering
 from tests.support.command import Said, debitura
+from tests.support.parsed import reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
@@ -172,6 +173,7 @@ def test_a_night_whose_cases_are_contradicted_is_published_and_ends_with_status_
     without_odd_rows(sandbox)
     with altering(sandbox, alter) as url:
         pipeline = behind(tmp_path, sandbox, url)
+        reuse_parse(pipeline.settings)
         said = debitura("nightly", env=pipeline.env)
     assert said.status == 1, said
     assert "proof contradicted: cases: 1 of the API's totals differ from the warehouse: active" in said.out

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import debitura, environment
+from tests.support.parsed import reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import ROOT, RunningSandbox
 
@@ -23,7 +24,7 @@ def test_a_reader_never_meets_an_error_or_a_half_state_during_runs(
     sandbox = sandbox_factory()
     pipeline = Pipeline(tmp_path / "data", sandbox)
     published = pipeline.settings.published_dir
-    (tmp_path / "data").mkdir(mode=0o700)
+    reuse_parse(pipeline.settings)
     reader = subprocess.Popen(
         [sys.executable, "-m", "tests.support.reader", str(published)],
         cwd=ROOT, env=environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +12,10 @@ import pytest
 
 from debitura_pipeline.api import http
 from debitura_pipeline.api.connect import Runtime
-from debitura_pipeline.orchestration.dbt import incremental_models
-from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.publish import publish
 from tests.support.catalogue import declared_keys, described, duckdb_comments, postgres_comments, postgres_keys
+from tests.support.dbt_build import build
 from tests.support.past import Figures, figures_as_of, figures_now, figures_of_mart
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
@@ -27,7 +23,6 @@ from tests.support.sandbox import RunningSandbox
 
 NIGHTS = 10
 BUILT_ON = (1, 10)
-WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 # The bytes of a landed file follow the order in which pages came, and requests the number of retries: no two syncs'.
 UNLIKE = {("ops", "windows"): {"file_sha256"}, ("ops", "syncs"): {"requests", "retries"}}
 
@@ -64,23 +59,6 @@ def assert_equal(one: dict[str, Table], other: dict[str, Table], night: int) -> 
     for name, rows in one.items():
         unlike = [(a, b) for a, b in zip(rows, other[name], strict=False) if a != b]
         assert (len(rows), unlike[:2]) == (len(other[name]), []), f"night {night}, {name}"
-
-
-def build(pipeline: Pipeline, folder: Path) -> None:
-    """dbt as the nightly job runs it, without its tests."""
-    settings, more = pipeline.settings, list[str]()
-    database = settings.warehouse
-    if database.dsn is not None:
-        create_next_schemas(database, incremental_models())
-        more = ["--vars", '{"schema_suffix": "__next"}']
-    subprocess.run(
-        [dbt_executable(), "--quiet", "build", *WITHOUT_TESTS, "--target-path", folder, "--log-path", folder, *more],
-        cwd=DBT_PROJECT,
-        env={**os.environ, **QUIET, **dbt_environment(settings)},
-        check=True,
-    )
-    if database.dsn is not None:
-        swap_schemas(database)
 
 
 def happen(sandbox: RunningSandbox, night: int) -> None:
@@ -129,7 +107,7 @@ def test_ten_nights_leave_the_same_in_both_engines(
                     warehouse.execute(OLDER)
         if night in BUILT_ON:
             for number, pipeline in enumerate(pipelines):
-                build(pipeline, tmp_path / f"dbt-{number}")
+                build(pipeline.settings, tmp_path / f"dbt-{number}")
             found = [tables(pipeline, "staging", "marts", "reports") for pipeline in pipelines]
             assert_equal(found[0], found[1], night)
             assert figures_of_mart(pipelines[0].rows) == published[-1][1]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.orchestration.dbt import incremental_models
-from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
 from debitura_pipeline.settings import Settings, load_settings
-from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from tests.example.nights import merge_nights
+from tests.support.dbt_build import build
 from tests.support.postgres import PostgresServer
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
@@ -32,19 +27,3 @@ def warehouses(
             merge_nights(settings, folder / "landed")
             build(settings, folder / "target")
         yield found
-
-
-def build(settings: Settings, target: Path) -> None:
-    """All seeds and models, without dbt's tests."""
-    warehouse, more = settings.warehouse, list[str]()
-    if warehouse.dsn is not None:
-        create_next_schemas(warehouse, incremental_models())
-        more = ["--vars", '{"schema_suffix": "__next"}']
-    subprocess.run(
-        [dbt_executable(), "--quiet", "build", *WITHOUT_TESTS, "--target-path", target, "--log-path", target, *more],
-        cwd=DBT_PROJECT,
-        env={**os.environ, **QUIET, **dbt_environment(settings)},
-        check=True,
-    )
-    if warehouse.dsn is not None:
-        swap_schemas(warehouse)

@@ -28,6 +28,7 @@ from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.webhooks.segments import Received, pack
 from debitura_pipeline.webhooks.stale import StaleDeliveries
 from tests.support.command import debitura
+from tests.support.parsed import reuse_parse
 from tests.support.receiver import Receiver, receiving
 from tests.support.sandbox import RunningSandbox
 
@@ -71,6 +72,7 @@ def test_a_refused_key_is_told_as_that_and_the_next_good_night_ends_it(
 ) -> None:
     sandbox = sandbox_factory()
     right = {**env, "DEBITURA_API_URL": sandbox.url, "DEBITURA_API_KEY": sandbox.key}
+    reuse_parse(load_settings(right))
     wrong = debitura("nightly", env={**right, "DEBITURA_API_KEY": "wrong"})
     assert wrong.status == 1 and SECRET not in wrong.out + wrong.err
     (alert,) = receiver.alerts

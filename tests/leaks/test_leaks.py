@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from debitura_pipeline.onboarding.client_ref import ClientRef
+from debitura_pipeline.settings import load_settings
 from debitura_sandbox.server import embedded
 from tests.leaks.marked import COMPANY, KEY, PERSON, REFUSED_WITH_TEXT, SIGNED, claims, deliveries, roster
 from tests.source.rows import as_csv, put
@@ -21,6 +22,7 @@ from tests.support import leaks
 from tests.support.command import Said, debitura, environment
 from tests.support.echoing import Gateway, echoing
 from tests.support.forks import fork_server
+from tests.support.parsed import reuse_parse
 from tests.support.receiver import Receiver, receiving
 from tests.support.sandbox import EmbeddedSandbox, RunningSandbox
 from tests.webhooks.deliveries import SECRET, RunningReceiver
@@ -177,6 +179,7 @@ def spend_nights(day: Day) -> None:
     sandbox.admin("sign", {"tenant": SIGNED})
     added = sandbox.admin("clients", {"tenant": "new one", "cases": 4, "transactions": 5})
     misbehave(sandbox)
+    reuse_parse(load_settings(day.env))
     night = day.run("nightly")
     # Lifecycles that nobody knows contradict the API's counts of the known ones.
     assert (night.status, "proof contradicted: cases" in night.out) == (1, True), night.out + night.err

@@ -31,6 +31,7 @@ from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse import checks
 from debitura_pipeline.warehouse.published_folder import NIGHT_FILE, current_night
 from tests.orchestration.conftest import Pointed
+from tests.support.parsed import TOOK_UP_NONE, reuse_parse
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
 CHAIN = ["raw__clients", "raw__cases", "raw__transactions", "checks_of_transactions", "dbt_build"]
@@ -59,6 +60,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         "DEBITURA_REQUESTS_PER_MINUTE": "1000000",
     }
     settings, heard, pages = load_settings(env), list[StepOutcome](), list[int]()
+    reuse_parse(settings)
     result = run_job(settings, on_step=heard.append, on_progress=lambda state: pages.append(state.pages))
     yield Night(sandbox, env, settings, result, heard, len(pages))
     sandbox.stop()
@@ -70,6 +72,7 @@ def test_the_job_goes_from_the_api_to_the_published_copy_in_order(night: Night) 
     assert [name for name in done if name in CHAIN + END] == CHAIN + END
     assert {outcome.state for outcome in night.result.steps} == {"done"}
     assert night.pages > 0, "progress was told"
+    assert TOOK_UP_NONE not in (night.settings.dagster_home / "dbt" / "dbt.log").read_text()
 
 
 def test_the_result_carries_what_the_closing_summary_says(night: Night) -> None:

@@ -22,6 +22,7 @@ from debitura_pipeline.sync import read_status, reconcile, replay, verify
 from debitura_pipeline.warehouse.postgres.roles import ANALYST, DBT, PIPELINE
 from tests.support.command import debitura
 from tests.support.neighbours import HOSTILE, OTHERS, snapshot
+from tests.support.parsed import TOOK_UP_NONE, reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -52,6 +53,7 @@ def night(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFact
             "DEBITURA_WAREHOUSE": database.url,
         }
         settings = load_settings(env)
+        reuse_parse(settings)
         yield Night(sandbox, env, settings, database, run_job(settings))
     sandbox.stop()
 
@@ -68,6 +70,7 @@ def test_the_first_night_into_an_empty_database_ends_with_published_files(night:
     tables = night.rows("SELECT table_name FROM information_schema.tables WHERE table_schema IN ('marts', 'reports')")
     assert {path.stem for path in folder.glob("*.parquet")} == {name for (name,) in tables}
     assert (night.settings.reports_dir / "partner-report.html").exists()
+    assert TOOK_UP_NONE not in (night.settings.dagster_home / "dbt-postgres" / "dbt.log").read_text()
 
 
 def test_the_published_copy_answers_as_of_an_instant_as_the_server_does(night: Night) -> None:

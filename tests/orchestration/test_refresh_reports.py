@@ -20,6 +20,7 @@ from debitura_pipeline.orchestration.refresh_reports import (
 )
 from debitura_pipeline.settings import Settings
 from tests.orchestration.ticks import Ticks
+from tests.support.parsed import reuse_parse
 from tests.support.sandbox import RunningSandbox
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
@@ -61,6 +62,7 @@ def published_clients(settings: Settings) -> list[str]:
 
 def test_a_client_that_was_onboarded_reaches_the_published_copy(ticks: tuple[RunningSandbox, Ticks]) -> None:
     sandbox, daemon = ticks
+    reuse_parse(daemon.settings)
     run(daemon.instance, NIGHTLY)
     later = datetime.now(UTC) + timedelta(minutes=2)
     assert reason_to_wait(read_refresh_progress(daemon.instance), later) == "everything that was loaded is published"

@@ -34,6 +34,7 @@ ADMIN, OWNER = "postgres", "pipeline"
 READY_WITHIN_S = 60.0
 PORTS_TRIED = 5
 PREFIX = "debitura-test-postgres-"
+ANY_DATABASE = "test_0000"  # none has this name; all others are as long
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -143,7 +144,7 @@ class PostgresServer:
     @contextmanager
     def database(self) -> Iterator[Database]:
         """An empty database, owned by a role that may do nothing else; dropped at the end."""
-        name = f"test_{next(self._numbers)}"
+        name = f"test_{next(self._numbers):04}"
         self.admin(f"CREATE DATABASE {name} OWNER {OWNER} STRATEGY file_copy")
         try:
             yield Database(name, self.url(name), self.url(name, ADMIN))
