@@ -20,9 +20,11 @@ from typing import Any
 
 import duckdb
 
+from debitura_pipeline import memory
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.settings import PROJECT_ROOT
 from debitura_pipeline.warehouse.tables import create_statements
+from tests.support.parsed import reuse_project_parse
 
 PROJECT = PROJECT_ROOT / "dbt"
 # `dbt run` leaves seeds out.
@@ -198,7 +200,11 @@ class World:
         path.unlink(missing_ok=True)
         path.symlink_to(self.path)
         # One connection for all of it, as in the nightly job, takes half the time; dbt would let it go at the process's end.
-        with _environment(DEBITURA_DUCKDB_PATH=str(path), DEBITURA_DBT_KEEP_OPEN="True"), warnings.catch_warnings():
+        chosen_env = {
+            "DEBITURA_DUCKDB_PATH": str(path), "DEBITURA_DBT_KEEP_OPEN": "True", "DEBITURA_DUCKDB_MEMORY": memory.for_duckdb(),
+            "DEBITURA_SCHEMA_PREFIX": "",
+        }  # fmt: skip
+        with _environment(**chosen_env), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dbt's own
             try:
                 outcome = dbtRunner().invoke(chosen)
@@ -219,6 +225,7 @@ def _shared_folder() -> Path:
     """Where dbt finds the warehouse, and keeps what it has parsed: under another path it would parse the project anew."""
     folder = Path(tempfile.mkdtemp(prefix="debitura-test-dbt-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    reuse_project_parse(folder / "target", folder / "warehouse.duckdb")
     return folder
 
 

@@ -60,7 +60,12 @@ def reuse_parse(settings: Settings, target: Path | None = None) -> None:
         _put(target or settings.dagster_home / "dbt-postgres", *_for_postgres(settings))
         return
     assert database.path is not None and database.path.stem == "warehouse"
-    _put(target or settings.dagster_home / "dbt", _of_project(), _of_duckdb(database.path, settings.duckdb_memory))
+    reuse_project_parse(target or settings.dagster_home / "dbt", database.path, settings.duckdb_memory)
+
+
+def reuse_project_parse(target: Path, warehouse: Path, duckdb_memory: str | None = None) -> None:
+    """The same for a DuckDB file that no settings belong to. dbt has to be given the same memory, by default the pipeline's."""
+    _put(target, _of_project(), _of_duckdb(warehouse, duckdb_memory))
 
 
 def _put(target: Path, parsed: bytes, connection: str) -> None:
