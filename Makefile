@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash soak incidents dev bi lint format bench league metrics docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents dev bi lint format bench league metrics docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -27,10 +27,12 @@ nightly: setup ## the main job once, a simulated night later each time unless th
 tour: setup ## a partner's five steps, from a roster's row to a fee in the report, in folder tour/
 	@$(BIN)/debitura tour $(ARGS)
 
-environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## all that lint and test need
+celery: $(VENV)/.ready-celery ## what `debitura worker` needs in addition: Celery with Redis
+
+environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## all that lint and test need
 
 WORKERS ?= 3
-test: setup $(VENV)/.ready-dev $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=3 at a time
+test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=3 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
@@ -45,6 +47,9 @@ crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 rando
 	@$(BIN)/python -m tests.crash $(ARGS)
 
 NIGHTS ?= 400
+cluster: setup $(VENV)/.ready-dev $(VENV)/.ready-celery ## nights of several partners on two Celery workers, as on one machine; ARGS="--kills 50" kills processes
+	@$(BIN)/python -m tests.cluster $(ARGS)
+
 month-ends: setup $(VENV)/.ready-dev ## hundreds of nights of a small world: the past stays as published, the waterfall closes (NIGHTS=400)
 	@$(BIN)/python -m tests.month_ends --nights $(NIGHTS)
 
@@ -71,7 +76,7 @@ dev: setup ## Dagster UI, daemon, schedule and sensors
 bi: $(BI)/.ready ## dashboards on the published file or on Postgres, http://127.0.0.1:8501 (ARGS="--port N")
 	@$(BI)/bin/python -m bi $(ARGS)
 
-lint: $(LINT)/.ready $(VENV)/.ready-dev ## format, lint (SQL too), strict types and conventions, nothing changed
+lint: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery ## format, lint (SQL too), strict types and conventions, nothing changed
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
 	@$(LINT)/bin/mypy
@@ -106,7 +111,7 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
 	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi \
-		requirements-metrics; do \
+		requirements-metrics requirements-celery; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
@@ -125,6 +130,11 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@echo "Adding what the tests need"
 	@$(BIN)/python $(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.ready-celery: $(VENV)/.ready requirements-celery.txt
+	@echo "Adding Celery"
+	@$(BIN)/python $(PIP) --requirement requirements-celery.txt
 	@touch $@
 
 $(LINT)/.ready: requirements-lint.txt
