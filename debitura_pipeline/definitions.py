@@ -17,6 +17,7 @@ from debitura_pipeline.orchestration.sensors import sensors
 from debitura_pipeline.orchestration.watchdog_sensor import watchdog
 from debitura_pipeline.partners.schedules import partner_folders, partner_schedules
 from debitura_pipeline.partners.sensors import partner_sensors
+from debitura_pipeline.workers.waiting import worker_sensors
 
 of_partners = partner_schedules()
 
@@ -36,7 +37,7 @@ defs = dg.Definitions(
     asset_checks=all_checks,
     jobs=jobs,
     schedules=of_partners or schedules,
-    sensors=[*(partner_sensors(partner_folders()) if of_partners else sensors), watchdog],
+    sensors=[*(partner_sensors(partner_folders()) if of_partners else sensors), watchdog, *worker_sensors()],
     resources={"debitura": Debitura()},
     executor=dg.in_process_executor,
 )

@@ -64,6 +64,19 @@ def caught() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def left_to_the_program() -> Iterator[None]:
+    """Within the block, a program handles signals itself and ends when it chooses. Main thread only."""
+    woken = signal.set_wakeup_fd(-1)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+
+
 def end_now(message: str = MESSAGE, status: int = INTERRUPTED) -> None:
     """End this process and its descendants immediately, with the message on standard error."""
     children = _descendants(os.getpid())

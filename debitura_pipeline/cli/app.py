@@ -34,6 +34,7 @@ from debitura_pipeline.cli.commands import (
     sandbox,
     tour,
     webhooks,
+    worker,
 )
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
@@ -52,7 +53,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, migrate, inspect, query, report, dev, tour):
+for group in (run, landing, backup, migrate, inspect, query, report, dev, worker, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

@@ -23,6 +23,7 @@ from debitura_pipeline.doctor import (
     sources,
     versions,
     warehouse,
+    workers,
 )
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_exception, passed
 from debitura_pipeline.settings import Settings
@@ -52,6 +53,7 @@ CHECKS = (
     Check("folders", folders.examine, lambda settings: f"{settings.data_dir} or {settings.dagster_home}"),
     Check("run", runs.examine, lambda settings: str(settings.dagster_home)),
     Check("Dagster", dagster.examine, dagster.storage_target),
+    Check("workers", workers.examine, workers.target),
     Check("privacy key", identity.examine_key, lambda settings: str(settings.data_dir)),
     Check("warehouse", warehouse.examine, describe_warehouse),
     Check("roles", roles.examine, describe_warehouse),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, ser
 # The process that executes a run, for display: `<host>:<pid>:<start in ticks since boot>`. Whether it is alive is decided by its
 # lock (`liveness.py`), because a restarted container has another host name.
 PROCESS_TAG = "debitura/process"
+# The queue on which a run was put. A run that has it, and no process yet, waits for a worker (`workers/`).
+QUEUE_TAG = "debitura/queue"
 # The top-level settings that Dagster accepts. Dagster itself checks the rest.
 ROOT_NAMES = frozenset(
     """auto_materialize backfills code_servers compute_logs concurrency defs_state_storage event_log_storage freshness
@@ -97,6 +99,15 @@ PARTNERS_LIMITS = """\
 MONITORING = "run_monitoring:\n  enabled: true\n"
 # Two days for a run that hangs: rate limits may stretch a first load over more than one.
 PARTNERS_MONITORING = f"{MONITORING}  max_runtime_seconds: 172800\n"
+
+# What is added where workers execute the runs (`workers/`): the launcher is loaded by name, and only then.
+START_TIMEOUT = "  start_timeout_seconds: 300\n"
+WORKERS_START_TIMEOUT = "  start_timeout_seconds: 86400  # a run may wait for a worker that is busy\n"
+WORKERS_LAUNCHER = """\
+run_launcher:  # puts runs on the queue in DEBITURA_CELERY_BROKER, from which each `debitura worker` takes one at a time
+  module: debitura_pipeline.workers.launcher
+  class: QueueLauncher
+"""
 
 # SHA-256 of the `dagster.yaml` that earlier versions wrote. If unchanged, it is replaced by the current one.
 EARLIER = {
@@ -180,22 +191,33 @@ def check_database(dsn: Secret, wait_s: float = WAIT_S) -> None:
 
 def _template(settings: Settings) -> str:
     text = TEMPLATE if settings.dagster_postgres is None else POSTGRES_TEMPLATE.read_text()
-    return for_partners(text) if settings.serves else text
+    text = for_partners(text) if settings.serves else text
+    return for_workers(text) if settings.work_queue is not None else text
 
 
 def _templates() -> list[str]:
     ours = [TEMPLATE, POSTGRES_TEMPLATE.read_text()]
-    return [*ours, *map(for_partners, ours)]
+    ours = [*ours, *map(for_partners, ours)]
+    return [*ours, *map(for_workers, ours)]
 
 
 def for_partners(text: str) -> str:
     """The `dagster.yaml` of an instance that serves several partners, from that of a single one. Raises ValueError where a part
     that has to be replaced is not in it."""
     parts = ((COORDINATOR, PARTNERS_COORDINATOR), (LIMITS, PARTNERS_LIMITS), (MONITORING, PARTNERS_MONITORING))
-    for one, several in parts:
-        if one not in text:
-            raise ValueError(f"dagster.yaml has no part {one!r}")
-        text = text.replace(one, several)
+    return _with_parts(text, parts)
+
+
+def for_workers(text: str) -> str:
+    """The `dagster.yaml` of an instance whose runs are executed by workers. Raises ValueError as `for_partners`."""
+    return _with_parts(text, ((START_TIMEOUT, WORKERS_START_TIMEOUT),)) + WORKERS_LAUNCHER
+
+
+def _with_parts(text: str, parts: Iterable[tuple[str, str]]) -> str:
+    for old, new in parts:
+        if old not in text:
+            raise ValueError(f"dagster.yaml has no part {old!r}")
+        text = text.replace(old, new)
     return text
 
 

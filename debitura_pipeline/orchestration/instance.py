@@ -25,6 +25,7 @@ from debitura_pipeline.orchestration.heartbeats import RHYTHM, Rhythm
 from debitura_pipeline.orchestration.home import (
     CONFIG,
     PROCESS_TAG,
+    QUEUE_TAG,
     REWRITTEN,
     InstanceError,
     check_database,
@@ -136,7 +137,7 @@ def end_dead_runs(instance: dg.DagsterInstance, rhythm: Rhythm = RHYTHM) -> list
     suspects = {
         run_id
         for run_id, record in on.items()
-        if (run_id in claiming or marks[run_id] or _aware(record.update_timestamp) < unmarked_since)
+        if (run_id in claiming or marks[run_id] or _should_be_marked(record, unmarked_since))
         and not is_of_living_process(marks[run_id])
     }
     silent = _silent_runs(instance, rhythm)
@@ -174,6 +175,13 @@ def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     mark = run.tags.get(PROCESS_TAG)
     parent = instance.get_run_by_id(run.parent_run_id) if mark and run.parent_run_id else None
     return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
+
+
+def _should_be_marked(record: dg.RunRecord, since: datetime) -> bool:
+    """Whether its process should have taken its lock by now. A run may wait on a queue for as long as workers are busy."""
+    run = record.dagster_run
+    waits = run.status is dg.DagsterRunStatus.STARTING and QUEUE_TAG in run.tags
+    return not waits and _aware(record.update_timestamp) < since
 
 
 def _fail(instance: dg.DagsterInstance, run_id: str, reason: str) -> bool:

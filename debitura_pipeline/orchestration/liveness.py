@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RETAKE_S = 1.0
 RECHECK_S = 5.0
 RETRY_S = 0.2  # a process that only checks a lock holds it for a moment
+CHECKED_FOR_S = 1.0  # a moment, on a busy machine
 
 
 class RunLocks(Protocol):
@@ -33,6 +34,9 @@ class RunLocks(Protocol):
 
     def hold(self, run_id: str) -> None:
         """Take the lock of a run that this process executes; held until released or the process ends."""
+
+    def try_hold(self, run_id: str) -> bool:
+        """The same without waiting; False if another process executes the run."""
 
     def release_run(self, run_id: str) -> None:
         """Release the lock of a run."""
@@ -81,6 +85,17 @@ class _InFolder:
                 time.sleep(RETRY_S)
             self._locks[run_id] = lock
 
+    def try_hold(self, run_id: str) -> bool:
+        lock, until = ProcessLock(self._folder / f"{run_id}.lock"), time.monotonic() + CHECKED_FOR_S
+        while run_id not in self._locks:
+            if lock.take("run") is None:
+                self._locks[run_id] = lock
+            elif time.monotonic() > until:
+                return False
+            else:
+                time.sleep(RETRY_S)
+        return True
+
     def release_run(self, run_id: str) -> None:
         lock = self._locks.pop(run_id, None)
         if lock is not None:
@@ -113,9 +128,18 @@ class _InDatabase:
         with self._alone:
             self._runs.add(run_id)
             self._ensure(retake={run_id})
-            if self._keeper is None:
-                self._keeper = threading.Thread(target=self._keep, name="run locks", daemon=True)
-                self._keeper.start()
+            self._start_keeper()
+
+    def try_hold(self, run_id: str) -> bool:
+        with self._alone:
+            self._ensure(retake=set())
+            assert self._connection is not None
+            taken = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_number(run_id),)).fetchone()
+            if taken != (True,):
+                return False
+            self._runs.add(run_id)
+            self._start_keeper()
+        return True
 
     def release_run(self, run_id: str) -> None:
         with self._alone:
@@ -144,6 +168,11 @@ class _InDatabase:
             rows = connection.execute(HELD).fetchall()
         held = {row[0] for row in rows}
         return {run_id for run_id in run_ids if lock_number(run_id) not in held}
+
+    def _start_keeper(self) -> None:
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="run locks", daemon=True)
+            self._keeper.start()
 
     def _keep(self) -> None:
         while True:

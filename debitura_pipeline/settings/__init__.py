@@ -2,7 +2,7 @@
 
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.settings.addresses import API_HOSTS, CUSTOMER_HOSTS, LOOPBACK, address_options
-from debitura_pipeline.settings.load import API_PER_MINUTE, load_common, load_partner, load_settings
+from debitura_pipeline.settings.load import API_PER_MINUTE, load_common, load_partner, load_settings, load_work_queue
 from debitura_pipeline.settings.model import (
     PROJECT_ROOT,
     Alerts,
@@ -15,6 +15,7 @@ from debitura_pipeline.settings.model import (
     Settings,
     WarehouseUrl,
     Webhooks,
+    WorkQueue,
 )
 from debitura_pipeline.settings.partner_choice import choose_partner, open_partners, served_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "WarehouseUrl",
     "Webhooks",
+    "WorkQueue",
     "address_options",
     "bytes_of",
     "choose_partner",
@@ -47,6 +49,7 @@ __all__ = [
     "load_common",
     "load_partner",
     "load_settings",
+    "load_work_queue",
     "next_due",
     "open_partners",
     "served_partners",

@@ -12,14 +12,24 @@ from debitura_pipeline.settings.outbound_readers import ALERT_URLS, HEARTBEAT, S
 from debitura_pipeline.settings.partner_names import PARTNER_NAME
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_TEXT
 from debitura_pipeline.settings.readers import API_KEY as KEY
-from debitura_pipeline.settings.readers import CERTIFICATES, FOLDER, MEMORY, TOML_FILE, YES_OR_NO, choice, text, whole
+from debitura_pipeline.settings.readers import (
+    CERTIFICATES,
+    FOLDER,
+    MEMORY,
+    QUEUE_NAME,
+    TOML_FILE,
+    YES_OR_NO,
+    choice,
+    text,
+    whole,
+)
 from debitura_pipeline.settings.schedule import DAILY, DEFAULT_SCHEDULE
-from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, WAREHOUSE_URL
+from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, REDIS_URL, WAREHOUSE_URL
 from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
 
 API, WAREHOUSES, DATA, RUNS, NETWORK = "API", "Warehouse", "Data and privacy", "Requests and runs", "Network"
 OUTBOUND, WEBHOOKS, ALERTING = "Clients and claims to send", "Webhooks", "Alerts"
-SEVERAL = "Several partners"
+WORKERS, SEVERAL = "Workers", "Several partners"
 
 # --- API
 ENVIRONMENT = Setting(
@@ -290,6 +300,27 @@ STUCK_DAYS = Setting(
     "A client or claim that waits for more days than this becomes an incident.",
     whole(1, 3650),
     default="14",
+)
+
+# --- Workers
+CELERY_BROKER = Setting(
+    "DEBITURA_CELERY_BROKER",
+    WORKERS,
+    "Redis server that keeps the queue from which workers take Dagster's runs; see the guide to workers.",
+    REDIS_URL,
+    otherwise="the daemon starts a process for each run on its own machine",
+    examples=("rediss://:password@host:6379/0",),
+    is_secret=True,
+    is_address=True,
+    scope="process",
+)
+CELERY_QUEUE = Setting(
+    "DEBITURA_CELERY_QUEUE",
+    WORKERS,
+    "Name of that queue; a run with the tag debitura/queue goes to the queue that the tag names.",
+    QUEUE_NAME,
+    default="debitura",
+    scope="process",
 )
 
 # --- Several partners

@@ -27,6 +27,7 @@ from debitura_pipeline.settings.model import (
     Settings,
     WarehouseUrl,
     Webhooks,
+    WorkQueue,
 )
 from debitura_pipeline.settings.partner_choice import NO_PARTNERS, chosen_name, forget, open_partners
 from debitura_pipeline.settings.partner_values import base_folder, whole_values
@@ -78,19 +79,35 @@ def load_common(root: Path = PROJECT_ROOT) -> Settings:
     shared = {setting.name: given.get(setting.name) for setting in (declared.KEEP_RUN_DAYS, declared.RUN_RETRIES)}
     values = Values({**shared, declared.DATA_DIR.name: str(base_folder(partners, given))}, partners.root)
     return replace(
-        _settings(values), dagster_home=place.home, dagster_postgres=place.database, serves=tuple(partners.tables)
+        _settings(values),
+        dagster_home=place.home,
+        dagster_postgres=place.database,
+        serves=tuple(partners.tables),
+        work_queue=place.work_queue,
     )
+
+
+def load_work_queue(root: Path = PROJECT_ROOT) -> WorkQueue | None:
+    """The queue of the workers; None where there is none. Reads no other setting. Raises SettingsError."""
+    return _work_queue(Values(read_environment(root), root))
+
+
+def _work_queue(values: Values) -> WorkQueue | None:
+    broker = values.optional(declared.CELERY_BROKER)
+    return None if broker is None else WorkQueue(broker, values.one(declared.CELERY_QUEUE))
 
 
 def _common_place(partners: PartnersFile, given: Mapping[str, str], own: Settings | None = None) -> DagsterPlace:
     """DAGSTER_HOME and DAGSTER_POSTGRES_URL from outside of the partners file mean this instance, except in processes of a
     partner's own `debitura dev`, where they name the partner's (`own`)."""
-    names = (declared.DAGSTER_HOME.name, declared.DAGSTER_POSTGRES_URL.name)
+    places = (declared.DAGSTER_HOME, declared.DAGSTER_POSTGRES_URL, declared.CELERY_BROKER, declared.CELERY_QUEUE)
+    names = [setting.name for setting in places]
     values = Values({name: given.get(name) for name in names}, partners.root)
     home, database = values.optional(declared.DAGSTER_HOME), values.optional(declared.DAGSTER_POSTGRES_URL)
     if home is None or (own is not None and home == own.dagster_home):
         home = base_folder(partners, given) / "dagster"
-    return DagsterPlace(home, None if own is not None and database == own.dagster_postgres else database)
+    is_own = own is not None and database == own.dagster_postgres
+    return DagsterPlace(home, None if is_own else database, _work_queue(values))
 
 
 def _settings(values: Values) -> Settings:
@@ -132,6 +149,7 @@ def _settings(values: Values) -> Settings:
             values.optional(declared.HEARTBEAT_URL),
             values.one(declared.STUCK_DAYS),
         ),
+        work_queue=_work_queue(values),
     )
 
 

@@ -89,11 +89,21 @@ class Alerts:
 
 
 @dataclass(frozen=True)
+class WorkQueue:
+    """The queue from which workers take runs: the address of Redis, which may hold a password, and the queue's name."""
+
+    broker: Secret
+    name: str
+
+
+@dataclass(frozen=True)
 class DagsterPlace:
-    """Where an instance of Dagster keeps its state: its home, and its database if that is Postgres."""
+    """Where an instance of Dagster keeps its state: its home, and its database if that is Postgres. `work_queue`: of workers
+    that execute its runs, where there are any."""
 
     home: Path
     database: Secret | None = None
+    work_queue: WorkQueue | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,7 @@ class Settings:
 
     `partner`: its name in the partners file; None without one. `schedule`: a cron expression in UTC. `common`: the instance that
     serves all partners, beside the partner's own. `serves`: the partners' names, in the settings of that instance itself.
+    `work_queue`: None where Dagster executes runs on its own machine; a partner's own instance always does.
     """
 
     environment: Environment
@@ -130,6 +141,7 @@ class Settings:
     outbound: Outbound = Outbound()
     webhooks: Webhooks = Webhooks()
     alerts: Alerts = Alerts()
+    work_queue: WorkQueue | None = None
 
     @property
     def uses_embedded_sandbox(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from debitura_pipeline.settings.declaration import Given, ValueReader
 
+_QUEUE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _MEMORY = re.compile(r"([1-9]\d*(?:\.\d+)?) ?([KMG])(i?)B", re.IGNORECASE)
 
 
@@ -74,6 +75,13 @@ def bytes_of(memory: str) -> int:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** ("KMG".index(found[2].upper()) + 1))
 
 
+def queue_name(given: Given) -> str:
+    """The name of a queue, which is a key in Redis and part of messages."""
+    if _QUEUE.fullmatch(given.text) is None:
+        raise given.wrong(f"is {given.text!r}; a name has a-z, 0-9, - and _, a letter first, at most 63 characters")
+    return given.text
+
+
 def path_of(given: Given) -> Path:
     """The absolute path; `~` is the user's home. Raises SettingsError for what no path can be."""
     try:
@@ -109,6 +117,7 @@ def certificates(given: Given) -> Path:
 
 
 API_KEY = ValueReader("a key of printable ASCII characters", header_value)
+QUEUE_NAME = ValueReader("a-z, 0-9, - and _, a letter first, at most 63 characters", queue_name)
 MEMORY = ValueReader("a number with KB, MB, GB, KiB, MiB or GiB", memory)
 FOLDER = ValueReader("a path", folder)
 CERTIFICATES = ValueReader("path of a PEM file", certificates)

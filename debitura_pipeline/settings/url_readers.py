@@ -1,4 +1,4 @@
-"""Readers of addresses: APIs, Postgres, the warehouse. An address may hold a password, so no error shows one."""
+"""Readers of addresses: APIs, Postgres, the warehouse, Redis. An address may hold a password, so no error shows one."""
 
 from __future__ import annotations
 
@@ -68,6 +68,18 @@ def schema_prefix(given: Given) -> str:
     return given.text
 
 
+def redis_url(given: Given) -> Secret:
+    """The address of a Redis server, `redis://` or, encrypted, `rediss://`; its path is the number of a database."""
+    parts = _converted(given, urlsplit, "URL")
+    port = _converted(given, lambda _: parts.port, "URL: its port is not a number from 1 to 65535")
+    is_numbered = parts.path.strip("/") == "" or parts.path.strip("/").isdecimal()
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or port == 0 or not is_numbered:
+        raise given.wrong(
+            "is not a redis:// or rediss:// address. Characters like @ : / % in a password are written as %40 %3A %2F %25"
+        )
+    return Secret(given.text, given.name)
+
+
 def _converted(given: Given, convert: Callable[[str], T], what: str) -> T:
     try:
         return convert(given.text)
@@ -79,3 +91,4 @@ HTTP_URL = ValueReader("an https:// address; http:// for this machine only", htt
 POSTGRES_URL = ValueReader("a postgresql:// address", postgres_url)
 WAREHOUSE_URL = ValueReader("a duckdb:/// or a postgresql:// address", warehouse_url)
 SCHEMA_PREFIX = ValueReader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)
+REDIS_URL = ValueReader("a redis:// or a rediss:// address", redis_url)

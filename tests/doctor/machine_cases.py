@@ -210,6 +210,13 @@ CASES = [
         "Correct its name. Without the file",
     ),
     Case(
+        "the workers' Redis is not running",
+        env(DEBITURA_CELERY_BROKER="redis://:s3cret@127.0.0.1:1/0"),
+        "DEBITURA_CELERY_BROKER",
+        r"^Redis at 127\.0\.0\.1:1, which keeps queue debitura, cannot be used \(no connection\)",
+        "Check that it is running",
+    ),
+    Case(
         "a killed run that holds a pool slot",
         _home(_left_run),
         "Dagster run",

@@ -36,6 +36,7 @@ LAYERS = (
     ("submission",),
     ("incidents",),
     ("orchestration",),
+    ("workers",),
     ("supervision", "status", "doctor", "assets"),
     ("partners",),
     ("fleet",),
