@@ -8,11 +8,12 @@ DOCS := .venv-docs
 VENDOR := .venv-vendor
 BI := .venv-bi
 METRICS := .venv-metrics
+DEPLOY := .venv-deploy
 BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents dev bi lint format bench league metrics docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents dev bi lint format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -29,10 +30,10 @@ tour: setup ## a partner's five steps, from a roster's row to a fee in the repor
 
 celery: $(VENV)/.ready-celery ## what `debitura worker` needs in addition: Celery with Redis
 
-environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## all that lint and test need
+environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready $(DEPLOY)/.ready ## all that lint and test need
 
 WORKERS ?= 3
-test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready ## every test, on real parts, WORKERS=3 at a time
+test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready $(DEPLOY)/.ready ## every test, on real parts, WORKERS=3 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS ?= 20000
@@ -98,6 +99,9 @@ metrics: setup $(METRICS)/.ready ## the SQL of every saved query of the metrics,
 	@for engine in duckdb postgres; do \
 		$(METRICS)/bin/python -I tools/metrics/compile.py dbt/target/semantic_manifest.json $$engine build/metrics/$$engine; done
 
+image: setup $(VENV)/.ready-dev ## the Containerfile carried out without an engine, and a night in the result; as root, three minutes
+	@$(BIN)/python -m tests.deploy.image
+
 docs: setup $(DOCS)/.ready ## the documentation site, build/site/index.html; any broken link is an error
 	@$(BIN)/python -m tools.docs
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs --quiet build --strict --clean
@@ -111,12 +115,12 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
 	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi \
-		requirements-metrics requirements-celery; do \
+		requirements-metrics requirements-celery requirements-kubernetes requirements-deploy; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
 clean: ## remove environments and caches, never the data
-	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) $(METRICS) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) $(METRICS) $(DEPLOY) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -177,4 +181,11 @@ $(METRICS)/.ready: requirements-metrics.txt
 	@echo "Setting up $(METRICS) (once): MetricFlow, which compiles the metrics"
 	@test -x $(METRICS)/bin/python || $(PYTHON) -m venv $(METRICS)
 	@$(METRICS)/bin/python $(PIP) $(BY_USE) --requirement requirements-metrics.txt
+	@touch $@
+
+$(DEPLOY)/.ready: requirements-deploy.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(DEPLOY) (once): linters and schemas for the files in deploy/"
+	@test -x $(DEPLOY)/bin/python || $(PYTHON) -m venv $(DEPLOY)
+	@$(DEPLOY)/bin/python $(PIP) $(BY_USE) --requirement requirements-deploy.txt
 	@touch $@

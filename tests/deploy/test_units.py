@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer.main
 import yaml
 
 from debitura_pipeline.settings.catalogue import VARIABLES
+from tests.deploy.programs import run
 from tests.support.sandbox import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -26,10 +30,21 @@ PLACES = ("/opt/debitura", "/var/lib/debitura", "/var/backups/debitura", "/etc/d
 
 
 def sections(path: Path) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser = configparser.ConfigParser(interpolation=None, strict=False)  # EnvironmentFile= may stand twice
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(path.read_text())
     return parser
+
+
+def check_command(words: list[str]) -> None:
+    """That a program of ours exists, and takes these options. Raises click.UsageError."""
+    program = words[0]
+    assert Path(sys.executable).with_name(program).exists()
+    if program == "python":
+        assert words[1] == "-m"
+        assert find_spec(words[2]) is not None
+    else:
+        parse(command_of(program), [word.replace("/opt/debitura", str(ROOT)) for word in words[1:]])
 
 
 def command_of(program: str) -> Any:
@@ -43,13 +58,12 @@ def command_of(program: str) -> Any:
     return import_module(module).create_dagster_cli() if program == "dagster" else getattr(import_module(module), name)
 
 
-def parse(command: click.Command, arguments: list[str]) -> None:
-    """As click would, without running it. Raises click.UsageError."""
-    while isinstance(command, click.Group):
-        _, found, arguments = command.resolve_command(click.Context(command), arguments)
-        assert found is not None
-        command = found
-    command.make_context("x", list(arguments))
+def parse(command: Any, arguments: list[str]) -> None:
+    """As click would, without running it; Typer has a click of its own, so not by its classes. Raises UsageError."""
+    context = command.make_context("x", list(arguments))
+    if hasattr(command, "resolve_command"):
+        _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        parse(found, rest)
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
@@ -61,14 +75,9 @@ def test_commands_exist_and_take_their_options(path: Path) -> None:
             continue
         if words[0] == "/bin/sh":
             words = shlex.split(words[2].removeprefix("exec ").replace("%%", "%"))
-        program = words[0].removeprefix(BIN)
-        assert words[0] == BIN + program
-        assert Path(sys.executable).with_name(program).exists()
-        if program == "python":
-            assert words[1] == "-m"
-            import_module(words[2])
-        else:
-            parse(command_of(program), [word.replace("/opt/debitura", str(ROOT)) for word in words[1:]])
+        words = [word.replace("%i", "acme").replace("${PORT}", "8481") for word in words]
+        assert words[0].startswith(BIN)
+        check_command([words[0].removeprefix(BIN), *words[1:]])
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
@@ -80,10 +89,12 @@ def test_services_are_held_to_their_own_places_and_user(path: Path) -> None:
     assert service["ProtectSystem"] == "strict"
     assert service["CapabilityBoundingSet"] == ""
     assert "/var/lib/debitura" in service["ReadWritePaths"].split()
-    assert service["EnvironmentFile"] == "/etc/debitura/debitura.env"
+    assert "EnvironmentFile=/etc/debitura/debitura.env\n" in path.read_text()
 
 
-@pytest.mark.parametrize("path", [*UNITS, DEPLOY / "workspace.yaml", DEPLOY / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*UNITS, DEPLOY / "workspace.yaml", DEPLOY / "systemd" / "README.md"], ids=lambda path: path.name
+)
 def test_only_documented_places_are_named(path: Path) -> None:
     documented = (*PLACES, "/usr/sbin/nologin", "/etc/systemd/system")
     for found in re.findall(r"(?<![\w.:/>~@])/[a-z][\w./-]*", path.read_text()):
@@ -102,9 +113,9 @@ def test_a_failed_night_is_tried_again_then_told() -> None:
     night = sections(DEPLOY / "systemd" / "debitura-nightly.service")
     assert (night["Service"]["Restart"], night["Service"]["RestartPreventExitStatus"]) == ("on-failure", "2")
     assert int(night["Unit"]["StartLimitBurst"]) == 4
-    for name in ("nightly", "backup", "check"):
+    for name in ("nightly", "nightly@", "backup", "backup@", "partners-check", "check"):
         unit = sections(DEPLOY / "systemd" / f"debitura-{name}.service")
-        assert unit["Unit"]["OnFailure"] == "debitura-alert@%p.service"
+        assert unit["Unit"]["OnFailure"] == f"debitura-alert@%p{'-%i' * name.endswith('@')}.service"
         assert unit["Service"]["Type"] == "oneshot"
     assert "status --exit-code" in unit["Service"]["ExecStart"]
 
@@ -121,3 +132,30 @@ def test_the_example_of_settings_has_known_names_and_no_values_of_ours() -> None
     names = {line.lstrip("# ").partition("=")[0] for line in lines if re.match(r"#? ?[A-Z_]+=", line)}
     assert names <= set(VARIABLES)
     assert "DEBITURA_API_KEY=" in lines
+
+
+def test_systemd_takes_every_unit_as_it_is(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed (Debian: systemd)")
+    for path in UNITS:
+        text = re.sub(rf"{BIN}[\w-]+|/etc/debitura/alert", "/bin/true", path.read_text())  # not installed here
+        (tmp_path / path.name.replace("@.", "@acme.")).write_text(text)
+    done = verified(analyze, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "debitura-daemon.service").write_text("[Service]\nExecStart=/bin/true\nProtectSytem=strict\n")
+    assert "ProtectSytem" in verified(analyze, tmp_path).stderr
+
+
+def verified(analyze: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    units = sorted(str(path) for path in folder.iterdir())
+    environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"}
+    return run([analyze, "verify", "--man=no", *units], env=environment)
+
+
+def test_partners_have_the_units_of_a_single_one_and_the_same_confinement() -> None:
+    for name in ("nightly", "backup", "webhooks"):
+        one, each = (sections(DEPLOY / "systemd" / f"debitura-{name}{suffix}.service") for suffix in ("", "@"))
+        differing = {key for key, value in each["Service"].items() if one["Service"].get(key) != value}
+        assert differing <= {"ExecStart", "EnvironmentFile"}
+        assert "--partner %i " in each["Service"]["ExecStart"]

@@ -21,6 +21,7 @@ from tools.settings import COMMAND, pages
 
 NAME = re.compile(r"\b(?:DEBITURA|DAGSTER)_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 LOOKED_UP = re.compile(r"env_var\(\s*['\"](\w+)|\benv: (\w+)")  # dbt's and Dagster's own ways
+AS_FILE = "_FILE"
 TEXTS = ("dbt/**/*.yml", "dbt/**/*.sql", "deploy/**/*", "README.md", "Makefile")
 PACKAGES = ("debitura_pipeline", "debitura_sandbox", "assets", "bench")
 DECLARATIONS = ("debitura_pipeline.settings.declared", "debitura_pipeline.settings.catalogue")
@@ -41,6 +42,8 @@ def undeclared(found: Mapping[str, Module], texts: Mapping[str, str]) -> Iterato
     named = {name: " ".join(_strings(module.tree)) for name, module in found.items()} | dict(texts)
     for place, text in named.items():
         for variable in sorted(set(NAME.findall(text)) - set(VARIABLES)):
+            if variable.removesuffix(AS_FILE) in VARIABLES and place.startswith("deploy/"):
+                continue  # deploy/entrypoint.sh reads the file
             yield f"{place} names {variable}, which is not declared in debitura_pipeline/settings"
 
 
