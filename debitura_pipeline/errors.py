@@ -108,5 +108,11 @@ class LandingError(DebituraError):
     """The landing zone does not match its journal, or could not be written."""
 
 
+class SharedStoreError(DebituraError):
+    """The shared store cannot be reached, holds something else than it should, or is another data directory's."""
+
+    is_retryable = True
+
+
 class JournalDamaged(LandingError):
     """A journal cannot be parsed. `debitura repair` fixes it."""

@@ -15,6 +15,7 @@ from debitura_pipeline.backup.contents import DUCKDB_FILE, WAREHOUSE, dagster_fi
 from debitura_pipeline.backup.manifest import BackupError, Manifest, TableManifest
 from debitura_pipeline.backup.tables import count_rows, dump_tables
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.shared_store.working_copy import fetch_landing
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_file, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -29,6 +30,7 @@ def back_up(settings: Settings, file: Path, *, force: bool = False) -> Manifest:
     _refuse(settings, file, force)
     with exclusive_run(settings, "backup"):
         known = check_identity(settings)
+        fetch_landing(settings)
         if not warehouse_exists(settings):
             raise BackupError("There is nothing to back up yet. Run `debitura nightly` or `debitura sync` first.")
         try:

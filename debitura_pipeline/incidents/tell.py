@@ -153,7 +153,10 @@ def _record(settings: Settings, state: State, now: datetime) -> None:
     if not due:
         return
     try:
-        with exclusive_run(settings, "incidents"), open_warehouse(settings, wait_s=WAREHOUSE_WAIT_S) as warehouse:
+        with (
+            exclusive_run(settings, "incidents", uses_store=False),
+            open_warehouse(settings, wait_s=WAREHOUSE_WAIT_S) as warehouse,
+        ):
             write_incidents(warehouse, due)
             delete_old(warehouse, TABLE, "closed_at", now)
     except DebituraError as error:

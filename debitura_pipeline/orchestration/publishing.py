@@ -14,6 +14,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.publish import Published, publish_held, published_now, readers_have
 from debitura_pipeline.warehouse.published_folder import current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.shared_nights import share_night
 from debitura_pipeline.warehouse.write_guard import check_may_write
 
 GRACE_S = 10.0  # for a process that was interrupted to remove its draft
@@ -36,6 +37,7 @@ def publish_apart(settings: Settings) -> Published:
                 raise
         night = current_night(settings.published_dir)
         if child.returncode == 0 and night is not None:
+            share_night(settings)
             return published_now(settings, night)
     raise _error(settings, child.returncode, said)
 

@@ -27,6 +27,7 @@ _STANDARD = (
     _standard("PGPORT", "Postgres's port, where the address names none."),
     _standard("COLUMNS", "Width of the output, where it is not a terminal."),
     _standard("TMPDIR", "Folder of temporary files.", "Python"),
+    _standard("AWS_PROFILE", "Profile with the shared store's access key and region.", "the AWS SDK"),
     _standard("SSL_CERT_FILE", "Certificate authorities to use in place of the system's.", "OpenSSL"),
 )
 _INTERNAL = (

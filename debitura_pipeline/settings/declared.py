@@ -24,12 +24,19 @@ from debitura_pipeline.settings.readers import (
     whole,
 )
 from debitura_pipeline.settings.schedule import DAILY, DEFAULT_SCHEDULE
-from debitura_pipeline.settings.url_readers import HTTP_URL, POSTGRES_URL, REDIS_URL, WAREHOUSE_URL
+from debitura_pipeline.settings.url_readers import (
+    ENDPOINT_URL,
+    HTTP_URL,
+    POSTGRES_URL,
+    REDIS_URL,
+    STORE_URL,
+    WAREHOUSE_URL,
+)
 from debitura_pipeline.settings.url_readers import SCHEMA_PREFIX as PREFIX
 
 API, WAREHOUSES, DATA, RUNS, NETWORK = "API", "Warehouse", "Data and privacy", "Requests and runs", "Network"
 OUTBOUND, WEBHOOKS, ALERTING = "Clients and claims to send", "Webhooks", "Alerts"
-WORKERS, SEVERAL = "Workers", "Several partners"
+WORKERS, SEVERAL, STORE = "Workers", "Several partners", "Shared store"
 
 # --- API
 ENVIRONMENT = Setting(
@@ -156,6 +163,48 @@ PRIVACY_KEY = Setting(
     otherwise="made once, as `privacy.key` in the data directory",
     is_secret=True,
     scope="own",
+)
+
+# --- Shared store
+SHARED_STORE = Setting(
+    "DEBITURA_SHARED_STORE",
+    STORE,
+    "Bucket and prefix, or folder, to which landing zone, certificates, published files and reports are copied, so that a run "
+    "may start on any machine.",
+    STORE_URL,
+    otherwise="everything stays in the data directory",
+    examples=("s3://bucket/debitura",),
+    scope="own",
+)
+AWS_ACCESS_KEY_ID = Setting(
+    "AWS_ACCESS_KEY_ID",
+    STORE,
+    "Access key of the shared store.",
+    text("text"),
+    otherwise="what the AWS SDK finds: a profile, the role of the machine",
+    is_secret=True,
+)
+AWS_SECRET_ACCESS_KEY = Setting(
+    "AWS_SECRET_ACCESS_KEY", STORE, "Secret that belongs to the access key.", text("text"), is_secret=True
+)
+AWS_SESSION_TOKEN = Setting(
+    "AWS_SESSION_TOKEN", STORE, "Session token, if the access key is a temporary one.", text("text"), is_secret=True
+)
+AWS_REGION = Setting(
+    "AWS_REGION",
+    STORE,
+    "Region of the bucket.",
+    text("a region's name"),
+    otherwise="that of the profile, else `us-east-1`",
+    examples=("eu-central-1",),
+)
+AWS_ENDPOINT_URL = Setting(
+    "AWS_ENDPOINT_URL",
+    STORE,
+    "Address of an S3 server that is not Amazon's.",
+    ENDPOINT_URL,
+    otherwise="Amazon's own for the region",
+    examples=("https://s3.example.com",),
 )
 
 # --- Requests and runs

@@ -25,6 +25,7 @@ from debitura_pipeline.settings.model import (
     Outbound,
     Privacy,
     Settings,
+    SharedStore,
     WarehouseUrl,
     Webhooks,
     WorkQueue,
@@ -34,6 +35,7 @@ from debitura_pipeline.settings.partner_values import base_folder, whole_values
 from debitura_pipeline.settings.partners_file import PartnersFile, find_partners
 from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, read_key
 from debitura_pipeline.settings.readers import whole
+from debitura_pipeline.settings.url_readers import FILE
 
 API_PER_MINUTE = 2_000  # what the API grants a key; its hour is ten and its day fifty such minutes
 # Where no number is set: as many as it takes to ask 1,800 times a minute at 850 ms an answer.
@@ -150,6 +152,30 @@ def _settings(values: Values) -> Settings:
             values.one(declared.STUCK_DAYS),
         ),
         work_queue=_work_queue(values),
+        shared_store=_shared_store(values, data_dir),
+    )
+
+
+def _shared_store(values: Values, data_dir: Path) -> SharedStore | None:
+    """Raises SettingsError for half of a pair of keys, or a folder inside of the data directory."""
+    url = values.optional(declared.SHARED_STORE)
+    if url is None:
+        return None
+    if url.startswith(FILE) and Path(url.removeprefix(FILE)).is_relative_to(data_dir.resolve()):
+        raise wrong(
+            declared.SHARED_STORE.name, "is in the data directory, which it is a copy of", "file:///srv/debitura"
+        )
+    access, secret = values.optional(declared.AWS_ACCESS_KEY_ID), values.optional(declared.AWS_SECRET_ACCESS_KEY)
+    if (access is None) != (secret is None):
+        missing = declared.AWS_ACCESS_KEY_ID if access is None else declared.AWS_SECRET_ACCESS_KEY
+        raise wrong(missing.name, "is not set, but the other one of the pair is", "the key of the shared store")
+    return SharedStore(
+        url,
+        endpoint=values.optional(declared.AWS_ENDPOINT_URL),
+        region=values.optional(declared.AWS_REGION),
+        access_key=_secret(access),
+        secret_key=_secret(secret),
+        session_token=_secret(values.optional(declared.AWS_SESSION_TOKEN)),
     )
 
 

@@ -97,6 +97,21 @@ class WorkQueue:
 
 
 @dataclass(frozen=True)
+class SharedStore:
+    """Where runs of several machines share their state: `file://` or `s3://` address, without a slash at its end.
+
+    `access_key` and `secret_key`: both or neither; without them the AWS SDK looks for credentials itself.
+    """
+
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+    access_key: Secret | None = None
+    secret_key: Secret | None = None
+    session_token: Secret | None = None
+
+
+@dataclass(frozen=True)
 class DagsterPlace:
     """Where an instance of Dagster keeps its state: its home, and its database if that is Postgres. `work_queue`: of workers
     that execute its runs, where there are any."""
@@ -142,6 +157,7 @@ class Settings:
     webhooks: Webhooks = Webhooks()
     alerts: Alerts = Alerts()
     work_queue: WorkQueue | None = None
+    shared_store: SharedStore | None = None
 
     @property
     def uses_embedded_sandbox(self) -> bool:

@@ -1,4 +1,4 @@
-"""Places that no two partners may share: data directory, warehouse (or schemas in it), Dagster's home and database.
+"""Places that no two partners may share: data directory, warehouse (or schemas in it), Dagster's home and database, shared store.
 
 Only what the file says is compared; no secret is read for it.
 """
@@ -24,6 +24,7 @@ POSTGRES_PORT = 5432
 Clash = tuple[str, str]  # the key and what is wrong with it
 HOME, DATA, WAREHOUSE = declared.DAGSTER_HOME.key, declared.DATA_DIR.key, declared.WAREHOUSE.key
 DATABASE, PREFIX = declared.DAGSTER_POSTGRES_URL.key, declared.SCHEMA_PREFIX.key
+STORE = declared.SHARED_STORE.key
 
 
 def clash_of(partners: PartnersFile, name: str, base: Path) -> Clash | None:
@@ -84,6 +85,8 @@ def _places(root: Path, data: Path, table: Mapping[str, Any]) -> Iterator[tuple[
     yield WAREHOUSE, (*warehouse, str(table.get(PREFIX, "")).strip() if warehouse[0] != "path" else "")
     if database := _address(root, table, DATABASE):
         yield DATABASE, database
+    if isinstance(store := table.get(STORE), str) and store:
+        yield STORE, store.strip().rstrip("/")
 
 
 def _address(root: Path, table: Mapping[str, Any], key: str) -> tuple[Hashable, ...] | None:

@@ -17,9 +17,11 @@ T = TypeVar("T")
 
 POSTGRES_EXAMPLE = "postgresql://user:password@host:5432/db?sslmode=verify-full"
 DUCKDB = "duckdb:///"
+FILE = "file://"
 
 # Host and path alone, of the letters that both may hold as they are.
 _PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d*)?(/[A-Za-z0-9_.~%/-]*)?", re.IGNORECASE)
+_BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?")
 # With the longest name that a schema gets, `reports__previous`, Postgres's 63 bytes.
 _SCHEMA_PREFIX = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,45}")
 
@@ -87,8 +89,31 @@ def _converted(given: Given, convert: Callable[[str], T], what: str) -> T:
         raise given.wrong(f"is not a {what}") from None
 
 
+def store_url(given: Given) -> str:
+    """A folder or a bucket with a prefix, without a slash at its end. Credentials have settings of their own."""
+    if given.text.startswith(FILE):
+        if given.text.removeprefix(FILE).startswith("/"):
+            return f"{FILE}{path_of(given._replace(text=given.text.removeprefix(FILE)))}"
+        raise given.wrong("names no absolute folder")
+    if _BUCKET_URL.fullmatch(given.text) is None:
+        raise given.wrong(
+            "is neither a file:// nor an s3:// address of plain letters, without user, password and query"
+        )
+    return given.text.rstrip("/")
+
+
+def endpoint_url(given: Given) -> str:
+    """The address of a server: scheme, host and port alone."""
+    parts = _converted(given, urlsplit, "URL")
+    if _PLAIN_URL.fullmatch(given.text) is None or parts.path.strip("/"):
+        raise given.wrong("is not the http(s) address of a server")
+    return given.text.rstrip("/")
+
+
 HTTP_URL = ValueReader("an https:// address; http:// for this machine only", http_url)
 POSTGRES_URL = ValueReader("a postgresql:// address", postgres_url)
 WAREHOUSE_URL = ValueReader("a duckdb:/// or a postgresql:// address", warehouse_url)
 SCHEMA_PREFIX = ValueReader("a-z, 0-9 and _, a letter first, at most 46 characters", schema_prefix)
 REDIS_URL = ValueReader("a redis:// or a rediss:// address", redis_url)
+STORE_URL = ValueReader("an s3:// or a file:// address", store_url)
+ENDPOINT_URL = ValueReader("an http(s) address", endpoint_url)

@@ -16,6 +16,7 @@ from debitura_pipeline.reconcile.certificate import closing_totals
 from debitura_pipeline.reconcile.client_totals import compare_client_totals
 from debitura_pipeline.reconcile.control_totals import compare_control_totals, count_quarantined
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.shared_store.working_copy import secure_sync
 from debitura_pipeline.sync.clock import after
 from debitura_pipeline.sync.judging import judge_proof, notes_of
 from debitura_pipeline.sync.landed_sync import landed_from, used_windows
@@ -41,8 +42,9 @@ class Merger:
     def merge(self, folder: SyncFolder, *, allow_shrink: bool, note: str | None = None) -> SyncReport:
         """Merge rows, totals and the sync's record in one transaction, then mark the journal.
 
-        `note`: added to the sync's message. Raises ShrinkRefused, LandingError and WarehouseError.
+        `note`: added to the sync's message. Raises ShrinkRefused, LandingError, WarehouseError and SharedStoreError.
         """
+        secure_sync(self.settings, folder)
         landed = landed_from(folder)
         landed = replace(landed, message="; ".join(filter(None, [landed.message, note])) or None)
         with open_warehouse(self.settings) as warehouse:

@@ -12,6 +12,7 @@ from debitura_pipeline.errors import LandingError, WarehouseError
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import CertificateResult, check_certificate
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.shared_store.working_copy import fetch_landing
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
 from debitura_pipeline.warehouse.opening import describe_warehouse, open_warehouse, warehouse_exists
 
@@ -27,7 +28,9 @@ class Verification:
 
 
 def check_certificates(settings: Settings, sync_id: str | None = None) -> Verification:
-    """Check all certificates, or that of `sync_id`; there is no finding if that is unknown. Raises LandingError."""
+    """Check all certificates, or that of `sync_id`; there is no finding if that is unknown. Files that only a
+    shared store has are downloaded. Raises LandingError, SharedStoreError."""
+    fetch_landing(settings, sync_id)
     recorded, note = _ask_warehouse(settings)
     zone = read_zone(settings.landing_dir, recorded)
     findings = [finding for finding in _findings(zone) if sync_id in (None, finding.sync_id)]

@@ -21,6 +21,7 @@ from debitura_pipeline.landing.journal_lines import JOURNAL, Merged
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import file_faults, read_windows
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.shared_store.working_copy import fetch_landing
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -48,6 +49,7 @@ def repair(settings: Settings, *, apply: bool) -> list[Repair]:
     """The repairs that are needed, oldest first; carried out if `apply`. Raises LandingError, WarehouseError and OSError."""
     with exclusive_run(settings, "repair"):
         now = datetime.now(UTC)
+        fetch_landing(settings)
         recorded = _recorded(settings)
         repairs = _broken_gaps(settings) or list(_plan(read_zone(settings.landing_dir, recorded)))
         if apply:

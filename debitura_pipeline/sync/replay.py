@@ -8,6 +8,7 @@ from debitura_pipeline.errors import LandingError
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import file_faults
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.shared_store.working_copy import fetch_landing
 from debitura_pipeline.sync.chain import LandingZone, Recorded, read_zone, recorded_syncs, sync_id_of
 from debitura_pipeline.sync.landed_sync import landed_from
 from debitura_pipeline.sync.merge import judgement_of
@@ -24,11 +25,12 @@ MAX_NAMED = 3  # syncs named in a refusal; `verify` lists all
 def replay(settings: Settings) -> dict[str, int]:
     """Rebuild `raw` from all merged syncs of the landing zone, in one transaction. Returns live rows by resource.
 
-    Raises LandingError before anything is changed if a merged sync is missing or was modified; WarehouseError and
-    IdentityRefused.
+    Raises LandingError before anything is changed if a merged sync is missing or was modified; WarehouseError, SharedStoreError
+    and IdentityRefused.
     """
     with exclusive_run(settings, "replay"):
         known = check_identity(settings)
+        fetch_landing(settings)
         zone = read_zone(settings.landing_dir, _recorded(settings))
         merged = zone.merged()
         _refuse_faults(zone, merged, settings.landing_dir)

@@ -27,6 +27,7 @@ from debitura_pipeline.warehouse.opening import open_file, private_umask
 from debitura_pipeline.warehouse.postgres.snapshot import write_snapshot
 from debitura_pipeline.warehouse.published_folder import SPREADSHEET, WAREHOUSE, PublishedNight, current_night
 from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.shared_nights import share_night
 
 CHUNK_BYTES = 8 * 1024 * 1024
 
@@ -51,10 +52,13 @@ def publish(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Pub
     """Publish the current warehouse. Waits for the DuckDB file like any writer; copies one snapshot of Postgres.
 
     Raises WarehouseBusy if the file stays locked or another run is in progress, WarehouseError if there is nothing to publish
-    or publishing fails. Readers then keep the previous night, and no files are left behind.
+    or publishing fails. Readers then keep the previous night, and no files are left behind. Raises SharedStoreError if the night is
+    published here, but could not be copied to the shared store.
     """
     with exclusive_run(settings, "publish"):
-        return publish_held(settings, now=now)
+        published = publish_held(settings, now=now)
+        share_night(settings)
+        return published
 
 
 def publish_held(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Published:

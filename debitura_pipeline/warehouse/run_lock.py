@@ -45,21 +45,36 @@ _held: ContextVar[Mapping[Path | WarehouseUrl, Lock] | None] = ContextVar("debit
 
 @contextmanager
 def exclusive_run(
-    settings: Settings, purpose: str = "run", lock_wait: LockWait | None = None, *, is_restore: bool = False
+    settings: Settings,
+    purpose: str = "run",
+    lock_wait: LockWait | None = None,
+    *,
+    is_restore: bool = False,
+    uses_store: bool = True,
 ) -> Iterator[None]:
     """Hold the run locks of the data directory and of the warehouse, which other data directories may share.
 
+    Where there is a shared store, the data directory is brought up to date with it first, and it with the directory at the end;
+    not for a restore, and not with `uses_store` False.
+
     Raises WarehouseBusy, naming the holder, at once or after `lock_wait`, with nothing changed; WarehouseError if a Postgres
     database has other people's objects in the pipeline's schemas, or if a restore was interrupted and this is not one
-    (`is_restore`).
+    (`is_restore`); SharedStoreError if the store cannot be used.
     """
+    is_first = not _is_held(settings.data_dir.resolve() / RUN_FILE)
     with _holding(_locks_of(settings), purpose, lock_wait):
         if not is_restore and restore_marker(settings).exists():
             raise WarehouseError(
                 f"A restore into the data directory {settings.data_dir} was interrupted. Run `debitura restore FILE` again; "
                 "nothing was touched."
             )
-        yield
+        if settings.shared_store is None or is_restore or not uses_store or not is_first:
+            yield
+            return
+        from debitura_pipeline.shared_store.working_copy import working_copy  # noqa: PLC0415 - most have no store
+
+        with working_copy(settings, before_push=lambda: ensure_run_lock(settings.warehouse)):
+            yield
 
 
 def restore_marker(settings: Settings) -> Path:
@@ -107,6 +122,11 @@ def _holding(wanted: Iterable[Path | WarehouseUrl], purpose: str, lock_wait: Loc
                 ValueError
             ):  # closed in another context: the locks there are no longer held, and not believed
                 _held.reset(token)
+
+
+def _is_held(file: Path) -> bool:
+    lock = (_held.get() or {}).get(file)
+    return lock is not None and lock.is_held
 
 
 def current_run(settings: Settings) -> Holder | None:

@@ -26,6 +26,7 @@ LAYERS = (
     ("extract",),
     ("incremental",),
     ("reconcile",),
+    ("shared_store",),
     ("warehouse",),
     ("sync",),
     ("source",),

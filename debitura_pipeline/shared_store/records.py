@@ -1,0 +1,103 @@
+"""The small files of a data directory, as one object per version: what a run on another machine must know besides its landing zone.
+
+An object holds all of them and is written at once, under a name that no other has. The one with the highest number counts. The
+privacy key is never among them, nor is the inbox of webhook events, which belongs to the machine that receives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from debitura_pipeline.errors import SharedStoreError
+from debitura_pipeline.files import write_private_atomically
+from debitura_pipeline.shared_store.objects import Objects
+
+FOLDER, KEPT = "records", 3
+# A closed list: nothing else is uploaded, and nothing else is accepted from the store.
+FILES = (
+    "identity.json",
+    "nights.jsonl",
+    "reached.json",
+    "sources.json",
+    "write-facts.json",
+    "incidents/state.json",
+    "landing/gaps.jsonl",
+    "sandbox/state.json",
+)
+_NAME = re.compile(FOLDER + r"/(\d{10})-[0-9a-f]{8}\.json")
+
+
+class RecordsVersion(msgspec.Struct, kw_only=True):
+    """One version. `number`: one above its predecessor's. `owner`: of the data directory that wrote it; `files`: by path."""
+
+    format: int = 1
+    number: int
+    owner: str
+    engine: str
+    host: str
+    written_at: datetime
+    files: dict[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the files."""
+        return digest_of(self.files)
+
+
+@dataclass(frozen=True)
+class SharedRecords:
+    """The records of `data_dir`, and their copies."""
+
+    objects: Objects
+    data_dir: Path
+
+    def newest(self) -> tuple[int, str] | None:
+        """Number and name of the version that counts; None if the store has none. Raises SharedStoreError."""
+        found = [(int(named[1]), name) for name in self.objects.names(FOLDER) if (named := _NAME.fullmatch(name))]
+        return max(found, default=None)
+
+    def read(self, name: str) -> RecordsVersion:
+        """Raises SharedStoreError if it cannot be read, or is of a later version."""
+        try:
+            found = msgspec.json.decode(self.objects.read(name), type=RecordsVersion)
+        except (msgspec.DecodeError, FileNotFoundError) as error:
+            raise SharedStoreError(f"{self.objects.url}/{name} cannot be read ({type(error).__name__}).") from None
+        if found.format != 1:
+            raise SharedStoreError(
+                f"The shared store {self.objects.url} was written by a later version of the pipeline; upgrade this one."
+            )
+        return found
+
+    def write(self, records: RecordsVersion) -> None:
+        """Add a version, and delete all but the last three. Raises SharedStoreError."""
+        name = f"{FOLDER}/{records.number:010d}-{secrets.token_hex(4)}.json"
+        self.objects.write(name, msgspec.json.encode(records))
+        for old in sorted(self.objects.names(FOLDER))[:-KEPT]:
+            self.objects.delete(old)
+
+    def here(self) -> dict[str, bytes]:
+        """The files of the data directory."""
+        return {name: path.read_bytes() for name in FILES if (path := self.data_dir / name).is_file()}
+
+    def replace(self, files: dict[str, bytes]) -> None:
+        """Put files in place, each at once; those that are not among them stay."""
+        for name in FILES:
+            path = self.data_dir / name
+            if name in files and not (path.is_file() and path.read_bytes() == files[name]):
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_private_atomically(path, files[name], fsync=True)
+
+
+def digest_of(files: dict[str, bytes]) -> str:
+    """Hex SHA-256 of files with their names."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
