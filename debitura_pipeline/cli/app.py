@@ -28,6 +28,7 @@ from debitura_pipeline.cli.commands import (
     landing,
     migrate,
     partners,
+    pull,
     query,
     report,
     run,
@@ -53,7 +54,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (run, landing, backup, migrate, inspect, query, report, dev, worker, tour):
+for group in (run, landing, backup, migrate, inspect, query, pull, report, dev, worker, tour):
     app.add_typer(group.commands)
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(webhooks.commands, name="webhooks")

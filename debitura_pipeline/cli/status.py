@@ -97,6 +97,9 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
         more = f" and {len(again) - MAX_NAMED} more" if len(again) > MAX_NAMED else ""
         named = f"{', '.join(again[:MAX_NAMED])}{more}"
         yield f"Must sign a new agreement: {len(again)} ({named}); their links: `debitura clients links`"
+    if store := found["shared_store"]:
+        when = f"up to date {format_age(_at(store['agreed_at']), now)}" if store["agreed_at"] else "not used yet"
+        yield f"Shared store {store['url']}: {when}"
     if spent := found["budget"]:
         yield (
             f"Requests: {spent['in_hour']:,} of {spent['per_hour']:,} this hour, "

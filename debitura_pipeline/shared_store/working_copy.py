@@ -56,6 +56,16 @@ def working_copy(settings: Settings, before_push: Callable[[], None] = lambda: N
             _note_fault(settings, reason)
 
 
+def check_store(settings: Settings, objects: Objects) -> int:
+    """How many syncs only the store has. Changes nothing. Raises SharedStoreError if a run would be refused."""
+    position = read_store_position(settings.data_dir, objects.url)
+    shared = SharedRecords(objects, settings.data_dir)
+    newest = shared.newest()
+    if newest is not None:
+        _refuse_unfit(settings, position, shared.read(newest[1]))
+    return SharedLanding(objects, settings.landing_dir).missing_here()
+
+
 def pull(settings: Settings, objects: Objects) -> None:
     """Add to the data directory what only the store has. Raises SharedStoreError and LandingError."""
     objects.require()

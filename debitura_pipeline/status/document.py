@@ -21,6 +21,7 @@ from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
 from debitura_pipeline.registration.attention import read_attention
 from debitura_pipeline.settings import Settings, WarehouseUrl
+from debitura_pipeline.shared_store.lag import problem_of, read_lag
 from debitura_pipeline.status.times import format_age, format_ago, format_duration
 from debitura_pipeline.submission.attention import read_claims_attention
 from debitura_pipeline.sync import read_status
@@ -48,11 +49,13 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
     published = _published(settings, now)
     warehouse = _warehouse(settings, now)
     spending = read_rate_limit_usage(settings, now)
+    lag, lag_faults = _shared_store(settings, is_running=holder is not None)
     problems = [
         *_problems_of_nights(nights, now),
         *_problems_of_published(settings, nights, now),
         *warehouse.pop("problems"),
         *faults,
+        *lag_faults,
     ]
     return {
         "is_simulated": settings.uses_embedded_sandbox,
@@ -63,10 +66,22 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
         "run": asdict(holder) if holder else None,
         "queue": _queue(unfinished),
         "budget": asdict(spending) if spending else None,
+        "shared_store": lag,
         **warehouse,
         "incidents": _incidents(settings, now),
         "problems": problems,
     }
+
+
+def _shared_store(settings: Settings, *, is_running: bool) -> tuple[dict[str, Any] | None, list[str]]:
+    """How far the shared store is behind, and what is wrong with that; nothing is while a run is in progress."""
+    night = current_night(settings.published_dir)
+    try:
+        lag = read_lag(settings, night.path.name if night is not None else None)
+    except DebituraError as error:
+        return None, [str(error)]
+    problem = problem_of(lag) if lag is not None and not is_running else None
+    return lag, [problem] if problem else []
 
 
 def _incidents(settings: Settings, now: datetime) -> list[dict[str, Any]]:
