@@ -1,4 +1,4 @@
-"""Build an API client from settings: its rate limiter, its state file, and the clocks that tests replace."""
+"""Build an API client from settings: its rate limiter, where its state is kept, and the clocks that tests replace."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.client import MAX_TRIES, ApiClient
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
 from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.api.rate_limit import RateLimiter
-from debitura_pipeline.api.rate_limit_state import read_rate_limit_state
+from debitura_pipeline.api.rate_limit_state import (
+    RateLimitFile,
+    RateLimitState,
+    RateLimitStore,
+    read_rate_limit_state,
+)
 from debitura_pipeline.settings import Endpoint, Settings
+
+if TYPE_CHECKING:
+    from debitura_pipeline.api.rate_limit_table import RateLimitTable
 
 
 @dataclass(frozen=True)
@@ -54,16 +63,16 @@ def open_client(
 
 
 def open_rate_limiter(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> RateLimiter:
-    """Create the rate limiter of `endpoint`. Its state is stored in the data directory, except for the sandbox, which forgets
-    its counts too, and before the first run has created the directory."""
+    """Create the rate limiter of `endpoint`. Its state is stored in a Postgres warehouse, else in the data directory; not for
+    the sandbox, which forgets its counts too, and not before the first run has created the directory."""
     is_kept = not endpoint.is_simulated and settings.data_dir.exists()
-    state = _state_file(settings, endpoint.base_url) if is_kept else None
-    return RateLimiter(settings.requests_per_minute, clock=runtime.now, sleep=runtime.sleep, state_file=state)
+    store = _state_store(settings, endpoint.base_url) if is_kept else None
+    return RateLimiter(settings.requests_per_minute, clock=runtime.now, sleep=runtime.sleep, store=store)
 
 
 @dataclass(frozen=True)
 class RateLimitUsage:
-    """Requests sent in the API's current hour and day by all processes that share the state file, and the limits."""
+    """Requests sent in the API's current hour and day by all processes that share the state, and the limits."""
 
     in_hour: int
     in_day: int
@@ -73,14 +82,37 @@ class RateLimitUsage:
 
 def read_rate_limit_usage(settings: Settings, now: datetime) -> RateLimitUsage | None:
     """Read the requests sent so far; None for the sandbox, and if nothing was sent yet."""
-    if (
-        settings.api_url is None
-        or (state := read_rate_limit_state(_state_file(settings, settings.api_url), now.timestamp())) is None
-    ):
+    state = None if settings.api_url is None else _state_of(settings, settings.api_url, now)
+    if state is None:
         return None
     granted = RateLimiter(settings.requests_per_minute, clock=lambda: now, sleep=asyncio.sleep)
     return RateLimitUsage(state.in_hour, state.in_day, granted.per_hour, granted.per_day)
 
 
+def _state_of(settings: Settings, base_url: str, now: datetime) -> RateLimitState | None:
+    if settings.warehouse.dsn is None:
+        return read_rate_limit_state(_state_file(settings, base_url), now.timestamp())
+    state = _state_table(settings, base_url).find()
+    if state is not None:
+        state.roll(now.timestamp())
+    return state
+
+
+def _state_store(settings: Settings, base_url: str) -> RateLimitStore:
+    if settings.warehouse.dsn is None:
+        return RateLimitFile(_state_file(settings, base_url))
+    return _state_table(settings, base_url)
+
+
+def _state_table(settings: Settings, base_url: str) -> RateLimitTable:
+    from debitura_pipeline.api.rate_limit_table import RateLimitTable  # noqa: PLC0415 - psycopg is for Postgres alone
+
+    return RateLimitTable(settings.warehouse, _host(base_url))
+
+
+def _host(base_url: str) -> str:
+    return urlsplit(base_url).hostname or "api"
+
+
 def _state_file(settings: Settings, base_url: str) -> Path:
-    return settings.data_dir / f"budget-{urlsplit(base_url).hostname or 'api'}.json"
+    return settings.data_dir / f"budget-{_host(base_url)}.json"

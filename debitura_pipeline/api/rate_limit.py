@@ -1,6 +1,6 @@
 """Client-side rate limiter for the API's three windows (minute, hour, day), kept across restarts.
 
-One state file per key, since the API counts per key; processes share it. The counts themselves are in `rate_limit_state.py`.
+One state per key, since the API counts per key; processes share it. The counts themselves are in `rate_limit_state.py`.
 
 Requests are sent in bursts, then wait for the window to move on, instead of being paced: small syncs, the usual case, finish as
 fast as the API answers, and long ones take the same time either way.
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from debitura_pipeline.api.error_body import MAX_RETRY_AFTER_S
-from debitura_pipeline.api.rate_limit_state import DAY_S, HOUR_S, RateLimitFile, RateLimitState
+from debitura_pipeline.api.rate_limit_state import DAY_S, HOUR_S, RateLimitFile, RateLimitState, RateLimitStore
 from debitura_pipeline.errors import RateLimitExhausted
 from debitura_pipeline.settings import API_PER_MINUTE
 
@@ -39,7 +39,7 @@ class RateLimiter:
     """The rate limits of one key. Use from one event loop.
 
     `per_minute` above the API's 2,000 means that Debitura granted more; hour and day then grow in proportion. `clock` returns
-    aware instants, `sleep` takes seconds. Without `state_file` nothing survives the process.
+    aware instants, `sleep` takes seconds. Without `state_file` or `store` nothing survives the process.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class RateLimiter:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]],
         state_file: Path | None = None,
+        store: RateLimitStore | None = None,
     ) -> None:
         if per_minute < 1:
             raise ValueError("a budget grants at least one request a minute")
@@ -56,7 +57,7 @@ class RateLimiter:
         self.per_hour = HOURS_WORTH * max(per_minute, API_PER_MINUTE)
         self.per_day = DAYS_WORTH * max(per_minute, API_PER_MINUTE)
         self._clock, self._sleep = clock, sleep
-        self._file = RateLimitFile(state_file) if state_file is not None else None
+        self._file = RateLimitFile(state_file) if state_file is not None else store
         self._state = RateLimitState()
         self._queue = asyncio.Lock()  # waiting requests proceed in order
         self._paused_until = 0.0
@@ -108,6 +109,7 @@ class RateLimiter:
         if self._file is not None and self._saved_at > float("-inf"):
             self._save(self._now(), reserve=0)
             self._saved_at = float("-inf")
+            self._file.close()
 
     def _now(self) -> float:
         return self._clock().timestamp()

@@ -1,12 +1,14 @@
 """Request counts of the last minute, the current hour and the current day, and the file that stores them.
 
-The file holds counts and instants only, nothing of the key or of the requests.
+On Postgres they are in the warehouse instead (`rate_limit_table.py`). Both hold counts and instants only, nothing of the key or of
+the requests.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from filelock import FileLock
@@ -96,6 +98,57 @@ def read_rate_limit_state(path: Path, now: float) -> RateLimitState | None:
     return state
 
 
+class RateLimitStore(Protocol):
+    """Where the processes that use one key share their counts."""
+
+    def record(self, at: float) -> None:
+        """Record one request for the next merge."""
+
+    def read(self) -> RateLimitState:
+        """The stored counts; empty if unreadable."""
+
+    def merge(self, view: RateLimitState, now: float, reserve: int) -> RateLimitState:
+        """Add the requests sent since the last merge, and `reserve` future ones.
+
+        Returns the counts of all processes, without the own reservation. If the store is not accessible, returns `view`; the
+        next merge makes up for it.
+        """
+
+    def close(self) -> None:
+        """Release what a merge has opened."""
+
+
+class Unmerged:
+    """One process's requests that are not in the store yet, and its reservation there."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, int] = {}
+        self._reserved = (0, 0)
+
+    def record(self, at: float) -> None:
+        tick = int(at * TICKS)
+        self._sent[tick] = self._sent.get(tick, 0) + 1
+
+    def added_to(self, shared: RateLimitState, now: float, reserve: int) -> RateLimitState:
+        """Add them to the stored counts `shared`, with a new reservation; returns the counts without that."""
+        shared.roll(now)
+        here = int(now * TICKS)  # if the clock was set back, past requests are counted here too
+        tick, count = self._reserved
+        shared.add(min(tick, here) / TICKS, -count)
+        for tick, count in self._sent.items():
+            shared.add(min(tick, here) / TICKS, count)
+        shared.sort()
+        shared.roll(now)
+        view = msgspec.structs.replace(shared, minute=dict(shared.minute))
+        if reserve:
+            shared.add(now, reserve)
+        return view
+
+    def are_stored(self, now: float, reserve: int) -> None:
+        """What `added_to` has added is stored."""
+        self._sent, self._reserved = {}, (int(now * TICKS), reserve)
+
+
 class RateLimitFile:
     """The state on disk (JSON, mode 0600), shared by the processes of this machine that use one key.
 
@@ -104,14 +157,15 @@ class RateLimitFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sent: dict[int, int] = {}
-        self._reserved = (0, 0)
+        self._own = Unmerged()
         self._has_warned = False
 
     def record(self, at: float) -> None:
         """Record one request for the next merge."""
-        tick = int(at * TICKS)
-        self._sent[tick] = self._sent.get(tick, 0) + 1
+        self._own.record(at)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
     def read(self) -> RateLimitState:
         """The file's state; empty if unreadable."""
@@ -141,19 +195,9 @@ class RateLimitFile:
 
     def _merge(self, now: float, reserve: int) -> RateLimitState:
         shared = self._read()
-        shared.roll(now)
-        here = int(now * TICKS)  # if the clock was set back, past requests are counted here too
-        tick, count = self._reserved
-        shared.add(min(tick, here) / TICKS, -count)
-        for tick, count in self._sent.items():
-            shared.add(min(tick, here) / TICKS, count)
-        shared.sort()
-        shared.roll(now)
-        view = msgspec.structs.replace(shared, minute=dict(shared.minute))
-        if reserve:
-            shared.add(now, reserve)
+        view = self._own.added_to(shared, now, reserve)
         write_private_atomically(self._path, msgspec.json.encode(shared), fsync=False)
-        self._sent, self._reserved = {}, (here, reserve)
+        self._own.are_stored(now, reserve)
         return view
 
     def _read(self) -> RateLimitState:

@@ -21,7 +21,8 @@ REGISTRATION = {step: dg.AssetKey(["registration", step]) for step in ("plan", "
 SUBMISSION = {step: dg.AssetKey(["submission", step]) for step in ("plan", "cases")}
 # Tables that every sync writes in addition to those of `raw`.
 OPS_TABLES = (
-    "control_totals", "estimate_totals", "identity", "quarantine", "schema_drift", "schema_version", "syncs", "windows",
+    "control_totals", "estimate_totals", "identity", "quarantine", "rate_limits", "schema_drift", "schema_version", "syncs",
+    "windows",
 )  # fmt: skip
 OPS = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 OPS_ONBOARDING = dg.AssetKey(["ops", "onboarding"])

@@ -43,13 +43,13 @@ def working_copy(settings: Settings, before_push: Callable[[], None] = lambda: N
         yield
         return
     objects = open_objects(settings.shared_store)
-    pull(settings, objects)
+    bring_up_to_date(settings, objects)
     try:
         yield
     finally:
         try:
             before_push()
-            push(settings, objects)
+            upload_changes(settings, objects)
         except (DebituraError, OSError) as error:
             reason = str(error) if isinstance(error, DebituraError) else error.strerror or type(error).__name__
             log.warning("What this run has added is not all in the shared store yet: %s %s", reason, LATER)
@@ -66,7 +66,7 @@ def check_store(settings: Settings, objects: Objects) -> int:
     return SharedLanding(objects, settings.landing_dir).missing_here()
 
 
-def pull(settings: Settings, objects: Objects) -> None:
+def bring_up_to_date(settings: Settings, objects: Objects) -> None:
     """Add to the data directory what only the store has. Raises SharedStoreError and LandingError."""
     objects.require()
     position = read_store_position(settings.data_dir, objects.url)
@@ -79,7 +79,7 @@ def pull(settings: Settings, objects: Objects) -> None:
     SharedLanding(objects, settings.landing_dir).pull()
 
 
-def push(settings: Settings, objects: Objects) -> None:
+def upload_changes(settings: Settings, objects: Objects) -> None:
     """Add to the store what only the data directory has. Raises SharedStoreError, OSError."""
     position = read_store_position(settings.data_dir, objects.url)
     landing = SharedLanding(objects, settings.landing_dir)

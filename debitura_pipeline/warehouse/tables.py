@@ -117,6 +117,11 @@ OPS: dict[str, Columns] = {
         ("partner", "VARCHAR"),  # keyed hash of the partner's id
         ("privacy_key", "VARCHAR"),  # fingerprint, not the key
     ),
+    "rate_limits": (  # one row per host of the API; Postgres only, empty in DuckDB. See api/rate_limit_table.py
+        ("api_host", "VARCHAR"),
+        ("counts", "VARCHAR"),  # JSON: requests of the minute, the hour and the day
+        ("changed_at", "TIMESTAMPTZ"),
+    ),
     "schema_version": (  # one row, see schema_version.py
         ("version", "BIGINT"),
         ("written_by", "VARCHAR"),
