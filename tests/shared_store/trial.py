@@ -29,7 +29,7 @@ from tests.support.s3 import READER, S3Server
 from tests.support.sandbox import RunningSandbox
 from tests.warehouse.folders import NAMES, marks
 
-BETWEEN_READS_S = 0.2
+BETWEEN_READS_S = 0.7  # a night takes several seconds
 IN_A_NIGHT = NAMES | {"debitura.duckdb", "night.json"}
 
 
