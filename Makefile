@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents dev bi lint format bench league metrics image docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -67,6 +67,9 @@ incidents: setup $(VENV)/.ready-dev ## real nights with one thing wrong each: on
 
 forecast: setup $(VENV)/.ready-dev ## years of simulated nights: how often the forecast's band holds; a quarter of an hour
 	@$(BIN)/python -m tests.forecast $(ARGS)
+
+shared-store: setup $(VENV)/.ready-dev ## nights killed at every request to an S3 server and at random moments; another machine goes on; an hour or two
+	@$(BIN)/python -m tests.shared_store $(ARGS)
 
 flow: setup $(VENV)/.ready-dev ## the whole flow with real daemon and receiver, with the time of each step; three minutes
 	@$(BIN)/python -m tests.flow
