@@ -27,9 +27,9 @@ from debitura_pipeline.backup.contents import (
 from debitura_pipeline.backup.manifest import BackupError, Manifest
 from debitura_pipeline.backup.tables import count_rows, dump_tables, load_tables, table_columns
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
-from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings
+from debitura_pipeline.settings import PRIVACY_KEY_FILE, Settings, key_fingerprint
 from debitura_pipeline.warehouse.dagster_processes import refuse_while_dagster_runs
-from debitura_pipeline.warehouse.identity import Identity, api_name, key_fingerprint, stored_identities
+from debitura_pipeline.warehouse.identity import Identity, api_name, stored_identities
 from debitura_pipeline.warehouse.opening import private_umask, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run, restore_marker, without_dev
 from debitura_pipeline.webhooks.inbox import receiver_lock

@@ -19,7 +19,7 @@ from debitura_pipeline.settings.model import (
     WorkQueue,
 )
 from debitura_pipeline.settings.partner_choice import choose_partner, open_partners, served_partners
-from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE
+from debitura_pipeline.settings.privacy_key import PRIVACY_KEY_FILE, key_fingerprint
 from debitura_pipeline.settings.readers import bytes_of
 from debitura_pipeline.settings.schedule import DEFAULT_SCHEDULE, hours_later, next_due
 
@@ -48,6 +48,7 @@ __all__ = [
     "bytes_of",
     "choose_partner",
     "hours_later",
+    "key_fingerprint",
     "load_common",
     "load_partner",
     "load_settings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -12,6 +13,7 @@ from debitura_pipeline.settings.declaration import Given, ValueReader
 PRIVACY_KEY_FILE = "privacy.key"
 PRIVACY_KEY_BYTES = 32
 LEAST_PRIVACY_KEY = 16  # characters
+FINGERPRINT_DIGITS = 32
 
 
 def key_text(given: Given) -> str:
@@ -37,6 +39,11 @@ def read_key(path: Path) -> bytes:
             variable="DEBITURA_PRIVACY_KEY",
         )
     return key
+
+
+def key_fingerprint(key: bytes) -> str:
+    """Tells privacy keys apart without revealing anything about them."""
+    return hmac.digest(key, b"fingerprint of the privacy key", "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
 def create_key(data_dir: Path) -> bytes:

@@ -28,6 +28,7 @@ CHUNK = 4 * 2**20
 CONNECT_TIMEOUT_S = 5.0
 ATTEMPTS = 3  # per request, with the AWS SDK's own pauses: some seconds in all
 DRAFT = ".draft-"
+CURE = "Check the network, the address in DEBITURA_SHARED_STORE and the AWS_* settings."
 _AWS = re.compile(r"AWS Error (?P<code>\w+) during (?P<call>\w+) operation: (?P<said>[^;(]*)")
 
 
@@ -140,7 +141,7 @@ class BucketObjects:
         except OSError as error:
             raise SharedStoreError(
                 f"The shared store {self.url} cannot be {verb}: {_reason(error)}.",
-                cure="`debitura doctor` checks it.",
+                cure=CURE,
             ) from None
 
 
@@ -228,7 +229,7 @@ class FolderObjects:
         except OSError as error:
             raise SharedStoreError(
                 f"The shared store {self.url} cannot be {verb}: {error.strerror or type(error).__name__}.",
-                cure="`debitura doctor` checks it.",
+                cure=CURE,
             ) from None
 
 

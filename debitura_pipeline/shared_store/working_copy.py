@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from debitura_pipeline.errors import DebituraError, SharedStoreError
+from debitura_pipeline.errors import DebituraError, IdentityRefused, SharedStoreError
 from debitura_pipeline.landing.landing_zone import SyncFolder
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, key_fingerprint
 from debitura_pipeline.shared_store.landing import SharedLanding
 from debitura_pipeline.shared_store.nights import REPORTS, SharedNights, set_digest
 from debitura_pipeline.shared_store.objects import Objects, open_objects
@@ -36,8 +36,8 @@ def working_copy(settings: Settings, before_push: Callable[[], None] = lambda: N
     """Bring the data directory up to date, and the store afterwards; does nothing without a store.
 
     `before_push`: raises DebituraError if another run has taken over meanwhile; nothing is uploaded then. Raises SharedStoreError
-    before anything is done, if the store cannot be reached or holds other data. A failure afterwards is a warning, and recorded
-    for `debitura status`.
+    or IdentityRefused before anything is done, if the store cannot be reached or holds other data. A failure afterwards is a
+    warning, and recorded for `debitura status`.
     """
     if settings.shared_store is None:
         yield
@@ -46,28 +46,41 @@ def working_copy(settings: Settings, before_push: Callable[[], None] = lambda: N
     bring_up_to_date(settings, objects)
     try:
         yield
-    finally:
-        try:
-            before_push()
-            upload_changes(settings, objects)
-        except (DebituraError, OSError) as error:
-            reason = str(error) if isinstance(error, DebituraError) else error.strerror or type(error).__name__
-            log.warning("What this run has added is not all in the shared store yet: %s %s", reason, LATER)
-            _note_fault(settings, reason)
+    except IdentityRefused:  # such a machine has nothing to add
+        raise
+    except BaseException:
+        _upload_what_is_there(settings, objects, before_push)
+        raise
+    _upload_what_is_there(settings, objects, before_push)
 
 
-def check_store(settings: Settings, objects: Objects) -> int:
-    """How many syncs only the store has. Changes nothing. Raises SharedStoreError if a run would be refused."""
-    position = read_store_position(settings.data_dir, objects.url)
+def _upload_what_is_there(settings: Settings, objects: Objects, before_push: Callable[[], None]) -> None:
+    """A failure is a warning, and recorded for `debitura status`."""
+    try:
+        before_push()
+        upload_changes(settings, objects)
+    except (DebituraError, OSError) as error:
+        reason = str(error) if isinstance(error, DebituraError) else error.strerror or type(error).__name__
+        log.warning("What this run has added is not all in the shared store yet: %s %s", reason, LATER)
+        _note_fault(settings, reason)
+
+
+def require_fit(settings: Settings, objects: Objects) -> None:
+    """Raises SharedStoreError or IdentityRefused if a run would be refused. Changes nothing."""
     shared = SharedRecords(objects, settings.data_dir)
     newest = shared.newest()
     if newest is not None:
-        _refuse_unfit(settings, position, shared.read(newest[1]))
+        _refuse_unfit(settings, read_store_position(settings.data_dir, objects.url), shared.read(newest[1]))
+
+
+def check_store(settings: Settings, objects: Objects) -> int:
+    """How many syncs only the store has. Changes nothing. Raises SharedStoreError or IdentityRefused if a run would be refused."""
+    require_fit(settings, objects)
     return SharedLanding(objects, settings.landing_dir).missing_here()
 
 
 def bring_up_to_date(settings: Settings, objects: Objects) -> None:
-    """Add to the data directory what only the store has. Raises SharedStoreError and LandingError."""
+    """Add to the data directory what only the store has. Raises SharedStoreError, IdentityRefused and LandingError."""
     objects.require()
     position = read_store_position(settings.data_dir, objects.url)
     shared = SharedRecords(objects, settings.data_dir)
@@ -111,10 +124,12 @@ def secure_sync(settings: Settings, folder: SyncFolder) -> None:
 
 def fetch_landing(settings: Settings, sync_id: str | None = None) -> None:
     """Download the journals and landed files that only the store has, of all syncs or of one. Needs no run lock. Raises
-    SharedStoreError, LandingError."""
+    SharedStoreError, IdentityRefused, LandingError."""
     if settings.shared_store is None:
         return
-    landing = SharedLanding(open_objects(settings.shared_store), settings.landing_dir)
+    objects = open_objects(settings.shared_store)
+    require_fit(settings, objects)
+    landing = SharedLanding(objects, settings.landing_dir)
     landing.pull()
     found = []
     for path in settings.landing_dir.glob(f"*/sync={sync_id or '*'}"):
@@ -144,6 +159,8 @@ def _push_reports(settings: Settings, objects: Objects) -> None:
 def _refuse_unfit(settings: Settings, position: StorePosition, theirs: RecordsVersion) -> None:
     """Raises SharedStoreError if the store holds other data than the directory, or belongs to a DuckDB warehouse elsewhere."""
     here, there = _identity(settings.data_dir / "identity.json"), theirs.files.get("identity.json")
+    if there is not None:
+        _refuse_other_key(settings, position.url, json.loads(there))
     if here is not None and there is not None and not _is_same(here, json.loads(there)):
         raise SharedStoreError(
             f"The shared store {position.url} holds the data of another API, partner or privacy key than the data directory "
@@ -157,6 +174,17 @@ def _refuse_unfit(settings: Settings, position: StorePosition, theirs: RecordsVe
             "warehouse cannot be shared. Nothing was touched.",
             cure="Move that directory here with `debitura backup` and `debitura restore`, or move its warehouse to Postgres with "
             "`debitura migrate`.",
+        )
+
+
+def _refuse_other_key(settings: Settings, url: str, theirs: dict[str, str | None]) -> None:
+    key = settings.find_privacy_key()
+    if key is None or key_fingerprint(key) != theirs.get("privacy_key"):
+        raise IdentityRefused(
+            f"The pseudonyms in the shared store {url} were made with another privacy key than that of this machine"
+            f"{', which has none' if key is None else ''}. Nothing was touched.",
+            cure="Set DEBITURA_PRIVACY_KEY to the key of the machine that was used before, or copy its privacy.key into "
+            f"{settings.data_dir}.",
         )
 
 

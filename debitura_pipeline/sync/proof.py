@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from debitura_pipeline.errors import LandingError, WarehouseError
+from debitura_pipeline.errors import LandingError, SharedStoreError, WarehouseError
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.reconcile.certificate import CertificateResult, check_certificate
 from debitura_pipeline.settings import Settings
@@ -29,13 +29,22 @@ class Verification:
 
 def check_certificates(settings: Settings, sync_id: str | None = None) -> Verification:
     """Check all certificates, or that of `sync_id`; there is no finding if that is unknown. Files that only a
-    shared store has are downloaded. Raises LandingError, SharedStoreError."""
-    fetch_landing(settings, sync_id)
+    shared store has are downloaded. Raises LandingError, IdentityRefused."""
+    fetched = _fetch(settings, sync_id)
     recorded, note = _ask_warehouse(settings)
     zone = read_zone(settings.landing_dir, recorded)
     findings = [finding for finding in _findings(zone) if sync_id in (None, finding.sync_id)]
-    notes = [note] if note else []
+    notes = [each for each in (fetched, note) if each]
     return Verification(tuple(findings), (*notes, *_notes(zone)))
+
+
+def _fetch(settings: Settings, sync_id: str | None) -> str | None:
+    """Download what is missing here; a note if the shared store cannot be used."""
+    try:
+        fetch_landing(settings, sync_id)
+    except SharedStoreError as error:
+        return f"{error} Only what is on this machine was checked."
+    return None
 
 
 def verify(settings: Settings, sync_id: str | None = None) -> list[CertificateResult]:

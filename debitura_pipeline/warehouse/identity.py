@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from debitura_pipeline.errors import IdentityRefused
 from debitura_pipeline.files import write_private_atomically
-from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings
+from debitura_pipeline.settings import LOOPBACK, PRIVACY_KEY_FILE, Settings, key_fingerprint
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import WAIT_S, describe_warehouse, open_warehouse, warehouse_exists
 
@@ -110,11 +110,6 @@ def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:
 def api_name(settings: Settings) -> str:
     """The API that the settings name, for messages."""
     return Identity(*_api_of(settings), None, "").api
-
-
-def key_fingerprint(key: bytes) -> str:
-    """Tells privacy keys apart without revealing anything about them."""
-    return _keyed(key, "fingerprint of the privacy key")
 
 
 def _check_api(settings: Settings, where: str, found: Identity) -> None:

@@ -115,7 +115,7 @@ def test_what_does_not_belong_to_a_store_is_refused(
     assert not (tmp_path / "there" / "landing").exists()
     alien = Pipeline(tmp_path / "alien", shared_sandbox, DEBITURA_PRIVACY_KEY="another key for tests only 9876543210")
     alien.sync("clients")
-    with pytest.raises(SharedStoreError, match="another API, partner or privacy key"):
+    with pytest.raises(IdentityRefused, match="were made with another privacy key than that of this machine"):
         Pipeline(
             tmp_path / "alien", shared_sandbox, **url, DEBITURA_PRIVACY_KEY="another key for tests only 9876543210"
         ).sync("clients")
