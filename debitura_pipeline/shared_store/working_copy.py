@@ -46,7 +46,7 @@ def working_copy(settings: Settings, before_push: Callable[[], None] = lambda: N
     bring_up_to_date(settings, objects)
     try:
         yield
-    except IdentityRefused:  # such a machine has nothing to add
+    except (IdentityRefused, KeyboardInterrupt):  # nothing to add, or no time: the next run uploads it
         raise
     except BaseException:
         _upload_what_is_there(settings, objects, before_push)
