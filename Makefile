@@ -47,10 +47,10 @@ fuzz: setup $(VENV)/.ready-dev ## damaged pages through both parsers (PAGES=5000
 crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 random moments, both engines; hours
 	@$(BIN)/python -m tests.crash $(ARGS)
 
-NIGHTS ?= 400
 cluster: setup $(VENV)/.ready-dev $(VENV)/.ready-celery ## nights of several partners on two Celery workers, as on one machine; ARGS="--kills 50" kills processes
 	@$(BIN)/python -m tests.cluster $(ARGS)
 
+NIGHTS ?= 400
 month-ends: setup $(VENV)/.ready-dev ## hundreds of nights of a small world: the past stays as published, the waterfall closes (NIGHTS=400)
 	@$(BIN)/python -m tests.month_ends --nights $(NIGHTS)
 
