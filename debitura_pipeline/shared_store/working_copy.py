@@ -95,6 +95,8 @@ def bring_up_to_date(settings: Settings, objects: Objects) -> None:
 def upload_changes(settings: Settings, objects: Objects) -> None:
     """Add to the store what only the data directory has. Raises SharedStoreError, OSError."""
     position = read_store_position(settings.data_dir, objects.url)
+    # A new directory's name, which the records are about to have: were it lost, the store would be a stranger's.
+    write_store_position(settings.data_dir, position)
     landing = SharedLanding(objects, settings.landing_dir)
     landing.push()
     _push_reports(settings, objects)

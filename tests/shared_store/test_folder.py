@@ -18,7 +18,7 @@ from debitura_pipeline.shared_store.lag import problem_of, read_lag
 from debitura_pipeline.shared_store.nights import PUBLISHED, SharedNights
 from debitura_pipeline.shared_store.objects import open_objects
 from debitura_pipeline.shared_store.position import FILE
-from debitura_pipeline.shared_store.records import FILES
+from debitura_pipeline.shared_store.records import FILES, RecordsVersion, SharedRecords
 from debitura_pipeline.sync import replay
 from debitura_pipeline.sync.proof import check_certificates
 from debitura_pipeline.warehouse.publish import publish
@@ -84,6 +84,22 @@ def test_a_failed_upload_fails_the_sync_before_its_merge(pipeline: Pipeline, sto
     (store / "pending").unlink()
     pipeline.sync("clients")
     assert len([name for name in names(store) if name.startswith("certificates")]) == 2
+
+
+def test_a_directory_that_is_killed_at_the_end_of_its_first_upload_is_no_stranger_to_its_store(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records in the store have the directory's name, which it must know by then."""
+    write = SharedRecords.write
+
+    def killed(records: SharedRecords, version: RecordsVersion) -> None:
+        write(records, version)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(SharedRecords, "write", killed)
+        pipeline.sync("clients")
+    pipeline.sync("clients")
 
 
 def test_lost_files_come_back_from_the_store_and_changed_objects_are_refused(pipeline: Pipeline, store: Path) -> None:
