@@ -15,7 +15,7 @@ import pytest
 from tests.crash.nights import Case, NewEnv, Nights, prepared
 from tests.support.postgres import PostgresServer
 
-SYNCS, REPLAYS = 4, 1  # per engine; some 5 s each on a quiet machine
+SYNCS, REPLAYS = 3, 1  # per engine; some 5 s each on a quiet machine
 
 
 @pytest.fixture(scope="module")

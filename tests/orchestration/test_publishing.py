@@ -19,6 +19,7 @@ from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse import published_folder
 from debitura_pipeline.warehouse.publish import publish
+from tests.support.day import engine_of_the_day
 from tests.support.sandbox import ROOT
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
 
@@ -75,6 +76,7 @@ def test_a_process_that_was_killed_is_told(settings: Settings, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+@engine_of_the_day("duckdb")
 def test_it_ends_with_the_run_and_the_next_one_publishes(
     settings: Settings, env: dict[str, str], ending: signal.Signals
 ) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import pytest
+
+ENGINES = ("duckdb", "postgresql")
 VARIABLE = "TEST_DAY"  # days since the year 1; set by hand to play another day's tests
 
 T = TypeVar("T")
@@ -23,3 +26,10 @@ def day() -> int:
 def of_the_day(sides: Sequence[T]) -> list[T]:
     """One of them, as a list for `parametrize`; over as many days all."""
     return [sides[day() % len(sides)]]
+
+
+def engine_of_the_day(first: str) -> pytest.MarkDecorator:
+    """The test on one engine a day, the other the next: for deaths and faults that are the same on both but for the SQL. `first`:
+    that of even days, so that not all such tests take the same one."""
+    others = [engine for engine in ENGINES if engine != first]
+    return pytest.mark.parametrize("engine", of_the_day([first, *others]), indirect=True)

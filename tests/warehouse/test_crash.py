@@ -14,6 +14,7 @@ import pytest
 
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
+from tests.support.day import engine_of_the_day
 from tests.support.postgres import PostgresServer
 from tests.warehouse.landings import Landings
 from tests.warehouse.merger import DONE, KILLED, REFUSED, Merger, kill
@@ -64,6 +65,7 @@ def state_of(env: Mapping[str, str]) -> State:
         return state(warehouse)
 
 
+@engine_of_the_day("duckdb")
 def test_killed_merge_then_rerun_equals_an_undisturbed_run(
     merger: Merger, nights: Path, new_env: Callable[[str], Env]
 ) -> None:

@@ -23,6 +23,7 @@ from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, marked_table
 from debitura_pipeline.warehouse.publish import publish, readers_have
 from debitura_pipeline.warehouse.tables import all_tables
+from tests.support.day import engine_of_the_day
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.nights import many_nights
@@ -120,6 +121,7 @@ def test_group_access_given_to_the_folder_lasts(settings: Settings) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+@engine_of_the_day("duckdb")
 def test_reader_that_reads_over_and_over_meets_one_night_at_a_time(settings: Settings, tmp_path: Path) -> None:
     """An analyst's notebook or BI tool must not fail, nor add up two nights, because a run is on."""
     fill(settings, 1)

@@ -15,7 +15,7 @@ import pytest
 
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.publish import publish
-from tests.support.day import day
+from tests.support.day import day, engine_of_the_day
 from tests.support.sandbox import ROOT
 from tests.warehouse.folders import NAMES, fill, marks, nights, shown
 
@@ -95,6 +95,7 @@ def test_killed_at_every_write(settings: Settings, attempt: Try, layout: str, st
     pytest.fail("never came to an end")
 
 
+@engine_of_the_day("duckdb")
 def test_killed_at_random_moments(settings: Settings, attempt: Try) -> None:
     moments = random.Random(20261127)
     fill(settings, 0, rows=20_000)
@@ -106,6 +107,7 @@ def test_killed_at_random_moments(settings: Settings, attempt: Try) -> None:
 
 
 @pytest.mark.parametrize("most_bytes", [100, 20_000, 300_000, 800_000])
+@engine_of_the_day("postgresql")
 def test_full_disk_leaves_the_old_night_and_nothing_else(settings: Settings, attempt: Try, most_bytes: int) -> None:
     """A limit on the size of files stands for the disk: the write fails in the same places."""
     fill(settings, 1)
