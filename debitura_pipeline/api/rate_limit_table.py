@@ -1,6 +1,6 @@
 """The counts of the rate limit in a Postgres warehouse, table `ops.rate_limits`, shared by all machines that use one key.
 
-Every process adds its requests under a lock of milliseconds, once a second. Times are those of the machines' clocks, which must
+Once a second, every process adds its requests, under a lock held for milliseconds. Times come from the machines' clocks, which must
 agree to a few seconds. Until the first run has made the table, and while the server is away, a process counts in memory.
 """
 

@@ -76,24 +76,24 @@ class BucketObjects:
     def names(self, prefix: str) -> dict[str, int]:
         from pyarrow.fs import FileSelector, FileType  # noqa: PLC0415
 
-        with self._translated("listed"):
+        with _translated(self.url, "listed"):
             found = self._files.get_file_info(
                 FileSelector(f"{self._base}/{prefix}", recursive=True, allow_not_found=True)
             )
         return {info.path.removeprefix(f"{self._base}/"): info.size for info in found if info.type is FileType.File}
 
     def read(self, name: str) -> bytes:
-        with self._translated("read"), self._files.open_input_stream(f"{self._base}/{name}") as stream:
+        with _translated(self.url, "read"), self._files.open_input_stream(f"{self._base}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        with self._translated("written"), self._files.open_output_stream(f"{self._base}/{name}") as stream:
+        with _translated(self.url, "written"), self._files.open_output_stream(f"{self._base}/{name}") as stream:
             stream.write(content)
 
     def upload(self, name: str, path: Path) -> str:
         digest = hashlib.sha256()
         try:
-            with path.open("rb") as file, self._translated("written"):
+            with path.open("rb") as file, _translated(self.url, "written"):
                 stream = self._files.open_output_stream(f"{self._base}/{name}")
                 try:
                     while chunk := _read(file):
@@ -108,11 +108,11 @@ class BucketObjects:
         return digest.hexdigest()
 
     def download(self, name: str, path: Path, sha256: str) -> None:
-        with self._translated("read"), self._files.open_input_stream(f"{self._base}/{name}") as stream:
+        with _translated(self.url, "read"), self._files.open_input_stream(f"{self._base}/{name}") as stream:
             _save(stream, path, sha256, f"{self.url}/{name}")
 
     def delete(self, name: str) -> None:
-        with self._translated("written"), suppress(FileNotFoundError):
+        with _translated(self.url, "written"), suppress(FileNotFoundError):
             self._files.delete_file(f"{self._base}/{name}")
 
     def require(self) -> None:
@@ -120,7 +120,7 @@ class BucketObjects:
         from pyarrow.fs import FileType  # noqa: PLC0415
 
         bucket = self._base.partition("/")[0]
-        with self._translated("reached"):
+        with _translated(self.url, "reached"):
             info = self._files.get_file_info(bucket)
         if info.type is FileType.NotFound:
             raise SharedStoreError(
@@ -132,18 +132,6 @@ class BucketObjects:
     def _files(self) -> S3FileSystem:
         return _file_system(self._store)
 
-    @contextmanager
-    def _translated(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise SharedStoreError(
-                f"The shared store {self.url} cannot be {verb}: {_reason(error)}.",
-                cure=CURE,
-            ) from None
-
 
 class FolderObjects:
     """Objects as files below a folder, which must exist. Access rights follow that folder's."""
@@ -152,7 +140,7 @@ class FolderObjects:
         self.url, self._root = url, Path(url.removeprefix("file://"))
 
     def names(self, prefix: str) -> dict[str, int]:
-        with self._translated("listed"):
+        with _translated(self.url, "listed"):
             found = [path for path in (self._root / prefix).rglob("*") if path.is_file()]
             return {
                 path.relative_to(self._root).as_posix(): path.stat().st_size
@@ -161,18 +149,18 @@ class FolderObjects:
             }
 
     def read(self, name: str) -> bytes:
-        with self._translated("read"):
+        with _translated(self.url, "read"):
             return (self._root / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        with self._translated("written"):
+        with _translated(self.url, "written"):
             write_private_atomically(
                 self._made(name), content, fsync=True, finish=lambda draft: share(draft, self._root)
             )
 
     def upload(self, name: str, path: Path) -> str:
         digest = hashlib.sha256()
-        with path.open("rb") as file, self._translated("written"):
+        with path.open("rb") as file, _translated(self.url, "written"):
             target = self._made(name)
             draft = target.with_name(f"{DRAFT}{target.name}")
             try:
@@ -190,12 +178,12 @@ class FolderObjects:
         return digest.hexdigest()
 
     def download(self, name: str, path: Path, sha256: str) -> None:
-        with self._translated("read"), (self._root / name).open("rb") as stream:
+        with _translated(self.url, "read"), (self._root / name).open("rb") as stream:
             _save(stream, path, sha256, f"{self.url}/{name}")
 
     def delete(self, name: str) -> None:
         path = self._root / name
-        with self._translated("written"):
+        with _translated(self.url, "written"):
             path.unlink(missing_ok=True)
             for folder in path.parents:
                 if folder == self._root or any(folder.iterdir()):
@@ -220,17 +208,16 @@ class FolderObjects:
                 share(folder, self._root)
         return path
 
-    @contextmanager
-    def _translated(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise SharedStoreError(
-                f"The shared store {self.url} cannot be {verb}: {error.strerror or type(error).__name__}.",
-                cure=CURE,
-            ) from None
+
+@contextmanager
+def _translated(url: str, verb: str) -> Iterator[None]:
+    """Raise an OSError as SharedStoreError, but FileNotFoundError as it is."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SharedStoreError(f"The shared store {url} cannot be {verb}: {_reason(error)}.", cure=CURE) from None
 
 
 def _read(file: IO[bytes]) -> bytes:

@@ -19,7 +19,7 @@ from debitura_pipeline.warehouse.run_lock import ensure_run_lock
 def share_night(settings: Settings) -> None:
     """Make the published night the store's current one; does nothing without a store, or if it is already. Inside a run.
 
-    Raises SharedStoreError: readers of the store then keep the night before, and those of this machine have the new one.
+    Raises SharedStoreError: readers of the store then still see the previous night, readers on this machine the new one.
     """
     night = current_night(settings.published_dir)
     if settings.shared_store is None or night is None:

@@ -25,7 +25,7 @@ OPS = ("incidents", "syncs")  # of schema ops, beside all reports
 
 @dataclass(frozen=True)
 class FleetSchemas:
-    """One partner's schemas: those of this prefix that one of its roles owns, since any role may have made some of that name.
+    """One partner's schemas: those with its prefix that one of its roles owns. Any role could have created schemas with such names.
 
     `is_unique`: no other partner has this prefix. `roles`: those that its addresses name, beside its own (`roles.py`). Partners
     may share them, so they count where the prefix tells whose the schemas are.
@@ -38,7 +38,7 @@ class FleetSchemas:
 
     @property
     def owners(self) -> list[str]:
-        """The roles of which one has to own the schemas."""
+        """The roles that may own the schemas."""
         named = self.roles if self.is_unique and self.prefix else ()
         return [*dict.fromkeys((*roles_of(self.partner)[:2], *named))]
 
