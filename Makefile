@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help celery environments setup nightly tour test simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -35,6 +35,9 @@ environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/
 WORKERS ?= 3
 test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready $(DEPLOY)/.ready ## every test, on real parts, WORKERS=3 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+sweeps: export TEST_DAY = all
+sweeps: test ## the tests, each with all the cases of which `make test` takes some by the day; an hour or more
 
 SEEDS ?= 20000
 simulate: setup $(VENV)/.ready-dev ## many histories of a moving world (SEEDS=20000), two at a time

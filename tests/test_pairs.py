@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import TIME_LIMIT_S, debitura, start
+from tests.support.day import of_the_day
 from tests.support.parsed import reuse_parse
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -25,12 +25,6 @@ TRIES = int(os.environ.get("PAIR_TRIES", "0"))  # of each pair, 50 take about th
 READS_ALL = {"nightly", "sync", "sync --full"}
 SHORT = [("sync", "sync"), ("sync --full", "sync"), ("sync", "replay"), ("replay", "sync"), ("replay", "replay")]
 NIGHTS = [("nightly", "nightly"), ("nightly", "sync"), ("sync", "nightly"), ("nightly", "replay")]  # half a minute each
-
-
-def nights_of(day: date) -> list[tuple[str, str]]:
-    """Two of them, over two days all."""
-    return NIGHTS if TRIES else NIGHTS[day.toordinal() % 2 :: 2]
-
 
 LATEST_START_S = 2.5
 
@@ -106,7 +100,7 @@ def test_two_that_write_are_right_or_one_is_told_who_has_it(world: World, pair: 
 
 @pytest.mark.slow
 def test_a_night_and_another_writer_are_right_or_one_is_told_who_has_it(world: World) -> None:
-    for pair in nights_of(datetime.now(UTC).date()):
+    for pair in NIGHTS if TRIES else of_the_day(NIGHTS):
         print(pair)  # noqa: T201 (pytest shows it when the test fails)
         each_is_right_or_told(world, pair)
 
