@@ -51,7 +51,7 @@ SLOWEST = (
     "tests/backup/test_restore.py",
     "tests/migration/test_migrate.py",
     "tests/warehouse/test_crash.py",
-    "tests/test_published.py",
+    "tests/test_nights.py",
     "tests/orchestration/test_retries.py",
     "tests/dbt/test_reports.py",
     "tests/dbt/test_money.py",

@@ -13,19 +13,11 @@ import pytest
 from debitura_pipeline.sync import read_status
 from tests.support.altering import Alter, altering
 from tests.support.command import Said, debitura
-from tests.support.parsed import reuse_parse
+from tests.support.odd_rows import without_odd_rows
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
 SYNCS = "SELECT resource, status, is_proven, message FROM ops.syncs ORDER BY started_at"
-
-
-def without_odd_rows(sandbox: RunningSandbox) -> None:
-    """The world has rows that fit no stage, of which no total tells the sum: these are taken out."""
-    known = {"NotInvoiced", "InvoiceIssued", "PaymentReceived"}
-    for number, row in enumerate(sandbox.truth("transactions")):
-        if row["status"]["platformInvoicingStatus"] not in known:
-            sandbox.admin("change", {"op": "row", "resource": "transactions", "action": "delete", "row": number})
 
 
 @pytest.fixture
@@ -160,25 +152,3 @@ def test_an_api_of_empty_lists_empties_no_small_partners_tables(
         assert all(f"last sync of {resource} failed: Merging {resource} was refused" in problems for resource in live)
         failed = pipeline.rows("SELECT DISTINCT resource FROM ops.syncs WHERE status = 'failed' ORDER BY 1")
         assert failed == [("cases",), ("clients",), ("transactions",)]
-
-
-def test_a_night_whose_cases_are_contradicted_is_published_and_ends_with_status_1(
-    sandbox: RunningSandbox, tmp_path: Path
-) -> None:
-    def alter(path: str, document: Any) -> Any:
-        if path.startswith("/cases?"):
-            document["summary"]["byLifecycle"]["active"] += 1
-        return document
-
-    without_odd_rows(sandbox)
-    with altering(sandbox, alter) as url:
-        pipeline = behind(tmp_path, sandbox, url)
-        reuse_parse(pipeline.settings)
-        said = debitura("nightly", env=pipeline.env)
-    assert said.status == 1, said
-    assert "proof contradicted: cases: 1 of the API's totals differ from the warehouse: active" in said.out
-    assert (pipeline.settings.published_dir / "warehouse.duckdb").exists()
-    page = (pipeline.settings.reports_dir / "partner-report.html").read_text()
-    assert "Not proven. cases: 1 of the API" in page
-    quality = "SELECT check_name, verdict, figure FROM reports.data_quality WHERE check_name = 'syncs_unproven'"
-    assert [(verdict, int(figure)) for _, verdict, figure in pipeline.rows(quality)] == [("warn", 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,9 +28,7 @@ from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.webhooks.segments import Received, pack
 from debitura_pipeline.webhooks.stale import StaleDeliveries
 from tests.support.command import debitura
-from tests.support.parsed import reuse_parse
 from tests.support.receiver import Receiver, receiving
-from tests.support.sandbox import RunningSandbox
 
 SECRET = "hook-secret-path"
 
@@ -65,33 +63,6 @@ def a_good_night(settings: Settings, ago: timedelta) -> None:
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     at = (datetime.now(UTC) - ago).isoformat()
     record.write_text("".join(json.dumps({**line, "at": at}) + "\n" for line in lines))
-
-
-def test_a_refused_key_is_told_as_that_and_the_next_good_night_ends_it(
-    env: dict[str, str], receiver: Receiver, sandbox_factory: Callable[..., RunningSandbox]
-) -> None:
-    sandbox = sandbox_factory()
-    right = {**env, "DEBITURA_API_URL": sandbox.url, "DEBITURA_API_KEY": sandbox.key}
-    reuse_parse(load_settings(right))
-    wrong = debitura("nightly", env={**right, "DEBITURA_API_KEY": "wrong"})
-    assert wrong.status == 1 and SECRET not in wrong.out + wrong.err
-    (alert,) = receiver.alerts
-    assert alert["title"] == "Debitura [sandbox]: the API refuses the key"
-    assert "HTTP 401" in alert["message"] and "Next: debitura doctor" in alert["message"]
-    assert receiver.pings == ["/beat-secret/fail?x=1"]
-    document = json.loads(debitura("status", "--json", env=right).out)
-    assert [(one["incident"], one["next"]) for one in document["incidents"]] == [("key_refused", "debitura doctor")]
-    watched = debitura("watch", "--once", env=right)
-    assert watched.status == 1 and "There has been no good nightly run yet" in watched.error_line
-
-    assert debitura("nightly", env=right).status == 0
-    assert receiver.titles[1:] == ["Debitura [sandbox]: over: the API refuses the key"]
-    assert receiver.pings[1:] == ["/beat-secret?x=1"]
-    assert debitura("watch", "--once", env=right).status == 0
-    data = Path(env["DEBITURA_DATA_DIR"])
-    assert 'debitura_rows{resource="transactions"} 300\n' in (data / "metrics" / "debitura.prom").read_text()
-    for path in data.rglob("*"):
-        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
 
 
 def test_watch_reports_a_late_night_and_a_dead_daemon(settings: Settings, receiver: Receiver) -> None:

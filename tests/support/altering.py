@@ -29,7 +29,9 @@ def altering(sandbox: RunningSandbox, alter: Alter) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            request = urllib.request.Request(sandbox.url + self.path, headers={"XApiKey": sandbox.key})
+            request = urllib.request.Request(
+                sandbox.url + self.path, headers={"XApiKey": self.headers["XApiKey"] or ""}
+            )
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     status, body, date = answer.status, answer.read(), answer.headers["Date"]

@@ -1,6 +1,6 @@
 """A program that reads the published files over and over, as a BI tool would, and says what it met.
 
-Belongs here: reading and comparing within one opened file. Does not: starting it (`tests/test_published.py`). Run as
+Belongs here: reading and comparing within one opened file. Does not: starting it (`tests/test_nights.py`). Run as
 `python -m tests.support.reader FOLDER`: it stops when standard input closes and prints one document of JSON.
 """
 
@@ -30,7 +30,7 @@ COUNTS = {
     "outcomes": "SELECT sum(cases) FROM reports.case_outcomes",
 }
 # Between two looks: hardly any while a night is being published, else it would take a core from the nights that it looks at.
-PAUSE_S, PUBLISHING_PAUSE_S = 0.5, 0.02
+PAUSE_S, PUBLISHING_PAUSE_S = 2.0, 0.02
 NEWEST = "SELECT max(as_of) FROM ops.syncs WHERE status = 'done' AND mode <> 'client'"
 
 
