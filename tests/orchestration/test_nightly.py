@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -21,16 +21,18 @@ from debitura_pipeline.definitions import defs
 from debitura_pipeline.orchestration.heartbeat_storage import FILE as HEARTBEATS
 from debitura_pipeline.orchestration.heartbeat_storage import TABLE
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY
+from debitura_pipeline.orchestration.jobs import FRESHNESS, NIGHTLY, REFRESH_REPORTS
 from debitura_pipeline.orchestration.keys import RAW, WAREHOUSE_POOL
 from debitura_pipeline.orchestration.nightly import NightlyResult, StepOutcome, run_job
 from debitura_pipeline.orchestration.nightly_runs import last_nights
 from debitura_pipeline.orchestration.nights import COMMAND, DAGSTER, read_nights
+from debitura_pipeline.orchestration.refresh_reports import read_refresh_progress, reason_to_wait
 from debitura_pipeline.orchestration.resources import run_context
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse import checks
 from debitura_pipeline.warehouse.published_folder import NIGHT_FILE, current_night
 from tests.orchestration.conftest import Pointed
+from tests.orchestration.ticks import Ticks
 from tests.support.parsed import TOOK_UP_NONE, reuse_parse
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
@@ -153,6 +155,35 @@ def test_the_morning_check_looks_at_what_is_published(night: Night) -> None:
         assert len(found) == 5
         assert {check.asset_key.to_user_string() for check in found if not check.passed} == stale
     (current.path / NIGHT_FILE).write_text(json.dumps(facts))
+
+
+def published_clients(settings: Settings) -> list[str]:
+    with duckdb.connect(settings.published_dir / "warehouse.duckdb", read_only=True) as published:
+        found = published.execute(
+            "SELECT external_tenant_id FROM marts.dim_clients WHERE client_record <> 'unknown' ORDER BY 1"
+        ).fetchall()
+        return [name for (name,) in found]
+
+
+def test_a_client_that_was_onboarded_after_the_night_reaches_the_published_copy(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in night.env.items():
+        monkeypatch.setenv(name, value)
+    before, later = published_clients(night.settings), datetime.now(UTC) + timedelta(minutes=5)
+    all_published = "everything that was loaded is published"
+    with open_instance(night.settings) as instance:
+        daemon = Ticks(instance, night.settings, monkeypatch)
+        assert reason_to_wait(read_refresh_progress(instance), later) == all_published
+        night.sandbox.admin("change", {"op": "add_client", "cases": 3, "transactions": 4})
+        keys, _ = daemon.tick()
+        assert daemon.run(*keys).success
+        assert published_clients(night.settings) == before
+        assert reason_to_wait(read_refresh_progress(instance), later) is None
+        refresh = defs.resolve_job_def(REFRESH_REPORTS)
+        assert refresh.execute_in_process(instance=instance, raise_on_error=False).success
+        assert len(published_clients(night.settings)) == len(before) + 1
+        assert reason_to_wait(read_refresh_progress(instance), later) == all_published
 
 
 def test_no_pool_slot_no_file_handle_and_no_heartbeat_outlives_the_run(night: Night) -> None:
