@@ -11,5 +11,5 @@ from tests.dbt.worlds import World
 def empty(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The first night of a partner without clients: tables, and not one row."""
     world = World(tmp_path_factory.mktemp("empty") / "warehouse.duckdb")
-    world.build()
+    world.build("--exclude-resource-type", "unit_test")
     return world

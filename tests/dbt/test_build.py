@@ -35,6 +35,12 @@ def test_empty_warehouse_builds_and_reports_nothing(empty: World) -> None:
     assert (quality["attribution_gaps"]["verdict"], quality["attribution_gaps"]["figure"]) == ("not_checked", None)
 
 
+def test_every_report_gives_what_was_worked_out_by_hand(empty: World) -> None:
+    """dbt's unit tests: rows that are given, rows that are expected."""
+    results = empty.build("--select", "test_type:unit", command="test")
+    assert len(results) >= len(MODELS["marts"]) + len(MODELS["reports"])
+
+
 def test_page_of_an_empty_warehouse_finds_nothing_in_order(empty: World, tmp_path: Path) -> None:
     """The tables are dbt's own here: nothing was read, so nothing is equal, complete, none or in order."""
     settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path)}, root=tmp_path)

@@ -98,7 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.control("transactions", "stage", "Paid", "usd", "44")
     world.control("transactions", "stage", "Disputed", "usd", "51", "differs")
     world.control("clients", "earnings_usd", "all", "usd", "46.20", scope="acme")
-    world.build()
+    world.build("--exclude-resource-type", "unit_test")
     return world
 
 

@@ -190,7 +190,7 @@ class World:
 
         folder = _shared_folder()
         chosen = [
-            *COMMANDS.get(command, (command,)), "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors",
+            *COMMANDS.get(command, (command,)), "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--no-use-colors", "--log-level-file", "none",
             "--log-path", str(folder / "logs"), "--target-path", str(folder / "target"),
             *(["--quiet"] if quiet else []), *arguments,
         ]  # fmt: skip

@@ -10,6 +10,7 @@ from tests.partners.test_isolation import cases
 from tests.support import leaks
 from tests.support.command import debitura, environment
 from tests.support.forks import fork_server
+from tests.support.parsed import reuse_project_parse
 from tests.support.sandbox import RunningSandbox
 
 KEYS = {"a": "key-of-a-51c0de77", "b": "key-of-b-e04b5a18"}
@@ -29,6 +30,7 @@ def test_one_partners_wrong_key_and_state_are_nothing_to_the_other(
     tables = [TABLE.format(name=name, url=url, folder=tmp_path) for name, url in urls.items()]
     (tmp_path / "partners.toml").write_text("".join(tables))
     env = {"DEBITURA_PARTNERS": str(tmp_path / "partners.toml"), "DEBITURA_DATA_DIR": str(tmp_path / "data")}
+    reuse_project_parse(tmp_path / "data" / "a" / "dagster" / "dbt", tmp_path / "data" / "a" / "warehouse.duckdb")
     code = "from tests.partners.one_dagster import main; main()"
     status, out, err = fork_server().run(code, (), tmp_path, environment(env), LIMIT_S)
     assert status == 0, err

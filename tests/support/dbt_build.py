@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from debitura_pipeline.orchestration.dbt import incremental_models
-from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment, dbt_executable
+from debitura_pipeline.orchestration.manifest import DBT_PROJECT, QUIET, dbt_environment
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
+from tests.support.forks import fork_server
 from tests.support.parsed import NEXT_SCHEMAS, PARSED, reuse_parse
 
+DBT = "from dbt.cli.main import cli; cli()"
+LIMIT_S = 300
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 
@@ -23,11 +25,9 @@ def build(settings: Settings, target: Path) -> None:
     if warehouse.dsn is not None:
         create_next_schemas(warehouse, incremental_models())
         more = ["--vars", NEXT_SCHEMAS]
-    subprocess.run(
-        [dbt_executable(), "--quiet", "build", *WITHOUT_TESTS, "--target-path", target, "--log-path", target, *more],
-        cwd=DBT_PROJECT,
-        env={**os.environ, **QUIET, **dbt_environment(settings)},
-        check=True,
-    )
+    arguments = ["--quiet", "build", *WITHOUT_TESTS, "--target-path", str(target), "--log-path", str(target), *more]
+    env = {**os.environ, **QUIET, **dbt_environment(settings)}
+    status, out, err = fork_server().run(DBT, arguments, DBT_PROJECT, env, LIMIT_S)
+    assert status == 0, out + err
     if warehouse.dsn is not None:
         swap_schemas(warehouse)

@@ -30,7 +30,7 @@ from typing import IO, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     "typer.main", "rich.console", "rich.progress", "rich.table", "httpx", "httptools", "orjson", "psycopg", "msgspec", "filelock",
-    "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "numpy", "pyarrow.dataset",
+    "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "dbt.cli.main", "numpy", "pyarrow.dataset",
     "pyarrow.parquet", "debitura_sandbox.server.cli",
 )  # fmt: skip
 STOP_S = 10.0
