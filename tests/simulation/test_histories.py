@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.simulation.many import Result, by_profile, play_many, seeds_of
+from tests.simulation.options import FIRST_SHARED_SEED
 
 # Seeds that once failed, each by another mechanism; and others, so that a quiet day is comparable with the one before.
 LESSONS = (
     1002, 1022, 1050, 1112, 1131, 1151, 2001, 2040, 2051, 2090, 2092, 2136, 2160, 3036, 6042, 6111, 7287, 7376, 300479, 301505,
     302382, 303119, 500466, 739947000182,
 )  # fmt: skip
-FIXED = 100
+FIXED = range(FIRST_SHARED_SEED, FIRST_SHARED_SEED + 100)
 HISTORIES = 500
 PROCESSES = 2
 CALM = 0.03  # chance of moves before each answer; worlds more restless are played for the promises, and may be refused
@@ -31,7 +32,7 @@ def test_histories_keep_every_promise() -> None:
 
     One test, so that the histories are played once, whatever the number of workers.
     """
-    fixed = [*LESSONS, *range(FIXED)]
+    fixed = [*LESSONS, *FIXED]
     of_the_day = seeds_of(datetime.now(UTC).date(), HISTORIES - len(fixed))
     print(f"seeds of the day: {of_the_day}")  # noqa: T201 (so that a failure can be played again)
     result = play_many(by_profile([*fixed, *of_the_day], PROCESSES), PROCESSES)
