@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     day.day()  # before there are workers
+    # Images of containers set it. Each of the thousand processes started here would compile every module for itself.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     path = config.getoption("--cpu-report")
     if path is not None:
         config.pluginmanager.register(CpuReport(path.resolve()))

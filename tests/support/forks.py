@@ -8,6 +8,7 @@ itself does (help that must be quick, a signal while imports are under way) is t
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -201,7 +203,27 @@ def _main() -> None:
         request = _serve(server)
     if request is not None:
         main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(compile(request.code, "<string>", "exec"), main.__dict__)
+        status = 0
+        try:
+            exec(compile(request.code, "<string>", "exec"), main.__dict__)
+        except SystemExit as ended:
+            if not isinstance(ended.code, int | None):
+                raise
+            status = ended.code or 0
+        _end(status)
+
+
+def _end(status: int) -> None:
+    """What the interpreter does at its end, but for taking down each module that its parent has imported: that takes longer than
+    most commands. Returns where output cannot be written; the interpreter then says so."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return
+    os._exit(status & 0xFF)
 
 
 if __name__ == "__main__":
