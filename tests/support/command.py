@@ -48,7 +48,8 @@ def debitura(*arguments: str, env: Mapping[str, str], before: str = "") -> Said:
     whole = environment(env)
     if not fork_server().can_run(whole):
         return ended(start(arguments, env, before))
-    return Said(*fork_server().run(f"{before}\n{COMMAND}", arguments, _folder(env), whole, TIME_LIMIT_S))
+    code = f"{before}\n{COMMAND}"
+    return Said(*fork_server().run(code, arguments, _folder(env), whole, TIME_LIMIT_S, has_modules=not before))
 
 
 def ended(process: subprocess.Popen[str]) -> Said:

@@ -1,9 +1,9 @@
 """Processes forked from one that has imported the libraries: a command starts in milliseconds and is a process all the same.
 
 Each fork is what `python -c CODE ARGUMENTS` would be: its own working directory, environment, standard streams and `__main__`.
-Only libraries and the sandbox are imported beforehand; the pipeline's own modules are read anew in each fork. What the start
-itself does (help that must be quick, a signal while imports are under way) is tested with a process started in full, by
-`command.start`.
+Libraries and the sandbox are imported beforehand; for a command that changes nothing before it imports the pipeline's modules,
+also those, but for the command line's own. What the start itself does (help that must be quick, a signal while imports are under
+way) is tested with a process started in full, by `command.start`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import selectors
 import signal
@@ -32,8 +33,13 @@ from typing import IO, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     "typer.main", "rich.console", "rich.progress", "rich.table", "httpx", "httptools", "orjson", "psycopg", "msgspec", "filelock",
-    "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "dbt.cli.main", "numpy", "pyarrow.dataset",
-    "pyarrow.parquet", "debitura_sandbox.server.cli",
+    "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "dbt.cli.main", "duckdb", "numpy",
+    "pyarrow.dataset", "pyarrow.json", "pyarrow.parquet", "sqlite3", "debitura_sandbox.server.cli",
+)  # fmt: skip
+# What commands import when they are chosen, read once for all that run them as they are.
+PACKAGES = (
+    "api", "backup", "contract", "doctor", "extract", "landing", "migration", "outbound", "partners", "reconcile", "registration",
+    "report", "source", "status", "submission", "sync", "warehouse", "webhooks",
 )  # fmt: skip
 STOP_S = 10.0
 # What the interpreter reads when it starts: where a command wants another value, it is started in full.
@@ -45,6 +51,7 @@ class Request(NamedTuple):
     arguments: list[str]
     cwd: str
     env: dict[str, str]
+    has_modules: bool
 
 
 @dataclass
@@ -85,19 +92,30 @@ class ForkServer:
         return _read_at_start(env) == _read_at_start(os.environ)
 
     def run(
-        self, code: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float
+        self,
+        code: str,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        limit_s: float,
+        *,
+        has_modules: bool = False,
     ) -> tuple[int, str, str]:
-        """Exit status (negative: the signal that ended it), standard output and standard error. Raises TimeoutError."""
+        """Exit status (negative: the signal that ended it), standard output and standard error. Raises TimeoutError.
+
+        `has_modules`: the pipeline's modules are imported already.
+        """
         (out, child_out), (err, child_err), (told, telling) = os.pipe(), os.pipe(), os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
-        self._ask(Request(code, list(arguments), str(cwd), dict(env)), [nothing, child_out, child_err, telling])
+        request = Request(code, list(arguments), str(cwd), dict(env), has_modules)
+        self._ask(request, [nothing, child_out, child_err, telling])
         printed = _read_all([out, err, told], limit_s)
         return int(printed[2]), printed[0].decode(), printed[1].decode()
 
     def start(self, code: str, arguments: Sequence[str], cwd: Path) -> Forked:
         """With this process's environment and standard error. To be stopped by the caller."""
         (child_in, stdin), (stdout, child_out), (told, telling) = os.pipe(), os.pipe(), os.pipe()
-        request = Request(code, list(arguments), str(cwd), dict(os.environ))
+        request = Request(code, list(arguments), str(cwd), dict(os.environ), has_modules=False)
         self._ask(request, [child_in, child_out, os.dup(2), telling])
         telling_end = os.fdopen(told, "rb", buffering=0)
         pid = bytearray()
@@ -106,13 +124,7 @@ class ForkServer:
         return Forked(int(pid), os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), telling_end)
 
     def _ask(self, request: Request, fds: list[int]) -> None:
-        body = json.dumps(request).encode() + b"\n"
-        try:
-            socket.send_fds(self._socket, [body[:1]], fds)
-            self._socket.sendall(body[1:])
-        finally:
-            for fd in fds:
-                os.close(fd)
+        _send(self._socket, json.dumps(request).encode() + b"\n", fds)
 
     def close(self) -> None:
         self._socket.close()
@@ -148,26 +160,77 @@ def _read_all(fds: list[int], limit_s: float) -> list[bytes]:
     return [*(bytes(part) for part in found[:-1]), bytes(found[-1].split()[1])]
 
 
-def _serve(server: socket.socket) -> Request | None:
-    """In a fork: what it is to do. In the server: None, when nobody is left to ask."""
-    while True:
-        part, fds, _, _ = socket.recv_fds(server, 1, 4)
-        if not part:
-            return None
-        body = part
-        while not body.endswith(b"\n"):
-            body += server.recv(1 << 16)
-        if os.fork() == 0:
-            server.close()
-            return _forked(Request(*json.loads(body)), *fds)
+def _send(to: socket.socket, body: bytes, fds: list[int]) -> None:
+    """A request and its streams, which are then closed here."""
+    try:
+        socket.send_fds(to, [body[:1]], fds)
+        to.sendall(body[1:])
+    finally:
         for fd in fds:
             os.close(fd)
-        while True:  # so that their CPU time is counted, and none stays as a zombie
-            try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    break
-            except ChildProcessError:
-                break
+
+
+def _receive(server: socket.socket) -> tuple[bytes, list[int]]:
+    """A request and its streams; nothing when nobody is left to ask."""
+    body, fds, _, _ = socket.recv_fds(server, 1, 4)
+    while body and not body.endswith(b"\n"):
+        body += server.recv(1 << 16)
+    return body, fds
+
+
+def _serve(server: socket.socket, *, has_modules: bool = False) -> Request | None:
+    """In a fork: what it is to do. In the server: None, when nobody is left to ask."""
+    modules: socket.socket | None = None  # the way to the server that has the modules imported
+    pid = 0
+    while True:
+        body, fds = _receive(server)
+        if not body:
+            if modules is not None:
+                modules.close()
+                os.waitpid(pid, 0)
+            return None
+        request = Request(*json.loads(body))
+        if request.has_modules and not has_modules:
+            if modules is None:
+                modules, theirs = socket.socketpair()
+                pid = os.fork()
+                if pid == 0:
+                    _close(server, modules, *fds)
+                    return _serve_with_modules(theirs)
+                theirs.close()
+            _send(modules, body, fds)
+            continue
+        if os.fork() == 0:
+            _close(server, *([modules] if modules else []))
+            return _forked(request, *fds)
+        _close(*fds)
+        _count_ended()
+
+
+def _close(*opened: socket.socket | int) -> None:
+    for each in opened:
+        if isinstance(each, int):
+            os.close(each)
+        else:
+            each.close()
+
+
+def _count_ended() -> None:
+    """Wait for forks that have ended, so that their CPU time is counted, and none stays as a zombie."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _serve_with_modules(server: socket.socket) -> Request | None:
+    package = importlib.import_module("debitura_pipeline")
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if found.name.split(".")[1] in PACKAGES:
+            importlib.import_module(found.name)
+    gc.collect()
+    gc.freeze()
+    with server:
+        return _serve(server, has_modules=True)
 
 
 def _forked(request: Request, stdin: int, out: int, err: int, telling: int) -> Request:
