@@ -16,10 +16,9 @@ from debitura_pipeline.landing.landing_zone import sha256_of
 from debitura_pipeline.warehouse import estimates, ops_sql
 from debitura_pipeline.warehouse import merge_sql as merge
 from debitura_pipeline.warehouse.base import FailedSync, Judge, JudgeOf, LandedSync, MergeCounts
-from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
+from debitura_pipeline.warehouse.comments import Commented
 from debitura_pipeline.warehouse.merge_sql import Statement
-from debitura_pipeline.warehouse.schema_version import check_version, write_version
-from debitura_pipeline.warehouse.tables import OPS, Columns, create_statements
+from debitura_pipeline.warehouse.tables import OPS, Columns
 
 # A sync that deletes more rows is refused (`max_deletions`). A few rows may always go: a client withdraws, a payment is
 # reversed. A small partner may lose three quarters, since one of its few clients can hold most rows; a large one 5 %.
@@ -96,20 +95,9 @@ class SqlWarehouse(ABC):
     def refuse_foreign(self) -> None:
         """Raises WarehouseError if the database belongs to another program."""
 
+    @abstractmethod
     def prepare(self) -> None:
-        self.refuse_foreign()
-        is_current = check_version(self)
-        with self.transaction():
-            found = self.rows(
-                "SELECT table_schema, table_name, column_name FROM information_schema.columns "
-                "ORDER BY table_schema, table_name, ordinal_position"
-            )
-            for sql in create_statements([(schema, table, column) for schema, table, column in found]):
-                self.run(sql)
-            for sql in batched(list(comment_statements(self.comments()))):
-                self.run(sql)
-            if not is_current:
-                write_version(self)
+        """Create or complete schemas, tables and comments. Raises WarehouseError if the database is not to be written."""
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         with self.transaction():

@@ -33,6 +33,7 @@ SPILL_PREFIX = "duckdb-"
 MAGIC, MAGIC_AT = b"DUCK", 8  # in every DuckDB file, after a checksum
 
 _own_spills: set[Path] = set()
+_prepared: dict[Path, tuple[int, ...]] = {}  # files as this process left them, complete
 _umask_lock = threading.Lock()
 _umask_users = 0
 _umask_before = 0
@@ -129,16 +130,29 @@ def open_file(
         connection = _connect(path, read_only, wait_s, sleep, clock)
         spill = _spill(temporary, read_only)
         _own_spills.add(spill)
-        warehouse = DuckDbWarehouse(connection, spill)
+        warehouse, is_prepared = DuckDbWarehouse(connection, spill), False
         try:
             if not read_only:
                 path.chmod(0o600)
                 _remove_stale_spill_folders(spill.parent)
-                warehouse.prepare()
+                if _state(path) != _prepared.pop(path, ()):
+                    warehouse.prepare()
+                is_prepared = True
             yield warehouse
         finally:
             warehouse.close()
             _own_spills.discard(spill)
+            if is_prepared:
+                _prepared[path] = _state(path)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when anybody writes to the file: another version, or another program, may have been there meanwhile."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        if not path.with_name(path.name + ".wal").exists():
+            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return (secrets.randbits(64),)
 
 
 def _spill(temporary: Path, read_only: bool) -> Path:
