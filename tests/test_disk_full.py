@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import debitura
+from tests.support.day import of_the_day
 from tests.support.parsed import reuse_parse
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -50,12 +51,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a disk of its own takes root")
 def test_a_disk_that_is_full_is_one_line(disk: Path, sandbox_factory: Callable[..., RunningSandbox]) -> None:
-    """In the middle of reading, and in the night after that between dbt and the report; the third night is whole."""
+    """In the middle of reading, or between dbt and the report; the next night is whole."""
     sandbox = sandbox_factory(clients=2, cases=30, transactions=60)
     pipeline = Pipeline(disk / "data", sandbox)
     reuse_parse(pipeline.settings)
     filler = disk / "filler"
-    for step in ("raw__clients", "dbt_build"):
+    for step in of_the_day(["raw__clients", "dbt_build"]):
         said = debitura("nightly", env=pipeline.env, before=FILLED_AFTER.format(step=step, filler=filler))
         assert said.status == 1, said.out
         assert str(disk / "data") in said.error_line

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import TIME_LIMIT_S, debitura, start
+from tests.support.command import TIME_LIMIT_S, debitura, ended, start
 from tests.support.day import of_the_day
 from tests.support.parsed import reuse_parse
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
@@ -26,6 +26,7 @@ READS_ALL = {"nightly", "sync", "sync --full"}
 SHORT = [("sync", "sync"), ("sync --full", "sync"), ("sync", "replay"), ("replay", "sync"), ("replay", "replay")]
 NIGHTS = [("nightly", "nightly"), ("nightly", "sync"), ("sync", "nightly"), ("nightly", "replay")]  # half a minute each
 
+READERS = ["status", "verify", "doctor", "reconcile"]
 LATEST_START_S = 2.5
 
 
@@ -92,7 +93,7 @@ def key_of(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", SHORT, ids=" and ".join)
+@pytest.mark.parametrize("pair", SHORT if TRIES else of_the_day(SHORT, 2), ids=" and ".join)
 def test_two_that_write_are_right_or_one_is_told_who_has_it(world: World, pair: tuple[str, str]) -> None:
     """Two syncs at once lost 2,849 rows of 30,000, with exit status 0 and a certificate."""
     each_is_right_or_told(world, pair)
@@ -108,16 +109,16 @@ def test_a_night_and_another_writer_are_right_or_one_is_told_who_has_it(world: W
 def each_is_right_or_told(world: World, pair: tuple[str, str]) -> None:
     for number in range(max(1, TRIES)):
         world.sandbox.admin("advance", {"days": 1})
-        ended = together(world, *pair, has_lock=number % 2 == 0)
-        for one, other in zip(ended, reversed(ended), strict=True):
+        both = together(world, *pair, has_lock=number % 2 == 0)
+        for one, other in zip(both, reversed(both), strict=True):
             if one.status:
                 named = rf"Another run has the data directory \S+: \w+, process {other.pid} on host \S+, since 20"
                 assert one.status == 1, one.err
                 assert len(one.err.splitlines()) == 1, one.err
                 assert re.match(named, one.err), one.err
-        if number % 2 == 0 and ended[1].is_first:
-            assert ended[1].status == 1, "the first one still had it"
-        done = [command for command, one in zip(pair, ended, strict=True) if one.status == 0]
+        if number % 2 == 0 and both[1].is_first:
+            assert both[1].status == 1, "the first one still had it"
+        done = [command for command, one in zip(pair, both, strict=True) if one.status == 0]
         assert done, "one of them had it"
         if READS_ALL & set(done):
             warehouse_is_right(world)
@@ -126,7 +127,7 @@ def each_is_right_or_told(world: World, pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reader", ["status", "verify", "doctor", "reconcile"])
+@pytest.mark.parametrize("reader", READERS if TRIES else of_the_day(READERS, 2))
 def test_a_reader_beside_a_run_says_what_is_true_or_one_line(world: World, reader: str) -> None:
     for _ in range(max(1, TRIES)):
         world.sandbox.admin("advance", {"days": 1})
@@ -147,7 +148,7 @@ def children_cpu_s() -> float:
 def test_being_told_takes_less_than_a_second(world: World) -> None:
     """Nothing that takes long to load is loaded before the data directory is ours."""
     began = time.monotonic()
-    debitura("--help", env=world.pipeline.env)
+    ended(start(["--help"], world.pipeline.env))
     start_s = time.monotonic() - began
     holder = start(["nightly"], world.pipeline.env)
     try:
@@ -157,7 +158,7 @@ def test_being_told_takes_less_than_a_second(world: World) -> None:
         walls = []
         for command in ("nightly", "sync", "sync --full", "replay"):
             began, cpu_s = time.monotonic(), children_cpu_s()
-            said = debitura(*command.split(), env=world.pipeline.env)
+            said = ended(start(command.split(), world.pipeline.env))
             walls.append(time.monotonic() - began)
             assert children_cpu_s() - cpu_s < 1
             assert said.status == 1

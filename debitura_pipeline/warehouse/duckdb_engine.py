@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -51,6 +52,11 @@ _COMMENTS = """
     UNION ALL SELECT schema_name, view_name, '', 'VIEW', comment, 0 FROM duckdb_views() WHERE schema_name IN ('raw', 'ops')
     UNION ALL SELECT schema_name, table_name, column_name, 'COLUMN', comment, column_index FROM duckdb_columns()
     WHERE schema_name IN ('raw', 'ops') ORDER BY 1, 2, place"""
+# Of what `prepare` looks after; temporary tables come and go with each merge.
+_ALTERS = re.compile(
+    r"\s*(ALTER|COMMENT|CREATE (?!(OR REPLACE )?TEMP)|DROP (?!.*\btemp\.main\.))|.*\bschema_version\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _DAMAGE = ("Corrupt database file", "checksum", "database has been invalidated")
 
 T = TypeVar("T")
@@ -64,6 +70,7 @@ class DuckDbWarehouse(SqlWarehouse):
         self._spill = spill
         self._failed = False
         self._uses_fallback = False
+        self.is_complete = False  # prepared, and no statement since that could have changed that
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory = {sql_literal(str(spill))}")
@@ -87,6 +94,7 @@ class DuckDbWarehouse(SqlWarehouse):
                 self.run(sql)
             if not is_current:
                 write_version(self)
+        self.is_complete = True
 
     def refuse_foreign(self) -> None:
         """Raises WarehouseError if the file belongs to another program: dbt would replace its schemas."""
@@ -276,6 +284,7 @@ class DuckDbWarehouse(SqlWarehouse):
         return work()
 
     def _execute(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        self.is_complete = self.is_complete and not _ALTERS.match(sql)
         try:
             return self._connection.execute(sql, list(params))
         except duckdb.Error as error:

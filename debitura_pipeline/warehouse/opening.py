@@ -130,19 +130,19 @@ def open_file(
         connection = _connect(path, read_only, wait_s, sleep, clock)
         spill = _spill(temporary, read_only)
         _own_spills.add(spill)
-        warehouse, is_prepared = DuckDbWarehouse(connection, spill), False
+        warehouse = DuckDbWarehouse(connection, spill)
         try:
             if not read_only:
                 path.chmod(0o600)
                 _remove_stale_spill_folders(spill.parent)
-                if _state(path) != _prepared.pop(path, ()):
+                warehouse.is_complete = _state(path) == _prepared.pop(path, ())
+                if not warehouse.is_complete:
                     warehouse.prepare()
-                is_prepared = True
             yield warehouse
         finally:
             warehouse.close()
             _own_spills.discard(spill)
-            if is_prepared:
+            if warehouse.is_complete:
                 _prepared[path] = _state(path)
 
 

@@ -19,6 +19,7 @@ from debitura_pipeline.webhooks.position import inbox_state
 from debitura_pipeline.webhooks.refresh import refresh
 from debitura_pipeline.webhooks.segments import Received
 from tests.submission.partner import Claims, claim
+from tests.support.day import engine_of_the_day
 from tests.support.postgres import PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -56,7 +57,7 @@ def receive(partner: Claims, *case_ids: str) -> None:
     inbox.close()
 
 
-@pytest.mark.usefixtures("warehouse_env")
+@engine_of_the_day("postgresql")
 def test_restored_directory_sends_nothing_again_and_handles_what_waited(
     sandbox: RunningSandbox, postgres_server: PostgresServer, warehouse_env: dict[str, str], tmp_path: Path
 ) -> None:

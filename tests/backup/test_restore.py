@@ -29,6 +29,7 @@ from debitura_pipeline.sync import check_certificates
 from debitura_pipeline.warehouse.dagster_processes import DAEMON, dagster_processes, refuse_while_dagster_runs
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura, environment
+from tests.support.day import of_the_day
 from tests.support.leaks import find
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import PostgresServer
@@ -244,7 +245,11 @@ room.restore(load_settings(), Path(sys.argv[1]), replace=True)
 """
 
 
-@pytest.mark.parametrize("moves", [0, 3])
+@pytest.mark.parametrize(
+    ("source", "moves"),
+    of_the_day([("duckdb", 0), ("postgresql", 3), ("postgresql", 0), ("duckdb", 3)]),
+    indirect=["source"],
+)
 def test_a_restore_that_is_killed_can_be_given_again_and_keeps_runs_out_meanwhile(
     source: Pipeline, target: Pipeline, archive: Path, moves: int
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Self
 from debitura_pipeline.cli.app import app
 from debitura_pipeline.cli.exit_status import exit_status_of
 from tests.crash.points import install
+from tests.support.forks import import_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -signal.SIGKILL
@@ -68,6 +69,7 @@ class CommandForks:
 
 
 def _serve() -> None:
+    import_modules()
     while line := sys.stdin.readline():
         env, arguments, deadly = json.loads(line)
         reading, writing = os.pipe()

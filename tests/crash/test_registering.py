@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.crash.registering import Kill, registering
+from tests.support.day import engine_of_the_day
 
 # Of some hundred write points; clients are sent during the last forty.
 POINTS = {"duckdb": 86, "postgresql": 74}
 
 
 @pytest.mark.slow
+@engine_of_the_day("postgresql")
 def test_apply_that_is_killed_ends_as_if_undisturbed(
     tmp_path: Path, warehouse_env: dict[str, str], engine: str
 ) -> None:

@@ -1,6 +1,6 @@
 """Whatever a page holds: no traceback, the same verdict by both parsers, the good rows as if they were alone.
 
-`make fuzz` tries 5,000 pages of each listing, `make test` a few hundred; the seed is the day's, and is printed.
+`make fuzz` tries 5,000 pages of each listing, `make test` 150; the seed is the day's, and is printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from debitura_pipeline.landing.transform import PageTransformer
 from tests.landing.mutations import pages
 from tests.landing.rows import KEY, MAKERS, ROWS_KEYS
 
-PAGES = int(os.environ.get("FUZZ_PAGES", "300"))
+PAGES = int(os.environ.get("FUZZ_PAGES", "150"))
 SEED = int(os.environ.get("FUZZ_SEED", datetime.now(UTC).strftime("%Y%m%d")))
 DATES = {"clients": ["linked_at"], "cases": ["created_at"], "transactions": ["occurred_at", "paid_at"]}
 

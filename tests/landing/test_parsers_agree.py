@@ -28,7 +28,7 @@ def transformer():
 
 
 @pytest.mark.parametrize("resource", TABLES)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_random_rows_come_out_the_same(
     resource: str, data: st.DataObject, transformer: PageTransformer, tmp_path_factory: Any

@@ -25,6 +25,7 @@ from debitura_pipeline.warehouse.tables import OPS, all_tables
 from debitura_sandbox.world.world import WorldOptions
 from tests.forecast.nights import Nights
 from tests.support.command import debitura
+from tests.support.day import ENGINES, of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox
@@ -86,7 +87,7 @@ def env_of(nights: Nights, **more: str) -> dict[str, str]:
     return {"DEBITURA_DATA_DIR": str(nights.settings.data_dir), "DEBITURA_PRIVACY_KEY": "k" * 32, **more}
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty target on either engine."""
     if request.param == "duckdb":
@@ -144,6 +145,7 @@ def test_other_peoples_objects_and_the_prefix_are_respected(nights: Nights, post
         assert theirs.execute("SELECT * FROM raw.theirs").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize("place", of_the_day(ENGINES), indirect=True)
 def test_a_target_that_holds_anything_else_is_left_alone(nights: Nights, place: str, tmp_path: Path) -> None:
     """One row less or more, or reports of a warehouse that is gone."""
     sides = read_sides(place, env=env_of(nights))
@@ -212,7 +214,7 @@ else:
 
 @pytest.mark.parametrize(
     ("place", "moment"),
-    [("duckdb", "copying"), ("postgresql", "comparing"), ("postgresql", "done")],
+    of_the_day([("duckdb", "copying"), ("postgresql", "comparing"), ("postgresql", "done")]),
     indirect=["place"],
 )
 def test_a_killed_migration_is_given_again(nights: Nights, place: str, moment: str) -> None:
@@ -232,19 +234,21 @@ def test_a_killed_migration_is_given_again(nights: Nights, place: str, moment: s
 
 @pytest.mark.parametrize(
     ("place", "spoil", "told"),
-    [
-        (
-            "duckdb",
-            "UPDATE raw.cases SET remainder = remainder + 0.0001 WHERE case_id = (SELECT min(case_id) FROM raw.cases)",
-            "rows on both sides and differs in columns remainder.",
-        ),
-        (
-            "postgresql",
-            "UPDATE raw.transactions_superseded SET _valid_to = _valid_to + INTERVAL '1 microsecond'",
-            "rows on both sides and differs in columns _valid_to.",
-        ),
-        ("postgresql", "UPDATE ops.syncs SET message = NULL WHERE message = ''", "differs in columns message."),
-    ],
+    of_the_day(
+        [
+            (
+                "duckdb",
+                "UPDATE raw.cases SET remainder = remainder + 0.0001 WHERE case_id = (SELECT min(case_id) FROM raw.cases)",
+                "rows on both sides and differs in columns remainder.",
+            ),
+            (
+                "postgresql",
+                "UPDATE raw.transactions_superseded SET _valid_to = _valid_to + INTERVAL '1 microsecond'",
+                "rows on both sides and differs in columns _valid_to.",
+            ),
+            ("postgresql", "UPDATE ops.syncs SET message = NULL WHERE message = ''", "differs in columns message."),
+        ]
+    ),
     indirect=["place"],
 )
 def test_a_copy_that_differs_is_discarded(

@@ -11,6 +11,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim, fault
 from tests.support.command import debitura
+from tests.support.day import engine_of_the_day
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 
@@ -21,6 +22,7 @@ def sandbox() -> Iterator[RunningSandbox]:
     running.stop()
 
 
+@engine_of_the_day("duckdb")
 def test_records_outlive_replay_backup_and_restore(
     sandbox: RunningSandbox, tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:

@@ -14,6 +14,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim
 from tests.support.command import debitura
+from tests.support.day import engine_of_the_day
 from tests.support.sandbox import RunningSandbox
 
 KILLS = int(os.environ.get("SUBMISSION_KILLS", "4"))
@@ -35,6 +36,7 @@ Submitter._act = acting
 """
 
 
+@engine_of_the_day("postgresql")
 def test_killed_apply_is_finished_by_the_next_ones(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:

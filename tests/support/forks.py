@@ -36,7 +36,7 @@ LIBRARIES = (
     "psutil", "yaml", "jinja2", "importlib.metadata", "dagster", "dagster_dbt", "dbt.cli.main", "duckdb", "numpy",
     "pyarrow.dataset", "pyarrow.json", "pyarrow.parquet", "sqlite3", "debitura_sandbox.server.cli",
 )  # fmt: skip
-# What commands import when they are chosen, read once for all that run them as they are.
+# Of the pipeline: read once for all that run commands as they are.
 PACKAGES = (
     "api", "backup", "contract", "doctor", "extract", "landing", "migration", "outbound", "partners", "reconcile", "registration",
     "report", "source", "status", "submission", "sync", "warehouse", "webhooks",
@@ -222,13 +222,18 @@ def _count_ended() -> None:
             pass
 
 
-def _serve_with_modules(server: socket.socket) -> Request | None:
+def import_modules() -> None:
+    """What commands import when they are chosen."""
     package = importlib.import_module("debitura_pipeline")
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if found.name.split(".")[1] in PACKAGES:
             importlib.import_module(found.name)
     gc.collect()
     gc.freeze()
+
+
+def _serve_with_modules(server: socket.socket) -> Request | None:
+    import_modules()
     with server:
         return _serve(server, has_modules=True)
 

@@ -17,6 +17,7 @@ from debitura_pipeline.landing.journal_lines import JOURNAL
 from debitura_pipeline.landing.landing_zone import SyncFolder, folder_paths, sync_folders
 from debitura_pipeline.sync import check_certificates, read_status, repair, replay
 from tests.support.command import debitura
+from tests.support.day import of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -133,7 +134,7 @@ DAMAGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", of_the_day(DAMAGES, 3), ids=lambda damage: damage.__name__)
 def test_damage_is_found_replay_refuses_and_repair_is_a_way_on(
     pipeline: Pipeline, damage: Callable[[Pipeline], None]
 ) -> None:
@@ -160,7 +161,7 @@ def test_damage_is_found_replay_refuses_and_repair_is_a_way_on(
     assert not faults(pipeline)
 
 
-@pytest.mark.parametrize("damage", [remove_folder, cut_end_alone, edit, exchange_whole])
+@pytest.mark.parametrize("damage", of_the_day([remove_folder, cut_end_alone, edit, exchange_whole], 2))
 def test_the_chain_holds_without_the_warehouse(pipeline: Pipeline, damage: Callable[[Pipeline], None]) -> None:
     """All but the newest certificates are held by the one after them."""
     assert pipeline.settings.warehouse.path is not None
@@ -257,7 +258,7 @@ JUNK = {
 }
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=str)
+@pytest.mark.parametrize("junk", of_the_day(list(JUNK), 3), ids=str)
 def test_a_damaged_journal_is_one_clear_line_with_a_way_out(pipeline: Pipeline, junk: str) -> None:
     """Of an unfinished sync, and then of a merged one: never a traceback, never a pipeline that is stuck."""
     unfinished = pipeline.settings.landing_dir / "cases" / "sync=20990101T000000Z-cases-000000"

@@ -13,6 +13,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.sync import replay, sync, verify
 from debitura_pipeline.sync.clock import after, after_all_syncs, sync_clock
+from tests.support.day import of_the_day
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -71,7 +72,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Night:
     return run
 
 
-@pytest.mark.parametrize("days", [400, -400])
+@pytest.mark.parametrize("days", of_the_day([400, -400]))
 def test_a_simulated_world_in_other_years_loses_no_row(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, night: Night, days: int
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_simulated_world_in_other_years_loses_no_row(
 
 @pytest.mark.parametrize(
     ("wrong", "is_simulated", "small"),
-    [(YEARS, False, 200), (YEARS, True, 1), (timedelta(days=3), True, 200), (-YEARS, True, 1)],
+    of_the_day([(YEARS, False, 200), (timedelta(days=3), True, 200), (YEARS, True, 1), (-YEARS, True, 1)], 2),
     ids=str,
 )
 def test_a_wrong_clock_once_stops_nothing_and_hides_nothing(

@@ -17,6 +17,7 @@ from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.landing.landing_zone import SyncFolder, sync_folders
 from debitura_pipeline.sync import replay, verify
 from tests.support.command import debitura, start
+from tests.support.day import engine_of_the_day, of_the_day
 from tests.support.killed import SMALL_WINDOWS, at_line, in_merge
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
@@ -25,7 +26,6 @@ from tests.support.sandbox import RunningSandbox, start_sandbox
 WINDOW_ROWS = 60
 WINDOWS = SMALL_WINDOWS.format(rows=WINDOW_ROWS)
 AFTER_COMMIT = 10_000
-BOTH = pytest.mark.parametrize("engine", ["duckdb", "postgresql"])
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def rerun(pipeline: Pipeline, second: Second, monkeypatch: pytest.MonkeyPatch) -
     assert not [folder for folder in sync_folders(pipeline.settings.landing_dir) if not folder.is_merged]
 
 
-@pytest.mark.parametrize(("count", "when"), [(4, "before"), (12, "halfway"), (13, "after")], ids=str)
+@pytest.mark.parametrize(("count", "when"), of_the_day([(4, "before"), (12, "halfway"), (13, "after")]), ids=str)
 def test_killed_while_reading_it_goes_on_from_the_landed_windows(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, count: int, when: str
 ) -> None:
@@ -133,8 +133,10 @@ def test_killed_between_merge_and_journal_the_journal_follows_and_the_next_night
     assert second.sandbox.log()["GET /cases"] > 4, "the list was read"
 
 
-@BOTH
-@pytest.mark.parametrize("statement", [9, AFTER_COMMIT])
+@pytest.mark.parametrize(
+    ("engine", "statement"),
+    of_the_day([("duckdb", 9), ("duckdb", AFTER_COMMIT), ("postgresql", AFTER_COMMIT), ("postgresql", 9)], 2),
+)
 def test_killed_in_the_merge_all_of_it_happens_or_nothing(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, statement: int
 ) -> None:
@@ -146,7 +148,7 @@ def test_killed_in_the_merge_all_of_it_happens_or_nothing(
     rerun(pipeline, second, monkeypatch)
 
 
-@BOTH
+@engine_of_the_day("duckdb")
 def test_killed_at_random_moments_again_and_again(
     second: Second, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

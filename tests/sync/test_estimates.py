@@ -10,6 +10,7 @@ import pytest
 
 from debitura_pipeline.contract.stages import stage_sql
 from debitura_pipeline.sync import land
+from tests.support.day import of_the_day
 from tests.support.mirror import assert_same_keys
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -20,7 +21,13 @@ ROWS = 3_000
 
 
 @pytest.mark.parametrize(
-    ("fee", "client"), [("= 0", "<>"), ("> 0", "=")], ids=["without a fee, of another client", "of the same client"]
+    ("fee", "client"),
+    of_the_day(
+        [
+            pytest.param("= 0", "<>", id="without a fee, of another client"),
+            pytest.param("> 0", "=", id="of the same client"),
+        ]
+    ),
 )
 def test_an_estimate_that_moves_behind_the_reading_while_another_is_deleted_is_not_lost(
     sandbox_factory: Callable[..., RunningSandbox],

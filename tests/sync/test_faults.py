@@ -14,6 +14,7 @@ from debitura_pipeline.errors import RateLimitExhausted, ShapeError, TransientAp
 from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.landing.landing_zone import sync_folders
 from tests.support.command import debitura
+from tests.support.day import of_the_day
 from tests.support.mirror import assert_mirrors
 from tests.support.outside import JumpingClock
 from tests.support.pipeline import Pipeline
@@ -37,6 +38,7 @@ def sandbox(served: RunningSandbox) -> Iterator[RunningSandbox]:
     served.admin("log", method="DELETE")
 
 
+REFUSALS = ["500", "502", "503", "504"]
 SURVIVED: dict[str, dict[str, Any]] = {
     "truncated body": {"kind": "truncate"},
     "reset connection": {"kind": "reset"},
@@ -51,7 +53,9 @@ SURVIVED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", SURVIVED)
+@pytest.mark.parametrize(
+    "fault", [*of_the_day(REFUSALS), *of_the_day([name for name in SURVIVED if name not in REFUSALS], 2)]
+)
 def test_a_passing_fault_on_each_listing_is_survived(sandbox: RunningSandbox, tmp_path: Path, fault: str) -> None:
     """Both on a first page, which decides what else is read, and on a later one."""
     pipeline, clock = Pipeline(tmp_path / "data", sandbox), JumpingClock()
@@ -80,7 +84,8 @@ def test_many_kinds_at_once(sandbox: RunningSandbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "tries"), [({"kind": "null_rows"}, ShapeError, 2), ({"kind": "html"}, TransientApiError, 6)]
+    ("fault", "error", "tries"),
+    of_the_day([({"kind": "null_rows"}, ShapeError, 2), ({"kind": "html"}, TransientApiError, 6)]),
 )
 def test_rows_that_stay_away_are_an_error_and_never_an_empty_list(
     sandbox: RunningSandbox, tmp_path: Path, fault: dict[str, Any], error: type[Exception], tries: int

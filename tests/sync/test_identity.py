@@ -18,6 +18,7 @@ from debitura_pipeline.sync.runner import estimate
 from debitura_pipeline.warehouse.identity import IDENTITY_FILE, check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.support.command import debitura
+from tests.support.day import engine_of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
@@ -58,6 +59,7 @@ def test_the_first_run_writes_down_whose_data_it_is(pipeline: Pipeline) -> None:
     assert (file.read_bytes(), len(pipeline.rows(ROW))) == (before, 1)
 
 
+@engine_of_the_day("postgresql")
 def test_a_simulated_api_may_have_another_port_each_time(pipeline: Pipeline, sandbox_factory: Factory) -> None:
     pipeline.sync("clients")
     moved = Pipeline(
@@ -98,6 +100,7 @@ def test_another_api_or_key_is_refused_before_any_request(pipeline: Pipeline, ot
     assert contents(pipeline.settings.landing_dir) == before
 
 
+@engine_of_the_day("duckdb")
 def test_another_partner_is_refused_before_the_first_listing(
     pipeline: Pipeline, sandbox_factory: Factory, tmp_path: Path
 ) -> None:
@@ -117,6 +120,7 @@ def test_another_partner_is_refused_before_the_first_listing(
             break  # its file lies in the data directory
 
 
+@engine_of_the_day("postgresql")
 def test_a_lost_privacy_key_stops_everything_and_is_not_made_anew(pipeline: Pipeline) -> None:
     """Pseudonyms would change silently, and every row with them."""
     own_key(pipeline).sync()
@@ -152,6 +156,7 @@ def test_two_data_directories_share_a_warehouse_with_one_key_and_not_with_two(
     assert not (tmp_path / "c" / "privacy.key").exists()
 
 
+@engine_of_the_day("duckdb")
 def test_a_warehouse_and_a_directory_from_before_adopt_what_is_there(pipeline: Pipeline) -> None:
     pipeline.sync("clients")
     with open_warehouse(pipeline.settings) as warehouse:

@@ -13,6 +13,7 @@ import pytest
 from debitura_pipeline.extract import calendar_parts
 from debitura_pipeline.extract.windows import EPOCH
 from debitura_pipeline.landing.landing_zone import sync_folders
+from tests.support.day import of_the_day
 from tests.support.mirror import assert_mirrors, assert_same_keys
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
@@ -40,7 +41,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.mark.parametrize(
     ("resource", "largest"),
-    [("cases", ONE_LIST), ("cases", MANY_SMALL), ("transactions", ONE_LIST), ("transactions", SOME_PAGES_EACH)],
+    of_the_day(
+        [("cases", ONE_LIST), ("cases", MANY_SMALL), ("transactions", SOME_PAGES_EACH), ("transactions", ONE_LIST)], 2
+    ),
 )
 def test_a_row_that_comes_goes_or_moves_meanwhile_is_neither_lost_nor_kept(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str, largest: int
@@ -68,7 +71,7 @@ def test_a_row_that_comes_goes_or_moves_meanwhile_is_neither_lost_nor_kept(
     assert_mirrors(pipeline, resource)
 
 
-@pytest.mark.parametrize("largest", [ONE_LIST, MANY_SMALL])
+@pytest.mark.parametrize("largest", of_the_day([MANY_SMALL, ONE_LIST]))
 def test_several_changes_of_one_kind_in_one_sync(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
@@ -103,7 +106,7 @@ def test_a_list_that_never_holds_still_is_merged_and_not_called_proven(
     assert_mirrors(pipeline, "cases")
 
 
-@pytest.mark.parametrize("resource", PATHS)
+@pytest.mark.parametrize("resource", of_the_day(list(PATHS)))
 def test_one_row_out_and_one_in_between_two_answers_loses_none(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, resource: str
 ) -> None:
@@ -135,7 +138,7 @@ def test_a_bulk_upload_at_one_instant_in_no_fixed_order_is_read_whole(
     assert "union" in {stretch[3] for line in lines for stretch in line.stretches}
 
 
-@pytest.mark.parametrize("resource", PATHS)
+@pytest.mark.parametrize("resource", of_the_day(list(reversed(PATHS))))
 def test_a_deleted_row_is_marked_and_clear_again_when_it_comes_back(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, resource: str
 ) -> None:

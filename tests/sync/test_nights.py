@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.contract.tables import TABLES
+from tests.support.day import engine_of_the_day, of_the_day
 from tests.support.pipeline import PRIVACY_KEY, Pipeline
 from tests.support.sandbox import RunningSandbox
 from tests.support.truth import expected, version
@@ -17,8 +18,7 @@ NIGHTS = 5
 
 @pytest.mark.parametrize(
     ("engine", "small_requests"),
-    [("duckdb", 200), ("postgresql", 200), ("postgresql", 1)],
-    ids=["duckdb", "postgresql", "postgresql, read as a large partner"],
+    of_the_day([("duckdb", 200), ("postgresql", 1), ("postgresql", 200), ("duckdb", 1)]),  # 1: read as a large partner
 )
 def test_five_nights_each_equal_to_the_world_with_every_version_once(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str], small_requests: int
@@ -53,6 +53,7 @@ def test_five_nights_each_equal_to_the_world_with_every_version_once(
     assert changed > 20
 
 
+@engine_of_the_day("postgresql")
 def test_a_second_run_in_the_same_night_changes_nothing(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_second_run_in_the_same_night_changes_nothing(
     assert [report.mode for report in reports] == ["small"] * 3
 
 
+@engine_of_the_day("duckdb")
 def test_replay_rebuilds_what_the_nights_built(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:

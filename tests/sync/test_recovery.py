@@ -18,6 +18,7 @@ from debitura_pipeline.sync import read_status, replay, verify
 from debitura_pipeline.sync.merge import Merger
 from debitura_pipeline.sync.resource import ResourceSync
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
+from tests.support.day import of_the_day
 from tests.support.mirror import assert_mirrors
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -109,7 +110,7 @@ def _poisoned(merge: Callable[..., Any]) -> Callable[..., Any]:
     return merging
 
 
-@pytest.mark.parametrize("place", ["_land", "_end_line"])
+@pytest.mark.parametrize("place", of_the_day(["_land", "_end_line"]))
 def test_whatever_ends_a_sync_is_on_record_without_a_row_s_words(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -128,13 +129,13 @@ def test_whatever_ends_a_sync_is_on_record_without_a_row_s_words(
     assert any("last sync of cases failed" in problem for problem in read_status(pipeline.settings)["problems"])
 
 
-@pytest.mark.parametrize("fault", [{"kind": "status", "status": 401}, {"kind": "status", "status": 403}], ids=str)
-def test_a_run_that_is_refused_at_the_door_is_on_record(pipeline: Pipeline, fault: dict[str, Any]) -> None:
+@pytest.mark.parametrize("status", of_the_day([401, 403]))
+def test_a_run_that_is_refused_at_the_door_is_on_record(pipeline: Pipeline, status: int) -> None:
     pipeline.sync()
-    pipeline.sandbox.faults({**fault, "path": "/me", "times": 0})
+    pipeline.sandbox.faults({"kind": "status", "status": status, "path": "/me", "times": 0})
     with pytest.raises(RefusedError):
         pipeline.sync()
-    assert f"HTTP {fault['status']}" in " ".join(read_status(pipeline.settings)["problems"])
+    assert f"HTTP {status}" in " ".join(read_status(pipeline.settings)["problems"])
     pipeline.sandbox.faults()
     pipeline.sync()
     assert not [problem for problem in read_status(pipeline.settings)["problems"] if "failed" in problem]

@@ -10,6 +10,7 @@ import pytest
 from debitura_pipeline.errors import ApiError
 from debitura_pipeline.sync import Targets, check_certificates, replay, sync_targets
 from debitura_pipeline.sync.targeted import TargetedSync
+from tests.support.day import engine_of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 from tests.support.truth import expected
@@ -38,6 +39,7 @@ def truth(pipeline: Pipeline, resource: str) -> dict[str, dict[str, object]]:
     return expected(resource, pipeline.sandbox.truth(resource), pipeline.settings.obtain_privacy_key())
 
 
+@engine_of_the_day("duckdb")
 def test_only_what_is_named_is_read_and_its_certificates_hold(
     sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, warehouse_env: dict[str, str]
 ) -> None:

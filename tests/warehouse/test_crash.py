@@ -21,7 +21,7 @@ from tests.warehouse.merger import DONE, KILLED, REFUSED, Merger, kill
 from tests.warehouse.nights import many_nights
 from tests.warehouse.states import State, check_rules, state
 
-KILLS = 8  # that strike while the merge is on
+KILLS = 4  # that strike while the merge is on
 MOST_TRIES = 60
 LATEST_S = 5.0  # of a strike; half of the merge is sooner on a quiet machine
 ROWS = 700

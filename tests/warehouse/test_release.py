@@ -17,7 +17,8 @@ from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS
 from tests.support.postgres import Database, PostgresServer
 
-NIGHTS = 6
+NIGHTS = 5
+PAUSE_S = 0.001  # between readings; the switch takes longer
 
 
 def build(database: WarehouseUrl, night: int) -> None:
@@ -78,6 +79,7 @@ def test_readers_of_every_kind_see_one_night(postgres: Database) -> None:
             with psycopg.connect(postgres.url, autocommit=True) as connection:
                 while not done.is_set():
                     seen.setdefault(read.__name__, []).append(read(connection))
+                    time.sleep(PAUSE_S)
         except psycopg.Error as error:
             faults.append(error)
 

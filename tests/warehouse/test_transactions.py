@@ -13,7 +13,7 @@ from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
-from tests.support.day import engine_of_the_day
+from tests.support.day import engine_of_the_day, of_the_day
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.states import state
 
@@ -36,7 +36,7 @@ def test_swallowed_error_still_fails_the_transaction(warehouse: SqlWarehouse) ->
     assert warehouse.rows("SELECT event_id FROM ops.webhook_events") == [("f",)]
 
 
-@pytest.mark.parametrize("step", range(6, 40, 3))
+@pytest.mark.parametrize("step", of_the_day(range(6, 40, 3), 4))
 @engine_of_the_day("postgresql")
 def test_merge_that_fails_midway_leaves_the_old_state(
     warehouse: SqlWarehouse, landings: Landings, monkeypatch: pytest.MonkeyPatch, step: int

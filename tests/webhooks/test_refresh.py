@@ -20,6 +20,7 @@ from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.position import FILE, inbox_state, read_position
 from debitura_pipeline.webhooks.refresh import refresh
 from debitura_pipeline.webhooks.segments import Received, Repeated
+from tests.support.day import engine_of_the_day
 from tests.support.leaks import find
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
@@ -54,6 +55,7 @@ def hooked(sandbox_factory: Callable[..., RunningSandbox], tmp_path: Path, wareh
     return found
 
 
+@engine_of_the_day("duckdb")
 def test_events_become_fresh_rows_and_rows_of_their_own(hooked: Hooked) -> None:
     assert hooked.refresh() == (0, 0, 0), "without an inbox nothing is done"
     hooked.sandbox.admin("advance", {"days": 10})
