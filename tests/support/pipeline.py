@@ -13,6 +13,7 @@ from debitura_pipeline.settings import Endpoint, Secret, Settings, load_settings
 from debitura_pipeline.sync import SyncReport, sync
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import all_tables, version_columns
+from tests.support.prepared import lay_warehouse
 from tests.support.sandbox import RunningSandbox
 
 PRIVACY_KEY = "a key for tests only 0123456789"
@@ -36,6 +37,7 @@ class Pipeline:
 
     def sync(self, *resources: str, **options: Any) -> list[SyncReport]:
         chosen = resources or ("clients", "cases", "transactions")
+        lay_warehouse(self.settings)
         return sync(self.settings, self.endpoint, chosen, **options)
 
     def rows(self, sql: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import pytest
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
+from tests.support.prepared import lay_warehouse
 from tests.warehouse.landings import Landings
 
 
@@ -26,6 +27,7 @@ def settings(env: dict[str, str]) -> Settings:
 
 @pytest.fixture
 def warehouse(settings: Settings) -> Iterator[SqlWarehouse]:
+    lay_warehouse(settings)
     with open_warehouse(settings) as opened:
         yield opened
 

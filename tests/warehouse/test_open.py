@@ -16,6 +16,7 @@ import pytest
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, private_umask
 from tests.warehouse.landings import night
 
@@ -127,6 +128,31 @@ def test_warehouse_appears_whole_or_not_at_all(settings: Settings, monkeypatch: 
     with open_warehouse(settings) as warehouse:
         assert warehouse.rows("SELECT count(*) FROM raw.cases") == [(0,)]
     assert {path.name for path in settings.data_dir.iterdir()} == {"warehouse.duckdb", "tmp"}
+
+
+def test_file_is_prepared_again_only_if_something_may_be_missing(
+    settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync opens the file half a dozen times; what another program took away in between must be there all the same."""
+    prepared, prepare = [], DuckDbWarehouse.prepare
+
+    def counted(self: DuckDbWarehouse) -> None:
+        prepared.append(self)
+        prepare(self)
+
+    monkeypatch.setattr(DuckDbWarehouse, "prepare", counted)
+    for _ in range(2):
+        with open_warehouse(settings) as warehouse:
+            warehouse.execute("INSERT INTO ops.syncs (sync_id) VALUES ('a')")
+    assert not prepared, "it stands as this process has left it"
+    with duckdb.connect(path) as other:
+        other.execute("DROP TABLE ops.identity")
+    with open_warehouse(settings) as warehouse:
+        assert warehouse.columns("ops", "identity")
+        warehouse.execute("DROP TABLE ops.identity")
+    with open_warehouse(settings) as warehouse:
+        assert warehouse.columns("ops", "identity")
+    assert len(prepared) == 2
 
 
 def test_reading_a_warehouse_that_is_not_there_says_what_to_do(settings: Settings) -> None:
