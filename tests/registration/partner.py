@@ -13,6 +13,7 @@ from debitura_pipeline.registration import apply_registrations, plan_registratio
 from debitura_pipeline.registration.gather import ClientsPlan
 from tests.source.rows import as_csv, put
 from tests.support.pipeline import Pipeline
+from tests.support.prepared import lay_warehouse
 from tests.support.sandbox import RunningSandbox
 
 
@@ -40,6 +41,7 @@ class Partner(Pipeline):
         return plan_registrations(self.settings, self.endpoint, runtime=RUNTIME)
 
     def apply(self, kept: Path | None = None, **options: Any) -> AppliedPlan:
+        lay_warehouse(self.settings)
         return apply_registrations(
             self.settings, self.endpoint, kept, runtime=options.pop("runtime", RUNTIME), **options
         )

@@ -18,6 +18,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.registration.partner import RUNTIME, Partner
 from tests.source.rows import client_row
 from tests.support.command import debitura
+from tests.support.day import engine_of_the_day
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
@@ -230,7 +231,7 @@ def test_roster_that_shrank_registers_nobody(partner: Partner) -> None:
     assert partner.sent() == []
 
 
-@pytest.mark.usefixtures("warehouse_env")
+@engine_of_the_day("postgresql")
 def test_replay_and_upgrade_keep_registrations(partner: Partner) -> None:
     partner.wants(*rows(2))
     partner.sync()

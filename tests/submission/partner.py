@@ -19,6 +19,7 @@ from debitura_pipeline.submission.record import NAMES
 from debitura_pipeline.submission.states import Record
 from tests.source.rows import as_csv, claim_row, put
 from tests.support.pipeline import Pipeline
+from tests.support.prepared import lay_warehouse
 from tests.support.sandbox import RunningSandbox
 
 CASES = "/customer/cases"
@@ -60,6 +61,7 @@ class Claims(Pipeline):
         return plan_claims(self.settings, self.endpoint, runtime=self.runtime, allow_shrink=True)
 
     def apply(self, kept: Path | None = None, **runtime: Any) -> AppliedPlan:
+        lay_warehouse(self.settings)
         return apply_claims(
             self.settings, self.endpoint, kept, runtime=replace(self.runtime, **runtime), allow_shrink=True
         )

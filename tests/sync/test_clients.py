@@ -10,6 +10,7 @@ import pytest
 from debitura_pipeline.errors import ApiError
 from debitura_pipeline.sync import check_certificates, replay
 from debitura_pipeline.sync.clients import WantedClient, clients_requests, sync_clients, whole_requests
+from tests.support.day import engine_of_the_day
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox
 
@@ -35,6 +36,7 @@ def tenants_in(pipeline: Pipeline, resource: str) -> dict[str, int]:
     return dict(pipeline.rows(f"SELECT external_tenant_id, count(*) FROM raw.{resource} GROUP BY 1 ORDER BY 1"))
 
 
+@engine_of_the_day("duckdb")
 def test_several_clients_are_one_reading_and_one_merge_per_resource(pipeline: Pipeline) -> None:
     """Fifty merges take fifty times as long as one; and their certificates hold like any other."""
     rows, failed, is_whole = load(pipeline, "new-0", "new-1", "new-2")
@@ -52,6 +54,7 @@ def test_several_clients_are_one_reading_and_one_merge_per_resource(pipeline: Pi
     assert pipeline.state() == before, "a second run changes nothing"
 
 
+@engine_of_the_day("postgresql")
 def test_rows_that_a_client_no_longer_has_are_marked_and_those_of_others_are_left_alone(pipeline: Pipeline) -> None:
     load(pipeline, "new-0", "new-1", "new-2")
     for row in (-6, -1):  # the newest transactions are those of new-2, five of them; before these, new-1's
@@ -61,6 +64,7 @@ def test_rows_that_a_client_no_longer_has_are_marked_and_those_of_others_are_lef
     assert found == [("new-1",)]
 
 
+@engine_of_the_day("duckdb")
 def test_a_client_that_cannot_be_read_holds_up_no_other(pipeline: Pipeline) -> None:
     pipeline.sandbox.faults({"kind": "status", "status": 403, "path": "/cases", "query": "new-1", "times": 0})
     rows, failed, _ = load(pipeline, "new-0", "new-1", "new-2")
@@ -80,6 +84,7 @@ def test_where_none_can_be_read_the_error_is_raised(pipeline: Pipeline) -> None:
         load(pipeline, "new-0", "new-1")
 
 
+@engine_of_the_day("postgresql")
 def test_everything_is_read_where_that_takes_fewer_requests(pipeline: Pipeline) -> None:
     """The many that wait behind these are served by the same reading."""
     _, _, is_whole = load(pipeline, "new-0", "new-1", due=1_000)

@@ -168,6 +168,7 @@ def test_clock_that_goes_back_makes_no_older_night(settings: Settings) -> None:
     assert marks(settings.published_dir) == {2}
 
 
+@engine_of_the_day("duckdb")
 def test_it_is_told_what_is_published_and_as_of_when(settings: Settings, landings: Landings) -> None:
     folder = settings.published_dir
     assert readers_have(folder) == "Nothing is published yet."
@@ -273,6 +274,7 @@ def test_folder_that_was_copied_with_its_links_followed(settings: Settings, tmp_
     assert marks(settings.published_dir) == {2} and shown(settings.published_dir) == NAMES
 
 
+@engine_of_the_day("postgresql")
 def test_warehouse_goes_on_after_publishing(settings: Settings, landings: Landings) -> None:
     for number in range(3):
         with open_warehouse(settings) as warehouse:

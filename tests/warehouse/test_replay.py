@@ -7,6 +7,7 @@ import pytest
 from debitura_pipeline.errors import LandingError
 from debitura_pipeline.warehouse.base import FailedSync, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.engine import SqlWarehouse
+from tests.support.day import engine_of_the_day
 from tests.warehouse.landings import Landings, case, night
 from tests.warehouse.nights import many_nights
 from tests.warehouse.states import check_rules, state
@@ -30,6 +31,7 @@ def sorted_by_clock(nights: list[LandedSync], counts: list[MergeCounts]) -> list
     return [count for _, count in sorted(pairs, key=lambda pair: pair[0].at)]
 
 
+@engine_of_the_day("postgresql")
 def test_merging_each_landing_twice_is_merging_it_once(warehouse: SqlWarehouse, landings: Landings) -> None:
     nights = many_nights(landings)
     for landed in nights:
@@ -40,6 +42,7 @@ def test_merging_each_landing_twice_is_merging_it_once(warehouse: SqlWarehouse, 
         assert state(warehouse) == before
 
 
+@engine_of_the_day("duckdb")
 def test_replay_mends_damaged_tables(warehouse: SqlWarehouse, landings: Landings) -> None:
     nights = many_nights(landings)
     for landed in nights:
@@ -51,6 +54,7 @@ def test_replay_mends_damaged_tables(warehouse: SqlWarehouse, landings: Landings
     assert state(warehouse) == before
 
 
+@engine_of_the_day("postgresql")
 def test_replay_lets_through_what_was_let_through(warehouse: SqlWarehouse, landings: Landings) -> None:
     rows = [case(f"c{number}") for number in range(50)]
     nights = [landings.land("cases", rows), landings.land("cases", rows[:1], at=night(1))]
@@ -59,6 +63,7 @@ def test_replay_lets_through_what_was_let_through(warehouse: SqlWarehouse, landi
     assert [count.deleted for count in warehouse.replay(nights)] == [0, 49]
 
 
+@engine_of_the_day("duckdb")
 def test_replay_keeps_the_records_of_failed_syncs(warehouse: SqlWarehouse, landings: Landings) -> None:
     warehouse.record_failure(
         FailedSync("f", "cases", "full", night(0), night(0), night(0), night(0), 1, 0, 0), "HTTP 403"
@@ -67,6 +72,7 @@ def test_replay_keeps_the_records_of_failed_syncs(warehouse: SqlWarehouse, landi
     assert warehouse.rows("SELECT sync_id, status FROM ops.syncs ORDER BY 1") == [("f", "failed"), ("sync-1", "done")]
 
 
+@engine_of_the_day("postgresql")
 def test_replay_of_an_incomplete_landing_zone_changes_nothing(warehouse: SqlWarehouse, landings: Landings) -> None:
     nights = many_nights(landings)
     for landed in nights:
