@@ -231,6 +231,7 @@ def test_roster_that_shrank_registers_nobody(partner: Partner) -> None:
     assert partner.sent() == []
 
 
+@pytest.mark.usefixtures("warehouse_env")
 @engine_of_the_day("postgresql")
 def test_replay_and_upgrade_keep_registrations(partner: Partner) -> None:
     partner.wants(*rows(2))
