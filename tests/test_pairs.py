@@ -147,9 +147,9 @@ def children_cpu_s() -> float:
 
 def test_being_told_takes_less_than_a_second(world: World) -> None:
     """Nothing that takes long to load is loaded before the data directory is ours."""
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), children_cpu_s()
     ended(start(["--help"], world.pipeline.env))
-    start_s = time.monotonic() - began
+    start_s, start_cpu_s = time.monotonic() - began, children_cpu_s() - cpu_s
     holder = start(["nightly"], world.pipeline.env)
     try:
         lock = Path(world.pipeline.env["DEBITURA_DATA_DIR"]) / "run.lock"
@@ -160,7 +160,8 @@ def test_being_told_takes_less_than_a_second(world: World) -> None:
             began, cpu_s = time.monotonic(), children_cpu_s()
             said = ended(start(command.split(), world.pipeline.env))
             walls.append(time.monotonic() - began)
-            assert children_cpu_s() - cpu_s < 1
+            if command != "nightly":  # which looks for incidents before it ends
+                assert children_cpu_s() - cpu_s < 2.5 * start_cpu_s, "Dagster alone takes four times as much"
             assert said.status == 1
             assert f"nightly, process {holder.pid} on host" in said.error_line
         assert min(walls) < start_s + 1, "the best of four: a busy machine makes any of them late"
