@@ -71,8 +71,14 @@ def test_a_sync_is_interrupted_at_any_moment(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("engine", "number"),
-    of_the_day([("duckdb", signal.SIGINT), ("postgresql", signal.SIGTERM)]),  # three nights each
+    ("engine", "number", "place"),
+    of_the_day(
+        [
+            ("duckdb", signal.SIGINT, "dbt"),
+            ("duckdb", signal.SIGTERM, "reading"),  # the same on both engines
+            ("postgresql", signal.SIGTERM, "dbt"),
+        ]
+    ),
     indirect=["engine"],
 )
 def test_a_nightly_is_interrupted_in_its_steps(
@@ -80,23 +86,24 @@ def test_a_nightly_is_interrupted_in_its_steps(
     tmp_path: Path,
     warehouse_env: dict[str, str],
     number: signal.Signals,
+    place: str,
 ) -> None:
-    """While it reads (which is the same on both engines), and while dbt builds; then the same command goes on from there."""
+    """While it waits for rows, or while dbt builds; then the same command goes on from there."""
     sandbox = sandbox_factory(clients=2, cases=30, transactions=60)
     pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
     reuse_parse(pipeline.settings)
-    if not warehouse_env:
+    if place == "reading":
         stalled(sandbox, "/cases")
-        process = start(["nightly"], pipeline.env)
+    process = start(["nightly"], pipeline.env)
+    if place == "reading":
         read_until(process, "done   raw/clients ")
         time.sleep(1)
-        interrupted(process, number)
-        sandbox.faults()
-    process = start(["nightly"], pipeline.env)
-    read_until(process, "done   checks_of_transactions")
-    while not any("dbt" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()):
-        time.sleep(0.05)
+    else:
+        read_until(process, "done   checks_of_transactions")
+        while not any("dbt" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()):
+            time.sleep(0.05)
     interrupted(process, number)
+    sandbox.faults()
     said = debitura("nightly", env=pipeline.env)
     assert said.status == 0, said.err
     for resource in ("clients", "cases", "transactions"):

@@ -19,6 +19,7 @@ from debitura_pipeline.settings import Endpoint, Secret, load_settings
 from debitura_pipeline.sync import sync
 from tests.dbt.worlds import World
 from tests.support.listing_server import number, serving
+from tests.support.prepared import lay_warehouse
 
 CREDITORS = [str(UUID(int=number)) for number in range(1, 6)]
 CURRENCIES = ("EUR", "DKK", "USD")
@@ -106,7 +107,9 @@ def load(folder: Path, payments: list[Payment]) -> Path:
     sums = {"/reporting/transactions": {"revenue": revenue, "totalDebituraRevenueUsd": number(str(all_usd))}}
     with serving(rows, sums) as url:
         env = {"DEBITURA_API_URL": url, "DEBITURA_API_KEY": "any", "DEBITURA_DATA_DIR": str(folder)}
-        reports = sync(load_settings(env), Endpoint(url, Secret("any"), None, is_simulated=True))
+        chosen = load_settings(env)
+        lay_warehouse(chosen)
+        reports = sync(chosen, Endpoint(url, Secret("any"), None, is_simulated=True))
     assert [total for total in reports[2].control_totals if total.verdict == "differs" and total.scope == "all"] == []
     return folder / "warehouse.duckdb"
 
