@@ -93,7 +93,7 @@ def key_of(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", SHORT if TRIES else of_the_day(SHORT, 2), ids=" and ".join)
+@pytest.mark.parametrize("pair", SHORT if TRIES else of_the_day(SHORT, 3), ids=" and ".join)
 def test_two_that_write_are_right_or_one_is_told_who_has_it(world: World, pair: tuple[str, str]) -> None:
     """Two syncs at once lost 2,849 rows of 30,000, with exit status 0 and a certificate."""
     each_is_right_or_told(world, pair)
@@ -127,7 +127,7 @@ def each_is_right_or_told(world: World, pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reader", READERS if TRIES else of_the_day(READERS, 2))
+@pytest.mark.parametrize("reader", READERS if TRIES else of_the_day(READERS))
 def test_a_reader_beside_a_run_says_what_is_true_or_one_line(world: World, reader: str) -> None:
     for _ in range(max(1, TRIES)):
         world.sandbox.admin("advance", {"days": 1})

@@ -134,7 +134,7 @@ DAMAGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", of_the_day(DAMAGES, 3), ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", of_the_day(DAMAGES, 4), ids=lambda damage: damage.__name__)
 def test_damage_is_found_replay_refuses_and_repair_is_a_way_on(
     pipeline: Pipeline, damage: Callable[[Pipeline], None]
 ) -> None:
