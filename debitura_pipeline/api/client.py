@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -94,6 +95,23 @@ class ApiClient:
     def concurrency_limit(self) -> int:
         """Requests that may be in flight now, as adapted to latency and errors."""
         return self._slots.limit
+
+    @contextmanager
+    def shared_among(self, processes: int, *, is_counted_together: bool) -> Iterator[None]:
+        """Leave other processes that read with the same key their share of the requests for the length of the block.
+
+        `is_counted_together`: the rate limiter's counts include theirs. A concurrency that does not adapt is divided. No request
+        may be in flight at the beginning and the end.
+        """
+        slots, limiter = self._slots, self._rate_limiter
+        if not slots.is_adaptive:
+            limit = max(1, slots.limit // processes)
+            self._slots = ConcurrencyLimit(limit, limit, limiter.per_minute)
+        limiter.share = 1 if is_counted_together else processes
+        try:
+            yield
+        finally:
+            self._slots, limiter.share = slots, 1
 
     @property
     def server_time(self) -> datetime | None:

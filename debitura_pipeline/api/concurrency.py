@@ -34,6 +34,11 @@ class ConcurrencyLimit:
         self._baseline_s = math.inf
         self._errors = 0
 
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the limit may rise."""
+        return self._start < self._maximum
+
     async def __aenter__(self) -> None:
         await self._slots.acquire()
 

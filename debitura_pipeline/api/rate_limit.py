@@ -54,6 +54,7 @@ class RateLimiter:
         if per_minute < 1:
             raise ValueError("a budget grants at least one request a minute")
         self.per_minute = per_minute
+        self.share = 1  # processes among which the minute is divided, where their counts are not kept together
         self.per_hour = HOURS_WORTH * max(per_minute, API_PER_MINUTE)
         self.per_day = DAYS_WORTH * max(per_minute, API_PER_MINUTE)
         self._clock, self._sleep = clock, sleep
@@ -127,7 +128,7 @@ class RateLimiter:
             return (state.day_start or now) + DAY_S
         if state.in_hour >= self.per_hour:
             return state.hour_start + HOUR_S
-        if state.in_minute >= self.per_minute:
+        if state.in_minute >= max(1, self.per_minute // self.share):
             return state.minute_frees_at()
         state.add(now)
         if self._file is not None:

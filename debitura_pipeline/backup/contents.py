@@ -6,7 +6,7 @@ State that nothing else has, so that it must never be among the names: the wareh
 `reached.json`, and the embedded sandbox's `state.json`.
 
 Left out: what the next run recreates (published files, reports, metrics), what belongs to a process or a machine (locks, logs,
-temporary files, what the key has spent of its limits), and everything that contains an API key.
+temporary files, parts of a first load that is on, what the key has spent of its limits), and everything that contains an API key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DATA, WAREHOUSE, DAGSTER, MANIFEST = "data", "warehouse", "dagster", "manifest.j
 DUCKDB_FILE = "warehouse.duckdb"
 RESTORING = ".restore"  # the work of a restore; `run_lock.py` knows its marker
 _REBUILT = ("published", "reports", "metrics")
-_LEFT_OUT = (*_REBUILT, "tmp", "aside", "logs", RESTORING, "dagster", ".env", "budget-*.json")
+_LEFT_OUT = (*_REBUILT, "tmp", "parts", "aside", "logs", RESTORING, "dagster", ".env", "budget-*.json")
 _IN_SANDBOX = ("users", "lock", "server.json")
 
 

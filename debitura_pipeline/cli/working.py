@@ -11,7 +11,7 @@ from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.home import check_database
 from debitura_pipeline.settings import Settings, WorkQueue, declared, load_common, load_settings, served_partners
 from debitura_pipeline.warehouse.postgres.connection import server_label
-from debitura_pipeline.workers.broker import opened, redis_label
+from debitura_pipeline.work_queue.broker import opened, redis_label
 
 
 def prepared_worker(queue: WorkQueue, grace_s: float) -> int:

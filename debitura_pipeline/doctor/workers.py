@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, passed
 from debitura_pipeline.errors import DebituraError
-from debitura_pipeline.settings import Settings, WorkQueue, declared
-from debitura_pipeline.workers.broker import opened, redis_label, start_command
+from debitura_pipeline.settings import Settings, declared
+from debitura_pipeline.work_queue.broker import opened, redis_label, start_command
 
 NAME = declared.CELERY_BROKER.name
 
 
 def examine(settings: Settings) -> Iterator[Diagnosis]:
     """One look at the queue."""
-    queue = _queue(settings)
+    queue = settings.run_queue
     if queue is None:
         return
     try:
@@ -33,9 +33,5 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
 
 def target(settings: Settings) -> str:
     """What the check waits for."""
-    queue = _queue(settings)
+    queue = settings.run_queue
     return f"{redis_label(queue.broker)} ({NAME})" if queue is not None else "nothing"
-
-
-def _queue(settings: Settings) -> WorkQueue | None:
-    return settings.work_queue or (settings.common.work_queue if settings.common is not None else None)

@@ -50,7 +50,7 @@ class CalendarSplitter:
         wanted = max(wanted, min(in_flight, int(first.total / CHAIN_ROWS)))
         if wanted < 2 or first.rows < self.behaviour.page_rows or first.total <= first.rows:
             return []
-        self._note_earliest(slice_, first)
+        self.note_earliest(slice_, first)
         split = Split(first.total)
         slices = slice_.split(self.earliest or self.upper, self.upper, wanted)
         return [Part(part, self._source(part, first), split) for part in slices]
@@ -79,7 +79,7 @@ class CalendarSplitter:
         lasts = [first.last(which) for which in self.behaviour.units]
         return first if end is not None and all(last is not None and end < last for last in lasts) else None
 
-    def _note_earliest(self, slice_: Slice, first: PageResponse) -> None:
+    def note_earliest(self, slice_: Slice, first: PageResponse) -> None:
         """Note the date of the first row, needed to split a window without a lower bound."""
         if slice_.window.start is None:
             epoch = to_micros(EPOCH) or 0

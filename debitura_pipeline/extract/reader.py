@@ -27,6 +27,7 @@ from debitura_pipeline.extract.union import UnionReader
 from debitura_pipeline.extract.window_record import Stretch, Totals, VerifiedWindow
 from debitura_pipeline.extract.window_verification import Keyset
 from debitura_pipeline.extract.windows import BY_ID, EVERYTHING, TICK, Filters, Slice
+from debitura_pipeline.landing.journal_lines import WindowLine
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import PageTransformer, TransformedPages
 
@@ -87,7 +88,7 @@ class Reader:
         listing = self.listing
         self.listing_client = ListingClient(self.client, listing, self._report_progress)
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
-        self._splitter = CalendarSplitter(self.behaviour, self.upper)
+        self.splitter = CalendarSplitter(self.behaviour, self.upper)
         self._attempts: dict[Slice, int] = {}
         for line in self.folder.windows:
             self._file_numbers.next = max(self._file_numbers.next, line.seq + 1)
@@ -148,6 +149,20 @@ class Reader:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
         return sorted(results, key=lambda verified: verified.seq)
+
+    def number_from(self, seq: int) -> None:
+        """Give the next windows numbers from `seq` on; numbers below it belong to other processes."""
+        self._file_numbers.next = max(self._file_numbers.next, seq)
+
+    def adopt(self, line: WindowLine) -> VerifiedWindow:
+        """Take over a window that another process has read; its file is in the folder. Raises LandingError, ArithmeticError."""
+        verified = VerifiedWindow.from_line(line)
+        if line not in self.folder.windows:  # else an interrupted run has taken it over
+            self.folder.append(line)
+        self.landed[verified.slice] = self.shown[line.seq] = verified
+        self._rows += line.rows
+        self._report_progress()
+        return verified
 
     async def totals(self, slice_: Slice) -> Totals:
         """What the API states of a slice now; one request. Raises UnprovenError or ApiError."""
@@ -250,10 +265,10 @@ class Reader:
         first = await keyset.fetch(keyset.lower, keyset.upper, True)
         self.behaviour.check(first, keyset.lower, keyset.upper)
         check_filters(first, slice_.filters, self.listing)
-        self._splitter.check(first, part)
+        self.splitter.check(first, part)
         self.opening_totals[slice_] = first.totals
         self._pages_known = max(self._pages_known, math.ceil(first.total / (PAGE_ROWS - 1)))
-        if parts := self._splitter.parts(slice_, first, self.client.concurrency_limit):
+        if parts := self.splitter.parts(slice_, first, self.client.concurrency_limit):
             return [], parts
         contradicts_itself = first.total != first.rows and first.rows < self.behaviour.page_rows
         await keyset.read(None if contradicts_itself else first)

@@ -372,6 +372,16 @@ CELERY_QUEUE = Setting(
     scope="process",
 )
 
+FIRST_LOAD_READERS = Setting(
+    "DEBITURA_FIRST_LOAD_READERS",
+    WORKERS,
+    "Processes that together read a long listing that is loaded for the first time: the run itself and workers of its queue. "
+    "With 1, the run reads alone.",
+    whole(1, 32),
+    default="1",
+    scope="process",
+)
+
 # --- Several partners
 PARTNERS = Setting(
     "DEBITURA_PARTNERS",

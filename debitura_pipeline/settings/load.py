@@ -96,14 +96,16 @@ def load_work_queue(root: Path = PROJECT_ROOT) -> WorkQueue | None:
 
 def _work_queue(values: Values) -> WorkQueue | None:
     broker = values.optional(declared.CELERY_BROKER)
-    return None if broker is None else WorkQueue(broker, values.one(declared.CELERY_QUEUE))
+    if broker is None:
+        return None
+    return WorkQueue(broker, values.one(declared.CELERY_QUEUE), values.one(declared.FIRST_LOAD_READERS))
 
 
 def _common_place(partners: PartnersFile, given: Mapping[str, str], own: Settings | None = None) -> DagsterPlace:
     """DAGSTER_HOME and DAGSTER_POSTGRES_URL from outside of the partners file mean this instance, except in processes of a
     partner's own `debitura dev`, where they name the partner's (`own`)."""
-    places = (declared.DAGSTER_HOME, declared.DAGSTER_POSTGRES_URL, declared.CELERY_BROKER, declared.CELERY_QUEUE)
-    names = [setting.name for setting in places]
+    queue = (declared.CELERY_BROKER, declared.CELERY_QUEUE, declared.FIRST_LOAD_READERS)
+    names = [setting.name for setting in (declared.DAGSTER_HOME, declared.DAGSTER_POSTGRES_URL, *queue)]
     values = Values({name: given.get(name) for name in names}, partners.root)
     home, database = values.optional(declared.DAGSTER_HOME), values.optional(declared.DAGSTER_POSTGRES_URL)
     if home is None or (own is not None and home == own.dagster_home):

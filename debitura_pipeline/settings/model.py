@@ -90,10 +90,14 @@ class Alerts:
 
 @dataclass(frozen=True)
 class WorkQueue:
-    """The queue from which workers take runs: the address of Redis, which may hold a password, and the queue's name."""
+    """The queue from which workers take runs: the address of Redis, which may hold a password, and the queue's name.
+
+    `first_load_readers`: processes that read the first load of a long listing together, the run's own included.
+    """
 
     broker: Secret
     name: str
+    first_load_readers: int = 1
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,11 @@ class Settings:
         if self.partner is None:
             return self.environment
         return self.partner if self.environment == "production" else f"{self.partner}, {self.environment}"
+
+    @property
+    def run_queue(self) -> WorkQueue | None:
+        """The queue that this partner's runs come from, whichever instance they belong to; None without workers."""
+        return self.work_queue or (self.common.work_queue if self.common is not None else None)
 
     @property
     def landing_dir(self) -> Path:

@@ -17,6 +17,7 @@ RESERVED = frozenset(
         "logs",
         "metrics",
         "published",
+        "parts",
         "reports",
         "sandbox",
         "tmp",

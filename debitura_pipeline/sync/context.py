@@ -12,6 +12,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import SMALL_REQUESTS
 from debitura_pipeline.extract.reader import ReadProgress
+from debitura_pipeline.first_load.divide import LEAST_ROWS
 from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.sync.clock import SyncClock, sync_clock
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 @dataclass
 class SyncContext:
     """Shared state. `transform_pool`: one thread, because a transformer is not thread-safe. `small_requests`: resources that take
-    fewer requests are always read completely. `failed`: reasons by tenant of clients that could not be read."""
+    fewer requests are always read completely. `failed`: reasons by tenant of clients that could not be read. `part_rows`: rows that
+    a part of a first load has at least."""
 
     settings: Settings
     endpoint: Endpoint
@@ -35,6 +37,7 @@ class SyncContext:
     partner: PartnerTerms
     small_requests: int = SMALL_REQUESTS
     failed: dict[str, str] = field(default_factory=dict)
+    part_rows: int = LEAST_ROWS
 
     def __post_init__(self) -> None:
         """Choose the session's clock."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,7 @@ from debitura_pipeline.extract.listing_client import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.plan import KnownState, Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
+from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
@@ -33,6 +34,7 @@ ABORT_SHARE = 0.75  # an incremental sync that has taken this share of a full sy
 
 log = logging.getLogger(__name__)
 
+ReadSlices = Callable[[Reader, Sequence[Slice]], Awaitable[list[VerifiedWindow]]]
 ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
 
@@ -87,11 +89,17 @@ def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | 
     return {creditor: tenant for creditor, tenant in [*unlisted, *listed] if creditor is not None}
 
 
-async def land(reader: Reader, chosen: Plan, baseline: Baseline | None, mode: str | None) -> Landing:
-    """Read everything that the plan names and prove it. Raises ApiError, UnprovenError and LandingError."""
+async def land(
+    reader: Reader, chosen: Plan, baseline: Baseline | None, mode: str | None, read: ReadSlices | None = None
+) -> Landing:
+    """Read everything that the plan names and prove it. `read`: reads it in another way than `reader.read`.
+
+    Raises ApiError, UnprovenError and LandingError.
+    """
     before, tenants = (baseline.before, baseline.tenants) if baseline is not None else (None, {})
     prover = Prover(reader, chosen.whole, mode, before, tenants)
-    proof = await prover.prove(await reader.read(chosen.slices))
+    windows = await (reader.read(chosen.slices) if read is None else read(reader, chosen.slices))
+    proof = await prover.prove(windows)
     return Landing(
         proof.windows, proof.totals, _whole_mode(chosen), proof.deleted, proof.unproven, proof.is_settled, reader.notes
     )

@@ -17,6 +17,7 @@ from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.journal_lines import End
 from debitura_pipeline.landing.landing_zone import SyncFolder, discard
 from debitura_pipeline.sync.context import SyncContext
+from debitura_pipeline.sync.first_load import FirstLoad, forget_loads
 from debitura_pipeline.sync.land import Incremental, Landing, estimate_full_read, land
 from debitura_pipeline.sync.land_clients import land_clients
 from debitura_pipeline.sync.merge import Merger, storable_message
@@ -39,6 +40,7 @@ class ResourceSync:
     full: bool = False
     allow_shrink: bool = False
     compares_clients: bool = False
+    _first_load: FirstLoad | None = None
 
     def prepare(self) -> None:
         """Choose plan and folder by the warehouse's state. Raises DebituraError; the failure is recorded."""
@@ -55,6 +57,7 @@ class ResourceSync:
         try:
             if folder.end is None:
                 folder.append(self._end_line(folder, await self._land()))
+                await forget_loads(self.context.settings, self.resource)
             else:
                 log.warning("%s: %s", self.resource, RESUMED)
             self.context.failed |= folder.end.failed if folder.end is not None else {}
@@ -108,7 +111,9 @@ class ResourceSync:
         if prepared.plan.mode == "client":
             return await land_clients(reader, prepared.plan, prepared.client_baselines, mode)
         if prepared.baseline is None or prepared.folder.begin.mode != "nightly":
-            return await land(reader, prepared.plan, prepared.baseline, mode)
+            self._first_load = FirstLoad.of(self.context, prepared)
+            read = None if self._first_load is None else self._first_load.read
+            return await land(reader, prepared.plan, prepared.baseline, mode, read)
         return await self._incremental(reader).land()
 
     def _incremental(self, reader: Reader) -> Incremental:
@@ -134,8 +139,13 @@ class ResourceSync:
 
     def _end_line(self, folder: SyncFolder, landing: Landing) -> End:
         """The journal's last line before the merge: it makes the folder a certificate."""
-        stats = self.context.client.stats
-        messages = (self.context.clock.message, folder.begin.note, *landing.notes, *landing.unproven)
+        stats, together = self.context.client.stats, self._first_load
+        requests, retries = stats.requests - self._requests, stats.retries - self._retries
+        notes = landing.notes
+        if together is not None:
+            requests, retries = requests + together.requests, retries + together.retries
+            notes = tuple(dict.fromkeys((*notes, *together.notes)))
+        messages = (self.context.clock.message, folder.begin.note, *notes, *landing.unproven)
         is_by_tenant = landing.mode == "client"
         return End(
             windows=tuple(window.seq for window in landing.windows),
@@ -145,8 +155,8 @@ class ResourceSync:
             is_settled=landing.is_settled,
             unproven=landing.unproven,
             finished_at=self.context.now(),
-            requests=stats.requests - self._requests,
-            retries=stats.retries - self._retries,
+            requests=requests,
+            retries=retries,
             message="; ".join(filter(None, messages)) or None,
             with_clients=self.compares_clients,
             tenants=landing.tenants if is_by_tenant else None,

@@ -19,6 +19,7 @@ from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.extract.plan import SMALL_REQUESTS, Plan
 from debitura_pipeline.extract.reader import ReadProgress
+from debitura_pipeline.first_load.divide import LEAST_ROWS
 from debitura_pipeline.incremental.base import CostEstimate
 from debitura_pipeline.landing.tenants import TenantResolver
 from debitura_pipeline.landing.transform import PageTransformer
@@ -53,11 +54,13 @@ def sync(
     runtime: Runtime | None = None,
     small_requests: int = SMALL_REQUESTS,
     outages: OutagePolicy | None = None,
+    part_rows: int = LEAST_ROWS,
 ) -> list[SyncReport]:
     """Read, prove and merge `resources`. Returns one report each, in the order clients, cases, transactions.
 
     `small_requests`: resources that take fewer requests are always read completely. `outages`: how long to wait for an API that
-    has answered before; by default, requests only have their ordinary retries.
+    has answered before; by default, requests only have their ordinary retries. `part_rows`: rows that a part of a first load has
+    at least, where workers read, too.
 
     Raises the DebituraError of the first resource that failed; resources read before it are merged. Raises WarehouseBusy if
     another run holds the warehouse, and IdentityRefused if data directory or warehouse hold data of another API or partner; both
@@ -66,7 +69,7 @@ def sync(
 
     async def work(session: SyncSession) -> list[SyncReport]:
         wanted = [resource for resource in READ_IN_ORDER if resource in resources]
-        session.small_requests = small_requests
+        session.small_requests, session.part_rows = small_requests, part_rows
         reports = await session.resources(wanted, full=full, allow_shrink=allow_shrink)
         return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 

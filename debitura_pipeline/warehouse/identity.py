@@ -107,6 +107,15 @@ def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:
     return list(known.places())
 
 
+def identity_of(settings: Settings, partner_id: str | None) -> Identity | None:
+    """Whose data the settings read, with the partner's id from the API; None without a privacy key. Makes none."""
+    key = settings.find_privacy_key()
+    if key is None:
+        return None
+    partner = _hashed_partner(key, partner_id) if partner_id else None
+    return Identity(*_api_of(settings), partner, key_fingerprint(key))
+
+
 def api_name(settings: Settings) -> str:
     """The API that the settings name, for messages."""
     return Identity(*_api_of(settings), None, "").api

@@ -1,4 +1,4 @@
-"""The process that executes a worker's run: started, ended when the worker is to end, and asked what became of the run."""
+"""The process that executes a worker's run or reads a part of a first load: started, ended with the worker, asked for its outcome."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from debitura_pipeline.orchestration.children import ends_with_us
-from debitura_pipeline.settings import declared
+from debitura_pipeline.settings import WorkQueue, declared
 
-MODULE = "debitura_pipeline.workers.execute"
+RUN_MODULE, PART_MODULE = "debitura_pipeline.workers.execute", "debitura_pipeline.workers.part"
 ENDS_WITHIN_S = 7.0  # after SIGINT: with the worker's own end, less than the ten seconds that `docker stop` gives
 MAX_LINES = 20
 
 
 @dataclass
 class RunProcess:
-    """Executes runs one after another, each in a process of its own. `say`: called with one line per run.
+    """Executes runs, and reads parts, one after another, each in a process of its own. `say`: called with one line for each.
 
     `is_verbose`: what the process writes goes to standard error. It is otherwise kept for the case that the process ends without
     a word. `grace_s`: how long a run may go on after `stop`.
     """
 
     say: Callable[[str], None]
+    queue: WorkQueue
     is_verbose: bool = False
     grace_s: float = 0.0
     is_stopping: threading.Event = field(default_factory=threading.Event)
@@ -40,11 +41,17 @@ class RunProcess:
     def execute(self, run_id: str) -> None:
         """Execute a run and wait for its end. A run whose process is lost is failed at once, by another process."""
         began = time.monotonic()
-        line = self._run(run_id)
+        line = self._run(RUN_MODULE, run_id, f"Run {run_id[:8]}")
         if line is None and not self.is_stopping.is_set():
-            line = self._run(run_id)  # finds that no process has the run's lock
+            line = self._run(RUN_MODULE, run_id, f"Run {run_id[:8]}")  # finds that no process has the run's lock
             line = line and {**line, "about": f"its process was killed, and its status is {line['status']}"}
         self.say(said(run_id, line, time.monotonic() - began))
+
+    def read_part(self, load_id: str, number: int, partner: str | None) -> None:
+        """Read a part of a first load and wait for its end. What goes wrong is the business of the run that loads."""
+        began, name = time.monotonic(), f"Part {number} of {load_id}"
+        line = self._run(PART_MODULE, json.dumps([load_id, number, partner]), name)
+        self.say(said_of_part(name, partner, line, time.monotonic() - began))
 
     def stop(self) -> None:
         """End the run, in order: Dagster records it as failed, and retries it if it may. Returns at once."""
@@ -71,14 +78,14 @@ class RunProcess:
                 return
             child.send_signal(number)
 
-    def _run(self, run_id: str) -> dict[str, Any] | None:
-        """What the process said; None if it ended without a word."""
+    def _run(self, module: str, argument: str, name: str) -> dict[str, Any] | None:
+        """What the process said; None if it ended without a word. `name`: of its work, for people."""
         with tempfile.TemporaryFile() as kept:
             errors = None if self.is_verbose else kept
-            command = [sys.executable, "-m", MODULE, run_id]
+            command = [sys.executable, "-m", module, argument]
             with subprocess.Popen(  # noqa: S603 - ours
                 command,
-                env=_environment(),
+                env=_environment(self.queue, is_run=module == RUN_MODULE),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -95,7 +102,7 @@ class RunProcess:
                 found: dict[str, Any] = json.loads(out)
                 return found
             if not self.is_stopping.is_set():
-                _show_end(run_id, status, kept)
+                _show_end(name, status, kept)
             return None
 
 
@@ -110,14 +117,27 @@ def said(run_id: str, line: dict[str, Any] | None, seconds: float) -> str:
     return f"{what}: {line['status']} after {seconds:.1f} s."
 
 
-def _environment() -> dict[str, str]:
-    """A run needs no broker."""
-    return {name: value for name, value in os.environ.items() if name != declared.CELERY_BROKER.name}
+def said_of_part(name: str, partner: str | None, line: dict[str, Any] | None, seconds: float) -> str:
+    """One line for people about a part."""
+    what = f"{name} (partner {partner})" if partner else name
+    if line is None:
+        return f"{what}: its process was ended after {seconds:.1f} s; the run that loads reads it."
+    if line["status"] == "whole":
+        return f"{what}: {line['rows']:,} rows after {seconds:.1f} s."
+    return f"{what} is {line['status']}: {line['about']}."
 
 
-def _show_end(run_id: str, status: int, kept: IO[bytes]) -> None:
+def _environment(queue: WorkQueue, *, is_run: bool) -> dict[str, str]:
+    """Only a run that may share a first load needs the broker; it finds its parts' readers on the queue that it came from."""
+    env = {name: value for name, value in os.environ.items() if name != declared.CELERY_BROKER.name}
+    if is_run and queue.first_load_readers > 1:
+        env |= {declared.CELERY_BROKER.name: queue.broker.reveal(), declared.CELERY_QUEUE.name: queue.name}
+    return env
+
+
+def _show_end(name: str, status: int, kept: IO[bytes]) -> None:
     kept.seek(0)
     lines = kept.read().decode(errors="replace").splitlines()[-MAX_LINES:]
     end = f"by signal {-status}" if status < 0 else f"with exit status {status}"
-    sys.stderr.write("\n".join([f"Run {run_id[:8]}: its process ended {end}.", *lines]) + "\n")
+    sys.stderr.write("\n".join([f"{name}: its process ended {end}.", *lines]) + "\n")
     sys.stderr.flush()

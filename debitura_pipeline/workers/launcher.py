@@ -17,7 +17,7 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import QUEUE_TAG
 from debitura_pipeline.orchestration.instance import GONE
 from debitura_pipeline.orchestration.liveness import run_locks
-from debitura_pipeline.workers.broker import PUT_WITHIN_S, put_run, require_queue
+from debitura_pipeline.work_queue.broker import PUT_WITHIN_S, put_run, require_queue
 
 
 class QueueLauncher(RunLauncher[Any], ConfigurableClass):

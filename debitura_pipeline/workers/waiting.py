@@ -18,7 +18,7 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.home import QUEUE_TAG
 from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.settings import WorkQueue, load_work_queue
-from debitura_pipeline.workers.broker import no_worker, opened
+from debitura_pipeline.work_queue.broker import no_worker, opened
 
 INTERVAL_S = 30
 LOOKED_AFTER = timedelta(seconds=60)  # its launch and the start of its process take less
@@ -68,7 +68,7 @@ def _put_lost(
         with opened(queue, name) as broker:
             if not broker.has_worker():
                 return no_worker(name)
-            from debitura_pipeline.workers.app import TASK  # noqa: PLC0415 - Celery is optional
+            from debitura_pipeline.work_queue.app import TASK  # noqa: PLC0415 - Celery is optional
 
             there = broker.run_ids()
             for run in runs:

@@ -1,4 +1,5 @@
-"""A worker: takes runs from a queue, one at a time, and starts a process for each. Does not import Dagster.
+"""A worker: takes runs, and parts of first loads, from a queue, one at a time, and starts a process for each. Does not import
+Dagster.
 
 Celery's thread pool executes the task, which waits for the run's process: this process goes on answering. On SIGTERM or
 Ctrl-C the worker takes no more runs and ends its own (`child.py`); on a second one it ends at once.
@@ -21,11 +22,12 @@ from celery.worker import state
 
 from debitura_pipeline.interrupts import INTERRUPTED, left_to_the_program
 from debitura_pipeline.settings import WorkQueue
-from debitura_pipeline.workers.app import TASK, make_app
+from debitura_pipeline.work_queue.app import PART_TASK, TASK, make_app
 from debitura_pipeline.workers.child import RunProcess
 
 FAILED = 1
 _RUN_ID = re.compile(r"[0-9a-fA-F-]{1,64}")
+_LOAD_ID, _PARTNER = re.compile(r"\d{8}T\d{12}-[a-z]{1,16}"), re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def run_worker(queue: WorkQueue, say: Callable[[str], None], greeting: str, *, grace_s: float, is_verbose: bool) -> int:
@@ -33,7 +35,7 @@ def run_worker(queue: WorkQueue, say: Callable[[str], None], greeting: str, *, g
 
     Returns an exit status.
     """
-    runs = RunProcess(say, is_verbose, grace_s)
+    runs = RunProcess(say, queue, is_verbose, grace_s)
     app = make_app(queue.broker)
     _add_task(app, runs)
     with left_to_the_program(), warnings.catch_warnings():
@@ -62,14 +64,23 @@ def run_worker(queue: WorkQueue, say: Callable[[str], None], greeting: str, *, g
 
 
 def _add_task(app: Celery, runs: RunProcess) -> None:
-    def execute_run(run_id: str) -> None:
-        if runs.is_stopping.is_set() or _RUN_ID.fullmatch(run_id) is None:
-            raise Reject("this worker ends", requeue=_RUN_ID.fullmatch(run_id) is not None)
-        runs.execute(run_id)
+    def take(execute: Callable[[], None], *, is_sound: bool) -> None:
+        if runs.is_stopping.is_set() or not is_sound:
+            raise Reject("this worker ends", requeue=is_sound)
+        execute()
         if runs.is_stopping.is_set():
             state.should_stop = 0
 
+    def execute_run(run_id: str) -> None:
+        take(lambda: runs.execute(run_id), is_sound=_RUN_ID.fullmatch(run_id) is not None)
+
+    def read_part(load_id: str, number: int, partner: str | None) -> None:
+        is_sound = _LOAD_ID.fullmatch(load_id) is not None and isinstance(number, int)
+        is_sound &= partner is None or _PARTNER.fullmatch(partner) is not None
+        take(lambda: runs.read_part(load_id, number, partner), is_sound=is_sound)
+
     app.task(name=TASK)(execute_run)
+    app.task(name=PART_TASK)(read_part)
 
 
 def _on_ready(runs: RunProcess, say: Callable[[str], None], greeting: str) -> Callable[..., None]:

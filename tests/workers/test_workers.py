@@ -25,8 +25,8 @@ from debitura_pipeline.orchestration.home import PROCESS_TAG, QUEUE_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.liveness import run_locks
 from debitura_pipeline.settings import Settings, load_settings, load_work_queue
-from debitura_pipeline.workers.app import VISIBLE_AGAIN_S, make_app
-from debitura_pipeline.workers.broker import CONNECT_S, LOOK_S, PAUSE_S, PUT_WITHIN_S
+from debitura_pipeline.work_queue.app import VISIBLE_AGAIN_S, make_app
+from debitura_pipeline.work_queue.broker import CONNECT_S, LOOK_S, PAUSE_S, PUT_WITHIN_S
 from debitura_pipeline.workers.execute import execute_once
 from debitura_pipeline.workers.launcher import QueueLauncher
 from debitura_pipeline.workers.waiting import UNHEARD_FOR, Looks, look_after

@@ -25,7 +25,7 @@ def worker(
     is to execute at once.
     """
     from debitura_pipeline.cli.working import prepared_worker
-    from debitura_pipeline.workers.broker import require_queue
+    from debitura_pipeline.work_queue.broker import require_queue
 
     wanted = require_queue()
     raise typer.Exit(prepared_worker(replace(wanted, name=queue) if queue else wanted, grace))

@@ -1,4 +1,4 @@
-"""What Dagster's side asks of the broker: who listens on a queue, put a run on it, which runs are on it.
+"""What is asked of the broker: who listens on a queue, put a message on it, which messages are on it.
 
 Every fault is one line that names the queue and what to do. No message shows the broker's address with its password.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -82,14 +82,29 @@ class Broker:
 
     def put(self, task: str, run_id: str) -> None:
         """Put a run on the queue."""
+        self.put_message(task, run_id, (run_id,))
+
+    def put_message(
+        self, task: str, name: str, values: Sequence[str | int | None], within_s: float | None = None
+    ) -> None:
+        """Put a message called `name` on the queue. `within_s`: a worker that takes it later drops it."""
+        options = {"queue": self._queue, "task_id": name, "retry": False, "ignore_result": True, "expires": within_s}
         with self._said():
-            self._app.send_task(task, (run_id,), queue=self._queue, task_id=run_id, retry=False, ignore_result=True)
+            self._app.send_task(task, tuple(values), **options)
 
     def run_ids(self) -> set[str]:
-        """Runs whose message no worker has taken yet."""
+        """Runs, and parts of first loads, whose message no worker has taken yet."""
         with self._said(), self._app.connection_for_write() as connection:
             messages = connection.default_channel.client.lrange(self._queue, 0, -1)
-        return {str(json.loads(message)["headers"]["id"]) for message in messages}
+        return {_name_of(message) for message in messages}
+
+    def take_back(self, names: Collection[str]) -> None:
+        """Remove messages that no worker has taken yet."""
+        with self._said(), self._app.connection_for_write() as connection:
+            client = connection.default_channel.client
+            for message in client.lrange(self._queue, 0, -1):
+                if _name_of(message) in names:
+                    client.lrem(self._queue, 1, message)
 
     def _look(self, answer: dict[str, Any]) -> None:
         if any(isinstance(queues, list) and _names(queues, self._queue) for queues in answer.values()):
@@ -119,7 +134,7 @@ class _Heard(Exception):
 def opened(queue: WorkQueue, name: str | None = None) -> Iterator[Broker]:
     """The broker, if it answers, for the length of the block. `name`: of another queue there. Raises BrokerError."""
     try:
-        from debitura_pipeline.workers.app import make_client  # noqa: PLC0415 - optional
+        from debitura_pipeline.work_queue.app import make_client  # noqa: PLC0415 - optional
     except ModuleNotFoundError:
         raise BrokerError(NOT_INSTALLED, cure="Run `make celery`.") from None
     with make_client(queue.broker) as app:
@@ -147,7 +162,7 @@ def put_run(
         try:
             with opened(queue, name) as broker:
                 if broker.has_worker():
-                    from debitura_pipeline.workers.app import TASK  # noqa: PLC0415
+                    from debitura_pipeline.work_queue.app import TASK  # noqa: PLC0415
 
                     broker.put(TASK, run_id)
                     return
@@ -168,6 +183,10 @@ def no_worker(name: str) -> NoWorker:
 
 def _names(queues: list[dict[str, Any]], name: str) -> bool:
     return any(each.get("name") == name for each in queues)
+
+
+def _name_of(message: bytes) -> str:
+    return str(json.loads(message)["headers"]["id"])
 
 
 def _kind(error: Exception) -> str:

@@ -1,9 +1,10 @@
 """The Celery app: what a message says, and what becomes of it when a worker dies. Does not import Dagster.
 
-A message holds a run's id and nothing else. A worker acknowledges it when the run is over, takes one at a time, and gives it back
-if it ends before. If a worker is lost, Redis delivers the message again after VISIBLE_AGAIN_S; long before that, the watchdog has
-failed the run, and a retry has a message of its own. `execute.py` leaves a run alone that is over or is being executed, so that a
-run is executed once however often its message comes.
+A message holds a run's id, or which part of which first load is to be read for which partner, and nothing else. A worker
+acknowledges it when its work is over, takes one at a time, and gives it back if it ends before. If a worker is lost, Redis delivers
+the message again after VISIBLE_AGAIN_S; long before that, the watchdog has failed the run, and a retry has a message of its own.
+`execute.py` leaves a run alone that is over or is being executed, so that a run is executed once however often its message comes. A
+part that is read twice counts once (`first_load/`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from celery import Celery
 
 from debitura_pipeline.settings import Secret
 
-TASK = "debitura.execute_run"
+TASK, PART_TASK = "debitura.execute_run", "debitura.read_part"
 # Longer than the longest run: `dagster.yaml` ends runs after two days (`max_runtime_seconds`), which may wait one before.
 VISIBLE_AGAIN_S = 4 * 86_400
 ANSWER_S = 5.0  # of a launch, which has half a minute in all
