@@ -103,12 +103,13 @@ class ReadTogether:
             if progress.is_done or progress.is_own or progress.is_lost:
                 continue
             there = found.get(progress.part.number, Attempts())
-            if (whole := there.having(WHOLE)) and await self._take_over(progress, whole):
-                continue
-            await self._notice(progress, there, now)
+            if whole := there.having(WHOLE):
+                await self._take_over(progress, whole)
+            else:
+                await self._notice(progress, there, now)
 
-    async def _take_over(self, progress: PartProgress, attempts: list[str]) -> bool:
-        """The windows of the first attempt that holds what it says. False, and the part is lost, if none does."""
+    async def _take_over(self, progress: PartProgress, attempts: list[str]) -> None:
+        """Take the windows of the first attempt that holds what it says. If none does, the part is lost."""
         part = progress.part
         for attempt in attempts:
             try:
@@ -120,9 +121,8 @@ class ReadTogether:
             self.requests, self.retries = self.requests + result.requests, self.retries + result.retries
             self.notes += [note for note in result.notes if note not in self.notes]
             log.info("part %d of %s: %d windows of a worker", part.number, self.plan.load_id, len(result.windows))
-            return True
+            return
         progress.is_lost = True
-        return False
 
     def _fetch(self, part: LoadPart, attempt: str) -> PartResult:
         """Download a part's files; in a thread. Raises SharedStoreError if it is not what a worker writes."""

@@ -1,4 +1,4 @@
-"""The process that executes a worker's run or reads a part of a first load: started, ended with the worker, asked for its outcome."""
+"""The process that executes a worker's run or reads a part of a first load: started, ended with the worker, and asked."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -45,6 +46,24 @@ def redis_server(folder: Path) -> Iterator[RedisServer]:
     finally:
         process.kill()
         process.wait()
+
+
+def monitored(server: RedisServer) -> tuple[list[str], threading.Thread]:
+    """Everything that is sent to Redis from now on, but for passwords, which it never shows; `SET over` ends the thread."""
+    seen, ready = list[str](), threading.Event()
+
+    def listen() -> None:
+        with server.client.monitor() as monitor:
+            ready.set()
+            for command in monitor.listen():
+                seen.append(command["command"])
+                if command["command"].startswith("SET over"):
+                    return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    return seen, thread
 
 
 def _wait(client: redis.Redis) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,7 @@ from debitura_pipeline.workers.execute import execute_once
 from debitura_pipeline.workers.launcher import QueueLauncher
 from debitura_pipeline.workers.waiting import UNHEARD_FOR, Looks, look_after
 from tests.support.command import debitura, start
-from tests.support.redis import PASSWORD, RedisServer, redis_server
+from tests.support.redis import PASSWORD, RedisServer, monitored, redis_server
 from tests.workers.jobs import noting
 
 KEY = "key-of-partner-77aa01"
@@ -135,7 +134,7 @@ def test_a_worker_executes_a_run_once_however_often_its_message_comes(
     redis: RedisServer, env: dict[str, str], instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     """The run's first message is lost, as by a Redis that was restarted without its data; then it is delivered twice."""
-    seen, listener = _monitor(redis)
+    seen, listener = monitored(redis)
     worker = start(["worker"], env)
     try:
         assert worker.stdout is not None
@@ -255,24 +254,6 @@ def test_without_celery_commands_work_and_a_worker_says_what_to_install(env: dic
     said = debitura("worker", env=env, before=without)
     assert (said.status, "make celery" in said.error_line) == (1, True)
     assert debitura("status", env=env, before=without).status == 0
-
-
-def _monitor(redis: RedisServer) -> tuple[list[str], threading.Thread]:
-    """Everything that is sent to Redis from now on, but for passwords, which it never shows."""
-    seen, ready = list[str](), threading.Event()
-
-    def listen() -> None:
-        with redis.client.monitor() as monitor:
-            ready.set()
-            for command in monitor.listen():
-                seen.append(command["command"])
-                if command["command"].startswith("SET over"):
-                    return
-
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    return seen, thread
 
 
 def _closed_port() -> int:
