@@ -14,7 +14,7 @@ from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Slice, Window
 from debitura_pipeline.first_load.plan import LoadPart, grouped
 
-LEAST_ROWS = 20_000  # of a part: a worker's process starts in the time in which another reads 5,000
+LEAST_ROWS = 50_000  # of a part: without a rate limit, the run reads 20,000 while a worker's process starts
 PARTS_A_READER = 4  # so that readers that are late or slow cost little
 
 Pieces = list[tuple[Window, int]]

@@ -13,13 +13,12 @@ from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.first_load.divide import Divider
-from debitura_pipeline.first_load.part_store import PartStore, open_part_objects, remove_loads
+from debitura_pipeline.first_load.part_store import PartStore, loads, open_part_objects, remove_loads
 from debitura_pipeline.first_load.plan import LoadPlan, load_id_of
 from debitura_pipeline.first_load.together import ReadTogether
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.settings import Settings, WorkQueue
 from debitura_pipeline.sync.context import SyncContext
-from debitura_pipeline.sync.prepare import Prepared
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.work_queue.parts import PartQueue
 
@@ -49,11 +48,10 @@ class FirstLoad:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, context: SyncContext, prepared: Prepared) -> FirstLoad | None:
-        """None if the listing was loaded before, or the run reads alone."""
-        queue, begin = readers_queue(context.settings), prepared.folder.begin
-        is_first = prepared.baseline is None and begin.scope is None and begin.mode == "full"
-        if queue is None or not is_first or begin.resource not in LONG_LISTINGS:
+    def of(cls, context: SyncContext, begin: Begin) -> FirstLoad | None:
+        """The first load that a journal begins. None if the listing is never long, or the run reads alone."""
+        queue = readers_queue(context.settings)
+        if queue is None or begin.resource not in LONG_LISTINGS or begin.scope is not None or begin.mode != "full":
             return None
         return cls(context, begin, queue)
 
@@ -115,6 +113,18 @@ class FirstLoad:
     @property
     def _store(self) -> PartStore:
         return PartStore(open_part_objects(self.context.settings), load_id_of(self.begin))
+
+
+def begun_elsewhere(settings: Settings, resource: str) -> list[Begin]:
+    """The first lines of the journals of first loads that another machine has begun and not finished."""
+    if settings.shared_store is None or readers_queue(settings) is None or resource not in LONG_LISTINGS:
+        return []
+    try:
+        plans = list(loads(open_part_objects(settings)))
+    except SharedStoreError as error:
+        log.warning("whether another machine has begun to load %s is not known: %s", resource, error)
+        return []
+    return [plan.begin for plan in plans if plan.begin.resource == resource]
 
 
 def has_common_counts(settings: Settings) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from msgspec import structs
+
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.extract.plan import KnownState, Plan, choose_plan
 from debitura_pipeline.extract.windows import EVERYTHING, Slice
@@ -19,6 +21,7 @@ from debitura_pipeline.landing.landing_zone import SyncFolder, discard, sync_fol
 from debitura_pipeline.reconcile.certificate import read_windows
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, after_all_syncs
+from debitura_pipeline.sync.first_load import begun_elsewhere
 from debitura_pipeline.sync.land import Baseline, export_baseline
 from debitura_pipeline.sync.land_clients import export_client_baselines
 from debitura_pipeline.sync.partner import PartnerTerms
@@ -128,7 +131,20 @@ class Preparer:
                 return folder
             if folder.begin.scope == wanted or not follows(folder, head):
                 discard(folder)
+        if wanted is None and chosen.mode == "full" and (begun := self._begun_elsewhere(resource, chosen, head)):
+            return begun
         return self._new_folder(self.settings.landing_dir, resource, chosen, wanted, head, newest_of_all(warehouse))
+
+    def _begun_elsewhere(self, resource: str, chosen: Plan, head: Head | None) -> SyncFolder | None:
+        """A folder that goes on with a first load of another machine, whose parts are in the shared store; under another id, so
+        that the two machines' folders are never taken for one."""
+        for begin in begun_elsewhere(self.settings, resource):
+            sync_id = f"{begin.at:%Y%m%dT%H%M%SZ}-{resource}-{self.runtime.id_suffix()}"
+            folder = SyncFolder(self.settings.landing_dir, [structs.replace(begin, sync_id=sync_id)])
+            if self._can_resume(folder, chosen, head):
+                log.info("going on with sync %s of another machine as %s", begin.sync_id, sync_id)
+                return SyncFolder.create(self.settings.landing_dir, folder.begin)
+        return None
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
         """Whether the folder is recent, nothing was merged since, the terms are the same and its plan covers `chosen`."""

@@ -111,7 +111,8 @@ class ResourceSync:
         if prepared.plan.mode == "client":
             return await land_clients(reader, prepared.plan, prepared.client_baselines, mode)
         if prepared.baseline is None or prepared.folder.begin.mode != "nightly":
-            self._first_load = FirstLoad.of(self.context, prepared)
+            is_first = prepared.baseline is None
+            self._first_load = FirstLoad.of(self.context, prepared.folder.begin) if is_first else None
             read = None if self._first_load is None else self._first_load.read
             return await land(reader, prepared.plan, prepared.baseline, mode, read)
         return await self._incremental(reader).land()
