@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster first-load soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -52,6 +52,9 @@ crash: setup $(VENV)/.ready-dev ## SIGKILL at every write point and at 200 rando
 
 cluster: setup $(VENV)/.ready-dev $(VENV)/.ready-celery ## nights of several partners on two Celery workers, as on one machine; ARGS="--kills 50" kills processes
 	@$(BIN)/python -m tests.cluster $(ARGS)
+
+first-load: setup $(VENV)/.ready-dev $(VENV)/.ready-celery ## first loads alone and with workers, equal row by row; ARGS="--cases 100000 --limited", "--kills 20"
+	@$(BIN)/python -m tests.first_load $(ARGS)
 
 NIGHTS ?= 400
 month-ends: setup $(VENV)/.ready-dev ## hundreds of nights of a small world: the past stays as published, the waterfall closes (NIGHTS=400)

@@ -113,8 +113,7 @@ class PartStore:
 
     def drop_attempt(self, number: int, attempt: str) -> None:
         """Delete what there is of an attempt."""
-        for name in self.objects.names(f"{self._base}/{number}/{attempt}"):
-            self.objects.delete(name)
+        self.objects.delete_all(f"{self._base}/{number}/{attempt}")
 
     @property
     def _base(self) -> str:
@@ -141,12 +140,12 @@ def loads(objects: Objects) -> Iterator[LoadPlan]:
             yield plan
 
 
-def remove_loads(objects: Objects, resource: str, *, but: str | None = None) -> None:
-    """Delete what there is of the loads of a listing. The plans first: no worker begins then. Raises SharedStoreError."""
-    names = [name for name in objects.names(FOLDER) if name.split("/")[1].endswith(f"-{resource}")]
-    for name in sorted(names, key=lambda each: not each.endswith(f"/{PLAN}")):
-        if name.split("/")[1] != but:
-            objects.delete(name)
+def remove_loads(objects: Objects, resource: str) -> None:
+    """Delete what there is of the loads of a listing. Raises SharedStoreError."""
+    for load in {name.split("/")[1] for name in objects.names(FOLDER)}:
+        if load.endswith(f"-{resource}"):
+            objects.delete(f"{FOLDER}/{load}/{PLAN}")  # first: no worker begins then
+            objects.delete_all(f"{FOLDER}/{load}")
 
 
 def _plan(objects: Objects, name: str) -> LoadPlan | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -54,6 +55,9 @@ class Objects(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete an object if it is there."""
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete all objects below the folder `prefix`, if there is one."""
 
     def require(self) -> None:
         """Raises SharedStoreError if the bucket or the folder does not exist."""
@@ -114,6 +118,10 @@ class BucketObjects:
     def delete(self, name: str) -> None:
         with _translated(self.url, "written"), suppress(FileNotFoundError):
             self._files.delete_file(f"{self._base}/{name}")
+
+    def delete_all(self, prefix: str) -> None:
+        with _translated(self.url, "written"), suppress(FileNotFoundError):
+            self._files.delete_dir(f"{self._base}/{prefix}")
 
     def require(self) -> None:
         """Raises SharedStoreError if there is no such bucket."""
@@ -185,10 +193,13 @@ class FolderObjects:
         path = self._root / name
         with _translated(self.url, "written"):
             path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self._root or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+            self._drop_empty(path)
+
+    def delete_all(self, prefix: str) -> None:
+        path = self._root / prefix
+        with _translated(self.url, "written"), suppress(FileNotFoundError):
+            shutil.rmtree(path)
+            self._drop_empty(path)
 
     def require(self) -> None:
         """Raises SharedStoreError if there is no such folder."""
@@ -197,6 +208,12 @@ class FolderObjects:
                 f"The shared store {self._root} is not a folder: it does not exist, or its drive is not mounted.",
                 cure="Create it once, or correct DEBITURA_SHARED_STORE.",
             )
+
+    def _drop_empty(self, path: Path) -> None:
+        for folder in path.parents:
+            if folder == self._root or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
     def _made(self, name: str) -> Path:
         """The path of an object, its folders made."""

@@ -78,7 +78,7 @@ class FirstLoad:
         """The plan of an interrupted run, or a new one; None if the listing is to be read by this process alone."""
         try:
             plan = await asyncio.to_thread(self._store.plan)
-            if plan is not None:
+            if plan is not None and plan.privacy == self.context.settings.privacy:
                 reader.opening_totals[whole] = Totals.from_stated(plan.totals)
                 return plan
             if reader.landed:  # of an interrupted run that read alone

@@ -68,7 +68,7 @@ def read_part(
     try:
         rows = asyncio.run(attempt.read())
     except BaseException as error:
-        reason = storable_message(error)
+        reason = storable_message(error) if isinstance(error, Exception) else "its worker ends"
         with suppress(SharedStoreError):
             store.fail(number, attempt.name, reason)
         if not isinstance(error, Exception):

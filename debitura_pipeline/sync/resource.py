@@ -57,7 +57,8 @@ class ResourceSync:
         try:
             if folder.end is None:
                 folder.append(self._end_line(folder, await self._land()))
-                await forget_loads(self.context.settings, self.resource)
+                if self.tenants is None:
+                    await forget_loads(self.context.settings, self.resource)
             else:
                 log.warning("%s: %s", self.resource, RESUMED)
             self.context.failed |= folder.end.failed if folder.end is not None else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,7 @@ class _Killer:
 
 def _load(loads: Loads, workers: int, killer: _Killer | None, faults: list[str]) -> dict[str, Any]:
     """One load from an empty warehouse; returns its rows."""
+    cpu = _cpu_s()
     loads.begin(workers)
     before = loads.requests()
     began = time.monotonic()
@@ -133,12 +135,18 @@ def _load(loads: Loads, workers: int, killer: _Killer | None, faults: list[str])
     counted = ", ".join(f"{resource} {requests:,}" for resource, requests, _ in syncs)
     readers = "alone" if not workers else f"with {workers} worker{'s' if workers > 1 else ''}"
     theirs = ", ".join(f"{count} {name}" for name, count in loads.windows_of_workers().items())
+    loads.end()
     _say(
-        f"{loads.engine}, {readers}: {took:.1f} s, {sent:,} requests (of the certificates: {counted}); "
+        f"{loads.engine}, {readers}: {took:.1f} s, {_cpu_s() - cpu:.1f} CPU s, {sent:,} requests (of the certificates: {counted}); "
         f"windows of workers: {theirs or 'none'}; {killed}"
     )
-    loads.end()
     return found
+
+
+def _cpu_s() -> float:
+    """Of the runs, workers and parts that are over; the simulated API is not."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _say(text: str) -> None:
