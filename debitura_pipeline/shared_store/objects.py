@@ -148,13 +148,13 @@ class FolderObjects:
         self.url, self._root = url, Path(url.removeprefix("file://"))
 
     def names(self, prefix: str) -> dict[str, int]:
+        found = {}
         with _translated(self.url, "listed"):
-            found = [path for path in (self._root / prefix).rglob("*") if path.is_file()]
-            return {
-                path.relative_to(self._root).as_posix(): path.stat().st_size
-                for path in found
-                if not path.name.startswith(".")
-            }
+            for folder, _, names in os.walk(self._root / prefix, onerror=_raise_unless_gone):
+                for path in (Path(folder, name) for name in names if not name.startswith(".")):
+                    with suppress(FileNotFoundError):  # another process has deleted it meanwhile
+                        found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+        return found
 
     def read(self, name: str) -> bytes:
         with _translated(self.url, "read"):
@@ -210,10 +210,11 @@ class FolderObjects:
             )
 
     def _drop_empty(self, path: Path) -> None:
-        for folder in path.parents:
-            if folder == self._root or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        with suppress(OSError):  # another process has deleted it, or written to it, meanwhile
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                folder.rmdir()
 
     def _made(self, name: str) -> Path:
         """The path of an object, its folders made."""
@@ -235,6 +236,11 @@ def _translated(url: str, verb: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise SharedStoreError(f"The shared store {url} cannot be {verb}: {_reason(error)}.", cure=CURE) from None
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _read(file: IO[bytes]) -> bytes:
