@@ -104,19 +104,25 @@ def load_id_of(begin: Begin) -> str:
 
 
 def grouped(pieces: Sequence[tuple[Window, int]], rows_a_part: int) -> tuple[LoadPart, ...]:
-    """Adjacent windows with their rows, in order, as parts of about `rows_a_part` rows each."""
-    parts: list[LoadPart] = []
-    windows: list[Bounds] = []
-    rows = 0
+    """Adjacent windows with their rows, in order, as parts of about `rows_a_part` rows each; none has less than a tenth of that."""
+    groups: list[list[tuple[Window, int]]] = []
     for window, count in pieces:
-        if windows and rows + count > rows_a_part and rows + count / 2 > rows_a_part:  # nearer without it
-            parts.append(LoadPart(len(parts) + 1, tuple(windows), rows))
-            windows, rows = [], 0
-        windows.append((window.start, window.end))
-        rows += count
-    if windows:
-        parts.append(LoadPart(len(parts) + 1, tuple(windows), rows))
-    return tuple(parts)
+        rows = _rows(groups[-1]) if groups else 0
+        is_full = rows + count / 2 > rows_a_part  # nearer to the wanted size without this window
+        if not groups or (is_full and rows >= rows_a_part / 10):
+            groups.append([])
+        groups[-1].append((window, count))
+    if len(groups) > 1 and _rows(groups[-1]) < rows_a_part / 10:
+        last = groups.pop()
+        groups[-1] += last
+    return tuple(
+        LoadPart(number, tuple((window.start, window.end) for window, _ in group), _rows(group))
+        for number, group in enumerate(groups, 1)
+    )
+
+
+def _rows(group: Sequence[tuple[Window, int]]) -> int:
+    return sum(count for _, count in group)
 
 
 def chained(windows: Iterable[VerifiedWindow], part: LoadPart) -> list[VerifiedWindow] | None:

@@ -101,7 +101,7 @@ class PartAttempt:
                 "This machine has no privacy key.", cure="Set DEBITURA_PRIVACY_KEY, or copy privacy.key."
             )
         check_identity(self.settings, with_warehouse=False)
-        settings = _with_share(self.settings, self.plan)
+        settings = with_share(self.settings, self.plan)
         async with open_client(settings, self.endpoint, self.runtime) as client, self._beating(client):
             _, partner_id = await read_me(client)
             self._refuse_other(partner_id)
@@ -173,7 +173,7 @@ class PartAttempt:
                 await beating
 
 
-def _with_share(settings: Settings, plan: LoadPlan) -> Settings:
+def with_share(settings: Settings, plan: LoadPlan) -> Settings:
     """The settings with this process's share of what all readers of the load may use."""
     limits = settings.concurrency
     if limits.start == limits.maximum:
