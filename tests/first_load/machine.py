@@ -125,6 +125,7 @@ class Loads:
                     found[table] = sorted(rows, key=repr)
             found["totals"] = warehouse.rows(
                 "SELECT resource, check_name, scope, bucket, unit, api_value, warehouse_value, verdict FROM ops.control_totals "
+                "WHERE sync_id IN (SELECT max(sync_id) FROM ops.syncs WHERE status = 'done' GROUP BY resource) "
                 "ORDER BY 1, 2, 3, 4, 5"
             )
         return found
@@ -140,10 +141,10 @@ class Loads:
         """Faults of the certificates."""
         return [fault for finding in verify(self.settings) for fault in finding.faults]
 
-    def left(self) -> int:
+    def left(self) -> list[str]:
         """Objects that no part should leave behind, once no worker reads."""
-        until = time.monotonic() + 20
-        while (left := len(list(self._data.glob("parts/**/*")))) and time.monotonic() < until:
+        until = time.monotonic() + UP_WITHIN_S
+        while (left := [path.name for path in self._data.glob("parts/**/*")]) and time.monotonic() < until:
             time.sleep(0.5)
         return left
 
