@@ -22,18 +22,19 @@ from debitura_pipeline.sync import replay, verify
 from debitura_pipeline.sync.part import PartOutcome, read_part
 from tests.support.command import start
 from tests.support.pipeline import Pipeline
+from tests.support.postgres import Database
 from tests.support.redis import monitored, redis_server
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 WITHIN_S = 60.0
 READERS = "3"
-PART_ROWS = 150
+PART_ROWS = 100
 LATER = ("_first_seen_at", "_changed_at", "_verified_at", "_sync_id", "_valid_from")
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[RunningSandbox]:
-    running = start_sandbox(clients=5, cases=700, transactions=1200, seed=11, no_rate_limit=True)
+    running = start_sandbox(clients=5, cases=400, transactions=800, seed=11, no_rate_limit=True)
     yield running
     running.stop()
 
@@ -77,64 +78,55 @@ def test_load_shared_with_two_workers_equals_one_that_is_read_alone_though_a_wor
     assert pipeline.state() == alone.state()
 
 
-def test_load_without_workers_is_read_by_the_run(sandbox: RunningSandbox, alone: Pipeline, tmp_path: Path) -> None:
-    """A load never waits for a worker that there is not."""
+def test_load_without_workers_is_read_by_the_run_and_not_by_one_with_other_settings(
+    sandbox: RunningSandbox, alone: Pipeline, tmp_path: Path
+) -> None:
+    """A load never waits for a worker that there is not; rows with other pseudonyms would be merged among the rest."""
+    outcomes: list[PartOutcome] = []
     with redis_server(tmp_path) as redis:
         pipeline = shared(tmp_path / "data", sandbox, DEBITURA_CELERY_BROKER=redis.url)
-        reports = pipeline.sync(part_rows=PART_ROWS)
+        other_key = shared(tmp_path / "data", sandbox, DEBITURA_PRIVACY_KEY="another key for tests only 01234")
+        full = shared(tmp_path / "data", sandbox, DEBITURA_PRIVACY="full")
+
+        def read_with_others() -> None:
+            outcomes.extend(read(each, 1) for each in (other_key, full))
+            other_api = replace(pipeline.settings, environment="test")
+            outcomes.append(in_thread(lambda: read_part(other_api, pipeline.endpoint, plan_of(pipeline).load_id, 1)))
+
+        reports = pipeline.sync(part_rows=PART_ROWS, progress=once("transactions", read_with_others))
         assert redis.client.llen("debitura") == 0, "no message is left"
+    assert [outcome.status for outcome in outcomes] == ["given up"] * 3
+    assert "privacy key" in str(outcomes[0].about)
+    assert "differ in: privacy" in str(outcomes[1].about)
+    assert "holds the data of the sandbox API" in str(outcomes[2].about)
     assert [report.is_proven for report in reports] == [True] * 3
     assert_equal(pipeline, alone)
     assert min(readers_of(pipeline, "transactions")) > 3, "it was planned in parts, which the run has read"
+    assert read_part(pipeline.settings, pipeline.endpoint, "20260101T000000000000-cases", 1).status == "left alone"
 
 
-def test_interrupted_load_goes_on_with_the_parts_that_are_whole(
-    sandbox: RunningSandbox, alone: Pipeline, tmp_path: Path, engine: str, warehouse_env: dict[str, str]
+def test_interrupted_load_goes_on_with_the_parts_that_are_whole_on_another_machine(
+    sandbox: RunningSandbox, alone: Pipeline, tmp_path: Path, postgres: Database
 ) -> None:
-    """The run is interrupted after others have read two parts; a file of one of those is damaged meanwhile.
-
-    On Postgres, they read on another machine, meet the run in the shared store, and the load goes on there.
-    """
+    """The run is interrupted after the other machine has read two parts; a file of one of those is damaged meanwhile."""
     store = tmp_path / "store"
     store.mkdir()
-    more = {"DEBITURA_SHARED_STORE": f"file://{store}"} if engine == "postgresql" else {}
-    pipeline = shared(tmp_path / "data", sandbox, **warehouse_env, **more)
-    there = shared(tmp_path / "elsewhere", sandbox, **warehouse_env, **more) if more else pipeline
+    common = {"DEBITURA_SHARED_STORE": f"file://{store}", "DEBITURA_WAREHOUSE": postgres.url}
+    here, there = (shared(tmp_path / name, sandbox, **common) for name in ("here", "there"))
 
     def read_two_parts() -> None:
         assert [outcome.status for outcome in (read(there, 1), read(there, 2))] == ["whole", "whole"]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.sync("clients", "transactions", part_rows=PART_ROWS, progress=once("transactions", read_two_parts))
+        here.sync("clients", "transactions", part_rows=PART_ROWS, progress=once("transactions", read_two_parts))
     assert read(there, 1).about == "another process reads it or has read it"
-    damaged = next((store if more else tmp_path / "data").glob("parts/*/1/*/1*.parquet"))
+    damaged = next(store.glob("parts/*/1/*/1*.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
     assert [report.is_proven for report in there.sync(part_rows=PART_ROWS)] == [True] * 3
     assert 2 in readers_of(there, "transactions") and 1 not in readers_of(there, "transactions")
     assert_equal(there, alone)
-    assert [report.is_proven for report in pipeline.sync()] == [True] * 3, "what was begun here is given up"
-
-
-def test_worker_with_other_settings_reads_nothing(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """Rows with other pseudonyms would be merged among the rest."""
-    pipeline = shared(tmp_path / "data", sandbox)
-    other_key = shared(tmp_path / "data", sandbox, DEBITURA_PRIVACY_KEY="another key for tests only 01234")
-    full = shared(tmp_path / "data", sandbox, DEBITURA_PRIVACY="full")
-    outcomes: list[PartOutcome] = []
-
-    def read_with_others() -> None:
-        outcomes.extend(read(each, 1) for each in (other_key, full))
-        other_api = replace(pipeline.settings, environment="test")
-        outcomes.append(in_thread(lambda: read_part(other_api, pipeline.endpoint, plan_of(pipeline).load_id, 1)))
-
-    pipeline.sync("clients", "transactions", part_rows=PART_ROWS, progress=once("transactions", read_with_others))
-    assert [outcome.status for outcome in outcomes] == ["given up"] * 3
-    assert "privacy key" in str(outcomes[0].about)
-    assert "differ in: privacy" in str(outcomes[1].about)
-    assert "holds the data of the sandbox API" in str(outcomes[2].about)
-    assert 1 not in readers_of(pipeline, "transactions")
-    assert read_part(pipeline.settings, pipeline.endpoint, "20260101T000000000000-cases", 1).status == "left alone"
+    assert here.sync("transactions")[0].is_proven, "what was begun here is given up"
 
 
 def shared(folder: Path, sandbox: RunningSandbox, **more: str) -> Pipeline:
@@ -191,7 +183,7 @@ def wait(is_so: Callable[[], bool]) -> None:
     until = time.monotonic() + WITHIN_S
     while not is_so():
         assert time.monotonic() < until
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def readers_of(pipeline: Pipeline, resource: str) -> set[int]:
