@@ -26,6 +26,7 @@ from debitura_pipeline.work_queue.broker import BrokerError
 from debitura_pipeline.work_queue.parts import PartQueue
 
 LOOK_S = 1.0
+WINDOWS_A_PART = 12  # that are read at the same time, at least, of a part of 50,000 rows
 QUIET_S = 30.0  # a broker that cannot be used is not asked again within this time
 
 log = logging.getLogger(__name__)
@@ -55,38 +56,45 @@ class ReadTogether:
     async def read(self) -> list[VerifiedWindow]:
         """Windows that cover the listing, sorted by number. Raises ApiError, UnprovenError and LandingError of the run's own
         reading; what workers cannot read, it reads itself."""
-        own: asyncio.Task[None] | None = None
+        own: set[asyncio.Task[None]] = set()
         await self._forget_own_claims()
         try:
             while True:
                 await self._look()
-                if own is not None and own.done():
-                    await own  # raises its error
-                    own = None
-                if own is None and all(progress.is_done for progress in self._parts.values()):
+                for task in [task for task in own if task.done()]:
+                    own.remove(task)
+                    await task  # raises its error
+                if not own and all(progress.is_done for progress in self._parts.values()):
                     break
                 await self._send()
-                if own is None and (progress := self._next()) is not None:
-                    own = asyncio.create_task(self._read(progress))
-                await (asyncio.wait([own], timeout=LOOK_S) if own is not None else asyncio.sleep(LOOK_S))
+                while (progress := self._next(len(own))) is not None:
+                    progress.is_own = True
+                    own.add(asyncio.create_task(self._read(progress)))
+                waiting = own or {asyncio.create_task(asyncio.sleep(LOOK_S))}
+                await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if own is not None:
-                own.cancel()
-                await asyncio.gather(own, return_exceptions=True)
+            for task in own:
+                task.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
             await self._take_back()
         found = [window for progress in self._parts.values() for window in progress.windows or ()]
         return sorted(found, key=lambda window: window.seq)
 
-    def _next(self) -> PartProgress | None:
-        """What the run reads next: what a worker has lost, then the last part that no worker has begun."""
-        open_ = [progress for progress in self._parts.values() if not progress.is_done]
+    def _next(self, reading: int) -> PartProgress | None:
+        """What the run reads next: what a worker has lost, then the last part that no worker has begun.
+
+        `reading`: parts that it reads now; more than one only where answers are slow, so that as many requests are in flight as
+        may be.
+        """
+        if reading * WINDOWS_A_PART >= self.reader.client.concurrency_limit:
+            return None
+        open_ = [progress for progress in self._parts.values() if not progress.is_done and not progress.is_own]
         lost = [progress for progress in open_ if progress.is_lost]
         unsent = [progress for progress in open_ if progress.sent_at is None]
         unbegun = [progress for progress in open_ if progress.sent_at is not None and not progress.is_begun]
-        return next((group[-1] for group in (lost, unsent, unbegun) if group), None)
+        return next((group[-1] for group in (lost, unsent, [] if reading else unbegun) if group), None)
 
     async def _read(self, progress: PartProgress) -> None:
-        progress.is_own = True
         with suppress(SharedStoreError):  # a worker may then read it, too
             await asyncio.to_thread(self.store.claim, progress.part.number)
         progress.windows = await self.reader.read(progress.part.slices)
