@@ -276,7 +276,7 @@ def test_the_guides_example_is_a_partners_file(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_a_key_and_no_two_share_one() -> None:
-    assert len(KEYS) == len(OWN) - 4  # those of the process: the partners' two, and the workers' queue and broker
+    assert len(KEYS) == len(OWN) - 5  # those of the process: the partners' two, and the workers' three
     assert not set(KEYS) & set(REFERENCES)
 
 
