@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.forks import fork_server
+from tests.support.forks import SETTINGS, fork_server
 from tests.support.sandbox import ROOT
 
 COMMAND = "from debitura_pipeline.cli.app import main; main()"
@@ -38,7 +38,7 @@ class Said:
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without settings of the project's, and with `env`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITURA_", "DAGSTER_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     kept.pop("COLUMNS", None)  # the width of the terminal that the tests run in
     return {**kept, "PYTHONPATH": str(ROOT), **env}
 

@@ -41,6 +41,8 @@ PACKAGES = (
     "api", "backup", "contract", "doctor", "extract", "landing", "migration", "outbound", "partners", "reconcile", "registration",
     "report", "source", "status", "submission", "sync", "warehouse", "webhooks",
 )  # fmt: skip
+SETTINGS = ("DEBITURA_", "DAGSTER_")
+READ_BY_MODULES = "DEBITURA_PARTNERS"  # when they are imported: Dagster's definitions depend on it
 STOP_S = 10.0
 # What the interpreter reads when it starts: where a command wants another value, it is started in full.
 READ_AT_START = ("PYTHON", "LANG", "LC_")
@@ -103,8 +105,9 @@ class ForkServer:
     ) -> tuple[int, str, str]:
         """Exit status (negative: the signal that ended it), standard output and standard error. Raises TimeoutError.
 
-        `has_modules`: the pipeline's modules are imported already.
+        `has_modules`: the pipeline's modules may be imported already.
         """
+        has_modules = has_modules and READ_BY_MODULES not in env
         (out, child_out), (err, child_err), (told, telling) = os.pipe(), os.pipe(), os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         request = Request(code, list(arguments), str(cwd), dict(env), has_modules)
@@ -263,6 +266,8 @@ def _forked(request: Request, stdin: int, out: int, err: int, telling: int) -> R
 
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:  # of the test that happened to be the first
+        del os.environ[name]
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.collect()
