@@ -8,6 +8,7 @@ the server sent.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from typing import cast
 
@@ -75,11 +76,20 @@ class Connection(httpx.AsyncBaseTransport):
                     port,
                     ssl=self._tls,
                     server_hostname=url.host if self._tls else None,
-                    happy_eyeballs_delay=NEXT_ADDRESS_S,
+                    # asyncio's race between addresses leaves a socket open if it is cancelled as it ends: none without need
+                    happy_eyeballs_delay=None if _is_address(url.host) else NEXT_ADDRESS_S,
                 )
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
         return link
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _bytes_of(request: httpx.Request) -> bytes:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import random
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.transport import Connection
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import (
     ApiError,
@@ -241,3 +245,25 @@ def test_a_trusted_certificate_that_is_not_right_is_refused_before_the_key_is_se
         asyncio.run(read_from(server))
     assert not caught.value.is_retryable
     assert server.seen == []
+
+
+@pytest.mark.parametrize("turns", range(14))
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_connection_that_is_cancelled_while_it_opens_is_closed(turns: int) -> None:
+    """Its socket was left to the garbage collector where the cancellation met the end of asyncio's race between addresses."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        async def open_and_cancel() -> None:
+            connection = Connection(None)
+            request = httpx.Request("GET", url, extensions={"timeout": {"connect": 5, "read": 5}})
+            opening = asyncio.create_task(connection.handle_async_request(request))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            await connection.aclose()
+
+        asyncio.run(open_and_cancel())
+        gc.collect()
