@@ -38,7 +38,7 @@ def readers_queue(settings: Settings) -> WorkQueue | None:
 
 @dataclass
 class FirstLoad:
-    """Reads a listing of which the warehouse has nothing. `requests`, `retries`, `notes`: those of workers."""
+    """Reads a listing that the warehouse does not have yet. `requests`, `retries` and `notes` are the workers'."""
 
     context: SyncContext
     begin: Begin

@@ -142,14 +142,14 @@ class PartAttempt:
         return sum(line.rows for line in lines)
 
     def _refuse_other(self, partner_id: str | None) -> None:
-        """Raises IdentityRefused if the rows would not be those of the run, stored as it stores them."""
+        """Raises IdentityRefused if this worker would read other rows than the loading run, or store them in another way."""
         own, wanted = identity_of(self.settings, partner_id), self.plan.identity
         found = {} if own is None else {name: value for name, value in vars(own).items() if value is not None}
         unlike = [name for name, value in found.items() if wanted.get(name) not in (None, value)]
         unlike += ["privacy"] if self.settings.privacy != self.plan.privacy else []
         if unlike:
             raise IdentityRefused(
-                f"This worker's settings are not those of the run that loads; they differ in: {', '.join(unlike)}.",
+                f"This worker's settings differ from those of the loading run in: {', '.join(unlike)}.",
                 cure="Give all machines the same settings.",
             )
 

@@ -97,7 +97,7 @@ def test_load_without_workers_is_read_by_the_run_and_not_by_one_with_other_setti
         assert redis.client.llen("debitura") == 0, "no message is left"
     assert [outcome.status for outcome in outcomes] == ["given up"] * 3
     assert "privacy key" in str(outcomes[0].about)
-    assert "differ in: privacy" in str(outcomes[1].about)
+    assert "differ from those of the loading run in: privacy" in str(outcomes[1].about)
     assert "holds the data of the sandbox API" in str(outcomes[2].about)
     assert [report.is_proven for report in reports] == [True] * 3
     assert_equal(pipeline, alone)
