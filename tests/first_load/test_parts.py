@@ -7,14 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from debitura_pipeline.api.connect import Runtime, open_client
-from debitura_pipeline.errors import RateLimitExhausted
+from debitura_pipeline.errors import RateLimitExhausted, SharedStoreError
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import Slice, Window
-from debitura_pipeline.first_load.plan import Beat, LoadPart, LoadPlan, chained, grouped
+from debitura_pipeline.first_load.part_store import PartStore
+from debitura_pipeline.first_load.plan import Beat, LoadPart, LoadPlan, PartResult, chained, grouped
 from debitura_pipeline.first_load.progress import (
     ADVANCES_WITHIN_S,
     ASK_S,
@@ -23,8 +27,10 @@ from debitura_pipeline.first_load.progress import (
     SILENT_S,
     PartProgress,
 )
+from debitura_pipeline.first_load.together import ReadTogether
 from debitura_pipeline.landing.journal_lines import Begin, StatedTotals
 from debitura_pipeline.settings import Concurrency, Endpoint, Secret, Settings, load_settings
+from debitura_pipeline.shared_store.objects import FolderObjects
 from debitura_pipeline.sync.first_load import has_common_counts
 from debitura_pipeline.sync.part import with_share
 
@@ -49,6 +55,31 @@ def test_windows_cover_a_part_or_do_not() -> None:
     assert chained(whole[:1], part) is None
     assert chained([*whole[:1], _window(3, MONTHS[0], MONTHS[1] - timedelta(days=1))], part) is None
     assert chained([_window(1, MONTHS[0], None)], part) is None
+
+
+@pytest.mark.parametrize(
+    ("seqs", "is_taken"), [((0, 1), True), ((0,), False), ((0, 1, 1), False), ((0, 900_000), False)]
+)
+def test_an_attempt_is_taken_over_only_if_it_covers_its_part_with_numbers_of_its_own(
+    tmp_path: Path, seqs: tuple[int, ...], is_taken: bool
+) -> None:
+    """A gap would be rows that no worker has read."""
+    part = LoadPart(1, ((None, MONTHS[0]), (MONTHS[0], None)), 2)
+    bounds = ((None, MONTHS[0]), (MONTHS[0], None), (MONTHS[0], None))
+    lines = tuple(_window(part.first_number + seq, *bounds[at]).as_line() for at, seq in enumerate(seqs))
+    store = PartStore(FolderObjects(f"file://{tmp_path}"), "load")
+    store.finish(1, "a1", PartResult(windows=lines, requests=1, retries=0))
+    reader: Any = SimpleNamespace(folder=SimpleNamespace(windows=[], path=tmp_path), landed={}, number_from=int)
+    together = ReadTogether(reader, replace_parts(_plan(is_counted_together=True), part), store, cast(Any, None))
+    if is_taken:
+        assert together._fetch(part, "a1").windows == lines
+    else:
+        with pytest.raises(SharedStoreError, match="does not cover the part"):
+            together._fetch(part, "a1")
+
+
+def replace_parts(plan: LoadPlan, *parts: LoadPart) -> LoadPlan:
+    return msgspec.structs.replace(plan, parts=parts)
 
 
 def test_part_whose_worker_is_silent_or_stands_still_is_lost() -> None:
