@@ -148,7 +148,7 @@ class DuckDbWarehouse(SqlWarehouse):
         with TemporaryDirectory(prefix="replay-", dir=self._spill) as folder:
             path = Path(folder) / "warehouse.duckdb"
             with closing(DuckDbWarehouse(duckdb.connect(path), Path(folder) / "spill")) as beside:
-                beside.prepare()
+                beside.execute_all(create_statements())  # without comments, which the swap does not take over
                 counts = [beside.rebuild(sync, judge_of, known) for sync in ordered]
             swap_tables(self, path)
         return counts

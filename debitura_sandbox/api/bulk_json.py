@@ -1,6 +1,6 @@
 """Render cases and transactions as JSON in bulk: whole columns joined by Arrow, without Python objects per row.
 
-`documents.py` renders the same rows one by one; a test compares the two.
+`documents.py` renders the same rows one by one, which is faster for a few of them; a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from debitura_sandbox.api.documents import ASKED, ENCODER, REFERENCE_STYLES, client_brief, client_document, contacts
+from debitura_sandbox.api.documents import ASKED, ENCODER, REFERENCE_STYLES, client_brief, contacts, documents
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.addresses import COUNTRIES, CURRENCIES, PARTNERS
 from debitura_sandbox.world.codes import NULL_US
 from debitura_sandbox.world.columns import Array, references, uuids
 from debitura_sandbox.world.world import World
+
+FEW_ROWS = 16  # Arrow takes 1.5 ms for any number of rows up to a hundred, a document 0.05 ms
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,8 @@ class RenderedBlock:
 
 def render(world: World, resource: str, rows: Array) -> RenderedBlock:
     """Render these rows as JSON, in this order."""
-    if resource == "clients":
-        stats = world.client_stats()
-        texts = [ENCODER.encode(client_document(world, row, stats)) + b"," for row in rows.tolist()]
+    if resource == "clients" or len(rows) <= FEW_ROWS:
+        texts = [ENCODER.encode(document) + b"," for document in documents(world, resource, rows)]
         return RenderedBlock(b"".join(texts), np.cumsum([0, *map(len, texts)]))
     pieces = _case(world, rows) if resource == "cases" else _transaction(world, rows)
     joined = _join(*pieces)

@@ -1,4 +1,4 @@
-"""Render single rows as documents: clients, single cases, and the true values of any row.
+"""Render single rows as documents: clients, single cases, short pages, and the true values of any row.
 
 Written row by row and independent of `bulk_json.py`, so that tests can check one against the other.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from debitura_sandbox.world import codes, people
 from debitura_sandbox.world.addresses import COUNTRIES, CURRENCIES, PARTNERS
 from debitura_sandbox.world.codes import NULL_US
-from debitura_sandbox.world.columns import UNIT, from_us
+from debitura_sandbox.world.columns import UNIT, Array, from_us
 from debitura_sandbox.world.world import World
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -256,7 +256,11 @@ def transaction_document(world: World, row: int, fee_usd: Decimal, revenue_usd: 
 
 def truth(world: World, resource: str) -> Iterator[dict[str, Any]]:
     """All live rows of `resource`, directly from the columns, in unspecified order."""
-    rows = np.flatnonzero(world.live(resource))
+    return documents(world, resource, np.flatnonzero(world.live(resource)))
+
+
+def documents(world: World, resource: str, rows: Array) -> Iterator[dict[str, Any]]:
+    """These rows of `resource`, in this order."""
     if resource == "clients":
         stats = world.client_stats()
         yield from (client_document(world, row, stats) for row in rows.tolist())

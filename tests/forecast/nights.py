@@ -7,7 +7,7 @@ Belongs here: which rows have changed, their landings and versions. Does not: HT
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse.base import DeletionScope
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.tables import current_columns, version_columns
-from debitura_sandbox.api.documents import case_document, client_document, money, transaction_document
+from debitura_sandbox.api.documents import documents
 from debitura_sandbox.world.columns import from_us
 from debitura_sandbox.world.daily_changes import advance_world
 from debitura_sandbox.world.initial_state import make_world
@@ -135,17 +135,8 @@ class Nights:
 
     def _rows(self, resource: str, chosen: Any) -> Iterator[Row]:
         """The rows of `raw` that the API's answers come to."""
-        world, (_, as_row) = self.world, EXPECTED[resource]
-        rows: Sequence[int] = chosen.tolist()
-        if resource == "clients":
-            stats = world.client_stats()
-            found = (client_document(world, row, stats) for row in rows)
-        elif resource == "cases":
-            found = (case_document(world, row) for row in rows)
-        else:
-            usd = zip(rows, world.usd(chosen, "fee").tolist(), world.usd(chosen, "revenue").tolist(), strict=True)
-            found = (transaction_document(world, row, money(fee), money(revenue)) for row, fee, revenue in usd)
-        return (as_row(document, KEY) for document in found)
+        _, as_row = EXPECTED[resource]
+        return (as_row(document, KEY) for document in documents(self.world, resource, chosen))
 
 
 class Versions:

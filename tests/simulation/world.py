@@ -15,7 +15,7 @@ import numpy as np
 
 from debitura_sandbox.api.app import Sandbox
 from debitura_sandbox.api.context import AppOptions
-from debitura_sandbox.api.documents import case_document, client_document, money, transaction_document
+from debitura_sandbox.api.documents import documents
 from debitura_sandbox.world import codes
 from debitura_sandbox.world import world as sandbox_world
 from debitura_sandbox.world.change import Entry
@@ -195,9 +195,9 @@ class SimWorld:
         known, ids = self.rows[resource], self.world.all_ids(resource)
         found: dict[str, Row | None] = {}
         live = self.world.live(resource)[rows]
-        documents = self._documents(resource, rows[live])
+        shown = documents(self.world, resource, rows[live])
         for row, is_live in zip(rows.tolist(), live.tolist(), strict=True):
-            now = EXPECTED[resource][1](next(documents), KEY) if is_live else None
+            now = EXPECTED[resource][1](next(shown), KEY) if is_live else None
             if known.get(ids[row]) != now:
                 found[ids[row]] = now
         if not found:
@@ -209,15 +209,3 @@ class SimWorld:
                 known[key] = now
         if resource in self._watched:
             self._watched[resource].changes.append(found)
-
-    def _documents(self, resource: str, rows: Any) -> Iterator[Row]:
-        world = self.world
-        if resource == "clients":
-            stats = world.client_stats()
-            yield from (client_document(world, row, stats) for row in rows.tolist())
-        elif resource == "cases":
-            yield from (case_document(world, row) for row in rows.tolist())
-        else:
-            fees, revenues = world.usd(rows, "fee").tolist(), world.usd(rows, "revenue").tolist()
-            for row, fee, revenue in zip(rows.tolist(), fees, revenues, strict=True):
-                yield transaction_document(world, row, money(fee), money(revenue))
