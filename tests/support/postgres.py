@@ -40,6 +40,7 @@ OPTIONS = {
     "unix_socket_directories": "",
     "fsync": "off",  # a killed process loses nothing by it, only a machine without power would
     "shared_buffers": "64MB",
+    "dynamic_shared_memory_type": "mmap",  # in its folder, not in /dev/shm, where a killed server would leave it
     "max_connections": "50",
     "max_wal_size": "512MB",
     "timezone": "America/St_Johns",
