@@ -17,7 +17,7 @@ from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error, in_merge_order
-from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted
+from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, is_empty, quoted
 from debitura_pipeline.warehouse.schema_version import check_version, write_version
 from debitura_pipeline.warehouse.table_swap import swap_tables
 from debitura_pipeline.warehouse.tables import Columns, arrow_table, create_statements
@@ -26,13 +26,14 @@ from debitura_pipeline.warehouse.write_guard import check_may_write
 # DuckDB's buffers; the rest spills to disk. Python, pandas (which DuckDB's client imports with the first parameter) and
 # what DuckDB does not count take another 250 MiB.
 MEMORY_LIMIT = "96MiB"
-MEMORY_LIMIT_TWO_THREADS = "128MiB"
-# Second attempt for landings that need more (long texts, many millions of changed rows).
-MEMORY_LIMIT_FALLBACK = "1GiB"
+# With two threads, each row group that is being written is in memory twice.
+MEMORY_LIMIT_TWO_THREADS = "112MiB"
+# Further attempts, with one thread, at what needs more: many changed rows among millions, long texts.
+MEMORY_LIMITS_OF_RETRIES = ("256MiB", "1GiB")
 # A row group is held in memory until it is written; of 40 columns, DuckDB's own 122,880 rows would not fit.
 EXPORTED_ROW_GROUP = 20_480
-# Above this many landed rows, two threads write tables: faster, but more CPU and memory. Below, one thread fills whole
-# row groups, which the checkpoint then need not repack.
+# Above this many landed rows, two threads write tables that were empty: faster, but more CPU and memory. Below, one thread
+# fills whole row groups, which the checkpoint then need not repack. Where rows are replaced, two threads are no faster.
 ROWS_FOR_TWO_THREADS = 1_000_000
 REBUILD_ADVICE = (
     "If the file is damaged: move it away (its .wal, too), then `debitura replay` rebuilds it from the landing zone."
@@ -69,7 +70,7 @@ class DuckDbWarehouse(SqlWarehouse):
         self._connection = connection
         self._spill = spill
         self._failed = False
-        self._uses_fallback = False
+        self._is_short_of_memory = False
         self.is_complete = False  # prepared, and no statement since that could have changed that
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -139,7 +140,7 @@ class DuckDbWarehouse(SqlWarehouse):
 
     def merge(self, landed: LandedSync, *, judge: Judge | None = None, allow_shrink: bool = False) -> MergeCounts:
         merging = super().merge
-        return self._with_fallback(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
+        return self._with_more_memory(lambda: merging(landed, judge=judge, allow_shrink=allow_shrink))
 
     def replay(self, landed: Iterable[LandedSync], judge_of: JudgeOf | None = None) -> list[MergeCounts]:
         """Rebuild sync by sync in a separate file, then swap the tables in one transaction: memory does not grow with the
@@ -160,7 +161,7 @@ class DuckDbWarehouse(SqlWarehouse):
             with self.transaction():
                 return self.merge_again(sync, judge_of, known)
 
-        return self._with_fallback(work)
+        return self._with_more_memory(work)
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
         result = self._execute(sql, params)
@@ -250,9 +251,11 @@ class DuckDbWarehouse(SqlWarehouse):
         """
         key = quoted(table.key)
         total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
-        is_large = total > ROWS_FOR_TWO_THREADS
-        self.run(f"SET threads = {2 if is_large else 1}")
-        if is_large and not self._uses_fallback:
+        has_two_threads = (
+            total > ROWS_FOR_TWO_THREADS and not self._is_short_of_memory and self.rows(*is_empty(table))[0][0]
+        )
+        self.run(f"SET threads = {2 if has_two_threads else 1}")
+        if has_two_threads:
             self.run(f"SET memory_limit = '{MEMORY_LIMIT_TWO_THREADS}'")
         self.run(
             f"""CREATE TEMPORARY TABLE merge_repeats AS
@@ -273,14 +276,16 @@ class DuckDbWarehouse(SqlWarehouse):
         )
         return int(total - repeated)
 
-    def _with_fallback(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except WarehouseError as error:
-            if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
-                raise
-        self._execute(f"SET memory_limit = '{MEMORY_LIMIT_FALLBACK}'")
-        self._uses_fallback = True
+    def _with_more_memory(self, work: Callable[[], T]) -> T:
+        """Do `work`, a transaction; again with more memory where that runs out."""
+        for limit in MEMORY_LIMITS_OF_RETRIES:
+            try:
+                return work()
+            except WarehouseError as error:
+                if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                    raise
+            self._is_short_of_memory = True
+            self._execute(f"SET memory_limit = '{limit}'")
         return work()
 
     def _execute(self, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:

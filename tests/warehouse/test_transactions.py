@@ -9,6 +9,7 @@ import pytest
 from debitura_pipeline.contract.tables import CASES
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse import duckdb_engine
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -60,13 +61,20 @@ def test_merge_that_fails_midway_leaves_the_old_state(
 
 
 @pytest.mark.parametrize("engine", ["duckdb"])  # Postgres merges in the server's memory
-def test_merge_that_needs_more_memory_gets_it(
+def test_merge_that_needs_more_memory_gets_it_step_by_step(
     warehouse: SqlWarehouse, landings: Landings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(warehouse, DuckDbWarehouse)
     warehouse.execute_autocommit("SET memory_limit = '2MiB'")
     rows = [case(f"c{number}", reference=f"{number}" * 300) for number in range(400)]
+    before = state(warehouse)
+    with monkeypatch.context() as patch:
+        patch.setattr(duckdb_engine, "MEMORY_LIMITS_OF_RETRIES", ("2MiB", "2MiB"))
+        with pytest.raises(WarehouseError, match="Out of Memory"):
+            warehouse.merge(landings.land("cases", rows))
+    assert state(warehouse) == before
     assert warehouse.merge(landings.land("cases", rows)).inserted == 400
+    assert warehouse.rows("SELECT current_setting('memory_limit')") == [("256.0 MiB",)]
 
 
 def test_columns_added_later_come_to_an_old_warehouse(settings: Settings, landings: Landings) -> None:
