@@ -58,10 +58,14 @@ class SharedRecords:
     objects: Objects
     data_dir: Path
 
-    def newest(self) -> tuple[int, str] | None:
-        """Number and name of the version that counts; None if the store has none. Raises SharedStoreError."""
+    def newest(self) -> tuple[int, list[str]]:
+        """The highest number and the names of the versions that have it, the one that counts last; 0 if the store has none.
+
+        There are several only where runs have begun to use a new store at once. Raises SharedStoreError.
+        """
         found = [(int(named[1]), name) for name in self.objects.names(FOLDER) if (named := _NAME.fullmatch(name))]
-        return max(found, default=None)
+        highest = max((number for number, _ in found), default=0)
+        return highest, sorted(name for number, name in found if number == highest)
 
     def read(self, name: str) -> RecordsVersion:
         """Raises SharedStoreError if it cannot be read, or is of a later version."""
@@ -75,12 +79,13 @@ class SharedRecords:
             )
         return found
 
-    def write(self, records: RecordsVersion) -> None:
-        """Add a version, and delete all but the last three. Raises SharedStoreError."""
+    def write(self, records: RecordsVersion) -> str:
+        """Add a version, and delete all but the last three; returns its name. Raises SharedStoreError."""
         name = f"{FOLDER}/{records.number:010d}-{secrets.token_hex(4)}.json"
         self.objects.write(name, msgspec.json.encode(records))
         for old in sorted(self.objects.names(FOLDER))[:-KEPT]:
             self.objects.delete(old)
+        return name
 
     def here(self) -> dict[str, bytes]:
         """The files of the data directory."""

@@ -68,9 +68,9 @@ def _upload_what_is_there(settings: Settings, objects: Objects, before_push: Cal
 def require_fit(settings: Settings, objects: Objects) -> None:
     """Raises SharedStoreError or IdentityRefused if a run would be refused. Changes nothing."""
     shared = SharedRecords(objects, settings.data_dir)
-    newest = shared.newest()
-    if newest is not None:
-        _refuse_unfit(settings, read_store_position(settings.data_dir, objects.url), shared.read(newest[1]))
+    position = read_store_position(settings.data_dir, objects.url)
+    for name in shared.newest()[1]:
+        _refuse_unfit(settings, position, shared.read(name))
 
 
 def check_store(settings: Settings, objects: Objects) -> int:
@@ -84,11 +84,14 @@ def bring_up_to_date(settings: Settings, objects: Objects) -> None:
     objects.require()
     position = read_store_position(settings.data_dir, objects.url)
     shared = SharedRecords(objects, settings.data_dir)
-    newest = shared.newest()
-    if newest is not None and newest[0] > position.number:
-        theirs = shared.read(newest[1])
-        _refuse_unfit(settings, position, theirs)
-        _take_over(settings, shared, position, theirs)
+    number, names = shared.newest()
+    if number > position.number:
+        versions = [shared.read(name) for name in names]
+        for theirs in versions:
+            _refuse_unfit(settings, position, theirs)
+        _take_over(settings, shared, position, versions[-1])
+    elif number == 0 and settings.warehouse.engine == "duckdb":  # Postgres lets one run in at a time, from any machine
+        _claim(settings, shared, position)
     SharedLanding(objects, settings.landing_dir).pull()
 
 
@@ -101,21 +104,42 @@ def upload_changes(settings: Settings, objects: Objects) -> None:
     landing.push()
     _push_reports(settings, objects)
     shared = SharedRecords(objects, settings.data_dir)
-    files = shared.here()
-    newest = shared.newest()
-    records = RecordsVersion(
-        number=max(newest[0] if newest else 0, position.number) + 1,
+    number, _ = shared.newest()
+    records = _version(settings, position, max(number, position.number) + 1, shared.here())
+    if records.files and (number == 0 or number != position.number or records.digest != position.digest):
+        shared.write(records)
+        position.number, position.digest = records.number, records.digest
+    position.newest, position.agreed_at, position.fault = landing.newest(), datetime.now(UTC), None
+    write_store_position(settings.data_dir, position)
+
+
+def _claim(settings: Settings, shared: SharedRecords, position: StorePosition) -> None:
+    """Make a new store this directory's, before anything is read into it: another DuckDB directory may be doing the same.
+
+    Each writes a version and then looks for others, so that at least one of two sees both. Raises SharedStoreError.
+    """
+    write_store_position(settings.data_dir, position)
+    records = _version(settings, position, 1, shared.here())
+    own = shared.write(records)
+    if shared.newest() != (1, [own]):
+        shared.objects.delete(own)
+        raise SharedStoreError(
+            f"Another data directory has begun to use the shared store {position.url} at the same moment. Nothing was touched.",
+            cure="Give each DuckDB warehouse a store of its own. If this is the only one, run the command again.",
+        )
+    position.number, position.digest = records.number, records.digest
+    write_store_position(settings.data_dir, position)
+
+
+def _version(settings: Settings, position: StorePosition, number: int, files: dict[str, bytes]) -> RecordsVersion:
+    return RecordsVersion(
+        number=number,
         owner=position.owner,
         engine=settings.warehouse.engine,
         host=platform.node(),
         written_at=datetime.now(UTC),
         files=files,
     )
-    if files and (newest is None or newest[0] != position.number or records.digest != position.digest):
-        shared.write(records)
-        position.number, position.digest = records.number, records.digest
-    position.newest, position.agreed_at, position.fault = landing.newest(), datetime.now(UTC), None
-    write_store_position(settings.data_dir, position)
 
 
 def secure_sync(settings: Settings, folder: SyncFolder) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -92,7 +94,7 @@ def test_a_directory_that_is_killed_at_the_end_of_its_first_upload_is_no_strange
     """The records in the store have the directory's name, which it must know by then."""
     write = SharedRecords.write
 
-    def killed(records: SharedRecords, version: RecordsVersion) -> None:
+    def killed(records: SharedRecords, version: RecordsVersion) -> str:
         write(records, version)
         raise KeyboardInterrupt
 
@@ -100,6 +102,51 @@ def test_a_directory_that_is_killed_at_the_end_of_its_first_upload_is_no_strange
         patch.setattr(SharedRecords, "write", killed)
         pipeline.sync("clients")
     pipeline.sync("clients")
+
+
+@pytest.mark.parametrize("is_later", [False, True], ids=["at once", "moments later"])
+def test_of_two_directories_that_begin_to_use_a_store_at_most_one_gets_it(
+    pipeline: Pipeline, store: Path, tmp_path: Path, shared_sandbox: RunningSandbox, is_later: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The certificates of two warehouses would be mixed in it."""
+    other = Pipeline(tmp_path / "there", shared_sandbox, DEBITURA_SHARED_STORE=f"file://{store}")
+    newest, write, meeting = SharedRecords.newest, SharedRecords.write, Barrier(2, timeout=30)
+    looked: set[Path] = set()
+
+    def looks(records: SharedRecords) -> tuple[int, list[str]]:
+        found = newest(records)
+        if not is_later and records.data_dir not in looked:
+            looked.add(records.data_dir)
+            meeting.wait()  # so that both find it new
+        return found
+
+    def written(records: SharedRecords, version: RecordsVersion) -> str:
+        if is_later:  # it has found the store new, and now it no longer is
+            monkeypatch.undo()
+            pipeline.sync("clients")
+        return write(records, version)
+
+    def refusal(one: Pipeline) -> str | None:
+        try:
+            one.sync("clients")
+        except SharedStoreError as error:
+            return str(error)
+        return None
+
+    monkeypatch.setattr(SharedRecords, "newest", looks)
+    monkeypatch.setattr(SharedRecords, "write", written)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(refusal, [other] if is_later else [pipeline, other]))
+    monkeypatch.undo()
+    refused = [text for text in found if text is not None]
+    assert refused
+    assert all("has begun to use the shared store" in text for text in refused), refused
+    owner, stranger = (other, pipeline) if found[-1] is None else (pipeline, other)
+    assert not stranger.settings.landing_dir.exists()
+    owner.sync("clients")
+    assert "belongs to another data directory" in str(refusal(stranger))
+    assert not [finding for finding in check_certificates(owner.settings).findings if finding.faults]
 
 
 def test_lost_files_come_back_from_the_store_and_changed_objects_are_refused(pipeline: Pipeline, store: Path) -> None:
