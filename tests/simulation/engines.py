@@ -124,6 +124,8 @@ class Engines:
     def __init__(self) -> None:
         self._root = duckdb.connect(":memory:", config={"threads": 1})
         self._root.execute("SET TimeZone = 'UTC'")
+        # The files of histories that are over would stay in it.
+        self._root.execute("SET enable_external_file_cache = false")
         self._made = 0
         self._lent: list[Lent] = []
 
