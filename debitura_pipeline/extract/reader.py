@@ -90,6 +90,7 @@ class Reader:
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
         self.splitter = CalendarSplitter(self.behaviour, self.upper)
         self._attempts: dict[Slice, int] = {}
+        self._whole: Slice | None = None
         for line in self.folder.windows:
             self._file_numbers.next = max(self._file_numbers.next, line.seq + 1)
             if line.file is None or self.folder.is_intact(line.file, line.sha256):
@@ -128,6 +129,8 @@ class Reader:
 
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
         """Read as many windows at a time as requests may be in flight, since each holds its pages in memory."""
+        if not again:
+            self._whole = slices[0] if len(slices) == 1 else None
         waiting = deque(Part(slice_) for slice_ in slices)
         running: list[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = []
         results: list[VerifiedWindow] = []
@@ -366,7 +369,7 @@ class Reader:
         verified = VerifiedWindow(
             slice_, seq, totals, transformed.rows, transformed.distinct_keys, attempts, file, sha256,
             transformed.bad, transformed.drift,
-            stretches, has_moved,
+            stretches, has_moved, self._opening_mark(),
         )  # fmt: skip
         self.folder.append(verified.as_line())
         self.landed[slice_] = self.shown[seq] = verified
@@ -374,6 +377,10 @@ class Reader:
         log.debug("%s: window %d landed, %d rows, reading %d", self.listing.resource, seq, transformed.rows, attempts)
         self._report_progress()
         return verified
+
+    def _opening_mark(self) -> str | None:
+        opening = None if self._whole is None else self.opening_totals.get(self._whole)
+        return None if self._whole is None or opening is None else opening.opening_mark(self._whole)
 
     def _report_progress(self) -> None:
         if self.progress is not None:

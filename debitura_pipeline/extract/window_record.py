@@ -5,6 +5,7 @@ Also its conversion to and from a journal line. Reading and verifying it: `windo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,10 +35,17 @@ class Totals:
     @property
     def fingerprint(self) -> tuple[object, ...]:
         """A value that differs between two responses if a count or a settled sum changed."""
-        settled = [
+        return self.count, *self._settled()
+
+    def _settled(self) -> list[tuple[str, int | None, Decimal | None]]:
+        return [
             (name, total.count, None if name in FLOATING else total.usd) for name, total in sorted(self.summary.items())
         ]
-        return self.count, *settled
+
+    def opening_mark(self, whole: Slice) -> str:
+        """A short text that differs if `fingerprint`, stated of `whole`, does; comparable between processes."""
+        sums = [(name, count, None if usd is None else f"{usd.normalize():f}") for name, count, usd in self._settled()]
+        return f"{_short_hash((whole.name, whole.filters))}-{_short_hash((self.count, *sums))}"
 
     def as_stated(self) -> StatedTotals:
         """Convert to the form stored in the journal."""
@@ -74,7 +82,8 @@ class VerifiedWindow:
     """A slice that was read completely. `file` is its landed file, None if it has no rows.
 
     `totals`: stated by the first response. `distinct`: number of distinct keys. `attempts`: how often the slice was read.
-    `has_moved`: the totals of its responses do not add up, so rows were added or removed while it was read.
+    `has_moved`: the totals of its responses do not add up, so rows were added or removed while it was read. `opening`: mark of what
+    the API stated of the whole list when the process that read the window began to read.
     """
 
     slice: Slice
@@ -89,6 +98,7 @@ class VerifiedWindow:
     drift: tuple[Drift, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     has_moved: bool = False
+    opening: str | None = None
 
     @property
     def window(self) -> Window:
@@ -118,6 +128,7 @@ class VerifiedWindow:
             drift=self.drift,
             stretches=tuple((part.start, part.end, part.rows, part.method) for part in self.stretches),
             has_moved=self.has_moved,
+            opening=self.opening,
         )
 
     @classmethod
@@ -136,4 +147,9 @@ class VerifiedWindow:
             line.drift,
             tuple(Stretch(*part) for part in line.stretches),
             line.has_moved,
+            line.opening,
         )
+
+
+def _short_hash(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]

@@ -90,6 +90,7 @@ class WindowLine(_Line, frozen=True, kw_only=True, tag="window"):
     stretches: tuple[tuple[Instant | None, Instant | None, Count, str], ...] = ()
     has_moved: bool = False
     unproven: str | None = None
+    opening: str | None = None
 
     def __post_init__(self) -> None:
         if self.file is not None and (Path(self.file).name != self.file or self.file in ("", JOURNAL)):

@@ -7,7 +7,7 @@ before, so windows whose rows moved, or whose totals no longer match the landed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -121,7 +121,7 @@ class Prover:
         if is_first and self._is_single_response():
             return self.current[0].totals, None
         closing = await self.reader.first_page(self.whole)
-        return closing.totals, await self._mismatch(closing)
+        return closing.totals, await self._mismatch(closing, is_first=is_first)
 
     async def _by_pages(self, mismatch: str | None) -> VerifiedWindow | None:
         """Read a list by page numbers that does not change but has rows without a date; None if that is not possible."""
@@ -176,7 +176,7 @@ class Prover:
             found |= {row.key: row for row in await _in_thread(landed.unseen_rows_of, earlier, date)}
         return [row for key, row in found.items() if key not in bad]
 
-    async def _mismatch(self, closing: PageResponse) -> str | None:
+    async def _mismatch(self, closing: PageResponse, *, is_first: bool) -> str | None:
         """Return how the closing response differs from the landed rows, or that rows moved; None if all matches."""
         windows = [*self.current, *self.recovered]
         keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.invoicing_mode)
@@ -192,9 +192,19 @@ class Prover:
         if await _in_thread(self.reader.landed_rows(first).missing_keys, closing.keys - known):
             return f"the list of {resource} has rows that were missing when their dates were read"
         opening = self.reader.opening_totals.get(self.whole, closing.totals)
-        if any(window.has_moved for window in windows) or opening.fingerprint != closing.totals.fingerprint:
+        if (
+            any(window.has_moved for window in windows)
+            or opening.fingerprint != closing.totals.fingerprint
+            or (is_first and self._moved_before(windows, closing.totals))
+        ):
             return f"{resource} moved while they were read"
         return None
+
+    def _moved_before(self, windows: Iterable[VerifiedWindow], closing: Totals) -> bool:
+        """Whether the list had other totals when a process began that landed one of `windows` and was interrupted."""
+        now = closing.opening_mark(self.whole)
+        of_whole, _, _ = now.partition("-")
+        return any(w.opening is not None and w.opening != now and w.opening.startswith(of_whole) for w in windows)
 
     def _reaches(self, window: VerifiedWindow, closing: PageResponse) -> bool:
         """Whether rows of the closing response may lie in this window."""

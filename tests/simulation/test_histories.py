@@ -15,7 +15,8 @@ from tests.simulation.options import FIRST_SHARED_SEED
 # Seeds that once failed, each by another mechanism; and others, so that a quiet day is comparable with the one before.
 LESSONS = (
     1002, 1022, 1050, 1112, 1131, 1151, 2001, 2040, 2051, 2090, 2092, 2136, 2160, 3036, 6042, 6111, 7287, 7376, 300479, 301505,
-    302382, 303119, 500466, 739947000182,
+    302382, 303119, 500466, 1006069,
+    739947000182,
 )  # fmt: skip
 FIXED = range(FIRST_SHARED_SEED, FIRST_SHARED_SEED + 100)
 HISTORIES = 500
