@@ -66,7 +66,7 @@ class Reader:
 
     `transform_pool` has a single thread, since the transformer is not thread-safe. `upper`: upper bound of the sync.
     `opening_totals`: what the API stated of a slice when reading it began. `shown`: every window landed by this sync, by `seq`,
-    those that were read again since included.
+    those that were read again since included. `whole`: the slice whose totals all rows must add up to, if there is one.
     """
 
     client: ApiClient
@@ -79,6 +79,7 @@ class Reader:
     landed: dict[Slice, VerifiedWindow] = field(default_factory=dict)
     shown: dict[int, VerifiedWindow] = field(default_factory=dict)
     opening_totals: dict[Slice, Totals] = field(default_factory=dict)
+    whole: Slice | None = None
     _pages_known: int = 0
     _rows: int = 0
     _file_numbers: FileNumbers = field(default_factory=FileNumbers)
@@ -90,7 +91,6 @@ class Reader:
         self.behaviour = Behaviour(listing.resource, listing.from_param, listing.to_param, PAGE_ROWS)
         self.splitter = CalendarSplitter(self.behaviour, self.upper)
         self._attempts: dict[Slice, int] = {}
-        self._whole: Slice | None = None
         for line in self.folder.windows:
             self._file_numbers.next = max(self._file_numbers.next, line.seq + 1)
             if line.file is None or self.folder.is_intact(line.file, line.sha256):
@@ -129,8 +129,6 @@ class Reader:
 
     async def _read(self, slices: Sequence[Slice], again: bool) -> list[VerifiedWindow]:
         """Read as many windows at a time as requests may be in flight, since each holds its pages in memory."""
-        if not again:
-            self._whole = slices[0] if len(slices) == 1 else None
         waiting = deque(Part(slice_) for slice_ in slices)
         running: list[asyncio.Task[tuple[list[VerifiedWindow], list[Part]]]] = []
         results: list[VerifiedWindow] = []
@@ -369,7 +367,7 @@ class Reader:
         verified = VerifiedWindow(
             slice_, seq, totals, transformed.rows, transformed.distinct_keys, attempts, file, sha256,
             transformed.bad, transformed.drift,
-            stretches, has_moved, self._opening_mark(),
+            stretches, has_moved, self._opening(),
         )  # fmt: skip
         self.folder.append(verified.as_line())
         self.landed[slice_] = self.shown[seq] = verified
@@ -378,9 +376,9 @@ class Reader:
         self._report_progress()
         return verified
 
-    def _opening_mark(self) -> str | None:
-        opening = None if self._whole is None else self.opening_totals.get(self._whole)
-        return None if self._whole is None or opening is None else opening.opening_mark(self._whole)
+    def _opening(self) -> str | None:
+        opening = None if self.whole is None else self.opening_totals.get(self.whole)
+        return None if opening is None else opening.digest
 
     def _report_progress(self) -> None:
         if self.progress is not None:

@@ -42,10 +42,11 @@ class Totals:
             (name, total.count, None if name in FLOATING else total.usd) for name, total in sorted(self.summary.items())
         ]
 
-    def opening_mark(self, whole: Slice) -> str:
-        """A short text that differs if `fingerprint`, stated of `whole`, does; comparable between processes."""
+    @property
+    def digest(self) -> str:
+        """A hash of `fingerprint`, for the journal."""
         sums = [(name, count, None if usd is None else f"{usd.normalize():f}") for name, count, usd in self._settled()]
-        return f"{_short_hash((whole.name, whole.filters))}-{_short_hash((self.count, *sums))}"
+        return hashlib.sha256(repr((self.count, sums)).encode()).hexdigest()[:16]
 
     def as_stated(self) -> StatedTotals:
         """Convert to the form stored in the journal."""
@@ -82,8 +83,8 @@ class VerifiedWindow:
     """A slice that was read completely. `file` is its landed file, None if it has no rows.
 
     `totals`: stated by the first response. `distinct`: number of distinct keys. `attempts`: how often the slice was read.
-    `has_moved`: the totals of its responses do not add up, so rows were added or removed while it was read. `opening`: mark of what
-    the API stated of the whole list when the process that read the window began to read.
+    `has_moved`: the totals of its responses do not add up, so rows were added or removed while it was read. `opening`: digest of
+    the opening totals of the whole when the window was read, None if the plan has no whole.
     """
 
     slice: Slice
@@ -149,7 +150,3 @@ class VerifiedWindow:
             line.has_moved,
             line.opening,
         )
-
-
-def _short_hash(value: object) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ before, so windows whose rows moved, or whose totals no longer match the landed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -63,6 +63,9 @@ class Prover:
     unresolved: set[str] = field(default_factory=set)
     current: list[VerifiedWindow] = field(default_factory=list)
     partial_note: str | None = None
+
+    def __post_init__(self) -> None:
+        self.reader.whole = self.whole
 
     async def prove(self, windows: Sequence[VerifiedWindow]) -> CompletenessProof:
         """Show that `windows` hold what the API has of `whole`, re-reading what moved meanwhile.
@@ -177,7 +180,10 @@ class Prover:
         return [row for key, row in found.items() if key not in bad]
 
     async def _mismatch(self, closing: PageResponse, *, is_first: bool) -> str | None:
-        """Return how the closing response differs from the landed rows, or that rows moved; None if all matches."""
+        """Return how the closing response differs from the landed rows, or that rows moved; None if all matches.
+
+        `is_first`: nothing has been read again yet, so a window with other opening totals was landed by an interrupted process.
+        """
         windows = [*self.current, *self.recovered]
         keys, stages = await _in_thread(self.reader.landed_rows(windows).totals, self.invoicing_mode)
         bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
@@ -195,16 +201,10 @@ class Prover:
         if (
             any(window.has_moved for window in windows)
             or opening.fingerprint != closing.totals.fingerprint
-            or (is_first and self._moved_before(windows, closing.totals))
+            or (is_first and any(window.opening not in (None, closing.totals.digest) for window in windows))
         ):
             return f"{resource} moved while they were read"
         return None
-
-    def _moved_before(self, windows: Iterable[VerifiedWindow], closing: Totals) -> bool:
-        """Whether the list had other totals when a process began that landed one of `windows` and was interrupted."""
-        now = closing.opening_mark(self.whole)
-        of_whole, _, _ = now.partition("-")
-        return any(w.opening is not None and w.opening != now and w.opening.startswith(of_whole) for w in windows)
 
     def _reaches(self, window: VerifiedWindow, closing: PageResponse) -> bool:
         """Whether rows of the closing response may lie in this window."""

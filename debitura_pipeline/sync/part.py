@@ -23,6 +23,8 @@ from debitura_pipeline.contract.listings import LISTINGS
 from debitura_pipeline.errors import IdentityRefused, SharedStoreError
 from debitura_pipeline.extract.listing_client import PAGE_ROWS, SPARE_REQUESTS
 from debitura_pipeline.extract.reader import Reader
+from debitura_pipeline.extract.window_record import Totals
+from debitura_pipeline.extract.windows import EVERYTHING, Slice
 from debitura_pipeline.first_load.part_store import WHOLE, Attempts, PartStore, open_part_objects
 from debitura_pipeline.first_load.plan import Beat, LoadPart, LoadPlan, PartResult
 from debitura_pipeline.first_load.progress import BEAT_S
@@ -121,6 +123,8 @@ class PartAttempt:
         upper = begin.read_until or begin.upper_bound
         reader = Reader(client, transformer, pool, folder, LISTINGS[begin.resource], upper)
         reader.number_from(self.part.first_number)
+        reader.whole = Slice(EVERYTHING)
+        reader.opening_totals[reader.whole] = Totals.from_stated(self.plan.totals)
         reader.listing_client.request_limit = 2 * math.ceil(self.part.rows / (PAGE_ROWS - 1)) + SPARE_REQUESTS
         return reader
 

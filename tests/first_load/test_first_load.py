@@ -70,6 +70,10 @@ def test_load_shared_with_two_workers_equals_one_that_is_read_alone_though_a_wor
     assert [(report.is_proven, report.message) for report in reports] == [(True, None)] * 3
     assert_equal(pipeline, alone)
     assert len(readers_of(pipeline, "transactions")) >= 2
+    folders = sync_folders(pipeline.settings.landing_dir, "transactions")
+    openings = {window.opening for folder in folders if isinstance(folder, SyncFolder) for window in folder.windows}
+    assert len(openings) == 1, "one opening for all readers, by which a run that goes on finds what has moved"
+    assert None not in openings
     assert [finding.faults for finding in verify(pipeline.settings)] == [()] * 3
     assert not list((tmp_path / "data").glob("parts/**/*"))
     assert len([command for command in seen if "debitura.read_part" in command]) >= 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +13,8 @@ import pytest
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.addresses import CURRENCIES
 from debitura_sandbox.world.columns import to_us
-from debitura_sandbox.world.world import RESOURCES
+from debitura_sandbox.world.world import DATES, RESOURCES
+from tests.simulation.crash import Died
 from tests.simulation.harness import Harness
 from tests.simulation.history import REFRESH_DAYS, History, Wanted
 from tests.simulation.options import Options, Profile
@@ -20,7 +22,7 @@ from tests.simulation.options import Options, Profile
 CENT, USD = 100, CURRENCIES.index("USD")
 SETTLED = (codes.PAID, codes.RECEIVED, codes.REFERRAL_PAID)
 DECEMBER = to_us(datetime(2025, 12, 2, 1, tzinfo=UTC))
-TRANSACTIONS = 50
+TRANSACTIONS, CASES = 50, 60
 FIRST_HALF, SECOND_HALF = 24, 40  # rows of the 14th and the 22nd; the first days are those whose turn comes first
 PAGE_ROWS, WINDOW_ROWS = 3, 20
 QUIET = 4_711  # a seed; these tests order every move themselves
@@ -37,16 +39,22 @@ def harness() -> Iterator[Harness]:
         yield opened
 
 
-def begun(harness: Harness, profile: int = HEARING) -> History:
+def begun(
+    harness: Harness, profile: int = HEARING, synced: Sequence[str] = RESOURCES, *, is_alike: bool = False
+) -> History:
     """A history after its first sync, in which nothing moves by itself.
 
     All transactions are in USD, so that rates do not matter, paid, and of one month: two a day, in the order of their rows.
+    `is_alike`: no total tells one row from another.
     """
     chosen = Profile.of(profile)
     options = replace(
         Options.of(QUIET),
         profile=replace(
-            chosen, page_rows=PAGE_ROWS, goes_by_paid=False, world=replace(chosen.world, transactions=TRANSACTIONS)
+            chosen,
+            page_rows=PAGE_ROWS,
+            goes_by_paid=False,
+            world=replace(chosen.world, cases=CASES if is_alike else chosen.world.cases, transactions=TRANSACTIONS),
         ),
         unrest=0.0,
         dies=False,
@@ -56,9 +64,12 @@ def begun(harness: Harness, profile: int = HEARING) -> History:
     table["currency"][:] = USD
     table["commission"][:], table["platform"][:], table["referral"][:] = SETTLED
     table["date"][:] = DECEMBER + np.arange(len(table)) * codes.DAY_US // 2
+    if is_alike:
+        table["fee"][:], table["revenue"][:] = 0, 0
+        history.sim.world.cases["lifecycle"][:], history.sim.world.cases["close_code"][:] = codes.ACTIVE, -1
     history.sim.world.invalidate(*RESOURCES)
     history.sim.refresh()
-    sync(history, "first", *RESOURCES)
+    sync(history, "first", *synced)
     history.sim.midnight()
     history.tally.counts.clear()
     return history
@@ -156,6 +167,62 @@ def test_a_row_that_comes_or_goes_between_any_two_requests_is_right_that_night(
         if not is_done:
             return
     raise AssertionError("the night has more requests than this test looks at")
+
+
+@pytest.mark.parametrize(
+    ("resource", "is_first"), [("cases", True), ("transactions", True), ("transactions", False)],
+    ids=["first load of cases", "first load of transactions", "transactions of a client"],
+)  # fmt: skip
+def test_what_moves_before_a_killed_sync_is_resumed_is_noticed(
+    harness: Harness, resource: str, *, is_first: bool
+) -> None:
+    """One row is deleted from a window that is landed already, and another one, of equal totals, is dated into it: that one
+    was lost once, the deleted one stood in its place, and all was called proven."""
+    resumed = 0
+    for number in range(3, MOST_REQUESTS, 3):
+        history = begun(harness, synced=() if is_first else RESOURCES, is_alike=True)
+        world = history.sim.world
+        wanted = Wanted(resource)
+        if not is_first:
+            wanted = replace(wanted, tenant=world.clients["tenant"][0], creditor=world.all_ids("clients")[0])
+        mine = np.flatnonzero(is_first | (world.client_of(resource) == 0))
+        if not killed_before(history, wanted, number):
+            break
+        dates = world.table(resource)[DATES[resource]]
+        ordered = mine[np.argsort(dates[mine])].tolist()
+        landed, moved = (
+            ordered[PAGE_ROWS + 1],
+            ordered[-1],
+        )  # beyond the first page, which the closing request shows again
+        change = {"op": "row", "resource": resource}
+        history.sim.change({**change, "action": "move", "row": moved, "at": int(dates[landed]) + 1})
+        history.sim.change({**change, "action": "delete", "row": landed})
+        history.sync_until_done("resumed", wanted, 0.0)
+        resumed += 1
+    assert resumed > 2, "it was killed too seldom to say anything"
+
+
+def killed_before(history: History, wanted: Wanted, request: int) -> bool:
+    """Have a sync die before its nth request, and let nothing happen; whether it had so many."""
+    deaths = history.harness.deaths
+    with pytest.MonkeyPatch.context() as patch:
+        point = deaths.point
+
+        def dies(what: str) -> None:
+            if what == f"request {request}":
+                deaths.arm(1)
+            point(what)
+
+        patch.setattr(deaths, "point", dies)
+        known = history.harness.merged(wanted.resource)
+        history.sim.watch(wanted.resource)
+        try:
+            asyncio.run(history.sync(wanted, 0.0, None))
+        except Died:
+            history.harness.after_death()
+            return True
+    assert history.harness.merged(wanted.resource) != known
+    return False
 
 
 def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(harness: Harness) -> None:
