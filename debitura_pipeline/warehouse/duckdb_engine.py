@@ -26,9 +26,9 @@ from debitura_pipeline.warehouse.write_guard import check_may_write
 # DuckDB's buffers; the rest spills to disk. Python, pandas (which DuckDB's client imports with the first parameter) and
 # what DuckDB does not count take another 250 MiB.
 MEMORY_LIMIT = "96MiB"
-# With two threads, each row group that is being written is in memory twice.
+# Each thread holds the row group that it is writing.
 MEMORY_LIMIT_TWO_THREADS = "112MiB"
-# Further attempts, with one thread, at what needs more: many changed rows among millions, long texts.
+# For the second and the third attempt, with one thread: many changed rows among millions, or long texts, may need more.
 MEMORY_LIMITS_OF_RETRIES = ("256MiB", "1GiB")
 # A row group is held in memory until it is written; of 40 columns, DuckDB's own 122,880 rows would not fit.
 EXPORTED_ROW_GROUP = 20_480
@@ -251,11 +251,11 @@ class DuckDbWarehouse(SqlWarehouse):
         """
         key = quoted(table.key)
         total, with_key = self.rows(f"SELECT count(*), count({key}) FROM landed")[0]
-        has_two_threads = (
+        uses_two_threads = (
             total > ROWS_FOR_TWO_THREADS and not self._is_short_of_memory and self.rows(*is_empty(table))[0][0]
         )
-        self.run(f"SET threads = {2 if has_two_threads else 1}")
-        if has_two_threads:
+        self.run(f"SET threads = {2 if uses_two_threads else 1}")
+        if uses_two_threads:
             self.run(f"SET memory_limit = '{MEMORY_LIMIT_TWO_THREADS}'")
         self.run(
             f"""CREATE TEMPORARY TABLE merge_repeats AS
@@ -277,7 +277,7 @@ class DuckDbWarehouse(SqlWarehouse):
         return int(total - repeated)
 
     def _with_more_memory(self, work: Callable[[], T]) -> T:
-        """Do `work`, a transaction; again with more memory where that runs out."""
+        """Do `work`, one transaction, and repeat it with more memory if DuckDB runs out. Raises WarehouseError."""
         for limit in MEMORY_LIMITS_OF_RETRIES:
             try:
                 return work()
