@@ -6,11 +6,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.formats import format_amount, format_day, format_month
+from debitura_pipeline.formats import format_amount, format_change, format_datetime, format_day, format_month
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import AnswerLine
 from debitura_pipeline.report.read import Reports, total
-from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes
+from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes, readings
 from debitura_pipeline.report.sections_periods import summary_rows
 from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
 
@@ -43,7 +43,8 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
         if row.subject == "case" and row.change in ("reopened", "gone")
     )
     usd = total(row.usd for row in fees.values())
-    return [AnswerLine("All fees, since last night", usd, words=words, key="night", is_change=True)]
+    before = format_datetime(readings(reports)[-2]).removesuffix(" UTC")
+    return [AnswerLine(f"All fees, since {before}", usd, words=words, key="night", is_change=True)]
 
 
 def _since_last_month(reports: Reports) -> list[AnswerLine]:
@@ -52,9 +53,9 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
     if (rows := waterfall_rows(reports)) and not is_first_night(reports):
         newest = [row for row in rows if row.month == rows[0].month]
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
-        end = format_day(rows[0].month - timedelta(days=1))
-        since = end if len({row.month for row in rows}) > 1 else "the first night"
-        lines.append(AnswerLine(f"Still to come, since {since}", change, key="month", is_change=True))
+        is_first_month = len({row.month for row in rows}) == 1
+        since = readings(reports)[0] if is_first_month else rows[0].month - timedelta(days=1)
+        lines.append(AnswerLine(f"Still to come, since {format_day(since)}", change, key="month", is_change=True))
     return [*lines, *_months(reports)]
 
 
@@ -65,13 +66,22 @@ def _months(reports: Reports) -> list[AnswerLine]:
     if now is None or now.usd is None or before is None:
         return []
     whole = f"all of {format_month(before.from_on)}: {format_amount(before.usd)}"
-    first = AnswerLine(f"Fees on payments of {_span(now)}", now.usd, words="" if same else whole, key="month-to-date")
+    label = f"Fees on collections, {_span(now)}"
     if same is None:
-        return [first]
+        return [AnswerLine(label, now.usd, words=whole, key="month-to-date")]
+    words = f"this month {format_change(now.usd - same.usd)}{_in_percent(now.usd, same.usd)}; {whole}"
     return [
-        first,
-        AnswerLine(f"The same days of {format_month(same.from_on)}", same.usd, words=whole, key="last-month-to-date"),
+        AnswerLine(label, now.usd, key="month-to-date"),
+        AnswerLine(f"The same days of {format_month(same.from_on)}", same.usd, words=words, key="last-month-to-date"),
     ]
+
+
+def _in_percent(usd: Decimal, before: Decimal) -> str:
+    """` (+24 %)`; nothing to compare with is no share."""
+    if before <= 0:
+        return ""
+    share = round((usd / before - 1) * 100)
+    return f" ({share:+,} %)".replace("-", "−")
 
 
 def _span(period: Any) -> str:

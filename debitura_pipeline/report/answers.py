@@ -62,13 +62,13 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
         return (NO_FEE,)
     to_come = still_to_come(sums)
     parts = (
-        AnswerLine("– ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"), key="ready"),
-        AnswerLine("– confirmed, on its way", sum_of(sums, *AWAITED), key="awaited"),
+        AnswerLine("– you can invoice now", sum_of(sums, "ReadyToInvoiceDebitura"), key="ready"),
+        AnswerLine("– confirmed, not paid yet", sum_of(sums, *AWAITED), key="awaited"),
         AnswerLine("– estimated, may change", sum_of(sums, "Pending"), key="estimate"),
     )
     return (
-        AnswerLine("Paid to you", sum_of(sums, "Paid"), key="paid"),
-        AnswerLine("Still to come", to_come, key="to-come"),
+        AnswerLine("Paid to you so far", sum_of(sums, "Paid"), key="paid"),
+        AnswerLine("Still to come, of which", to_come, key="to-come"),
         *_adding_up(parts, to_come),
     )
 
@@ -104,20 +104,20 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
         lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))
     dated = [one for one in found if one.due_class == "due"]
     if dated:
-        lines.append(AnswerLine(f"Next, due {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
+        lines.append(AnswerLine(f"Next due, {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
     if later := dated[1:]:
-        words = f"Then, until {format_day(later[-1].due_on)}"
+        words = f"Due later, by {format_day(later[-1].due_on)}"
         lines.append(AnswerLine(words, total(one.usd for one in later), key="later"))
     if earliest := [one for one in found if one.due_class == "not_before"]:
         lines.append(AnswerLine(_not_before(earliest), total(one.usd for one in earliest), key="not-before"))
     if dateless := [one for one in found if one.due_class == "unknown"]:
-        lines.append(AnswerLine("No date known", total(one.usd for one in dateless), key="no-date"))
+        lines.append(AnswerLine("No date yet", total(one.usd for one in dateless), key="no-date"))
     return tuple(lines)
 
 
 def _not_before(earliest: Sequence[Due]) -> str:
     days = [one.due_on for one in earliest if one.due_on is not None]
-    return f"Not before {format_day(min(days))}, day unsure" if days else "Day unsure"
+    return f"Day not known, earliest {format_day(min(days))}" if days else "Day not known"
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -128,7 +128,7 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
     lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
-        words = f"once {counted(len(rest), 'other')} {'has' if len(rest) == 1 else 'have'} paid"
+        words = f"{counted(len(rest), 'other')}, via Debitura"
         lines.append(AnswerLine(words, total(row.usd for row in rest), key="payer-rest"))
     return tuple(lines)
 
@@ -137,24 +137,26 @@ def _route(row: Any) -> str:
     """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
     name = payer_name(row)
     if row.payer_kind == "collection_partner":
-        return f"once {name} has paid"
-    return f"{name}, directly" if row.payer_kind == "debitura" else name
+        return f"{name}, via Debitura"
+    return name
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
-    """The proof, the reconciliation, the findings with the most at stake, and checks that ask for a look."""
+    """The findings with the most at stake, the proof and the reconciliation, and checks that ask for a look."""
     if verdict.tone == "unknown" and proof.tone == "unknown":
         return (NOT_CHECKED,)
-    lines = [AnswerLine("Data:", badge=_rows_verdict(verdict, proof))]
+    lines = []
     kinds = findings_by_kind(reports)
     if kinds:
         n, most = sum(row.n for row in kinds), kinds[0]
-        words = f"the largest: {kind_in_words(most)[0].lower()}{kind_in_words(most)[1:]}, {format_amount(most.usd)} (estimate)"
+        name = kind_in_words(most)
+        words = f"the largest: {name[0].lower()}{name[1:]}, worth {format_amount(most.usd)} to you (estimate)"
         look = Badge(f"{counted(n, 'possible gap')} to look into", "warn")
         lines.append(AnswerLine("Fees:", badge=look, words=words if most.usd else ""))
     elif reports.has("reports.attribution_gaps"):
         none = Badge("none seems to be missing", "good") if was_read(reports) else Badge("not checked yet", "unknown")
         lines.append(AnswerLine("Fees:", badge=none))
+    lines.append(AnswerLine("Records read:", badge=_rows_verdict(verdict, proof)))
     if checks := not_ok_checks(reports):
         words = f"{counted(checks, 'check')} {'needs' if checks == 1 else 'need'} attention"
         lines.append(AnswerLine("Data quality:", badge=Badge(words, "warn")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,13 +21,17 @@ NOTHING = Badge("Nothing changed", "good")
 FIRST_NIGHT = Badge("First reading: nothing to compare with yet", "unknown")
 
 
+def readings(reports: Reports) -> list[datetime]:
+    """When each whole reading of the transactions began, the oldest first."""
+    if not reports.has("ops.syncs"):
+        return []
+    tail = "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client' ORDER BY started_at"
+    return [row.started_at for row in reports.records("ops.syncs", ("started_at",), tail)]
+
+
 def is_first_night(reports: Reports) -> bool:
     """Whether the transactions were read at most once, so that there is no earlier state."""
-    if not reports.has("ops.syncs"):
-        return True
-    tail = "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client'"
-    (row,) = reports.records("ops.syncs", ("count(*) AS n",), tail)
-    return bool(row.n <= 1)
+    return len(readings(reports)) <= 1
 
 
 def night_changes(reports: Reports) -> list[Any]:
