@@ -60,8 +60,9 @@ NIGHTS ?= 400
 month-ends: setup $(VENV)/.ready-dev ## hundreds of nights of a small world: the past stays as published, the waterfall closes (NIGHTS=400)
 	@$(BIN)/python -m tests.month_ends --nights $(NIGHTS)
 
-simulate-submissions: setup $(VENV)/.ready-dev ## 2,000 claims through lost answers and crashes over HTTP; the protocol's larger model
+simulate-submissions: setup $(VENV)/.ready-dev ## 2,000 claims per engine through lost answers and crashes over HTTP; the protocol's larger model
 	@$(BIN)/python -m tests.submission.histories
+	@$(BIN)/python -m tests.submission.histories --engine postgresql --first 201
 	@SUBMISSION_KILLS=50 $(BIN)/python -m pytest -q tests/submission/test_killed.py
 	@LARGE_MODEL=1 $(BIN)/python -m pytest -q tests/submission/test_model.py
 

@@ -141,30 +141,45 @@
         from {{ ref('int_revenue_stages') }} as stages
         inner join {{ ref('int_invoicing_modes') }} as modes on modes.invoicing_trigger_mode = stages.invoicing_trigger_mode
         where modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
+    ),
+
+    {#- Rows that are no estimates stand apart: to look them up in `revalued` as well, DuckDB would read every key. #}
+    known as (
+        select
+            {%- for name in columns %}
+            versions.{{ adapter.quote(name) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ ref('stg_debitura__transactions_history') }} as versions
+        where not coalesce(versions.is_estimate, true) and {{ holds_at('versions', ts) }}
+        union all
+        select
+            {%- for name in columns %}
+            {% if name in estimate_columns() -%}
+            case when revalued.{{ name }} is null or (versions.{{ name }} is null and revalued.{{ name }} = 0)
+                then versions.{{ name }} else revalued.{{ name }} end as {{ name }}
+            {%- else -%}
+            versions.{{ adapter.quote(name) }}
+            {%- endif %}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ ref('stg_debitura__transactions_history') }} as versions
+        left join revalued on revalued.transaction_id = versions.transaction_id
+        where coalesce(versions.is_estimate, true) and {{ holds_at('versions', ts) }}
     )
 
     select
         {%- for name in columns %}
-        {% if name in estimate_columns() -%}
-        case when revalued.{{ name }} is null or (versions.{{ name }} is null and revalued.{{ name }} = 0)
-            then versions.{{ name }} else revalued.{{ name }} end as {{ name }},
-        {%- else -%}
-        versions.{{ adapter.quote(name) }},
-        {%- endif %}
+        known.{{ adapter.quote(name) }},
         {%- endfor %}
         coalesce(stages.revenue_stage, 'Unclassified') as revenue_stage,
         modes.invoicing_trigger_mode
-    from {{ ref('stg_debitura__transactions_history') }} as versions
+    from known
     inner join {{ ref('int_invoicing_modes') }} as modes on modes.valid_from <= {{ ts }} and modes.valid_to > {{ ts }}
-    left join stages_of_mode as stages on {{ stage_join('stages', 'versions') }}
-    {#- Without a key, the rows that are no estimates are not looked up. #}
-    left join revalued
-        on revalued.transaction_id = case when coalesce(versions.is_estimate, true) then versions.transaction_id end
+    left join stages_of_mode as stages on {{ stage_join('stages', 'known') }}
     {%- else -%}
     select versions.*
     from {{ ref('stg_debitura__cases_history') }} as versions
-    {%- endif %}
     where {{ holds_at('versions', ts) }}
+    {%- endif %}
 {%- endmacro %}
 
 {% macro create_as_of(resource) -%}

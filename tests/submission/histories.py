@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.submission.apply import Submitter
 from debitura_pipeline.submission.states import CONFLICT, HUMAN, REFUSED, SENT, WITH_CASE
 from tests.submission.partner import Claims, claim, fault
+from tests.support.postgres import PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 CLAIMS = 10
@@ -140,21 +142,35 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--engine", choices=("duckdb", "postgresql"), default="duckdb")
     options = parser.parse_args()
     ended, began = Counter[str](), time.monotonic()
     sandbox = start_sandbox(clients=3, cases=3, transactions=1, seed=5, no_rate_limit=True)
+    server = PostgresServer() if options.engine == "postgresql" else None
     try:
         tenant = signed_tenant(sandbox)
         for seed in range(options.first, options.first + options.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                ended += play(seed, Path(folder), sandbox, tenant)
+            with tempfile.TemporaryDirectory() as folder, _warehouse(server) as env:
+                ended += play(seed, Path(folder), sandbox, tenant, **env)
             if seed % 10 == 0:
                 took = f"{time.monotonic() - began:.0f} s"
-                sys.stdout.write(f"{seed} worlds, {sum(ended.values())} claims, {took}: {dict(ended)}\n")
+                sys.stdout.write(f"seed {seed}, {sum(ended.values())} claims, {took}: {dict(ended)}\n")
                 sys.stdout.flush()
     finally:
         sandbox.stop()
+        if server is not None:
+            server.remove()
     sys.stdout.write(f"{sum(ended.values())} claims ended well: {dict(ended)}\n")
+
+
+@contextlib.contextmanager
+def _warehouse(server: PostgresServer | None) -> Iterator[dict[str, str]]:
+    """Settings of an empty warehouse: a DuckDB file, or a database of that server."""
+    if server is None:
+        yield {}
+        return
+    with server.database() as database:
+        yield {"DEBITURA_WAREHOUSE": database.url}
 
 
 def signed_tenant(sandbox: RunningSandbox) -> str:

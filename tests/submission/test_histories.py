@@ -1,4 +1,4 @@
-"""A few seeded histories; `make simulate-submissions` plays 2,000 claims."""
+"""A few seeded histories; `make simulate-submissions` plays 2,000 claims per engine."""
 
 from __future__ import annotations
 
