@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
 BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
 
-.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster first-load soak incidents shared-store dev bi lint format bench league metrics image docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster first-load soak incidents shared-store dev bi lint lint-code lint-sql lint-types lint-conventions format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -87,12 +87,20 @@ dev: setup ## Dagster UI, daemon, schedule and sensors
 bi: $(BI)/.ready ## dashboards on the published file or on Postgres, http://127.0.0.1:8501 (ARGS="--port N")
 	@$(BI)/bin/python -m bi $(ARGS)
 
-lint: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery ## format, lint (SQL too), strict types and conventions, nothing changed
+lint: lint-code lint-sql lint-types lint-conventions ## format, lint (SQL too), strict types and conventions, nothing changed
+
+lint-code: $(LINT)/.ready
 	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/ruff check .
-	@$(LINT)/bin/mypy
-	@$(BIN)/python -m tools.conventions
+
+lint-sql: $(LINT)/.ready
 	@cd dbt && ../$(LINT)/bin/sqlfluff lint --processes 2 --disable-progress-bar --nocolor models tests
+
+lint-types: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery
+	@$(LINT)/bin/mypy
+
+lint-conventions: $(VENV)/.ready-dev $(VENV)/.ready-celery
+	@$(BIN)/python -m tools.conventions
 
 format: $(LINT)/.ready ## put the code in form
 	@$(LINT)/bin/ruff format .
