@@ -128,6 +128,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(dict.fromkeys(known))}."
 
 
+def _listed(column: str, count: int, *, is_null_in: bool) -> str:
+    """Whether a column's value is in a list, in which null is a value like any other, as for `pandas.read_parquet`."""
+    found = f"coalesce({column} IN ({', '.join('?' * count)}), false)" if count else "false"
+    return f"({found} OR {column} IS NULL)" if is_null_in else f"({found})"
+
+
 def _where(filters: Sequence[Filter]) -> tuple[str, list[Any]]:
     """The WHERE clause with its values. Raises ValueError."""
     conditions, values = [], []
@@ -135,11 +141,10 @@ def _where(filters: Sequence[Filter]) -> tuple[str, list[Any]]:
         if operator not in OPERATORS:
             raise ValueError(f"{operator!r} is not one of {', '.join(OPERATORS)}")
         if operator in ("in", "not in"):
-            listed = list(value)
-            marks = ", ".join("?" * len(listed))
-            conditions.append(
-                f"{quoted(column)} {OPERATORS[operator]} ({marks})" if listed else str(operator == "not in")
-            )
+            listed = [one for one in value if one is not None]
+            conditions.append(_listed(quoted(column), len(listed), is_null_in=len(listed) < len(value)))
+            if operator == "not in":
+                conditions[-1] = f"NOT {conditions[-1]}"
             values += listed
         elif value is None:
             if OPERATORS[operator] not in ("=", "<>"):

@@ -16,7 +16,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.probe import probe_writes
-from debitura_pipeline.submission.states import PLANNED
+from debitura_pipeline.submission.states import PLANNED, SENT
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
@@ -37,9 +37,10 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
     if out is not None:
         found.document.keep(out)
     show_document(found.document, found.source.unknown)
-    count = sum(claim.is_due for claim in found.claims)
+    due = [claim.state for claim in found.claims if claim.is_due]
+    in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
     kept = f" The plan is saved in {out} and valid for 24 hours." if out else ""
-    console.conclude(f"{_claims(count)} would be sent; nothing was sent.{kept}")
+    console.conclude(f"{_claims(due.count(PLANNED))} would be sent{in_doubt}; nothing was sent.{kept}")
 
 
 def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:

@@ -143,7 +143,7 @@ def _read(path: Path) -> dict[str, Any]:
             return found
     except OSError as error:
         raise SettingsError(f"The plan {path} cannot be read: {error.strerror}. Nothing was sent.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise SettingsError(f"{path} is not a plan written by `--out`. Nothing was sent.")
 

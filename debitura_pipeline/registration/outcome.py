@@ -17,6 +17,7 @@ from debitura_pipeline.registration.states import (
     NEEDS_LINKING,
     PENDING,
     PLANNED,
+    REFUSALS,
     REFUSED,
     REGISTERED,
     SENT,
@@ -63,11 +64,11 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
             PLANNED, status, message=f"HTTP {status}: had no effect",
             ends_apply=f"The key is refused (HTTP {status} on POST /clients); {advice}.",
         )  # fmt: skip
-    if status in (400, 422):
+    if status in REFUSALS:  # 409 was looked at above
         types = (*answer.codes, *answer.fields)
         return RegistrationOutcome(REFUSED, status, types, message=f"refused (HTTP {status})")
-    return RegistrationOutcome(
-        REFUSED, status, answer.codes, message=f"refused (HTTP {status})",
+    return RegistrationOutcome(  # perhaps a proxy's, in front of or behind which the request had its effect
+        SENT, status, answer.codes, message=f"HTTP {status}; the listing decides",
         ends_apply=f"POST /clients answers HTTP {status}, which it is not documented to; check DEBITURA_API_URL.",
     )  # fmt: skip
 

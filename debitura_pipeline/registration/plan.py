@@ -16,6 +16,7 @@ from debitura_pipeline.registration.states import (
     NEEDS_LINKING,
     PENDING,
     PLANNED,
+    REFUSALS,
     REFUSED,
     REGISTERED,
     SENT,
@@ -129,6 +130,8 @@ def _not_listed(row: SourceRow[RosterClient], known: Registration | None, situat
         return _withdrawn(row, situation)
     if known.state == NEEDS_LINKING:
         return _needs_linking(known, situation, is_changed=is_changed)
+    if known.state == REFUSED and known.http_status not in (None, *REFUSALS):  # so earlier versions recorded it
+        return PLANNED, f"HTTP {known.http_status} was no refusal by Debitura"
     if known.state in (REFUSED, LINKED_ELSEWHERE) and is_changed:
         return PLANNED, f"was {known.state.replace('_', ' ')}, and its row has changed"
     return known.state, ", ".join(filter(None, (known.message, known.error_types)))

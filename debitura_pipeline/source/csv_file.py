@@ -11,6 +11,8 @@ from typing import Any
 from debitura_pipeline.source.raw import Header, RawRow, RawRows, unreadable
 from debitura_pipeline.source.table import RowFault, SourceTable
 
+csv.field_size_limit(2**31 - 1)  # a rule of the column says what is too long, of that row alone
+
 DELIMITERS = (",", ";")
 
 

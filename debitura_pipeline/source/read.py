@@ -159,6 +159,11 @@ def _repeated(rows: tuple[RawRow, ...], table: SourceTable[T]) -> dict[tuple[str
     return found
 
 
+def _escaped(text: str) -> str:
+    """Text that can be stored and shown anywhere: what is no character in UTF-8, and NUL, as in a Python literal."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def _source_row(
     number: int,
     raw: RawRow,
@@ -181,7 +186,7 @@ def _source_row(
     return SourceRow(
         number,
         key,
-        tuple(map(keys.stored, key)),
+        tuple(_escaped(keys.stored(part)) for part in key),
         pseudonyms.digest(content.encode()),
         faults,
         None if faults else table.build(raw.values),

@@ -76,8 +76,8 @@ class Submitter:
                 break
             if on_outcome is not None:
                 on_outcome(done[place])
-        after = [done.get(place, one) for place, one in enumerate(claims)]
-        return AppliedSubmissions([self._latest(one) for one in after], self._sent, stopped)
+        after = [done.get(place) or (self._latest(one) if one.is_due else one) for place, one in enumerate(claims)]
+        return AppliedSubmissions(after, self._sent, stopped)
 
     def _latest(self, claim: PlannedClaim) -> PlannedClaim:
         """The claim with what was stored of it before the apply stopped."""

@@ -31,6 +31,7 @@ from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
 DAY = timedelta(days=1)
+KEY_REFUSED = (401, 403)
 MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
 
 
@@ -56,6 +57,7 @@ class Gatherer:
 
     def __post_init__(self) -> None:
         self._failed_in_a_row = 0
+        self._looked_up: dict[tuple[str, str], PlannedClaim] = {}  # claims in doubt whose rows break a rule
         self.pseudonyms = Pseudonyms(self.settings.obtain_privacy_key())
         self.keys = BusinessKeys(self.pseudonyms, self.settings.privacy)
         self._by_creditor = {
@@ -69,11 +71,12 @@ class Gatherer:
         """The plan as of now. Raises ApiError, UnprovenError."""
         listed = await read_listed(self.partner)
         rows = sorted(source.rows, key=lambda row: (row.key[0], row.number))  # one token at a time
+        self._looked_up.clear()
         found = [await self._row(row, listed.get(row.key[0])) for row in rows]
         wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
         real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
         found += [
-            await self._orphan(record, real.get(record.external_tenant_id))
+            await self._without_row(record, real.get(record.external_tenant_id))
             for record in self.known.records
             if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted
         ]
@@ -91,7 +94,7 @@ class Gatherer:
         record = known or (orphans[0] if orphans else Record(tenant, reference))
         record = record.having(creditor_id=client.creditor_id, external_tenant_id=tenant)
         if row.row is None:
-            return plan.invalid(record, row)
+            return await self._invalid(record, row, client)
         if record.state in WITH_CASE:
             changed = plan.changed_after(record, row.row_hash)
             return PlannedClaim(changed, row, reasons=tuple(filter(None, [changed.message])))
@@ -134,12 +137,24 @@ class Gatherer:
         others = self._by_tenant[record.external_tenant_id, record.creditor_reference]
         return any(one.state == SENT and one.creditor_id not in (None, record.creditor_id) for one in others)
 
-    async def _orphan(self, record: Record, client: ListedClient | None) -> PlannedClaim:
-        """A claim in doubt without a row: it can only be looked up."""
+    async def _invalid(self, record: Record, row: SourceRow[Claim], client: ListedClient) -> PlannedClaim:
+        """A row that breaks a rule. A claim in doubt is looked up all the same, once, however many rows have its reference."""
+        key = client.creditor_id, record.creditor_reference
+        if record.state != SENT:
+            return plan.invalid(record, row)
+        if key in self._looked_up:
+            return PlannedClaim(self._looked_up[key].record, row, reasons=tuple(row.reasons()))
+        found = self._looked_up[key] = await self._without_row(record, client, row)
+        return replace(found, reasons=tuple(dict.fromkeys([*found.reasons, *row.reasons()])))
+
+    async def _without_row(
+        self, record: Record, client: ListedClient | None, row: SourceRow[Claim] | None = None
+    ) -> PlannedClaim:
+        """A claim in doubt without a row, or with one that breaks a rule: it can only be looked up."""
         is_same = client is not None and client.creditor_id == record.creditor_id
         if not is_same or client is None or is_pseudonym(record.creditor_reference):
             why = "needs a human: a request is unanswered, and neither its row nor its client is there any more"
-            return PlannedClaim(record.having(message=why), reasons=(why,))
+            return PlannedClaim(record.having(message=why), row, reasons=(why,))
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
         self.customer.check_reserve()
@@ -148,11 +163,10 @@ class Gatherer:
         except RateLimitExhausted:
             raise
         except ApiError as error:
-            return self._unanswered(record, None, error)
+            return self._unanswered(record, row, error)
         self._failed_in_a_row = 0
-        return _decided(
-            PlannedClaim(record, account=account, evidence=evidence), self.runtime.now(), self.keys_honoured
-        )
+        planned = PlannedClaim(record, row, account, evidence=evidence)
+        return _decided(planned, self.runtime.now(), self.keys_honoured)
 
     async def _ready(self, record: Record, row: SourceRow[Claim], account: Account) -> PlannedClaim:
         """A valid claim of a client that is ready: looked up, and previewed if it would be sent for the first time."""
@@ -183,15 +197,13 @@ class Gatherer:
         return plan.previewed(planned, preview, before)
 
     def _unanswered(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
-        """A claim whose lookup or preview failed; the others go on. Raises the error if that happens time and again."""
+        """A claim whose lookup or preview failed; the others go on. Raises the error if the partner's key is refused, or if this
+        happens time and again."""
+        if isinstance(error, TokenRefused):
+            return plan.waiting(record, row, str(error))
         status = error.status if isinstance(error, RefusedError) else None
-        if isinstance(error, TokenRefused) or status in (401, 403):
-            why = (
-                str(error)
-                if isinstance(error, TokenRefused)
-                else f"HTTP {status}: the client's token is not allowed to"
-            )
-            return plan.waiting(record, row, why)
+        if status in KEY_REFUSED:
+            raise error
         if status is None:  # a refusal concerns this claim alone; an outage would meet every other one
             self._failed_in_a_row += 1
             if self._failed_in_a_row == MAX_FAILURES:

@@ -54,7 +54,7 @@ class PlannedClaim:
     @property
     def is_due(self) -> bool:
         """Whether an apply has something to do: send it, or resolve a doubt."""
-        return self.state == SENT or (self.state == PLANNED and self.wanted is not None)
+        return self.account is not None and (self.state == SENT or (self.state == PLANNED and self.wanted is not None))
 
     @property
     def amount(self) -> Decimal | None:

@@ -62,13 +62,16 @@ class CustomerApi:
     async def read(self, account: Account, ask: Callable[[ApiClient], Awaitable[T]]) -> T:
         """A reading request as `account`; once more with a new token if the token is refused.
 
-        Raises TokenRefused, RefusedError or another ApiError.
+        Raises TokenRefused, also where the client's token may not ask that; RefusedError with 401 or 403 if the partner's key is
+        refused; another ApiError.
         """
         for is_last in (False, True):
             client, _ = await self._clients(account)
             try:
                 return await ask(client)
             except RefusedError as error:
+                if error.status == 403:
+                    raise TokenRefused("HTTP 403: the client's token may not do that.") from None
                 if error.status != 401:
                     raise
                 await self.forget(account)

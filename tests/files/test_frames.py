@@ -43,6 +43,12 @@ def test_columns_and_filters_as_in_read_parquet(folder: Path) -> None:
     assert months(("company_name", "==", None)) == [3] and months(("company_name", "!=", None)) == [1, 2]
     assert months(("paid_at", "=", datetime(2026, 3, 29, 1, tzinfo=UTC))) == [3]
     assert months(("currency", "in", [])) == [] and months(("currency", "not in", [])) == [1, 2, 3]
+    first = '=HYPERLINK("http://x")'
+    assert months(("company_name", "in", [first, None])) == [1, 3] and months(("company_name", "in", [None])) == [3]
+    assert months(("company_name", "not in", [first, None])) == [2] and months(("company_name", "not in", [first])) == [
+        2,
+        3,
+    ]
     with pytest.raises(ValueError, match="'like' is not one of =, =="):
         months(("currency", "like", "E%"))
     with pytest.raises(ValueError, match="only == and != compare with null"):

@@ -179,6 +179,16 @@ def test_refused_key_stops_the_apply_and_leaves_nobody_in_doubt(partner: Partner
     assert set(partner.states().values()) == {"planned"}
 
 
+@pytest.mark.parametrize("effect", ["none", "now"])
+def test_answer_of_a_proxy_blocks_nobody(partner: Partner, effect: str) -> None:
+    partner.wants(*rows(2))
+    partner.sandbox.faults(fault("status", status=404, effect=effect))
+    found = partner.apply()
+    assert found.stopped is not None and "DEBITURA_API_URL" in found.stopped
+    assert found.document.summary == {"planned": 1, "sent": 1}
+    assert partner.apply().document.summary == {"pending_signature": 2}
+
+
 def test_brake_stops_the_apply(partner: Partner) -> None:
     partner.wants(*rows(30))
     partner.sandbox.faults(fault("status", status=400, times=0))

@@ -24,7 +24,11 @@ last_sync as (
 ),
 
 readings as (
-    select resource, coalesce(as_of, started_at) as read_at, coalesce(mode, '') = 'client' as is_of_clients
+    select
+        resource,
+        coalesce(as_of, started_at) as read_at,
+        coalesce(mode, '') = 'client' as is_of_clients,
+        status = 'done' as is_done
     from syncs
     where status in ('done', 'lost')
 ),
@@ -33,25 +37,28 @@ first_readings as (
     select
         min(read_at) filter (where resource = 'transactions' and not is_of_clients) as transactions_at,
         min(read_at) filter (where resource = 'transactions' and is_of_clients) as transactions_of_clients_at,
+        min(read_at) filter (where resource = 'transactions' and not is_of_clients and is_done) as transactions_done_at,
         min(read_at) filter (where resource = 'cases' and not is_of_clients) as cases_at,
+        min(read_at) filter (where resource = 'cases' and not is_of_clients and is_done) as cases_done_at,
         min(read_at) filter (where resource = 'cases' and is_of_clients) as cases_of_clients_at
     from readings
 ),
 
--- A client that was onboarded before the first whole reading was there before the others; what they show is not new.
+-- A client that was onboarded before the first whole reading was there before the others; what they show is not new. A first
+-- whole reading that found nothing was one all the same: what comes after it is new.
 first_load as (
     select
         case
             when first_readings.transactions_of_clients_at < first_readings.transactions_at
                 and transactions.at < first_readings.transactions_at
                 then first_readings.transactions_at
-            else transactions.at
+            when transactions.at is not null then least(transactions.at, first_readings.transactions_done_at)
         end as transactions_at,
         case
             when first_readings.cases_of_clients_at < first_readings.cases_at
                 and cases.at < first_readings.cases_at
                 then first_readings.cases_at
-            else cases.at
+            when cases.at is not null then least(cases.at, first_readings.cases_done_at)
         end as cases_at,
         -- Where only readings of single clients are recorded, the transactions of the others are not known.
         first_readings.transactions_at is not null or first_readings.transactions_of_clients_at is null as is_transactions_read
