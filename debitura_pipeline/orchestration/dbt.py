@@ -32,6 +32,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schema_swap import create_next_schemas, swap_schemas
 from debitura_pipeline.warehouse.postgres.schemas import NEXT
+from debitura_pipeline.warehouse.published_readings import mark_published_readings
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.warehouse.tables import SUPERSEDED
 from debitura_pipeline.warehouse.write_guard import check_may_write
@@ -98,9 +99,11 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
     """
     database = settings.warehouse
     with exclusive_run(settings, "dbt build"):
+        with open_warehouse(
+            settings
+        ) as warehouse:  # what cannot be opened is named here; dbt tries again for minutes first
+            mark_published_readings(warehouse, settings.published_dir)
         if database.dsn is None:
-            with open_warehouse(settings):  # what cannot be opened is named here; dbt tries again for minutes first
-                pass
             yield from _run(context, settings, settings.dagster_home / "dbt")
         elif context.is_subset:  # models selected by a user are replaced in place, one by one
             yield from _run(context, settings, settings.dagster_home / "dbt-postgres-parts")

@@ -10,7 +10,14 @@ from debitura_pipeline.formats import format_amount, format_change, format_datet
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import AnswerLine
 from debitura_pipeline.report.read import Reports, total
-from debitura_pipeline.report.sections_changes import CHANGED, FIRST_NIGHT, is_first_night, night_changes, readings
+from debitura_pipeline.report.sections_changes import (
+    CHANGED,
+    FIRST_NIGHT,
+    compared_with,
+    is_first_night,
+    night_changes,
+    readings,
+)
 from debitura_pipeline.report.sections_periods import summary_rows
 from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
 
@@ -43,7 +50,7 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
         if row.subject == "case" and row.change in ("reopened", "gone")
     )
     usd = total(row.usd for row in fees.values())
-    before = format_datetime(readings(reports)[-2]).removesuffix(" UTC")
+    before = format_datetime(compared_with(reports)).removesuffix(" UTC")
     return [AnswerLine(f"All fees, since {before}", usd, words=words, key="night", is_change=True)]
 
 
@@ -54,7 +61,7 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
         newest = [row for row in rows if row.month == rows[0].month]
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         is_first_month = len({row.month for row in rows}) == 1
-        since = readings(reports)[0] if is_first_month else rows[0].month - timedelta(days=1)
+        since = readings(reports)[0].started_at if is_first_month else rows[0].month - timedelta(days=1)
         lines.append(AnswerLine(f"Still to come, since {format_day(since)}", change, key="month", is_change=True))
     return [*lines, *_months(reports)]
 

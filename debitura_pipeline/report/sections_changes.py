@@ -21,12 +21,21 @@ NOTHING = Badge("Nothing changed", "good")
 FIRST_NIGHT = Badge("First reading: nothing to compare with yet", "unknown")
 
 
-def readings(reports: Reports) -> list[datetime]:
-    """When each whole reading of the transactions began, the oldest first."""
+def readings(reports: Reports) -> list[Any]:
+    """`started_at` and `published_at` of each whole reading of the transactions, the oldest first."""
     if not reports.has("ops.syncs"):
         return []
+    published = "published_at" if reports.has_column("ops.syncs", "published_at") else "NULL AS published_at"
     tail = "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client' ORDER BY started_at"
-    return [row.started_at for row in reports.records("ops.syncs", ("started_at",), tail)]
+    return reports.records("ops.syncs", ("started_at", published), tail)
+
+
+def compared_with(reports: Reports) -> datetime:
+    """When the reading began that `what_changed` compares with: the last published one before the newest, else the one before."""
+    *earlier, _ = readings(reports)
+    seen = [one for one in earlier if one.published_at is not None]
+    before: datetime = (seen or earlier)[-1].started_at
+    return before
 
 
 def is_first_night(reports: Reports) -> bool:

@@ -51,6 +51,7 @@ OPS: dict[str, Columns] = {
             "VARCHAR",
         ),  # of the journal up to its `end`; null: synced before certificates were chained
         ("previous_sha256", "VARCHAR"),  # the certificate before it, of the same resource; null: the first one
+        ("published_at", "TIMESTAMPTZ"),  # of the night in which it was; null: not published, or not noted yet
     ),
     "windows": (
         ("resource", "VARCHAR"),

@@ -1,5 +1,5 @@
--- Changes found since the whole reading before the last one: what is new against the report of the night before. A first load
--- is not a change.
+-- Changes found since the reading that was published last, before the newest one: what is new against the report that was read
+-- before. A first load is not a change.
 {%- set client_fields = [
     'external_tenant_id', 'company_name', 'country', 'city', 'registration_number', 'is_attributed', 'onboarding_done',
     'linked_at', 'kyc_status'
@@ -29,15 +29,21 @@ readings as (
     select
         resource,
         coalesce(as_of, started_at) as as_of,
+        published_at,
         dense_rank() over (partition by resource order by coalesce(as_of, started_at) desc) as number
     from syncs
 ),
 
--- Where there was one reading only, it is the first load. Two readings of one clock are one.
+-- Where there was one reading only, it is the first load. Two readings of one clock are one. Where no publication is noted, it is
+-- the reading before.
 since as (
-    select resource, min(as_of) as since_at
+    select
+        resource,
+        coalesce(
+            max(as_of) filter (where number > 1 and published_at is not null),
+            min(as_of) filter (where number <= 2)
+        ) as since_at
     from readings
-    where number <= 2
     group by resource
 ),
 
