@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,25 +25,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.source.rows import put
 from tests.submission.partner import CASES, Claims, claim, fault
 from tests.support.leaks import find
-from tests.support.sandbox import RunningSandbox, start_sandbox
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    running = start_sandbox(clients=4, cases=40, transactions=2, seed=5, no_rate_limit=True)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def partner(tmp_path: Path, sandbox: RunningSandbox, request: pytest.FixtureRequest) -> Claims:
-    """On DuckDB, or on both engines for a test that asks for `warehouse_env`."""
-    sandbox.faults()
-    sandbox.undocumented()
-    sandbox.admin("ledger", method="DELETE")
-    env = request.getfixturevalue("warehouse_env") if "warehouse_env" in request.fixturenames else {}
-    return Claims(tmp_path, sandbox, **env)
-
+from tests.support.sandbox import RunningSandbox
 
 _next = iter(range(1, 10_000))
 

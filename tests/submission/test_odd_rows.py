@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,8 @@ from debitura_pipeline.submission import claims_status
 from tests.source.rows import as_csv, put
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim, fault
-from tests.support.sandbox import RunningSandbox, start_sandbox
 
 _next = iter(range(50_000, 60_000))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    running = start_sandbox(clients=4, cases=40, transactions=2, seed=5, no_rate_limit=True)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def partner(tmp_path: Path, sandbox: RunningSandbox, request: pytest.FixtureRequest) -> Claims:
-    sandbox.faults()
-    sandbox.undocumented()
-    env = request.getfixturevalue("warehouse_env") if "warehouse_env" in request.fixturenames else {}
-    return Claims(tmp_path, sandbox, **env)
 
 
 @pytest.mark.parametrize("now", ["invalid", "repeated", "gone"])
