@@ -153,7 +153,11 @@ class Gatherer:
         """A claim in doubt without a row, or with one that breaks a rule: it can only be looked up."""
         is_same = client is not None and client.creditor_id == record.creditor_id
         if not is_same or client is None or is_pseudonym(record.creditor_reference):
-            lost = "neither its row nor its client is there any more" if row is None else "its reference is no longer known"
+            lost = (
+                "neither its row nor its client is there any more"
+                if row is None
+                else "its reference is no longer known"
+            )
             why = f"needs a human: a request is unanswered, and {lost}"
             return PlannedClaim(record.having(message=why), row, reasons=(why,))
         account = Account(client.tenant, client.creditor_id)
