@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psutil
-
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, passed
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.settings import Settings
@@ -15,7 +13,6 @@ from debitura_pipeline.warehouse.opening import (
     open_warehouse,
     warehouse_exists,
 )
-from debitura_pipeline.warehouse.run_lock import current_run
 from debitura_pipeline.warehouse.schema_version import check_version
 
 NO_WAIT_S = 0.5  # report a lock instead of waiting for it
@@ -42,20 +39,9 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
             live = warehouse.rows("SELECT count(*) FROM raw.transactions WHERE _deleted_at IS NULL")[0][0]
         yield passed("warehouse", f"{where}, {live:,} live transactions")
     except WarehouseBusy as busy:
-        if _is_of_current_run(settings, busy.facts.get("pid")):
+        if busy.facts.get("is_run"):
             yield passed("warehouse", f"{where} is in use by the run in progress, so it was not opened")
         else:
             yield from_error("warehouse", busy, settings)
     except DebituraError as error:
         yield from_error("warehouse", error, settings)
-
-
-def _is_of_current_run(settings: Settings, pid: int | None) -> bool:
-    """Whether `pid` is the run that holds the data directory, or a process that it has started: dbt, or publishing."""
-    run = current_run(settings)
-    if run is None or pid is None:
-        return False
-    try:
-        return run.pid in (pid, *(parent.pid for parent in psutil.Process(pid).parents()))
-    except psutil.NoSuchProcess:
-        return True  # it ended meanwhile; that of a notebook is seen by the next `doctor`

@@ -102,13 +102,17 @@ class ApiFault:
 
 @dataclass(frozen=True)
 class OutboundFault:
-    """An apply of `source` (roster, claims) stops since then. `kind`: of `kinds.py`. `is_passing`: it may be over in a moment."""
+    """An apply of `source` (roster, claims) stops since then, the last time at `latest`. `kind`: of `kinds.py` or `causes.py`.
+
+    `is_passing`: it may be over in a moment.
+    """
 
     source: str
     kind: str
     reason: str
     since: datetime
     is_passing: bool = False
+    latest: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from debitura_pipeline.errors import DebituraError, SettingsError, SourceError, WarehouseBusy
 from debitura_pipeline.files import write_private_atomically
+from debitura_pipeline.incidents.causes import KEY_REFUSED, cause_of
 from debitura_pipeline.incidents.facts import OutboundFault
 from debitura_pipeline.incidents.kinds import OUTBOUND_STOPPED, SOURCE_UNREADABLE
 from debitura_pipeline.incidents.state import FOLDER
@@ -34,7 +35,8 @@ def outbound_noted(settings: Settings, source: str) -> Iterator[Callable[[str | 
     except _NOT_TOLD:
         raise
     except Exception as error:
-        note_fault(settings.data_dir, source, OUTBOUND_STOPPED, error)
+        is_key = cause_of(type(error).__name__, str(error)) == KEY_REFUSED
+        note_fault(settings.data_dir, source, KEY_REFUSED if is_key else OUTBOUND_STOPPED, error)
         raise
     reason = next(filter(None, stopped), None)
     if reason is None:
@@ -49,9 +51,10 @@ def note_fault(data_dir: Path, source: str, kind: str, error: Exception, *, is_p
     before = faults.get(source)
     reason = " ".join(str(error).split()) if isinstance(error, DebituraError) else f"{type(error).__name__}."
     is_same = before is not None and before.kind == kind
-    since = before.since if before is not None and is_same else datetime.now(UTC)
+    now = datetime.now(UTC)
+    since = before.since if before is not None and is_same else now
     is_passing = is_passing and (not is_same or (before is not None and before.is_passing))
-    _write(data_dir, {**faults, source: OutboundFault(source, kind, reason, since, is_passing)})
+    _write(data_dir, {**faults, source: OutboundFault(source, kind, reason, since, is_passing, now)})
 
 
 def clear_fault(data_dir: Path, source: str, *, passing_only: bool = False) -> None:

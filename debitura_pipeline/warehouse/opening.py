@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -20,8 +19,9 @@ from pathlib import Path
 
 import duckdb
 
-from debitura_pipeline.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
+from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.busy_file import busy, is_held, keeps_it_open, run_with_file
 from debitura_pipeline.warehouse.duckdb_engine import REBUILD_ADVICE, DuckDbWarehouse
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 
@@ -50,8 +50,8 @@ def open_warehouse(
 ) -> Iterator[SqlWarehouse]:
     """The warehouse, prepared unless read-only; closed at the end of the block.
 
-    Raises WarehouseBusy if another process holds the file, or the server is unavailable, for longer than `wait_s`;
-    WarehouseError if it is missing (read-only) or cannot be opened.
+    Raises WarehouseBusy if another process holds the file, or the server is unavailable, for longer than `wait_s`, at once if
+    a run has the file that keeps it open to its end; WarehouseError if it is missing (read-only) or cannot be opened.
     """
     opened: AbstractContextManager[SqlWarehouse]
     if settings.warehouse.dsn is not None:
@@ -203,18 +203,14 @@ def _connect(
         try:
             return duckdb.connect(path, read_only=read_only)
         except duckdb.Error as error:
-            if not _is_held(error):
+            if not is_held(error):
                 raise _unusable(path, error) from error
             if clock() >= give_up_at:
-                raise _busy(path, error, wait_s) from error
+                raise busy(path, error, wait_s) from error
+            if keeps_it_open(run_with_file(path, error)):
+                raise busy(path, error, 0.0) from error
         sleep(pause)
         pause = min(pause * 2, MAX_PAUSE_S)
-
-
-def _is_held(error: Exception) -> bool:
-    """Whether the file is locked by another process, or open in this one with other settings."""
-    text = str(error)
-    return "Could not set lock" in text or "different configuration" in text
 
 
 def _unusable(path: Path, error: Exception) -> WarehouseError:
@@ -245,18 +241,6 @@ def set_orphan_aside(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
         log.replace(path.with_name(path.name + ".wal.orphaned"))
-
-
-def _busy(path: Path, error: Exception, wait_s: float) -> WarehouseBusy:
-    holder = re.search(r"PID (\d+)", str(error))
-    who = f"process {holder[1]}" if holder else "another user in this process"
-    waited = f" for more than {wait_s:.0f} s" if wait_s >= 1 else ""
-    return WarehouseBusy(
-        f"{path} is locked by {who}{waited}.",
-        cure="Close the program that uses it (a run, a notebook, a BI tool) and try again; to read, use the published copy, which "
-        "is never locked.",
-        pid=int(holder[1]) if holder else None,
-    )
 
 
 def _first_line(error: Exception) -> str:

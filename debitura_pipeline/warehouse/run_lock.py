@@ -134,6 +134,11 @@ def current_run(settings: Settings) -> Holder | None:
     return ProcessLock(settings.data_dir.resolve() / RUN_FILE).holder()
 
 
+def file_run(path: Path) -> Holder | None:
+    """The run that has a DuckDB file, of any data directory, for messages; None if there is none."""
+    return ProcessLock(_beside(path)).holder()
+
+
 def ensure_run_lock(database: WarehouseUrl) -> None:
     """Inside `exclusive_run` on Postgres, make sure that the lock is still held. Raises WarehouseError if another run took
     it."""
@@ -150,10 +155,14 @@ def _locks_of(settings: Settings) -> Iterator[Path | WarehouseUrl]:
     yield settings.data_dir.resolve() / RUN_FILE
     path = settings.warehouse.path
     if path is not None:
-        real = path.resolve()
-        yield real.with_name(f"{real.name}.lock")
+        yield _beside(path)
     else:
         yield settings.warehouse
+
+
+def _beside(path: Path) -> Path:
+    real = path.resolve()
+    return real.with_name(f"{real.name}.lock")
 
 
 def _acquire(what: Path | WarehouseUrl, purpose: str) -> Lock:

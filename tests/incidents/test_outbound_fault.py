@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from debitura_pipeline.errors import SourceError, WarehouseBusy, WarehouseError
-from debitura_pipeline.incidents import kinds
+from debitura_pipeline.errors import RefusedError, SourceError, WarehouseBusy, WarehouseError
+from debitura_pipeline.incidents import causes, kinds
+from debitura_pipeline.incidents.facts import NightFact
+from debitura_pipeline.incidents.findings import NIGHT
 from debitura_pipeline.incidents.judge import judge
 from debitura_pipeline.incidents.outbound_fault import clear_fault, note_fault, outbound_noted, read_faults
 from debitura_pipeline.incidents.read_warehouse import read_warehouse_facts
@@ -19,7 +21,7 @@ from debitura_pipeline.orchestration.resources import TOLD_JOBS
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
-from tests.incidents.planted import clean
+from tests.incidents.planted import clean, good_night
 from tests.source.rows import put, settings_for
 from tests.support.command import debitura
 
@@ -43,6 +45,29 @@ def test_what_ends_an_apply_is_noted_until_one_is_complete(tmp_path: Path) -> No
     assert kinds_of(tmp_path) == []
     with outbound_noted(settings, "claims") as note_stop:
         note_stop("11 of the last 20 claims were refused")
+    assert kinds_of(tmp_path) == [kinds.OUTBOUND_STOPPED]
+
+
+def test_key_that_an_apply_finds_refused_is_one_incident_with_a_night_that_does(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "claims.csv")
+    for _ in range(2):
+        with pytest.raises(RefusedError), outbound_noted(settings, "claims"):
+            raise RefusedError("HTTP 401 on GET /clients: the key is refused", 401)
+    facts = telling.gather(settings, datetime.now(UTC))
+    nights = (good_night(facts.now),)
+    told = replace(clean(facts.now, nights), outbound=facts.outbound)
+    (found,) = judge(told).open_
+    assert (found.kind, found.subject) == (causes.KEY_REFUSED, NIGHT)
+    failing = NightFact(facts.now, facts.now, False, causes.KEY_REFUSED, "HTTP 401")
+    assert [one.kind for one in judge(replace(told, nights=(*nights, failing))).open_] == [causes.KEY_REFUSED]
+    later = facts.now + timedelta(hours=9)
+    assert judge(replace(clean(later), outbound=facts.outbound)).open_ == (), "a night has used the key"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_other_refusals_of_an_apply_do_not_blame_the_key(tmp_path: Path, status: int) -> None:
+    with pytest.raises(RefusedError), outbound_noted(settings_for(tmp_path), "claims"):
+        raise RefusedError(f"HTTP {status} on GET /clients", status)
     assert kinds_of(tmp_path) == [kinds.OUTBOUND_STOPPED]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.duckdb_engine import DuckDbWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, private_umask
+from tests.support.command import environment
 from tests.warehouse.landings import night
 
 
@@ -35,10 +37,24 @@ HOLDER = """
 """
 
 
+RUN = """
+    import sys
+    from debitura_pipeline.settings import load_settings
+    from debitura_pipeline.warehouse.opening import open_warehouse
+    from debitura_pipeline.warehouse.run_lock import exclusive_run
+    settings = load_settings()
+    with exclusive_run(settings, sys.argv[2]), open_warehouse(settings):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
 @contextmanager
-def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+def held_by_another_process(
+    path: Path, program: str = HOLDER, *arguments: str, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", textwrap.dedent(program), str(path), *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         try:
             yield holder
@@ -77,9 +93,28 @@ def test_file_held_by_another_process_is_waited_for_and_the_holder_named(setting
         waiting = open_warehouse(settings, sleep=clock.sleep, clock=clock)
         with pytest.raises(WarehouseBusy, match=f"process {holder.pid}.*published copy") as busy, waiting:
             pass
-    assert busy.value.is_retryable and busy.value.facts == {"pid": holder.pid}
+    assert busy.value.is_retryable and busy.value.facts == {"pid": holder.pid, "is_run": False}
     assert 60 <= clock.now < 62
     assert max(clock.pauses) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("purpose", "waited_s"),
+    [("nightly", 60), ("cases apply", 0), ("clients apply", 0), ("outbound (Dagster run 1f2e3d4c)", 0)],
+)
+def test_run_that_has_the_file_is_named_and_an_apply_is_not_waited_for(
+    settings: Settings, path: Path, tmp_path: Path, purpose: str, waited_s: int
+) -> None:
+    """Also where the run is another data directory's, which has the same warehouse."""
+    clock = Clock()
+    env = environment({"DEBITURA_WAREHOUSE": f"duckdb:///{path}", "DEBITURA_DATA_DIR": str(tmp_path / "other")})
+    with held_by_another_process(path, RUN, purpose, env=env) as run:
+        waiting = open_warehouse(settings, read_only=True, sleep=clock.sleep, clock=clock)
+        named = rf"in use by another run.*: {re.escape(purpose)}, process {run.pid} on .*Wait for it"
+        with pytest.raises(WarehouseBusy, match=named) as busy, waiting:
+            pass
+    assert busy.value.facts == {"pid": run.pid, "is_run": True}
+    assert waited_s <= clock.now < waited_s + 2
 
 
 @pytest.mark.parametrize("read_only", [False, True])
