@@ -22,6 +22,7 @@ from debitura_pipeline.submission.states import CLIENT_TYPES, INELIGIBLE, INVALI
 NO_PARTNER, NO_KYC = "NoPartnerAvailable", "MissingKycVerification"
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 MAX_PCT = Decimal(100)
+_NOT_SERVED = ("partner", "country", "currency", "jurisdiction")  # what a code says that is no fault of the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def refused_preview(codes: Iterable[str], fields: Iterable[str]) -> Preview:
     known = {normalised(one) for one in types}
     if known & CLIENT_TYPES:
         return Preview(WAITING, types)
-    if normalised(NO_PARTNER) in known:
+    if not names and any(word in one for one in known for word in _NOT_SERVED):
         return Preview(INELIGIBLE, types, False)
     return Preview(INVALID, (*names, *(() if names else types)) or ("ValidationError",))
 

@@ -16,7 +16,7 @@ from debitura_pipeline.submission.apply import understood
 from debitura_pipeline.submission.decision import Evidence, Send, Stop, Wanted, next_step
 from debitura_pipeline.submission.lookups import Expected
 from debitura_pipeline.submission.plan import PlannedClaim, previewed
-from debitura_pipeline.submission.previews import Preview
+from debitura_pipeline.submission.previews import Preview, refused_preview
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import DECISIVE, STATES, ClaimIdentity, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -146,3 +146,23 @@ def test_refusals_of_the_api_are_final() -> None:
     assert unauthorized == NoEffect("unauthorized")
     waits = answered(recorded("tenant", SOMEBODY, "sent", "INV-1"), unauthorized, NOW)
     assert (waits.state, waits.message) == ("waiting_for_client", "the client's token was refused (HTTP 401)")
+
+
+@pytest.mark.parametrize(
+    ("codes", "fields", "state", "types"),
+    [
+        (("NoPartnerAvailable",), (), "ineligible", ("NoPartnerAvailable",)),
+        (("CURRENCY_NOT_SUPPORTED",), (), "ineligible", ("CURRENCY_NOT_SUPPORTED",)),
+        (("unsupported-country",), (), "ineligible", ("unsupported-country",)),
+        (("MissingPowerOfAttorney",), (), "waiting_for_client", ("MissingPowerOfAttorney",)),
+        (("ValidationError",), ("currencyCode",), "invalid", ("currencyCode",)),
+        (("InvalidCurrency",), ("currencyCode",), "invalid", ("currencyCode",)),
+        (("TooOld",), (), "invalid", ("TooOld",)),
+        ((), (), "invalid", ("ValidationError",)),
+    ],
+)
+def test_refused_preview_tells_a_faulty_row_from_one_that_nobody_serves(
+    codes: tuple[str, ...], fields: tuple[str, ...], state: str, types: tuple[str, ...]
+) -> None:
+    preview = refused_preview(codes, fields)
+    assert (preview.state, preview.types) == (state, types)
