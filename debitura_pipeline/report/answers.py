@@ -10,18 +10,23 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.contract.stage_groups import AWAITED
-from debitura_pipeline.formats import CENT, format_amount, format_day, in_cents
+from debitura_pipeline.formats import format_amount, format_day
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge
-from debitura_pipeline.report.read import ZERO, Reports, total
+from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_calendar import Due, dues, payer_name, payers
 from debitura_pipeline.report.sections_changes import CHANGED
 from debitura_pipeline.report.sections_control import EQUAL, not_ok_checks
 from debitura_pipeline.report.sections_findings import findings_by_kind, kind_in_words
-from debitura_pipeline.report.stages import StageSum, sum_of
+from debitura_pipeline.report.stages import (
+    StageSum,
+    printed_parts,
+    still_to_come,
+    still_to_come_by_certainty,
+    sum_of,
+)
 
 PAYERS_SHOWN = 3
 NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
@@ -46,11 +51,6 @@ def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge,
     )  # fmt: skip
 
 
-def still_to_come(sums: Mapping[str, StageSum]) -> Decimal:
-    """Fees of all stages before Paid, USD; without disputed and unclassified ones."""
-    return sum_of(sums, "ReadyToInvoiceDebitura", *AWAITED, "Pending")
-
-
 def if_read(reports: Reports, lines: tuple[AnswerLine, ...]) -> tuple[AnswerLine, ...]:
     """The lines, unless they say that there is nothing, and not everything was read."""
     return lines if lines[0] not in (NO_FEE, NOTHING_TO_COME) or was_read(reports) else (NOT_READ,)
@@ -61,10 +61,11 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
     if not any(one.transactions for one in sums.values()):
         return (NO_FEE,)
     to_come = still_to_come(sums)
+    ready, confirmed, estimated = still_to_come_by_certainty(sums)
     parts = (
-        AnswerLine("– you can invoice now", sum_of(sums, "ReadyToInvoiceDebitura"), key="ready"),
-        AnswerLine("– confirmed, not paid yet", sum_of(sums, *AWAITED), key="awaited"),
-        AnswerLine("– estimated, may change", sum_of(sums, "Pending"), key="estimate"),
+        AnswerLine("– you can invoice now", ready, key="ready"),
+        AnswerLine("– confirmed, not paid yet", confirmed, key="awaited"),
+        AnswerLine("– estimated, may change", estimated, key="estimate"),
     )
     return (
         AnswerLine("Paid to you so far", sum_of(sums, "Paid"), key="paid"),
@@ -74,19 +75,9 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
 
 
 def _adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine, ...]:
-    """The lines, printed so that their cents add up to those of `whole`: what rounding leaves goes to the largest.
-
-    Lines that are not the parts of `whole` stay as they are.
-    """
-    amounts = [one.amount for one in lines if one.amount is not None]
-    if not amounts or abs(total(amounts) - whole) >= CENT:
-        return tuple(lines)
-    left = in_cents(whole) - total(in_cents(amount) for amount in amounts)
-    largest = max((one for one in lines if one.amount is not None), key=lambda one: one.amount or ZERO)
-    return tuple(
-        replace(one, printed=in_cents(one.amount) + left) if one is largest and one.amount is not None else one
-        for one in lines
-    )
+    """The lines, printed so that their cents add up to those of `whole`."""
+    printed = iter(printed_parts([one.amount for one in lines if one.amount is not None], whole))
+    return tuple(one if one.amount is None else replace(one, printed=next(printed)) for one in lines)
 
 
 def _when(reports: Reports) -> tuple[AnswerLine, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from debitura_pipeline.formats import format_count, format_datetime, title_case
+from debitura_pipeline.formats import format_datetime, title_case
+from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Badge, Masthead
 from debitura_pipeline.report.read import Reports
 
@@ -95,7 +96,7 @@ def _sizes(reports: Reports) -> str:
     for name in RESOURCES:
         if reports.has(f"raw.{name}"):
             (row,) = reports.records(f"raw.{name}", ("count(*) AS n",), "WHERE _deleted_at IS NULL")
-            parts.append(f"{format_count(row.n)} {name}")
+            parts.append(counted(int(row.n), name[:-1]))
     return ", ".join(parts) or "nothing yet"
 
 

@@ -78,13 +78,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Figure:
-    """A headline amount in USD. `key` names it on the page and in the run's metadata."""
+    """A headline amount in USD. `key` names it on the page and in the run's metadata. `printed`: as in `AnswerLine`."""
 
     key: str
     label: str
     value: Decimal
     meaning: str
     css: str
+    printed: Decimal | None = None
 
 
 @dataclass(frozen=True)

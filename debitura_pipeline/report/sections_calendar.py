@@ -116,7 +116,8 @@ def _table(found: list[Any]) -> ReportTable:
         for row in shown
     ]  # fmt: skip
     if rest:
-        rows.append((f"{format_count(len(rest))} more rows", total(row.usd for row in rest), "", "",
+        more = f"{format_count(len(rest))} more {'row' if len(rest) == 1 else 'rows'}"
+        rows.append((more, total(row.usd for row in rest), "", "",
                      total(row.usd - row.final_usd for row in rest), sum(int(row.n) for row in rest), ""))  # fmt: skip
     sums = (total(row.usd for row in found), total(row.usd - row.final_usd for row in found))
     return ReportTable(

@@ -6,6 +6,7 @@ Amounts in different currencies are never added.
 from __future__ import annotations
 
 from debitura_pipeline.formats import format_count, format_percent
+from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Heading, Pattern, ReportTable, Section, Series
 from debitura_pipeline.report.read import Reports
@@ -71,7 +72,7 @@ def case_outcomes(reports: Reports) -> Section | None:
         pieces,
         data,
     )
-    lead = f"{format_count(sum(sums.values()))} cases, {format_count(sums['open'])} of them open. {_rate(reports)}"
+    lead = f"{counted(int(sum(sums.values())), 'case')}, {format_count(sums['open'])} of them open. {_rate(reports)}"
     return Section("outcomes", "Case outcomes", lead, chart=chart, tables=_by_currency(reports))
 
 

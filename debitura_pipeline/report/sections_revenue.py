@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from debitura_pipeline.formats import UNKNOWN_MONTH, format_amount, format_month
+from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_columns
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
 from debitura_pipeline.report.read import Reports, total
@@ -61,9 +62,8 @@ def revenue_by_month(reports: Reports) -> Section | None:
     lead = "Fees by the month of the transaction, coloured by where each fee stands today."
     if months:
         best = max(months, key=lambda month: sums[month])
-        lead += (
-            f" {len(months)} months so far; the strongest is {format_month(best)} with {format_amount(sums[best])} USD."
-        )
+        lead += f" {counted(len(months), 'month')} so far; "
+        lead += f"the strongest is {format_month(best)} with {format_amount(sums[best])} USD."
     chart = _month_chart(frame, months, sizes) if months else None
     bases = _bases(reports)
     note = (

@@ -5,13 +5,13 @@ The stage itself is derived in dbt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from debitura_pipeline.contract.stage_groups import AWAITED, LABELS
 from debitura_pipeline.contract.stage_groups import EXPECTED as EXPECTED_STAGES
-from debitura_pipeline.formats import format_amount
+from debitura_pipeline.formats import CENT, format_amount, in_cents
 from debitura_pipeline.report.model import Figure, Pattern, Section, Series
 from debitura_pipeline.report.read import ZERO
 
@@ -88,6 +88,27 @@ def sum_of(sums: Mapping[str, StageSum], *keys: str) -> Decimal:
     return sum((sums[key].fee_usd for key in keys if key in sums), start=ZERO)
 
 
+def still_to_come(sums: Mapping[str, StageSum]) -> Decimal:
+    """Fees of all stages before Paid, USD; without disputed and unclassified ones."""
+    return sum(still_to_come_by_certainty(sums), start=ZERO)
+
+
+def still_to_come_by_certainty(sums: Mapping[str, StageSum]) -> tuple[Decimal, Decimal, Decimal]:
+    """What can be invoiced now, what is confirmed, and what is estimated, USD."""
+    return sum_of(sums, "ReadyToInvoiceDebitura"), sum_of(sums, *AWAITED), sum_of(sums, "Pending")
+
+
+def printed_parts(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
+    """The parts in cents that add up to those of `whole`. What rounding leaves goes to the last part that is not zero, the least
+    certain one, so that one to be invoiced is printed as on its invoice. Numbers that are not the parts of `whole` are
+    rounded."""
+    cents = [in_cents(part) for part in parts]
+    last = max((place for place, part in enumerate(parts) if part), default=None)
+    if last is not None and abs(sum(parts, start=ZERO) - whole) < CENT:
+        cents[last] += in_cents(whole) - sum(cents, start=Decimal(0))  # ZERO has four decimals, which would be printed
+    return cents
+
+
 def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
     """The headline figures; empty without transactions. Unclassified fees are shown only if there are any."""
     if not any(one.transactions for one in sums.values()):
@@ -103,15 +124,18 @@ def headline(sums: Mapping[str, StageSum]) -> tuple[Figure, ...]:
         if sum_of(sums, key)
     ]
     awaited = "Confirmed fees whose payment is still on its way" + (f": {', '.join(parts)}." if parts else ".")
+    certainty = still_to_come_by_certainty(sums)
+    ready, confirmed, estimated = printed_parts(certainty, sum(certainty, start=ZERO))
     figures = [
         Figure("paid_usd", "Earned and paid", sum_of(sums, "Paid"), words("Debitura has paid these fees to you.", "Paid"),
                "--stage-paid"),
         Figure("ready_usd", "Ready to invoice", sum_of(sums, "ReadyToInvoiceDebitura"),
-               words("You may invoice Debitura for these fees now.", "ReadyToInvoiceDebitura"), "--stage-ready"),
-        Figure("awaited_usd", "Awaited", sum_of(sums, *AWAITED), words(awaited, *AWAITED), "--stage-invoiced"),
+               words("You may invoice Debitura for these fees now.", "ReadyToInvoiceDebitura"), "--stage-ready", ready),
+        Figure("awaited_usd", "Awaited", sum_of(sums, *AWAITED), words(awaited, *AWAITED), "--stage-invoiced",
+               confirmed),
         Figure("estimated_usd", "Estimated", sum_of(sums, "Pending"),
                "An estimate, not earnings: commission not confirmed, and the amount moves with exchange rates.",
-               "--stage-pending"),
+               "--stage-pending", estimated),
         Figure("disputed_usd", "Disputed", sum_of(sums, "Disputed"),
                "Under dispute: may shrink or go. In none of the other figures.", "--stage-disputed"),
     ]  # fmt: skip

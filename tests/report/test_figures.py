@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from debitura_pipeline.formats import format_amount
+from debitura_pipeline.formats import format_amount, in_cents
 from debitura_pipeline.report import ReportFacts
+from debitura_pipeline.report.answers import how_much
 from debitura_pipeline.report.page import render, sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_revenue import stage_sums
-from debitura_pipeline.report.stages import headline
+from debitura_pipeline.report.stages import StageSum, headline
 from debitura_pipeline.report.write import compose
 from debitura_pipeline.settings import Settings
 from tests.report.maker import TableMaker, tables
@@ -88,6 +89,26 @@ def test_any_money_comes_through_unrounded(empty: TableMaker, fees: list[tuple[s
         wanted = sum((usd for stage, usd in fees if stage in stages), Decimal(0))
         assert figures.get(key, Decimal(0)) == wanted
     assert ("unclassified_usd" in figures) == any(stage == "Unclassified" for stage, _ in fees)
+
+
+@given(fees=st.lists(st.tuples(st.sampled_from(STAGES), MONEY), min_size=1, max_size=12))
+def test_first_screen_and_headline_print_the_same_cents_that_add_up(fees: list[tuple[str, Decimal]]) -> None:
+    sums: dict[str, StageSum] = {}
+    for stage, usd in fees:
+        sums[stage] = StageSum(1, usd + (sums[stage].fee_usd if stage in sums else 0))
+    _, to_come, *parts = how_much(sums)
+    assert to_come.amount is not None
+    assert sum(part.printed or Decimal(0) for part in parts) == in_cents(to_come.amount)
+    figures = [one for one in headline(sums) if one.key in ("ready_usd", "awaited_usd", "estimated_usd")]
+    assert [in_cents(one.value) if one.printed is None else one.printed for one in figures] == [
+        p.printed for p in parts
+    ]
+
+
+def test_what_rounding_leaves_is_printed_with_the_least_certain_amount() -> None:
+    fees = {"ReadyToInvoiceDebitura": "10.004", "ConfirmedPendingInvoice": "900.004", "Pending": "20.004"}
+    sums = {stage: StageSum(1, Decimal(usd)) for stage, usd in fees.items()}
+    assert [str(line.printed) for line in how_much(sums)[2:]] == ["10.00", "900.00", "20.01"]
 
 
 def test_estimates_and_risks_are_called_by_their_name(tmp_path: Path) -> None:
