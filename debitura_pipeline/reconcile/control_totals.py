@@ -168,7 +168,7 @@ def compare_one(
     precision: Decimal = ROW_PRECISION,
     rows: int = 1,
 ) -> ControlTotal:
-    """Compare a stated figure with each interpretation, and return the first that is equal, else the first.
+    """Compare a stated figure with each interpretation, and return the first that is equal, else the nearest.
 
     `precision` applies to sums; counts are compared exactly.
     """
@@ -179,6 +179,8 @@ def compare_one(
     verdicts = [compare(figure, value, precision if unit == "usd" else ROW_PRECISION, rows) for _, value in ours]
     verdict = next(word for word in ("equal", "unproven", "differs") if word in verdicts)
     name, value = ours[verdicts.index(verdict)]
+    if verdict == "differs":  # so that the difference is not that of a figure that the API does not mean
+        value = min((one for _, one in ours), key=lambda one: abs(figure - one))
     detail = f"read as: {name}" if len(interpretations) > 1 and verdict != "differs" else None
     if verdict == "unproven":
         detail = "added up by the API in floating point, whose error hides the last digits of so large a sum"
