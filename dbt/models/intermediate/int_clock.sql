@@ -31,6 +31,7 @@ readings as (
         status = 'done' as is_done
     from syncs
     where status in ('done', 'lost')
+    {% if var('as_of') %} and coalesce(as_of, started_at) <= cast('{{ var("as_of") }}' as timestamptz) {% endif %}
 ),
 
 first_readings as (
@@ -52,13 +53,13 @@ first_load as (
             when first_readings.transactions_of_clients_at < first_readings.transactions_at
                 and transactions.at < first_readings.transactions_at
                 then first_readings.transactions_at
-            when transactions.at is not null then least(transactions.at, first_readings.transactions_done_at)
+            else least(transactions.at, first_readings.transactions_done_at)
         end as transactions_at,
         case
             when first_readings.cases_of_clients_at < first_readings.cases_at
                 and cases.at < first_readings.cases_at
                 then first_readings.cases_at
-            when cases.at is not null then least(cases.at, first_readings.cases_done_at)
+            else least(cases.at, first_readings.cases_done_at)
         end as cases_at,
         -- Where only readings of single clients are recorded, the transactions of the others are not known.
         first_readings.transactions_at is not null or first_readings.transactions_of_clients_at is null as is_transactions_read
