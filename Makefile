@@ -10,10 +10,19 @@ BI := .venv-bi
 METRICS := .venv-metrics
 DEPLOY := .venv-deploy
 BIN := $(VENV)/bin
-PIP := -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes
-BY_USE := --no-compile # large, and little of it is imported: modules are compiled when they first are
+UV ?= $(shell command -v uv)
+LOCKED := pip install --quiet --no-deps --require-hashes
+# $(call install,FOLDER,FILE,WHEN): the packages locked in FILE, by uv where there is one, which takes a third of the time, else
+# by pip. WHEN is `now`, or `later` for those of which little is imported: modules are compiled when they first are.
+define install
+test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+test -x $(1)/bin/python || $(PYTHON) -m venv $(if $(UV),--without-pip) $(1); \
+$(if $(UV),$(UV) $(LOCKED) $(if $(filter now,$(3)),--compile-bytecode) --python $(1)/bin/python --requirement $(2) 2>/dev/null ||) \
+{ $(if $(UV),$(1)/bin/python -m ensurepip >/dev/null &&) $(1)/bin/python -m $(LOCKED) --disable-pip-version-check \
+	$(if $(filter later,$(3)),--no-compile) --requirement $(2); }
+endef
 
-.PHONY: help celery environments setup nightly tour test sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster first-load soak incidents shared-store dev bi lint lint-code lint-sql lint-types lint-conventions format bench league metrics image docs wheel lock clean
+.PHONY: help celery environments setup nightly tour test collect sweeps simulate month-ends simulate-submissions forecast fuzz crash cluster first-load soak incidents shared-store dev bi lint lint-code lint-sql lint-types lint-conventions format bench league metrics image docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -35,6 +44,9 @@ environments: $(LINT)/.ready $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/
 WORKERS ?= 3
 test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.ready $(METRICS)/.ready $(DEPLOY)/.ready ## every test, on real parts, WORKERS=3 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+collect: $(VENV)/.ready-dev $(VENV)/.ready-celery ## compile the tests once, which each worker of `make test` would do otherwise
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null
 
 sweeps: export TEST_DAY = all
 sweeps: test ## the tests, each with all the cases of which `make test` takes some by the day; an hour or more
@@ -133,7 +145,7 @@ wheel: setup ## the Python packages as a wheel, in build/wheel
 
 lock: ## new locks from requirements*.in (needs uv on the PATH)
 	@for set in requirements requirements-dev requirements-lint requirements-league requirements-docs requirements-vendor requirements-bi \
-		requirements-metrics requirements-celery requirements-kubernetes requirements-deploy; do \
+		requirements-metrics requirements-celery requirements-kubernetes requirements-deploy requirements-uv; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 			--no-header $$set.in --output-file $$set.txt; done
 
@@ -141,69 +153,54 @@ clean: ## remove environments and caches, never the data
 	rm -rf $(VENV) $(LINT) $(LEAGUE) $(DOCS) $(VENDOR) $(BI) $(METRICS) $(DEPLOY) build *.egg-info dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; a minute or three, most of it downloads)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing $$(grep -c '==' requirements.txt) locked packages with pip; it says nothing until it is done"
-	@$(BIN)/python $(PIP) --requirement requirements.txt
+	@echo "Installing $$(grep -c '==' requirements.txt) locked packages; it says nothing until it is done"
+	@$(call install,$(VENV),requirements.txt,now)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@echo "Adding what the tests need"
-	@$(BIN)/python $(PIP) --requirement requirements-dev.txt
+	@$(call install,$(VENV),requirements-dev.txt,now)
 	@touch $@
 
 $(VENV)/.ready-celery: $(VENV)/.ready requirements-celery.txt
 	@echo "Adding Celery"
-	@$(BIN)/python $(PIP) --requirement requirements-celery.txt
+	@$(call install,$(VENV),requirements-celery.txt,now)
 	@touch $@
 
 $(LINT)/.ready: requirements-lint.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(LINT) (once)"
-	@test -x $(LINT)/bin/python || $(PYTHON) -m venv $(LINT)
-	@$(LINT)/bin/python $(PIP) --requirement requirements-lint.txt
+	@$(call install,$(LINT),$<,later)
 	@touch $@
 
 $(LEAGUE)/.ready: requirements-league.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(LEAGUE) (once): what the pipeline is compared with"
-	@test -x $(LEAGUE)/bin/python || $(PYTHON) -m venv $(LEAGUE)
-	@$(LEAGUE)/bin/python $(PIP) --requirement requirements-league.txt
+	@$(call install,$(LEAGUE),$<,now)
 	@touch $@
 
 $(DOCS)/.ready: requirements-docs.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(DOCS) (once)"
-	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
-	@$(DOCS)/bin/python $(PIP) --requirement requirements-docs.txt
+	@$(call install,$(DOCS),$<,later)
 	@touch $@
 
 $(VENDOR)/.ready: requirements-vendor.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENDOR) (once): the vendor's own client, which drives the sandbox in the tests"
-	@test -x $(VENDOR)/bin/python || $(PYTHON) -m venv $(VENDOR)
-	@$(VENDOR)/bin/python $(PIP) $(BY_USE) --requirement requirements-vendor.txt
+	@$(call install,$(VENDOR),$<,later)
 	@touch $@
 
 $(BI)/.ready: requirements-bi.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(BI) (once): Streamlit, for the dashboards"
-	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
-	@$(BI)/bin/python $(PIP) $(BY_USE) --requirement requirements-bi.txt
+	@$(call install,$(BI),$<,later)
 	@touch $@
 
 $(METRICS)/.ready: requirements-metrics.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(METRICS) (once): MetricFlow, which compiles the metrics"
-	@test -x $(METRICS)/bin/python || $(PYTHON) -m venv $(METRICS)
-	@$(METRICS)/bin/python $(PIP) $(BY_USE) --requirement requirements-metrics.txt
+	@$(call install,$(METRICS),$<,later)
 	@touch $@
 
 $(DEPLOY)/.ready: requirements-deploy.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(DEPLOY) (once): linters and schemas for the files in deploy/"
-	@test -x $(DEPLOY)/bin/python || $(PYTHON) -m venv $(DEPLOY)
-	@$(DEPLOY)/bin/python $(PIP) $(BY_USE) --requirement requirements-deploy.txt
+	@$(call install,$(DEPLOY),$<,later)
 	@touch $@
