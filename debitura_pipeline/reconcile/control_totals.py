@@ -98,7 +98,7 @@ def _unclassified(totals: Totals, ours: tuple[int, Decimal]) -> list[ControlTota
     rest = with_unclassified(totals).summary.get(UNCLASSIFIED, NOT_STATED).count
     if not rest and not ours[0]:
         return []
-    detail = f"{ours[0] or rest} rows fit none of the API's stages, so no total holds their sum"
+    detail = f"{counted(ours[0] or rest or 0, 'row')} in none of the API's stages, so no total holds them"
     count = compare_one("transactions", "stage", UNCLASSIFIED, "count", rest, [("rows", ours[0])])
     usd = compare_one("transactions", "stage", UNCLASSIFIED, "usd", None, [("fees", ours[1])])
     return [count, replace(usd, detail=detail)]

@@ -15,6 +15,7 @@ from debitura_pipeline.report.sections_changes import (
     FIRST_NIGHT,
     compared_with,
     is_first_night,
+    moved_with_rates,
     night_changes,
     readings,
 )
@@ -50,6 +51,9 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
         if row.subject == "case" and row.change in ("reopened", "gone")
     )
     usd = total(row.usd for row in fees.values())
+    if rates := moved_with_rates(reports, usd):
+        usd += rates
+        words += f"; exchange rates of estimates {format_change(rates)}"
     before = format_datetime(compared_with(reports)).removesuffix(" UTC")
     return [AnswerLine(f"All fees, since {before}", usd, words=words, key="night", is_change=True)]
 
@@ -61,7 +65,7 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
         newest = [row for row in rows if row.month == rows[0].month]
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         is_first_month = len({row.month for row in rows}) == 1
-        since = readings(reports)[0].started_at if is_first_month else rows[0].month - timedelta(days=1)
+        since = readings(reports)[0].at if is_first_month else rows[0].month - timedelta(days=1)
         lines.append(AnswerLine(f"Still to come, since {format_day(since)}", change, key="month", is_change=True))
     return [*lines, *_months(reports)]
 

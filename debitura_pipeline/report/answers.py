@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.formats import format_amount, format_day
+from debitura_pipeline.formats import format_amount, format_day, in_cents
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.masthead import was_read
@@ -42,9 +42,9 @@ def first_screen(reports: Reports, sums: Mapping[str, StageSum], verdict: Badge,
     coming = f" the {format_amount(to_come)}" if to_come > 0 else ""
     return (
         Answer("how-much", "How much?", if_read(reports, how_much(sums)), "figures"),
-        Answer("when", f"When will{coming} come?" if coming else "When?", _adding_up(_when(reports), to_come),
+        Answer("when", f"When will{coming} come?" if coming else "When?", adding_up(_when(reports), to_come),
                "calendar" if reports.has("reports.payment_calendar") else "pipeline"),
-        Answer("from-whom", f"Who pays{coming}?" if coming else "From whom?", _adding_up(_from_whom(reports), to_come),
+        Answer("from-whom", f"Who pays{coming}?" if coming else "From whom?", adding_up(_from_whom(reports), to_come),
                "partners" if reports.has("reports.receivables_by_collection_partner") else ""),
         Answer("missing", "Is anything missing?", _missing(reports, verdict, proof), "findings"),
         Answer("changed", "What changed?", changed_since(reports), "changes" if reports.has(CHANGED) else ""),
@@ -70,11 +70,11 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
     return (
         AnswerLine("Paid to you so far", sum_of(sums, "Paid"), key="paid"),
         AnswerLine("Still to come, of which", to_come, key="to-come"),
-        *_adding_up(parts, to_come),
+        *adding_up(parts, to_come),
     )
 
 
-def _adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine, ...]:
+def adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine, ...]:
     """The lines, printed so that their cents add up to those of `whole`."""
     printed = iter(printed_parts([one.amount for one in lines if one.amount is not None], whole))
     return tuple(one if one.amount is None else replace(one, printed=next(printed)) for one in lines)
@@ -112,7 +112,7 @@ def _not_before(earliest: Sequence[Due]) -> str:
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
-    found = [row for row in payers(reports) if row.usd]
+    found = [row for row in payers(reports) if in_cents(row.usd)]
     if not found:
         return if_read(reports, (NOTHING_TO_COME if reports.has("reports.payment_calendar") else NO_CALENDAR,))
     ours = sorted(found, key=lambda row: row.payer_kind != "debitura")  # whom you invoice stands first
@@ -149,7 +149,7 @@ def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine
         lines.append(AnswerLine("Fees:", badge=none))
     lines.append(AnswerLine("Records read:", badge=_rows_verdict(verdict, proof)))
     if checks := not_ok_checks(reports):
-        words = f"{counted(checks, 'check')} {'needs' if checks == 1 else 'need'} attention"
+        words = f"{counted(checks, 'other check')} {'needs' if checks == 1 else 'need'} attention"
         lines.append(AnswerLine("Data quality:", badge=Badge(words, "warn")))
     return tuple(lines)
 

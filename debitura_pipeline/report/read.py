@@ -49,6 +49,15 @@ class Reports:
         """Whether the table is there with this column, which files of an older version may lack."""
         return table in self._tables and column in self._warehouse.columns(*table.split("."))
 
+    def has_function(self, schema: str, name: str) -> bool:
+        """Whether the warehouse has this function, or table macro in DuckDB."""
+        found = self._warehouse.rows(
+            "SELECT count(*) FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS s ON s.oid = f.pronamespace "
+            "WHERE s.nspname = $1 AND f.proname = $2",
+            (schema, name),
+        )
+        return bool(found[0][0])
+
     @property
     def lacking(self) -> tuple[str, ...]:
         """The tables that were asked for and are not there, in order of first asking."""

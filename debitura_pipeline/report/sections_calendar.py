@@ -28,9 +28,16 @@ FINAL_LATEST = Series("Final, not before this month, or no date", "--high", "str
 PREDICTED = Series("Estimate", "--low-2", "dots")
 
 
+# The next step of a confirmed fee is Debitura's invoice, and the money comes a term of payment later; where the invoice is late,
+# not before that.
+CONFIRMED = "ConfirmedPendingInvoice"
+DUE_CLASS = f"CASE WHEN revenue_stage = '{CONFIRMED}' AND due_class = 'overdue' THEN 'not_before' ELSE due_class END"
+CLASS_ORDER = f"CASE {DUE_CLASS} WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
+
+
 @dataclass(frozen=True)
 class Due:
-    """Fees of one due class and date (None: no date known), USD."""
+    """Fees of one due class and date of payment (None: no date known), USD."""
 
     due_class: str
     due_on: date | None
@@ -41,9 +48,19 @@ def dues(reports: Reports, where: str = "is_expected_income", params: tuple[str,
     """Expected income by due class and date, overdue first. Empty without the table."""
     if not reports.has(CALENDAR):
         return []
-    columns = ("due_class", "due_on", "sum(referral_fee_usd) AS usd")
-    tail = f"WHERE {where} GROUP BY due_class, due_class_order, due_on ORDER BY due_class_order, due_on"
+    columns = (
+        f"{DUE_CLASS} AS due_class",
+        f"{CLASS_ORDER} AS place",
+        f"{paid_on(reports)} AS due_on",
+        "sum(referral_fee_usd) AS usd",
+    )
+    tail = f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 2, 3"
     return [Due(row.due_class, row.due_on, row.usd) for row in reports.records(CALENDAR, columns, tail, params)]
+
+
+def paid_on(reports: Reports) -> str:
+    """The column with the day of the payment, which files of an older version do not have."""
+    return "payment_due_on" if reports.has_column(CALENDAR, "payment_due_on") else "due_on"
 
 
 def payers(reports: Reports) -> list[Any]:
@@ -70,12 +87,12 @@ def payment_calendar(reports: Reports) -> Section | None:
     if not reports.has(CALENDAR):
         return None
     columns = (
-        "due_class", "due_class_order", "due_on", "payer_kind", "revenue_stage AS stage", "count(DISTINCT payer) AS payers",
+        f"{DUE_CLASS} AS due_class", f"{CLASS_ORDER} AS place", f"{paid_on(reports)} AS due_on", "payer_kind",
+        "revenue_stage AS stage", "stage_order", "count(DISTINCT payer) AS payers",
         "max(payer) AS payer", "max(next_step) AS step", "sum(transaction_count) AS n", "sum(referral_fee_usd) AS usd",
         "sum(referral_fee_usd - of_which_estimate_usd) AS final_usd",
     )  # fmt: skip
-    grain = "due_class, due_class_order, due_on, payer_kind, revenue_stage, stage_order"
-    tail = f"WHERE is_expected_income GROUP BY {grain} ORDER BY due_class_order, due_on, payer_kind, stage_order DESC"
+    tail = "WHERE is_expected_income GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 2, 3, 4, 6 DESC"
     found = reports.records(CALENDAR, columns, tail)
     if not found:
         return None
@@ -85,8 +102,8 @@ def payment_calendar(reports: Reports) -> Section | None:
 
 def _lead(found: list[Any]) -> str:
     everything, final = total(row.usd for row in found), total(row.final_usd for row in found)
-    predicted = format_amount(everything - final)
-    lead = f"{format_amount(everything)} USD still to come: {format_amount(final)} final, {predicted} estimated."
+    moving = format_amount(everything - final)
+    lead = f"{format_amount(everything)} USD still to come: {format_amount(final)} final, {moving} may move with exchange rates."
     late = total(row.usd for row in found if row.due_class == "overdue")
     if late:
         return f"{lead} {format_amount(late)} USD are overdue."

@@ -13,29 +13,46 @@ from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import BY_KEY
 
 CHANGED = "reports.what_changed"
+TRANSACTIONS, AS_OF = "marts.fct_transactions", "marts.transactions_as_of"
 ROWS_SHOWN = 20
 SUBJECTS = {"transaction": "Transactions", "case": "Cases", "client": "Clients"}
 CHANGES = {"new": "new", "moved": "moved to another stage", "edited": "edited", "gone": "gone", "returned": "came back",
            "reopened": "reopened", "restated": "restated by the partner mode"}  # fmt: skip
+IS_ESTIMATE = {"true": "An estimate", "false": "Final"}
 NOTHING = Badge("Nothing changed", "good")
 FIRST_NIGHT = Badge("First reading: nothing to compare with yet", "unknown")
 
 
 def readings(reports: Reports) -> list[Any]:
-    """`started_at` and `published_at` of each whole reading of the transactions, the oldest first."""
+    """`at`, by the API's clock, and `published_at` of each whole reading of the transactions, the oldest first. Readings of one
+    clock are one."""
     if not reports.has("ops.syncs"):
         return []
-    published = "published_at" if reports.has_column("ops.syncs", "published_at") else "NULL AS published_at"
-    tail = "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client' ORDER BY started_at"
-    return reports.records("ops.syncs", ("started_at", published), tail)
+    published = "max(published_at)" if reports.has_column("ops.syncs", "published_at") else "NULL"
+    tail = (
+        "WHERE resource = 'transactions' AND status = 'done' AND coalesce(mode, '') <> 'client' GROUP BY 1 ORDER BY 1"
+    )
+    return reports.records("ops.syncs", ("coalesce(as_of, started_at) AS at", f"{published} AS published_at"), tail)
 
 
 def compared_with(reports: Reports) -> datetime:
     """When the reading began that `what_changed` compares with: the last published one before the newest, else the one before."""
     *earlier, _ = readings(reports)
     seen = [one for one in earlier if one.published_at is not None]
-    before: datetime = (seen or earlier)[-1].started_at
+    before: datetime = (seen or earlier)[-1].at
     return before
+
+
+def moved_with_rates(reports: Reports, changes: Decimal) -> Decimal | None:
+    """What exchange rates alone made of estimates since the reading that is compared with, USD: the change of all expected and
+    earned income, less that of the changes. None where the warehouse cannot say what it was."""
+    if not reports.has(TRANSACTIONS) or not reports.has_function(*AS_OF.split(".")):
+        return None
+    columns, where = ("sum(referral_fee_usd) AS usd",), "WHERE revenue_stage NOT IN ('Disputed', 'Unclassified')"
+    (now,) = reports.records(TRANSACTIONS, columns, where)
+    before = f"{AS_OF}('{compared_with(reports).isoformat()}')"
+    (then,) = reports.records(before, columns, where)
+    return total([now.usd]) - total([then.usd]) - changes
 
 
 def is_first_night(reports: Reports) -> bool:
@@ -61,10 +78,15 @@ def what_changed(reports: Reports) -> Section | None:
         lead = "After the next reading, this section names each move, edit, deletion and reopened case."
         return Section("changes", title, lead, verdict=FIRST_NIGHT if is_first else NOTHING)
     of_money = [row for row in found if row.subject == "transaction"]
+    usd = total(row.usd for row in of_money)
     lead = (
         f"{counted(sum(row.n for row in found), 'change')} found by the last run; "
-        f"expected and paid fees changed by {format_change(total(row.usd for row in of_money))} USD in all."
+        f"they changed expected and paid fees by {format_change(usd)} USD."
     )
+    if rates := moved_with_rates(reports, usd):
+        lead += (
+            f" Exchange rates moved estimates by {format_change(rates)} USD: {format_change(usd + rates)} USD in all."
+        )
     tables = (_kinds(found), _moves(reports), _edits(reports), _gone(reports), _cases(reports))
     return Section("changes", title, lead, tables=tuple(table for table in tables if table.rows))
 
@@ -92,7 +114,12 @@ def _moves(reports: Reports) -> ReportTable:
 
 
 def _edits(reports: Reports) -> ReportTable:
-    return _list(reports, "edits", "Amounts edited (a dash: the currency changed)", "change IN ('edited', 'restated')")
+    return _list(
+        reports,
+        "edits",
+        "Edited: amounts (a dash: the currency changed), and what is an estimate",
+        "change IN ('edited', 'restated')",
+    )
 
 
 def _gone(reports: Reports) -> ReportTable:
@@ -140,9 +167,11 @@ def _cases(reports: Reports) -> ReportTable:
 
 
 def _stage(value: str | None) -> str | None:
-    """A stage by its name on the page, an amount to cents, any other value as it is."""
+    """A stage by its name on the page, an amount to cents, whether it is an estimate in words, any other value as it is."""
     if value is None or value in BY_KEY:
         return BY_KEY[value].label if value else None
+    if value.lower() in IS_ESTIMATE:
+        return IS_ESTIMATE[value.lower()]
     try:
         return format_amount(Decimal(value))
     except ArithmeticError:

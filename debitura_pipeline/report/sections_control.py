@@ -127,7 +127,7 @@ def _group(name: str) -> str:
 
 
 def not_ok_checks(reports: Reports) -> int | None:
-    """How many checks ask for a look, without those that the first screen tells in other words; None without the table."""
+    """How many checks ask for a look, but for those that the first screen tells in other words; None without the table."""
     if not reports.has(QUALITY):
         return None
     (row,) = reports.records(

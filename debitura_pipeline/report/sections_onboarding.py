@@ -31,6 +31,7 @@ def onboarding_funnel(reports: Reports) -> Section | None:
         "count(*) AS n",
         "sum(CASE WHEN is_stuck THEN 1 ELSE 0 END) AS stuck",
         "max(days_in_stage) AS longest",
+        "count(first_payment_at) AS paid",
     )
     found = {row.stage: row for row in reports.records(FUNNEL, columns, "GROUP BY stage")}
     if not found:
@@ -39,13 +40,19 @@ def onboarding_funnel(reports: Reports) -> Section | None:
     reached = {step: sum(list(here.values())[index:]) for index, step in enumerate(STEPS)}
     everybody = sum(int(row.n) for row in found.values())
     stuck = sum(int(row.stuck) for row in found.values())
+    paid = sum(int(row.paid) for row in found.values())
     lead = (
-        f"{counted(everybody, 'client')}, {format_count(here['first_payment'])} of them with a first payment. "
+        f"{counted(everybody, 'client')}, {format_count(paid)} of them with a first payment. "
         f"{counted(stuck, 'client')} {'waits' if stuck == 1 else 'wait'} for longer than agreed."
     )
     aside = [f"{counted(int(found[key].n), 'client')}: {label.lower()}" for key, label in ASIDE.items() if key in found]
+    notes = [f"Not in the chart: {'; '.join(aside)}."] if aside else []
+    if early := sum(int(found[step].paid) for step in list(STEPS)[:-1] if step in found):
+        notes.append(
+            f"Payments of {counted(early, 'client')} came before an earlier step was seen; they stand at that step."
+        )
     return Section("onboarding", "Onboarding funnel", lead, chart=_chart(found, here, reached), tables=_stuck(reports),
-                   notes=(f"Not in the chart: {'; '.join(aside)}.",) if aside else ())  # fmt: skip
+                   notes=tuple(notes))  # fmt: skip
 
 
 def _chart(found: dict[str, Any], here: dict[str, int], reached: dict[str, int]) -> Any:
@@ -62,9 +69,11 @@ def _chart(found: dict[str, Any], here: dict[str, int], reached: dict[str, int])
     )  # fmt: skip
     headings = (Heading("Step"), Heading("Reached it", "count"), Heading("Share", "percent"), Heading("Stand here", "count"),
                 Heading("Too long", "count"), Heading("Longest, days", "days"))  # fmt: skip
-    table = ReportTable("onboarding_funnel", "Clients by the step that they have reached", headings, rows)
+    table = ReportTable(
+        "onboarding_funnel", "Clients by the step that they have reached, with all before it", headings, rows
+    )
     words = "; ".join(f"{STEPS[step]} {format_count(reached[step])}" for step in STEPS)
-    return stacked_bars("chart-onboarding", "Clients that have reached each step",
+    return stacked_bars("chart-onboarding", "Clients that have reached each step and all before it",
                         f"Horizontal bars, one per step: {words}.", (PASSED, WAITING), pieces, table)  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Disputed and unclassified fees are in no total; they have rows or columns of the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_columns
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
 from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.sections_changes import readings
 from debitura_pipeline.report.sections_periods import BASES, periods
 from debitura_pipeline.report.stages import APART, EXPECTED, Stage, StageSum, present, stage_of
 
@@ -33,8 +35,8 @@ MONTH_COLUMNS = (
 Sizes = Mapping[tuple[str, str], Decimal]  # (month, stage) -> USD
 
 
-def stage_sums(reports: Reports) -> dict[str, StageSum]:
-    """Fees per stage over all clients and months: the source of the headline figures."""
+def stage_sums(reports: Reports, creditor_id: str | None = None) -> dict[str, StageSum]:
+    """Fees per stage over all clients, or of one, and all months: the source of the headline figures."""
     if not reports.has(BY_CLIENT):
         return {}
     risk = (
@@ -46,7 +48,8 @@ def stage_sums(reports: Reports) -> dict[str, StageSum]:
         "sum(referral_fee_usd) AS usd",
         f"{risk} AS risk_usd",
     )
-    rows = reports.records(BY_CLIENT, columns, "GROUP BY revenue_stage")
+    where, params = ("", ()) if creditor_id is None else ("WHERE creditor_id = $1 ", (creditor_id,))
+    rows = reports.records(BY_CLIENT, columns, f"{where}GROUP BY revenue_stage", params)
     return {row.stage: StageSum(int(row.n), row.usd, row.risk_usd) for row in rows}
 
 
@@ -57,7 +60,8 @@ def revenue_by_month(reports: Reports) -> Section | None:
     frame = reports.frame(BY_CLIENT, MONTH_COLUMNS, "GROUP BY month_label, revenue_stage ORDER BY month_label")
     if frame.empty:
         return None
-    months, sizes = _months_and_sizes(frame)
+    dated, sizes = _months_and_sizes(frame)
+    months = _until_now(reports, dated)
     sums = {month: total(sizes.get((month, stage.key)) for stage in EXPECTED) for month in months}
     lead = "Fees by the month of the transaction, coloured by where each fee stands today."
     if months:
@@ -81,7 +85,8 @@ def client_months(reports: Reports, creditor_id: str) -> Section | None:
     frame = reports.frame(BY_CLIENT, MONTH_COLUMNS, tail, (creditor_id,))
     if frame.empty:
         return None
-    months, sizes = _months_and_sizes(frame)
+    dated, sizes = _months_and_sizes(frame)
+    months = _until_now(reports, dated)
     lead = "Fees by the month of the transaction, coloured by where each fee stands today."
     return Section("revenue", "Fees by month", lead, chart=_month_chart(frame, months, sizes) if months else None)
 
@@ -89,6 +94,14 @@ def client_months(reports: Reports, creditor_id: str) -> Section | None:
 def _months_and_sizes(frame: pd.DataFrame) -> tuple[list[str], Sizes]:
     sizes = {(row.month, stage_of(row.stage).key): row.usd for row in frame.itertuples()}
     return [month for month in dict.fromkeys(frame["month"]) if month != UNKNOWN_MONTH], sizes
+
+
+def _until_now(reports: Reports, months: list[str]) -> list[str]:
+    """The months up to that of the newest reading, since one date in the far future would leave the others out of the chart; all
+    of them where none is."""
+    read = readings(reports)
+    now = f"{read[-1].at.astimezone(UTC):%Y-%m}" if read else ""
+    return [month for month in months if month <= now] or months
 
 
 def _month_chart(frame: pd.DataFrame, months: list[str], sizes: Sizes) -> Chart:

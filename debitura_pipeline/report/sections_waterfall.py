@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.formats import format_amount, format_change, format_month
 from debitura_pipeline.report.charts import Movement, movements
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section, Series
-from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.read import ZERO, Reports, total
 from debitura_pipeline.report.sections_changes import FIRST_NIGHT, is_first_night
 from debitura_pipeline.report.stages import EXPECTED, STAGES, stage_of
 
-WATERFALL = "reports.stage_waterfall"
+WATERFALL, STAGE_CHANGES = "reports.stage_waterfall", "marts.fct_stage_changes"
+ASIDE = "Into or out of dispute, or unclear"
 MONTHS_SHOWN = 24
 OPEN = tuple(stage.key for stage in EXPECTED if stage.key != "Paid")
 UP, DOWN = Series("More", "--high"), Series("Less", "--low-2", "stripes")
@@ -51,9 +53,12 @@ def stage_waterfall(reports: Reports) -> Section | None:
         f"Fees not paid yet: {format_amount(opening)} USD at {_opening_of(rows, month)}, {format_amount(closing)} USD now, "
         f"{format_change(closing - opening)} USD."
     )
-    has_moved = any(month_movements(newest).values())
-    tables = (_stages(newest, month), _months(rows))
-    return Section("waterfall", title, lead, chart=_chart(newest, month) if has_moved else None, tables=tables)
+    paid = paid_of_open(reports)
+    steps = month_movements(newest, paid)
+    tables = (_stages(newest, month), _months(rows, paid))
+    return Section(
+        "waterfall", title, lead, chart=_chart(newest, month, steps) if any(steps.values()) else None, tables=tables
+    )
 
 
 def _opening_of(rows: list[Any], month: str) -> str:
@@ -61,27 +66,38 @@ def _opening_of(rows: list[Any], month: str) -> str:
     return f"the start of {month}" if len({row.month for row in rows}) > 1 else "the first reading"
 
 
-def month_movements(rows: list[Any]) -> dict[str, Decimal]:
+def paid_of_open(reports: Reports) -> dict[date, Decimal]:
+    """Open fees that were paid, less paid ones that were open again, by month, USD: a fee that was paid out of a dispute was not
+    open. Empty without the table of changes."""
+    if not reports.has(STAGE_CHANGES):
+        return {}
+    stages = ", ".join(f"'{stage}'" for stage in OPEN)
+    columns = (
+        "CAST(date_trunc('month', not_after AT TIME ZONE 'UTC') AS date) AS month",
+        "sum(CASE WHEN to_stage = 'Paid' THEN moved_usd ELSE -moved_usd END) AS usd",
+    )
+    which = f"(to_stage = 'Paid' AND from_stage IN ({stages})) OR (from_stage = 'Paid' AND to_stage IN ({stages}))"
+    return {row.month: row.usd for row in reports.records(STAGE_CHANGES, columns, f"WHERE {which} GROUP BY 1")}
+
+
+def month_movements(rows: list[Any], paid: Mapping[date, Decimal]) -> dict[str, Decimal]:
     """A month of the open stages together: what came, was paid, went into dispute, changed, and is gone. They add up to
-    closing less opening: what leaves the open stages, and is not paid, is disputed or unclassified."""
-
-    def net(keys: Iterable[str]) -> Decimal:
-        return total(row.moved_in_usd - row.moved_out_usd for row in rows if row.stage in keys)
-
-    paid = net(["Paid"])
+    closing less opening: what leaves the open stages, and is not paid, is disputed or unclassified. `paid`: `paid_of_open`."""
+    moved = total(row.moved_in_usd - row.moved_out_usd for row in rows if row.stage in OPEN)
+    own = paid.get(rows[0].month, ZERO) if rows else ZERO
     return {
-        "New": open_balance(rows, "appeared_usd"), "Paid": -paid, "Into or out of dispute": net(OPEN) + paid,
+        "New": open_balance(rows, "appeared_usd"), "Paid": -own, ASIDE: moved + own,
         "Edited": open_balance(rows, "edited_usd"), "Exchange rates": open_balance(rows, "fx_usd"),
         "Gone": -open_balance(rows, "gone_usd"),
     }  # fmt: skip
 
 
-def _chart(rows: list[Any], month: str) -> Chart:
-    parts = {name: amount for name, amount in month_movements(rows).items() if amount or name in ("New", "Paid")}
+def _chart(rows: list[Any], month: str, steps: Mapping[str, Decimal]) -> Chart:
+    parts = {name: amount for name, amount in steps.items() if amount or name in ("New", "Paid")}
     bars = [Movement(name, (UP if amount >= 0 else DOWN).label, amount) for name, amount in parts.items()]
     sums = [
         ("At the start", open_balance(rows, "opening_usd")),
-        *month_movements(rows).items(),
+        *steps.items(),
         ("Now", open_balance(rows, "closing_usd")),
     ]
     headings = (Heading("Step"), Heading("USD", "change"))
@@ -102,14 +118,19 @@ def _stages(rows: list[Any], month: str) -> ReportTable:
                        "edits and exchange rates", headings, cells)  # fmt: skip
 
 
-def _months(rows: list[Any]) -> ReportTable:
+def _months(rows: list[Any], paid: Mapping[date, Decimal]) -> ReportTable:
     months = list(dict.fromkeys(row.month for row in rows))
     cells = []
     for month in months:
         own = [row for row in rows if row.month == month]
         cells.append(
-            (month, open_balance(own, "closing_usd"), open_balance(own, "opening_usd"), *month_movements(own).values())
+            (
+                month,
+                open_balance(own, "closing_usd"),
+                open_balance(own, "opening_usd"),
+                *month_movements(own, paid).values(),
+            )
         )
-    names = tuple(Heading(name, "money") for name in month_movements([]))
+    names = tuple(Heading(name, "money") for name in month_movements([], {}))
     headings = (Heading("Month", "month"), Heading("At the end", "money"), Heading("At the start", "money"), *names)
     return ReportTable("waterfall_months", "Fees not paid yet, month by month, USD", headings, tuple(cells))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.formats import format_amount, format_count, format_datetime, format_day, format_percent
-from debitura_pipeline.report.answers import how_much, if_read, when_due
+from debitura_pipeline.report.answers import adding_up, how_much, if_read, when_due
 from debitura_pipeline.report.masthead import read_masthead
-from debitura_pipeline.report.model import Answer, Badge, Masthead, ReportPage
+from debitura_pipeline.report.model import Answer, AnswerLine, Badge, Masthead, ReportPage
 from debitura_pipeline.report.read import ZERO, Reports, ReportSource
 from debitura_pipeline.report.sections_clients import ATTRIBUTIONS, CLIENTS, FEE_COLUMN
 from debitura_pipeline.report.sections_control import reconciliation_verdict
-from debitura_pipeline.report.sections_revenue import client_months
+from debitura_pipeline.report.sections_revenue import client_months, stage_sums
 from debitura_pipeline.report.sections_statement import (
     client_calendar,
     client_cases,
@@ -24,7 +25,7 @@ from debitura_pipeline.report.sections_statement import (
     client_gaps,
     client_transactions,
 )
-from debitura_pipeline.report.stages import GLOSSARY, STAGES, StageSum, headline, patterns_of
+from debitura_pipeline.report.stages import GLOSSARY, STAGES, StageSum, headline, patterns_of, still_to_come
 
 TITLE = "Client statement"
 CLIENT_COLUMNS = (
@@ -42,10 +43,10 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
     head = read_masthead(reports, is_simulated=is_simulated, verdict=reconciliation_verdict(reports))
     makers = (client_calendar, client_months, client_cases, client_transactions, client_findings)
     sections = tuple(section for make in makers if (section := make(reports, found.creditor_id)) is not None)
-    sums = _sums(found)
+    sums = _sums(found, stage_sums(reports, found.creditor_id))
     answers = (
         Answer("how-much", "How much?", if_read(reports, how_much(sums)), "figures"),
-        Answer("when", "When?", if_read(reports, when_due(client_dues(reports, found.creditor_id))), "calendar"),
+        Answer("when", "When?", when_of_client(reports, found.creditor_id, sums), "calendar"),
         Answer("missing", "Is anything missing?", client_gaps(reports, found.creditor_id), "findings"),
     )
     return ReportPage(
@@ -58,6 +59,12 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
         lacking=tuple(name for name in reports.lacking if name.startswith(("reports.", "marts."))),
         patterns=patterns_of(sections),
     )
+
+
+def when_of_client(reports: Reports, creditor_id: str, sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
+    """What comes when from this client's cases, in lines that add up to what is still to come."""
+    lines = if_read(reports, when_due(client_dues(reports, creditor_id)))
+    return adding_up(lines, still_to_come(sums))
 
 
 def statement_name(client: str) -> str:
@@ -88,11 +95,17 @@ def _find(reports: Reports, client: str) -> Any:
     return exact[0]
 
 
-def _sums(client: Any) -> dict[str, StageSum]:
+def _sums(client: Any, by_stage: Mapping[str, StageSum]) -> dict[str, StageSum]:
+    """Fees by stage as the report of clients has them; what may be clawed back of them, as the one by stage has it."""
     columns = {**FEE_COLUMN, "Disputed": "fee_disputed_usd", "Unclassified": "fee_unclassified_usd"}
     fees = {stage.key: getattr(client, columns[stage.key]) or ZERO for stage in STAGES}
     return {
-        key: StageSum(client.transactions_total if key == "Paid" else int(bool(usd)), usd) for key, usd in fees.items()
+        key: StageSum(
+            client.transactions_total if key == "Paid" else int(bool(usd)),
+            usd,
+            by_stage[key].risk_usd if key in by_stage else ZERO,
+        )
+        for key, usd in fees.items()
     }
 
 

@@ -83,7 +83,7 @@ def test_the_result_carries_what_the_closing_summary_says(night: Night) -> None:
     assert {name: report.inserted for name, report in reports.items()} == {
         name: len(night.sandbox.truth(name)) for name in reports
     }
-    odd = "rows fit none of the API's stages, so no total holds their sum"
+    odd = "rows in none of the API's stages, so no total holds them"
     assert [
         report.message for report in reports.values() if not report.is_proven and odd not in str(report.message)
     ] == []

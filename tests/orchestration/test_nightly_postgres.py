@@ -133,7 +133,7 @@ def test_the_password_is_in_no_file_of_the_data_directory(night: Night) -> None:
 
 def test_the_other_commands_work(night: Night) -> None:
     pipeline = Pipeline(night.settings.data_dir, night.sandbox, **night.env)
-    odd = "rows fit none of the API's stages, so no total holds their sum"
+    odd = "rows in none of the API's stages, so no total holds them"
     assert [problem for problem in read_status(night.settings)["problems"] if odd not in problem] == []
     assert {total.verdict for total in reconcile(night.settings, pipeline.endpoint)} <= {"equal", "unproven"}
     assert replay(night.settings)["transactions"] == len(night.sandbox.truth("transactions"))

@@ -40,6 +40,10 @@ def share_out(total: Decimal, parts: int) -> list[Decimal]:
     return [after - before for before, after in pairwise([*cuts[:-1], total])]
 
 
+def _paid_on(stage: str, due_on: date | None) -> date | None:
+    return due_on + timedelta(days=30) if due_on and stage == "ConfirmedPendingInvoice" else due_on
+
+
 def fill_calendar(maker: TableMaker, sums: dict[str, Decimal], now: date) -> None:
     """Money that is not paid, split over payers; the first part of each class is later than the rest."""
     for stage, total in sums.items():
@@ -52,7 +56,8 @@ def fill_calendar(maker: TableMaker, sums: dict[str, Decimal], now: date) -> Non
             partner = PARTNERS[number % len(PARTNERS)]
             maker.insert(
                 "reports.payment_calendar", due_class=due_class, due_class_order=order, due_on=due_on,
-                due_month=due_on and due_on.replace(day=1), payer="Debitura" if is_ours else partner or "unknown",
+                due_month=due_on and due_on.replace(day=1), payment_due_on=_paid_on(stage, due_on),
+                payer="Debitura" if is_ours else partner or "unknown",
                 payer_kind="debitura" if is_ours else "collection_partner", revenue_stage=stage, stage_order=ORDERS[stage],
                 currency="EUR", is_final=stage not in ("Pending", "Disputed"), is_expected_income=stage != "Disputed",
                 transaction_count=number + 2, referral_fee=usd, referral_fee_usd=usd,
@@ -216,6 +221,7 @@ def fill_client(maker: TableMaker, fees: dict[str, Decimal], number: int, now: d
     """The cases and transactions of one client: two payments per stage, which add up to its fees."""
     for place, (stage, usd) in enumerate(fees.items()):
         due_class, _, days = DUE.get(stage, ("unknown", 4, None))
+        due_on = None if days is None else now.date() + timedelta(days=days)
         for part, fee in enumerate(share_out(usd, 2)):
             maker.insert(
                 "marts.fct_transactions", transaction_id=f"{stage}-{part}", creditor_id=f"{number:08d}-0000", case_id=f"c-{place}",
@@ -224,7 +230,7 @@ def fill_client(maker: TableMaker, fees: dict[str, Decimal], number: int, now: d
                 fee_pct=50, referral_fee=fee / 2, earnings_currency="EUR", referral_fee_usd=fee, revenue_stage=stage,
                 is_expected_income=stage != "Disputed", is_final=stage not in ("Pending", "Disputed"), due_class=due_class,
                 is_estimate=stage == "Pending", is_clawback_risk=False,
-                next_due_on=None if days is None else now.date() + timedelta(days=days), next_step=STEPS.get(stage),
+                next_due_on=due_on, payment_due_on=_paid_on(stage, due_on), next_step=STEPS.get(stage),
                 debtor_name="Gert Skyldner",
             )  # fmt: skip
         maker.insert(

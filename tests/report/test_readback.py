@@ -61,7 +61,7 @@ def test_answers_are_sums_of_the_reports(page: Page) -> None:
         "ready": page.one(f"SELECT {fee} FROM reports.revenue_by_client WHERE revenue_stage = 'ReadyToInvoiceDebitura'"),
         "estimate": page.one(f"SELECT {fee} FROM reports.revenue_by_client WHERE revenue_stage = 'Pending'"),
         "overdue": page.one(f"SELECT {fee} FROM {day} = 'overdue'"),
-        "next": page.one(f"SELECT {fee} FROM {day} = 'due' GROUP BY due_on ORDER BY due_on LIMIT 1"),
+        "next": page.one(f"SELECT {fee} FROM {day} = 'due' GROUP BY payment_due_on ORDER BY payment_due_on LIMIT 1"),
         "not-before": page.one(f"SELECT {fee} FROM {day} = 'not_before'"),
         "no-date": page.one(f"SELECT {fee} FROM {day} = 'unknown'"),
         "night": page.one(f"SELECT sum(delta_expected_usd) FROM {changes}"),
@@ -92,8 +92,8 @@ def test_calendar_and_partners(page: Page) -> None:
     wanted = page.rows(
         "SELECT sum(referral_fee_usd), sum(of_which_estimate_usd), sum(transaction_count) "
         "FROM reports.payment_calendar WHERE is_expected_income "
-        "GROUP BY due_class_order, due_on, payer_kind, revenue_stage, stage_order "
-        "ORDER BY due_class_order, due_on, payer_kind, stage_order DESC"
+        "GROUP BY due_class_order, payment_due_on, payer_kind, revenue_stage, stage_order "
+        "ORDER BY due_class_order, payment_due_on, payer_kind, stage_order DESC"
     )
     assert calendar.amounts("USD") == [usd for usd, _, _ in wanted]
     assert calendar.amounts("Estimate in it, USD") == [predicted or ZERO for _, predicted, _ in wanted]

@@ -39,7 +39,7 @@ REFRESH_DAYS = 3
 MAX_TRIES = 4  # syncs in one night, where each ends without proof or with its allowance spent
 MOST_POINTS = 8  # powers of two: the point at which a process dies is chosen evenly among small and large numbers
 A_DAY_AND_MORE_S = 26 * 3600.0
-UNCLASSIFIED = "fit none of the API's stages"
+UNCLASSIFIED = "in none of the API's stages"
 LATE = "merged by a later run"  # what is said of a sync that was read before the run that merged it
 
 

@@ -178,6 +178,10 @@ select
     engagement_phase,
     next_step,
     next_due_on,
+    case revenue_stage
+        when 'ConfirmedPendingInvoice' then next_due_on + {{ var('collection_partner_terms_days') }}
+        else next_due_on
+    end as payment_due_on,
     coalesce(next_due_on < as_of_day, false) as is_overdue,
     case
         when revenue_stage = 'Paid' then null

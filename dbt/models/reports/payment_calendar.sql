@@ -39,10 +39,7 @@ select
     case due_class when 'overdue' then 1 when 'due' then 2 when 'not_before' then 3 else 4 end as due_class_order,
     due_on,
     cast(date_trunc('month', due_on) as date) as due_month,
-    case revenue_stage
-        when 'ConfirmedPendingInvoice' then due_on + {{ var('collection_partner_terms_days') }}
-        else due_on
-    end as payment_due_on,
+    payment_due_on,
     payer,
     payer_kind,
     revenue_stage,
@@ -58,4 +55,4 @@ select
     max(days_in_stage) as days_in_stage_max,
     max(next_step collate "C") as next_step
 from named
-group by due_class, due_on, payer, payer_kind, revenue_stage, stage_order, currency, is_final
+group by due_class, due_on, payment_due_on, payer, payer_kind, revenue_stage, stage_order, currency, is_final

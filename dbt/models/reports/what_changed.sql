@@ -47,8 +47,12 @@ since as (
     group by resource
 ),
 
+-- A first whole reading that found nothing was one all the same: what comes after it is new.
 first_load as (
-    select min(valid_from) as loaded_at from clients_history
+    select least(loaded.loaded_at, min(coalesce(syncs.as_of, syncs.started_at))) as loaded_at
+    from (select min(valid_from) as loaded_at from clients_history) as loaded
+    left join syncs on syncs.resource = 'clients'
+    group by loaded.loaded_at
 ),
 
 transaction_changes as (
