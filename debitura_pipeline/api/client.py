@@ -225,7 +225,7 @@ class ApiClient:
         at = self._clock() + timedelta(seconds=wait_s)
         return TransientApiError(
             f"{request.what} failed: {error} The API asks to retry at {at:%Y-%m-%d %H:%M:%S} UTC. "
-            "Landed data is kept: run again then.",
+            "What was done is kept: run again then.",
             **error.facts,
         )
 

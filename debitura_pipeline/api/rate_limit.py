@@ -149,7 +149,7 @@ class RateLimiter:
     def _exhausted(self, free_at: float) -> RateLimitExhausted:
         at = datetime.fromtimestamp(free_at, UTC)
         return RateLimitExhausted(
-            f"The API's rate limit is used up until {at:%Y-%m-%d %H:%M:%S} UTC. Landed data is kept: run again then.",
+            f"The API's rate limit is used up until {at:%Y-%m-%d %H:%M:%S} UTC. What was done is kept: run again then.",
             resume_at=at,
             in_hour=self._state.in_hour,
             in_day=self._state.in_day,

@@ -25,13 +25,15 @@ WRITE_TIMEOUTS = Timeouts(connect=10.0, read=30.0, whole=30.0)
 class WriteResponse:
     """An outcome that is known. `document`: the JSON body, None where there is none; it may hold personal data and links.
 
-    `codes` and `fields`: error codes and names of fields in an error body, safe to store.
+    `codes` and `fields`: error codes and names of fields in an error body, safe to store. `is_unreadable`: there is a body that is
+    not JSON, as of an intermediary.
     """
 
     status: int
     document: Any
     codes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    is_unreadable: bool = False
 
 
 class WriteClient:
@@ -83,7 +85,9 @@ class WriteClient:
             on_turn()
         answer = await self._session.exchange(request, self._connection)
         codes, fields = parse_error_body(answer.body) if answer.status >= 300 else ([], [])
-        return WriteResponse(answer.status, _document(answer.body), tuple(codes), tuple(fields))
+        document = _document(answer.body)
+        is_unreadable = document is None and answer.body.strip() not in (b"", b"null")
+        return WriteResponse(answer.status, document, tuple(codes), tuple(fields), is_unreadable)
 
 
 def _document(body: bytes) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from debitura_pipeline.cli import console
 from debitura_pipeline.cli.tables import FittedTable
+from debitura_pipeline.plural import counted
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.status.document import read_status_document
 from debitura_pipeline.status.times import format_age, format_clock_time, format_duration
@@ -36,8 +37,9 @@ def show_status(settings: Settings) -> dict[str, Any]:
         console.warn(f"incident: {incident['title']} ({incident['subject']}), since {since}; next: {incident['next']}")
     for problem in found["problems"]:
         console.warn(f"open: {problem}")
-    count = len(found["problems"])
-    console.conclude(f"{count} open problem{'' if count == 1 else 's'}." if count else "No open problems.")
+    counts = {"open problem": len(found["problems"]), "open incident": len(found["incidents"])}
+    named = " and ".join(counted(count, noun) for noun, count in counts.items() if count)
+    console.conclude(f"{named or 'No open problems'}.")
     if settings.uses_embedded_sandbox:
         console.say(console.SIMULATED)
     return found

@@ -15,6 +15,7 @@ from debitura_pipeline.incidents.causes import KEY_REFUSED, cause_of
 from debitura_pipeline.incidents.facts import OutboundFault
 from debitura_pipeline.incidents.kinds import OUTBOUND_STOPPED, SOURCE_UNREADABLE
 from debitura_pipeline.incidents.state import FOLDER
+from debitura_pipeline.outbound.applied import KEY_IS_REFUSED
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.settings import Settings
 
@@ -42,7 +43,8 @@ def outbound_noted(settings: Settings, source: str) -> Iterator[Callable[[str | 
     if reason is None:
         clear_fault(settings.data_dir, source)
     else:
-        note_fault(settings.data_dir, source, OUTBOUND_STOPPED, DebituraError(reason))
+        kind = KEY_REFUSED if reason.startswith(KEY_IS_REFUSED) else OUTBOUND_STOPPED
+        note_fault(settings.data_dir, source, kind, DebituraError(reason))
 
 
 def note_fault(data_dir: Path, source: str, kind: str, error: Exception, *, is_passing: bool = False) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.incidents import kinds
 from debitura_pipeline.incidents.facts import ResourceFact, StuckFact, WarehouseFacts
-from debitura_pipeline.submission.states import HUMAN
+from debitura_pipeline.registration.states import NO_ROW as NO_ROSTER_ROW
+from debitura_pipeline.submission.states import HUMAN, NO_ROW
 from debitura_pipeline.warehouse.base import RunQuery, Warehouse
 
 MAX_DRIFT = 8  # named in one message
@@ -80,7 +81,7 @@ def _drift(rows: RunQuery, resource: str, sync_id: str) -> Iterator[str]:
 
 
 def _clients(rows: RunQuery) -> Iterator[StuckFact]:
-    for tenant, state, error_types, since in rows(_REGISTRATIONS):
+    for tenant, state, error_types, since in rows(_REGISTRATIONS, (NO_ROSTER_ROW,)):
         if found := _CLIENT_STATES.get(state):
             yield StuckFact(found[0], tenant, tenant, found[1], since, error_types or None)
 
@@ -95,7 +96,7 @@ def _unsigned(rows: RunQuery, known: set[str], shift: timedelta) -> Iterator[Stu
 
 
 def _claims(rows: RunQuery) -> Iterator[StuckFact]:
-    for tenant, reference, state, error_types, since, message in rows(_SUBMISSIONS):
+    for tenant, reference, state, error_types, since, message in rows(_SUBMISSIONS, (NO_ROW,)):
         found = _CLAIM_STATES.get(state)
         if state == "sent" and (message or "").startswith(HUMAN):
             found = _NEEDS_HUMAN
@@ -121,7 +122,9 @@ _DRIFT = (
 )
 _REGISTRATIONS = """
     SELECT external_tenant_id, state, error_types, coalesce(outcome_at, intent_at) FROM ops.registrations
-    WHERE state IN ('sent', 'refused', 'linked_elsewhere', 'needs_linking', 'pending_signature') ORDER BY external_tenant_id"""
+    WHERE state IN ('sent', 'refused', 'linked_elsewhere', 'needs_linking', 'pending_signature')
+        AND (message IS NULL OR message <> $1)
+    ORDER BY external_tenant_id"""
 _UNSIGNED = """
     SELECT external_tenant_id, 'waiting for a signature', min(first_seen_at) FROM ops.onboarding
     WHERE state = 'waiting_for_signature' AND history_loaded_at IS NULL GROUP BY external_tenant_id
@@ -133,6 +136,7 @@ _SUBMISSIONS = """
     SELECT external_tenant_id, creditor_reference, state, error_types,
         CASE WHEN state = 'sent' THEN coalesce(last_attempt_at, intent_at) ELSE coalesce(outcome_at, intent_at) END,
         message
-    FROM ops.submissions WHERE state IN ('sent', 'refused', 'conflict', 'waiting_for_client')
+    FROM ops.submissions
+    WHERE state IN ('sent', 'refused', 'conflict', 'waiting_for_client') AND (message IS NULL OR message <> $1)
     ORDER BY external_tenant_id, creditor_reference"""
 _OLDEST_EVENT = "SELECT min(received_at) FROM ops.webhook_events WHERE handled_at IS NULL"

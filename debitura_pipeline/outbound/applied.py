@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from debitura_pipeline.outbound.plan_document import PlanDocument
 
+KEY_IS_REFUSED = "The key is refused"  # how the reason of an apply begins that stopped for it
+
 
 @dataclass(frozen=True)
 class AppliedPlan:

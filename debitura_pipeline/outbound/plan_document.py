@@ -104,7 +104,9 @@ class PlanDocument:
         return {**found, "hash": _hash(found)}
 
     def keep(self, path: Path) -> None:
-        """Write the plan to a file of mode 0600. Raises SettingsError if the path cannot be written."""
+        """Write the plan to a file of mode 0600. Raises SettingsError if that cannot be, or would replace something else."""
+        if path.is_file() and path.stat().st_size and not _is_plan(path):
+            raise SettingsError(f"--out: {path} exists and is not a plan, so it is kept. Choose another file.")
         content = json.dumps(self.facts(), indent=2, ensure_ascii=False) + "\n"
         try:
             write_private_atomically(path, content.encode(), fsync=True)
@@ -132,18 +134,31 @@ def check_kept(path: Path, now: PlanDocument) -> None:
     if before != after:
         raise _moved(path, _difference(before - after, after - before))
     for name in ("summary", "sums"):
-        if kept[name] != current[name]:
+        if kept.get(name) != current[name]:
             raise _moved(path, f"its {name} changed")
+
+
+def _is_plan(path: Path) -> bool:
+    try:
+        _read(path)
+    except SettingsError:
+        return False
+    return True
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
         if isinstance(found, dict) and isinstance(found.get("rows"), list):
+            for name in ("made_at", "expires_at"):
+                if datetime.fromisoformat(found[name]).tzinfo is None:
+                    raise ValueError("no time zone")
+            for row in found["rows"]:
+                _bound(row)
             return found
     except OSError as error:
         raise SettingsError(f"The plan {path} cannot be read: {error.strerror}. Nothing was sent.") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ArithmeticError, AttributeError, KeyError, TypeError):
         pass
     raise SettingsError(f"{path} is not a plan written by `--out`. Nothing was sent.")
 
@@ -174,7 +189,8 @@ def _difference(gone: Counter[tuple[str, ...]], new: Counter[tuple[str, ...]]) -
             parts.append(f"{count} row{'' if count == 1 else 's'} {word}")
     tenant, reference = min(keys_gone | keys_new)
     was, is_now = (_states(rows, (tenant, reference)) for rows in (gone, new))
-    return f"{', '.join(parts)} (first: {' '.join(filter(None, (tenant, reference)))}, {was} then, {is_now} now)"
+    moved = f"{was} then, {is_now} now" if was != is_now else f"{was}: its row, client or price differs"
+    return f"{', '.join(parts)} (first: {' '.join(filter(None, (tenant, reference)))}, {moved})"
 
 
 def _states(rows: Iterable[tuple[str, ...]], key: tuple[str, str]) -> str:

@@ -65,6 +65,9 @@ class Registrar:
                 outcome = await self._send(client)
             except ApiError as error:
                 applied.stopped = str(error)
+                stored = self._records.get(client.tenant)
+                if stored is not None and stored.state == SENT and stored != client.known:  # sent, and not answered
+                    applied.outcomes[client.tenant] = RegistrationOutcome(SENT, stored.http_status, message=UNKNOWN)
                 break
             applied.outcomes[client.tenant] = outcome
             if on_outcome is not None:
@@ -128,7 +131,8 @@ class Registrar:
             if not is_in_doubt and client.known is not None and client.known.state in _RESTORED:
                 self._write(replace(client.known, attempts=known.attempts, intent_at=known.intent_at))
                 return replace(outcome, state=client.known.state)
-            outcome = replace(outcome, state=SENT if is_in_doubt else PLANNED)
+            if is_in_doubt:
+                outcome = replace(outcome, state=SENT, message=UNKNOWN)
         self._write(
             replace(
                 known,

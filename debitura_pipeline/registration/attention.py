@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from debitura_pipeline.registration.states import NEEDS_LINKING, REFUSED, SENT
+from debitura_pipeline.registration.states import NEEDS_LINKING, NO_ROW, REFUSED, SENT
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 
@@ -22,7 +22,9 @@ def read_attention(settings: Settings, now: datetime, *, wait_s: float) -> dict[
         if not warehouse.columns("ops", "registrations"):
             return {"registrations": {}, "problems": []}
         found = warehouse.rows(
-            "SELECT external_tenant_id, state, outcome_at, error_types FROM ops.registrations ORDER BY external_tenant_id"
+            "SELECT external_tenant_id, state, outcome_at, error_types FROM ops.registrations "
+            "WHERE message IS NULL OR message <> $1 ORDER BY external_tenant_id",
+            (NO_ROW,),
         )
     counts: dict[str, int] = {}
     for _, state, _, _ in found:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime, open_client
+from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration.listed import read_listed
@@ -66,7 +67,7 @@ async def make_plan(
     """The plan as of now. `warehouse`: open already, else it is opened for reading if there is one. `again`: tenant ids, as in
     the roster, of withdrawn clients that are to be registered again.
 
-    Raises UnprovenError, ApiError, WarehouseError.
+    Raises SettingsError if one of these is not known; UnprovenError, ApiError, WarehouseError.
     """
     keys = BusinessKeys.from_settings(settings)
     listed = {keys.stored(tenant): one for tenant, one in (await read_listed(client)).items()}
@@ -76,6 +77,11 @@ async def make_plan(
     elif warehouse_exists(settings):
         with open_warehouse(settings, read_only=True) as found:
             situation = _with_known(situation, found)
+    unknown = situation.again - {row.stored_key[0] for row in roster.rows} - situation.registrations.keys()
+    if unknown:
+        raise SettingsError(
+            "--again names a client that is neither in the roster nor recorded. Example: --again tenant-042"
+        )
     return plan_from(settings, roster, situation)
 
 

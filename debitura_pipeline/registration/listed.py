@@ -46,19 +46,20 @@ async def read_listed(client: ApiClient) -> dict[str, ListedClient]:
     )
 
 
-async def _read_once(client: ApiClient) -> tuple[dict[str, ListedClient | None], int]:
-    """Clients by creditor id (those without a usable id by a number), and the listing's count on its last page."""
+async def _read_once(client: ApiClient) -> tuple[dict[tuple[str, str], ListedClient | None], int]:
+    """Clients by creditor and tenant id, since one may be linked under two tenants (those without a usable id by a number), and
+    the listing's count on its last page."""
     first = await client.page(Query(CLIENTS), 1)
     rows = max(
         1, min(PAGE_SIZE, first.metadata.response_count or PAGE_SIZE)
     )  # the API may serve fewer than were asked for
     pages = range(2, -(-first.metadata.total_results // rows) + 1)
     rest = await asyncio.gather(*(client.page(Query(CLIENTS), number) for number in pages))
-    found: dict[str, ListedClient | None] = {}
+    found: dict[tuple[str, str], ListedClient | None] = {}
     for page in (first, *rest):
         for row in split_page(page.body, CLIENTS).rows or ():
             one = listed_client(parse_lenient(bytes(row)))
-            found[one.creditor_id if one else f"#{len(found)}"] = one
+            found[(one.creditor_id, one.tenant) if one else ("", str(len(found)))] = one
     return found, (first, *rest)[-1].metadata.total_results
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from debitura_pipeline.api.label_words import is_label
 from debitura_pipeline.api.writes import WriteResponse
+from debitura_pipeline.outbound.applied import KEY_IS_REFUSED
 from debitura_pipeline.registration.listed import link_in, listed_client, lower, whole_text
 from debitura_pipeline.registration.states import (
     LINKED_ELSEWHERE,
@@ -46,6 +47,11 @@ class RegistrationOutcome:
     ends_apply: str | None = None
 
     @property
+    def had_effect(self) -> bool:
+        """Whether a request was processed, or may have been."""
+        return self.state == SENT or self.http_status not in (*KEY_REFUSED, 429)
+
+    @property
     def is_bad(self) -> bool:
         """Whether the brake counts it: refused, or in doubt."""
         return self.state in (REFUSED, SENT)
@@ -56,20 +62,20 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
     status = answer.status
     if 200 <= status < 300:
         return _accepted(answer, tenant)
-    if status == 409:
+    if status == 409 and not answer.is_unreadable:
         return _conflict(answer)
     if status in KEY_REFUSED:
         advice = "check DEBITURA_API_KEY" if status == 401 else "it may not register clients"
         return RegistrationOutcome(
             PLANNED, status, message=f"HTTP {status}: had no effect",
-            ends_apply=f"The key is refused (HTTP {status} on POST /clients); {advice}.",
+            ends_apply=f"{KEY_IS_REFUSED} (HTTP {status} on POST /clients); {advice}.",
         )  # fmt: skip
-    if status in REFUSALS:  # 409 was looked at above
+    if status in REFUSALS and not answer.is_unreadable:  # 409 was looked at above
         types = (*answer.codes, *answer.fields)
         return RegistrationOutcome(REFUSED, status, types, message=f"refused (HTTP {status})")
     return RegistrationOutcome(  # perhaps a proxy's, in front of or behind which the request had its effect
         SENT, status, answer.codes, message=f"HTTP {status}; the listing decides",
-        ends_apply=f"POST /clients answers HTTP {status}, which it is not documented to; check DEBITURA_API_URL.",
+        ends_apply=f"POST /clients answers HTTP {status} in a way that is not documented; check DEBITURA_API_URL.",
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from debitura_pipeline.registration.states import (
     LINKED,
     LINKED_ELSEWHERE,
     NEEDS_LINKING,
+    NO_ROW,
     PENDING,
     PLANNED,
     REFUSALS,
@@ -42,7 +43,7 @@ class Situation:
     registrations: Mapping[str, Registration] = field(default_factory=dict)
     formerly_linked: Collection[str] = ()
     link_events: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
-    again: Collection[str] = ()
+    again: Set[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,14 @@ def _recorded(row: SourceRow[RosterClient], situation: Situation) -> PlannedClie
         return PlannedClient(
             tenant, INVALID if reasons else PLANNED, reasons or ("its row has changed",), row=row, known=known
         )
-    told = tuple(filter(None, (known.message, known.error_types)))
-    return PlannedClient(tenant, known.state, (*told, *reasons), row=row, known=known, creditor_id=known.creditor_id)
+    return PlannedClient(
+        tenant, known.state, (*_told(known), *reasons), row=row, known=known, creditor_id=known.creditor_id
+    )
+
+
+def _told(known: Registration) -> tuple[str, ...]:
+    """What is recorded of a client whose row is there."""
+    return tuple(filter(None, (None if known.message == NO_ROW else known.message, known.error_types)))
 
 
 def _plan(row: SourceRow[RosterClient], situation: Situation) -> PlannedClient:
@@ -134,7 +141,7 @@ def _not_listed(row: SourceRow[RosterClient], known: Registration | None, situat
         return PLANNED, f"HTTP {known.http_status} was no refusal by Debitura"
     if known.state in (REFUSED, LINKED_ELSEWHERE) and is_changed:
         return PLANNED, f"was {known.state.replace('_', ' ')}, and its row has changed"
-    return known.state, ", ".join(filter(None, (known.message, known.error_types)))
+    return known.state, ", ".join(_told(known))
 
 
 def _in_doubt(known: Registration, now: datetime, *, is_changed: bool) -> tuple[str, str]:

@@ -160,7 +160,7 @@ def _after(found: ClientsPlan, applied: Applied) -> AppliedPlan:
             row = replace(row, state=outcome.state, reasons=reasons)
         rows.append(row)
     document = replace(found.document, rows=tuple(rows))
-    sent = len(applied.outcomes)
+    sent = sum(one.had_effect for one in applied.outcomes.values())
     return AppliedPlan(found.document, document, sent, applied.stopped, found.roster.unknown, open_states=OPEN)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from debitura_pipeline.registration.plan import PlannedClient, Situation
 from debitura_pipeline.registration.record import Registration
-from debitura_pipeline.registration.states import INVALID, LINKED, PENDING, PLANNED, REGISTERED, WITHDRAWN
+from debitura_pipeline.registration.states import INVALID, LINKED, NO_ROW, PENDING, PLANNED, REGISTERED, SENT, WITHDRAWN
 
 # An invalid row says nothing about a client that was sent or linked before.
 _REPLACED_BY_INVALID = frozenset({INVALID, PLANNED})
@@ -31,6 +31,8 @@ def settled(clients: tuple[PlannedClient, ...], situation: Situation) -> Iterato
 def _of_wanted(client: PlannedClient, now: datetime) -> Registration:
     """The record of a wanted client as the plan sees it."""
     known, row_hash = client.known, client.row.row_hash if client.row else None
+    if known is not None and known.message == NO_ROW and client.row is not None:  # it is back
+        known = replace(known, message=None)
     if known is None:
         message = "; ".join(client.reasons) or None
         return Registration(
@@ -66,6 +68,4 @@ def _of_unwanted(known: Registration, situation: Situation) -> Registration:
         return linked if known.state in LINKED else replace(linked, http_status=None, error_types=None, message=None)
     if known.state in LINKED:
         return replace(known, state=WITHDRAWN, message="was linked, is no longer listed", outcome_at=situation.now)
-    if known.state == PLANNED and not known.attempts:
-        return replace(known, message="the roster no longer has it")
-    return known
+    return known if known.state in (SENT, WITHDRAWN) else replace(known, message=NO_ROW)

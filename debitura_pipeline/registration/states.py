@@ -10,6 +10,7 @@ REGISTERED = "registered"
 NEEDS_LINKING = "needs_linking"  # known to Debitura; that client must approve the link
 LINKED_ELSEWHERE = "linked_elsewhere"
 REFUSED = "refused"
+NO_ROW = "the roster no longer has it"  # message of a client that nobody wants any more
 REFUSALS = (400, 409, 422)  # statuses that are Debitura's own word
 WITHDRAWN = "withdrawn"  # was linked, is no longer listed
 

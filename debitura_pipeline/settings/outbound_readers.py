@@ -14,6 +14,7 @@ from debitura_pipeline.settings.declaration import Given, ValueReader
 WRITES = ("clients", "cases", "webhooks")
 LEAST_SECRET_BYTES = 16  # a shorter one is no secret of an HMAC
 _ALERT = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_CONNECTION = re.compile(r"\b(password|passfile|dbname|host|user)\s*=|^postgres(ql)?:", re.IGNORECASE)
 # A comma separates addresses where another address follows; others belong to the address.
 _BETWEEN = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
@@ -31,6 +32,10 @@ def writable(given: Given) -> frozenset[str]:
 def source(given: Given) -> Secret:
     """A path, a glob, or the address of a Postgres table, `?table=schema.name`. Whether it can be read is checked when it is."""
     text = given.text
+    if (
+        _CONNECTION.search(text) and "://" not in text
+    ):  # it may hold a password, which the name of a file is printed with
+        raise given.wrong("is neither a path nor a postgresql:// address")
     if "://" not in text:
         path = given.root / text if not text.startswith("~") else text
         return Secret(str(path), given.name)

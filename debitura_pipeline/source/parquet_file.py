@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from debitura_pipeline.source.raw import Header, RawRow, RawRows, unreadable
 from debitura_pipeline.source.table import RowFault, SourceTable
 
+UNREADABLE = object()
+
 
 def read_parquet(content: bytes, where: str, table: SourceTable[Any]) -> RawRows:
     """The rows of a Parquet file. Raises SourceError if it is damaged or lacks a required column."""
@@ -21,7 +23,8 @@ def read_parquet(content: bytes, where: str, table: SourceTable[Any]) -> RawRows
             names = list(file.schema_arrow.names)
             header = Header.match(names, table, where)
             wanted = [name for name, column in zip(names, header.columns, strict=True) if column is not None]
-            columns = file.read(wanted).to_pydict()
+            table_read = file.read(wanted)
+            columns = {name: _values(table_read.column(name)) for name in wanted}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(table, where, f"cannot be read as Parquet ({type(error).__name__})") from None
     known = {column: columns[name] for name, column in zip(names, header.columns, strict=True) if column is not None}
@@ -29,11 +32,29 @@ def read_parquet(content: bytes, where: str, table: SourceTable[Any]) -> RawRows
     return RawRows(tuple(_row(dict(zip(known, row, strict=True)), where) for row in rows), header.unknown)
 
 
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column; those that Python cannot hold, such as a date after the year 9999 or text that is not UTF-8, are
+    `UNREADABLE`."""
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, KeyError):
+        return [_value(one) for one in column]
+
+
+def _value(one: pa.Scalar) -> Any:
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError, KeyError):
+        return UNREADABLE
+
+
 def _row(found: dict[str, Any], where: str) -> RawRow:
     values, faults = {}, []
     for column, value in found.items():
         text = "" if value is None else _text(value)
-        if text is None:
+        if value is UNREADABLE:
+            faults.append(RowFault(column, "has a value that cannot be read"))
+        elif text is None:
             faults.append(RowFault(column, f"is of a type that has no text ({type(value).__name__})"))
         elif text:
             values[column] = text

@@ -44,9 +44,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nothing that can be understood came back, so the effect is unknown. `status`: HTTP status, if there was one."""
+    """Nothing that can be understood came back, so the effect is unknown. `status`: HTTP status, if there was one.
+
+    `has_case_id`: it is a 2xx with the id of a case that it does not say to be the claim's; the lookups decide.
+    """
 
     status: int | None = None
+    has_case_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from debitura_pipeline.outbound.brake import Brake, Braked
 from debitura_pipeline.submission.answers import Answer, Created, NoAnswer, NoEffect, Refusal
 from debitura_pipeline.submission.decision import FRESH, Evidence, LookUp
 from debitura_pipeline.submission.gather import Gatherer
-from debitura_pipeline.submission.lookups import Expected, found_case
+from debitura_pipeline.submission.lookups import Expected, found_case, names_reference
 from debitura_pipeline.submission.plan import PlannedClaim, expected_case
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import CustomerApi, TokenRefused
@@ -23,6 +23,7 @@ from debitura_pipeline.submission.steps import NewToken, Pause, Post, Store, Tur
 
 PATH, WHAT = "/cases", "Submitting a claim"
 SILENT_429_WAIT_S = 60.0
+MOST_LIMITED = 4  # answers HTTP 429 in a row, each waited out, of whatever claims: then the apply ends
 RATE_LIMITED = 429
 
 OnOutcome = Callable[[PlannedClaim], None]
@@ -56,7 +57,7 @@ class Submitter:
         self._gatherer, self._customer, self._budget = gatherer, customer, budget
         self._records, self._runtime = records, runtime
         self._brake = brake or Brake("claims")
-        self._sent = 0
+        self._sent, self._limited = 0, 0
         self._unnoted: Answer | None = None
 
     async def apply_all(
@@ -122,10 +123,18 @@ class Submitter:
             case Post():
                 answer = await self._post(action, claim)
                 self._unnoted = answer
+                if not (isinstance(answer, NoEffect) and answer.why == "rate_limited"):
+                    self._limited = 0
                 return answer
             case NewToken():
                 await self._customer.forget(claim.account)
             case Pause(wait_s):
+                self._limited += 1
+                if self._limited == MOST_LIMITED:
+                    raise RateLimitExhausted(
+                        f"The API answered HTTP 429 to {MOST_LIMITED} requests in a row, each sent after the wait that it asked "
+                        "for. What was sent is recorded: run again later."
+                    )
                 self._budget.pause(SILENT_429_WAIT_S if wait_s is None else wait_s)
         return None
 
@@ -161,7 +170,8 @@ class Submitter:
             return
         self._sent += 1
         if not (isinstance(answer, Refusal) and answer.names_a_case):
-            self._brake.note(is_bad=isinstance(answer, (Refusal, NoAnswer)))
+            is_unknown = isinstance(answer, NoAnswer) and not answer.has_case_id
+            self._brake.note(is_bad=isinstance(answer, Refusal) or is_unknown)
 
 
 def understood(response: WriteResponse, expected: Expected) -> Answer:
@@ -170,12 +180,13 @@ def understood(response: WriteResponse, expected: Expected) -> Answer:
     status = response.status
     if 200 <= status < 300:
         try:
-            return Created(status, found_case(response.document, expected))
+            case = found_case(response.document, expected)
         except ApiError:
             return NoAnswer(status)
+        return Created(status, case) if names_reference(response.document) else NoAnswer(status, has_case_id=True)
     if status == 401:
         return NoEffect("unauthorized")
-    if status in FINAL_STATUSES:
+    if status in FINAL_STATUSES and not response.is_unreadable:
         types = tuple(dict.fromkeys([*response.codes, *response.fields])) or (f"http_{status}",)
         return Refusal(status, types)
     return NoAnswer(status)

@@ -20,7 +20,8 @@ def read_claims_attention(settings: Settings, *, wait_s: float) -> dict[str, Any
     Raises WarehouseBusy, WarehouseError.
     """
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
-        records = sorted(read_records(warehouse), key=lambda one: (one.external_tenant_id, one.creditor_reference))
+        found = (one for one in read_records(warehouse) if one.is_wanted)
+        records = sorted(found, key=lambda one: (one.external_tenant_id, one.creditor_reference))
     counts = Counter(one.state for one in records)
     return {"claims": dict(sorted(counts.items())), "problems": list(claims_problems(records))}
 

@@ -4,7 +4,7 @@ write requests."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -26,7 +26,16 @@ from debitura_pipeline.submission.lookups import Expected, by_reference, in_list
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
-from debitura_pipeline.submission.states import CONFLICT, DECISIVE, PLANNED, SENT, WITH_CASE, ClaimIdentity, Record
+from debitura_pipeline.submission.states import (
+    CONFLICT,
+    DECISIVE,
+    NO_ROW,
+    PLANNED,
+    SENT,
+    WITH_CASE,
+    ClaimIdentity,
+    Record,
+)
 from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
@@ -37,11 +46,13 @@ MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the 
 
 @dataclass(frozen=True)
 class ClaimsPlan:
-    """The plan: every wanted claim, and every claim in doubt that is no longer wanted."""
+    """The plan: every wanted claim, and every claim in doubt that is no longer wanted. `unwanted`: the other records whose row is
+    gone, as they are to be stored."""
 
     source: SourceRead[Claim]
     claims: tuple[PlannedClaim, ...]
     document: PlanDocument
+    unwanted: tuple[Record, ...] = ()
 
 
 @dataclass
@@ -60,11 +71,12 @@ class Gatherer:
         self._looked_up: dict[tuple[str, str], PlannedClaim] = {}  # claims in doubt whose rows break a rule
         self.pseudonyms = Pseudonyms(self.settings.obtain_privacy_key())
         self.keys = BusinessKeys(self.pseudonyms, self.settings.privacy)
+        records = [one if one.is_wanted else one.having(message=None) for one in self.known.records]  # it may be back
         self._by_creditor = {
-            (one.creditor_id, one.creditor_reference): one for one in self.known.records if one.creditor_id is not None
+            (one.creditor_id, one.creditor_reference): one for one in records if one.creditor_id is not None
         }
         self._by_tenant: dict[tuple[str, str], list[Record]] = defaultdict(list)
-        for one in self.known.records:
+        for one in records:
             self._by_tenant[one.external_tenant_id, one.creditor_reference].append(one)
 
     async def make_plan(self, source: SourceRead[Claim]) -> ClaimsPlan:
@@ -83,7 +95,17 @@ class Gatherer:
         found.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
         since = self.runtime.now() - plan.LOOK_ALIKE_DAYS
         claims = tuple(plan.with_look_alikes(found, self.known.look_alikes, self.known.records, since))
-        return ClaimsPlan(source, claims, document_of(self.settings, source.label, claims, self.runtime.now()))
+        document = document_of(self.settings, source.label, claims, self.runtime.now())
+        return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted)))
+
+    def _unwanted(self, wanted: set[tuple[str | None, str]]) -> Iterator[Record]:
+        """Records without a row that nothing has to be settled of. One that was refused is kept: its key is used up."""
+        for one in self.known.records:
+            if (one.creditor_id, one.creditor_reference) not in wanted and one.state not in WITH_CASE | {
+                SENT,
+                CONFLICT,
+            }:
+                yield one.having(message=NO_ROW)
 
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
         tenant, reference = row.stored_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,9 @@ from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission.decision import FoundCase
 
 MAX_PAGES = 20  # of cases whose reference, number or debtor contains the claim's reference
-HALF_A_CENT = Decimal("0.005")  # the API's numbers are doubles, and it may round to cents
+HALF_A_CENT = Decimal("0.005")  # the API's numbers are doubles, and it may round to cents, half a cent too
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/#:-]{0,63}")  # no text of people's: it is stored
+_OF_ERRORS = frozenset({"type", "title", "detail", "message", "error", "errors", "traceid"})
 PERSON_WORDS = frozenset({"person", "private"})
 
 
@@ -62,12 +65,21 @@ async def in_listing(
 
 
 def found_case(document: Any, expected: Expected) -> FoundCase:
-    """A case as either API shows it (`InvoiceDto`, `CaseItem`). Raises ShapeError if it has no id."""
+    """A case as either API shows it (`InvoiceDto`, `CaseItem`). Raises ShapeError if it has no id, or says that something went
+    wrong instead of whose case it is."""
     fields = lower(document)
-    case_id = fields.get("id")
+    case_id, reference = fields.get("id"), fields.get("reference")
     if not isinstance(case_id, str) or not is_id(case_id):
         raise ShapeError("Looking up a claim failed: the case that was found has no id.")
-    return FoundCase(case_id.lower(), text_or_none(fields.get("reference")), tuple(_differences(fields, expected)))
+    if not names_reference(fields) and _OF_ERRORS & fields.keys():
+        raise ShapeError("Looking up a claim failed: the response is not that of a case.")
+    is_plain = isinstance(reference, str) and _REFERENCE.fullmatch(reference)
+    return FoundCase(case_id.lower(), reference if is_plain else None, tuple(_differences(fields, expected)))
+
+
+def names_reference(document: Any) -> bool:
+    """Whether a case shows under which reference it was submitted."""
+    return text_or_none(lower(document).get("creditorreference")) is not None
 
 
 def stored_case(row: tuple[Any, ...], expected: Expected) -> FoundCase:
@@ -85,7 +97,7 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
     if reference is not None and reference != expected.reference:
         yield "creditor_reference"
     amount = finite_number(fields.get("grossamount"))
-    if amount is not None and expected.amount is not None and abs(amount - expected.amount) >= HALF_A_CENT:
+    if amount is not None and expected.amount is not None and abs(amount - expected.amount) > HALF_A_CENT:
         yield "amount"
     if shown and expected.currency and shown.upper() != expected.currency:
         yield "currency"

@@ -103,7 +103,7 @@ async def _send(
     on_outcome: OnOutcome | None,
 ) -> AppliedPlan:
     records, before = Records(warehouse), set(gatherer.known.records)
-    records.store(one.record for one in found.claims if one.record not in before)
+    records.store(one for one in (*(claim.record for claim in found.claims), *found.unwanted) if one not in before)
     submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
     applied = await submitter.apply_all(found.claims, on_outcome)
     document = document_of(settings, found.source.label, applied.claims, found.document.made_at)

@@ -20,6 +20,7 @@ CONFLICT = "conflict"
 REFUSED = "refused"
 CHANGED_AFTER = "changed_after"
 
+NO_ROW = "the source no longer has a row for it"  # of a claim that nobody wants any more, unless it is in doubt or has a case
 HUMAN = "needs a human: "  # how a message begins that no later run can settle
 
 STATES = (
@@ -103,6 +104,11 @@ class Record:
     def needs_human(self) -> bool:
         """Whether no later run can settle it without a person."""
         return (self.message or "").startswith(HUMAN)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the source had a row for it when it was looked at last, or what was sent still has to be settled."""
+        return self.message != NO_ROW
 
     @property
     def was_refused(self) -> bool:

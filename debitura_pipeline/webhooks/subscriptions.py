@@ -46,6 +46,7 @@ EVENTS = (
 ROOT = "/v1/Webhooks"
 PORTS = (None, 443, 8443)
 MAX_URL = 1_024
+_REFUSALS = (400, 401, 403, 404, 409, 422)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,13 @@ class SubscriptionChanges:
 
     def enable(self, subscription_id: str) -> Subscription:
         """Switch a subscription on. Raises ApiError."""
-        return self._changed("PUT", _path(subscription_id), {"isActive": True}, "Switching on the subscription")
+        what = "Switching on the subscription"
+        changed = self._changed("PUT", _path(subscription_id), {"isActive": True}, what)
+        if not changed.is_active or changed.id != str(UUID(subscription_id)):
+            raise ApiError(
+                f"{what}: the response does not say that it is on; `debitura webhooks list` shows whether it is."
+            )
+        return changed
 
     def remove(self, subscription_id: str) -> None:
         """Delete a subscription; its delivery history is lost. Raises ApiError."""
@@ -172,15 +179,26 @@ def parse_subscription(document: Any) -> Subscription:
         raise ShapeError("The response contains no webhook subscription.")
     events, updated, reason = fields.get("events"), fields.get("updatedutc"), fields.get("disabledreason")
     return Subscription(
-        id=found.lower(),
-        url=str(fields.get("url") or ""),
-        events=tuple(str(name) for name in events) if isinstance(events, list) else (),
+        id=_printable(found.lower()),
+        url=_without_credentials(_printable(str(fields.get("url") or ""))),
+        events=tuple(_printable(str(name)) for name in events) if isinstance(events, list) else (),
         is_active=fields.get("isactive") is True,
         is_test=fields.get("istestmode") is True,
         updated_at=parse_instant(updated) if isinstance(updated, str) else None,
         disabled_reason=safe_label(reason) if isinstance(reason, str) and reason else None,
         secret=Secret(secret, "DEBITURA_WEBHOOK_SECRETS") if isinstance(secret, str) and secret else None,
     )
+
+
+def _printable(text: str) -> str:
+    """Text as it may be printed: the API's own could steer a terminal, or not be encodable."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
+
+
+def _without_credentials(url: str) -> str:
+    scheme, sep, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{sep}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _check(response: WriteResponse, what: str) -> None:
@@ -192,7 +210,10 @@ def _check(response: WriteResponse, what: str) -> None:
     advice = {401: " The key is refused; check DEBITURA_API_KEY.", 404: " There is no such subscription."}.get(
         status, ""
     )
-    raise RefusedError(f"{what} failed: HTTP {status}{reason}.{advice} Nothing was changed.", status)
+    effect = (
+        "Nothing was changed." if status in _REFUSALS else "`debitura webhooks list` shows whether it had an effect."
+    )
+    raise RefusedError(f"{what} failed: HTTP {status}{reason}.{advice} {effect}", status)
 
 
 def _path(subscription_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +51,7 @@ def test_kept_plan_holds(tmp_path: Path, now: PlanDocument) -> None:
         (replace(PLAN, environment="production"), "its environment was test and is now production"),
         (replace(PLAN, source="other.csv"), "its source was roster.csv"),
         (replace(PLAN, sums={"EUR": Decimal("10.51")}), "its sums changed"),
-        (changed(1, row_hash="b1"), r"1 row changed \(first: t-1 I-1, planned then, planned now\)"),
+        (changed(1, row_hash="b1"), r"1 row changed \(first: t-1 I-1, planned: its row, client or price differs\)"),
         (changed(2, state="withdrawn"), r"first: t-2, registered then, withdrawn now"),
         (changed(1, success_fee_pct=Decimal(10)), "1 row changed"),
         (replace(PLAN, rows=ROWS[:1]), r"1 row gone \(first: t-2, registered then, not there now\)"),
@@ -98,3 +99,19 @@ def test_brake_stops_when_more_than_half_of_the_last_answers_are_bad() -> None:
     brake.note(is_bad=True)
     with pytest.raises(Braked, match="11 of the last 20"):
         brake.note(is_bad=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [None]}, {"rows": [{"success_fee_pct": "much"}]}, {"made_at": None}, {"made_at": "2026-01-01"},
+        {"expires_at": None, "made_at": None}, {"summary": None},
+    ],
+)  # fmt: skip
+def test_file_with_a_right_hash_and_odd_parts_is_one_line(tmp_path: Path, change: dict[str, object]) -> None:
+    """As of a version that writes other parts."""
+    facts = {name: value for name, value in {**PLAN.facts(), **change}.items() if name != "hash" and value is not None}
+    content = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    (tmp_path / "plan.json").write_text(json.dumps({**facts, "hash": hashlib.sha256(content.encode()).hexdigest()}))
+    with pytest.raises((SettingsError, PlanMoved), match=r"is not a plan|no longer holds"):
+        check_kept(tmp_path / "plan.json", PLAN)

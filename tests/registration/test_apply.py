@@ -17,6 +17,7 @@ from debitura_pipeline.registration import client_links
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.registration.partner import RUNTIME, Partner
 from tests.source.rows import client_row
+from tests.support.altering import altering
 from tests.support.command import debitura
 from tests.support.day import engine_of_the_day
 from tests.support.leaks import find
@@ -299,3 +300,50 @@ def test_sources_that_are_not_set_or_unreadable_end_with_status_2(partner: Partn
     unset = {name: value for name, value in partner.env.items() if name != "DEBITURA_ROSTER"}
     assert "DEBITURA_ROSTER is not set" in debitura("clients", "plan", env=unset).error_line
     assert debitura("clients", "status", env=unset).status == 0
+
+
+def test_client_sent_before_the_apply_stopped_is_told_as_sent(partner: Partner) -> None:
+    """The table and the document said that it was planned, and that nothing was sent."""
+    wanted = rows(2)
+    partner.wants(*wanted)
+    partner.sandbox.faults(
+        fault("status", status=502, effect="now", times=1), fault("rate_limited", retry_after=90_000, times=0)
+    )
+    applied = partner.apply()
+    assert applied.stopped is not None
+    assert applied.document.summary == {"planned": 1, "sent": 1} and applied.sent == 1
+    (message,) = partner.rows("SELECT message FROM ops.registrations WHERE state = 'sent'")[0]
+    assert message == "not answered; whether it was registered is unknown"
+    partner.sandbox.faults()
+    assert partner.apply().document.summary == {"pending_signature": 2}
+
+
+def test_request_that_the_key_may_not_make_is_not_counted_as_sent(partner: Partner) -> None:
+    partner.wants(*rows())
+    partner.sandbox.faults(fault("status", status=401, times=0))
+    assert partner.apply().sent == 0
+
+
+def test_client_that_nobody_knows_is_not_registered_again(partner: Partner) -> None:
+    partner.wants(*rows())
+    with pytest.raises(SettingsError, match="--again names a client"):
+        partner.apply(again=["nosuch"])
+
+
+def test_client_under_two_tenants_stops_nobody(partner: Partner) -> None:
+    """Whether the API links one so is not documented."""
+
+    def twice(path: str, document: Any) -> Any:
+        if path.startswith("/clients?"):
+            (first, *_), paging = document["clients"], document["page"]
+            document["clients"].append({**first, "externalTenantId": "its-other-name"})
+            for name in ("totalResults", "responseCount"):
+                paging[name] += 1
+            document["summary"]["totalClients"] += 1
+        return document
+
+    wanted = rows()
+    partner.wants(*wanted)
+    with altering(partner.sandbox, twice) as url:
+        partner.endpoint = replace(partner.endpoint, base_url=url)
+        assert partner.apply().document.summary == {"pending_signature": 1}

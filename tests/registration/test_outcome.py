@@ -89,3 +89,9 @@ def test_refused_key_has_no_effect_and_ends_the_apply(status: int) -> None:
 def test_status_that_is_not_documented_ends_the_apply(status: int) -> None:
     found = outcome(status, None)
     assert found.state == "sent" and found.ends_apply is not None, "a proxy may have said so behind the effect"
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_page_of_an_intermediary_refuses_nobody(status: int) -> None:
+    found = registration_outcome(WriteResponse(status, None, is_unreadable=True), "t")
+    assert found.state == "sent" and found.ends_apply is not None

@@ -12,6 +12,7 @@ from debitura_pipeline.registration.listed import ListedClient
 from debitura_pipeline.registration.plan import PlannedClient, Situation, plan_clients, recorded_clients
 from debitura_pipeline.registration.record import Registration
 from debitura_pipeline.registration.settle import settled
+from debitura_pipeline.registration.states import NO_ROW
 from debitura_pipeline.source import RosterClient, SourceRow, read_roster
 from tests.source.rows import as_csv, client_row, put, settings_for
 
@@ -148,3 +149,16 @@ def test_status_shows_what_is_recorded(row: SourceRow[RosterClient], state: str)
     situation = Situation(NOW, registrations={"tenant-1": known(state, row)})
     assert [one.state for one in recorded_clients([row], situation)] == [state]
     assert [one.state for one in recorded_clients([], situation)] == [state]
+
+
+@pytest.mark.parametrize("state", ["refused", "linked_elsewhere", "needs_linking", "invalid", "planned"])
+def test_client_whose_row_is_gone_is_told_as_that_until_it_is_back(row: SourceRow[RosterClient], state: str) -> None:
+    """It was told as refused for ever, with the advice to correct a row that was not there."""
+    situation = Situation(NOW, registrations={"tenant-1": known(state, row)})
+    (gone,) = settled((), situation)
+    assert (gone.state, gone.message) == (state, NO_ROW)
+    back = replace(situation, registrations={"tenant-1": gone})
+    plan = tuple(plan_clients([row], back))
+    assert NO_ROW not in plan[0].reasons
+    (recorded,) = settled(plan, back)
+    assert recorded.message != NO_ROW

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from debitura_pipeline.errors import SourceError
+from debitura_pipeline.errors import SettingsError, SourceError
 from debitura_pipeline.source import Claim, SourceRead, read_claims, read_roster
 from tests.source.rows import as_csv, claim_row, client_row, put, settings_for
 from tests.support.postgres import Database
@@ -98,6 +98,28 @@ def test_a_view_without_permission_is_named_with_the_grant_that_it_needs(tmp_pat
         read_claims(settings, TODAY)
     with pytest.raises(SourceError, match="is not there"):
         read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=f"{postgres.url}?table=hidden.nothing"), TODAY)
+
+
+def test_value_that_python_cannot_hold_is_one_bad_cell(tmp_path: Path) -> None:
+    rows = [claim_row(1), claim_row(2), claim_row(3)]
+    columns: dict[str, pa.Array] = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
+    columns["due_date"] = pa.array([20_485, 4_000_000, None], pa.int32()).cast(pa.date32())
+    broken = pa.array([b"Nord", b"S\xe9", b"Ost"], pa.binary())
+    columns["debtor_name"] = pa.Array.from_buffers(pa.string(), 3, broken.buffers())
+    pq.write_table(pa.table(columns), tmp_path / "claims.bin")
+    found = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "claims.bin"), TODAY)
+    assert [row.row is not None for row in found.rows] == [True, False, True]
+    assert {fault.column for fault in found.rows[1].faults} >= {"due_date", "debtor_name"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["host=h dbname=erp user=u password=SECRETPW", "postgresql:/u:SECRETPW@h/db", "dbname = x Password = SECRETPW"],
+)
+def test_connection_that_is_no_address_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="neither a path nor a postgresql:// address") as refused:
+        settings_for(tmp_path, DEBITURA_CLAIMS=text)
+    assert "SECRETPW" not in str(refused.value)
 
 
 def test_several_files_are_one_source_and_rows_are_counted_through(tmp_path: Path) -> None:

@@ -18,27 +18,28 @@ from typing import Any
 from tests.support.listing_server import number, written
 from tests.support.sandbox import RunningSandbox
 
+PASSED_ON = ("XApiKey", "Authorization", "Idempotency-Key", "Content-Type")
 Alter = Callable[[str, Any], Any]  # path with query, document -> document
 
 
 @contextmanager
 def altering(sandbox: RunningSandbox, alter: Alter) -> Iterator[str]:
-    """Base address of the gateway. `alter` may change the document in place and gives it back."""
+    """Base address of the gateway. `alter` may change the document of a 2xx in place and gives it back."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            request = urllib.request.Request(
-                sandbox.url + self.path, headers={"XApiKey": self.headers["XApiKey"] or ""}
-            )
+            sent = self.rfile.read(int(self.headers["Content-Length"] or 0)) or None
+            headers = {name: self.headers[name] for name in PASSED_ON if self.headers[name]}
+            request = urllib.request.Request(sandbox.url + self.path, sent, headers, method=self.command)
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     status, body, date = answer.status, answer.read(), answer.headers["Date"]
             except urllib.error.HTTPError as refused:
                 with refused:
                     status, body, date = refused.code, refused.read(), refused.headers["Date"]
-            if status == 200:
+            if 200 <= status < 300:
                 body = written(_numbers(alter(self.path, json.loads(body, parse_float=Decimal))))
             self.send_response_only(status)
             self.send_header("Date", date)
@@ -46,6 +47,8 @@ def altering(sandbox: RunningSandbox, alter: Alter) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the server's word
 
         def log_message(self, *_: Any) -> None:
             """Nothing: the test says what it saw."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -136,3 +137,19 @@ def test_both_spellings_of_an_answer_are_read() -> None:
         f"Webhook subscription {ID} is off since 2026-05-04 09:12 UTC: the API switched it off ("
     )
     assert not switched_off([parse_subscription(camel | {"disabledReason": None})])[0].is_automatic
+
+
+@pytest.mark.parametrize("answer", [{"isActive": False}, {"isActive": True, "id": str(UUID(int=9))}, {}])
+def test_subscription_is_on_only_if_the_answer_says_so(
+    shared_sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    pipeline = Pipeline(tmp_path / "data", shared_sandbox, DEBITURA_WRITES="webhooks")
+    changes, asked = SubscriptionChanges(pipeline.settings, pipeline.endpoint), str(UUID(int=1))
+    monkeypatch.setattr(changes, "_send", lambda *_: WriteResponse(200, {"id": asked, **answer}))
+    with pytest.raises(ApiError, match="does not say that it is on"):
+        changes.enable(asked)
+
+
+def test_what_the_api_says_of_a_subscription_can_be_printed() -> None:
+    found = parse_subscription({"id": "\ud800\x1b[2J", "url": "https://user:pw@h.example/p@q", "events": ["a\x07"]})
+    assert (found.id, found.url, found.events) == ("��[2j", "https://h.example/p@q", ("a�",))

@@ -28,7 +28,8 @@ def reconcile(as_json: AsJson = False) -> None:
 )
 def status(
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="For monitoring: exit with status 1 if there are open problems.")
+        bool,
+        typer.Option("--exit-code", help="For monitoring: exit with status 1 if there are open problems or incidents."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +38,7 @@ def status(
 
     found = show_status(load_settings())
     json_document.give(**found)
-    if exit_code and found["problems"]:
+    if exit_code and (found["problems"] or found["incidents"]):
         json_document.fail("; ".join(found["problems"]))
         raise typer.Exit(FAILED)
 

@@ -1,0 +1,133 @@
+"""Answers that say something else than they should: no claim is lost to one, and none holds up the others."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from debitura_pipeline.api.writes import WriteResponse
+from debitura_pipeline.errors import SettingsError, ShapeError
+from debitura_pipeline.submission.answers import Created, NoAnswer, Refusal
+from debitura_pipeline.submission.apply import understood
+from debitura_pipeline.submission.attention import read_claims_attention
+from debitura_pipeline.submission.lookups import Expected, found_case
+from debitura_pipeline.submission.states import NO_ROW
+from tests.submission.histories import signed_tenant
+from tests.submission.partner import Claims, claim, fault
+from tests.support.altering import altering
+
+CASE_ID, EXPECTED = str(uuid.UUID(int=7)), Expected("A-1")
+_next = iter(range(70_000, 80_000))
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"id": CASE_ID, "creditorReference": "A-1"}, Created),
+        ({"id": CASE_ID, "creditorReference": "A-1", "type": "Company"}, Created),
+        ({"id": CASE_ID}, NoAnswer),
+        ({"id": CASE_ID, "type": "ValidationError", "message": "queued for review"}, NoAnswer),
+        ({"id": "7", "creditorReference": "A-1"}, NoAnswer),
+        ([], NoAnswer),
+    ],
+)
+def test_only_an_answer_that_names_the_claim_says_that_it_is_submitted(document: Any, kind: type) -> None:
+    assert isinstance(understood(WriteResponse(201, document), EXPECTED), kind)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_page_of_an_intermediary_refuses_nothing(status: int) -> None:
+    assert isinstance(understood(WriteResponse(status, None, is_unreadable=True), EXPECTED), NoAnswer)
+    assert isinstance(understood(WriteResponse(status, None), EXPECTED), Refusal)
+
+
+def test_lookup_is_not_answered_by_an_error_with_an_id() -> None:
+    with pytest.raises(ShapeError):
+        found_case({"id": CASE_ID, "title": "Something went wrong", "traceId": "1"}, EXPECTED)
+    assert found_case({"id": CASE_ID}, EXPECTED).case_id == CASE_ID
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"),
+    [
+        ("K7TR-0001/a", "K7TR-0001/a"),
+        ("\ud800", None),
+        ("Karla <karla@firma.example>", None),
+        ("x" * 65, None),
+        (7, None),
+    ],
+)
+def test_only_a_plain_reference_is_kept(shown: Any, kept: str | None) -> None:
+    assert found_case({"id": CASE_ID, "reference": shown}, EXPECTED).reference == kept
+
+
+@pytest.mark.usefixtures("warehouse_env")
+@pytest.mark.parametrize("what", ["reference", "creditorReference"])
+def test_odd_answer_holds_up_nobody(partner: Claims, what: str) -> None:
+    """The first claim's case has a reference that nothing can store, or its creation is answered with no more than an id."""
+    first, second = (claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(2))
+
+    altered = []
+
+    def alter(path: str, document: Any) -> Any:
+        before = dict(document)
+        if what == "reference" and document.get("creditorReference") == first["creditor_reference"]:
+            document["reference"] = "\ud800"
+        if what == "creditorReference" and path.endswith("/cases") and "id" in document:
+            del document["creditorReference"]
+        altered.append(document != before)
+        return document
+
+    partner.wants(first, second)
+    with altering(partner.sandbox, alter) as url:
+        customer_url = url + urlsplit(partner.sandbox.customer_url).path
+        partner.env |= {"DEBITURA_CUSTOMER_API_URL": customer_url}
+        partner.endpoint = replace(partner.endpoint, customer_url=customer_url)
+        assert partner.apply().document.summary == {"submitted": 2}
+    assert any(altered)
+    assert [partner.cases(one["creditor_reference"]) for one in (first, second)] == [1, 1]
+
+
+def test_api_that_only_asks_to_wait_ends_the_apply(partner: Claims) -> None:
+    """Claim by claim, that took four minutes each, and nothing else could run."""
+    partner.wants(*(claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(5)))
+    partner.sandbox.faults(fault("rate_limited", retry_after=0.01, times=0))
+    applied = partner.apply()
+    assert applied.stopped is not None and "HTTP 429 to 4 requests in a row" in applied.stopped
+    assert len(partner.posts()) == 4 and applied.document.summary == {"planned": 5}
+    partner.sandbox.faults()
+    assert partner.apply().document.summary == {"submitted": 5}
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_refused_claim_whose_row_is_gone_is_nobodys_problem_until_it_is_back(partner: Claims) -> None:
+    refused, other = (claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(2))
+    partner.sandbox.faults(fault("status", status=422, body=refused["creditor_reference"], times=0))
+    waiting = claim("nobody", next(_next))
+    partner.wants(refused, waiting, other)
+    partner.apply()
+    partner.wants(other)
+    assert partner.apply().document.summary == {"submitted": 1}
+    kept = partner.records()
+    assert kept[refused["creditor_reference"]].message == NO_ROW == kept[waiting["creditor_reference"]].message
+    found = read_claims_attention(partner.settings, wait_s=1)
+    assert (found["problems"], found["claims"]) == ([], {"submitted": 1})
+    partner.wants(refused, other)
+    assert partner.apply().document.summary == {"refused": 1, "submitted": 1}, "its key is used up"
+    assert len(partner.keys()[refused["creditor_reference"]]) == 1
+    assert "refused by Debitura" in read_claims_attention(partner.settings, wait_s=1)["problems"][0]
+
+
+def test_plan_replaces_no_file_that_is_none(partner: Claims, tmp_path: Path) -> None:
+    partner.wants(claim(signed_tenant(partner.sandbox), next(_next)))
+    before = partner.source.read_bytes()
+    with pytest.raises(SettingsError, match="is not a plan, so it is kept"):
+        partner.plan().document.keep(partner.source)
+    assert partner.source.read_bytes() == before
+    for _ in range(2):
+        partner.plan().document.keep(tmp_path / "plan.json")
