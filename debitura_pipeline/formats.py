@@ -45,6 +45,11 @@ def format_day(value: date | None) -> str:
     return EMPTY if value is None else f"{value.day} {value:%b %Y}"
 
 
+def unbroken_day(value: date | None) -> str:
+    """`format_day`, which no line break parts."""
+    return format_day(value).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def format_month(label: str | date | None) -> str:
     """`2026-03`, or a day of it, -> `Mar 2026`; `unknown` stands for a missing date."""
     if label is None or label == UNKNOWN_MONTH:

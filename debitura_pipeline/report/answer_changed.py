@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.formats import format_amount, format_change, format_datetime, format_day, format_month
+from debitura_pipeline.formats import (
+    format_amount,
+    format_change,
+    format_datetime,
+    format_day,
+    format_month,
+    unbroken_day,
+)
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import AnswerLine
 from debitura_pipeline.report.read import Reports, total
@@ -23,7 +30,7 @@ from debitura_pipeline.report.sections_periods import summary_rows
 from debitura_pipeline.report.sections_waterfall import open_balance, waterfall_rows
 
 SHORT = {
-    "new": "new", "moved": "moved stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
+    "new": "new", "moved": "in another stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
     "restated": "restated",
 }  # fmt: skip
 
@@ -42,9 +49,8 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     found = night_changes(reports)
     fees = {row.change: row for row in found if row.subject == "transaction"}
     parts = [f"{row.n:,} {SHORT.get(name, name)}" for name, row in fees.items()]
-    words = (
-        f"{counted(sum(row.n for row in fees.values()), 'fee')}: {', '.join(parts)}" if parts else "No fee has changed"
-    )
+    changed = counted(sum(row.n for row in fees.values()), "fee")
+    words = f"{changed} changed: {', '.join(parts)}" if parts else "No fee has changed"
     words += "".join(
         f"; {counted(row.n, 'case')} {SHORT[row.change]}"
         for row in found
@@ -53,9 +59,14 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     usd = total(row.usd for row in fees.values())
     if rates := moved_with_rates(reports, usd):
         usd += rates
-        words += f"; exchange rates of estimates {format_change(rates)}"
-    before = format_datetime(compared_with(reports)).removesuffix(" UTC")
-    return [AnswerLine(f"All fees, since {before}", usd, words=words, key="night", is_change=True)]
+        words += f"; {format_change(rates)} of it from exchange rates"
+    return [AnswerLine(f"Paid and to come, since {_before(reports)}", usd, words=words, key="night", is_change=True)]
+
+
+def _before(reports: Reports) -> str:
+    """The day that changes are counted from; with its time, if the newest reading is of that day too."""
+    before, now = (at.astimezone(UTC) for at in (compared_with(reports), readings(reports)[-1].at))
+    return unbroken_day(before) if before.date() != now.date() else format_datetime(before).removesuffix(" UTC")
 
 
 def _since_last_month(reports: Reports) -> list[AnswerLine]:
@@ -66,7 +77,9 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         is_first_month = len({row.month for row in rows}) == 1
         since = readings(reports)[0].at if is_first_month else rows[0].month - timedelta(days=1)
-        lines.append(AnswerLine(f"Still to come, since {format_day(since)}", change, key="month", is_change=True))
+        words = "the day of the first reading" if is_first_month else ""
+        label = f"Still to come, since {unbroken_day(since)}"
+        lines.append(AnswerLine(label, change, words=words, key="month", is_change=True))
     return [*lines, *_months(reports)]
 
 
@@ -80,10 +93,11 @@ def _months(reports: Reports) -> list[AnswerLine]:
     label = f"Fees on collections, {_span(now)}"
     if same is None:
         return [AnswerLine(label, now.usd, words=whole, key="month-to-date")]
-    words = f"this month {format_change(now.usd - same.usd)}{_in_percent(now.usd, same.usd)}; {whole}"
+    month = format_month(same.from_on)
+    words = f"{format_change(now.usd - same.usd)}{_in_percent(now.usd, same.usd)} on the same days of {month}"
     return [
-        AnswerLine(label, now.usd, key="month-to-date"),
-        AnswerLine(f"The same days of {format_month(same.from_on)}", same.usd, words=words, key="last-month-to-date"),
+        AnswerLine(label, now.usd, words=words, key="month-to-date"),
+        AnswerLine(f"The same days of {month}", same.usd, words=whole, key="last-month-to-date"),
     ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.formats import format_amount, format_day, in_cents
+from debitura_pipeline.formats import format_amount, in_cents, unbroken_day
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.masthead import was_read
@@ -33,6 +33,7 @@ NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NOT_READ = AnswerLine("", badge=Badge("Not read yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
 NOTHING_TO_COME = AnswerLine("", words="No fee is on its way.")
+NO_DATE = "No date: not invoiced, or estimated"
 NO_FEE = AnswerLine("", words="No fee yet.")
 
 
@@ -95,20 +96,20 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
         lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))
     dated = [one for one in found if one.due_class == "due"]
     if dated:
-        lines.append(AnswerLine(f"Next due, {format_day(dated[0].due_on)}", dated[0].usd, key="next"))
+        lines.append(AnswerLine(f"First due date, {unbroken_day(dated[0].due_on)}", dated[0].usd, key="next"))
     if later := dated[1:]:
-        words = f"Due later, by {format_day(later[-1].due_on)}"
+        words = f"Other due dates, until {unbroken_day(later[-1].due_on)}"
         lines.append(AnswerLine(words, total(one.usd for one in later), key="later"))
     if earliest := [one for one in found if one.due_class == "not_before"]:
         lines.append(AnswerLine(_not_before(earliest), total(one.usd for one in earliest), key="not-before"))
     if dateless := [one for one in found if one.due_class == "unknown"]:
-        lines.append(AnswerLine("No date yet", total(one.usd for one in dateless), key="no-date"))
+        lines.append(AnswerLine(NO_DATE, total(one.usd for one in dateless), key="no-date"))
     return tuple(lines)
 
 
 def _not_before(earliest: Sequence[Due]) -> str:
     days = [one.due_on for one in earliest if one.due_on is not None]
-    return f"Day not known, earliest {format_day(min(days))}" if days else "Day not known"
+    return f"Date open, not before {unbroken_day(min(days))}" if days else "Date open"
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -119,17 +120,16 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
     lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
-        words = f"{counted(len(rest), 'other')}, via Debitura"
+        words = f"Waits for {counted(len(rest), 'other partner')}"
         lines.append(AnswerLine(words, total(row.usd for row in rest), key="payer-rest"))
     return tuple(lines)
 
 
 def _route(row: Any) -> str:
     """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
-    name = payer_name(row)
-    if row.payer_kind == "collection_partner":
-        return f"{name}, via Debitura"
-    return name
+    if row.payer_kind == "debitura":
+        return "Owed by Debitura now"
+    return f"Waits for {payer_name(row)}" if row.payer_kind == "collection_partner" else payer_name(row)
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:
@@ -141,16 +141,15 @@ def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine
     if kinds:
         n, most = sum(row.n for row in kinds), kinds[0]
         name = kind_in_words(most)
-        words = f"the largest: {name[0].lower()}{name[1:]}, worth {format_amount(most.usd)} to you (estimate)"
+        words = f"the largest: {name[0].lower()}{name[1:]}, your fee about {format_amount(most.usd)}"
         look = Badge(f"{counted(n, 'possible gap')} to look into", "warn")
         lines.append(AnswerLine("Fees:", badge=look, words=words if most.usd else ""))
     elif reports.has("reports.attribution_gaps"):
         none = Badge("none seems to be missing", "good") if was_read(reports) else Badge("not checked yet", "unknown")
         lines.append(AnswerLine("Fees:", badge=none))
-    lines.append(AnswerLine("Records read:", badge=_rows_verdict(verdict, proof)))
+    lines.append(AnswerLine("Data:", badge=_rows_verdict(verdict, proof)))
     if checks := not_ok_checks(reports):
-        words = f"{counted(checks, 'other check')} {'needs' if checks == 1 else 'need'} attention"
-        lines.append(AnswerLine("Data quality:", badge=Badge(words, "warn")))
+        lines.append(AnswerLine("Data quality:", badge=Badge(f"{counted(checks, 'other check')} to look into", "warn")))
     return tuple(lines)
 
 
@@ -159,6 +158,6 @@ def _rows_verdict(verdict: Badge, proof: Badge) -> Badge:
     if proof.tone != "good":
         return proof
     if verdict.text == EQUAL:
-        return Badge("complete, and equal to Debitura's totals", "good")
+        return Badge("complete, Debitura's totals agree", "good")
     told = f"{verdict.text[:1].lower()}{verdict.text[1:]}"
-    return Badge(f"complete; against Debitura's totals: {told}", verdict.tone)
+    return Badge(f"complete; Debitura's totals: {told}", verdict.tone)

@@ -54,7 +54,7 @@ def test_changes_tell_what_exchange_rates_made_of_estimates(tmp_path: Path) -> N
             f"CASE WHEN ts = '{NIGHTS[1].isoformat()}' THEN CAST(22 AS DECIMAL(28, 4)) END AS referral_fee_usd"
         )
         line, section = changed_since(Reports(maker))[0], what_changed(Reports(maker))
-    assert line.amount == Decimal("8") and line.words == "1 fee: 1 edited; exchange rates of estimates +5.00"
+    assert line.amount == Decimal("8") and line.words == "1 fee changed: 1 edited; +5.00 of it from exchange rates"
     assert section is not None and "+5.00 USD: +8.00 USD in all." in section.lead
 
 
