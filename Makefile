@@ -46,7 +46,8 @@ test: setup $(VENV)/.ready-dev $(VENV)/.ready-celery $(VENDOR)/.ready $(BI)/.rea
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 collect: $(VENV)/.ready-dev $(VENV)/.ready-celery ## compile the tests once, which each worker of `make test` would do otherwise
-	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null
+	@mkdir -p build
+	@$(BIN)/python -m pytest --collect-only --quiet >build/collected.txt || { tail -40 build/collected.txt; exit 1; }
 
 sweeps: export TEST_DAY = all
 sweeps: test ## the tests, each with all the cases of which `make test` takes some by the day; an hour or more

@@ -65,9 +65,8 @@ def find_faults(facts: Facts, noticed: dict[Key, datetime]) -> Iterator[Finding]
 def _of_outbound(facts: Facts) -> Iterator[Finding]:
     good = last_good(facts.nights or ())
     for fault in facts.outbound or ():
-        if (
-            fault.kind == causes.KEY_REFUSED
-        ):  # one incident with a night that fails for it; a good one shows that it is over
+        if fault.kind == causes.KEY_REFUSED:
+            # One incident with a night that fails for it; a good night shows that it is over.
             if good is None or good.ended_at < (fault.latest or fault.since):
                 yield Finding(fault.kind, NIGHT, f"{fault.reason.rstrip('.')}.", fault.since)
         elif not fault.is_passing or facts.now - fault.since >= FAULT_LASTS:

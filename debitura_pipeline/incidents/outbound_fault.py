@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from debitura_pipeline.errors import DebituraError, SettingsError, SourceError, WarehouseBusy
+from debitura_pipeline.errors import DebituraError, RefusedError, SettingsError, SourceError, WarehouseBusy
 from debitura_pipeline.files import write_private_atomically
-from debitura_pipeline.incidents.causes import KEY_REFUSED, cause_of
+from debitura_pipeline.incidents.causes import KEY_REFUSED
 from debitura_pipeline.incidents.facts import OutboundFault
 from debitura_pipeline.incidents.kinds import OUTBOUND_STOPPED, SOURCE_UNREADABLE
 from debitura_pipeline.incidents.state import FOLDER
@@ -20,6 +20,7 @@ from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.settings import Settings
 
 FILE = "outbound-faults.json"
+UNAUTHORIZED = 401
 # Of a command that did nothing: somebody reads its message at the terminal.
 _NOT_TOLD = (SettingsError, WarehouseBusy, PlanMoved)
 
@@ -36,7 +37,9 @@ def outbound_noted(settings: Settings, source: str) -> Iterator[Callable[[str | 
     except _NOT_TOLD:
         raise
     except Exception as error:
-        is_key = cause_of(type(error).__name__, str(error)) == KEY_REFUSED
+        is_key = (
+            isinstance(error, RefusedError) and error.status == UNAUTHORIZED
+        )  # 403 may concern what is written alone
         note_fault(settings.data_dir, source, KEY_REFUSED if is_key else OUTBOUND_STOPPED, error)
         raise
     reason = next(filter(None, stopped), None)

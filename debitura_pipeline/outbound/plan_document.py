@@ -105,10 +105,10 @@ class PlanDocument:
 
     def keep(self, path: Path) -> None:
         """Write the plan to a file of mode 0600. Raises SettingsError if that cannot be, or would replace something else."""
-        if path.is_file() and path.stat().st_size and not _is_plan(path):
-            raise SettingsError(f"--out: {path} exists and is not a plan, so it is kept. Choose another file.")
         content = json.dumps(self.facts(), indent=2, ensure_ascii=False) + "\n"
         try:
+            if path.is_file() and path.stat().st_size and not _is_plan(path):
+                raise SettingsError(f"--out: {path} exists and is not a plan, so it is kept. Choose another file.")
             write_private_atomically(path, content.encode(), fsync=True)
         except OSError as error:
             raise SettingsError(f"The plan cannot be written to {path}: {error.strerror}. Nothing was sent.") from None

@@ -28,7 +28,8 @@ from debitura_pipeline.registration.states import (
 _NEEDS_LINKING = "clientexistsneedslinking"
 _ELSEWHERE = ("alreadylinkedtoanotherpartner", "clientalreadylinkedtoanotherpartner")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-KEY_REFUSED = (401, 403)
+NOT_ALLOWED = (401, 403)
+NO_RIGHT = "The key lacks a right"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RegistrationOutcome:
     @property
     def had_effect(self) -> bool:
         """Whether a request was processed, or may have been."""
-        return self.state == SENT or self.http_status not in (*KEY_REFUSED, 429)
+        return self.state == SENT or self.http_status not in (*NOT_ALLOWED, 429)
 
     @property
     def is_bad(self) -> bool:
@@ -64,11 +65,11 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
         return _accepted(answer, tenant)
     if status == 409 and not answer.is_unreadable:
         return _conflict(answer)
-    if status in KEY_REFUSED:
+    if status in NOT_ALLOWED:
         advice = "check DEBITURA_API_KEY" if status == 401 else "it may not register clients"
         return RegistrationOutcome(
             PLANNED, status, message=f"HTTP {status}: had no effect",
-            ends_apply=f"{KEY_IS_REFUSED} (HTTP {status} on POST /clients); {advice}.",
+            ends_apply=f"{KEY_IS_REFUSED if status == 401 else NO_RIGHT} (HTTP {status} on POST /clients); {advice}.",
         )  # fmt: skip
     if status in REFUSALS and not answer.is_unreadable:  # 409 was looked at above
         types = (*answer.codes, *answer.fields)

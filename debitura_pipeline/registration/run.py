@@ -28,7 +28,7 @@ from debitura_pipeline.source import SourceRead
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.run_lock import CLIENTS_APPLY, CLIENTS_LINKS, exclusive_run
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def apply_registrations(
     """
     require_writes(settings, CLIENTS)
     runtime = runtime or Runtime()
-    with exclusive_run(settings, "clients apply"):
+    with exclusive_run(settings, CLIENTS_APPLY):
         known = check_identity(settings)
         roster = read_wanted(settings, runtime.now(), allow_shrink=allow_shrink)
 
@@ -128,7 +128,7 @@ def client_links(
             return [*_links(chosen, found, fresh, remark), *_links_of_others(found, tenant)]
 
     if CLIENTS in settings.outbound.writes:
-        with exclusive_run(settings, "clients links"):
+        with exclusive_run(settings, CLIENTS_LINKS):
             return asyncio.run(work())
     return asyncio.run(work())
 

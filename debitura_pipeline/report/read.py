@@ -30,6 +30,8 @@ class ReportSource(Protocol):
 
     def columns(self, schema: str, table: str) -> list[str]: ...
 
+    def has_function(self, schema: str, name: str) -> bool: ...
+
 
 class Reports:
     """Read access by name to tables of schemas `reports`, `marts`, `raw` and `ops`."""
@@ -51,12 +53,7 @@ class Reports:
 
     def has_function(self, schema: str, name: str) -> bool:
         """Whether the warehouse has this function, or table macro in DuckDB."""
-        found = self._warehouse.rows(
-            "SELECT count(*) FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS s ON s.oid = f.pronamespace "
-            "WHERE s.nspname = $1 AND f.proname = $2",
-            (schema, name),
-        )
-        return bool(found[0][0])
+        return self._warehouse.has_function(schema, name)
 
     @property
     def lacking(self) -> tuple[str, ...]:

@@ -28,13 +28,6 @@ FINAL_LATEST = Series("Final, not before this month, or no date", "--high", "str
 PREDICTED = Series("Estimate", "--low-2", "dots")
 
 
-# The next step of a confirmed fee is Debitura's invoice, and the money comes a term of payment later; where the invoice is late,
-# not before that.
-CONFIRMED = "ConfirmedPendingInvoice"
-DUE_CLASS = f"CASE WHEN revenue_stage = '{CONFIRMED}' AND due_class = 'overdue' THEN 'not_before' ELSE due_class END"
-CLASS_ORDER = f"CASE {DUE_CLASS} WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
-
-
 @dataclass(frozen=True)
 class Due:
     """Fees of one due class and date of payment (None: no date known), USD."""
@@ -48,19 +41,27 @@ def dues(reports: Reports, where: str = "is_expected_income", params: tuple[str,
     """Expected income by due class and date, overdue first. Empty without the table."""
     if not reports.has(CALENDAR):
         return []
-    columns = (
-        f"{DUE_CLASS} AS due_class",
-        f"{CLASS_ORDER} AS place",
-        f"{paid_on(reports)} AS due_on",
-        "sum(referral_fee_usd) AS usd",
-    )
+    due = DueColumns.of(reports, CALENDAR, "due_on")
+    columns = (due.due_class, due.order, due.due_on, "sum(referral_fee_usd) AS usd")
     tail = f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 2, 3"
     return [Due(row.due_class, row.due_on, row.usd) for row in reports.records(CALENDAR, columns, tail, params)]
 
 
-def paid_on(reports: Reports) -> str:
-    """The column with the day of the payment, which files of an older version do not have."""
-    return "payment_due_on" if reports.has_column(CALENDAR, "payment_due_on") else "due_on"
+@dataclass(frozen=True)
+class DueColumns:
+    """SQL of class, its order, and date: of the payment; in files of an older version, which do not have it, of the next step."""
+
+    due_class: str
+    order: str
+    due_on: str
+
+    @classmethod
+    def of(cls, reports: Reports, table: str, step: str) -> DueColumns:
+        """`step`: the column with the date of the next step."""
+        is_there = reports.has_column(table, "payment_class")
+        name, due_on = ("payment_class", "payment_due_on") if is_there else ("due_class", step)
+        order = f"CASE {name} WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
+        return cls(f"{name} AS due_class", f"{order} AS place", f"{due_on} AS due_on")
 
 
 def payers(reports: Reports) -> list[Any]:
@@ -86,8 +87,9 @@ def payment_calendar(reports: Reports) -> Section | None:
     """What is due when and from whom, overdue first; final apart from estimated."""
     if not reports.has(CALENDAR):
         return None
+    due = DueColumns.of(reports, CALENDAR, "due_on")
     columns = (
-        f"{DUE_CLASS} AS due_class", f"{CLASS_ORDER} AS place", f"{paid_on(reports)} AS due_on", "payer_kind",
+        due.due_class, due.order, due.due_on, "payer_kind",
         "revenue_stage AS stage", "stage_order", "count(DISTINCT payer) AS payers",
         "max(payer) AS payer", "max(next_step) AS step", "sum(transaction_count) AS n", "sum(referral_fee_usd) AS usd",
         "sum(referral_fee_usd - of_which_estimate_usd) AS final_usd",
@@ -114,7 +116,8 @@ def _lead(found: list[Any]) -> str:
 def _notes(reports: Reports) -> tuple[str, ...]:
     notes = [
         "The API states no due dates: they follow from its documented terms and the day on which a step was first seen. "
-        "“Not before” stands where a step was taken before the first reading, so that its term may have ended already."
+        "“Not before” stands where a step was taken before the first reading, so that its term may have ended already, and where "
+        "Debitura's invoice is late."
     ]
     (row,) = reports.records(CALENDAR, ("sum(referral_fee_usd) AS usd",), "WHERE NOT is_expected_income")
     if row.usd:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from debitura_pipeline.formats import format_amount, format_change, format_count, title_case
+from debitura_pipeline.formats import format_amount, format_change, format_count, in_cents, title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.read import Reports, total
@@ -45,14 +45,15 @@ def compared_with(reports: Reports) -> datetime:
 
 def moved_with_rates(reports: Reports, changes: Decimal) -> Decimal | None:
     """What exchange rates alone made of estimates since the reading that is compared with, USD: the change of all expected and
-    earned income, less that of the changes. None where the warehouse cannot say what it was."""
+    earned income, less that of the changes. None where it is no cent, or the warehouse cannot say what it was."""
     if not reports.has(TRANSACTIONS) or not reports.has_function(*AS_OF.split(".")):
         return None
     columns, where = ("sum(referral_fee_usd) AS usd",), "WHERE revenue_stage NOT IN ('Disputed', 'Unclassified')"
     (now,) = reports.records(TRANSACTIONS, columns, where)
     before = f"{AS_OF}('{compared_with(reports).isoformat()}')"
     (then,) = reports.records(before, columns, where)
-    return total([now.usd]) - total([then.usd]) - changes
+    moved = total([now.usd]) - total([then.usd]) - changes
+    return moved if in_cents(moved) else None
 
 
 def is_first_night(reports: Reports) -> bool:
@@ -74,16 +75,16 @@ def what_changed(reports: Reports) -> Section | None:
         return None
     found, is_first = night_changes(reports), is_first_night(reports)
     title = "Changes since the last reading"
-    if is_first or not found:
+    usd = total(row.usd for row in found if row.subject == "transaction")
+    rates = None if is_first else moved_with_rates(reports, usd)
+    if is_first or not (found or rates):
         lead = "After the next reading, this section names each move, edit, deletion and reopened case."
         return Section("changes", title, lead, verdict=FIRST_NIGHT if is_first else NOTHING)
-    of_money = [row for row in found if row.subject == "transaction"]
-    usd = total(row.usd for row in of_money)
     lead = (
         f"{counted(sum(row.n for row in found), 'change')} found by the last run; "
         f"they changed expected and paid fees by {format_change(usd)} USD."
     )
-    if rates := moved_with_rates(reports, usd):
+    if rates:
         lead += (
             f" Exchange rates moved estimates by {format_change(rates)} USD: {format_change(usd + rates)} USD in all."
         )

@@ -14,7 +14,7 @@ from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import AnswerLine, Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.page import sentence
 from debitura_pipeline.report.read import Reports, total
-from debitura_pipeline.report.sections_calendar import CLASS_ORDER, DUE_CLASS, Due, when
+from debitura_pipeline.report.sections_calendar import Due, DueColumns, when
 from debitura_pipeline.report.sections_cases import ENDINGS
 from debitura_pipeline.report.sections_control import NOT_CHECKED
 from debitura_pipeline.report.sections_findings import FINDING_COLUMNS, GAPS, kind_in_words
@@ -28,7 +28,8 @@ def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
     """What is still to come from this client's cases, overdue first."""
     if not reports.has(TRANSACTIONS):
         return None
-    columns = (f"{DUE_CLASS} AS due_class", f"{CLASS_ORDER} AS place", f"{_paid_on(reports)} AS due_on", "revenue_stage AS stage",
+    due = DueColumns.of(reports, TRANSACTIONS, "next_due_on")
+    columns = (due.due_class, due.order, due.due_on, "revenue_stage AS stage",
                "max(next_step) AS step", "count(*) AS n",
                "sum(referral_fee_usd) AS usd",
                f"sum(CASE WHEN {IS_MOVING} THEN referral_fee_usd ELSE 0 END) AS estimate_usd")  # fmt: skip
@@ -65,16 +66,12 @@ def client_calendar(reports: Reports, creditor_id: str) -> Section | None:
                    tables=(ReportTable("client_calendar", "Money to come by due date, USD", headings, rows, sums),))  # fmt: skip
 
 
-def _paid_on(reports: Reports) -> str:
-    """The column with the day of the payment, which files of an older version do not have."""
-    return "payment_due_on" if reports.has_column(TRANSACTIONS, "payment_due_on") else "next_due_on"
-
-
 def client_dues(reports: Reports, creditor_id: str) -> list[Due]:
     """This client's expected income by due class and date, overdue first."""
     if not reports.has(TRANSACTIONS):
         return []
-    columns = (f"{DUE_CLASS} AS due_class", f"{_paid_on(reports)} AS due_on", "sum(referral_fee_usd) AS usd")
+    due = DueColumns.of(reports, TRANSACTIONS, "next_due_on")
+    columns = (due.due_class, due.due_on, "sum(referral_fee_usd) AS usd")
     tail = "WHERE creditor_id = $1 AND is_expected_income AND revenue_stage <> 'Paid' GROUP BY 1, 2 ORDER BY 2"
     found = reports.records(TRANSACTIONS, columns, tail, (creditor_id,))
     return [Due(row.due_class or "unknown", row.due_on, row.usd) for row in found]

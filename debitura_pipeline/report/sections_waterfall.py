@@ -53,7 +53,7 @@ def stage_waterfall(reports: Reports) -> Section | None:
         f"Fees not paid yet: {format_amount(opening)} USD at {_opening_of(rows, month)}, {format_amount(closing)} USD now, "
         f"{format_change(closing - opening)} USD."
     )
-    paid = paid_of_open(reports)
+    paid = paid_of_open(reports, rows)
     steps = month_movements(newest, paid)
     tables = (_stages(newest, month), _months(rows, paid))
     return Section(
@@ -66,11 +66,11 @@ def _opening_of(rows: list[Any], month: str) -> str:
     return f"the start of {month}" if len({row.month for row in rows}) > 1 else "the first reading"
 
 
-def paid_of_open(reports: Reports) -> dict[date, Decimal]:
+def paid_of_open(reports: Reports, rows: Iterable[Any]) -> dict[date, Decimal]:
     """Open fees that were paid, less paid ones that were open again, by month, USD: a fee that was paid out of a dispute was not
-    open. Empty without the table of changes."""
+    open. Without the table of changes: all that was paid, of the waterfall's `rows`."""
     if not reports.has(STAGE_CHANGES):
-        return {}
+        return {row.month: row.moved_in_usd - row.moved_out_usd for row in rows if row.stage == "Paid"}
     stages = ", ".join(f"'{stage}'" for stage in OPEN)
     columns = (
         "CAST(date_trunc('month', not_after AT TIME ZONE 'UTC') AS date) AS month",

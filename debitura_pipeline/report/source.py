@@ -11,6 +11,7 @@ import duckdb
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.report.read import ReportSource
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.base import FUNCTION
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.published_folder import WAREHOUSE
 from debitura_pipeline.warehouse.published_reader import (
@@ -43,6 +44,9 @@ class _Published:
 
     def columns(self, schema: str, table: str) -> list[str]:
         return published_columns(self._connection, schema, table)
+
+    def has_function(self, schema: str, name: str) -> bool:
+        return bool(self.rows(FUNCTION, (schema, name)))
 
 
 @contextmanager

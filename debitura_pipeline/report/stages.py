@@ -99,13 +99,15 @@ def still_to_come_by_certainty(sums: Mapping[str, StageSum]) -> tuple[Decimal, D
 
 
 def printed_parts(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
-    """The parts in cents that add up to those of `whole`. What rounding leaves goes to the last part that is not zero, the least
-    certain one, so that one to be invoiced is printed as on its invoice. Numbers that are not the parts of `whole` are
-    rounded."""
+    """The parts in cents that add up to those of `whole`. What rounding leaves goes to the last part that it does not turn
+    negative, the least certain one, so that one to be invoiced is printed as on its invoice. Numbers that are not the parts of
+    `whole` are rounded."""
     cents = [in_cents(part) for part in parts]
-    last = max((place for place, part in enumerate(parts) if part), default=None)
-    if last is not None and abs(sum(parts, start=ZERO) - whole) < CENT:
-        cents[last] += in_cents(whole) - sum(cents, start=Decimal(0))  # ZERO has four decimals, which would be printed
+    left = in_cents(whole) - sum(cents, start=Decimal(0))  # ZERO has four decimals, which would be printed
+    if left and abs(sum(parts, start=ZERO) - whole) < CENT:
+        places = [place for place, part in enumerate(parts) if part]
+        fit = [place for place in places if cents[place] < 0 or cents[place] + left >= 0]
+        cents[max(fit or places)] += left
     return cents
 
 

@@ -14,7 +14,8 @@ from debitura_pipeline.settings.declaration import Given, ValueReader
 WRITES = ("clients", "cases", "webhooks")
 LEAST_SECRET_BYTES = 16  # a shorter one is no secret of an HMAC
 _ALERT = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-_CONNECTION = re.compile(r"\b(password|passfile|dbname|host|user)\s*=|^postgres(ql)?:", re.IGNORECASE)
+# What libpq would take; a folder may be called `host=eu`.
+_CONNECTION = re.compile(r"\bpass(word|file)\s*=|^\w+\s*=\s*\S+(\s+\w+\s*=\s*\S+)+$|^postgres(ql)?:?/", re.IGNORECASE)
 # A comma separates addresses where another address follows; others belong to the address.
 _BETWEEN = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 

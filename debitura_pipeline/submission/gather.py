@@ -4,7 +4,7 @@ write requests."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -40,7 +40,7 @@ from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
 DAY = timedelta(days=1)
-KEY_REFUSED = (401, 403)
+NOT_ALLOWED = (401, 403)
 MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
 
 
@@ -96,15 +96,18 @@ class Gatherer:
         since = self.runtime.now() - plan.LOOK_ALIKE_DAYS
         claims = tuple(plan.with_look_alikes(found, self.known.look_alikes, self.known.records, since))
         document = document_of(self.settings, source.label, claims, self.runtime.now())
-        return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted)))
+        rows_of = {row.stored_key for row in source.rows}
+        return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)))
 
-    def _unwanted(self, wanted: set[tuple[str | None, str]]) -> Iterator[Record]:
-        """Records without a row that nothing has to be settled of. One that was refused is kept: its key is used up."""
+    def _unwanted(self, wanted: Set[tuple[str | None, str]], rows_of: Set[tuple[str, ...]]) -> Iterator[Record]:
+        """Records without a row that nothing has to be settled of. One that was refused is kept: its key is used up. One of a
+        tenant that was not linked is of the tenant's row, whatever client it is linked to by now."""
         for one in self.known.records:
-            if (one.creditor_id, one.creditor_reference) not in wanted and one.state not in WITH_CASE | {
-                SENT,
-                CONFLICT,
-            }:
+            if one.creditor_id is None:
+                has_row = (one.external_tenant_id, one.creditor_reference) in rows_of
+            else:
+                has_row = (one.creditor_id, one.creditor_reference) in wanted
+            if not has_row and one.state not in WITH_CASE | {SENT, CONFLICT}:
                 yield one.having(message=NO_ROW)
 
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
@@ -229,7 +232,7 @@ class Gatherer:
         if isinstance(error, TokenRefused):
             return plan.waiting(record, row, str(error))
         status = error.status if isinstance(error, RefusedError) else None
-        if status in KEY_REFUSED:
+        if status in NOT_ALLOWED:
             raise error
         if status is None:  # a refusal concerns this claim alone; an outage would meet every other one
             self._failed_in_a_row += 1

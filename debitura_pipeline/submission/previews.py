@@ -22,7 +22,10 @@ from debitura_pipeline.submission.states import CLIENT_TYPES, INELIGIBLE, INVALI
 NO_PARTNER, NO_KYC = "NoPartnerAvailable", "MissingKycVerification"
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 MAX_PCT = Decimal(100)
-_NOT_SERVED = ("partner", "country", "currency", "jurisdiction")  # what a code says that is no fault of the row
+# What a code says, in lower case, that is no fault of the row.
+_NOT_SERVED = re.compile(
+    r"(country|currency|jurisdiction).*not(supported|served|available)|(unsupported|unserved).*(country|currency)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def refused_preview(codes: Iterable[str], fields: Iterable[str]) -> Preview:
     known = {normalised(one) for one in types}
     if known & CLIENT_TYPES:
         return Preview(WAITING, types)
-    if not names and any(word in one for one in known for word in _NOT_SERVED):
+    if normalised(NO_PARTNER) in known or (not names and any(_NOT_SERVED.search(one) for one in known)):
         return Preview(INELIGIBLE, types, False)
     return Preview(INVALID, (*names, *(() if names else types)) or ("ValidationError",))
 

@@ -30,7 +30,7 @@ from debitura_pipeline.submission.sessions import CustomerApi
 from debitura_pipeline.submission.states import DECISIVE, INVALID, PLANNED, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
-from debitura_pipeline.warehouse.run_lock import exclusive_run
+from debitura_pipeline.warehouse.run_lock import CASES_APPLY, exclusive_run
 
 OPEN = frozenset({PLANNED, REFUSED, SENT})
 
@@ -77,7 +77,7 @@ def apply_claims(
     ensure_set(settings.outbound.claims, CLAIMS)
     # Held from the plan to the last outcome, also while requests are on their way: the next step of a claim rests on what was
     # stored and looked up before. Between two claims, another apply or a sync could change both.
-    with exclusive_run(settings, "cases apply"):
+    with exclusive_run(settings, CASES_APPLY):
 
         async def work() -> AppliedPlan:
             async with partner_session(settings, endpoint, runtime) as (partner, identity):

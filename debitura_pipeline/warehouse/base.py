@@ -12,6 +12,12 @@ from typing import Any, Literal, Protocol
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.landing.findings import BadRow, ControlTotal, Drift
 
+# On both engines: schema and name of a function, or table macro.
+FUNCTION = (
+    "SELECT 1 FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS s ON s.oid = f.pronamespace "
+    "WHERE s.nspname = $1 AND f.proname = $2"
+)
+
 
 @dataclass(frozen=True)
 class WindowRecord:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.warehouse.process_lock import Holder
-from debitura_pipeline.warehouse.run_lock import file_run
+from debitura_pipeline.warehouse.run_lock import CASES_APPLY, CLIENTS_APPLY, CLIENTS_LINKS, file_run
 
 # They keep the file open from the first row to the last, which may take hours: nobody waits for them.
-KEEP_IT_OPEN = frozenset({"cases apply", "clients apply", "clients links", "outbound"})
+KEEP_IT_OPEN = frozenset({CASES_APPLY, CLIENTS_APPLY, CLIENTS_LINKS, "outbound"})  # the last is Dagster's job
 
 
 def is_held(error: Exception) -> bool:
@@ -30,6 +30,8 @@ def run_with_file(path: Path, error: Exception) -> Holder | None:
         is_its = run.pid in (pid, *(parent.pid for parent in psutil.Process(pid).parents()))
     except psutil.NoSuchProcess:
         is_its = True  # it has ended meanwhile; a notebook that is still open is seen at the next attempt
+    except psutil.Error:  # another user's
+        is_its = run.pid == pid
     return run if is_its else None
 
 

@@ -14,7 +14,7 @@ import duckdb
 
 from debitura_pipeline.contract.tables import TABLES, Table
 from debitura_pipeline.errors import WarehouseDamaged, WarehouseError
-from debitura_pipeline.warehouse.base import Judge, JudgeOf, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FUNCTION, Judge, JudgeOf, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error, in_merge_order
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, is_empty, quoted
@@ -181,6 +181,9 @@ class DuckDbWarehouse(SqlWarehouse):
         if is_table:
             return [name for (name,) in self.rows(_COLUMNS_OF_TABLE, (f"{quoted(schema)}.{quoted(table)}",))]
         return [name for (name,) in self.rows(_COLUMNS_OF_VIEW, (schema, table))] if is_view else []
+
+    def has_function(self, schema: str, name: str) -> bool:
+        return bool(self.rows(FUNCTION, (schema, name)))
 
     def comments(self) -> list[Commented]:
         return [

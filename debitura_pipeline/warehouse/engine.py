@@ -60,6 +60,10 @@ class SqlWarehouse(ABC):
         """Names of a table's columns; empty if it does not exist."""
 
     @abstractmethod
+    def has_function(self, schema: str, name: str) -> bool:
+        """Whether there is this function, or table macro in DuckDB."""
+
+    @abstractmethod
     def comments(self) -> list[Commented]:
         """Every table, view and column of `raw` and `ops` with its comment, as far as this role may comment on it."""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Lock: TypeAlias = "ProcessLock | PostgresRunLock"
 
 RUN_FILE, DEV_FILE, HOME_FILE = "run.lock", "dev.lock", "daemon.lock"
+# Purposes of runs that others ask about.
+CASES_APPLY, CLIENTS_APPLY, CLIENTS_LINKS = "cases apply", "clients apply", "clients links"
 RETRY_EVERY_S = 0.5
 REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0
 

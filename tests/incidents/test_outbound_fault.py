@@ -64,7 +64,7 @@ def test_key_that_an_apply_finds_refused_is_one_incident_with_a_night_that_does(
     assert judge(replace(clean(later), outbound=facts.outbound)).open_ == (), "a night has used the key"
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
 def test_other_refusals_of_an_apply_do_not_blame_the_key(tmp_path: Path, status: int) -> None:
     with pytest.raises(RefusedError), outbound_noted(settings_for(tmp_path), "claims"):
         raise RefusedError(f"HTTP {status} on GET /clients", status)

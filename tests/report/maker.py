@@ -14,6 +14,7 @@ import duckdb
 import yaml
 
 from debitura_pipeline.settings import PROJECT_ROOT
+from debitura_pipeline.warehouse.base import FUNCTION
 from debitura_pipeline.warehouse.tables import create_statements
 
 
@@ -56,6 +57,9 @@ class TableMaker:
     def columns(self, schema: str, table: str) -> list[str]:
         asked = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
         return [name for (name,) in self.rows(asked, (schema, table))]
+
+    def has_function(self, schema: str, name: str) -> bool:
+        return bool(self.rows(FUNCTION, (schema, name)))
 
 
 @contextmanager

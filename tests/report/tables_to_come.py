@@ -57,7 +57,7 @@ def fill_calendar(maker: TableMaker, sums: dict[str, Decimal], now: date) -> Non
             maker.insert(
                 "reports.payment_calendar", due_class=due_class, due_class_order=order, due_on=due_on,
                 due_month=due_on and due_on.replace(day=1), payment_due_on=_paid_on(stage, due_on),
-                payer="Debitura" if is_ours else partner or "unknown",
+                payment_class=due_class, payer="Debitura" if is_ours else partner or "unknown",
                 payer_kind="debitura" if is_ours else "collection_partner", revenue_stage=stage, stage_order=ORDERS[stage],
                 currency="EUR", is_final=stage not in ("Pending", "Disputed"), is_expected_income=stage != "Disputed",
                 transaction_count=number + 2, referral_fee=usd, referral_fee_usd=usd,
@@ -230,7 +230,7 @@ def fill_client(maker: TableMaker, fees: dict[str, Decimal], number: int, now: d
                 fee_pct=50, referral_fee=fee / 2, earnings_currency="EUR", referral_fee_usd=fee, revenue_stage=stage,
                 is_expected_income=stage != "Disputed", is_final=stage not in ("Pending", "Disputed"), due_class=due_class,
                 is_estimate=stage == "Pending", is_clawback_risk=False,
-                next_due_on=due_on, payment_due_on=_paid_on(stage, due_on), next_step=STEPS.get(stage),
+                next_due_on=due_on, payment_due_on=_paid_on(stage, due_on), payment_class=due_class, next_step=STEPS.get(stage),
                 debtor_name="Gert Skyldner",
             )  # fmt: skip
         maker.insert(

@@ -13,6 +13,7 @@ from debitura_pipeline.report.page import render
 from debitura_pipeline.report.statement import compose_statement
 from debitura_pipeline.report.write import compose
 from debitura_pipeline.settings import Settings
+from debitura_pipeline.warehouse.base import FUNCTION
 from tests.report.tables import CLIENT, NOW
 from tests.support.postgres import Database
 
@@ -36,6 +37,9 @@ class PostgresSource:
     def columns(self, schema: str, table: str) -> list[str]:
         asked = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
         return [name for (name,) in self.rows(asked, (schema, table))]
+
+    def has_function(self, schema: str, name: str) -> bool:
+        return bool(self.rows(FUNCTION, (schema, name)))
 
 
 def test_both_engines_give_the_same_page(filled: tuple[Settings, ReportFacts], postgres: Database) -> None:

@@ -21,7 +21,7 @@ from debitura_pipeline.report.answers import how_much
 from debitura_pipeline.report.page import render, sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_revenue import stage_sums
-from debitura_pipeline.report.stages import StageSum, headline
+from debitura_pipeline.report.stages import StageSum, headline, printed_parts
 from debitura_pipeline.report.write import compose
 from debitura_pipeline.settings import Settings
 from tests.report.maker import TableMaker, tables
@@ -109,6 +109,9 @@ def test_what_rounding_leaves_is_printed_with_the_least_certain_amount() -> None
     fees = {"ReadyToInvoiceDebitura": "10.004", "ConfirmedPendingInvoice": "900.004", "Pending": "20.004"}
     sums = {stage: StageSum(1, Decimal(usd)) for stage, usd in fees.items()}
     assert [str(line.printed) for line in how_much(sums)[2:]] == ["10.00", "900.00", "20.01"]
+    assert [str(cents) for cents in printed_parts([Decimal("5.006"), Decimal("5.006"), Decimal("0.0001")], Decimal("10.0121"))] == [
+        "5.01", "5.00", "0.00",
+    ]  # fmt: skip
 
 
 def test_estimates_and_risks_are_called_by_their_name(tmp_path: Path) -> None:

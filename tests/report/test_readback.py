@@ -49,7 +49,7 @@ def page(filled: tuple[Settings, ReportFacts]) -> Iterator[Page]:
 
 def test_answers_are_sums_of_the_reports(page: Page) -> None:
     """The first screen is what people act on."""
-    fee, day = "sum(referral_fee_usd)", "reports.payment_calendar WHERE is_expected_income AND due_class"
+    fee, day = "sum(referral_fee_usd)", "reports.payment_calendar WHERE is_expected_income AND payment_class"
     changes = "reports.what_changed WHERE subject = 'transaction'"
     payers = page.rows(
         f"SELECT {fee} FROM reports.payment_calendar WHERE is_expected_income GROUP BY payer, payer_kind "

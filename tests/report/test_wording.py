@@ -12,7 +12,7 @@ import pytest
 from debitura_pipeline.report.answer_changed import changed_since
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.sections_calendar import Due, dues
-from debitura_pipeline.report.sections_changes import compared_with, is_first_night, what_changed
+from debitura_pipeline.report.sections_changes import NOTHING, compared_with, is_first_night, what_changed
 from debitura_pipeline.report.sections_onboarding import onboarding_funnel
 from debitura_pipeline.report.sections_revenue import revenue_by_month
 from debitura_pipeline.report.sections_waterfall import stage_waterfall
@@ -58,6 +58,25 @@ def test_changes_tell_what_exchange_rates_made_of_estimates(tmp_path: Path) -> N
     assert section is not None and "+5.00 USD: +8.00 USD in all." in section.lead
 
 
+@pytest.mark.parametrize(("then", "says"), [("22", "Exchange rates moved estimates by +8.00 USD"), ("29.9999", None)])
+def test_night_on_which_only_rates_moved_is_no_night_without_changes(
+    tmp_path: Path, then: str, says: str | None
+) -> None:
+    with tables(tmp_path / "w.duckdb") as maker:
+        read(maker, *NIGHTS)
+        maker.insert(
+            "marts.fct_transactions", transaction_id="t1", revenue_stage="Pending", referral_fee_usd=Decimal("30")
+        )
+        maker.connection.execute(
+            f"CREATE MACRO marts.transactions_as_of(ts) AS TABLE SELECT 'Pending' AS revenue_stage, "
+            f"CAST({then} AS DECIMAL(28, 4)) AS referral_fee_usd"
+        )
+        section = what_changed(Reports(maker))
+    assert section is not None
+    assert section.verdict == (None if says else NOTHING)
+    assert (says or "After the next reading") in section.lead
+
+
 def test_what_became_an_estimate_is_told_in_words(tmp_path: Path) -> None:
     with tables(tmp_path / "w.duckdb") as maker:
         read(maker, *NIGHTS)
@@ -89,22 +108,27 @@ def test_readings_are_in_the_order_of_the_api_and_those_of_one_clock_are_one(
         assert is_first_night(Reports(maker))
 
 
-def test_confirmed_fee_is_due_when_it_is_paid_not_when_it_is_invoiced(tmp_path: Path) -> None:
+def test_calendar_goes_by_the_payment_not_by_the_step_before_it(tmp_path: Path) -> None:
+    """A confirmed fee is invoiced by Debitura first. Files of an older version know the step alone."""
     with tables(tmp_path / "w.duckdb") as maker:
-        for number, due_class in enumerate(("due", "overdue")):
-            for stage, days in (("ConfirmedPendingInvoice", 30), ("AwaitingCollectionPartnerPayment", 0)):
-                maker.insert(
-                    "reports.payment_calendar", due_class=due_class, due_class_order=2 - number, due_on=date(2026, 3, 8 - number),
-                    payment_due_on=date(2026, 3, 8 - number) + timedelta(days=days), payer="Nord", payer_kind="collection_partner",
-                    revenue_stage=stage, is_expected_income=True, referral_fee_usd=Decimal(1), transaction_count=1,
-                    of_which_estimate_usd=0,
-                )  # fmt: skip
+        for stage, due_class, payment_class, days in (
+            ("ConfirmedPendingInvoice", "due", "due", 30), ("ConfirmedPendingInvoice", "overdue", "not_before", 20),
+            ("AwaitingCollectionPartnerPayment", "overdue", "overdue", 0),
+        ):  # fmt: skip
+            maker.insert(
+                "reports.payment_calendar", due_class=due_class, due_on=date(2026, 3, 8), payment_class=payment_class,
+                payment_due_on=date(2026, 3, 8) + timedelta(days=days), payer="Nord", payer_kind="collection_partner",
+                revenue_stage=stage, is_expected_income=True, referral_fee_usd=Decimal(1), transaction_count=1,
+                of_which_estimate_usd=0,
+            )  # fmt: skip
         found = dues(Reports(maker))
+        maker.connection.execute("ALTER TABLE reports.payment_calendar DROP COLUMN payment_class")
+        older = dues(Reports(maker))
     one = Decimal(1)
     assert found == [
-        Due("overdue", date(2026, 3, 7), one), Due("due", date(2026, 3, 8), one), Due("due", date(2026, 4, 7), one),
-        Due("not_before", date(2026, 4, 6), one),
+        Due("overdue", date(2026, 3, 8), one), Due("due", date(2026, 4, 7), one), Due("not_before", date(2026, 3, 28), one),
     ]  # fmt: skip
+    assert older == [Due("overdue", date(2026, 3, 8), 2 * one), Due("due", date(2026, 3, 8), one)]
 
 
 def test_clients_with_a_payment_are_counted_whatever_step_they_stand_at(tmp_path: Path) -> None:

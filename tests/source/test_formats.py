@@ -114,12 +114,23 @@ def test_value_that_python_cannot_hold_is_one_bad_cell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["host=h dbname=erp user=u password=SECRETPW", "postgresql:/u:SECRETPW@h/db", "dbname = x Password = SECRETPW"],
+    [
+        "host=h dbname=erp user=u password=SECRETPW",
+        "postgresql:/u:SECRETPW@h/db",
+        "dbname = x Password = SECRETPW",
+        "postgresql//u:SECRETPW@h/db",
+        "user=u host=SECRETPW",
+    ],
 )
 def test_connection_that_is_no_address_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match="neither a path nor a postgresql:// address") as refused:
         settings_for(tmp_path, DEBITURA_CLAIMS=text)
     assert "SECRETPW" not in str(refused.value)
+
+
+def test_folder_with_a_partitions_name_is_a_path(tmp_path: Path) -> None:
+    for text in ("/data/erp/host=eu/claims-*.parquet", "/lake/user=acme/claims.parquet", "exports/dbname=erp/c.csv"):
+        assert settings_for(tmp_path, DEBITURA_CLAIMS=text).outbound.claims is not None
 
 
 def test_several_files_are_one_source_and_rows_are_counted_through(tmp_path: Path) -> None:

@@ -66,10 +66,13 @@ class Claims(Pipeline):
             self.settings, self.endpoint, kept, runtime=replace(self.runtime, **runtime), allow_shrink=True
         )
 
+    def all_records(self) -> list[Record]:
+        """What `ops.submissions` says."""
+        return [Record(*row) for row in self.rows(f"SELECT {', '.join(NAMES)} FROM ops.submissions")]
+
     def records(self) -> dict[str, Record]:  # type: ignore[override]  # of the claims, not of a listing
-        """What `ops.submissions` says, by reference."""
-        found = self.rows(f"SELECT {', '.join(NAMES)} FROM ops.submissions")
-        return {row[1]: Record(*row) for row in found}
+        """The same by reference."""
+        return {record.creditor_reference: record for record in self.all_records()}
 
     def states(self) -> dict[str, str]:
         return {reference: record.state for reference, record in self.records().items()}

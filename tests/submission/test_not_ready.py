@@ -158,6 +158,9 @@ def test_refusals_of_the_api_are_final() -> None:
         (("ValidationError",), ("currencyCode",), "invalid", ("currencyCode",)),
         (("InvalidCurrency",), ("currencyCode",), "invalid", ("currencyCode",)),
         (("TooOld",), (), "invalid", ("TooOld",)),
+        (("InvalidCurrency",), (), "invalid", ("InvalidCurrency",)),
+        (("CountryRequired",), (), "invalid", ("CountryRequired",)),
+        (("NoPartnerAvailable",), ("debtorCountry",), "ineligible", ("NoPartnerAvailable",)),
         ((), (), "invalid", ("ValidationError",)),
     ],
 )

@@ -17,6 +17,7 @@ from debitura_pipeline.submission.apply import understood
 from debitura_pipeline.submission.attention import read_claims_attention
 from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.states import NO_ROW
+from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim, fault
 from tests.support.altering import altering
@@ -121,6 +122,26 @@ def test_refused_claim_whose_row_is_gone_is_nobodys_problem_until_it_is_back(par
     assert partner.apply().document.summary == {"refused": 1, "submitted": 1}, "its key is used up"
     assert len(partner.keys()[refused["creditor_reference"]]) == 1
     assert "refused by Debitura" in read_claims_attention(partner.settings, wait_s=1)["problems"][0]
+
+
+def test_record_of_a_tenant_that_was_not_linked_stays_its_rows(partner: Claims) -> None:
+    """Also where the row is another client's by now: there was a second record, which said that the row was gone."""
+    tenant, reference = signed_tenant(partner.sandbox), f"same-{next(_next)}"
+    ours, theirs = (claim(name, 1, creditor_reference=reference) for name in (tenant, "nobody"))
+    partner.wants(theirs)
+    partner.apply()
+    with open_warehouse(partner.settings) as warehouse:
+        warehouse.execute("UPDATE ops.submissions SET external_tenant_id = $1", (tenant,))  # it was not linked then
+    partner.wants({**ours, "amount": "x"})
+    partner.apply()
+    assert [(one.state, one.message) for one in partner.all_records()] == [("invalid", None)]
+    partner.wants(ours, theirs)
+    partner.apply()
+    partner.wants(ours)
+    partner.apply()
+    assert {(one.external_tenant_id, one.state, one.is_wanted) for one in partner.all_records()} == {
+        (tenant, "submitted", True), ("nobody", "waiting_for_client", False),
+    }  # fmt: skip
 
 
 def test_plan_replaces_no_file_that_is_none(partner: Claims, tmp_path: Path) -> None:

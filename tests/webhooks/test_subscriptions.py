@@ -153,3 +153,5 @@ def test_subscription_is_on_only_if_the_answer_says_so(
 def test_what_the_api_says_of_a_subscription_can_be_printed() -> None:
     found = parse_subscription({"id": "\ud800\x1b[2J", "url": "https://user:pw@h.example/p@q", "events": ["a\x07"]})
     assert (found.id, found.url, found.events) == ("��[2j", "https://h.example/p@q", ("a�",))
+    url = "https://hooks.example.com?to=ops@firm.example"
+    assert parse_subscription({"id": ID, "url": url}).url == url

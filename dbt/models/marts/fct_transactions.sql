@@ -102,7 +102,7 @@ dated as (
     select joined.*, {{ utc_date('stage_seen_at') }} as stage_seen_day from joined
 ),
 
-scheduled as (
+stepped as (
     select
         dated.*,
         case revenue_stage
@@ -112,6 +112,16 @@ scheduled as (
                 then {{ add_business_days('stage_seen_day', var('debitura_terms_business_days')) }}
         end as next_due_on
     from dated
+),
+
+scheduled as (
+    select
+        stepped.*,
+        case revenue_stage
+            when 'ConfirmedPendingInvoice' then next_due_on + {{ var('collection_partner_terms_days') }}
+            else next_due_on
+        end as payment_due_on
+    from stepped
 )
 
 select
@@ -178,10 +188,7 @@ select
     engagement_phase,
     next_step,
     next_due_on,
-    case revenue_stage
-        when 'ConfirmedPendingInvoice' then next_due_on + {{ var('collection_partner_terms_days') }}
-        else next_due_on
-    end as payment_due_on,
+    payment_due_on,
     coalesce(next_due_on < as_of_day, false) as is_overdue,
     case
         when revenue_stage = 'Paid' then null
@@ -189,7 +196,14 @@ select
         when next_due_on < as_of_day then 'overdue'
         when stage_seen_at > first_load_at then 'due'
         else 'not_before'
-    end as due_class
+    end as due_class,
+    case
+        when revenue_stage = 'Paid' then null
+        when payment_due_on is null then 'unknown'
+        when payment_due_on < as_of_day then 'overdue'
+        when next_due_on >= as_of_day and stage_seen_at > first_load_at then 'due'
+        else 'not_before'
+    end as payment_class
 from scheduled
 -- One client's rows lie side by side, which is what dashboards filter by.
 order by coalesce(creditor_id, 'unknown'), occurred_at

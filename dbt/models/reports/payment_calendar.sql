@@ -40,6 +40,7 @@ select
     due_on,
     cast(date_trunc('month', due_on) as date) as due_month,
     payment_due_on,
+    payment_class,
     payer,
     payer_kind,
     revenue_stage,
@@ -55,4 +56,4 @@ select
     max(days_in_stage) as days_in_stage_max,
     max(next_step collate "C") as next_step
 from named
-group by due_class, due_on, payment_due_on, payer, payer_kind, revenue_stage, stage_order, currency, is_final
+group by due_class, due_on, payment_class, payment_due_on, payer, payer_kind, revenue_stage, stage_order, currency, is_final

@@ -47,7 +47,7 @@ since as (
     group by resource
 ),
 
--- A first whole reading that found nothing was one all the same: what comes after it is new.
+-- As in int_clock.
 first_load as (
     select least(loaded.loaded_at, min(coalesce(syncs.as_of, syncs.started_at))) as loaded_at
     from (select min(valid_from) as loaded_at from clients_history) as loaded

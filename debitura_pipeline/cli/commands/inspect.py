@@ -39,7 +39,7 @@ def status(
     found = show_status(load_settings())
     json_document.give(**found)
     if exit_code and (found["problems"] or found["incidents"]):
-        json_document.fail("; ".join(found["problems"]))
+        json_document.fail("; ".join([*found["problems"], *(one["title"] for one in found["incidents"])]))
         raise typer.Exit(FAILED)
 
 

@@ -14,7 +14,7 @@ from psycopg.types.string import StrDumper, TextLoader
 
 from debitura_pipeline.contract.tables import LANDED_EXTRA, TABLES, Table
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
-from debitura_pipeline.warehouse.base import Judge, LandedSync, MergeCounts
+from debitura_pipeline.warehouse.base import FUNCTION, Judge, LandedSync, MergeCounts
 from debitura_pipeline.warehouse.comments import Commented, batched, comment_statements
 from debitura_pipeline.warehouse.engine import SqlWarehouse, duplicate_keys_error
 from debitura_pipeline.warehouse.merge_sql import TEMPORARY_TABLES, current, quoted, superseded
@@ -122,6 +122,9 @@ class PostgresWarehouse(SqlWarehouse):
     def columns(self, schema: str, table: str) -> list[str]:
         found = self.rows(_EXISTING_COLUMNS, ([self._schemas.named(schema)],))
         return [column for _, name, column in found if name == table]
+
+    def has_function(self, schema: str, name: str) -> bool:
+        return bool(self.rows(FUNCTION, (self._schemas.named(schema), name)))
 
     def tables(self) -> set[str]:
         found = self.rows(_EXISTING_COLUMNS, (list(self._schemas.all()),))
