@@ -109,7 +109,7 @@ def test_rows_in_quarantine_and_in_no_stage_are_reasons(sandbox: RunningSandbox,
     said = debitura("sync", env=pipeline.env)
     assert said.status == 0
     said_alike(pipeline, said, "cases", "1 row in quarantine is not counted")
-    said_alike(pipeline, said, "transactions", "rows in none of the API's stages")
+    said_alike(pipeline, said, "transactions", "row in none of the API's stages")
 
 
 def test_a_failed_attempt_is_a_problem_beside_the_last_good_one(sandbox: RunningSandbox, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_statuses_that_fit_no_stage_hold_nobody_up(
     pipeline = Pipeline(tmp_path / "data", sandbox, **warehouse_env)
     pipeline.sync()
     (message,) = pipeline.rows("SELECT message FROM ops.syncs WHERE NOT is_proven")[0]
-    assert message.endswith("rows in none of the API's stages, so no total holds them")
+    assert message.endswith("row in none of the API's stages, so no total holds them")
     signed = pipeline.rows("SELECT count(*) FROM raw.clients WHERE onboarding_done")[0][0]
     assert len(record_covered(pipeline.settings).loaded) == signed > 0
 

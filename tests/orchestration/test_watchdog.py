@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import dagster as dg
 import psutil
 import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.orchestration.beating import RunIsOver, beating, heartbeats_of
@@ -115,6 +117,22 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 def slots_taken(instance: dg.DagsterInstance) -> int:
     return instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).active_slot_count
+
+
+def stop_between_writes(command: subprocess.Popen[str], instance: dg.DagsterInstance) -> None:
+    """Stop a process when it does not hold a lock of Dagster's SQLite files, as it does for a moment at each heartbeat: they can
+    be read by nobody then."""
+
+    def is_stopped() -> bool:
+        command.send_signal(signal.SIGSTOP)
+        try:
+            instance.get_run_records()
+        except OperationalError:
+            command.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    wait_for(is_stopped)
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -320,7 +338,7 @@ resources.beating = partial(resources.beating, rhythm={QUICK!r})
     with start(["--quiet", "nightly"], os.environ, quick) as command, open_instance(settings) as instance:
         try:
             wait_for(lambda: bool(heartbeats_of(instance).silent(0)))
-            command.send_signal(signal.SIGSTOP)
+            stop_between_writes(command, instance)
             wait_for(lambda: bool(end_dead_runs(instance, QUICK)))
             (record,) = instance.get_run_records()
             (entry,) = instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
