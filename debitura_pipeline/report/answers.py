@@ -128,7 +128,7 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
 def _route(row: Any) -> str:
     """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
     if row.payer_kind == "debitura":
-        return "Owed by Debitura now"
+        return "Owed by Debitura itself"
     return f"Waits for {payer_name(row)}" if row.payer_kind == "collection_partner" else payer_name(row)
 
 
