@@ -77,7 +77,7 @@ def _since_last_month(reports: Reports) -> list[AnswerLine]:
         change: Decimal = open_balance(newest, "closing_usd") - open_balance(newest, "opening_usd")
         is_first_month = len({row.month for row in rows}) == 1
         since = readings(reports)[0].at if is_first_month else rows[0].month - timedelta(days=1)
-        words = "the day of the first reading" if is_first_month else ""
+        words = "when this report began" if is_first_month else ""
         label = f"Still to come, since {unbroken_day(since)}"
         lines.append(AnswerLine(label, change, words=words, key="month", is_change=True))
     return [*lines, *_months(reports)]

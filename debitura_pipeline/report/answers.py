@@ -33,7 +33,7 @@ NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NOT_READ = AnswerLine("", badge=Badge("Not read yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
 NOTHING_TO_COME = AnswerLine("", words="No fee is on its way.")
-NO_DATE = "No date: not invoiced, or estimated"
+NO_DATE = "No date: to invoice, or estimated"
 NO_FEE = AnswerLine("", words="No fee yet.")
 
 
@@ -109,7 +109,7 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
 
 def _not_before(earliest: Sequence[Due]) -> str:
     days = [one.due_on for one in earliest if one.due_on is not None]
-    return f"Date open, not before {unbroken_day(min(days))}" if days else "Date open"
+    return f"Exact day unknown, from {unbroken_day(min(days))}" if days else "Exact day unknown"
 
 
 def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
