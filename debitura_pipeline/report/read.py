@@ -6,12 +6,14 @@ with gaps into float.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 ZERO = Decimal("0.0000")
 # Letters that turn the direction of what follows, so that a company's name could rearrange a figure; and those that XML
@@ -40,6 +42,14 @@ class Reports:
         self._warehouse = warehouse
         self._tables = warehouse.tables()
         self._lacking: dict[str, None] = {}
+        self._read: dict[Callable[[Reports], Any], Any] = {}
+
+    def once(self, make: Callable[[Reports], T]) -> T:
+        """What `make` reads, for several sections that need it: a function of the module, called once."""
+        if make not in self._read:
+            self._read[make] = make(self)
+        found: T = self._read[make]
+        return found
 
     def has(self, *tables: str) -> bool:
         """Whether all of these tables (`reports.data_quality`) exist. Those that do not are listed in `lacking`."""

@@ -46,14 +46,21 @@ def compared_with(reports: Reports) -> datetime:
 def moved_with_rates(reports: Reports, changes: Decimal) -> Decimal | None:
     """What exchange rates alone made of estimates since the reading that is compared with, USD: the change of all expected and
     earned income, less that of the changes. None where it is no cent, or the warehouse cannot say what it was."""
+    income = reports.once(_income_since)
+    if income is None:
+        return None
+    moved = income - changes
+    return moved if in_cents(moved) else None
+
+
+def _income_since(reports: Reports) -> Decimal | None:
+    """By how much all expected and earned income changed since the reading that is compared with, USD."""
     if not reports.has(TRANSACTIONS) or not reports.has_function(*AS_OF.split(".")):
         return None
     columns, where = ("sum(referral_fee_usd) AS usd",), "WHERE revenue_stage NOT IN ('Disputed', 'Unclassified')"
     (now,) = reports.records(TRANSACTIONS, columns, where)
-    before = f"{AS_OF}('{compared_with(reports).isoformat()}')"
-    (then,) = reports.records(before, columns, where)
-    moved = total([now.usd]) - total([then.usd]) - changes
-    return moved if in_cents(moved) else None
+    (then,) = reports.records(f"{AS_OF}('{compared_with(reports).isoformat()}')", columns, where)
+    return total([now.usd]) - total([then.usd])
 
 
 def is_first_night(reports: Reports) -> bool:
