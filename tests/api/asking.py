@@ -23,12 +23,15 @@ PERSON = "Jane Doe"
 T = TypeVar("T")
 BODY = json.dumps(page_of("cases", [{"id": "a", "dateCreated": "2026-03-01T00:00:00Z"}])).encode()
 GOOD = reply(200, BODY)
-QUICK = Timeouts(connect=2, read=0.15, whole=0.6)
+# For what is given up only; an answer on a busy machine may take longer.
+QUICK = Timeouts(connect=2, read=0.5, whole=1.5)
+PATIENT = Timeouts(connect=10, read=20, whole=60)
 
 
 def client_of(server: FaultServer, clock: Clockwork, concurrency: int = 8, **more: Any) -> ApiClient:
     rate_limiter = more.pop("rate_limiter", None) or RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
-    more = {"timeouts": QUICK, "random": random.Random(1).random, **more}
+    timeouts = QUICK if server.is_unending else PATIENT
+    more = {"timeouts": timeouts, "random": random.Random(1).random, **more}
     return ApiClient(server.url, Secret(KEY), rate_limiter, concurrency, clock=clock.now, sleep=clock.sleep, **more)
 
 

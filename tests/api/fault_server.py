@@ -83,6 +83,9 @@ async def trickle(writer: asyncio.StreamWriter) -> bool:
     return False
 
 
+UNENDING = (stall, trickle)
+
+
 @dataclass
 class FaultServer:
     """Gives its answers in order, the last one again and again. `seen` holds what was asked."""
@@ -108,6 +111,11 @@ class FaultServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+
+    @property
+    def is_unending(self) -> bool:
+        """Whether one of the answers ends with the client's patience only."""
+        return any(answer in UNENDING for answer in self.answers)
 
     @property
     def url(self) -> str:

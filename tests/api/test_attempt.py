@@ -17,7 +17,7 @@ from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.api.writes import WriteClient
 from debitura_pipeline.errors import TransientApiError
 from debitura_pipeline.settings import Secret
-from tests.api.asking import BODY, GOOD, KEY, QUICK, against, first_page
+from tests.api.asking import BODY, GOOD, KEY, PATIENT, QUICK, against, first_page
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import Answer, FaultServer, raw, reply, reset
 from tests.api.pages import page_of
@@ -34,8 +34,8 @@ def written(answers: list[Answer], send: Callable[[WriteClient], Awaitable[T]]) 
     async def run() -> tuple[T, FaultServer]:
         async with FaultServer(answers) as server:
             limiter = RateLimiter.unlimited()
-            clock = Clockwork()
-            async with WriteClient(server.url, Secret(KEY), limiter, clock=clock.now, timeouts=QUICK) as client:
+            clock, timeouts = Clockwork(), QUICK if stalled_within_body in answers else PATIENT
+            async with WriteClient(server.url, Secret(KEY), limiter, clock=clock.now, timeouts=timeouts) as client:
                 return await send(client), server
 
     return asyncio.run(run())

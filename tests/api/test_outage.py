@@ -20,7 +20,7 @@ from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.errors import ApiError, ApiOutage, RefusedError, ShapeError, TransientApiError
 from debitura_pipeline.settings import Secret
-from tests.api.asking import BODY, GOOD, KEY, QUICK, first_page
+from tests.api.asking import BODY, GOOD, KEY, PATIENT, first_page
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import Answer, FaultServer, reply, reset
 
@@ -43,7 +43,7 @@ def client_at(port: int, clock: Clockwork, told: Told, *, known: bool = True, **
     rate_limiter = RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
     return ApiClient(
         f"http://127.0.0.1:{port}", Secret(KEY), rate_limiter, 8,
-        clock=clock.now, sleep=clock.sleep, random=random.Random(1).random, timeouts=QUICK, outages=policy, **more,
+        clock=clock.now, sleep=clock.sleep, random=random.Random(1).random, timeouts=PATIENT, outages=policy, **more,
     )  # fmt: skip
 
 

@@ -12,12 +12,13 @@ import pytest
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.customer import check_token
+from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.api.page_metadata import Page
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.errors import ApiError, TransientApiError
 from debitura_pipeline.proxies import Network
 from debitura_pipeline.settings import Secret, load_settings
-from tests.api.asking import BODY, GOOD, KEY, QUICK, first_page
+from tests.api.asking import BODY, GOOD, KEY, PATIENT, QUICK, first_page
 from tests.api.clockwork import Clockwork
 from tests.api.fault_server import FaultServer, reply
 from tests.support.certificates import Certificates, make_certificates
@@ -40,12 +41,12 @@ def network(proxy_url: str, ca_file: Path | None, variable: str = "DEBITURA_PROX
     return load_settings(env).network
 
 
-def client_through(way: Network, tries: int = 1) -> ApiClient:
+def client_through(way: Network, tries: int = 1, timeouts: Timeouts = PATIENT) -> ApiClient:
     clock = Clockwork()
     rate_limiter = RateLimiter(1_000_000, clock=clock.now, sleep=clock.sleep)
     return ApiClient(
         f"https://{HOST}", Secret(KEY), rate_limiter, 2,
-        clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=QUICK, tries=tries, network=way,
+        clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=timeouts, tries=tries, network=way,
     )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def test_pages_and_tokens_go_through_the_proxy_with_its_password(certificates: C
                 clock = Clockwork()
                 access = await check_token(
                     f"https://{HOST}", Secret("token"), RateLimiter.unlimited(),
-                    clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=QUICK, network=way,
+                    clock=clock.now, sleep=clock.sleep, random=lambda: 0.5, timeouts=PATIENT, network=way,
                 )  # fmt: skip
                 return page, server, proxy, access.is_granted
 
@@ -133,7 +134,7 @@ def test_a_silent_proxy_is_given_up_in_time(certificates: Certificates) -> None:
     async def run() -> None:
         async with ConnectProxy(is_silent=True) as proxy:
             way = network(f"http://127.0.0.1:{proxy.port}", None)
-            async with client_through(way) as client:
+            async with client_through(way, timeouts=QUICK) as client:
                 await first_page(client)
 
     with pytest.raises(
