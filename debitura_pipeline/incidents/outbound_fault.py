@@ -37,9 +37,8 @@ def outbound_noted(settings: Settings, source: str) -> Iterator[Callable[[str | 
     except _NOT_TOLD:
         raise
     except Exception as error:
-        is_key = (
-            isinstance(error, RefusedError) and error.status == UNAUTHORIZED
-        )  # 403 may concern what is written alone
+        # HTTP 403 may concern writing alone, so it does not say that the key is refused.
+        is_key = isinstance(error, RefusedError) and error.status == UNAUTHORIZED
         note_fault(settings.data_dir, source, KEY_REFUSED if is_key else OUTBOUND_STOPPED, error)
         raise
     reason = next(filter(None, stopped), None)

@@ -99,9 +99,8 @@ def build(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[Any
     """
     database = settings.warehouse
     with exclusive_run(settings, "dbt build"):
-        with open_warehouse(
-            settings
-        ) as warehouse:  # what cannot be opened is named here; dbt tries again for minutes first
+        # A warehouse that cannot be opened is reported here; dbt would retry for minutes first.
+        with open_warehouse(settings) as warehouse:
             mark_published_readings(warehouse, settings.published_dir)
         if database.dsn is None:
             yield from _run(context, settings, settings.dagster_home / "dbt")

@@ -76,7 +76,7 @@ def how_much(sums: Mapping[str, StageSum]) -> tuple[AnswerLine, ...]:
 
 
 def adding_up(lines: Sequence[AnswerLine], whole: Decimal) -> tuple[AnswerLine, ...]:
-    """The lines, printed so that their cents add up to those of `whole`."""
+    """The lines, rounded to cents so that they sum to `whole`."""
     printed = iter(printed_parts([one.amount for one in lines if one.amount is not None], whole))
     return tuple(one if one.amount is None else replace(one, printed=next(printed)) for one in lines)
 

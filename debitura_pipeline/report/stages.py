@@ -99,9 +99,11 @@ def still_to_come_by_certainty(sums: Mapping[str, StageSum]) -> tuple[Decimal, D
 
 
 def printed_parts(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
-    """The parts in cents that add up to those of `whole`. What rounding leaves goes to the last part that it does not turn
-    negative, the least certain one, so that one to be invoiced is printed as on its invoice. Numbers that are not the parts of
-    `whole` are rounded."""
+    """The parts, rounded to cents so that they sum to `whole`.
+
+    The rounding difference goes to the last part that it does not make negative. That is the least certain one, so an amount to
+    be invoiced is printed as it is on the invoice. If the parts do not sum to `whole`, each is rounded on its own.
+    """
     cents = [in_cents(part) for part in parts]
     left = in_cents(whole) - sum(cents, start=Decimal(0))  # ZERO has four decimals, which would be printed
     if left and abs(sum(parts, start=ZERO) - whole) < CENT:

@@ -1,4 +1,4 @@
-"""Which readings are noted as published: those of the published file, and no others."""
+"""Only the readings in the published file are marked as published."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from debitura_pipeline.contract.tables import TABLES
@@ -11,9 +12,11 @@ from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.warehouse import estimates, merge_sql, ops_sql
 from debitura_pipeline.warehouse.base import DeletionScope
+from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.postgres.schemas import SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import create_statements
 from tests.support.command import debitura
+from tests.support.postgres import Database
 from tests.warehouse.landings import night
 
 DEB = Schemas("deb_")
@@ -98,3 +101,17 @@ def test_a_prefix_for_a_file_is_refused(tmp_path: Path) -> None:
     ended = debitura("status", env={"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_SCHEMA_PREFIX": "deb_"})
     assert ended.status == 2
     assert "DEBITURA_SCHEMA_PREFIX is set, but the warehouse is not Postgres" in ended.error_line
+
+
+def test_function_is_found_behind_a_prefix_and_a_neighbours_is_not(postgres: Database, tmp_path: Path) -> None:
+    """The page asks for `marts.transactions_as_of` before it uses it."""
+    env = {"DEBITURA_DATA_DIR": str(tmp_path), "DEBITURA_WAREHOUSE": postgres.url, "DEBITURA_SCHEMA_PREFIX": "deb_"}
+    function = "FUNCTION {}.transactions_as_of(ts timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    with psycopg.connect(postgres.url, autocommit=True) as neighbour:
+        neighbour.execute("CREATE SCHEMA marts")
+        neighbour.execute(f"CREATE {function.format('marts')}".encode())
+        with open_warehouse(load_settings(env)) as warehouse:
+            assert not warehouse.has_function("marts", "transactions_as_of")
+            neighbour.execute("CREATE SCHEMA IF NOT EXISTS deb_marts")
+            neighbour.execute(f"CREATE {function.format('deb_marts')}".encode())
+            assert warehouse.has_function("marts", "transactions_as_of")
