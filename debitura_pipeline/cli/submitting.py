@@ -10,12 +10,13 @@ from debitura_pipeline import submission
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import apply_outbound, show_applied, show_document, summary_of
-from debitura_pipeline.errors import SourceError
+from debitura_pipeline.errors import SettingsError, SourceError
 from debitura_pipeline.outbound.permission import CASES, require_writes
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.probe import probe_writes
+from debitura_pipeline.submission.settle import BY_HAND, settle_claim
 from debitura_pipeline.submission.states import PLANNED, SENT
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -75,6 +76,31 @@ def show_cases_status(settings: Settings) -> None:
         document = submission.claims_status(settings, now, with_source=False)
     show_document(document)
     console.conclude(f"{_claims(len(document.rows))}: {summary_of(document) or 'the source is empty'}.")
+
+
+def settle_case(
+    settings: Settings, claim: tuple[str, str], case_id: str | None, creditor_id: str | None, *, is_absent: bool
+) -> None:
+    """Record what a person found out about a claim in doubt. `claim`: tenant and reference.
+
+    Raises SettingsError without exactly one of a case and `is_absent`, NotSettled, WarehouseError.
+    """
+    if (case_id is None) != is_absent:
+        raise SettingsError("Give either --case ID or --no-case.")
+    now = datetime.now(UTC)
+    record = settle_claim(settings, *claim, now, case_id=case_id, creditor_id=creditor_id)
+    shown = ("external_tenant_id", "creditor_reference", "creditor_id", "state", "case_id")
+    json_document.give(settled={name: getattr(record, name) for name in shown})
+    if case_id is None:
+        console.conclude(
+            f"Recorded: {record.creditor_reference} has no case. The next apply sends it if the source still has its row."
+        )
+        return
+    if record.message != BY_HAND:
+        console.warn("the case is not among those that were read, so it was not compared with the claim")
+    console.conclude(
+        f"Recorded: {record.creditor_reference} was submitted as case {record.reference or record.case_id}."
+    )
 
 
 def show_probe(settings: Settings) -> None:

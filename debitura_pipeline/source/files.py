@@ -64,6 +64,8 @@ def stamps(location: str, table: SourceTable[Any]) -> list[Stamp]:
             found.append(stamp_of(path))
         except OSError as error:
             raise _not_readable(table, path, error) from None
+        if not path.is_file() and not path.is_dir():
+            raise unreadable(table, str(path), "is not a regular file", "Write the rows to a file first.")
         if (found[-1].size or 0) > MAX_BYTES:
             raise unreadable(table, str(path), f"is larger than {MAX_BYTES // 1024**2} MiB")
     return found

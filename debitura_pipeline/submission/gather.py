@@ -20,7 +20,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.body import case_body
-from debitura_pipeline.submission.decision import Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.decision import SETTLE, Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
 from debitura_pipeline.submission.plan import PlannedClaim
@@ -29,6 +29,7 @@ from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRef
 from debitura_pipeline.submission.states import (
     CONFLICT,
     DECISIVE,
+    HUMAN,
     NO_ROW,
     PLANNED,
     SENT,
@@ -40,6 +41,7 @@ from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
 DAY = timedelta(days=1)
+OF_FORMER_CLIENT = f"{HUMAN}a request for this reference is unanswered under the tenant's former client; {SETTLE}"
 NOT_ALLOWED = (401, 403)
 MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
 
@@ -113,7 +115,7 @@ class Gatherer:
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
         tenant, reference = row.stored_key
         if client is None:
-            return self._of_unknown_client(row)
+            return await self._of_unknown_client(row)
         known = self._by_creditor.get((client.creditor_id, reference))
         orphans = [one for one in self._by_tenant[tenant, reference] if one.creditor_id is None]
         record = known or (orphans[0] if orphans else Record(tenant, reference))
@@ -123,17 +125,20 @@ class Gatherer:
         if record.state in WITH_CASE:
             changed = plan.changed_after(record, row.row_hash)
             return PlannedClaim(changed, row, reasons=tuple(filter(None, [changed.message])))
+        is_held = (record.message or "").startswith(OF_FORMER_CLIENT)
         if self._is_in_doubt_elsewhere(record):
-            why = "needs a human: a request for this reference is unanswered under the tenant's former client"
-            if record.state in DECISIVE:
-                return plan.waiting(record, row, why)
-            return PlannedClaim(plan.with_row(record, row).having(state=CONFLICT, message=why), row, reasons=(why,))
+            if record.state in DECISIVE and not is_held:
+                return plan.waiting(record, row, OF_FORMER_CLIENT)
+            held = plan.with_row(record, row).having(state=CONFLICT, message=OF_FORMER_CLIENT)
+            return PlannedClaim(held, row, reasons=(OF_FORMER_CLIENT,))
+        if is_held:
+            record = record.having(state=PLANNED, message=None)
         if not client.is_signed and not record.is_in_doubt:
             return plan.waiting(record, row, "the client has not signed everything")
         planned = await self._ready(record, row, Account(client.tenant, client.creditor_id))
         return self._with_former_case(planned, row.row_hash)
 
-    def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
+    async def _of_unknown_client(self, row: SourceRow[Claim]) -> PlannedClaim:
         """A row of a tenant that is not linked. A claim that was sent for the client it once was keeps its record."""
         tenant, reference = row.stored_key
         known = sorted(self._by_tenant[tenant, reference], key=plan.weight)
@@ -141,7 +146,7 @@ class Gatherer:
         if record.state in WITH_CASE:
             return PlannedClaim(record, row)
         if record.is_in_doubt:
-            return PlannedClaim(record, row, reasons=(record.message or "the client is no longer linked",))
+            return await self._of_lost_client(record, row, "the client is no longer linked")
         if row.row is None:
             return plan.invalid(record, row)
         return plan.waiting(record, row, "the client is not registered")
@@ -183,8 +188,7 @@ class Gatherer:
                 if row is None
                 else "its reference is no longer known"
             )
-            why = f"needs a human: a request is unanswered, and {lost}"
-            return PlannedClaim(record.having(message=why), row, reasons=(why,))
+            return await self._of_lost_client(record, row, lost)
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
         self.customer.check_reserve()
@@ -197,6 +201,29 @@ class Gatherer:
         self._failed_in_a_row = 0
         planned = PlannedClaim(record, row, account, evidence=evidence)
         return _decided(planned, self.runtime.now(), self.keys_honoured)
+
+    async def _of_lost_client(self, record: Record, row: SourceRow[Claim] | None, lost: str) -> PlannedClaim:
+        """A claim in doubt of a client that has no token any more, or whose reference cannot be asked for. Its case may be in the
+        warehouse or in the partner's listing; that there is none, only a person can find out."""
+        at = self.runtime.now()
+        expected = Expected(record.creditor_reference, record.amount, record.currency)
+        creditor = record.creditor_id or ""
+        known = self.known.cases.get((creditor, record.creditor_reference), ())
+        cases = [stored_case(one, expected) for one in known]
+        if not cases and not is_pseudonym(record.creditor_reference):
+            try:
+                since = self._created_since(record, at)
+                cases = await in_listing(self.partner, None, creditor, expected, since)
+            except RateLimitExhausted:
+                raise
+            except ApiError as error:
+                return self._unanswered(record, row, error)
+            self._failed_in_a_row = 0
+        if cases:
+            planned = PlannedClaim(record, row, evidence=Evidence(at, tuple(cases)))
+            return _decided(planned, at, keys_honoured=False)
+        why = f"{HUMAN}a request is unanswered, and {lost}; {SETTLE}"
+        return PlannedClaim(record.having(message=why), row, reasons=(why,))
 
     async def _ready(self, record: Record, row: SourceRow[Claim], account: Account) -> PlannedClaim:
         """A valid claim of a client that is ready: looked up, and previewed if it would be sent for the first time."""

@@ -48,16 +48,18 @@ async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]
 
 
 async def in_listing(
-    client: ApiClient, tenant: str, creditor_id: str, expected: Expected, since: datetime | None
+    client: ApiClient, tenant: str | None, creditor_id: str, expected: Expected, since: datetime | None
 ) -> list[FoundCase]:
-    """Ask the partner's own listing. `since`: by the API's clock. Raises ApiError, also if it shows too many pages to read."""
-    filters = (("ExternalTenantId", tenant), ("Query", expected.reference))
+    """Ask the partner's own listing. `tenant`: None for a client that its tenant id no longer stands for. `since`: by the API's
+    clock. Raises ApiError, also if it shows too many pages to read."""
+    reference = ("Query", expected.reference)
+    filters = (reference,) if tenant is None else (("ExternalTenantId", tenant), reference)
     query, found = Query(CASES, since, None, filters), []
     for number in range(1, MAX_PAGES + 1):
         page = await client.page(query, number)
         for row in split_page(page.body, CASES).rows or ():
             document = lower(parse_lenient(bytes(row)))
-            if _is_claims(document, creditor_id, expected.reference):
+            if _is_claims(document, creditor_id, expected.reference, is_of_tenant=tenant is not None):
                 found.append(found_case(document, expected))
         if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
             return found
@@ -109,8 +111,8 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
         yield "debtor_country"
 
 
-def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> bool:
-    """Whether a listed case is of this client, under this reference. A client without id counts as this one: the listing was
+def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str, *, is_of_tenant: bool) -> bool:
+    """Whether a listed case is of this client, under this reference. A client without id counts as this one if the listing was
     asked for its tenant."""
     listed, owner = (
         text_or_none(fields.get("creditorreference")),
@@ -119,7 +121,7 @@ def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str) -> b
     return (
         listed is not None
         and listed.casefold() == reference.casefold()
-        and (owner or creditor_id).lower() == creditor_id
+        and (owner or (creditor_id if is_of_tenant else "")).lower() == creditor_id
     )
 
 

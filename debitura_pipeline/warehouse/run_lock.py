@@ -26,7 +26,12 @@ Lock: TypeAlias = "ProcessLock | PostgresRunLock"
 
 RUN_FILE, DEV_FILE, HOME_FILE = "run.lock", "dev.lock", "daemon.lock"
 # Purposes of runs that others ask about.
-CASES_APPLY, CLIENTS_APPLY, CLIENTS_LINKS = "cases apply", "clients apply", "clients links"
+CASES_APPLY, CASES_SETTLE, CLIENTS_APPLY, CLIENTS_LINKS = (
+    "cases apply",
+    "cases settle",
+    "clients apply",
+    "clients links",
+)
 RETRY_EVERY_S = 0.5
 REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0
 

@@ -167,6 +167,12 @@ def test_a_file_that_cannot_be_read_is_refused_whole(tmp_path: Path, content: by
     assert "\n" not in str(raised.value)
 
 
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "claims.csv")
+    with pytest.raises(SourceError, match="is not a regular file"):
+        read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "claims.csv"), TODAY)
+
+
 def test_a_header_that_is_somebodys_data_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as raised:
         read(tmp_path, "tenant-1,INV-1,Klara Weiss\n")

@@ -1,4 +1,4 @@
-"""`debitura cases plan|apply|status`."""
+"""`debitura cases plan|apply|status|settle`."""
 
 from __future__ import annotations
 
@@ -42,3 +42,25 @@ def cases_status(as_json: AsJson = False) -> None:
     from debitura_pipeline.cli.submitting import show_cases_status
 
     show_cases_status(load_settings())
+
+
+@commands.command(
+    "settle",
+    epilog="Examples:  debitura cases settle acme INV-7 --case ID  |  debitura cases settle acme INV-7 --no-case",
+)
+def cases_settle(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="The claim's external_tenant_id.")],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="The claim's creditor_reference.")],
+    case_id: Annotated[
+        str | None, typer.Option("--case", metavar="ID", help="The case that its request created.")
+    ] = None,
+    no_case: Annotated[bool, typer.Option("--no-case", help="Its request created no case.")] = False,
+    creditor: Annotated[
+        str | None, typer.Option(metavar="ID", help="The client, if claims of two are in doubt.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record what you found out at Debitura about a claim in doubt that no lookup can decide. Sends nothing."""
+    from debitura_pipeline.cli.submitting import settle_case
+
+    settle_case(load_settings(), (tenant, reference), case_id, creditor, is_absent=no_case)

@@ -1,0 +1,103 @@
+"""Settle a claim in doubt by what a person found out at Debitura, where no lookup can. Sends nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.landing.business_key import BusinessKeys
+from debitura_pipeline.landing.pseudonyms import Pseudonyms
+from debitura_pipeline.landing.validators import is_id
+from debitura_pipeline.settings import Settings
+from debitura_pipeline.submission.decision import KEY_LIFETIME
+from debitura_pipeline.submission.record import Records, read_records
+from debitura_pipeline.submission.states import PLANNED, SUBMITTED, Record
+from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
+from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
+
+BY_HAND = "settled by a person"
+_CASE = "SELECT creditor_id, creditor_reference, reference FROM raw.cases WHERE case_id = $1"
+
+
+class NotSettled(DebituraError):
+    """A claim cannot be settled as asked. Nothing was changed."""
+
+
+def settle_claim(
+    settings: Settings,
+    tenant: str,
+    reference: str,
+    now: datetime,
+    *,
+    case_id: str | None = None,
+    creditor_id: str | None = None,
+) -> Record:
+    """Record that the claim's request created this case, or, without `case_id`, none. The claim is sent again only if the source
+    still wants it, after new lookups.
+
+    `creditor_id`: which one, where claims of a tenant's former client and of its present one are both in doubt. Raises
+    NotSettled, WarehouseError, WarehouseBusy.
+    """
+    if case_id is not None and not is_id(case_id):
+        raise NotSettled(f"{case_id} is not the id of a case. It is the UUID in the case's address at Debitura.")
+    with exclusive_run(settings, CASES_SETTLE):
+        if not warehouse_exists(settings):
+            raise NotSettled("There is no warehouse yet, so no claim is in doubt.")
+        keys = BusinessKeys(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
+        with open_warehouse(settings) as warehouse:
+            record = _in_doubt(read_records(warehouse), keys, (tenant, reference), creditor_id)
+            settled = _absent(record, now) if case_id is None else _present(warehouse, record, case_id.lower(), now)
+            Records(warehouse).store([settled])
+    return settled
+
+
+def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str], creditor_id: str | None) -> Record:
+    """The one record that is meant. Its keys may be given as in the source or as stored."""
+    tenants, references = ({part, keys.stored(part)} for part in claim)
+    found = [one for one in records if one.external_tenant_id in tenants and one.creditor_reference in references]
+    if creditor_id is not None:
+        found = [one for one in found if one.creditor_id == creditor_id.lower()]
+    if not found:
+        raise NotSettled("No such claim is recorded. `debitura cases status` lists them.")
+    doubtful = [one for one in found if one.is_in_doubt]
+    if not doubtful:
+        raise NotSettled(f"The claim is not in doubt but {found[0].state}, so there is nothing to settle.")
+    if len(doubtful) > 1:
+        creditors = " or ".join(sorted(str(one.creditor_id) for one in doubtful))
+        raise NotSettled(f"Claims of {len(doubtful)} clients are in doubt: add --creditor with {creditors}.")
+    return doubtful[0]
+
+
+def _absent(record: Record, now: datetime) -> Record:
+    """No case. A request may take effect late, so this can be known only when keys have lapsed."""
+    assert record.last_attempt_at is not None
+    free_at = record.last_attempt_at + KEY_LIFETIME
+    if now < free_at:
+        raise NotSettled(
+            f"The last request was sent at {record.last_attempt_at:%Y-%m-%d %H:%M} UTC and may still take effect. "
+            f"That there is no case can be recorded from {free_at:%Y-%m-%d %H:%M} UTC on."
+        )
+    return record.having(
+        state=PLANNED, unanswered=0, absent_since=None, outcome_at=now, message=f"{BY_HAND}: there is no case"
+    )
+
+
+def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) -> Record:
+    """The case, which must not be known as somebody else's."""
+    rows = warehouse.rows(_CASE, (case_id,)) if warehouse.columns("raw", "cases") else []
+    for creditor, reference, _ in rows:
+        if creditor is not None and creditor != record.creditor_id:
+            raise NotSettled(f"Case {case_id} is of client {creditor}, the claim of {record.creditor_id}.")
+        if reference is not None and reference != record.creditor_reference:
+            raise NotSettled(f"Case {case_id} has the creditor reference {reference}, not the claim's.")
+    return record.having(
+        state=SUBMITTED,
+        case_id=case_id,
+        reference=rows[0][2] if rows else None,
+        unanswered=0,
+        absent_since=None,
+        outcome_at=now,
+        error_types=None,
+        message=BY_HAND if rows else f"{BY_HAND}; the case is not among those that were read",
+    )

@@ -1,0 +1,159 @@
+"""A claim in doubt that no lookup can decide: its client has no token any more, or a person says what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.settle import BY_HAND, NotSettled, settle_claim
+from debitura_pipeline.submission.states import Record
+from debitura_pipeline.warehouse.opening import open_warehouse
+from tests.submission.partner import Claims, claim, fault
+from tests.support.command import debitura
+from tests.support.prepared import lay_warehouse
+from tests.support.sandbox import RunningSandbox
+
+FORMER = "6d5c1f9e-0000-4000-8000-000000000001"
+_next = iter(range(50_000, 60_000))
+
+
+@pytest.fixture
+def tenant(sandbox: RunningSandbox) -> str:
+    """A client that has signed everything."""
+    clients = sandbox.get("/clients", {"PageSize": 100, "OnboardingDone": "true"})["clients"]
+    return str(clients[0]["externalTenantId"])
+
+
+def in_doubt(partner: Claims, tenant: str, reference: str, creditor: str, **changes: Any) -> Record:
+    """A request for this claim is unanswered, and was sent an hour ago."""
+    lay_warehouse(partner.settings)
+    at = partner.now() - timedelta(hours=1)
+    record = Record(tenant, reference, creditor, state="sent", unanswered=1, intent_at=at, last_attempt_at=at)
+    record = record.having(claim_hash="of another row", **changes)
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store([record])
+    return record
+
+
+def state_of(partner: Claims, creditor: str) -> str:
+    (state,) = [one.state for one in partner.all_records() if one.creditor_id == creditor]
+    return state
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_claim_of_the_present_client_is_sent_once_a_person_has_settled_the_former_ones(
+    partner: Claims, tenant: str
+) -> None:
+    wanted = claim(tenant, next(_next))
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    in_doubt(partner, tenant, reference, FORMER)
+    for _ in range(2):
+        applied = partner.apply()
+        assert applied.document.summary == {"conflict": 1, "sent": 1} and applied.is_open
+        assert all("`debitura cases settle`" in " ".join(row.reasons) for row in applied.document.rows)
+    with pytest.raises(NotSettled, match="may still take effect"):
+        settle_claim(partner.settings, tenant, reference, partner.now())
+    partner.later(hours=12)
+    settled = settle_claim(partner.settings, tenant, reference, partner.now())
+    assert (settled.state, settled.unanswered) == ("planned", 0)
+    applied = partner.apply()
+    assert (applied.sent, applied.document.summary, applied.is_open) == (1, {"submitted": 1}, False)
+    assert partner.apply().sent == 0
+    assert (partner.cases(reference), len(partner.posts())) == (1, 1)
+
+
+@pytest.mark.parametrize("has_row", [False, True])
+@pytest.mark.parametrize("is_read", [False, True], ids=["in the listing", "in the warehouse"])
+def test_case_of_a_client_without_a_token_is_found(partner: Claims, tenant: str, is_read: bool, has_row: bool) -> None:
+    case = partner.sandbox.truth("cases")[0]
+    creditor = case["client"]["creditorId"]
+    if is_read:
+        partner.sync("cases")
+        partner.sandbox.faults({"kind": "status", "status": 500, "path": "/cases", "method": "GET"})
+    gone = "no longer linked"
+    in_doubt(partner, gone, case["creditorReference"], creditor, intent_at=partner.now() - timedelta(days=5_000))
+    partner.wants(
+        claim(gone, 1, creditor_reference=case["creditorReference"]) if has_row else claim(tenant, next(_next))
+    )
+    partner.apply()
+    assert state_of(partner, creditor) == "submitted"
+
+
+def test_case_of_another_client_with_the_same_reference_is_not_taken(partner: Claims) -> None:
+    case = partner.sandbox.truth("cases")[0]
+    in_doubt(partner, "no longer linked", case["creditorReference"], FORMER)
+    partner.wants(claim("nobody", next(_next)))
+    assert partner.apply().document.summary == {"sent": 1, "waiting_for_client": 1}
+    partner.sync("cases")
+    partner.apply()
+    assert state_of(partner, FORMER) == "sent"
+    with pytest.raises(NotSettled, match=f"Case {case['id']} is of client"):
+        settle_claim(partner.settings, "no longer linked", case["creditorReference"], partner.now(), case_id=case["id"])
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_person_names_the_case(partner: Claims, tenant: str) -> None:
+    case, other = partner.sandbox.truth("cases")[:2]
+    creditor, reference = case["client"]["creditorId"], case["creditorReference"]
+    partner.sync("cases")
+    in_doubt(partner, tenant, reference, creditor)
+    in_doubt(partner, tenant, "read by nobody", creditor)
+    with pytest.raises(NotSettled, match=f"Case {other['id']} (has|is of)"):
+        settle_claim(partner.settings, tenant, reference, partner.now(), case_id=other["id"])
+    found = settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"].upper())
+    assert (found.state, found.case_id, found.reference) == ("submitted", case["id"], case["reference"])
+    with pytest.raises(NotSettled, match="not in doubt but submitted"):
+        settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"])
+    unread = settle_claim(partner.settings, tenant, "read by nobody", partner.now(), case_id=FORMER)
+    assert unread.message != BY_HAND and "not among those that were read" in (unread.message or "")
+
+
+def test_row_that_changed_while_in_doubt_is_sent_with_another_key(partner: Claims, tenant: str) -> None:
+    wanted = claim(tenant, next(_next))
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status", status=500))
+    assert partner.apply().document.summary == {"sent": 1}
+    partner.sandbox.faults()
+    partner.wants({**wanted, "amount": "77.5"})
+    partner.later(hours=13)
+    assert partner.apply().document.summary == {"sent": 1}
+    settle_claim(partner.settings, tenant, reference, partner.now())
+    assert partner.apply().document.summary == {"submitted": 1}
+    first, second = partner.keys()[reference]
+    assert first != second and partner.cases(reference) == 1
+
+
+def test_of_two_clients_one_is_named(partner: Claims, tenant: str) -> None:
+    for creditor in (FORMER, FORMER[:-1] + "2"):
+        in_doubt(partner, tenant, "both", creditor)
+    with pytest.raises(NotSettled, match="Claims of 2 clients are in doubt: add --creditor with"):
+        settle_claim(partner.settings, tenant, "both", partner.now(), case_id=FORMER)
+    settle_claim(partner.settings, tenant, "both", partner.now(), case_id=FORMER, creditor_id=FORMER.upper())
+    assert (state_of(partner, FORMER), state_of(partner, FORMER[:-1] + "2")) == ("submitted", "sent")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--case", FORMER], 0, f"Recorded: INV-1 was submitted as case {FORMER}."),
+        (["--no-case"], 1, "The last request was sent at"),
+        ([], 2, "Give either --case ID or --no-case."),
+        (["--case", FORMER, "--no-case"], 2, "Give either --case ID or --no-case."),
+        (["--case", "7"], 1, "7 is not the id of a case."),
+        (["--case", FORMER, "--creditor", FORMER[:-1] + "2"], 1, "No such claim is recorded."),
+    ],
+)
+def test_command_says_what_it_recorded(
+    partner: Claims, tenant: str, options: list[str], status: int, said: str
+) -> None:
+    in_doubt(partner, tenant, "INV-1", FORMER)
+    ended = debitura("cases", "settle", tenant, "INV-1", *options, env=partner.env)
+    assert (ended.status, said in ended.out + ended.err) == (status, True), ended
+    if status:
+        assert ended.error_line
+    assert partner.posts() == []
