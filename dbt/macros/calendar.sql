@@ -17,3 +17,11 @@
     {{ day }} - greatest({{ weekday }} - 5, 0) + {{ (count // 5) * 7 + rest }}
     + case when least({{ weekday }}, 5) + {{ rest }} > 5 then 2 else 0 end
 {%- endmacro %}
+
+{# A date after the last sync, with a day for clocks and time zones, or one that stands for none. Needs `clock`. #}
+{% macro is_implausible(instant) -%}
+    coalesce(
+        {{ instant }} > (select clock.as_of + interval '1 day' from clock) or {{ instant }} < cast('2000-01-01 00:00:00+00' as timestamptz),
+        false
+    )
+{%- endmacro %}

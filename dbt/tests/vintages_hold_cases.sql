@@ -28,7 +28,7 @@ cases as (
         coalesce(sum(gross_amount), 0) as mart_gross,
         count(*) as mart_cases
     from {{ ref('fct_cases') }}
-    where recovered_amount is not null and created_at is not null
+    where recovered_amount is not null and created_at is not null and outcome <> 'merged'
 )
 
 select 'sums' as what, compared.report_amount, cases.mart_amount

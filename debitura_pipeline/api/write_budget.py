@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.errors import RateLimitExhausted
 
 SHARE = 5  # writes take at most a fifth of the minute's requests
@@ -14,14 +14,15 @@ DAY_RESERVE = 500  # requests of the day that are left to reading
 MINUTE_S = 60.0
 
 
-def check_reserve(rate_limiter: RateLimiter) -> None:
-    """Raises RateLimitExhausted if 500 requests or fewer are left of the day."""
-    left = rate_limiter.remaining().day
-    if left <= DAY_RESERVE:
+def check_reserve(rate_limiter: RateLimiter) -> Remaining:
+    """The requests that are left. Raises RateLimitExhausted if those are 500 of the day or fewer."""
+    left = rate_limiter.remaining()
+    if left.day <= DAY_RESERVE:
         raise RateLimitExhausted(
-            f"{left:,} requests are left of the day, and the last {DAY_RESERVE} are kept for reading. What was not sent "
+            f"{left.day:,} requests are left of the day, and the last {DAY_RESERVE} are kept for reading. What was not sent "
             "can be sent once the day's limit is renewed."
         )
+    return left
 
 
 class WriteBudget:

@@ -17,6 +17,8 @@ from rich.markup import escape
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
 from debitura_pipeline.cli.tables import number
+from debitura_pipeline.settings import declared
+from debitura_pipeline.typed_commands import for_partner
 
 if TYPE_CHECKING:
     from debitura_pipeline.landing.findings import ControlTotal
@@ -53,8 +55,14 @@ _quiet = _Quiet(notes.is_quiet())
 out.quiet = _quiet.is_on
 
 
+def as_typed(text: str) -> str:
+    """Text whose commands name the partner that was chosen, if one was."""
+    return for_partner(text, os.environ.get(declared.PARTNER.name) or None)
+
+
 def say(text: str = "") -> None:
     """Print one line, unless the command is quiet."""
+    text = as_typed(text)
     if _quiet.is_on and text and not _quiet.is_concluded:
         _quiet.last = text
     out.print(escape(text), soft_wrap=True)
@@ -71,7 +79,7 @@ def warn(text: str) -> None:
     if not _quiet.is_on:
         say(text)
         return
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{as_typed(text)}\n")
 
 
 def show(what: RenderableType) -> None:

@@ -29,8 +29,8 @@ MEASURED = {
 }
 
 
-def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool) -> None:
-    """Print the plan, and keep it in `out`. Raises DebituraError."""
+def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool) -> bool:
+    """Print the plan, and keep it in `out`. False if the limit of requests did not suffice for all claims. Raises DebituraError."""
     ensure_set(settings.outbound.claims, CLAIMS)
     check_identity(settings, with_warehouse=False)  # before an embedded sandbox writes to the data directory
     with open_endpoint(settings) as endpoint:
@@ -41,7 +41,10 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
     due = [claim.state for claim in found.claims if claim.is_due]
     in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
     kept = f" The plan is saved in {out} and valid for 24 hours." if out else ""
+    if found.stopped is not None:
+        console.warn(f"not every claim was looked up: {found.stopped}")
     console.conclude(f"{_claims(due.count(PLANNED))} would be sent{in_doubt}; nothing was sent.{kept}")
+    return found.stopped is None
 
 
 def apply_cases(settings: Settings, kept: Path | None, *, allow_shrink: bool) -> bool:

@@ -82,7 +82,7 @@ def _of_nights(facts: Facts) -> Iterator[Finding]:
     failed = [night for night in facts.nights if not night.is_done and (good is None or night.ended_at > good.ended_at)]
     for cause in dict.fromkeys(night.cause or causes.NIGHT_FAILED for night in failed):
         its = [night for night in failed if (night.cause or causes.NIGHT_FAILED) == cause]
-        times = f" {len(its)} runs have failed like this since the last good one." if len(its) > 1 else ""
+        times = f" {len(its)} runs have failed; this was the latest reason." if len(its) > 1 else ""
         reason = (its[-1].reason or "The reason is not known").rstrip(".")
         yield Finding(cause, _SUBJECTS.get(cause, NIGHT), f"{reason}.{times}", its[0].ended_at)
     first = good.ended_at if good else min((night.started_at for night in facts.nights), default=None)
@@ -92,9 +92,12 @@ def _of_nights(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_api(facts: Facts) -> Iterator[Finding]:
-    """What the sensor meets between two nights, under the same key as a night that fails for it."""
-    fault = facts.api_fault
-    if fault is not None and facts.now - fault.since >= FAULT_LASTS:
+    """What the sensor meets between two nights, under the same key as a night that fails for it. A good night since then has read
+    the API."""
+    fault, good = facts.api_fault, last_good(facts.nights or ())
+    if fault is None or (good is not None and good.ended_at >= (fault.latest or fault.since)):
+        return
+    if facts.now - fault.since >= FAULT_LASTS:
         is_known = fault.cause in (causes.KEY_REFUSED, causes.BUDGET_SPENT)
         cause = fault.cause if is_known else causes.API_UNREACHABLE
         yield Finding(cause, NIGHT, f"{fault.reason.rstrip('.')}.", fault.since)

@@ -9,6 +9,7 @@ from datetime import datetime
 from debitura_pipeline.incidents.findings import instant
 from debitura_pipeline.incidents.kinds import KINDS, OLD, IncidentKind
 from debitura_pipeline.incidents.state import OPENED, OVER, REMINDER, Event, Incident
+from debitura_pipeline.typed_commands import for_partner
 
 MAX_LINE = 700
 MAX_LISTED = 20  # subjects of a message about many
@@ -22,9 +23,10 @@ def kind_of_incident(incident: Incident) -> IncidentKind:
     )
 
 
-def next_command(incident: Incident) -> str:
-    """The command to run next, quoted for a shell."""
-    return kind_of_incident(incident).command.format(shown=shlex.quote(incident.argument or incident.subject))
+def next_command(incident: Incident, partner: str | None) -> str:
+    """The command to run next, quoted for a shell. `partner`: None without a partners file."""
+    command = kind_of_incident(incident).command.format(shown=shlex.quote(incident.argument or incident.subject))
+    return for_partner(command, partner)
 
 
 def title_of(event: Event, incidents: Sequence[Incident], environment: str) -> str:
@@ -34,7 +36,9 @@ def title_of(event: Event, incidents: Sequence[Incident], environment: str) -> s
     return f"Debitura{where}: {_PREFIX[event]}{kind_of_incident(incidents[0]).title}{many}"
 
 
-def message_of(event: Event, incidents: Sequence[Incident], last_good_at: datetime | None) -> str:
+def message_of(
+    event: Event, incidents: Sequence[Incident], last_good_at: datetime | None, partner: str | None = None
+) -> str:
     """A few lines of plain text about incidents of one kind."""
     first, kind = incidents[0], kind_of_incident(incidents[0])
     lines = [f"What: {_line(first.what)}" if len(incidents) == 1 else f"What: {_listed(incidents)}"]
@@ -42,9 +46,10 @@ def message_of(event: Event, incidents: Sequence[Incident], last_good_at: dateti
     if event == OVER:
         until = max(incident.closed_at or incident.opened_at for incident in incidents)
         return "\n".join([*lines, f"Over: from {instant(since)} to {instant(until)}. No action is needed."])
-    command = next_command(first) if len(incidents) == 1 else kind.command.partition(" --")[0].partition(" {")[0]
+    of_many = for_partner(kind.command.partition(" --")[0].partition(" {")[0], partner)
+    command = next_command(first, partner) if len(incidents) == 1 else of_many
     lines += [f"Since: {instant(since)}", f"Figures: {_figures(kind, last_good_at)}", f"Next: {command}"]
-    return "\n".join([*lines, *([kind.note] if kind.note else [])])
+    return "\n".join([*lines, *([for_partner(kind.note, partner)] if kind.note else [])])
 
 
 def _figures(kind: IncidentKind, last_good_at: datetime | None) -> str:
@@ -55,9 +60,9 @@ def _figures(kind: IncidentKind, last_good_at: datetime | None) -> str:
     return f"{OLD} It ended on {instant(last_good_at)}."
 
 
-def recorded_text(incident: Incident) -> str:
+def recorded_text(incident: Incident, partner: str | None) -> str:
     """What happened, what it means and what to run next, in one line for `ops.incidents`."""
-    return f"{_line(incident.what)} {kind_of_incident(incident).figures} Next: {next_command(incident)}"
+    return f"{_line(incident.what)} {kind_of_incident(incident).figures} Next: {next_command(incident, partner)}"
 
 
 def _listed(incidents: Sequence[Incident]) -> str:

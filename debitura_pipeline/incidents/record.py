@@ -12,11 +12,11 @@ from debitura_pipeline.warehouse.base import Warehouse
 TABLE = "ops.incidents"
 
 
-def write_incidents(warehouse: Warehouse, incidents: Sequence[Incident]) -> None:
-    """Write each incident's current row, and mark it as recorded. Raises WarehouseError."""
+def write_incidents(warehouse: Warehouse, incidents: Sequence[Incident], partner: str | None = None) -> None:
+    """Write each incident's current row, and mark it as recorded. `partner`: named in commands. Raises WarehouseError."""
     for incident in incidents:
         key = (incident.kind, incident.subject, incident.opened_at)
-        facts = (incident.closed_at, incident.told_at, recorded_text(incident))
+        facts = (incident.closed_at, incident.told_at, recorded_text(incident, partner))
         if not warehouse.execute(_UPDATE, (*key, *facts)):
             warehouse.execute(_INSERT, (*key, *facts))
         incident.is_recorded = True

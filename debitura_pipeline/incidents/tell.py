@@ -27,6 +27,7 @@ from debitura_pipeline.incidents.state import (
     write_state,
 )
 from debitura_pipeline.incidents.update import (
+    Recipient,
     apply_findings,
     deliverable,
     forget_old,
@@ -122,7 +123,8 @@ def _seed(state: State, warehouse: WarehouseReading | None) -> None:
 def _judge(settings: Settings, state: State, facts: Facts) -> None:
     noticed = {(kind, subject): at for kind, subject, at in state.noticed}
     findings = judge(replace(facts, noticed=noticed), [incident.key for incident in state.open_()])
-    apply_findings(state, findings, targets_of(settings), facts.now, settings.label)
+    recipient = Recipient(targets_of(settings), settings.label, settings.partner)
+    apply_findings(state, findings, recipient, facts.now)
 
 
 def _keep(settings: Settings, state: State, before: bytes) -> bool:
@@ -157,7 +159,7 @@ def _record(settings: Settings, state: State, now: datetime) -> None:
             exclusive_run(settings, "incidents", uses_store=False),
             open_warehouse(settings, wait_s=WAREHOUSE_WAIT_S) as warehouse,
         ):
-            write_incidents(warehouse, due)
+            write_incidents(warehouse, due, settings.partner)
             delete_old(warehouse, TABLE, "closed_at", now)
     except DebituraError as error:
         log.debug("incidents are written to the warehouse next time: %s", error)

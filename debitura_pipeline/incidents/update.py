@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -20,8 +21,18 @@ MOST_SINGLE = {OPENED: 50, OVER: 50, REMINDER: 5}  # messages of one kind at onc
 _ORDER = {name: number for number, name in enumerate(kinds.KINDS)}
 
 
-def apply_findings(state: State, findings: Findings, targets: Sequence[str], now: datetime, environment: str) -> None:
-    """Open and close incidents and queue messages about them. `targets`: hashes of the addresses that are set."""
+@dataclass(frozen=True)
+class Recipient:
+    """Where messages go, and what they say of their origin. `targets`: hashes of the addresses that are set. `environment`: named
+    unless it is production. `partner`: None without a partners file."""
+
+    targets: Sequence[str]
+    environment: str
+    partner: str | None = None
+
+
+def apply_findings(state: State, findings: Findings, recipient: Recipient, now: datetime) -> None:
+    """Open and close incidents and queue messages about them."""
     current = {incident.key: incident for incident in state.open_()}
     for finding in findings.open_:
         _take(state, current.get(finding.key), finding, now)
@@ -31,8 +42,8 @@ def apply_findings(state: State, findings: Findings, targets: Sequence[str], now
         incident.closed_at, incident.is_recorded = now, False
     state.noticed = [(*key, at) for key, at in findings.noticed.items()]
     for event, due in _due(state, over, now):
-        for group in _grouped(event, due) if targets else ():
-            _queue(state, event, group, targets, now, environment, findings.last_good_at)
+        for group in _grouped(event, due) if recipient.targets else ():
+            _queue(state, event, group, recipient, now, findings.last_good_at)
 
 
 def is_told_of(state: State, incident: Incident) -> bool:
@@ -127,9 +138,8 @@ def _queue(
     state: State,
     event: Event,
     incidents: list[Incident],
-    targets: Sequence[str],
+    recipient: Recipient,
     now: datetime,
-    environment: str,
     last_good_at: datetime | None,
 ) -> None:
     if event == REMINDER:
@@ -139,9 +149,9 @@ def _queue(
         Message(
             event=event,
             about=[(incident.kind, incident.subject, incident.opened_at) for incident in incidents],
-            title=title_of(event, incidents, environment),
-            body=message_of(event, incidents, last_good_at),
+            title=title_of(event, incidents, recipient.environment),
+            body=message_of(event, incidents, last_good_at, recipient.partner),
             made_at=now,
-            pending=list(targets),
+            pending=list(recipient.targets),
         )
     )

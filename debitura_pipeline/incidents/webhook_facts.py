@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.webhooks.position import InboxState, inbox_state
 from debitura_pipeline.webhooks.segments import FOLDER as INBOX
 from debitura_pipeline.webhooks.stale import read_stale
+from debitura_pipeline.webhooks.watch import SubscriptionOff, uses_webhooks
 
 SUBSCRIPTIONS = "subscriptions-off.json"
 
@@ -29,14 +31,30 @@ def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
     stale = read_stale(settings.data_dir / INBOX)  # there may be nothing but stale deliveries
     if not noted.exists() and not inbox.exists and not stale.count:
         return None
-    return WebhookFacts(_off(noted), stale.count, stale.last_at, inbox.oldest_waiting_at)
+    off = _off(noted) if uses_webhooks(settings, inbox) else ()  # of webhooks that were given up, nobody looks any more
+    return WebhookFacts(off, stale.count, stale.last_at, inbox.oldest_waiting_at)
 
 
-def note_subscriptions(data_dir: Path, off: Sequence[OffSubscription]) -> None:
-    """Note which subscriptions are off, whenever the API has said so; none closes their incidents. Raises OSError."""
+def note_off(data_dir: Path, off: Iterable[SubscriptionOff]) -> None:
+    """Note which subscriptions are off, whenever the API has said so; none closes their incidents. Never raises: a full disk is an
+    incident of its own."""
+    _note(data_dir, [OffSubscription(one.id, one.describe(), one.since) for one in off])
+
+
+def forget_off(data_dir: Path, subscription_id: str) -> None:
+    """Note that a subscription was switched on, or removed. Never raises."""
+    noted = _off(data_dir / FOLDER / SUBSCRIPTIONS)
+    if left := [one for one in noted if one.subscription_id != subscription_id.lower()]:
+        _note(data_dir, left)
+    elif noted:
+        _note(data_dir, [])
+
+
+def _note(data_dir: Path, off: Sequence[OffSubscription]) -> None:
     folder = data_dir / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private_atomically(folder / SUBSCRIPTIONS, msgspec.json.encode(list(off)), fsync=False)
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private_atomically(folder / SUBSCRIPTIONS, msgspec.json.encode(list(off)), fsync=False)
 
 
 def _off(noted: Path) -> tuple[OffSubscription, ...]:

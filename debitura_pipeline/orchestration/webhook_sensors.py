@@ -12,12 +12,13 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.incidents.webhook_facts import note_off
 from debitura_pipeline.orchestration.jobs import REFRESH, refresh
 from debitura_pipeline.orchestration.keys import WEBHOOK_EVENTS
 from debitura_pipeline.orchestration.partner_view import Instance
 from debitura_pipeline.orchestration.read_failures import NONE, ReadFailures
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, UNUSED, note_off
+from debitura_pipeline.orchestration.webhooks import HANDLED, SUBSCRIPTIONS, UNUSED
 from debitura_pipeline.webhooks.position import InboxState, inbox_state, last_event_at
 from debitura_pipeline.webhooks.subscriptions import list_subscriptions
 from debitura_pipeline.webhooks.watch import (
@@ -123,7 +124,7 @@ def webhook_subscriptions(context: dg.SensorEvaluationContext, debitura: Debitur
             context.update_cursor(counted.cursor)
         return dg.SkipReason(counted.message)
     off = switched_off(found, last_event_at(settings.data_dir))
-    note_off(settings, off)
+    note_off(settings.data_dir, off)
     told = [evaluation(SUBSCRIPTIONS, describe_subscriptions(off, len(found)), is_passed=not off)]
     can_switch_on = "webhooks" in settings.outbound.writes and any(one.is_automatic for one in off)
     if can_switch_on and due_since is None:

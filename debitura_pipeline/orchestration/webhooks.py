@@ -6,7 +6,6 @@ In a nightly run, no failure of it stops the run, which reads everything anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,8 +13,7 @@ from functools import cached_property
 import dagster as dg
 
 from debitura_pipeline.errors import ApiError, DebituraError
-from debitura_pipeline.incidents.facts import OffSubscription
-from debitura_pipeline.incidents.webhook_facts import note_subscriptions
+from debitura_pipeline.incidents.webhook_facts import note_off
 from debitura_pipeline.onboarding import steps
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.onboarding.lifecycle import LOADED, MUST_SIGN_AGAIN
@@ -143,8 +141,8 @@ class WebhookRun:
         except DebituraError as error:
             text = f"The webhook subscriptions could not be checked: {error}"
             return _check_result(SUBSCRIPTIONS, text, is_passed=False)
-        note_off(settings, off)
         self.enabled, failed = switch_on(settings, endpoint, off)
+        note_off(settings.data_dir, [one for one in off if one.id not in self.enabled])
         description = describe_subscriptions(off, len(found))
         if self.enabled:
             description += f" Switched on again: {', '.join(self.enabled)}."
@@ -184,12 +182,6 @@ class WebhookRun:
     @cached_property
     def _is_night(self) -> bool:
         return self.context.run.job_name == NIGHTLY
-
-
-def note_off(settings: Settings, off: Sequence[SubscriptionOff]) -> None:
-    """Note for the incidents which subscriptions are off. A full disk is an incident of its own."""
-    with suppress(OSError):
-        note_subscriptions(settings.data_dir, [OffSubscription(one.id, one.describe(), one.since) for one in off])
 
 
 def switch_on(settings: Settings, endpoint: Endpoint, off: Sequence[SubscriptionOff]) -> tuple[list[str], list[str]]:

@@ -15,8 +15,7 @@ from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
-from debitura_pipeline.incidents.facts import OffSubscription
-from debitura_pipeline.incidents.webhook_facts import note_subscriptions
+from debitura_pipeline.incidents.webhook_facts import note_off
 from debitura_pipeline.onboarding.reading import read_newest
 from debitura_pipeline.orchestration import telling
 from debitura_pipeline.orchestration.runs import read_daemon_beat
@@ -90,8 +89,7 @@ def _subscriptions(settings: Settings, endpoint: Endpoint, now: datetime) -> Sub
         return None
     found = list_subscriptions(settings, endpoint)
     off = switched_off(found, last_event_at(settings.data_dir))
-    with suppress(OSError):  # a full disk is an incident of its own
-        note_subscriptions(settings.data_dir, [OffSubscription(one.id, one.describe(), one.since) for one in off])
+    note_off(settings.data_dir, off)
     may_enable = "webhooks" in settings.outbound.writes and any(one.is_automatic for one in off)
     return SubscriptionsState(now, len(found), len(off), may_enable, describe_subscriptions(off, len(found)))
 

@@ -156,6 +156,6 @@ def _open(incident: Incident, partner: str) -> OpenIncident:
         incident.since or incident.opened_at,
         incident.told_at,
         incident.what,
-        recorded_text(incident),
-        next_command(incident).replace("debitura ", f"debitura --partner {partner} ", 1),
+        recorded_text(incident, partner),
+        next_command(incident, partner),
     )

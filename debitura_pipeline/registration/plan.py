@@ -91,7 +91,7 @@ def recorded_clients(rows: Sequence[SourceRow[RosterClient]], situation: Situati
 
 def _recorded(row: SourceRow[RosterClient], situation: Situation) -> PlannedClient:
     tenant = row.stored_key[0]
-    known, reasons = situation.registrations.get(tenant), tuple(row.reasons())
+    known, reasons = situation.registrations.get(tenant), row.located_reasons()
     if known is None or known.state in (PLANNED, INVALID):
         return PlannedClient(tenant, INVALID if reasons else PLANNED, reasons, row=row, known=known)
     if known.state in (REFUSED, LINKED_ELSEWHERE) and known.row_hash != row.row_hash:
@@ -112,7 +112,7 @@ def _plan(row: SourceRow[RosterClient], situation: Situation) -> PlannedClient:
     tenant = row.stored_key[0]
     known, listed = situation.registrations.get(tenant), situation.listed.get(tenant)
     if row.row is None:
-        reasons = tuple(f"line {row.line}: {reason}" if row.line else reason for reason in row.reasons())
+        reasons = row.located_reasons()
         if known is not None and known.is_in_doubt and listed is None:
             return PlannedClient(tenant, SENT, ("whether it was registered is unknown", *reasons), row=row, known=known)
         return PlannedClient(tenant, INVALID, reasons, row=row, known=known)
@@ -134,7 +134,7 @@ def _not_listed(row: SourceRow[RosterClient], known: Registration | None, situat
     if known.state == SENT:
         return _in_doubt(known, situation.now, is_changed=is_changed)
     if known.state in LINKED or known.state == WITHDRAWN:
-        return _withdrawn(row, situation)
+        return _withdrawn(row, situation, known)
     if known.state == NEEDS_LINKING:
         return _needs_linking(known, situation, is_changed=is_changed)
     if known.state == REFUSED and known.http_status not in (None, *REFUSALS):  # so earlier versions recorded it
@@ -154,11 +154,15 @@ def _in_doubt(known: Registration, now: datetime, *, is_changed: bool) -> tuple[
     return SENT, f"its row changed while its outcome is unknown; it is looked up until {until:%H:%M} UTC"
 
 
-def _withdrawn(row: SourceRow[RosterClient], situation: Situation) -> tuple[str, str]:
-    """Never sent again automatically: somebody has ended the link."""
+def _withdrawn(
+    row: SourceRow[RosterClient], situation: Situation, known: Registration | None = None
+) -> tuple[str, str]:
+    """Never sent again automatically: somebody has ended the link, unless the listing does not show it yet."""
     if row.stored_key[0] in situation.again:
         return PLANNED, "was withdrawn, and is to be registered again"
-    return WITHDRAWN, "was linked, is no longer listed; `debitura clients apply --again` registers it again"
+    is_new = known is not None and known.outcome_at is not None and situation.now - known.outcome_at < QUIET
+    what = "was registered just now, and is not listed, or not yet" if is_new else "was linked, is no longer listed"
+    return WITHDRAWN, f"{what}; `debitura clients apply --again` registers it again"
 
 
 def _needs_linking(known: Registration, situation: Situation, *, is_changed: bool) -> tuple[str, str]:

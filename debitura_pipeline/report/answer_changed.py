@@ -49,18 +49,24 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     found = night_changes(reports)
     fees = {row.change: row for row in found if row.subject == "transaction"}
     parts = [f"{row.n:,} {SHORT.get(name, name)}" for name, row in fees.items()]
-    changed = counted(sum(row.n for row in fees.values()), "fee")
+    changed = counted(_fees_changed(reports), "fee")
     words = f"{changed} changed: {', '.join(parts)}" if parts else "No fee has changed"
     words += "".join(
         f"; {counted(row.n, 'case')} {SHORT[row.change]}"
         for row in found
-        if row.subject == "case" and row.change in ("reopened", "gone")
+        if (row.subject, row.change) in (("case", "reopened"), ("case", "gone"), ("client", "gone"))
     )
     usd = total(row.usd for row in fees.values())
     if rates := moved_with_rates(reports, usd):
         usd += rates
         words += f"; {format_change(rates)} of it from exchange rates"
     return [AnswerLine(f"Paid and to come, since {_before(reports)}", usd, words=words, key="night", is_change=True)]
+
+
+def _fees_changed(reports: Reports) -> int:
+    """Fees, each once, whatever number of changes it had."""
+    (row,) = reports.records(CHANGED, ("count(DISTINCT subject_id) AS n",), "WHERE subject = 'transaction'")
+    return int(row.n)
 
 
 def _before(reports: Reports) -> str:

@@ -141,7 +141,8 @@ def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine
     if kinds:
         n, most = sum(row.n for row in kinds), kinds[0]
         name = kind_in_words(most)
-        words = f"the largest: {name[0].lower()}{name[1:]}, your fee about {format_amount(most.usd)}"
+        words = f"most at stake: {name[0].lower()}{name[1:]}, about {format_amount(most.usd)}"
+        words += f" in {counted(most.n, 'finding')}" if most.n > 1 else ""
         look = Badge(f"{counted(n, 'possible gap')} to look into", "warn")
         lines.append(AnswerLine("Fees:", badge=look, words=words if most.usd else ""))
     elif reports.has("reports.attribution_gaps"):

@@ -40,6 +40,11 @@ def plain_number(value: Decimal | int) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
+def _amount_or_count(value: Decimal | int) -> str:
+    """A column of money can have numbers of rows in it, which are integers."""
+    return format_count(value) if isinstance(value, int) else format_amount(value)
+
+
 def cell(value: Any, kind: str) -> str:
     """The text of a table cell of `kind`."""
     if value is None:
@@ -47,7 +52,7 @@ def cell(value: Any, kind: str) -> str:
     if isinstance(value, Badge | Link):
         return value.text
     writers: dict[str, Any] = {
-        "money": format_amount,
+        "money": _amount_or_count,
         "change": format_change,
         "percent": format_percent,
         "count": format_count,

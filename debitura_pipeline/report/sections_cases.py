@@ -94,14 +94,17 @@ def _by_currency(reports: Reports) -> tuple[ReportTable, ...]:
     """Claims and what came of them, each currency for itself."""
     if not reports.has(RATES):
         return ()
-    columns = ("currency", "cases", "gross_of_ended_and_open AS gross", "recovered_of_ended_and_open AS recovered",
-               "gross_of_ended AS ended", "recovered_of_ended AS ended_recovered",
+    columns = ("currency", "cases_ended + cases_open AS n", "gross_of_ended_and_open AS gross",
+               "recovered_of_ended_and_open AS recovered", "gross_of_ended AS ended", "recovered_of_ended AS ended_recovered",
                "recovered_share_of_gross_of_ended * 100 AS pct")  # fmt: skip
-    tail = "WHERE debtor_country = 'all' AND currency <> 'all' ORDER BY cases DESC, currency"
+    tail = "WHERE debtor_country = 'all' AND currency <> 'all' ORDER BY cases_ended + cases_open DESC, currency"
     headings = (
         Heading("Currency"), Heading("Cases", "count"), Heading("Claims", "money"), Heading("Recovered", "money"),
         Heading("Claims of ended cases", "money"), Heading("Recovered of them", "money"), Heading("Share of ended", "percent"),
     )  # fmt: skip
     rows = tuple(map(tuple, reports.records(RATES, columns, tail)))
-    caption = "Claims by currency, each in its own; ended cases are those whose collection had started"
+    caption = (
+        "Claims by currency, each in its own. Cases never started or merged into another are not counted; ended cases are those "
+        "whose collection had started"
+    )
     return (ReportTable("recovery_rates", caption, headings, rows),) if rows else ()

@@ -110,7 +110,7 @@ def _named(row: Any) -> str:
 
 
 def _moves(reports: Reports) -> ReportTable:
-    columns = ("from_value AS before", "to_value AS after", "count(*) AS n", "sum(delta_usd) AS usd")
+    columns = ("from_value AS before", "to_value AS after", "count(*) AS n", "sum(delta_expected_usd) AS usd")
     tail = (
         "WHERE subject = 'transaction' AND change = 'moved' GROUP BY from_value, to_value "
         f"ORDER BY count(*) DESC, from_value, to_value LIMIT {ROWS_SHOWN}"
@@ -138,7 +138,9 @@ def _list(reports: Reports, name: str, caption: str, which: str) -> ReportTable:
     """The transactions of these changes with the highest difference."""
     where = f"WHERE subject = 'transaction' AND {which}"
     columns = ("coalesce(company_name, 'Unknown client') AS client", "change", "from_value AS before", "to_value AS after",
-               "currency", "delta_amount", "delta_usd", "not_after")  # fmt: skip
+               "CASE WHEN field = 'referral_fee_usd' THEN 'USD' ELSE currency END AS currency",
+               "CASE WHEN field = 'referral_fee_usd' THEN delta_usd ELSE delta_amount END AS delta_amount",
+               "delta_usd", "not_after")  # fmt: skip
     (count,) = reports.records(CHANGED, ("count(*) AS n",), where)
     found = reports.records(
         CHANGED, columns, f"{where} ORDER BY abs(delta_usd) DESC NULLS LAST, subject_id LIMIT {ROWS_SHOWN}"

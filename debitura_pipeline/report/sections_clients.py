@@ -24,7 +24,7 @@ FEE_COLUMN = {
     "ConfirmedPendingInvoice": "fee_confirmed_pending_invoice_usd",
     "Pending": "fee_pending_usd",
 }
-ATTRIBUTIONS = {"attributed": "Attributed", "linked": "Linked", "archived": "Archived", "unknown": "Not listed"}
+ATTRIBUTIONS = {"attributed": "Attributed", "linked": "Linked", "unknown": "Not listed"}
 
 
 def clients(reports: Reports) -> Section | None:
@@ -40,7 +40,8 @@ def clients(reports: Reports) -> Section | None:
     (overall,) = reports.records(CLIENTS, sums)
     if not overall.n:
         return None
-    columns = ("creditor_id", "company_name", "attribution", "linked_at", "cases_total", "cases_open", *FEE_COLUMN.values(),
+    columns = ("creditor_id", "company_name", "client_record", "attribution", "linked_at", "cases_total", "cases_open",
+               *FEE_COLUMN.values(),
                "fee_total_usd", "fee_disputed_usd", "last_fee_at", "share_of_fees * 100 AS share_pct")  # fmt: skip
     tail = f"ORDER BY fee_total_usd DESC NULLS LAST, creditor_id LIMIT {CLIENTS_LISTED}"
     found = reports.frame(CLIENTS, columns, tail).to_dict("records")
@@ -48,6 +49,12 @@ def clients(reports: Reports) -> Section | None:
     best = [(name, row) for name, row in zip(names, found, strict=True) if row["fee_total_usd"]][:CLIENTS_DRAWN]
     return Section("clients", "All clients", _lead(overall, [row for _, row in best]), chart=_chart(best) if best else None,
                    tables=(_table(names, found, overall.n),))  # fmt: skip
+
+
+def link_in_words(client_record: str, attribution: str) -> str:
+    """`Attributed`, `Linked`, `Archived, was linked`, `Not listed`."""
+    words = ATTRIBUTIONS.get(attribution, attribution)
+    return f"Archived, was {words.lower()}" if client_record == "archived" else words
 
 
 def _lead(overall: Any, best: Sequence[dict[str, Any]]) -> str:
@@ -69,7 +76,7 @@ def _table(names: Sequence[str], found: Sequence[dict[str, Any]], count: int) ->
     rows = tuple(
         (name, row["fee_total_usd"], total(row[column] for key, column in FEE_COLUMN.items() if key != "Paid"), row["fee_paid_usd"],
          row["fee_disputed_usd"], row["cases_total"], row["cases_open"],
-         ATTRIBUTIONS.get(row["attribution"], row["attribution"]), row["linked_at"], row["last_fee_at"])
+         link_in_words(row["client_record"], row["attribution"]), row["linked_at"], row["last_fee_at"])
         for name, row in zip(names, found, strict=True)
     )  # fmt: skip
     caption = (

@@ -107,15 +107,21 @@ def _group_table(reports: Reports) -> ReportTable:
 
 
 def _client_table(reports: Reports) -> ReportTable:
-    columns = ("company_name", "stage", "coalesce(api_usd, api_count) AS api", "coalesce(warehouse_usd, warehouse_count) AS ours",
-               "coalesce(usd_difference, count_difference) AS difference", "verdict")  # fmt: skip
+    columns = ("company_name", "stage", "api_usd", "warehouse_usd", "usd_difference", "api_count", "warehouse_count",
+               "count_difference", "verdict")  # fmt: skip
     tail = (
         "WHERE scope = 'client' AND verdict = 'differs' "
         f"ORDER BY abs(coalesce(usd_difference, count_difference)) DESC, creditor_id, stage LIMIT {CLIENTS_SHOWN}"
     )
     found = reports.records(RECONCILED, columns, tail)
     rows = tuple(
-        (row.company_name or "Unknown client", _group(row.stage), *row[2:-1], badge_of(row.verdict)) for row in found
+        (
+            row.company_name or "Unknown client",
+            _group(row.stage),
+            *(row[2:5] if row.usd_difference is not None else row[5:8]),
+            badge_of(row.verdict),
+        )
+        for row in found
     )
     headings = (Heading("Client"), Heading("Figure"), Heading("API", "money"), Heading("Warehouse", "money"),
                 Heading("Difference", "money"), Heading("Verdict", "verdict"))  # fmt: skip

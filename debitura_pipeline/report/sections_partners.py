@@ -9,6 +9,7 @@ from debitura_pipeline.plural import counted
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
 from debitura_pipeline.report.read import Reports, total
+from debitura_pipeline.report.sections_calendar import NAMELESS
 
 RECEIVABLES, DRAFT = "reports.receivables_by_collection_partner", "reports.invoice_draft"
 PARTNERS_SHOWN = 30
@@ -20,9 +21,10 @@ def collection_partners(reports: Reports) -> Section | None:
     """What each collection partner has collected and not passed on yet, the most first."""
     if not reports.has(RECEIVABLES):
         return None
-    columns = ("collection_partner AS partner", "sum(referral_fee_usd) AS usd", "sum(overdue_usd) AS late_usd",
-               "sum(overdue_count) AS late", "sum(transaction_count) AS n", "max(oldest_days_in_stage) AS oldest",
-               "min(next_due_on) AS due")  # fmt: skip
+    payment = "payment_" if reports.has_column(RECEIVABLES, "payment_due_on") else ""
+    columns = ("collection_partner AS partner", "sum(referral_fee_usd) AS usd", f"sum({payment}overdue_usd) AS late_usd",
+               f"sum({payment}overdue_count) AS late", "sum(transaction_count) AS n", "max(oldest_days_in_stage) AS oldest",
+               f"min({payment or 'next_'}due_on) AS due")  # fmt: skip
     found = reports.records(RECEIVABLES, columns, "WHERE is_expected_income GROUP BY collection_partner")
     if not found:
         return None
@@ -40,17 +42,22 @@ def collection_partners(reports: Reports) -> Section | None:
     table = ReportTable("receivables_by_collection_partner", "Money to come by collection partner, USD", headings, tuple(rows),
                         sums, is_sortable=len(rows) > 1)  # fmt: skip
     everything = format_amount(total(row.usd for row in found))
+    named = sum(row.partner not in (None, "unknown") for row in found)
+    others = " and partners that are not known" if 0 < named < len(found) else ""
+    who = f"{counted(named, 'collection partner')}{others}" if named else "Collection partners that are not known"
+    has = "has" if named == 1 and not others else "have"
     lead = (
-        f"{counted(len(found), 'collection partner')} still {'has' if len(found) == 1 else 'have'} to pay Debitura before "
+        f"{who} still {has} to pay Debitura before "
         f"{everything} USD of your confirmed fees can be paid; "
         f"the most, {format_amount(found[0].usd)} USD: {_named(found[0].partner)}. "
-        "What is pending, and so an estimate, is not in it."
+        "What is pending, and so an estimate, is not in it. Overdue is what they should have paid by now; where Debitura has not "
+        "invoiced them, the date is not theirs."
     )
     return Section("partners", "Collection partners", lead, tables=(table,))
 
 
 def _named(partner: str | None) -> str:
-    return "Not known" if partner in (None, "unknown") else str(partner)
+    return NAMELESS.capitalize() if partner in (None, "unknown") else str(partner)
 
 
 def _owed(rows: list[Any]) -> tuple[Any, ...]:
@@ -64,7 +71,8 @@ def invoice_draft(reports: Reports) -> Section | None:
         return None
     columns = ("currency", "count(*) AS n", "count(DISTINCT creditor_id) AS clients", "sum(referral_fee) AS fee",
                "sum(referral_fee_usd) AS usd",
-               "sum(CASE WHEN may_be_clawed_back THEN referral_fee_usd ELSE 0 END) AS risk_usd")  # fmt: skip
+               "sum(CASE WHEN may_be_clawed_back THEN referral_fee_usd ELSE 0 END) AS risk_usd",
+               "count(*) - count(referral_fee_usd) AS blank")  # fmt: skip
     found = reports.records(DRAFT, columns, "GROUP BY currency ORDER BY sum(referral_fee_usd) DESC, currency")
     title = "Invoice draft"
     if not found:
@@ -88,6 +96,8 @@ def invoice_draft(reports: Reports) -> Section | None:
         f"{counted(lines, 'fee')} in {currencies}, {format_amount(total(row.usd for row in found))} USD together. "
         "Debitura takes invoices in GBP, EUR and USD."
     )
+    if blank := sum(row.blank for row in found):
+        lead += f" {counted(blank, 'line')} without an amount in USD {'is' if blank == 1 else 'are'} not in the sums in USD."
     return Section("invoice", title, lead, tables=(totals, _by_client(reports), _lines(reports, lines)))
 
 

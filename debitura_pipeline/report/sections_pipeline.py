@@ -98,7 +98,7 @@ def _steps(reports: Reports) -> tuple[ReportTable, ...]:
         for row in found
     )
     headings = (
-        Heading("Stage"), Heading("USD", "money"), Heading("Overdue, USD", "money"), Heading("Due first", "date"),
+        Heading("Stage"), Heading("USD", "money"), Heading("Step late, USD", "money"), Heading("Step due", "date"),
         Heading("Not before", "date"), Heading("No date known, USD", "money"), Heading("Transactions", "count"),
         Heading("Oldest, days", "days"), Heading("Next step", "prose"),
     )  # fmt: skip

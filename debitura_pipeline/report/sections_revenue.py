@@ -189,5 +189,5 @@ def _bases(reports: Reports) -> ReportTable | None:
     if UNKNOWN_MONTH in set(frame["month"]):
         rows.append((format_month(UNKNOWN_MONTH), *(cells.get((UNKNOWN_MONTH, basis)) for basis in bases)))
     headings = (Heading("Month"), *(Heading(BASES[basis], "money") for basis in bases))
-    caption = f"The same fees in USD by the date they count from, newest {len(known)} months. Never add two columns."
+    caption = f"The same fees in USD by the date they count from, the newest {counted(len(known), 'month')}. Never add two columns."
     return ReportTable("revenue_by_month", caption, headings, tuple(rows))

@@ -108,9 +108,10 @@ def client_transactions(reports: Reports, creditor_id: str) -> Section | None:
     count = _count(reports, TRANSACTIONS, creditor_id) if reports.has(TRANSACTIONS) else 0
     if not count:
         return None
+    due = DueColumns.of(reports, TRANSACTIONS, "next_due_on")
     columns = ("case_reference AS ref", "occurred_at", "payment_amount AS paid", "payment_currency AS paid_in", "fee_pct AS pct",
                "referral_fee AS fee", "earnings_currency AS fee_in", "referral_fee_usd AS usd", "revenue_stage AS stage",
-               "is_final", "due_class", "next_due_on AS due_on")  # fmt: skip
+               "is_final", due.due_class, due.due_on)  # fmt: skip
     tail = f"WHERE creditor_id = $1 ORDER BY occurred_at DESC NULLS LAST, transaction_id LIMIT {ROWS_SHOWN}"
     found = reports.records(TRANSACTIONS, columns, tail, (creditor_id,))
     headings = (
@@ -158,8 +159,10 @@ def client_findings(reports: Reports, creditor_id: str) -> Section | None:
         (kind_in_words(row), row.usd_at_stake, row.age_days, sentence(row.detail), sentence(row.what_to_do))
         for row in found
     )
-    table = ReportTable("client_findings", "Findings, the most at stake first", headings, rows)
-    lead = f"{counted(len(found), 'finding')}. Amounts are estimates, and one fee can be in two findings: never add them up."
+    count = _count(reports, GAPS, creditor_id)
+    more = f"; {format_count(len(rows))} of {format_count(count)}" if count > len(rows) else ""
+    table = ReportTable("client_findings", f"Findings, the most at stake first{more}", headings, rows)
+    lead = f"{counted(count, 'finding')}. Amounts are estimates, and one fee can be in two findings: never add them up."
     return Section("findings", title, lead, tables=(table,))
 
 

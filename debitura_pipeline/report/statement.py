@@ -14,7 +14,7 @@ from debitura_pipeline.report.answers import adding_up, how_much, if_read, when_
 from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge, Masthead, ReportPage
 from debitura_pipeline.report.read import ZERO, Reports, ReportSource
-from debitura_pipeline.report.sections_clients import ATTRIBUTIONS, CLIENTS, FEE_COLUMN
+from debitura_pipeline.report.sections_clients import CLIENTS, FEE_COLUMN, link_in_words
 from debitura_pipeline.report.sections_control import reconciliation_verdict
 from debitura_pipeline.report.sections_revenue import client_months, stage_sums
 from debitura_pipeline.report.sections_statement import (
@@ -29,7 +29,7 @@ from debitura_pipeline.report.stages import GLOSSARY, STAGES, StageSum, headline
 
 TITLE = "Client statement"
 CLIENT_COLUMNS = (
-    "creditor_id", "external_tenant_id", "company_name", "country", "attribution", "onboarding_state", "linked_at",
+    "creditor_id", "external_tenant_id", "company_name", "country", "client_record", "attribution", "onboarding_state", "linked_at",
     "rate_min_pct", "rate_weighted_pct", "rate_max_pct", "cases_total", "cases_open", "transactions_total", "first_fee_at",
     "last_fee_at", "fee_total_usd", "fee_disputed_usd", "fee_unclassified_usd", *FEE_COLUMN.values(),
 )  # fmt: skip
@@ -115,7 +115,7 @@ def _facts(client: Any) -> tuple[tuple[str, str | Badge], ...]:
     if client.rate_min_pct != client.rate_max_pct:
         rates += f" on average, from {format_percent(client.rate_min_pct)} to {format_percent(client.rate_max_pct)}"
     return (
-        ("Link", f"{ATTRIBUTIONS.get(client.attribution, client.attribution)}{linked}"),
+        ("Link", f"{link_in_words(client.client_record, client.attribution)}{linked}"),
         ("Your share of Debitura's revenue", rates if client.rate_weighted_pct is not None else "no revenue yet"),
         ("Cases", f"{format_count(client.cases_total)}, {format_count(client.cases_open)} of them open"),
         ("Fees in all", f"{format_amount(client.fee_total_usd)} USD, without disputed ones"),

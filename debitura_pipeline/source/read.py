@@ -53,6 +53,11 @@ class SourceRow(Generic[T]):
         """The rules that it breaks, each with its column."""
         return [str(fault) for fault in self.faults]
 
+    def located_reasons(self) -> tuple[str, ...]:
+        """The same, each with the line in a CSV or NDJSON file."""
+        line = f"line {self.line}: " if self.line is not None else ""
+        return tuple(f"{line}{reason}" for reason in self.reasons())
+
 
 @dataclass(frozen=True)
 class SourceRead(Generic[T]):

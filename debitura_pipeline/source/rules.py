@@ -71,11 +71,12 @@ def email(value: str) -> str:
 
 
 def amount(value: str) -> str:
-    """A decimal in plain notation, not negative, of at most four decimals and 14 digits before them. Raises BrokenRule."""
+    """A decimal in plain notation, not negative, of at most four decimals (zeros at their end aside) and 14 digits before them.
+    Raises BrokenRule."""
     found = _AMOUNT.fullmatch(value)
     if found is None:
         raise BrokenRule("is not an amount in plain decimal notation, such as 1250.50")
-    if len(found[1] or "") > MAX_DECIMALS:
+    if len((found[1] or "").rstrip("0")) > MAX_DECIMALS:
         raise BrokenRule(f"has more than {MAX_DECIMALS} decimals")
     if len(value.partition(".")[0]) > MAX_INTEGER_DIGITS:
         raise BrokenRule(f"has more than {MAX_INTEGER_DIGITS} digits before the decimal point")

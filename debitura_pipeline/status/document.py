@@ -96,7 +96,7 @@ def _incidents(settings: Settings, now: datetime) -> list[dict[str, Any]]:
             "since": (incident.since or incident.opened_at).isoformat(),
             "opened_at": incident.opened_at.isoformat(),
             "told_at": incident.told_at and incident.told_at.isoformat(),
-            "next": next_command(incident),
+            "next": next_command(incident, settings.partner),
         }
         for incident in (visible(state, now) if state else [])
     ]

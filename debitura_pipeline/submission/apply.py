@@ -114,7 +114,7 @@ class Submitter:
         assert claim.account is not None
         match action:
             case LookUp():
-                return await self._gatherer.try_look_up(record, claim.account, _expected(claim))
+                return await self._gatherer.finder.try_look_up(record, claim.account, _expected(claim))
             case Turn():
                 await self._budget.acquire()
             case Store(stored):

@@ -3,15 +3,16 @@ write requests."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
-from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError
+from debitura_pipeline.errors import ApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.outbound.plan_document import PlanDocument
@@ -20,12 +21,14 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.body import case_body
-from debitura_pipeline.submission.decision import SETTLE, Evidence, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.decision import SETTLE, LookUp, Send, Settle, Stop, Wanted, next_step
+from debitura_pipeline.submission.evidence import CaseFinder
 from debitura_pipeline.submission.known import Known
-from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
+from debitura_pipeline.submission.lookup_failures import LookupFailures
+from debitura_pipeline.submission.lookups import Expected
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
-from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
+from debitura_pipeline.submission.sessions import Account, CustomerApi
 from debitura_pipeline.submission.states import (
     CONFLICT,
     DECISIVE,
@@ -40,21 +43,19 @@ from debitura_pipeline.submission.states import (
 from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
-DAY = timedelta(days=1)
 OF_FORMER_CLIENT = f"{HUMAN}a request for this reference is unanswered under the tenant's former client; {SETTLE}"
-NOT_ALLOWED = (401, 403)
-MAX_FAILURES = 3  # claims in a row that could not be looked up: then it is the API
 
 
 @dataclass(frozen=True)
 class ClaimsPlan:
     """The plan: every wanted claim, and every claim in doubt that is no longer wanted. `unwanted`: the other records whose row is
-    gone, as they are to be stored."""
+    gone, as they are to be stored. `stopped`: why not every claim was looked up, None if they all were."""
 
     source: SourceRead[Claim]
     claims: tuple[PlannedClaim, ...]
     document: PlanDocument
     unwanted: tuple[Record, ...] = ()
+    stopped: str | None = None
 
 
 @dataclass
@@ -67,9 +68,12 @@ class Gatherer:
     customer: CustomerApi
     known: Known
     keys_honoured: bool = False
+    is_applied: bool = False  # then requests are kept for sending what is planned
 
     def __post_init__(self) -> None:
-        self._failed_in_a_row = 0
+        self._due = 0
+        self._failures = LookupFailures(self.customer, is_applied=self.is_applied)
+        self.finder = CaseFinder(self.partner, self.customer, self.known, self.runtime)
         self._looked_up: dict[tuple[str, str], PlannedClaim] = {}  # claims in doubt whose rows break a rule
         self.pseudonyms = Pseudonyms(self.settings.obtain_privacy_key())
         self.keys = BusinessKeys(self.pseudonyms, self.settings.privacy)
@@ -78,15 +82,24 @@ class Gatherer:
             (one.creditor_id, one.creditor_reference): one for one in records if one.creditor_id is not None
         }
         self._by_tenant: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        self._doubtful: dict[tuple[str | None, str], list[Record]] = defaultdict(list)
         for one in records:
             self._by_tenant[one.external_tenant_id, one.creditor_reference].append(one)
+            if one.is_in_doubt:
+                self._doubtful[one.creditor_id, _folded(one.creditor_reference)].append(one)
 
     async def make_plan(self, source: SourceRead[Claim]) -> ClaimsPlan:
         """The plan as of now. Raises ApiError, UnprovenError."""
         listed = await read_listed(self.partner)
         rows = sorted(source.rows, key=lambda row: (row.key[0], row.number))  # one token at a time
         self._looked_up.clear()
-        found = [await self._row(row, listed.get(row.key[0])) for row in rows]
+        self._due, self._failures.stopped = 0, None
+        self.finder.note(row.stored_key for row in source.rows)
+        self.finder.note((one.external_tenant_id, one.creditor_reference) for one in self.known.records)
+        found: list[PlannedClaim] = []
+        for row in rows:
+            found.append(await self._row(row, listed.get(row.key[0])))
+            self._due += found[-1].is_due
         wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
         real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
         found += [
@@ -99,7 +112,7 @@ class Gatherer:
         claims = tuple(plan.with_look_alikes(found, self.known.look_alikes, self.known.records, since))
         document = document_of(self.settings, source.label, claims, self.runtime.now())
         rows_of = {row.stored_key for row in source.rows}
-        return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)))
+        return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)), self._failures.stopped)
 
     def _unwanted(self, wanted: Set[tuple[str | None, str]], rows_of: Set[tuple[str, ...]]) -> Iterator[Record]:
         """Records without a row that nothing has to be settled of. One that was refused is kept: its key is used up. One of a
@@ -173,9 +186,9 @@ class Gatherer:
         if record.state != SENT:
             return plan.invalid(record, row)
         if key in self._looked_up:
-            return PlannedClaim(self._looked_up[key].record, row, reasons=tuple(row.reasons()))
+            return PlannedClaim(self._looked_up[key].record, row, reasons=row.located_reasons())
         found = self._looked_up[key] = await self._without_row(record, client, row)
-        return replace(found, reasons=tuple(dict.fromkeys([*found.reasons, *row.reasons()])))
+        return replace(found, reasons=tuple(dict.fromkeys([*found.reasons, *row.located_reasons()])))
 
     async def _without_row(
         self, record: Record, client: ListedClient | None, row: SourceRow[Claim] | None = None
@@ -191,37 +204,26 @@ class Gatherer:
             return await self._of_lost_client(record, row, lost)
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)
-        self.customer.check_reserve()
         try:
-            evidence = await self.look_up(record, account, expected)
-        except RateLimitExhausted:
-            raise
+            self._failures.ensure_requests(None)
+            evidence = await self.finder.look_up(record, account, expected)
         except ApiError as error:
-            return self._unanswered(record, row, error)
-        self._failed_in_a_row = 0
+            return self._failures.claim_after(record, row, error)
+        self._failures.in_a_row = 0
         planned = PlannedClaim(record, row, account, evidence=evidence)
         return _decided(planned, self.runtime.now(), self.keys_honoured)
 
     async def _of_lost_client(self, record: Record, row: SourceRow[Claim] | None, lost: str) -> PlannedClaim:
         """A claim in doubt of a client that has no token any more, or whose reference cannot be asked for. Its case may be in the
         warehouse or in the partner's listing; that there is none, only a person can find out."""
-        at = self.runtime.now()
-        expected = Expected(record.creditor_reference, record.amount, record.currency)
-        creditor = record.creditor_id or ""
-        known = self.known.cases.get((creditor, record.creditor_reference), ())
-        cases = [stored_case(one, expected) for one in known]
-        if not cases and not is_pseudonym(record.creditor_reference):
-            try:
-                since = self._created_since(record, at)
-                cases = await in_listing(self.partner, None, creditor, expected, since)
-            except RateLimitExhausted:
-                raise
-            except ApiError as error:
-                return self._unanswered(record, row, error)
-            self._failed_in_a_row = 0
-        if cases:
-            planned = PlannedClaim(record, row, evidence=Evidence(at, tuple(cases)))
-            return _decided(planned, at, keys_honoured=False)
+        try:
+            self._failures.ensure_requests(None)
+            evidence = await self.finder.without_token(record)
+        except ApiError as error:
+            return self._failures.claim_after(record, row, error)
+        self._failures.in_a_row = 0
+        if evidence.cases:
+            return _decided(PlannedClaim(record, row, evidence=evidence), evidence.at, keys_honoured=False)
         why = f"{HUMAN}a request is unanswered, and {lost}; {SETTLE}"
         return PlannedClaim(record.having(message=why), row, reasons=(why,))
 
@@ -238,67 +240,32 @@ class Gatherer:
         planned = PlannedClaim(record, row, account, wanted, body)
         if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):
             return replace(planned, wanted=None, reasons=plan.reasons_of(record))
+        if record.state != SENT and (similar := self._similar_in_doubt(record)):
+            return PlannedClaim(record.having(state=PLANNED, message=None), row, reasons=(similar,))
         try:
-            self.customer.check_reserve()
-            evidence = await self.look_up(record, account, plan.expected_case(claim))
-            self._failed_in_a_row = 0
+            self._failures.ensure_requests(None if record.state == SENT else self._due)
+            evidence = await self.finder.look_up(record, account, plan.expected_case(claim))
             planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
             if planned.state != PLANNED:
+                self._failures.in_a_row = 0
                 return planned
             preview = await self.customer.read(account, lambda client: ask_preview(client, claim))
-        except RateLimitExhausted:
-            raise
         except ApiError as error:
-            return self._unanswered(record, row, error)
-        self._failed_in_a_row = 0
+            return self._failures.claim_after(record, row, error)
+        self._failures.in_a_row = 0
         return plan.previewed(planned, preview, before)
 
-    def _unanswered(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
-        """A claim whose lookup or preview failed; the others go on. Raises the error if the partner's key is refused, or if this
-        happens time and again."""
-        if isinstance(error, TokenRefused):
-            return plan.waiting(record, row, str(error))
-        status = error.status if isinstance(error, RefusedError) else None
-        if status in NOT_ALLOWED:
-            raise error
-        if status is None:  # a refusal concerns this claim alone; an outage would meet every other one
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row == MAX_FAILURES:
-                raise error
-        if record.state not in DECISIVE:  # what it was before says nothing about a row that is valid now
-            record = record.having(state=PLANNED, message=None)
-        return PlannedClaim(record, row, reasons=(f"{plan.UNANSWERED}: {error}",))
+    def _similar_in_doubt(self, record: Record) -> str | None:
+        """Why a claim waits whose reference is another spelling of one that is in doubt, and may be the same claim."""
+        for other in self._doubtful.get((record.creditor_id, _folded(record.creditor_reference)), ()):
+            if other.creditor_reference != record.creditor_reference:
+                return f"waits until it is known what became of {other.creditor_reference}, another spelling of its reference"
+        return None
 
-    async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
-        """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""
-        at = self.runtime.now()
-        rows = self.known.cases.get((account.creditor_id, record.creditor_reference), ())
-        cases = [stored_case(row, expected) for row in rows]
-        cases += await self.customer.read(account, lambda client: by_reference(client, expected))
-        if record.is_in_doubt:
-            since = self._created_since(record, at)
-            cases += await in_listing(self.partner, account.tenant, account.creditor_id, expected, since)
-        return Evidence(at, tuple(cases), self._swept_at(at))
 
-    async def try_look_up(self, record: Record, account: Account, expected: Expected) -> Evidence | None:
-        """`look_up`, None if a lookup was not answered. Raises RateLimitExhausted."""
-        try:
-            return await self.look_up(record, account, expected)
-        except RateLimitExhausted:
-            raise
-        except ApiError:
-            return None
-
-    def _swept_at(self, now: datetime) -> datetime | None:
-        """When the newest complete reading began, by this machine's clock: syncs keep the API's."""
-        swept, stated = self.known.swept_at, self.partner.server_time
-        return swept if swept is None or stated is None else swept - (stated - now)
-
-    def _created_since(self, record: Record, now: datetime) -> datetime | None:
-        """The day before the generation's first request, by the API's clock."""
-        if record.intent_at is None:
-            return None
-        return (self.partner.server_time or now) - max(now - record.intent_at, timedelta(0)) - DAY
+def _folded(reference: str) -> str:
+    """A reference whatever its letter case and its composition of accents."""
+    return unicodedata.normalize("NFKC", reference).casefold()
 
 
 def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> PlannedClaim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -48,10 +48,16 @@ async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]
 
 
 async def in_listing(
-    client: ApiClient, tenant: str | None, creditor_id: str, expected: Expected, since: datetime | None
+    client: ApiClient,
+    tenant: str | None,
+    creditor_id: str,
+    expected: Expected,
+    since: datetime | None,
+    others: Set[str] = frozenset(),
 ) -> list[FoundCase]:
     """Ask the partner's own listing. `tenant`: None for a client that its tenant id no longer stands for. `since`: by the API's
-    clock. Raises ApiError, also if it shows too many pages to read."""
+    clock. `others`: references of other claims, which no spelling of this one is. Raises ApiError, also if it shows too many pages
+    to read."""
     reference = ("Query", expected.reference)
     filters = (reference,) if tenant is None else (("ExternalTenantId", tenant), reference)
     query, found = Query(CASES, since, None, filters), []
@@ -59,7 +65,7 @@ async def in_listing(
         page = await client.page(query, number)
         for row in split_page(page.body, CASES).rows or ():
             document = lower(parse_lenient(bytes(row)))
-            if _is_claims(document, creditor_id, expected.reference, is_of_tenant=tenant is not None):
+            if _is_claims(document, creditor_id, expected.reference, others, is_of_tenant=tenant is not None):
                 found.append(found_case(document, expected))
         if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
             return found
@@ -111,7 +117,9 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
         yield "debtor_country"
 
 
-def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str, *, is_of_tenant: bool) -> bool:
+def _is_claims(
+    fields: Mapping[str, Any], creditor_id: str, reference: str, others: Set[str], *, is_of_tenant: bool
+) -> bool:
     """Whether a listed case is of this client, under this reference. A client without id counts as this one if the listing was
     asked for its tenant."""
     listed, owner = (
@@ -120,7 +128,8 @@ def _is_claims(fields: Mapping[str, Any], creditor_id: str, reference: str, *, i
     )
     return (
         listed is not None
-        and listed.casefold() == reference.casefold()
+        and listed not in others
+        and listed.casefold() == reference.casefold()  # it is not known whether the API keeps the letter case
         and (owner or (creditor_id if is_of_tenant else "")).lower() == creditor_id
     )
 

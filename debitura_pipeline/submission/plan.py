@@ -100,12 +100,12 @@ def with_row(record: Record, row: SourceRow[Claim]) -> Record:
 def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:
     """A row that breaks a rule. A record in doubt or with a case keeps its state."""
     if record.state == SENT or record.state in WITH_CASE | {CONFLICT}:
-        return PlannedClaim(changed_after(record, row.row_hash), row, reasons=tuple(row.reasons()))
+        return PlannedClaim(changed_after(record, row.row_hash), row, reasons=row.located_reasons())
     columns = ",".join(dict.fromkeys(fault.column for fault in row.faults if fault.column))
     return PlannedClaim(
         record.having(state=INVALID, error_types=columns or None, claim_hash=row.row_hash, message=None),
         row,
-        reasons=tuple(row.reasons()),
+        reasons=row.located_reasons(),
     )
 
 

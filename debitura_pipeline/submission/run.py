@@ -85,7 +85,10 @@ def apply_claims(
                 identity.keep()
                 with open_warehouse(settings) as warehouse:
                     known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
-                    async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, budget):
+                    async with _gatherer(settings, endpoint, partner, known, runtime, is_applied=True) as (
+                        gatherer,
+                        budget,
+                    ):
                         found = await gatherer.make_plan(source)
                         if kept is not None:
                             check_kept(kept, found.document)
@@ -107,7 +110,9 @@ async def _send(
     submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
     applied = await submitter.apply_all(found.claims, on_outcome)
     document = document_of(settings, found.source.label, applied.claims, found.document.made_at)
-    return AppliedPlan(found.document, document, applied.sent, applied.stopped, found.source.unknown, open_states=OPEN)
+    return AppliedPlan(
+        found.document, document, applied.sent, applied.stopped or found.stopped, found.source.unknown, open_states=OPEN
+    )
 
 
 def claims_status(settings: Settings, now: datetime, *, with_source: bool = True) -> PlanDocument:
@@ -152,7 +157,7 @@ def _standing(stored: Record | None, row: SourceRow[Claim], new: Record) -> Plan
     if record.state in DECISIVE or (row.row is not None and record.state != INVALID):
         return PlannedClaim(record, row, reasons=tuple(filter(None, (record.message, record.error_types))))
     state = PLANNED if row.row is not None else INVALID
-    return PlannedClaim(record.having(state=state), row, reasons=tuple(row.reasons()))
+    return PlannedClaim(record.having(state=state), row, reasons=row.located_reasons())
 
 
 def _source(settings: Settings, today: date, is_used: bool) -> SourceRead[Claim]:
@@ -168,9 +173,15 @@ def _read(settings: Settings, partner: ApiClient, runtime: Runtime, *, allow_shr
 
 @asynccontextmanager
 async def _gatherer(
-    settings: Settings, endpoint: Endpoint, partner: ApiClient, known: Known, runtime: Runtime
+    settings: Settings,
+    endpoint: Endpoint,
+    partner: ApiClient,
+    known: Known,
+    runtime: Runtime,
+    *,
+    is_applied: bool = False,
 ) -> AsyncIterator[tuple[Gatherer, WriteBudget]]:
     with open_write_budget(settings, endpoint, runtime) as (limiter, budget):
         async with CustomerApi(settings, endpoint, partner, limiter, runtime) as customer:
             honoured = keys_honoured(settings)
-            yield Gatherer(settings, runtime, partner, customer, known, honoured), budget
+            yield Gatherer(settings, runtime, partner, customer, known, honoured, is_applied), budget

@@ -12,7 +12,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.customer import CLIENT_TOKEN, customer_client
 from debitura_pipeline.api.http import DEFAULT_TIMEOUTS, Timeouts
-from debitura_pipeline.api.rate_limit import RateLimiter
+from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.api.write_budget import check_reserve
 from debitura_pipeline.api.writes import WRITE_TIMEOUTS, WriteClient, WriteResponse
 from debitura_pipeline.errors import ApiError, RefusedError, SettingsError, ShapeError
@@ -99,9 +99,9 @@ class CustomerApi:
         async with self._writer(self._tokens[account][0], timeouts) as hasty:
             return await hasty.send(method, path, body, what=what, headers=headers, on_turn=on_turn)
 
-    def check_reserve(self) -> None:
-        """Raises RateLimitExhausted if only the day's reserve is left, which is for the nightly run."""
-        check_reserve(self._rate_limiter)
+    def check_reserve(self) -> Remaining:
+        """The requests that are left. Raises RateLimitExhausted if only the day's reserve is, which is for the nightly run."""
+        return check_reserve(self._rate_limiter)
 
     async def forget(self, account: Account) -> None:
         """Forget a token, so that the next request gets a new one."""

@@ -89,8 +89,7 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
     key = settings.find_privacy_key()
     for where, found in known.places():
         _check_api(settings, where, found)
-        if key is None or found.privacy_key != key_fingerprint(key):
-            raise _other_key(settings, where, key)
+        _check_key(settings, where, found, key)
     partners = {found.partner for _, found in known.places()} - {None}
     if len(partners) > 1:
         raise IdentityRefused(
@@ -99,6 +98,14 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
             cure=f"{_OTHER_PLACE} Nothing was read or changed.",
         )
     return known
+
+
+def check_privacy_key(settings: Settings) -> None:
+    """Compare the data directory's privacy key alone: for what calls no API, and whose settings may name none. Raises
+    IdentityRefused."""
+    known = _read_file(settings.data_dir / IDENTITY_FILE)
+    if known is not None:
+        _check_key(settings, f"The data directory {settings.data_dir}", known, settings.find_privacy_key())
 
 
 def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:
@@ -127,6 +134,11 @@ def _check_api(settings: Settings, where: str, found: Identity) -> None:
             f"{where} holds the data of {found.api}, but the settings name {api_name(settings)}.",
             cure=f"{_OTHER_PLACE} No request was sent and nothing was changed.",
         )
+
+
+def _check_key(settings: Settings, where: str, found: Identity, key: bytes | None) -> None:
+    if key is None or found.privacy_key != key_fingerprint(key):
+        raise _other_key(settings, where, key)
 
 
 def _other_key(settings: Settings, where: str, key: bytes | None) -> IdentityRefused:

@@ -35,7 +35,7 @@ class Inbox:
     """The inbox of a data directory, open for writing. Not thread-safe. Use `close` at the end.
 
     `known`: ids of events of the last 14 days, with the instant that each was received at. `torn_bytes`: bytes that an
-    interrupted write had left and that were cut off.
+    interrupted write had left and that were cut off. `damaged_bytes`: bytes before the last event that are no event any more.
     """
 
     def __init__(self, data_dir: Path, now: datetime) -> None:
@@ -55,13 +55,15 @@ class Inbox:
         self._size = 0
         self._opened_at = now
         self.known: dict[str, datetime] = {}
-        self.torn_bytes = 0
+        self.torn_bytes = self.damaged_bytes = 0
         try:
             found = segments(self.folder)
             # Never a number that was read before: its records would count as read.
             self._number = max(read_position(data_dir).segment, *(number for number, _ in found), 0)
             for _, path in found:
-                self.torn_bytes += cut_torn_tail(path)
+                torn, damaged = cut_torn_tail(path)
+                self.torn_bytes += torn
+                self.damaged_bytes += damaged
             self._remember(path for _, path in found)
             self.remove_old(now)
         except BaseException:

@@ -1,6 +1,7 @@
 """Segment files of the inbox: append-only, one record after another, each with its length and checksum.
 
-A record is complete, or it is not there: a torn one, and whatever follows it, is not read. A receiver cuts it off when it starts.
+A record is complete, or it is not there: a torn one at the end is not read, and a receiver cuts it off when it starts. Bytes that a
+damaged disk has changed are stepped over; the records behind them count.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 FOLDER = "inbox"
 _NAME = re.compile(r"(\d{10})\.segment")
 _HEAD = struct.Struct("<II")  # bytes of the payload, and its CRC-32
+_BEGINNING = b'{"kind":"'  # of every payload
 MAX_PAYLOAD = 16_384  # far above any redacted event
 
 
@@ -52,8 +54,8 @@ def pack(entry: Entry) -> bytes:
 
 
 def read_entries(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
-    """Complete records from `offset` on, each with the offset behind it. Ends at the first torn one. Raises OSError."""
-    for payload, end in _payloads(path, offset):
+    """Complete records from `offset` on, each with the offset behind it. Raises OSError."""
+    for payload, _, end in _payloads(path, offset):
         try:
             entry = _decode(payload)
         except msgspec.DecodeError:  # written by a later version
@@ -61,18 +63,31 @@ def read_entries(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
         yield entry, end
 
 
-def _payloads(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+def _payloads(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Payload, beginning and end of each complete record."""
     with path.open("rb") as file:
         file.seek(offset)
         content = file.read()
     at = 0
     while at + _HEAD.size <= len(content):
-        length, checksum = _HEAD.unpack_from(content, at)
-        payload = content[at + _HEAD.size : at + _HEAD.size + length]
-        if not 0 < length <= MAX_PAYLOAD or len(payload) < length or crc32(payload) != checksum:
-            return
-        at += _HEAD.size + length
-        yield payload, offset + at
+        payload = _payload(content, at)
+        if payload is None:
+            beginning = content.find(_BEGINNING, at + _HEAD.size + 1)
+            if beginning < 0:
+                return
+            at = beginning - _HEAD.size
+            continue
+        end = at + _HEAD.size + len(payload)
+        yield payload, offset + at, offset + end
+        at = end
+
+
+def _payload(content: bytes, at: int) -> bytes | None:
+    """The payload of the record at `at`; None if there is no complete one."""
+    length, checksum = _HEAD.unpack_from(content, at)
+    payload = content[at + _HEAD.size : at + _HEAD.size + length]
+    is_complete = 0 < length <= MAX_PAYLOAD and len(payload) == length and crc32(payload) == checksum
+    return payload if is_complete else None
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:
@@ -88,10 +103,12 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}.segment"
 
 
-def cut_torn_tail(path: Path) -> int:
-    """Cut off what follows the last complete record; returns the number of bytes. Raises OSError."""
-    size, sound = path.stat().st_size, 0
-    for _, end in _payloads(path):
+def cut_torn_tail(path: Path) -> tuple[int, int]:
+    """Cut off what follows the last complete record. Returns the number of bytes that were cut, and of damaged ones before.
+    Raises OSError."""
+    size, sound, damaged = path.stat().st_size, 0, 0
+    for _, start, end in _payloads(path):
+        damaged += start - sound
         sound = end
     if sound < size:
         handle = os.open(path, os.O_WRONLY)
@@ -100,4 +117,4 @@ def cut_torn_tail(path: Path) -> int:
             os.fsync(handle)
         finally:
             os.close(handle)
-    return size - sound
+    return size - sound, damaged

@@ -15,6 +15,7 @@ from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import DebituraError, SettingsError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.warehouse.identity import check_privacy_key
 from debitura_pipeline.warehouse.run_lock import restore_marker
 from debitura_pipeline.webhooks.group_commit import GroupCommit
 from debitura_pipeline.webhooks.http_protocol import LimitedProtocol
@@ -46,7 +47,7 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
     """Serve until SIGTERM or SIGINT; deliveries in progress are stored and answered first.
 
     `say`: called with one line once it listens. Raises SettingsError without secrets, ReceiverError if the address is in use or
-    the inbox cannot be written, WarehouseBusy if another receiver has the inbox.
+    the inbox cannot be written, WarehouseBusy if another receiver has the inbox, IdentityRefused.
     """
     require_secrets(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,7 +59,13 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
         raise
     if inbox.torn_bytes:
         say(
-            f"Cut {inbox.torn_bytes} bytes that an interrupted write had left in the inbox; none of it was answered 200."
+            f"Cut {inbox.torn_bytes} bytes behind the last event of the inbox, as an interrupted write leaves them, whose delivery "
+            "is not answered with 200."
+        )
+    if inbox.damaged_bytes:
+        say(
+            f"The inbox {inbox.folder} is damaged: {inbox.damaged_bytes} bytes in it are no event any more. The events before and "
+            "after them are kept; check the disk, and run `debitura nightly`, which reads whatever those events were about."
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after its own shutdown
@@ -73,12 +80,14 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
 def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
     """The receiver of a data directory, which holds its inbox.
 
-    Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it.
+    Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it,
+    IdentityRefused if the data directory's privacy key is lost or another one.
     """
     if restore_marker(settings).exists():
         raise ReceiverError(
             f"A restore into the data directory {settings.data_dir} was interrupted. Run `debitura restore FILE` again first."
         )
+    check_privacy_key(settings)
     stored = BusinessKeys.from_settings(settings).stored
     try:
         inbox = Inbox(settings.data_dir, now())

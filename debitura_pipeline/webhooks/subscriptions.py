@@ -47,6 +47,10 @@ ROOT = "/v1/Webhooks"
 PORTS = (None, 443, 8443)
 MAX_URL = 1_024
 _REFUSALS = (400, 401, 403, 404, 409, 422)
+# What to do when it is not known whether a request had its effect. The list shows no secret, and none of its age.
+_LIST = "`debitura webhooks list` shows whether it had an effect."
+_CREATED = f"{_LIST} If it did, `debitura webhooks rotate ID` gives a secret that is printed."
+_ROTATED = "If it had an effect, the former secret is void: rotate it again, and use the secret that is printed then."
 
 
 @dataclass(frozen=True)
@@ -114,16 +118,16 @@ class SubscriptionChanges:
     def subscribe(self, url: str, events: Sequence[str], *, is_test: bool = False) -> Subscription:
         """Create a subscription; the result has its secret. Raises ApiError."""
         body = {"url": url, "events": list(events), "isTestMode": is_test}
-        return self._changed("POST", ROOT, body, "Creating a webhook subscription")
+        return self._changed("POST", ROOT, body, "Creating a webhook subscription", _CREATED)
 
     def rotate(self, subscription_id: str) -> Subscription:
         """Replace the secret; the result has the new one. Raises ApiError."""
-        return self._changed("PUT", _path(subscription_id), {"regenerateSecret": True}, "Rotating the secret")
+        return self._changed("PUT", _path(subscription_id), {"regenerateSecret": True}, "Rotating the secret", _ROTATED)
 
     def enable(self, subscription_id: str) -> Subscription:
         """Switch a subscription on. Raises ApiError."""
         what = "Switching on the subscription"
-        changed = self._changed("PUT", _path(subscription_id), {"isActive": True}, what)
+        changed = self._changed("PUT", _path(subscription_id), {"isActive": True}, what, _LIST)
         if not changed.is_active or changed.id != str(UUID(subscription_id)):
             raise ApiError(
                 f"{what}: the response does not say that it is on; `debitura webhooks list` shows whether it is."
@@ -133,20 +137,21 @@ class SubscriptionChanges:
     def remove(self, subscription_id: str) -> None:
         """Delete a subscription; its delivery history is lost. Raises ApiError."""
         what = "Removing the subscription"
-        _check(self._send("DELETE", _path(subscription_id), b"", what), what)
+        response = self._send("DELETE", _path(subscription_id), b"", what, _LIST)
+        _check(response, what, _LIST)
+        if response.is_unreadable:
+            raise ApiError(f"{what}: HTTP {response.status} with a body that is not the API's. {_LIST}")
 
-    def _changed(self, method: str, path: str, body: Mapping[str, Any], what: str) -> Subscription:
-        response = self._send(method, path, msgspec.json.encode(body), what)
-        _check(response, what)
+    def _changed(self, method: str, path: str, body: Mapping[str, Any], what: str, doubt: str) -> Subscription:
+        """`doubt`: what to do when it is not known whether the request had its effect."""
+        response = self._send(method, path, msgspec.json.encode(body), what, doubt)
+        _check(response, what, doubt)
         try:
             return parse_subscription(response.document)
         except ShapeError:
-            raise ApiError(
-                f"{what}: HTTP {response.status} without the subscription. It probably had its effect: `debitura webhooks list` "
-                "shows it, and `debitura webhooks rotate ID` gives a secret that is printed."
-            ) from None
+            raise ApiError(f"{what}: HTTP {response.status} without the subscription. {doubt}") from None
 
-    def _send(self, method: str, path: str, body: bytes, what: str) -> WriteResponse:
+    def _send(self, method: str, path: str, body: bytes, what: str, doubt: str) -> WriteResponse:
         settings, endpoint, runtime = self._settings, self._endpoint, self._runtime
 
         async def send() -> WriteResponse:
@@ -166,9 +171,7 @@ class SubscriptionChanges:
         except RateLimited as error:
             raise RateLimited(f"{what} failed: {error} Nothing was changed; try again later.") from None
         except TransientApiError as error:
-            raise ApiError(
-                f"{what}: {error} Whether it had an effect is not known; `debitura webhooks list` shows it."
-            ) from None
+            raise ApiError(f"{what}: {error} {doubt}") from None
 
 
 def parse_subscription(document: Any) -> Subscription:
@@ -203,7 +206,7 @@ def _without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _check(response: WriteResponse, what: str) -> None:
+def _check(response: WriteResponse, what: str, doubt: str) -> None:
     status = response.status
     if 200 <= status < 300:
         return
@@ -212,9 +215,7 @@ def _check(response: WriteResponse, what: str) -> None:
     advice = {401: " The key is refused; check DEBITURA_API_KEY.", 404: " There is no such subscription."}.get(
         status, ""
     )
-    effect = (
-        "Nothing was changed." if status in _REFUSALS else "`debitura webhooks list` shows whether it had an effect."
-    )
+    effect = "Nothing was changed." if status in _REFUSALS else doubt
     raise RefusedError(f"{what} failed: HTTP {status}{reason}.{advice} {effect}", status)
 
 

@@ -106,6 +106,7 @@ freshness_cases                | ok   | 0 | - | 2026-04-01 02:00
 freshness_clients              | ok   | 0 | - | 2026-04-01 02:00
 freshness_transactions         | ok   | 0 | - | 2026-04-01 02:00
 history_mismatch               | ok   | 0 | - | -
+implausible_dates              | ok   | 0 | - | -
 quarantine_open                | ok   | 0 | - | -
 schema_drift                   | ok   | 0 | - | -
 simulated_data                 | ok   | 0 | - | -

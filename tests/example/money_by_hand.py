@@ -25,12 +25,13 @@ unknown    | 4 | -          | -          | -          | Debitura | debitura     
 unknown    | 4 | -          | -          | -          | unknown  | unknown            | Unclassified                     | 8 | USD | no  | no  | 1 | 4  | 4   | 0  | 0 | 0
 """
 
+# Debitura is late with Sol's invoice, which is not Sol's delay.
 TABLES["receivables_by_collection_partner"] = """
-collection_partner | revenue_stage | stage_order | currency | is_expected_income | transaction_count | case_count | client_count | referral_fee | referral_fee_usd | of_which_estimate_usd | oldest_days_in_stage | next_due_on | overdue_count | overdue_usd
-Nord    | AwaitingCollectionPartnerPayment | 3 | EUR | yes | 1 | 1 | 1 | 20 | 22  | 0 | 0  | 2026-05-01 | 0 | 0
-Sol     | AwaitingCollectionPartnerPayment | 3 | DKK | yes | 1 | 1 | 1 | 10 | 1.5 | 0 | 30 | 2026-04-01 | 0 | 0
-Sol     | ConfirmedPendingInvoice          | 2 | DKK | yes | 1 | 1 | 1 | 20 | 3   | 0 | 30 | 2026-03-08 | 1 | 3
-unknown | AwaitingCollectionPartnerPayment | 3 | USD | yes | 1 | 1 | 1 | 25 | 25  | 0 | 23 | 2026-04-08 | 0 | 0
+collection_partner | revenue_stage | stage_order | currency | is_expected_income | transaction_count | case_count | client_count | referral_fee | referral_fee_usd | of_which_estimate_usd | oldest_days_in_stage | next_due_on | overdue_count | overdue_usd | payment_due_on | payment_overdue_count | payment_overdue_usd
+Nord    | AwaitingCollectionPartnerPayment | 3 | EUR | yes | 1 | 1 | 1 | 20 | 22  | 0 | 0  | 2026-05-01 | 0 | 0 | 2026-05-01 | 0 | 0
+Sol     | AwaitingCollectionPartnerPayment | 3 | DKK | yes | 1 | 1 | 1 | 10 | 1.5 | 0 | 30 | 2026-04-01 | 0 | 0 | - | 0 | 0
+Sol     | ConfirmedPendingInvoice          | 2 | DKK | yes | 1 | 1 | 1 | 20 | 3   | 0 | 30 | 2026-03-08 | 1 | 3 | - | 0 | 0
+unknown | AwaitingCollectionPartnerPayment | 3 | USD | yes | 1 | 1 | 1 | 25 | 25  | 0 | 23 | 2026-04-08 | 0 | 0 | 2026-04-08 | 0 | 0
 """
 
 # Two invoices: 60 DKK, and one of 0 EUR for the share of nothing.

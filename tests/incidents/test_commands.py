@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,8 +16,7 @@ import pytest
 from debitura_pipeline.doctor import alerts
 from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.incidents.api_fault import clear_api_fault, note_api_fault
-from debitura_pipeline.incidents.facts import OffSubscription
-from debitura_pipeline.incidents.webhook_facts import note_subscriptions
+from debitura_pipeline.incidents.webhook_facts import forget_off, note_off
 from debitura_pipeline.orchestration import sensors, telling
 from debitura_pipeline.orchestration.beating import heartbeats_of
 from debitura_pipeline.orchestration.heartbeat_storage import FILE as HEARTBEATS
@@ -24,9 +24,10 @@ from debitura_pipeline.orchestration.heartbeat_storage import TABLE
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.orchestration.nights import COMMAND, FILE, note_end, note_start
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.settings import Secret, Settings, load_settings
 from debitura_pipeline.webhooks.segments import Received, pack
 from debitura_pipeline.webhooks.stale import StaleDeliveries
+from debitura_pipeline.webhooks.watch import SubscriptionOff
 from tests.support.command import debitura
 from tests.support.receiver import Receiver, receiving
 
@@ -175,6 +176,24 @@ def test_doctor_says_which_address_apprise_does_not_know(env: dict[str, str], re
     assert found.is_ok and receiver.alerts == []
 
 
+def test_subscription_of_webhooks_that_were_given_up_is_over(settings: Settings, receiver: Receiver) -> None:
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(hours=8))
+    used = replace(settings, webhooks=replace(settings.webhooks, secrets=(Secret("d2hzZWM=", "x"),)))
+    note_off(settings.data_dir, [SubscriptionOff("id", None, None, is_automatic=True)])
+    assert [incident.kind for incident in telling.tick(used, now)] == ["subscription_off"]
+    assert telling.tick(settings, now + timedelta(minutes=1)) == []
+    assert receiver.titles[-1].startswith("Debitura") and "over:" in receiver.titles[-1]
+
+
+def test_next_command_names_the_partner_where_there_are_several(settings: Settings, receiver: Receiver) -> None:
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(days=2))
+    telling.tick(replace(settings, partner="acme"), now)
+    messages = [alert["message"] for alert in receiver.alerts]
+    assert any("Next: debitura --partner acme nightly" in message for message in messages), messages
+
+
 def test_what_the_receiver_leaves_behind_is_reported(settings: Settings, receiver: Receiver) -> None:
     now = datetime.now(UTC)
     a_good_night(settings, timedelta(hours=8))
@@ -183,11 +202,11 @@ def test_what_the_receiver_leaves_behind_is_reported(settings: Settings, receive
     StaleDeliveries(folder).note(now - timedelta(hours=1))
     event = Received("e", "case.updated", now - timedelta(hours=2), now - timedelta(hours=2))
     (folder / "0000000001.segment").write_bytes(pack(event))
-    note_subscriptions(settings.data_dir, [OffSubscription("id", "Webhook subscription id is off.")])
+    note_off(settings.data_dir, [SubscriptionOff("id", None, None, is_automatic=False)])
     open_ = {incident.kind for incident in telling.tick(settings, now)}
     assert open_ == {"stale_deliveries", "events_waiting", "subscription_off"}
     assert any("Next: debitura webhooks enable id" in alert["message"] for alert in receiver.alerts)
-    note_subscriptions(settings.data_dir, [])
+    forget_off(settings.data_dir, "ID")
     assert "subscription_off" not in {incident.kind for incident in telling.tick(settings, now + timedelta(minutes=1))}
     metrics = (settings.data_dir / "metrics" / "debitura.prom").read_text()
     assert "debitura_stale_deliveries_total 1\n" in metrics and "debitura_inbox_age_seconds 72" in metrics

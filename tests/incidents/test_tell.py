@@ -17,7 +17,7 @@ from debitura_pipeline.incidents.facts import DaemonFact, Facts, StuckFact
 from debitura_pipeline.incidents.judge import judge
 from debitura_pipeline.incidents.state import FILE, FOLDER, OPENED, OVER, REMINDER, Message, State, read_state
 from debitura_pipeline.incidents.tell import RUN_END, TICK, WarehouseReading, read_warehouse, tell
-from debitura_pipeline.incidents.update import apply_findings, deliverable, take_delivery
+from debitura_pipeline.incidents.update import Recipient, apply_findings, deliverable, take_delivery
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.retention import KEPT
@@ -43,7 +43,7 @@ def move(state: State, facts: Facts) -> list[Message]:
     """One round without delivery; the messages that it has queued."""
     before = len(state.outbox)
     carried = [incident.key for incident in state.open_()]
-    apply_findings(state, judge(facts, carried), ["target"], facts.now, "production")
+    apply_findings(state, judge(facts, carried), Recipient(["target"], "production"), facts.now)
     return state.outbox[before:]
 
 

@@ -71,6 +71,9 @@ def fill_calendar(maker: TableMaker, sums: dict[str, Decimal], now: date) -> Non
                 case_count=number + 1, client_count=1, referral_fee=usd, referral_fee_usd=usd,
                 of_which_estimate_usd=usd if stage == "Pending" else 0, oldest_days_in_stage=9 + 20 * number, next_due_on=due_on,
                 overdue_count=number if due_class == "overdue" else 0, overdue_usd=usd if due_class == "overdue" else 0,
+                payment_due_on=due_on if due_class in ("overdue", "due") else None,
+                payment_overdue_count=number if due_class == "overdue" else 0,
+                payment_overdue_usd=usd if due_class == "overdue" else 0,
             )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.api.write_budget import DAY_RESERVE
-from debitura_pipeline.errors import ApiError, RateLimitExhausted, SettingsError
+from debitura_pipeline.errors import ApiError, SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
+from debitura_pipeline.submission.lookup_failures import HOUR_RESERVE, NOT_REACHED, REQUESTS_TO_SEND
 from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.submission.record import Records
@@ -214,6 +215,13 @@ def test_kept_plan_binds(partner: Claims, tenant: str, tmp_path: Path) -> None:
     assert partner.apply(kept).document.summary == {"submitted": 1}
 
 
+def test_bad_row_of_a_csv_is_named_with_its_line(partner: Claims, tenant: str) -> None:
+    partner.wants({**claims(tenant)[0], "comments": "two\nlines"}, claim(tenant, next(_next), amount="much"))
+    partner.apply()
+    for document in (partner.plan().document, claims_status(partner.settings, partner.now())):
+        assert document.rows[1].reasons[0].startswith("line 4: amount is not")
+
+
 def test_repeated_row_is_invalid_and_recorded_once(partner: Claims, tenant: str) -> None:
     (wanted,) = claims(tenant)
     partner.wants(wanted, {**wanted, "amount": "2"}, claim(tenant, next(_next)))
@@ -250,9 +258,86 @@ def test_claim_that_cannot_be_looked_up_holds_up_nobody_else(partner: Claims, te
 
 def test_plan_leaves_the_reserve_of_the_day(partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     partner.wants(*claims(tenant))
-    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(0, DAY_RESERVE, None))
-    with pytest.raises(RateLimitExhausted, match="500 requests are left of the day"):
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(9_000, DAY_RESERVE, None))
+    found = partner.plan()
+    assert found.stopped is not None and "500 requests are left of the day" in found.stopped
+    assert found.document.rows[0].reasons == (NOT_REACHED,)
+
+
+def test_apply_keeps_requests_for_what_it_has_planned(
+    partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more claims than the hour has requests for, none would be sent if all were looked up first."""
+    wanted = claims(tenant, 5)
+    partner.wants(*wanted)
+    monkeypatch.setattr(
+        RateLimiter, "remaining", lambda _: Remaining(HOUR_RESERVE + 3 * REQUESTS_TO_SEND, 90_000, None)
+    )
+    assert partner.plan().stopped is None
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 3, "submitted": 2} and applied.is_open
+    assert applied.stopped is not None and "submitting the 2 claims" in applied.stopped
+    assert [row.reasons[0] for row in applied.document.rows if row.state == "planned"] == [NOT_REACHED] * 3
+    for _ in range(2):
+        applied = partner.apply()
+    assert applied.document.summary == {"submitted": 5} and not applied.is_open
+
+
+def test_claim_in_doubt_is_looked_up_whatever_is_kept(
+    partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = claims(tenant, 2)
+    partner.wants(wanted[1])
+    partner.sandbox.faults(fault("status", status=500, effect="now"))
+    partner.apply(tries=1)
+    partner.wants(*wanted)
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(HOUR_RESERVE, 90_000, None))
+    assert partner.apply().document.summary == {"planned": 1, "submitted": 1}
+
+
+def test_previews_that_fail_time_and_again_end_the_plan(partner: Claims, tenant: str) -> None:
+    """It went on with every claim, at six tries each, for hours."""
+    partner.wants(*claims(tenant, 6))
+    partner.sandbox.faults({"kind": "status", "status": 500, "path": f"{CASES}/preview", "method": "POST", "times": 0})
+    with pytest.raises(ApiError, match="HTTP 500"):
         partner.plan()
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_case_of_another_spelling_of_the_reference_is_another_claims(
+    partner: Claims, tenant: str, *, has_row: bool
+) -> None:
+    """The listing's search ignores letter case, and showed the case of one claim for the other."""
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"], lower["creditor_reference"] = (f"{letters}-{next(_next)}" for letters in ("INV", "x"))
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(*([upper] if has_row else []), lower)
+    partner.sandbox.faults(fault("status", status=500))
+    partner.apply()
+    assert partner.states()[lower["creditor_reference"]] == "sent"
+    partner.sandbox.faults()
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"submitted": 1 + has_row}
+
+
+def test_other_spelling_of_a_claim_in_doubt_waits(partner: Claims, tenant: str) -> None:
+    """A reference that was corrected while in doubt may be the same claim."""
+    (wanted,) = claims(tenant, creditor_reference=f"INV-{next(_next)}")
+    partner.sandbox.undocumented(lookup_delay_s=3_600.0)
+    partner.sandbox.faults(fault("close", effect="now"))
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"sent": 1}
+    reference = wanted["creditor_reference"]
+    partner.wants({**wanted, "creditor_reference": reference.lower()})
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 1, "sent": 1}
+    assert f"waits until it is known what became of {reference}" in applied.document.rows[0].reasons[0]
+    assert list(partner.keys()) == [reference]
+    partner.later(hours=2)
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
 
 
 def test_without_permission_nothing_is_sent(sandbox: RunningSandbox, tmp_path: Path, tenant: str) -> None:

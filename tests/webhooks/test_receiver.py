@@ -17,7 +17,7 @@ import pytest
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.webhooks.inbox import Inbox
-from debitura_pipeline.webhooks.position import Position, inbox_state, write_position
+from debitura_pipeline.webhooks.position import Position, inbox_state, read_batch, write_position
 from debitura_pipeline.webhooks.receiver import MAX_BODY, Receiver
 from debitura_pipeline.webhooks.segments import Received, Repeated, read_entries, segments
 from debitura_pipeline.webhooks.serve import make_receiver
@@ -333,6 +333,30 @@ def test_a_torn_tail_is_cut_and_nothing_before_it_is_lost(local: Local) -> None:
     assert [entry.id for entry in local.entries() if isinstance(entry, Received)] == [
         json.loads(body)["id"] for body in bodies
     ]
+
+
+@pytest.mark.parametrize("damaged", [0, 5, 9, 60])
+def test_damaged_event_costs_no_other(local: Local, damaged: int) -> None:
+    """Its length, its checksum, its beginning or its middle: what stands behind it was answered 200, too."""
+    bodies = [event_body() for _ in range(5)]
+    assert local.answers(*(local.at(body) for body in bodies)) == [200] * 5
+    (_, path) = segments(local.data_dir / "inbox")[-1]
+    starts = [0, *(end for _, end in read_entries(path))]
+    content = bytearray(path.read_bytes())
+    content[starts[1] + damaged] ^= 1
+    content[starts[3] + damaged] ^= 1
+    path.write_bytes(bytes(content) + bytes(7))
+    inbox = Inbox(local.data_dir, NOW)
+    assert (inbox.torn_bytes, inbox.damaged_bytes) == (7, starts[2] - starts[1] + starts[4] - starts[3])
+    assert len(inbox.known) == 3
+    inbox.close()
+    assert path.read_bytes() == bytes(content)
+    left = [json.loads(bodies[number])["id"] for number in (0, 2, 4)]
+    assert [entry.id for entry in local.entries() if isinstance(entry, Received)] == left
+    batch = read_batch(local.data_dir, Position(), 2)
+    assert len(batch.entries) == 2
+    rest = read_batch(local.data_dir, Position(batch.segment, batch.offset))
+    assert [one.id for one in (*batch.entries, *rest.entries)] == left
 
 
 def test_old_ids_are_forgotten_and_old_segments_removed(local: Local) -> None:

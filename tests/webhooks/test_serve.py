@@ -6,10 +6,13 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from debitura_pipeline.settings import key_fingerprint, load_settings
+from debitura_pipeline.warehouse.identity import Identity
 from tests.support.command import debitura
 from tests.support.disk import can_mount, mounted
 from tests.support.leaks import find
@@ -71,6 +74,23 @@ def test_slow_senders_are_ended_and_leave_nothing(receiver: RunningReceiver, tmp
         assert link.recv(4_096).startswith(b"HTTP/1.1 431 ")
     assert receiver.post(body) == 200
     assert len(stored(tmp_path / "data")) == 1
+
+
+def test_without_its_privacy_key_it_is_refused(tmp_path: Path) -> None:
+    """Tenants would be stored under another key, and match no client once the right one is back."""
+    data = tmp_path / "data"
+    env = {**ENV, "DEBITURA_DATA_DIR": str(data), "DEBITURA_PRIVACY_KEY": ""}
+    key = load_settings(env).obtain_privacy_key()
+    identity = Identity("test", "api.example.com", None, key_fingerprint(key))
+    (data / "identity.json").write_text(json.dumps(asdict(identity)))
+    receiver = RunningReceiver(data, env=env)  # whatever API the settings name: it calls none
+    assert receiver.post(event_body()) == 200
+    receiver.stop()
+    key_file = data / "privacy.key"
+    key_file.unlink()
+    said = debitura("webhooks", "serve", "--port", "0", env=env)
+    assert said.status == 1 and "privacy key" in said.error_line
+    assert not key_file.exists()
 
 
 def test_without_secrets_it_is_refused_in_one_line(tmp_path: Path) -> None:

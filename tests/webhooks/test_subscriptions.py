@@ -70,6 +70,25 @@ def test_answer_without_the_subscription_says_where_to_look(
     monkeypatch.setattr(changes, "_send", lambda *_: WriteResponse(201, None))
     with pytest.raises(ApiError, match=r"HTTP 201 without the subscription.*webhooks list.*webhooks rotate"):
         changes.subscribe(URL, ["client.linked"])
+    with pytest.raises(ApiError, match=r"HTTP 201 without.*former secret is void: rotate it again"):
+        changes.rotate(ID)
+    with pytest.raises(ApiError, match=r"HTTP 201 without.*webhooks list") as raised:
+        changes.enable(ID)
+    assert "rotate" not in str(raised.value)
+    changes.remove(ID)
+    monkeypatch.setattr(changes, "_send", lambda *_: WriteResponse(200, None, is_unreadable=True))
+    with pytest.raises(ApiError, match="not the API's"):
+        changes.remove(ID)
+
+
+def test_secret_that_may_have_been_replaced_is_to_be_replaced_again(
+    shared_sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    pipeline = Pipeline(tmp_path / "data", shared_sandbox, DEBITURA_WRITES="webhooks")
+    nowhere = replace(pipeline.endpoint, base_url="http://127.0.0.1:9")
+    with pytest.raises(ApiError, match="former secret is void") as raised:
+        SubscriptionChanges(pipeline.settings, nowhere).rotate(ID)
+    assert "webhooks list" not in str(raised.value)
 
 
 def test_changes_stay_within_the_write_budget(shared_sandbox: RunningSandbox, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tools.conventions.source import Module, imports, modules
 
 # From the bottom up; packages of one line may not import each other.
 LAYERS = (
-    ("errors", "files", "formats", "interrupts", "plural", "secret", "sharing", "without_pandas"),
+    ("errors", "files", "formats", "interrupts", "plural", "secret", "sharing", "typed_commands", "without_pandas"),
     ("address_space", "memory"),
     ("notes", "proxies"),
     ("settings",),

@@ -10,7 +10,7 @@ cases as (
 ),
 
 clients as (
-    select creditor_id, client_record, attribution, linked_at from {{ ref('dim_clients') }}
+    select creditor_id, client_record, attribution, linked_at, deleted_at as archived_at from {{ ref('dim_clients') }}
 ),
 
 lifecycles as (
@@ -47,6 +47,7 @@ joined as (
         coalesce(clients.client_record, 'unknown') as client_record,
         coalesce(clients.attribution, 'unknown') as attribution,
         clients.linked_at,
+        clients.archived_at,
         coalesce(fees.transaction_count, 0) as transaction_count,
         coalesce(fees.earning_transaction_count, 0) as earning_transaction_count,
         fees.first_fee_at,
@@ -114,7 +115,9 @@ select
     {{ fee_column_list() }},
     case
         when earning_transaction_count > 0 then 'yes'
-        when lifecycle_group = 'merged' or expected_referral_rate_pct = 0 or client_record = 'archived' then 'no'
+        when lifecycle_group = 'merged' or expected_referral_rate_pct = 0 then 'no'
+        -- The link has to stand when a debtor pays, so a case that had ended by then keeps what it earned.
+        when client_record = 'archived' and (lifecycle_group <> 'closed' or coalesce(finished_at >= archived_at, true)) then 'no'
         when client_record = 'unknown' then 'unknown'
         when {{ utc_date('created_at') }} < {{ utc_date('linked_at') }} then 'no'
         when attribution = 'attributed' then 'yes'

@@ -35,7 +35,8 @@ fees as (
         count(*) as transactions_total,
         min(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_min_pct,
         max(fee_pct) filter (where debitura_revenue <> 0 and {{ is_expected() }}) as rate_max_pct,
-        {{ money_sum('debitura_revenue_usd', is_expected()) }} as revenue_usd,
+        {{ money_sum('debitura_revenue_usd', 'referral_fee_usd is not null and ' ~ is_expected()) }} as revenue_usd,
+        {{ money_sum('referral_fee_usd', 'debitura_revenue_usd is not null and ' ~ is_expected()) }} as fee_of_revenue_usd,
         min(occurred_at) filter (where referral_fee_usd > 0) as first_fee_at,
         max(occurred_at) filter (where referral_fee_usd > 0) as last_fee_at,
         {{ fee_columns() }}
@@ -65,7 +66,7 @@ select
     coalesce(clients.onboarding_state, 'unknown') as onboarding_state,
     clients.linked_at,
     cast(fees.rate_min_pct as decimal(28, 6)) as rate_min_pct,
-    cast({{ div('100 * fees.fee_total_usd', 'fees.revenue_usd', 6) }} as decimal(28, 6)) as rate_weighted_pct,
+    cast({{ div('100 * fees.fee_of_revenue_usd', 'fees.revenue_usd', 6) }} as decimal(28, 6)) as rate_weighted_pct,
     cast(fees.rate_max_pct as decimal(28, 6)) as rate_max_pct,
     coalesce(cases.cases_total, 0) as cases_total,
     coalesce(cases.cases_open, 0) as cases_open,

@@ -26,12 +26,14 @@ advice as (
 implied_rates as (
     select earnings_currency as currency, {{ div('sum(debitura_revenue_usd)', 'sum(debitura_revenue)', 8) }} as usd_rate
     from transactions
-    where debitura_revenue > 0 and debitura_revenue_usd > 0
+    where debitura_revenue > 0 and debitura_revenue_usd > 0 and earnings_currency <> 'USD'
     group by earnings_currency
 ),
 
 rates as (
     select currency, cast(usd_rate as decimal(20, 8)) as usd_rate from implied_rates where usd_rate < 1000000
+    union all
+    select 'USD', cast(1 as decimal(20, 8))
 ),
 
 -- What share of a payment becomes a fee: the client's own, else everyone's. Fee and payment in one currency only.
@@ -99,10 +101,11 @@ questioned_cases as (
             when cases.is_open and cases.client_record = 'archived' then 'open_of_archived'
             when cases.attribution <> 'attributed' or cases.can_earn = 'no' then 'none'
             when cases.outcome = 'recovered' and cases.transaction_count = 0 then 'no_transaction'
-            when cases.client_record <> 'live' or cases.outcome in ('merged', 'rejected', 'system')
+            when cases.client_record = 'unknown' or cases.outcome in ('merged', 'rejected', 'system')
+                or (cases.client_record = 'archived' and coalesce(cases.finished_at >= clients.deleted_at, true))
                 or coalesce(cases.expected_referral_rate_pct, 1) = 0
                 or coalesce({{ utc_date('cases.created_at') }} < {{ utc_date('clients.linked_at') }}, false) then 'none'
-            when coalesce(case_payments.incomparable, 0) = 0
+            when coalesce(case_payments.incomparable, 0) = 0 and cases.recovered_amount > 0
                 and cases.recovered_amount - coalesce(case_payments.paid_amount, 0) > {{ var('recovered_tolerance') }}
                 then 'more_recovered'
             else 'none'
@@ -258,6 +261,7 @@ before_link as (
     from transactions
     inner join clients on clients.creditor_id = transactions.creditor_id
     where {{ utc_date('transactions.occurred_at') }} < {{ utc_date('clients.linked_at') }}
+        and not {{ is_implausible('transactions.occurred_at') }}
 ),
 
 -- The difference between the two rates, of Debitura's revenue; never more than all of it. Too little is missing whatever the stage,
@@ -355,7 +359,7 @@ doubtful_ranked as (
             partition by revenue_stage order by referral_fee_usd desc nulls last, transaction_id collate "C"
         ) as place
     from transactions
-    where due_class = 'not_before' and age_days > {{ var('doubtful_age_days') }}
+    where due_class = 'not_before' and age_days > {{ var('doubtful_age_days') }} and not {{ is_implausible('occurred_at') }}
 ),
 
 doubtful as (

@@ -78,6 +78,8 @@ transaction_checks as (
             as transactions_without_usd,
         min(first_seen_at) filter (where referral_fee_usd is null or earnings_currency is null or occurred_at is null)
             as transactions_without_usd_since,
+        count(*) filter (where {{ is_implausible('occurred_at') }}) as implausible_transactions,
+        min(first_seen_at) filter (where {{ is_implausible('occurred_at') }}) as implausible_transactions_since,
         count(*) filter (where {{ fee_is_off() }}) as fee_not_as_rate,
         min(changed_at) filter (where {{ fee_is_off() }}) as fee_not_as_rate_since,
         count(*) filter (where is_recognized and referral_fee_recognized_usd <> referral_fee_usd) as usd_recognized_differs,
@@ -93,8 +95,17 @@ case_checks as (
         count(*) filter (where lifecycle_group = 'unknown') as unknown_lifecycles,
         min(changed_at) filter (where lifecycle_group = 'unknown') as unknown_lifecycles_since,
         count(*) filter (where outcome = 'unknown') as unknown_close_codes,
-        min(changed_at) filter (where outcome = 'unknown') as unknown_close_codes_since
+        min(changed_at) filter (where outcome = 'unknown') as unknown_close_codes_since,
+        count(*) filter (where {{ is_implausible('created_at') }}) as implausible_cases,
+        min(first_seen_at) filter (where {{ is_implausible('created_at') }}) as implausible_cases_since
     from cases
+),
+
+client_checks as (
+    select
+        count(*) filter (where {{ is_implausible('linked_at') }}) as implausible_clients,
+        min(first_seen_at) filter (where {{ is_implausible('linked_at') }}) as implausible_clients_since
+    from clients
 ),
 
 last_syncs as (
@@ -196,6 +207,17 @@ figures as (
     union all
     select '{{ check }}', {{ check }}, {{ check }}_since from case_checks
     {%- endfor %}
+    union all
+    select
+        'implausible_dates',
+        transaction_checks.implausible_transactions + case_checks.implausible_cases + client_checks.implausible_clients,
+        least(
+            transaction_checks.implausible_transactions_since, case_checks.implausible_cases_since,
+            client_checks.implausible_clients_since
+        )
+    from transaction_checks
+    cross join case_checks
+    cross join client_checks
     union all
     select 'final_fee_changed', count(*), min(not_after) from final_edits
     union all

@@ -33,6 +33,9 @@ select
     max(days_in_stage) as oldest_days_in_stage,
     min(next_due_on) as next_due_on,
     count(*) filter (where is_overdue) as overdue_count,
-    {{ money_sum('referral_fee_usd', 'is_overdue') }} as overdue_usd
+    {{ money_sum('referral_fee_usd', 'is_overdue') }} as overdue_usd,
+    min(payment_due_on) filter (where payment_class in ('overdue', 'due')) as payment_due_on,
+    count(*) filter (where payment_class = 'overdue') as payment_overdue_count,
+    {{ money_sum('referral_fee_usd', "payment_class = 'overdue'") }} as payment_overdue_usd
 from owed
 group by partner, revenue_stage, stage_order, currency

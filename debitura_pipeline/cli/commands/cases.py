@@ -19,7 +19,7 @@ def cases_plan(out: PlanOut = None, allow_shrink: AllowSourceShrink = False, as_
     """Show which claims would be submitted, at what price, and why the others would not. Sends no write requests."""
     from debitura_pipeline.cli.submitting import show_cases_plan
 
-    show_cases_plan(load_settings(), out, allow_shrink=allow_shrink)
+    raise typer.Exit(DONE if show_cases_plan(load_settings(), out, allow_shrink=allow_shrink) else FAILED)
 
 
 @commands.command("apply", epilog="Examples:  debitura cases apply  |  debitura cases apply plan.json")

@@ -90,6 +90,7 @@ def rotate(subscription_id: Id) -> None:
 def enable(subscription_id: Id) -> None:
     """Enable a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
+    from debitura_pipeline.incidents.webhook_facts import forget_off
     from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
     from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
 
@@ -97,6 +98,7 @@ def enable(subscription_id: Id) -> None:
     require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         changed = SubscriptionChanges(settings, endpoint).enable(subscription_id)
+    forget_off(settings.data_dir, changed.id)
     sys.stdout.write(
         f"Switched on: {changed.id}. Earlier events are not delivered again; run "
         "`debitura sync --only clients,cases` to read what may have changed.\n"
@@ -107,6 +109,7 @@ def enable(subscription_id: Id) -> None:
 def remove(subscription_id: Id) -> None:
     """Delete a subscription and its delivery history. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
+    from debitura_pipeline.incidents.webhook_facts import forget_off
     from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
     from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
 
@@ -114,6 +117,7 @@ def remove(subscription_id: Id) -> None:
     require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         SubscriptionChanges(settings, endpoint).remove(subscription_id)
+    forget_off(settings.data_dir, subscription_id)
     sys.stdout.write(f"Removed: {subscription_id.lower()}\n")
 
 

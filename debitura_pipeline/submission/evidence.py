@@ -1,0 +1,86 @@
+"""What all lookups together show of a claim: those of the API, and the warehouse's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.connect import Runtime
+from debitura_pipeline.errors import ApiError, RateLimitExhausted
+from debitura_pipeline.landing.business_key import is_pseudonym
+from debitura_pipeline.submission.decision import Evidence, FoundCase
+from debitura_pipeline.submission.known import Known
+from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
+from debitura_pipeline.submission.sessions import Account, CustomerApi
+from debitura_pipeline.submission.states import Record
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class CaseFinder:
+    """Looks claims up for a plan or an apply. `references`: by tenant, every reference that a row or a record has."""
+
+    partner: ApiClient
+    customer: CustomerApi
+    known: Known
+    runtime: Runtime
+    references: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def note(self, claims: Iterable[tuple[str, ...]]) -> None:
+        """Remember references as of (tenant, reference): a case of one is no other's, however similar they are."""
+        for tenant, reference in claims:
+            self.references[tenant].add(reference)
+
+    async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
+        """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""
+        at = self.runtime.now()
+        cases = self._stored(record, account.creditor_id, expected)
+        cases += await self.customer.read(account, lambda client: by_reference(client, expected))
+        if record.is_in_doubt:
+            cases += await self._listed(record, account.tenant, account.creditor_id, expected, at)
+        return Evidence(at, tuple(cases), self._swept_at(at))
+
+    async def try_look_up(self, record: Record, account: Account, expected: Expected) -> Evidence | None:
+        """`look_up`, None if a lookup was not answered. Raises RateLimitExhausted."""
+        try:
+            return await self.look_up(record, account, expected)
+        except RateLimitExhausted:
+            raise
+        except ApiError:
+            return None
+
+    async def without_token(self, record: Record) -> Evidence:
+        """What the warehouse and the partner's listing show of a claim whose client has no token any more. Raises ApiError."""
+        at, creditor = self.runtime.now(), record.creditor_id or ""
+        expected = Expected(record.creditor_reference, record.amount, record.currency)
+        cases = self._stored(record, creditor, expected)
+        if not cases and not is_pseudonym(record.creditor_reference):
+            cases = await self._listed(record, None, creditor, expected, at)
+        return Evidence(at, tuple(cases))
+
+    def _stored(self, record: Record, creditor_id: str, expected: Expected) -> list[FoundCase]:
+        rows = self.known.cases.get((creditor_id, record.creditor_reference), ())
+        return [stored_case(row, expected) for row in rows]
+
+    async def _listed(
+        self, record: Record, tenant: str | None, creditor_id: str, expected: Expected, at: datetime
+    ) -> list[FoundCase]:
+        others = self.references[record.external_tenant_id] - {expected.reference}
+        return await in_listing(
+            self.partner, tenant, creditor_id, expected, self._created_since(record, at), others=others
+        )
+
+    def _swept_at(self, now: datetime) -> datetime | None:
+        """When the newest complete reading began, by this machine's clock: syncs keep the API's."""
+        swept, stated = self.known.swept_at, self.partner.server_time
+        return swept if swept is None or stated is None else swept - (stated - now)
+
+    def _created_since(self, record: Record, now: datetime) -> datetime | None:
+        """The day before the generation's first request, by the API's clock."""
+        if record.intent_at is None:
+            return None
+        return (self.partner.server_time or now) - max(now - record.intent_at, timedelta(0)) - DAY
