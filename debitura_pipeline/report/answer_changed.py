@@ -33,6 +33,11 @@ SHORT = {
     "new": "new", "moved": "in another stage", "edited": "edited", "gone": "deleted", "returned": "back", "reopened": "reopened",
     "restated": "restated",
 }  # fmt: skip
+ALSO_TOLD = {
+    ("case", "reopened"): "reopened",
+    ("case", "gone"): "deleted",
+    ("client", "gone"): "archived",
+}
 
 
 def changed_since(reports: Reports) -> tuple[AnswerLine, ...]:
@@ -52,9 +57,9 @@ def _last_night(reports: Reports) -> list[AnswerLine]:
     changed = counted(_fees_changed(reports), "fee")
     words = f"{changed} changed: {', '.join(parts)}" if parts else "No fee has changed"
     words += "".join(
-        f"; {counted(row.n, 'case')} {SHORT[row.change]}"
+        f"; {counted(row.n, row.subject)} {ALSO_TOLD[row.subject, row.change]}"
         for row in found
-        if (row.subject, row.change) in (("case", "reopened"), ("case", "gone"), ("client", "gone"))
+        if (row.subject, row.change) in ALSO_TOLD
     )
     usd = total(row.usd for row in fees.values())
     if rates := moved_with_rates(reports, usd):

@@ -13,6 +13,15 @@ from tests.source.rows import as_csv, claim_row, client_row, put, settings_for
 
 TODAY = date(2026, 5, 1)
 
+
+@pytest.mark.parametrize("amount", ["10.500000", "10.5", "10.50"])
+def test_zeros_behind_the_fourth_decimal_are_no_fault(tmp_path: Path, amount: str) -> None:
+    """Columns of a fixed scale have them in every row."""
+    put(tmp_path / "claims.csv", as_csv([claim_row(1, amount=amount)]))
+    (row,) = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "claims.csv"), TODAY).rows
+    assert row.row is not None and row.row.amount == amount
+
+
 CLAIM_FAULTS = [
     ({"amount": ""}, "amount is required"),
     ({"amount": "1e3"}, "amount is not an amount in plain decimal notation"),
