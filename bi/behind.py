@@ -32,8 +32,8 @@ class Kind:
 TRANSACTIONS = Kind(
     "marts.fct_transactions", "transaction",
     ("occurred_on", "company_name", "case_reference", "revenue_stage", "referral_fee_usd", "referral_fee_recognized_usd",
-     "is_estimate", "referral_fee", "earnings_currency", "due_class", "next_due_on", "days_in_stage", "next_step",
-     "collection_partner", "debtor_country", "payment_amount", "payment_currency", "transaction_id"),
+     "is_estimate", "referral_fee", "earnings_currency", "payment_class", "payment_due_on", "next_due_on", "days_in_stage",
+     "next_step", "collection_partner", "debtor_country", "payment_amount", "payment_currency", "transaction_id"),
     "occurred_on DESC NULLS LAST, transaction_id", "referral_fee_usd", "earnings_currency", ("referral_fee",),
 )  # fmt: skip
 CASES = Kind(

@@ -37,6 +37,8 @@ NAMES = {
     "occurred_on": "Date",
     "oldest_age_days": "Oldest, days",
     "payment_amount": "Payment",
+    "payment_class": "Due",
+    "payment_due_on": "Payment due",
     "rate_weighted_pct": "Rate, %",
     "recovered_amount": "Recovered",
     "referral_fee": "Fee",

@@ -15,7 +15,7 @@ from debitura_pipeline.formats import title_case
 
 ROW_PX, HEAD_PX, MOST_ROWS = 35, 38, 14
 _TEXTS: Mapping[str, Mapping[str, str]] = {
-    "revenue_stage": LABELS, "from_stage": LABELS, "to_stage": LABELS, "due_class": DUE,
+    "revenue_stage": LABELS, "from_stage": LABELS, "to_stage": LABELS, "due_class": DUE, "payment_class": DUE,
 }  # fmt: skip
 # Columns whose values are names of ours or of the API's.
 _NAMED = (

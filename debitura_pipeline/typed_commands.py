@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 
-_COMMAND = re.compile(r"(^|`)debitura (?!--partner |partners\b)(?=[a-z])")
+_COMMAND = re.compile(
+    r"(^|`|Example: )debitura (?!--partner |(?:partners|dev|worker|sandbox)\b)(?=[a-z])"
+)  # those serve all partners
 
 
 def for_partner(text: str, partner: str | None) -> str:
-    """Text whose commands name the partner: those in backquotes, and a command that is the whole text. `partner`: None without a
-    partners file."""
+    """Text whose commands name the partner: those in backquotes, examples, and a command that is the whole text. `partner`: None
+    without a partners file."""
     if partner is None:
         return text
     return _COMMAND.sub(lambda found: f"{found[1]}debitura --partner {shlex.quote(partner)} ", text)

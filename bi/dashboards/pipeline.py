@@ -19,13 +19,13 @@ from debitura_pipeline.contract.stage_groups import AWAITED, DISPUTED, IS_MOVING
 
 FORECAST, BACKTEST = "reports.revenue_forecast", "reports.forecast_backtest"
 MEANINGS = {
-    "overdue": "The documented date has passed.",
-    "due": "The date is still to come.",
-    "not_before": "In its stage since before the first load: cannot be called late before that date, and may be late already.",
-    "unknown": "No date is documented for the next step.",
+    "overdue": "The documented date of the payment has passed.",
+    "due": "The date of the payment is still to come.",
+    "not_before": "In its stage since before the first load, or Debitura's invoice is late: not due before that date.",
+    "unknown": "No date of payment is documented.",
 }
-ORDER = "CASE due_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
-OVERDUE = "coalesce(sum(CASE WHEN due_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd"
+ORDER = "CASE payment_class WHEN 'overdue' THEN 1 WHEN 'due' THEN 2 WHEN 'not_before' THEN 3 ELSE 4 END"
+OVERDUE = "coalesce(sum(CASE WHEN payment_class = 'overdue' THEN referral_fee_usd END), 0) AS overdue_usd"
 # Whom the money comes from next, as in payment_calendar.
 PAYER = f"""CASE WHEN revenue_stage IN ('{READY}', 'AwaitingDebituraPayment') THEN 'Debitura'
     ELSE coalesce(collection_partner, 'unknown') END"""
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _due_cards(view: View, where: Condition) -> list[Card]:
-    found = view.frame(TABLE, ("due_class", "sum(referral_fee_usd) AS usd"), where, "GROUP BY 1")
+    found = view.frame(TABLE, ("payment_class", "sum(referral_fee_usd) AS usd"), where, "GROUP BY 1")
     usd = dict(found.itertuples(index=False))
     return [
         Card(
@@ -59,7 +59,7 @@ def _due_cards(view: View, where: Condition) -> list[Card]:
             Decimal(usd.get(due) or Decimal("0.0000")),
             MEANINGS[due],
             TRANSACTIONS,
-            where.same("due_class", due),
+            where.same("payment_class", due),
         )
         for due in DUE
     ]
@@ -70,7 +70,7 @@ def _stages(view: View, where: Condition) -> None:
     columns = (
         "revenue_stage", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd",
-        *(f"coalesce(sum(CASE WHEN due_class = '{due}' THEN referral_fee_usd END), 0) AS {due}_usd" for due in DUE),
+        *(f"coalesce(sum(CASE WHEN payment_class = '{due}' THEN referral_fee_usd END), 0) AS {due}_usd" for due in DUE),
         "max(age_days) AS oldest_age_days", "max(days_in_stage) AS days_in_stage_max",
     )  # fmt: skip
     found = view.frame(TABLE, columns, where, "GROUP BY 1")
@@ -81,7 +81,7 @@ def _stages(view: View, where: Condition) -> None:
         row, column = cell
         chosen = in_stages(where, (row["revenue_stage"],))
         if column.removesuffix("_usd") in DUE:
-            chosen = chosen.same("due_class", column.removesuffix("_usd"))
+            chosen = chosen.same("payment_class", column.removesuffix("_usd"))
         elif column == "of_which_estimate_usd":
             chosen = chosen.also(IS_MOVING)
         rows_behind(view, "stages", LABELS[row["revenue_stage"]], TRANSACTIONS, chosen)
@@ -90,8 +90,8 @@ def _stages(view: View, where: Condition) -> None:
 def _calendar(view: View, where: Condition) -> None:
     st.header("Payment calendar")
     columns = (
-        "due_class", "next_due_on", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", f"{PAYER} AS payer", "revenue_stage",
-        "earnings_currency", "sum(referral_fee) AS referral_fee", "count(*) AS transaction_count",
+        "payment_class", "payment_due_on", "coalesce(sum(referral_fee_usd), 0) AS referral_fee_usd", f"{PAYER} AS payer",
+        "revenue_stage", "earnings_currency", "sum(referral_fee) AS referral_fee", "count(*) AS transaction_count",
         f"coalesce({ESTIMATE}, 0) AS of_which_estimate_usd", "max(next_step) AS next_step",
     )  # fmt: skip
     found = view.frame(TABLE, columns, where, f"GROUP BY 1, 2, 4, 5, 6 ORDER BY {ORDER}, 2, 3 DESC, 4, 5, 6")
@@ -100,10 +100,12 @@ def _calendar(view: View, where: Condition) -> None:
     if cell is not None:
         row, _ = cell
         chosen = where
-        for column in ("due_class", "next_due_on", "revenue_stage", "earnings_currency"):
+        for column in ("payment_class", "payment_due_on", "revenue_stage", "earnings_currency"):
             chosen = chosen.same(column, row[column])
         chosen = chosen.same(PAYER, row["payer"])
-        rows_behind(view, "calendar", f"{DUE[row['due_class']]}, {LABELS[row['revenue_stage']]}", TRANSACTIONS, chosen)
+        rows_behind(
+            view, "calendar", f"{DUE[row['payment_class']]}, {LABELS[row['revenue_stage']]}", TRANSACTIONS, chosen
+        )
 
 
 def _partners(view: View, where: Condition) -> None:
@@ -123,7 +125,7 @@ def _partners(view: View, where: Condition) -> None:
     if cell is not None:
         row, column = cell
         chosen = owed.same("collection_partner", row["collection_partner"])
-        chosen = chosen.same("due_class", "overdue") if column == "overdue_usd" else chosen
+        chosen = chosen.same("payment_class", "overdue") if column == "overdue_usd" else chosen
         rows_behind(view, "partners", row["collection_partner"] or "Unknown collection partner", TRANSACTIONS, chosen)
 
 

@@ -16,9 +16,12 @@ from debitura_pipeline.formats import title_case
 TABLE = "marts.fct_cases"
 MONTHS_SINCE = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 60)
 NOT_COUNTED = ("open", "merged", "rejected", "system")
+# The claim of a merged case is that of the case that it was merged into.
+OWN = "CASE WHEN outcome <> 'merged' THEN {} END"
 FIGURES = (
-    "count(*) AS cases", "sum(gross_amount) AS gross_amount", "sum(recovered_amount) AS recovered_amount",
-    "max(days_to_close) AS days_to_close_max", "sum(CASE WHEN recovered_amount IS NOT NULL THEN gross_amount END) AS known_amount",
+    "count(*) AS cases", f"sum({OWN.format('gross_amount')}) AS gross_amount",
+    f"sum({OWN.format('recovered_amount')}) AS recovered_amount", "max(days_to_close) AS days_to_close_max",
+    "sum(CASE WHEN recovered_amount IS NOT NULL AND outcome <> 'merged' THEN gross_amount END) AS known_amount",
 )  # fmt: skip
 
 

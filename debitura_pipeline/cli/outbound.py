@@ -71,4 +71,4 @@ def show_document(document: PlanDocument, unknown: Sequence[str] = ()) -> None:
 def _cells(row: PlanRow, *, has_references: bool) -> tuple[str, ...]:
     reference = (row.creditor_reference or "",) if has_references else ()
     number = "" if row.row is None else str(row.row)
-    return number, row.external_tenant_id, *reference, row.state, "; ".join(row.reasons)
+    return number, row.external_tenant_id, *reference, row.state, console.as_typed("; ".join(row.reasons))

@@ -35,14 +35,17 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
     check_identity(settings, with_warehouse=False)  # before an embedded sandbox writes to the data directory
     with open_endpoint(settings) as endpoint:
         found = submission.plan_claims(settings, endpoint, allow_shrink=allow_shrink)
-    if out is not None:
+    is_kept = out is not None and found.stopped is None
+    if out is not None and is_kept:
         found.document.keep(out)
     show_document(found.document, found.source.unknown)
     due = [claim.state for claim in found.claims if claim.is_due]
     in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
-    kept = f" The plan is saved in {out} and valid for 24 hours." if out else ""
+    kept = f" The plan is saved in {out} and valid for 24 hours." if is_kept else ""
     if found.stopped is not None:
-        console.warn(f"not every claim was looked up: {found.stopped}")
+        unsaved = " A plan that lacks claims is not saved." if out else ""
+        console.warn(f"not every claim was looked up: {found.stopped}{unsaved}")
+        json_document.fail(f"not every claim was looked up: {found.stopped}{unsaved}")
     console.conclude(f"{_claims(due.count(PLANNED))} would be sent{in_doubt}; nothing was sent.{kept}")
     return found.stopped is None
 
@@ -90,6 +93,7 @@ def settle_case(
     """
     if (case_id is None) != is_absent:
         raise SettingsError("Give either --case ID or --no-case.")
+    check_identity(settings)
     now = datetime.now(UTC)
     record = settle_claim(settings, *claim, now, case_id=case_id, creditor_id=creditor_id)
     shown = ("external_tenant_id", "creditor_reference", "creditor_id", "state", "case_id")

@@ -41,7 +41,8 @@ def message_of(
 ) -> str:
     """A few lines of plain text about incidents of one kind."""
     first, kind = incidents[0], kind_of_incident(incidents[0])
-    lines = [f"What: {_line(first.what)}" if len(incidents) == 1 else f"What: {_listed(incidents)}"]
+    what = for_partner(_line(first.what), partner)
+    lines = [f"What: {what}" if len(incidents) == 1 else f"What: {_listed(incidents)}"]
     since = min(incident.since or incident.opened_at for incident in incidents)
     if event == OVER:
         until = max(incident.closed_at or incident.opened_at for incident in incidents)

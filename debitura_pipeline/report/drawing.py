@@ -6,6 +6,8 @@ its renderer are imported on first use: together they take about a second.
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from debitura_pipeline.report.svg import adapt_svg
 WIDE, NARROW = 912, 360  # pixels that the page's column and a phone's screen come to
 FONT = {WIDE: 13, NARROW: 12}
 LABEL_ROOM = 230  # left of horizontal bars; browsers' fonts may be a tenth wider than the renderer's
+UNIT = 7.0  # pixels of an average small letter
+ZERO_WIDTH_JOINER = "\u200d"
 BAR_STEP = {WIDE: 34, NARROW: 50}  # on phones the label stands above its bar
 EDGE: dict[str, Any] = {
     "stroke": "var(--paper)",
@@ -79,11 +83,42 @@ def bar_labels(bars: Sequence[str], width: int) -> Any:
     """The axis of horizontal bars: labels at their left, on phones above them."""
     import altair as alt  # noqa: PLC0415
 
-    look: dict[str, Any] = {"title": None, "ticks": False, "domain": False, "labelAlign": "left"}
-    if width != WIDE:
-        return alt.Axis(labelLimit=300, labelPadding=0, labelOffset=-18, labelBaseline="middle", zindex=1, **look)
     room = min(LABEL_ROOM, 50 + 8 * max(map(len, bars)))
-    return alt.Axis(labelLimit=room - 30, labelPadding=room, minExtent=room, maxExtent=room, **look)
+    shown = [shortened(bar, room - 30 if width == WIDE else 300) for bar in bars]
+    names, texts = json.dumps(list(bars)), json.dumps(shown)
+    look: dict[str, Any] = {
+        "title": None, "ticks": False, "domain": False, "labelAlign": "left", "labelLimit": 0,
+        "labelExpr": f"{texts}[indexof({names}, datum.value)]",
+    }  # fmt: skip
+    if width != WIDE:
+        return alt.Axis(labelPadding=0, labelOffset=-18, labelBaseline="middle", zindex=1, **look)
+    return alt.Axis(labelPadding=room, minExtent=room, maxExtent=room, **look)
+
+
+def shortened(text: str, room: int) -> str:
+    """Text for about `room` pixels, cut between whole characters. Vega itself cuts between UTF-16 units, and its renderer then
+    refuses half of an emoji."""
+    limit = room / UNIT
+    if sum(map(_units, text)) <= limit:
+        return text
+    used, kept = 1.0, text  # one for the ellipsis
+    for place, character in enumerate(text):
+        used += _units(character)
+        if used > limit:
+            kept = text[:place]
+            break
+    while kept and (_units(text[len(kept)]) == 0 or kept[-1] == ZERO_WIDTH_JOINER):
+        kept = kept[:-1]  # an accent or a joined sign goes with its character
+    return f"{kept.rstrip()}…"
+
+
+def _units(character: str) -> float:
+    """About how wide a character is, an average small letter being one."""
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 1.25 if character.isupper() or character in "mw@%" else 0.5 if character in "ijlt.,;:!|' " else 1
 
 
 def bar_scale(bars: Sequence[str], width: int) -> Any:

@@ -96,7 +96,8 @@ def _vintage_table(reports: Reports, currency: str, *, is_first: bool) -> Report
         VINTAGE, columns, f"WHERE currency = $1 AND {newest} ORDER BY created_month DESC, months_since", (currency,)
     )
     cells = {(row.month, row.age): row.pct for row in found if row.complete}
-    last = {row.month: row for row in found}
+    # The last age that any vintage has completed: of later ones nothing is known, so nothing is projected.
+    last = {row.month: row for row in found} | {row.month: row for row in found if row.projected is not None}
     ages = [age for age in AGES if any(key[1] == age for key in cells)]
     headings = (
         Heading("Created", "month"), Heading("Cases", "count"), Heading(f"Claims, {currency}", "money"),

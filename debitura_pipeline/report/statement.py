@@ -110,13 +110,15 @@ def _sums(client: Any, by_stage: Mapping[str, StageSum]) -> dict[str, StageSum]:
 
 
 def _facts(client: Any) -> tuple[tuple[str, str | Badge], ...]:
-    linked = f", since {format_day(client.linked_at)}" if client.linked_at else ""
+    is_gone = client.client_record == "archived"
+    linked = f", {'linked on' if is_gone else 'since'} {format_day(client.linked_at)}" if client.linked_at else ""
+    no_rate = "no revenue yet" if not client.transactions_total else "not known; disputed fees say nothing of it"
     rates = format_percent(client.rate_weighted_pct)
     if client.rate_min_pct != client.rate_max_pct:
         rates += f" on average, from {format_percent(client.rate_min_pct)} to {format_percent(client.rate_max_pct)}"
     return (
         ("Link", f"{link_in_words(client.client_record, client.attribution)}{linked}"),
-        ("Your share of Debitura's revenue", rates if client.rate_weighted_pct is not None else "no revenue yet"),
+        ("Your share of Debitura's revenue", rates if client.rate_weighted_pct is not None else no_rate),
         ("Cases", f"{format_count(client.cases_total)}, {format_count(client.cases_open)} of them open"),
         ("Fees in all", f"{format_amount(client.fee_total_usd)} USD, without disputed ones"),
         ("First and last fee", f"{format_datetime(client.first_fee_at)} to {format_datetime(client.last_fee_at)}"

@@ -94,7 +94,7 @@ IN_DOUBT = "a request is unanswered and no case is shown; a later run goes on"
 WAITS_FOR_SWEEP = (
     "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
 )
-SETTLE = "find out at Debitura whether it has a case, then run `debitura cases settle`"
+SETTLE = "find out at Debitura whether it has a case, then run `debitura cases settle TENANT REFERENCE`"
 CHANGED = HUMAN + "the row changed while a request is unanswered; restore the row, or file the case by hand"
 GONE = f"{HUMAN}the source has no valid row for this claim while a request is unanswered; restore the row, or {SETTLE}"
 INVISIBLE = HUMAN + "the API says that the reference is taken, and no lookup shows the case; ask Debitura"

@@ -122,7 +122,12 @@ class Gatherer:
                 has_row = (one.external_tenant_id, one.creditor_reference) in rows_of
             else:
                 has_row = (one.creditor_id, one.creditor_reference) in wanted
-            if not has_row and one.state not in WITH_CASE | {SENT, CONFLICT}:
+            is_held = one.state == CONFLICT and (one.message or "").startswith(
+                OF_FORMER_CLIENT
+            )  # nothing was sent for it
+            if not has_row and is_held:
+                yield one.having(state=PLANNED, message=NO_ROW)
+            elif not has_row and one.state not in WITH_CASE | {SENT, CONFLICT}:
                 yield one.having(message=NO_ROW)
 
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
@@ -208,8 +213,8 @@ class Gatherer:
             self._failures.ensure_requests(None)
             evidence = await self.finder.look_up(record, account, expected)
         except ApiError as error:
-            return self._failures.claim_after(record, row, error)
-        self._failures.in_a_row = 0
+            return self._failures.after_lookup(record, row, error)
+        self._failures.was_looked_up()
         planned = PlannedClaim(record, row, account, evidence=evidence)
         return _decided(planned, self.runtime.now(), self.keys_honoured)
 
@@ -220,8 +225,8 @@ class Gatherer:
             self._failures.ensure_requests(None)
             evidence = await self.finder.without_token(record)
         except ApiError as error:
-            return self._failures.claim_after(record, row, error)
-        self._failures.in_a_row = 0
+            return self._failures.after_lookup(record, row, error)
+        self._failures.was_looked_up()
         if evidence.cases:
             return _decided(PlannedClaim(record, row, evidence=evidence), evidence.at, keys_honoured=False)
         why = f"{HUMAN}a request is unanswered, and {lost}; {SETTLE}"
@@ -245,14 +250,20 @@ class Gatherer:
         try:
             self._failures.ensure_requests(None if record.state == SENT else self._due)
             evidence = await self.finder.look_up(record, account, plan.expected_case(claim))
-            planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
-            if planned.state != PLANNED:
-                self._failures.in_a_row = 0
-                return planned
+        except ApiError as error:
+            return self._failures.after_lookup(record, row, error)
+        self._failures.was_looked_up()
+        planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
+        if planned.state != PLANNED:
+            return planned
+        if self._failures.is_given_up(account):
+            why = f"{plan.UNANSWERED}: other previews of this client failed"
+            return PlannedClaim(record.having(state=PLANNED, message=None), row, reasons=(why,))
+        try:
             preview = await self.customer.read(account, lambda client: ask_preview(client, claim))
         except ApiError as error:
-            return self._failures.claim_after(record, row, error)
-        self._failures.in_a_row = 0
+            return self._failures.after_preview(record, row, account, error)
+        self._failures.was_previewed(account)
         return plan.previewed(planned, preview, before)
 
     def _similar_in_doubt(self, record: Record) -> str | None:

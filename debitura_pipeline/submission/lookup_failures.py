@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from debitura_pipeline.api.write_budget import DAY_RESERVE
 from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError
 from debitura_pipeline.source import Claim, SourceRow
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.plan import PlannedClaim
-from debitura_pipeline.submission.sessions import CustomerApi, TokenRefused
+from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
 from debitura_pipeline.submission.states import DECISIVE, PLANNED, Record
 
 NOT_ALLOWED = (401, 403)
 NOT_REACHED = f"{plan.UNANSWERED}: the limit of requests is used up"
-MAX_FAILURES = 3  # claims in a row that could not be looked up or previewed: then it is the API
-REQUESTS_TO_SEND, HOUR_RESERVE = 2, 100  # a claim's second lookup and its request; and what goes on beside them
+# Claims in a row: without a lookup, it is the API; with lookups but without a preview, it may be the client. Each costs many tries.
+MAX_FAILURES = 3
+MAX_CLIENTS = 3  # that failed so: then it is the API
+REQUESTS_TO_SEND, RESERVE = 2, 100  # a claim's second lookup and its request; and what goes on beside them
 
 
 class LookupFailures:
-    """For one plan. `in_a_row`: claims without an answer since the last one that had all its answers. `stopped`: why the remaining
-    claims are not looked up, None if they are. `is_applied`: then requests are kept for sending what is planned."""
+    """For one plan. `stopped`: why the remaining claims are not looked up, None if they are. `is_applied`: then requests are kept
+    for sending what is planned."""
 
     def __init__(self, customer: CustomerApi, *, is_applied: bool) -> None:
         self._customer, self._is_applied = customer, is_applied
-        self.in_a_row = 0
+        self._lookups, self._previews = 0, Counter[str]()
         self.stopped: str | None = None
 
     def ensure_requests(self, due: int | None) -> None:
@@ -30,15 +35,47 @@ class LookupFailures:
         if due is not None and self.stopped is not None:
             raise RateLimitExhausted(self.stopped)
         left = self._customer.check_reserve()
-        if due is not None and self._is_applied and left.hour <= REQUESTS_TO_SEND * (due + 1) + HOUR_RESERVE:
+        kept = REQUESTS_TO_SEND * ((due or 0) + 1) + RESERVE
+        if due is not None and self._is_applied and min(left.hour, left.day - DAY_RESERVE) <= kept:
+            what = "hour" if left.hour <= kept else "day"
             raise RateLimitExhausted(
-                f"The rest of the hour's requests is kept for submitting the {due:,} claims that were looked up. Run again in "
-                "an hour for the others."
+                f"The rest of the {what}'s requests is kept for submitting the {due:,} claims that were looked up. Run again in "
+                f"{'an hour' if what == 'hour' else 'a day'} for the others."
             )
 
-    def claim_after(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
-        """The claim as it stays after `error`; the others go on. Raises the error if the partner's key is refused, or if this
-        happens time and again."""
+    def is_given_up(self, account: Account) -> bool:
+        """Whether no more claims of a client are previewed."""
+        return self._previews[account.creditor_id] >= MAX_FAILURES
+
+    def was_looked_up(self) -> None:
+        """A claim had all its lookups."""
+        self._lookups = 0
+
+    def was_previewed(self, account: Account) -> None:
+        """A claim had its preview."""
+        del self._previews[account.creditor_id]
+
+    def after_lookup(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
+        """The claim as it stays after a lookup that failed; the others go on. Raises the error if the partner's key is refused, or
+        if this happens time and again."""
+        if _is_outage(error):
+            self._lookups += 1
+            if self._lookups == MAX_FAILURES:
+                raise error
+        return self._left(record, row, error)
+
+    def after_preview(
+        self, record: Record, row: SourceRow[Claim] | None, account: Account, error: ApiError
+    ) -> PlannedClaim:
+        """The claim as it stays after a preview that failed. Raises the error if the partner's key is refused, or if previews of
+        several clients fail."""
+        if _is_outage(error):
+            self._previews[account.creditor_id] += 1
+            if sum(times >= MAX_FAILURES for times in self._previews.values()) == MAX_CLIENTS:
+                raise error
+        return self._left(record, row, error)
+
+    def _left(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
         if record.state not in DECISIVE:  # what it was before says nothing about a row that is valid now
             record = record.having(state=PLANNED, message=None)
         if isinstance(error, RateLimitExhausted):
@@ -46,11 +83,11 @@ class LookupFailures:
             return PlannedClaim(record, row, reasons=(NOT_REACHED,))
         if isinstance(error, TokenRefused):
             return plan.waiting(record, row, str(error))
-        status = error.status if isinstance(error, RefusedError) else None
-        if status in NOT_ALLOWED:
+        if isinstance(error, RefusedError) and error.status in NOT_ALLOWED:
             raise error
-        if status is None:  # a refusal concerns this claim alone; an outage would meet every other one
-            self.in_a_row += 1
-            if self.in_a_row == MAX_FAILURES:
-                raise error
         return PlannedClaim(record, row, reasons=(f"{plan.UNANSWERED}: {error}",))
+
+
+def _is_outage(error: ApiError) -> bool:
+    """A refusal concerns its claim alone; an outage would meet every other one."""
+    return not isinstance(error, RateLimitExhausted | TokenRefused | RefusedError)

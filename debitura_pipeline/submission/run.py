@@ -24,6 +24,7 @@ from debitura_pipeline.submission.apply import OnOutcome, Submitter
 from debitura_pipeline.submission.facts import keys_honoured
 from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, document_of
 from debitura_pipeline.submission.known import Known, RecordsByRow, api_day, current_creditors, read_warehouse_state
+from debitura_pipeline.submission.lookup_failures import NOT_REACHED
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.sessions import CustomerApi
@@ -91,7 +92,7 @@ def apply_claims(
                     ):
                         found = await gatherer.make_plan(source)
                         if kept is not None:
-                            check_kept(kept, found.document)
+                            check_kept(kept, found.document, NOT_REACHED)
                         return await _send(settings, warehouse, gatherer, budget, found, on_outcome)
 
         return asyncio.run(work())

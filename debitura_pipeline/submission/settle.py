@@ -10,14 +10,16 @@ from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.validators import is_id
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.submission.decision import KEY_LIFETIME
+from debitura_pipeline.submission.lookups import Expected, stored_case
 from debitura_pipeline.submission.record import Records, read_records
-from debitura_pipeline.submission.states import PLANNED, SUBMITTED, Record
+from debitura_pipeline.submission.states import PLANNED, SUBMITTED, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
 
 BY_HAND = "settled by a person"
-_CASE = "SELECT creditor_id, creditor_reference, reference FROM raw.cases WHERE case_id = $1"
+_CASE = """SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
+    FROM raw.cases WHERE case_id = $1"""
 
 
 class NotSettled(DebituraError):
@@ -46,8 +48,13 @@ def settle_claim(
             raise NotSettled("There is no warehouse yet, so no claim is in doubt.")
         keys = BusinessKeys(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
         with open_warehouse(settings) as warehouse:
-            record = _in_doubt(read_records(warehouse), keys, (tenant, reference), creditor_id)
-            settled = _absent(record, now) if case_id is None else _present(warehouse, record, case_id.lower(), now)
+            records = read_records(warehouse)
+            record = _in_doubt(records, keys, (tenant, reference), creditor_id)
+            if case_id is None:
+                settled = _absent(record, now)
+            else:
+                _ensure_free(records, record, case_id.lower())
+                settled = _present(warehouse, record, case_id.lower(), now)
             Records(warehouse).store([settled])
     return settled
 
@@ -83,18 +90,28 @@ def _absent(record: Record, now: datetime) -> Record:
     )
 
 
+def _ensure_free(records: list[Record], record: Record, case_id: str) -> None:
+    """Raises NotSettled if the case is that of another claim."""
+    for other in records:
+        if other is not record and other.case_id == case_id and other.state in WITH_CASE:
+            raise NotSettled(f"Case {case_id} is that of another claim, {other.creditor_reference}.")
+
+
 def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) -> Record:
-    """The case, which must not be known as somebody else's."""
+    """The case, which must be the claim's as far as it was read."""
     rows = warehouse.rows(_CASE, (case_id,)) if warehouse.columns("raw", "cases") else []
-    for creditor, reference, _ in rows:
+    expected = Expected(record.creditor_reference, record.amount, record.currency)
+    for creditor, reference, *case in rows:
         if creditor is not None and creditor != record.creditor_id:
             raise NotSettled(f"Case {case_id} is of client {creditor}, the claim of {record.creditor_id}.")
         if reference is not None and reference != record.creditor_reference:
             raise NotSettled(f"Case {case_id} has the creditor reference {reference}, not the claim's.")
+        if differences := stored_case(tuple(case), expected).differences:
+            raise NotSettled(f"Case {case_id} differs from the claim in {', '.join(differences)}.")
     return record.having(
         state=SUBMITTED,
         case_id=case_id,
-        reference=rows[0][2] if rows else None,
+        reference=rows[0][3] if rows else None,
         unanswered=0,
         absent_since=None,
         outcome_at=now,

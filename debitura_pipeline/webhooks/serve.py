@@ -59,8 +59,8 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
         raise
     if inbox.torn_bytes:
         say(
-            f"Cut {inbox.torn_bytes} bytes behind the last event of the inbox, as an interrupted write leaves them, whose delivery "
-            "is not answered with 200."
+            f"Cut {inbox.torn_bytes} bytes behind the last event of the inbox, as an interrupted write leaves them. If nothing was "
+            "interrupted, the disk is damaged: run `debitura nightly`, which reads whatever they were about."
         )
     if inbox.damaged_bytes:
         say(

@@ -71,11 +71,13 @@ def _stages(pages: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]
 
 
 def _money_to_come(tables: dict[str, Any], rows: Read) -> Iterator[tuple[str, Any, Any]]:
-    calendar = rows(f"SELECT due_class, due_on, payer, referral_fee_usd FROM reports.payment_calendar WHERE {EXPECTED}")
+    calendar = rows(
+        f"SELECT payment_class, payment_due_on, payer, referral_fee_usd FROM reports.payment_calendar WHERE {EXPECTED}"
+    )
     shown = tables.get("calendar", [])
-    dated = [row for row in shown if row["next_due_on"] is not None]
+    dated = [row for row in shown if row["payment_due_on"] is not None]
     known = [(day, usd) for due, day, _, usd in calendar if due != "unknown"]
-    yield "calendar by day", cells(dated, "next_due_on", "referral_fee_usd"), summed(known)
+    yield "calendar by day", cells(dated, "payment_due_on", "referral_fee_usd"), summed(known)
     payers = summed([(payer, usd) for _, _, payer, usd in calendar])
     yield "calendar by payer", cells(shown, "payer", "referral_fee_usd"), payers
     owed = rows(

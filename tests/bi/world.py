@@ -80,7 +80,7 @@ def _fill(maker: TableMaker | PostgresTables, fees: tuple[tuple[Any, ...], ...])
             "marts.fct_transactions", transaction_id=f"t-{number}", creditor_id=client, company_name=CLIENTS[client],
             case_id=f"k-{number}", revenue_stage=stage, collected_month=collected, occurred_on=collected,
             earnings_currency=currency, debtor_country=country, referral_fee=Decimal(fee), referral_fee_usd=Decimal(usd),
-            due_class=due, next_due_on=date(2026, 3, number + 1) if due not in (None, "unknown") else None,
+            payment_class=due, payment_due_on=date(2026, 3, number + 1) if due not in (None, "unknown") else None,
             collection_partner="Inkasso", is_estimate=stage in ("Pending", "Disputed"), is_clawback_risk=False,
             is_recognized=stage == "Paid",
             referral_fee_recognized_usd=Decimal(usd) if stage == "Paid" else Decimal(0), days_in_stage=number,

@@ -9,11 +9,11 @@ from __future__ import annotations
 TABLES: dict[str, str] = {}
 
 # Nord has k1, Sol has k2, k3 names no partner. Days in a stage: from 2 March 30, from 9 March 23, from 31 March 1.
-# t10 stands in its stage since the first load, invoiced on 8 March, paid 30 days later. t12: 2 March + 30 days, but its term began
+# t10 stands in its stage since the first load, was to be invoiced on 8 March, and is paid 30 days after today at the earliest. t12: 2 March + 30 days, but its term began
 # before. t08: 9 March + 30. t13: 20 business days after Tuesday 31 March. t02: 1 April + 30.
 TABLES["payment_calendar"] = """
 due_class  | due_class_order | due_on     | due_month  | payment_due_on | payer   | payer_kind         | revenue_stage                    | stage_order | currency | is_final | is_expected_income | transaction_count | referral_fee | referral_fee_usd | of_which_estimate_usd | clawback_risk_usd | days_in_stage_max
-overdue    | 1 | 2026-03-08 | 2026-03-01 | 2026-04-07 | Sol      | collection_partner | ConfirmedPendingInvoice          | 2 | DKK | yes | yes | 1 | 20 | 3   | 0  | 0 | 30
+overdue    | 1 | 2026-03-08 | 2026-03-01 | 2026-05-01 | Sol      | collection_partner | ConfirmedPendingInvoice          | 2 | DKK | yes | yes | 1 | 20 | 3   | 0  | 0 | 30
 due        | 2 | 2026-04-08 | 2026-04-01 | 2026-04-08 | unknown  | collection_partner | AwaitingCollectionPartnerPayment | 3 | USD | yes | yes | 1 | 25 | 25  | 0  | 0 | 23
 due        | 2 | 2026-04-28 | 2026-04-01 | 2026-04-28 | Debitura | debitura           | AwaitingDebituraPayment          | 5 | EUR | yes | yes | 1 | 8  | 8.8 | 0  | 0 | 1
 due        | 2 | 2026-05-01 | 2026-05-01 | 2026-05-01 | Nord     | collection_partner | AwaitingCollectionPartnerPayment | 3 | EUR | yes | yes | 1 | 20 | 22  | 0  | 0 | 0

@@ -103,7 +103,7 @@ def test_archived_client_is_called_so(tmp_path: Path) -> None:
         section = clients(Reports(maker))
         page = compose_statement(maker, "c", is_simulated=False, written_at=NOW)
     assert section is not None and section.tables[0].rows[0][7] == "Archived, was attributed"
-    assert dict(page.masthead.facts)["Link"] == "Archived, was attributed, since 31 Mar 2026"
+    assert dict(page.masthead.facts)["Link"] == "Archived, was attributed, linked on 31 Mar 2026"
 
 
 def test_claims_stand_beside_the_number_of_their_cases(tmp_path: Path) -> None:

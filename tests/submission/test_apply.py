@@ -16,10 +16,11 @@ from debitura_pipeline.errors import ApiError, SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
 from debitura_pipeline.submission import claims_status
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
-from debitura_pipeline.submission.lookup_failures import HOUR_RESERVE, NOT_REACHED, REQUESTS_TO_SEND
+from debitura_pipeline.submission.lookup_failures import NOT_REACHED, REQUESTS_TO_SEND, RESERVE, LookupFailures
 from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.sessions import Account
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.identity import api_name
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -270,9 +271,7 @@ def test_apply_keeps_requests_for_what_it_has_planned(
     """Of more claims than the hour has requests for, none would be sent if all were looked up first."""
     wanted = claims(tenant, 5)
     partner.wants(*wanted)
-    monkeypatch.setattr(
-        RateLimiter, "remaining", lambda _: Remaining(HOUR_RESERVE + 3 * REQUESTS_TO_SEND, 90_000, None)
-    )
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(RESERVE + 3 * REQUESTS_TO_SEND, 90_000, None))
     assert partner.plan().stopped is None
     applied = partner.apply()
     assert applied.document.summary == {"planned": 3, "submitted": 2} and applied.is_open
@@ -291,16 +290,77 @@ def test_claim_in_doubt_is_looked_up_whatever_is_kept(
     partner.sandbox.faults(fault("status", status=500, effect="now"))
     partner.apply(tries=1)
     partner.wants(*wanted)
-    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(HOUR_RESERVE, 90_000, None))
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(RESERVE, 90_000, None))
     assert partner.apply().document.summary == {"planned": 1, "submitted": 1}
 
 
-def test_previews_that_fail_time_and_again_end_the_plan(partner: Claims, tenant: str) -> None:
-    """It went on with every claim, at six tries each, for hours."""
-    partner.wants(*claims(tenant, 6))
+def test_client_whose_previews_fail_holds_up_nobody_else(partner: Claims, tenant: str) -> None:
+    """Each claim costs six tries, so a client with a thousand of them would hold the run for hours."""
+    partner.wants(*claims(tenant, 6), claim("nobody", 0))
     partner.sandbox.faults({"kind": "status", "status": 500, "path": f"{CASES}/preview", "method": "POST", "times": 0})
-    with pytest.raises(ApiError, match="HTTP 500"):
-        partner.plan()
+    found = partner.plan()
+    assert [one.state for one in found.claims] == ["planned"] * 6 + ["waiting_for_client"]
+    assert not any(one.is_due for one in found.claims)
+    reasons = [row.reasons[0] for row in found.document.rows[:6]]
+    assert all("HTTP 500" in reason for reason in reasons[:3])
+    assert all(reason.endswith("other previews of this client failed") for reason in reasons[3:])
+
+
+def test_previews_of_several_clients_or_lookups_that_fail_are_an_outage() -> None:
+    error, record = ApiError("down"), Record("t", "r")
+    failures = LookupFailures(None, is_applied=False)  # type: ignore[arg-type]  # no request is made
+    for number in range(3):
+        account = Account("t", f"c{number}")
+        for _ in range(2):
+            failures.after_preview(record, None, account, error)
+        assert not failures.is_given_up(account)
+        if number < 2:
+            failures.after_preview(record, None, account, error)
+            assert failures.is_given_up(account)
+    failures.was_previewed(Account("t", "c0"))
+    failures.after_preview(record, None, Account("t", "c2"), error)
+    for _ in range(2):
+        failures.after_preview(record, None, Account("t", "c0"), error)
+    with pytest.raises(ApiError, match="down"):
+        failures.after_preview(record, None, Account("t", "c0"), error)
+    for _ in range(2):
+        failures.after_lookup(record, None, error)
+    failures.was_looked_up()
+    for _ in range(2):
+        failures.after_lookup(record, None, error)
+    with pytest.raises(ApiError, match="down"):
+        failures.after_lookup(record, None, error)
+
+
+def test_saved_plan_is_applied_as_far_as_there_are_requests(
+    partner: Claims, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = claims(tenant, 4)
+    partner.wants(*wanted)
+    partner.plan().document.keep(tmp_path / "plan.json")
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(RESERVE + 3 * REQUESTS_TO_SEND, 90_000, None))
+    partner.wants(*wanted[:3], {**wanted[3], "amount": "7"})
+    with pytest.raises(PlanMoved, match="1 row changed"):
+        partner.apply(tmp_path / "plan.json")
+    partner.wants(*wanted)
+    assert partner.apply(tmp_path / "plan.json").document.summary == {"planned": 2, "submitted": 2}
+
+
+def test_requests_of_the_day_are_kept_too(partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    partner.wants(*claims(tenant, 3))
+    left = Remaining(9_000, DAY_RESERVE + RESERVE + 2 * REQUESTS_TO_SEND, None)
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: left)
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 2, "submitted": 1}
+    assert applied.stopped is not None and "The rest of the day's requests" in applied.stopped
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_zeros_of_one_amount_hold_up_nobody(partner: Claims, tenant: str) -> None:
+    wanted = claims(tenant, 3)
+    wanted[0]["amount"], wanted[1]["amount"] = "1250.5" + "0" * 35, "12345678901234.5" + "0" * 17
+    partner.wants(*wanted)
+    assert partner.apply().document.summary == {"invalid": 1, "submitted": 2}
 
 
 @pytest.mark.parametrize("has_row", [True, False])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.settle import BY_HAND, NotSettled, settle_claim
-from debitura_pipeline.submission.states import Record
+from debitura_pipeline.submission.states import NO_ROW, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.partner import Claims, claim, fault
 from tests.support.command import debitura
@@ -54,7 +55,7 @@ def test_claim_of_the_present_client_is_sent_once_a_person_has_settled_the_forme
     for _ in range(2):
         applied = partner.apply()
         assert applied.document.summary == {"conflict": 1, "sent": 1} and applied.is_open
-        assert all("`debitura cases settle`" in " ".join(row.reasons) for row in applied.document.rows)
+        assert all("`debitura cases settle TENANT REFERENCE`" in " ".join(row.reasons) for row in applied.document.rows)
     with pytest.raises(NotSettled, match="may still take effect"):
         settle_claim(partner.settings, tenant, reference, partner.now())
     partner.later(hours=12)
@@ -110,6 +111,48 @@ def test_person_names_the_case(partner: Claims, tenant: str) -> None:
         settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"])
     unread = settle_claim(partner.settings, tenant, "read by nobody", partner.now(), case_id=FORMER)
     assert unread.message != BY_HAND and "not among those that were read" in (unread.message or "")
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_case_of_another_claim_or_with_another_amount_is_not_the_claims(partner: Claims, tenant: str) -> None:
+    """A claim would be forgotten: it would have a case that is not its own."""
+    wanted = claim(tenant, next(_next))
+    partner.wants(wanted)
+    partner.apply()
+    (sent,) = partner.all_records()
+    in_doubt(partner, tenant, "another", str(sent.creditor_id))
+    with pytest.raises(NotSettled, match=f"is that of another claim, {wanted['creditor_reference']}"):
+        settle_claim(partner.settings, tenant, "another", partner.now(), case_id=sent.case_id)
+    case = partner.sandbox.truth("cases")[0]
+    creditor, reference = case["client"]["creditorId"], case["creditorReference"]
+    partner.sync("cases")
+    in_doubt(partner, tenant, reference, creditor, amount=Decimal(99_999), currency="XYZ")
+    with pytest.raises(NotSettled, match="differs from the claim in amount, currency"):
+        settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"])
+
+
+def test_claim_that_is_held_for_the_former_client_and_no_longer_wanted_is_no_problem(
+    partner: Claims, tenant: str
+) -> None:
+    wanted, other = claim(tenant, next(_next)), claim("nobody", next(_next))
+    partner.wants(wanted, other)
+    in_doubt(partner, tenant, wanted["creditor_reference"], FORMER)
+    assert partner.apply().document.summary == {"conflict": 1, "sent": 1, "waiting_for_client": 1}
+    partner.wants(other)
+    partner.apply()
+    partner.later(hours=12)
+    settle_claim(partner.settings, tenant, wanted["creditor_reference"], partner.now())
+    assert partner.apply().document.summary == {"waiting_for_client": 1}
+    assert {one.message for one in partner.all_records() if one.external_tenant_id == tenant} == {NO_ROW}
+
+
+def test_settling_needs_the_data_directorys_own_settings(partner: Claims, tenant: str) -> None:
+    partner.sync("cases")
+    in_doubt(partner, tenant, "INV-1", FORMER)
+    other = {**partner.env, "DEBITURA_PRIVACY_KEY": "another key for tests only 987654321"}
+    ended = debitura("cases", "settle", tenant, "INV-1", "--case", FORMER, env=other)
+    assert ended.status == 1 and "privacy key" in ended.error_line
+    assert state_of(partner, FORMER) == "sent"
 
 
 def test_row_that_changed_while_in_doubt_is_sent_with_another_key(partner: Claims, tenant: str) -> None:

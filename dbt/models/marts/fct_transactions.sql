@@ -118,7 +118,8 @@ scheduled as (
     select
         stepped.*,
         case revenue_stage
-            when 'ConfirmedPendingInvoice' then next_due_on + {{ var('collection_partner_terms_days') }}
+            -- What Debitura has not invoiced yet is due at the earliest a term of payment from today.
+            when 'ConfirmedPendingInvoice' then greatest(next_due_on, as_of_day) + {{ var('collection_partner_terms_days') }}
             else next_due_on
         end as payment_due_on
     from stepped

@@ -14,6 +14,10 @@ cases as (
     select * from {{ ref('fct_cases') }}
 ),
 
+gone_cases as (
+    select case_id, deleted_at from {{ ref('stg_debitura__cases') }} where deleted_at is not null
+),
+
 clients as (
     select * from {{ ref('dim_clients') }}
 ),
@@ -102,9 +106,11 @@ questioned_cases as (
             when cases.attribution <> 'attributed' or cases.can_earn = 'no' then 'none'
             when cases.outcome = 'recovered' and cases.transaction_count = 0 then 'no_transaction'
             when cases.client_record = 'unknown' or cases.outcome in ('merged', 'rejected', 'system')
-                or (cases.client_record = 'archived' and coalesce(cases.finished_at >= clients.deleted_at, true))
+                or (cases.client_record = 'archived'
+                    and coalesce(cases.finished_at >= clients.deleted_at or {{ is_implausible('cases.finished_at') }}, true))
                 or coalesce(cases.expected_referral_rate_pct, 1) = 0
-                or coalesce({{ utc_date('cases.created_at') }} < {{ utc_date('clients.linked_at') }}, false) then 'none'
+                or (coalesce({{ utc_date('cases.created_at') }} < {{ utc_date('clients.linked_at') }}, false)
+                    and not {{ is_implausible('cases.created_at') }}) then 'none'
             when coalesce(case_payments.incomparable, 0) = 0 and cases.recovered_amount > 0
                 and cases.recovered_amount - coalesce(case_payments.paid_amount, 0) > {{ var('recovered_tolerance') }}
                 then 'more_recovered'
@@ -151,7 +157,7 @@ paid_without_transaction as (
         case_id as subject,
         missing_fee_usd as usd_at_stake,
         0 as paid_usd,
-        finished_at as since,
+        case when not {{ is_implausible('finished_at') }} then finished_at end as since,
         creditor_id,
         company_name,
         case_id,
@@ -173,7 +179,7 @@ more_recovered as (
         case_id as subject,
         missing_fee_usd as usd_at_stake,
         0 as paid_usd,
-        coalesce(finished_at, changed_at) as since,
+        coalesce(case when not {{ is_implausible('finished_at') }} then finished_at end, changed_at) as since,
         creditor_id,
         company_name,
         case_id,
@@ -190,20 +196,22 @@ more_recovered as (
 of_unknown_case as (
     select
         'transaction_of_unknown_case' as finding,
-        transaction_id as subject,
+        transactions.transaction_id as subject,
         {{ unpaid_usd }} as usd_at_stake,
         {{ paid_usd }} as paid_usd,
-        first_seen_at as since,
-        creditor_id,
-        company_name,
-        case_id,
-        transaction_id,
-        revenue_stage,
+        coalesce(greatest(gone_cases.deleted_at, transactions.first_seen_at), transactions.first_seen_at) as since,
+        transactions.creditor_id,
+        transactions.company_name,
+        transactions.case_id,
+        transactions.transaction_id,
+        transactions.revenue_stage,
         1 as row_count,
-        transaction_id as rests_on,
-        case when case_record = 'deleted' then 'The case is no longer listed' else 'The case was never listed' end as detail
+        transactions.transaction_id as rests_on,
+        case when transactions.case_record = 'deleted' then 'The case is no longer listed' else 'The case was never listed' end
+            as detail
     from transactions
-    where case_record <> 'live'
+    left join gone_cases on gone_cases.case_id = transactions.case_id
+    where transactions.case_record <> 'live'
 ),
 
 -- One finding per client, not per payment: it is one question to ask. A payment without a client stands alone.

@@ -96,8 +96,9 @@ case_checks as (
         min(changed_at) filter (where lifecycle_group = 'unknown') as unknown_lifecycles_since,
         count(*) filter (where outcome = 'unknown') as unknown_close_codes,
         min(changed_at) filter (where outcome = 'unknown') as unknown_close_codes_since,
-        count(*) filter (where {{ is_implausible('created_at') }}) as implausible_cases,
-        min(first_seen_at) filter (where {{ is_implausible('created_at') }}) as implausible_cases_since
+        count(*) filter (where {{ is_implausible('created_at') }} or {{ is_implausible('finished_at') }}) as implausible_cases,
+        min(first_seen_at) filter (where {{ is_implausible('created_at') }} or {{ is_implausible('finished_at') }})
+            as implausible_cases_since
     from cases
 ),
 

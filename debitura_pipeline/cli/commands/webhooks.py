@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -90,6 +91,7 @@ def rotate(subscription_id: Id) -> None:
 def enable(subscription_id: Id) -> None:
     """Enable a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
+    from debitura_pipeline.cli.console import as_typed
     from debitura_pipeline.incidents.webhook_facts import forget_off
     from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
     from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
@@ -100,8 +102,10 @@ def enable(subscription_id: Id) -> None:
         changed = SubscriptionChanges(settings, endpoint).enable(subscription_id)
     forget_off(settings.data_dir, changed.id)
     sys.stdout.write(
-        f"Switched on: {changed.id}. Earlier events are not delivered again; run "
-        "`debitura sync --only clients,cases` to read what may have changed.\n"
+        as_typed(
+            f"Switched on: {changed.id}. Earlier events are not delivered again; run "
+            "`debitura sync --only clients,cases` to read what may have changed.\n"
+        )
     )
 
 
@@ -117,7 +121,7 @@ def remove(subscription_id: Id) -> None:
     require_writes(settings, WEBHOOKS)
     with open_endpoint(settings) as endpoint:
         SubscriptionChanges(settings, endpoint).remove(subscription_id)
-    forget_off(settings.data_dir, subscription_id)
+    forget_off(settings.data_dir, str(UUID(subscription_id)))
     sys.stdout.write(f"Removed: {subscription_id.lower()}\n")
 
 
@@ -129,9 +133,11 @@ def _state(one: Subscription) -> str:
 
 def _print_secret(made: Subscription) -> None:
     """To standard output whatever the verbosity: the API never shows it again."""
+    from debitura_pipeline.cli.console import as_typed
+
     if made.secret is None:
         sys.stdout.write(
-            f"The response contains no secret; run `debitura webhooks rotate {made.id}` to get a new one.\n"
+            as_typed(f"The response contains no secret; run `debitura webhooks rotate {made.id}` to get a new one.\n")
         )
         return
     sys.stdout.write(
