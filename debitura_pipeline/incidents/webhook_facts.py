@@ -31,7 +31,9 @@ def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
     stale = read_stale(settings.data_dir / INBOX)  # there may be nothing but stale deliveries
     if not noted.exists() and not inbox.exists and not stale.count:
         return None
-    off = _off(noted) if uses_webhooks(settings, inbox) else ()  # of webhooks that were given up, nobody looks any more
+    off = (
+        off_subscriptions(settings.data_dir) if uses_webhooks(settings, inbox) else ()
+    )  # of webhooks that were given up, nobody looks any more
     return WebhookFacts(off, stale.count, stale.last_at, inbox.oldest_waiting_at)
 
 
@@ -43,7 +45,7 @@ def note_off(data_dir: Path, off: Iterable[SubscriptionOff]) -> None:
 
 def forget_off(data_dir: Path, subscription_id: str) -> None:
     """Note that a subscription was switched on, or removed. Never raises."""
-    noted = _off(data_dir / FOLDER / SUBSCRIPTIONS)
+    noted = off_subscriptions(data_dir)
     if left := [one for one in noted if one.subscription_id != subscription_id.lower()]:
         _note(data_dir, left)
     elif noted:
@@ -57,8 +59,10 @@ def _note(data_dir: Path, off: Sequence[OffSubscription]) -> None:
         write_private_atomically(folder / SUBSCRIPTIONS, msgspec.json.encode(list(off)), fsync=False)
 
 
-def _off(noted: Path) -> tuple[OffSubscription, ...]:
+def off_subscriptions(data_dir: Path) -> tuple[OffSubscription, ...]:
+    """The subscriptions that are off, as far as it is noted."""
     try:
-        return msgspec.json.decode(noted.read_bytes(), type=tuple[OffSubscription, ...])
+        noted = (data_dir / FOLDER / SUBSCRIPTIONS).read_bytes()
+        return msgspec.json.decode(noted, type=tuple[OffSubscription, ...])
     except (OSError, msgspec.DecodeError):
         return ()

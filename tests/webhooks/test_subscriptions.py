@@ -15,8 +15,9 @@ import pytest
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.writes import WriteResponse
 from debitura_pipeline.errors import ApiError, SettingsError, ShapeError
+from debitura_pipeline.incidents.webhook_facts import note_off, off_subscriptions
 from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges, check_url, parse_subscription
-from debitura_pipeline.webhooks.watch import describe_subscriptions, switched_off
+from debitura_pipeline.webhooks.watch import SubscriptionOff, describe_subscriptions, switched_off
 from tests.support.command import Said, debitura
 from tests.support.leaks import find
 from tests.support.pipeline import Pipeline
@@ -52,9 +53,13 @@ def test_a_subscription_from_its_creation_to_its_end(shared_sandbox: RunningSand
     shared_sandbox.send("PUT", f"/v1/Webhooks/{found['id']}", {"isActive": False})
     listed = run("list", writes="none")
     assert (listed.status, f"{found['id']}  off  {URL}" in listed.out, secret in listed.out) == (0, True, False)
+    note_off(pipeline.settings.data_dir, [SubscriptionOff(found["id"], None, "x", is_automatic=True)])
     assert "Switched on" in run("enable", found["id"]).out
     assert shared_sandbox.get("/v1/Webhooks")[0]["isActive"]
-    assert run("remove", found["id"].upper()).status == 0
+    assert off_subscriptions(pipeline.settings.data_dir) == ()
+    note_off(pipeline.settings.data_dir, [SubscriptionOff(found["id"], None, "x", is_automatic=True)])
+    assert run("remove", found["id"].upper().replace("-", "")).status == 0
+    assert off_subscriptions(pipeline.settings.data_dir) == ()
     assert shared_sandbox.get("/v1/Webhooks") == []
     gone = run("enable", found["id"])
     assert (gone.status, "HTTP 404" in gone.error_line) == (1, True)
