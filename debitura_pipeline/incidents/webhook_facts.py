@@ -31,9 +31,8 @@ def read_webhook_facts(settings: Settings) -> WebhookFacts | None:
     stale = read_stale(settings.data_dir / INBOX)  # there may be nothing but stale deliveries
     if not noted.exists() and not inbox.exists and not stale.count:
         return None
-    off = (
-        off_subscriptions(settings.data_dir) if uses_webhooks(settings, inbox) else ()
-    )  # of webhooks that were given up, nobody looks any more
+    is_used = uses_webhooks(settings, inbox)  # else nobody looks at the subscriptions any more
+    off = off_subscriptions(settings.data_dir) if is_used else ()
     return WebhookFacts(off, stale.count, stale.last_at, inbox.oldest_waiting_at)
 
 

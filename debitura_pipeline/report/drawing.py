@@ -7,6 +7,7 @@ its renderer are imported on first use: together they take about a second.
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from debitura_pipeline import address_space
 from debitura_pipeline.report.model import Chart, ReportTable, Series
 from debitura_pipeline.report.svg import adapt_svg
+
+log = logging.getLogger(__name__)
 
 WIDE, NARROW = 912, 360  # pixels that the page's column and a phone's screen come to
 FONT = {WIDE: 13, NARROW: 12}
@@ -30,21 +33,31 @@ AMOUNT_LABEL = (
     "abs(datum.value) >= 1e9 ? format(datum.value / 1e9, ',.4~g') + ' billion'"
     " : abs(datum.value) >= 1e6 ? format(datum.value / 1e6, ',.4~g') + ' million' : format(datum.value, ',~f')"
 )
+NOT_DRAWN = "<p>This chart could not be drawn. Its figures are in the table.</p>"
 PERCENT_LABEL = "format(datum.value, '.0~%')"
 
 
 def in_both_widths(name: str, caption: str, description: str, series: Sequence[Series], draw: Callable[[int], Any],
                    table: ReportTable) -> Chart:  # fmt: skip
-    """The chart of `draw(width)` for wide and narrow screens. The legend is left out where there is one series."""
+    """The chart of `draw(width)` for wide and narrow screens. The legend is left out where there is one series. What the renderer
+    refuses is left to the table, since a picture is no reason to publish nothing."""
     from altair.utils.schemapi import debug_mode  # noqa: PLC0415
 
-    with debug_mode(False):  # checking each specification against Vega-Lite's schema takes longer than drawing it
-        pictures = {
-            css: adapt_svg(
-                _svg(draw(width), width), name=f"{name}-{css}", title=caption, description=description, css_class=css
-            )
-            for css, width in (("wide", WIDE), ("narrow", NARROW))
-        }
+    try:
+        with debug_mode(False):  # checking each specification against Vega-Lite's schema takes longer than drawing it
+            pictures = {
+                css: adapt_svg(
+                    _svg(draw(width), width),
+                    name=f"{name}-{css}",
+                    title=caption,
+                    description=description,
+                    css_class=css,
+                )
+                for css, width in (("wide", WIDE), ("narrow", NARROW))
+            }
+    except ValueError:
+        log.warning("The chart %s could not be drawn; the page has its table.", name)
+        pictures = {"wide": NOT_DRAWN, "narrow": ""}
     return Chart(name, caption, description, pictures["wide"], pictures["narrow"],
                  tuple(series) if len(series) > 1 else (), table)  # fmt: skip
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from debitura_pipeline.report.charts import Segment, stacked_bars
-from debitura_pipeline.report.drawing import shortened
+from debitura_pipeline.report.drawing import NOT_DRAWN, shortened
 from debitura_pipeline.report.model import Heading, ReportTable, Series
 
 LONG = "Acme Rockets and Space Tourism Holding GmbH & Co. KG Inkasso Service"
@@ -29,6 +29,16 @@ def test_chart_of_any_name_is_drawn(name: str) -> None:
     for picture in (chart.wide, chart.narrow):
         assert "<svg" in picture and ">Another<" in picture
         assert picture.encode(), "half a character"
+
+
+def test_what_cannot_be_drawn_is_left_to_the_table(caplog: pytest.LogCaptureFixture) -> None:
+    table = ReportTable("t", "Table", (Heading("Client"),), (("A",),))
+    half = "A \ud83d"
+    chart = stacked_bars(
+        "chart", "Caption", "Words", [Series("Paid", "--low")], [Segment(half, "Paid", Decimal(7), "")], table
+    )
+    assert (chart.wide, chart.narrow) == (NOT_DRAWN, "")
+    assert "The chart chart could not be drawn" in caplog.text
 
 
 def test_text_is_cut_between_whole_characters() -> None:
