@@ -8,6 +8,7 @@ from pathlib import Path
 
 from debitura_pipeline import submission
 from debitura_pipeline.api.endpoint import open_endpoint
+from debitura_pipeline.api.rate_limit import KEPT
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import apply_outbound, show_applied, show_document, summary_of
 from debitura_pipeline.errors import SettingsError, SourceError
@@ -16,7 +17,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission.probe import probe_writes
-from debitura_pipeline.submission.settle import BY_HAND, settle_claim
+from debitura_pipeline.submission.settle import settle_claim
 from debitura_pipeline.submission.states import PLANNED, SENT
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -43,9 +44,10 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
     in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
     kept = f" The plan is saved in {out} and valid for 24 hours." if is_kept else ""
     if found.stopped is not None:
-        unsaved = " A plan that lacks claims is not saved." if out else ""
-        console.warn(f"not every claim was looked up: {found.stopped}{unsaved}")
-        json_document.fail(f"not every claim was looked up: {found.stopped}{unsaved}")
+        why = found.stopped.replace(KEPT, "").rstrip()
+        unsaved = " The plan is not saved." if out else ""
+        console.warn(f"not every claim was looked up: {why}{unsaved}")
+        json_document.fail(f"not every claim was looked up: {why}{unsaved}")
     console.conclude(f"{_claims(due.count(PLANNED))} would be sent{in_doubt}; nothing was sent.{kept}")
     return found.stopped is None
 
@@ -103,8 +105,8 @@ def settle_case(
             f"Recorded: {record.creditor_reference} has no case. The next apply sends it if the source still has its row."
         )
         return
-    if record.message != BY_HAND:
-        console.warn("the case is not among those that were read, so it was not compared with the claim")
+    if record.reference is None:
+        console.warn("the case is not among those that the last reading listed, so it was not compared with the claim")
     console.conclude(
         f"Recorded: {record.creditor_reference} was submitted as case {record.reference or record.case_id}."
     )

@@ -21,7 +21,7 @@ def note_api_fault(data_dir: Path, error: DebituraError, now: datetime) -> None:
     """Note that reading has failed; `since` is that of the first failure in a row. Never raises."""
     before = read_api_fault(data_dir)
     cause = cause_of(type(error).__name__, str(error))
-    fault = ApiFault(cause, " ".join(str(error).split()), before.since if before else now, now)
+    fault = ApiFault(cause, " ".join(str(error).split()), before.since if before else now)
     with suppress(OSError):
         (data_dir / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private_atomically(data_dir / FOLDER / FILE, msgspec.json.encode(fault), fsync=False)

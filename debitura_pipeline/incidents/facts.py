@@ -93,12 +93,11 @@ class DaemonFact:
 
 @dataclass(frozen=True)
 class ApiFault:
-    """Reading the API fails outside the nights, since then, the last time at `latest`. `cause`: of `causes.py`."""
+    """Reading the API fails outside the nights, since then. `cause`: of `causes.py`."""
 
     cause: str
     reason: str
     since: datetime
-    latest: datetime | None = None
 
 
 @dataclass(frozen=True)

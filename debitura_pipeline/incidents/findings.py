@@ -92,12 +92,9 @@ def _of_nights(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_api(facts: Facts) -> Iterator[Finding]:
-    """What the sensor meets between two nights, under the same key as a night that fails for it. A good night since then has read
-    the API."""
-    fault, good = facts.api_fault, last_good(facts.nights or ())
-    if fault is None or (good is not None and good.ended_at >= (fault.latest or fault.since)):
-        return
-    if facts.now - fault.since >= FAULT_LASTS:
+    """What the sensor meets between two nights, under the same key as a night that fails for it."""
+    fault = facts.api_fault
+    if fault is not None and facts.now - fault.since >= FAULT_LASTS:
         is_known = fault.cause in (causes.KEY_REFUSED, causes.BUDGET_SPENT)
         cause = fault.cause if is_known else causes.API_UNREACHABLE
         yield Finding(cause, NIGHT, f"{fault.reason.rstrip('.')}.", fault.since)

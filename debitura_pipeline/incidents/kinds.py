@@ -158,7 +158,8 @@ _ALL = (
         "a claim needs a decision by a human",
         f"{UNTOUCHED} The claim may or may not have become a case; nothing more is sent for it.",
         "debitura cases status",
-        "Find out in Debitura's own interface whether it has a case, then run `debitura cases settle TENANT REFERENCE`.",
+        "Find out in Debitura's own interface whether it has a case, then run `debitura cases settle TENANT REFERENCE` with "
+        "`--case ID` or `--no-case`.",
     ),
     IncidentKind(
         SOURCE_UNREADABLE,

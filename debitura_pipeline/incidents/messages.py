@@ -63,7 +63,8 @@ def _figures(kind: IncidentKind, last_good_at: datetime | None) -> str:
 
 def recorded_text(incident: Incident, partner: str | None) -> str:
     """What happened, what it means and what to run next, in one line for `ops.incidents`."""
-    return f"{_line(incident.what)} {kind_of_incident(incident).figures} Next: {next_command(incident, partner)}"
+    what = for_partner(_line(incident.what), partner)
+    return f"{what} {kind_of_incident(incident).figures} Next: {next_command(incident, partner)}"
 
 
 def _listed(incidents: Sequence[Incident]) -> str:

@@ -45,10 +45,9 @@ def note_off(data_dir: Path, off: Iterable[SubscriptionOff]) -> None:
 def forget_off(data_dir: Path, subscription_id: str) -> None:
     """Note that a subscription was switched on, or removed. Never raises."""
     noted = off_subscriptions(data_dir)
-    if left := [one for one in noted if one.subscription_id != subscription_id.lower()]:
+    left = [one for one in noted if one.subscription_id != subscription_id.lower()]
+    if len(left) < len(noted):
         _note(data_dir, left)
-    elif noted:
-        _note(data_dir, [])
 
 
 def _note(data_dir: Path, off: Sequence[OffSubscription]) -> None:

@@ -16,6 +16,7 @@ from debitura_pipeline.orchestration.wanted import AGAIN_AFTER
 from debitura_pipeline.outbound.applied import AppliedPlan
 from debitura_pipeline.outbound.permission import CASES
 from debitura_pipeline.outbound.plan_document import PlanDocument, PlanRow
+from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.submission import apply_claims, plan_claims
 from debitura_pipeline.submission.plan import UNANSWERED
@@ -26,7 +27,7 @@ WAITING_PAUSE = timedelta(hours=6)
 
 
 class SubmissionStopped(DebituraError):
-    """An apply ended before every planned claim was tried."""
+    """A plan or an apply ended before every claim was looked up or tried."""
 
 
 def submit_claims(context: dg.AssetExecutionContext, debitura: Debitura) -> Iterator[dg.MaterializeResult[Any]]:
@@ -56,8 +57,16 @@ def _goes_on(row: PlanRow) -> bool:
     return row.state in (PLANNED, SENT) and not any(reason.startswith(HUMAN) for reason in row.reasons)
 
 
+def _whole_plan(settings: Settings, endpoint: Endpoint) -> PlanDocument:
+    """The plan. Raises SubmissionStopped if the limit of requests did not suffice for all claims."""
+    found = plan_claims(settings, endpoint)
+    if found.stopped is not None:
+        raise SubmissionStopped(f"Not every claim was looked up: {found.stopped}")
+    return found.document
+
+
 _STEP = OutboundStep(
     CLAIMS, CASES, SUBMISSION["plan"], SUBMISSION["cases"],
-    plan=lambda settings, endpoint: plan_claims(settings, endpoint).document,
+    plan=_whole_plan,
     apply=apply_claims, describe=_metadata, pause=first_pause, stopped=SubmissionStopped,
 )  # fmt: skip

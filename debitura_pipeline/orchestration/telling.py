@@ -60,10 +60,14 @@ def conclude_run(settings: Settings, since: datetime) -> None:
 
 
 def _conclude(settings: Settings, since: datetime) -> None:
+    from debitura_pipeline.incidents.api_fault import clear_api_fault  # noqa: PLC0415
     from debitura_pipeline.incidents.heartbeat import ping  # noqa: PLC0415 - nothing of this before the run
     from debitura_pipeline.incidents.tell import RUN_END, read_warehouse, tell  # noqa: PLC0415
 
     facts = gather(settings, datetime.now(UTC))
+    if any(night.is_done and night.ended_at >= since for night in facts.nights or ()):  # it has read the API
+        clear_api_fault(settings.data_dir)
+        facts = replace(facts, api_fault=None)
     reading = read_warehouse(settings, facts)
     own = [night for night in facts.nights or () if night.ended_at >= since]
     is_contradicted = any(resource.contradicted for resource in reading.facts.resources) if reading.facts else False

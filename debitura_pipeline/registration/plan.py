@@ -161,8 +161,12 @@ def _withdrawn(
     if row.stored_key[0] in situation.again:
         return PLANNED, "was withdrawn, and is to be registered again"
     is_new = known is not None and known.outcome_at is not None and situation.now - known.outcome_at < QUIET
-    what = "was registered just now, and is not listed, or not yet" if is_new else "was linked, is no longer listed"
-    return WITHDRAWN, f"{what}; `debitura clients apply --again TENANT` registers it again"
+    what = (
+        "was registered less than 15 minutes ago and is not listed yet; if that stays so,"
+        if is_new
+        else "was linked, is no longer listed;"
+    )
+    return WITHDRAWN, f"{what} `debitura clients apply --again TENANT` registers it again"
 
 
 def _needs_linking(known: Registration, situation: Situation, *, is_changed: bool) -> tuple[str, str]:

@@ -112,7 +112,9 @@ def _sums(client: Any, by_stage: Mapping[str, StageSum]) -> dict[str, StageSum]:
 def _facts(client: Any) -> tuple[tuple[str, str | Badge], ...]:
     is_gone = client.client_record == "archived"
     linked = f", {'linked on' if is_gone else 'since'} {format_day(client.linked_at)}" if client.linked_at else ""
-    no_rate = "no revenue yet" if not client.transactions_total else "not known; disputed fees say nothing of it"
+    no_rate = (
+        "no revenue yet" if not client.transactions_total else "not known: no fee that counts has an amount in USD"
+    )
     rates = format_percent(client.rate_weighted_pct)
     if client.rate_min_pct != client.rate_max_pct:
         rates += f" on average, from {format_percent(client.rate_min_pct)} to {format_percent(client.rate_max_pct)}"

@@ -21,7 +21,7 @@ _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]00(?:
 _EMAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]+@[^\s@\"(),:;<>\[\]\\]+\.[^\s@.\"(),:;<>\[\]\\]{2,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNDECODED = re.compile("[\ud800-\udfff]")
-MAX_DIGITS_BEHIND = 18  # zeros at the end included, as in columns of a fixed scale
+MAX_DIGITS_AFTER_POINT = 18  # zeros at the end included, as in columns of a fixed scale
 MAX_DECIMALS, MAX_INTEGER_DIGITS = 4, 14  # DECIMAL(18,4)
 MAX_EMAIL = 320
 
@@ -77,7 +77,9 @@ def amount(value: str) -> str:
     found = _AMOUNT.fullmatch(value)
     if found is None:
         raise BrokenRule("is not an amount in plain decimal notation, such as 1250.50")
-    if len((found[1] or "").rstrip("0")) > MAX_DECIMALS or len(found[1] or "") > MAX_DIGITS_BEHIND:
+    if len(found[1] or "") > MAX_DIGITS_AFTER_POINT:
+        raise BrokenRule(f"has more than {MAX_DIGITS_AFTER_POINT} digits after the decimal point")
+    if len((found[1] or "").rstrip("0")) > MAX_DECIMALS:
         raise BrokenRule(f"has more than {MAX_DECIMALS} decimals")
     if len(value.partition(".")[0]) > MAX_INTEGER_DIGITS:
         raise BrokenRule(f"has more than {MAX_INTEGER_DIGITS} digits before the decimal point")

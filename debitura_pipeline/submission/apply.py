@@ -89,6 +89,8 @@ class Submitter:
         """One claim's steps. Raises RateLimitExhausted and Braked, between two requests; WarehouseError."""
         if claim.account is None:
             return claim
+        if not claim.record.is_in_doubt and (why := self._gatherer.similar_in_doubt(claim.record)):
+            return replace(claim, reasons=(why,))
         steps = submit(
             claim.record,
             claim.wanted,
@@ -106,6 +108,8 @@ class Submitter:
                 reply = await self._act(action, claim, record)
         except StopIteration as ended:
             record = ended.value
+            if record.is_in_doubt:
+                self._gatherer.note_doubt(record)
         finally:
             steps.close()
         return _after(claim, record)

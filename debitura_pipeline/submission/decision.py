@@ -94,11 +94,14 @@ IN_DOUBT = "a request is unanswered and no case is shown; a later run goes on"
 WAITS_FOR_SWEEP = (
     "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
 )
-SETTLE = "find out at Debitura whether it has a case, then run `debitura cases settle TENANT REFERENCE`"
-CHANGED = HUMAN + "the row changed while a request is unanswered; restore the row, or file the case by hand"
+SETTLE = (
+    "find out at Debitura whether it has a case, then run `debitura cases settle TENANT REFERENCE` with `--case ID` or "
+    "`--no-case`"
+)
+CHANGED = f"{HUMAN}the row changed while a request is unanswered; restore the row, or {SETTLE}"
 GONE = f"{HUMAN}the source has no valid row for this claim while a request is unanswered; restore the row, or {SETTLE}"
-INVISIBLE = HUMAN + "the API says that the reference is taken, and no lookup shows the case; ask Debitura"
-KEY_TAKEN = HUMAN + "the API knows the idempotency key with other content; ask Debitura"
+INVISIBLE = f"{HUMAN}the API says that the reference is taken, and no lookup shows the case; {SETTLE}"
+KEY_TAKEN = f"{HUMAN}the API knows the idempotency key with other content; {SETTLE}"
 REFUSED_OFTEN = HUMAN + f"refused {MAX_GENERATION} times; remove the cause"
 REFUSED_DESPITE_PREVIEW = (
     "refused for what the client has to provide, which the preview does not name; tried again later"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,10 +29,9 @@ class CaseFinder:
     runtime: Runtime
     references: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def note(self, claims: Iterable[tuple[str, ...]]) -> None:
-        """Remember references as of (tenant, reference): a case of one is no other's, however similar they are."""
-        for tenant, reference in claims:
-            self.references[tenant].add(reference)
+    def note(self, tenant: str, *references: str) -> None:
+        """Remember a claim's reference, as stored and as in the source: a case of one is no other's, however similar they are."""
+        self.references[tenant].update(references)
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""

@@ -25,7 +25,7 @@ from debitura_pipeline.submission.decision import SETTLE, LookUp, Send, Settle, 
 from debitura_pipeline.submission.evidence import CaseFinder
 from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookup_failures import LookupFailures
-from debitura_pipeline.submission.lookups import Expected
+from debitura_pipeline.submission.lookups import Expected, TooManyCases
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.sessions import Account, CustomerApi
@@ -33,9 +33,11 @@ from debitura_pipeline.submission.states import (
     CONFLICT,
     DECISIVE,
     HUMAN,
+    INELIGIBLE,
     NO_ROW,
     PLANNED,
     SENT,
+    WAITING,
     WITH_CASE,
     ClaimIdentity,
     Record,
@@ -86,16 +88,16 @@ class Gatherer:
         for one in records:
             self._by_tenant[one.external_tenant_id, one.creditor_reference].append(one)
             if one.is_in_doubt:
-                self._doubtful[one.creditor_id, _folded(one.creditor_reference)].append(one)
+                self.note_doubt(one)
 
     async def make_plan(self, source: SourceRead[Claim]) -> ClaimsPlan:
         """The plan as of now. Raises ApiError, UnprovenError."""
         listed = await read_listed(self.partner)
-        rows = sorted(source.rows, key=lambda row: (row.key[0], row.number))  # one token at a time
-        self._looked_up.clear()
-        self._due, self._failures.stopped = 0, None
-        self.finder.note(row.stored_key for row in source.rows)
-        self.finder.note((one.external_tenant_id, one.creditor_reference) for one in self.known.records)
+        rows = sorted(source.rows, key=lambda row: (self._urgency(row), row.key[0], row.number))  # one token at a time
+        for row in source.rows:
+            self.finder.note(row.stored_key[0], row.stored_key[1], row.key[1])
+        for one in self.known.records:
+            self.finder.note(one.external_tenant_id, one.creditor_reference)
         found: list[PlannedClaim] = []
         for row in rows:
             found.append(await self._row(row, listed.get(row.key[0])))
@@ -114,6 +116,13 @@ class Gatherer:
         rows_of = {row.stored_key for row in source.rows}
         return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)), self._failures.stopped)
 
+    def _urgency(self, row: SourceRow[Claim]) -> int:
+        """Claims in doubt first. Those that could not be sent the last time come last, so that the others have their turn where
+        there are not requests enough for all."""
+        tenant, reference = row.stored_key
+        states = {one.state for one in self._by_tenant.get((tenant, reference), ())}
+        return 0 if SENT in states else 2 if states & {WAITING, INELIGIBLE} else 1
+
     def _unwanted(self, wanted: Set[tuple[str | None, str]], rows_of: Set[tuple[str, ...]]) -> Iterator[Record]:
         """Records without a row that nothing has to be settled of. One that was refused is kept: its key is used up. One of a
         tenant that was not linked is of the tenant's row, whatever client it is linked to by now."""
@@ -122,10 +131,7 @@ class Gatherer:
                 has_row = (one.external_tenant_id, one.creditor_reference) in rows_of
             else:
                 has_row = (one.creditor_id, one.creditor_reference) in wanted
-            is_held = one.state == CONFLICT and (one.message or "").startswith(
-                OF_FORMER_CLIENT
-            )  # nothing was sent for it
-            if not has_row and is_held:
+            if not has_row and _is_held(one):
                 yield one.having(state=PLANNED, message=NO_ROW)
             elif not has_row and one.state not in WITH_CASE | {SENT, CONFLICT}:
                 yield one.having(message=NO_ROW)
@@ -143,13 +149,12 @@ class Gatherer:
         if record.state in WITH_CASE:
             changed = plan.changed_after(record, row.row_hash)
             return PlannedClaim(changed, row, reasons=tuple(filter(None, [changed.message])))
-        is_held = (record.message or "").startswith(OF_FORMER_CLIENT)
         if self._is_in_doubt_elsewhere(record):
-            if record.state in DECISIVE and not is_held:
+            if record.state in DECISIVE and not _is_held(record):
                 return plan.waiting(record, row, OF_FORMER_CLIENT)
             held = plan.with_row(record, row).having(state=CONFLICT, message=OF_FORMER_CLIENT)
             return PlannedClaim(held, row, reasons=(OF_FORMER_CLIENT,))
-        if is_held:
+        if _is_held(record):
             record = record.having(state=PLANNED, message=None)
         if not client.is_signed and not record.is_in_doubt:
             return plan.waiting(record, row, "the client has not signed everything")
@@ -224,10 +229,12 @@ class Gatherer:
         try:
             self._failures.ensure_requests(None)
             evidence = await self.finder.without_token(record)
+        except TooManyCases:
+            evidence = None
         except ApiError as error:
             return self._failures.after_lookup(record, row, error)
         self._failures.was_looked_up()
-        if evidence.cases:
+        if evidence is not None and evidence.cases:
             return _decided(PlannedClaim(record, row, evidence=evidence), evidence.at, keys_honoured=False)
         why = f"{HUMAN}a request is unanswered, and {lost}; {SETTLE}"
         return PlannedClaim(record.having(message=why), row, reasons=(why,))
@@ -245,28 +252,31 @@ class Gatherer:
         planned = PlannedClaim(record, row, account, wanted, body)
         if isinstance(next_step(record, wanted, None, self.runtime.now()), Stop):
             return replace(planned, wanted=None, reasons=plan.reasons_of(record))
-        if record.state != SENT and (similar := self._similar_in_doubt(record)):
-            return PlannedClaim(record.having(state=PLANNED, message=None), row, reasons=(similar,))
+        if record.state != SENT and (why := self.similar_in_doubt(record)):
+            return plan.postponed(before, row, why)
+        if record.state != SENT and self._failures.is_given_up(account):
+            return plan.postponed(before, row, f"{plan.UNANSWERED}: other previews of this client failed")
         try:
             self._failures.ensure_requests(None if record.state == SENT else self._due)
             evidence = await self.finder.look_up(record, account, plan.expected_case(claim))
         except ApiError as error:
-            return self._failures.after_lookup(record, row, error)
+            return self._failures.after_lookup(before, row, error)
         self._failures.was_looked_up()
         planned = _decided(replace(planned, evidence=evidence), self.runtime.now(), self.keys_honoured)
         if planned.state != PLANNED:
             return planned
-        if self._failures.is_given_up(account):
-            why = f"{plan.UNANSWERED}: other previews of this client failed"
-            return PlannedClaim(record.having(state=PLANNED, message=None), row, reasons=(why,))
         try:
             preview = await self.customer.read(account, lambda client: ask_preview(client, claim))
         except ApiError as error:
-            return self._failures.after_preview(record, row, account, error)
+            return self._failures.after_preview(before, row, account, error)
         self._failures.was_previewed(account)
         return plan.previewed(planned, preview, before)
 
-    def _similar_in_doubt(self, record: Record) -> str | None:
+    def note_doubt(self, record: Record) -> None:
+        """Remember a claim that has become doubtful."""
+        self._doubtful[record.creditor_id, _folded(record.creditor_reference)].append(record)
+
+    def similar_in_doubt(self, record: Record) -> str | None:
         """Why a claim waits whose reference is another spelling of one that is in doubt, and may be the same claim."""
         for other in self._doubtful.get((record.creditor_id, _folded(record.creditor_reference)), ()):
             if other.creditor_reference != record.creditor_reference:
@@ -274,9 +284,14 @@ class Gatherer:
         return None
 
 
+def _is_held(record: Record) -> bool:
+    """Whether nothing was sent for a claim because of its tenant's former client."""
+    return record.state == CONFLICT and (record.message or "").startswith(OF_FORMER_CLIENT)
+
+
 def _folded(reference: str) -> str:
-    """A reference whatever its letter case and its composition of accents."""
-    return unicodedata.normalize("NFKC", reference).casefold()
+    """A reference whatever its letter case and the encoding of its accents."""
+    return unicodedata.normalize("NFC", reference).casefold()
 
 
 def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> PlannedClaim:

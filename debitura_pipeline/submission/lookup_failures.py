@@ -8,16 +8,18 @@ from debitura_pipeline.api.write_budget import DAY_RESERVE
 from debitura_pipeline.errors import ApiError, RateLimitExhausted, RefusedError
 from debitura_pipeline.source import Claim, SourceRow
 from debitura_pipeline.submission import plan
+from debitura_pipeline.submission.lookups import TooManyCases
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.sessions import Account, CustomerApi, TokenRefused
-from debitura_pipeline.submission.states import DECISIVE, PLANNED, Record
+from debitura_pipeline.submission.states import Record
 
 NOT_ALLOWED = (401, 403)
 NOT_REACHED = f"{plan.UNANSWERED}: the limit of requests is used up"
 # Claims in a row: without a lookup, it is the API; with lookups but without a preview, it may be the client. Each costs many tries.
 MAX_FAILURES = 3
-MAX_CLIENTS = 3  # that failed so: then it is the API
-REQUESTS_TO_SEND, RESERVE = 2, 100  # a claim's second lookup and its request; and what goes on beside them
+MAX_PREVIEWS = 9  # in a row, of whatever clients: then it is the API
+REQUESTS_TO_SEND = 3  # of a claim: its second lookups, or a new token, and its request
+RESERVE = 100  # for what goes on beside them
 
 
 class LookupFailures:
@@ -26,7 +28,7 @@ class LookupFailures:
 
     def __init__(self, customer: CustomerApi, *, is_applied: bool) -> None:
         self._customer, self._is_applied = customer, is_applied
-        self._lookups, self._previews = 0, Counter[str]()
+        self._lookups, self._previews, self._of_client = 0, 0, Counter[str]()
         self.stopped: str | None = None
 
     def ensure_requests(self, due: int | None) -> None:
@@ -38,14 +40,15 @@ class LookupFailures:
         kept = REQUESTS_TO_SEND * ((due or 0) + 1) + RESERVE
         if due is not None and self._is_applied and min(left.hour, left.day - DAY_RESERVE) <= kept:
             what = "hour" if left.hour <= kept else "day"
+            kept_for = f"submitting the {due:,} claims that were looked up" if due else "what goes on beside this run"
             raise RateLimitExhausted(
-                f"The rest of the {what}'s requests is kept for submitting the {due:,} claims that were looked up. Run again in "
+                f"The rest of the {what}'s requests is kept for {kept_for}. Run again in "
                 f"{'an hour' if what == 'hour' else 'a day'} for the others."
             )
 
     def is_given_up(self, account: Account) -> bool:
         """Whether no more claims of a client are previewed."""
-        return self._previews[account.creditor_id] >= MAX_FAILURES
+        return self._of_client[account.creditor_id] >= MAX_FAILURES
 
     def was_looked_up(self) -> None:
         """A claim had all its lookups."""
@@ -53,7 +56,8 @@ class LookupFailures:
 
     def was_previewed(self, account: Account) -> None:
         """A claim had its preview."""
-        del self._previews[account.creditor_id]
+        self._previews = 0
+        del self._of_client[account.creditor_id]
 
     def after_lookup(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
         """The claim as it stays after a lookup that failed; the others go on. Raises the error if the partner's key is refused, or
@@ -67,27 +71,26 @@ class LookupFailures:
     def after_preview(
         self, record: Record, row: SourceRow[Claim] | None, account: Account, error: ApiError
     ) -> PlannedClaim:
-        """The claim as it stays after a preview that failed. Raises the error if the partner's key is refused, or if previews of
-        several clients fail."""
+        """The claim as it stays after a preview that failed. Raises the error if the partner's key is refused, or if this
+        happens time and again."""
         if _is_outage(error):
-            self._previews[account.creditor_id] += 1
-            if sum(times >= MAX_FAILURES for times in self._previews.values()) == MAX_CLIENTS:
+            self._previews += 1
+            self._of_client[account.creditor_id] += 1
+            if self._previews == MAX_PREVIEWS:
                 raise error
         return self._left(record, row, error)
 
     def _left(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
-        if record.state not in DECISIVE:  # what it was before says nothing about a row that is valid now
-            record = record.having(state=PLANNED, message=None)
         if isinstance(error, RateLimitExhausted):
             self.stopped = self.stopped or str(error)
-            return PlannedClaim(record, row, reasons=(NOT_REACHED,))
+            return plan.postponed(record, row, NOT_REACHED)
         if isinstance(error, TokenRefused):
             return plan.waiting(record, row, str(error))
         if isinstance(error, RefusedError) and error.status in NOT_ALLOWED:
             raise error
-        return PlannedClaim(record, row, reasons=(f"{plan.UNANSWERED}: {error}",))
+        return plan.postponed(record, row, f"{plan.UNANSWERED}: {error}")
 
 
 def _is_outage(error: ApiError) -> bool:
     """A refusal concerns its claim alone; an outage would meet every other one."""
-    return not isinstance(error, RateLimitExhausted | TokenRefused | RefusedError)
+    return not isinstance(error, RateLimitExhausted | TokenRefused | RefusedError | TooManyCases)

@@ -26,6 +26,10 @@ _OF_ERRORS = frozenset({"type", "title", "detail", "message", "error", "errors",
 PERSON_WORDS = frozenset({"person", "private"})
 
 
+class TooManyCases(ApiError):
+    """The listing shows more cases that contain a reference than can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a claim's case has to agree with. `reference`: as in the source; the others are None where unknown."""
@@ -56,8 +60,8 @@ async def in_listing(
     others: Set[str] = frozenset(),
 ) -> list[FoundCase]:
     """Ask the partner's own listing. `tenant`: None for a client that its tenant id no longer stands for. `since`: by the API's
-    clock. `others`: references of other claims, which no spelling of this one is. Raises ApiError, also if it shows too many pages
-    to read."""
+    clock. `others`: references of other claims, which no spelling of this one is. Raises ApiError, TooManyCases if there are
+    too many pages to read."""
     reference = ("Query", expected.reference)
     filters = (reference,) if tenant is None else (("ExternalTenantId", tenant), reference)
     query, found = Query(CASES, since, None, filters), []
@@ -69,7 +73,7 @@ async def in_listing(
                 found.append(found_case(document, expected))
         if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
             return found
-    raise ApiError(f"Looking up a claim failed: more than {MAX_PAGES * PAGE_SIZE} cases match its reference.")
+    raise TooManyCases(f"Looking up a claim failed: more than {MAX_PAGES * PAGE_SIZE} cases match its reference.")
 
 
 def found_case(document: Any, expected: Expected) -> FoundCase:

@@ -29,7 +29,7 @@ from debitura_pipeline.submission.states import (
 LOOK_ALIKE_DAYS = timedelta(days=30)
 UNANSWERED = "could not be looked up or previewed"
 CENT = Decimal("0.01")
-STORED = Decimal("0.0001")  # no row has more decimals, other than zeros
+DECIMALS, STORED = 4, Decimal("0.0001")  # no row has more decimals, other than zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,9 @@ def with_row(record: Record, row: SourceRow[Claim]) -> Record:
     claim = row.row
     if claim is None:
         return record.having(state=INVALID, message=None)
-    return record.having(amount=Decimal(claim.amount).quantize(STORED), currency=claim.currency)
+    amount = Decimal(claim.amount)
+    stored = amount.quantize(STORED) if len(claim.amount.partition(".")[2]) > DECIMALS else amount
+    return record.having(amount=stored, currency=claim.currency)
 
 
 def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:
@@ -127,6 +129,14 @@ def waiting(record: Record, row: SourceRow[Claim] | None, why: str) -> PlannedCl
         return PlannedClaim(record, row, reasons=(*reasons_of(record), why))
     kept = record if row is None else with_row(record, row)
     return PlannedClaim(kept.having(state=WAITING, message=why), row, reasons=(why,))
+
+
+def postponed(record: Record, row: SourceRow[Claim] | None, why: str) -> PlannedClaim:
+    """A claim about which nothing can be decided now. What the next decision rests on is kept."""
+    if record.state in DECISIVE:
+        return PlannedClaim(record, row, reasons=(*reasons_of(record), why))
+    kept = record if row is None else with_row(record, row)
+    return PlannedClaim(kept.having(state=PLANNED, message=None), row, reasons=(why,))
 
 
 def weight(record: Record) -> int:

@@ -19,7 +19,7 @@ from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
 
 BY_HAND = "settled by a person"
 _CASE = """SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
-    FROM raw.cases WHERE case_id = $1"""
+    FROM raw.cases WHERE case_id = $1 AND _deleted_at IS NULL"""
 
 
 class NotSettled(DebituraError):
@@ -116,5 +116,5 @@ def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) 
         absent_since=None,
         outcome_at=now,
         error_types=None,
-        message=BY_HAND if rows else f"{BY_HAND}; the case is not among those that were read",
+        message=BY_HAND if rows else f"{BY_HAND}; the case is not among those that are listed",
     )

@@ -85,9 +85,10 @@ def _payloads(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int, int]]:
 def _payload(content: bytes, at: int) -> bytes | None:
     """The payload of the record at `at`; None if there is no complete one."""
     length, checksum = _HEAD.unpack_from(content, at)
+    if not 0 < length <= MAX_PAYLOAD:
+        return None
     payload = content[at + _HEAD.size : at + _HEAD.size + length]
-    is_complete = 0 < length <= MAX_PAYLOAD and len(payload) == length and crc32(payload) == checksum
-    return payload if is_complete else None
+    return payload if len(payload) == length and crc32(payload) == checksum else None
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:

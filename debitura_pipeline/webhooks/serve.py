@@ -64,8 +64,8 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
         )
     if inbox.damaged_bytes:
         say(
-            f"The inbox {inbox.folder} is damaged: {inbox.damaged_bytes} bytes in it are no event any more. The events before and "
-            "after them are kept; check the disk, and run `debitura nightly`, which reads whatever those events were about."
+            f"The inbox {inbox.folder} is damaged: {inbox.damaged_bytes} bytes in it can no longer be read. The events before and "
+            "after them are kept. If the power did not fail, check the disk; `debitura nightly` reads whatever they were about."
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after its own shutdown

@@ -47,7 +47,7 @@ ROOT = "/v1/Webhooks"
 PORTS = (None, 443, 8443)
 MAX_URL = 1_024
 _REFUSALS = (400, 401, 403, 404, 409, 422)
-# What to do when it is not known whether a request had its effect. The list shows no secret, and none of its age.
+# What to do when it is not known whether a request had its effect. The list shows neither the secret nor its age.
 _LIST = "`debitura webhooks list` shows whether it had an effect."
 _CREATED = f"{_LIST} If it did, `debitura webhooks rotate ID` gives a secret that is printed."
 _ROTATED = "If it had an effect, the former secret is void: rotate it again, and use the secret that is printed then."

@@ -98,7 +98,7 @@ def one_of_each() -> list[Planted]:
     stale = replace(clean(), webhooks=WebhookFacts(stale_total=3, stale_at=NOW - HOUR))
     waiting = replace(clean(), warehouse=replace(_warehouse(), oldest_event_at=NOW - 2 * HOUR))
     gone = replace(clean(), warehouse=None, warehouse_fault="The warehouse cannot be opened.")
-    refused = replace(clean(), api_fault=ApiFault(causes.KEY_REFUSED, REASON, NOW - HOUR, NOW))
+    refused = replace(clean(), api_fault=ApiFault(causes.KEY_REFUSED, REASON, NOW - HOUR))
     check = failed_night(causes.CHECK_FAILED, "step raw/cases: a blocking check failed")
     return [
         *found,

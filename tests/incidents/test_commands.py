@@ -186,6 +186,20 @@ def test_subscription_of_webhooks_that_were_given_up_is_over(settings: Settings,
     assert receiver.titles[-1].startswith("Debitura") and "over:" in receiver.titles[-1]
 
 
+def test_good_night_ends_a_fault_that_the_daemon_had_noted(settings: Settings, receiver: Receiver) -> None:
+    """Where no daemon runs any more, nobody else looks."""
+    now = datetime.now(UTC)
+    note_api_fault(
+        settings.data_dir, RefusedError("HTTP 401 on GET /me. The key is refused.", 401), now - timedelta(hours=3)
+    )
+    assert "key_refused" in {incident.kind for incident in telling.tick(settings, now)}
+    a_good_night(settings, timedelta())
+    telling.conclude_run(settings, now - timedelta(minutes=1))
+    assert telling.tick(settings, now + timedelta(minutes=1)) == []
+    note_api_fault(settings.data_dir, RefusedError("HTTP 401 on GET /me. The key is refused.", 401), now)
+    assert telling.tick(settings, now + timedelta(minutes=1)) == [], "it has to last two minutes again"
+
+
 def test_next_command_names_the_partner_where_there_are_several(settings: Settings, receiver: Receiver) -> None:
     now = datetime.now(UTC)
     a_good_night(settings, timedelta(days=2))

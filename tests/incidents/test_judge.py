@@ -10,7 +10,7 @@ import pytest
 from debitura_pipeline.errors import RateLimitExhausted, RefusedError, ShrinkRefused, WarehouseBusy
 from debitura_pipeline.incidents import causes, kinds
 from debitura_pipeline.incidents.causes import cause_of
-from debitura_pipeline.incidents.facts import ApiFault, DaemonFact, Facts, NightFact, StuckFact
+from debitura_pipeline.incidents.facts import DaemonFact, Facts, NightFact, StuckFact
 from debitura_pipeline.incidents.judge import judge, stale_reasons
 from debitura_pipeline.typed_commands import for_partner
 from tests.incidents.planted import (
@@ -60,19 +60,6 @@ def test_causes_stay_until_a_night_has_ended_well() -> None:
         nights.append(NightFact(at - HOUR, at, False, cause, "a reason"))
     assert told(clean(nights=tuple(nights))) == [(causes.KEY_REFUSED, "nightly"), (causes.API_UNREACHABLE, "nightly")]
     assert told(clean(nights=(*nights, good_night()))) == []
-
-
-def test_fault_of_the_api_between_two_nights_ends_with_a_good_night() -> None:
-    """Where no daemon runs any more, nobody else looks."""
-    fault = ApiFault(causes.KEY_REFUSED, "refused", NOW - 5 * HOUR, NOW - 4 * HOUR)
-    assert told(replace(clean(nights=(good_night(NOW - 6 * HOUR),)), api_fault=fault)) == [
-        (causes.KEY_REFUSED, "nightly")
-    ]
-    assert told(replace(clean(nights=(good_night(NOW - 3 * HOUR),)), api_fault=fault)) == []
-    again = replace(fault, latest=NOW - HOUR)
-    assert told(replace(clean(nights=(good_night(NOW - 3 * HOUR),)), api_fault=again)) == [
-        (causes.KEY_REFUSED, "nightly")
-    ]
 
 
 def test_commands_are_given_as_they_have_to_be_typed() -> None:

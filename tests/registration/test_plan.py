@@ -100,7 +100,7 @@ def test_withdrawn_client_is_registered_again_only_if_a_person_says_so(
 
 
 def test_client_that_was_registered_just_now_may_not_be_listed_yet(row: SourceRow[RosterClient]) -> None:
-    for minutes, words in ((14, "not listed, or not yet"), (15, "was linked, is no longer listed")):
+    for minutes, words in ((14, "is not listed yet; if that stays so"), (15, "was linked, is no longer listed")):
         found = decide(row, known("pending_signature", row, outcome_at=NOW - timedelta(minutes=minutes)))
         assert found.state == "withdrawn" and words in found.reasons[0]
 

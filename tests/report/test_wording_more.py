@@ -50,10 +50,10 @@ def test_statement_dates_a_fee_in_one_way(tmp_path: Path) -> None:
         maker.insert(
             "marts.fct_transactions", transaction_id="t", creditor_id="c", revenue_stage="ConfirmedPendingInvoice",
             referral_fee_usd=Decimal(36), due_class="overdue", next_due_on=date(2026, 2, 8), payment_class="not_before",
-            payment_due_on=date(2026, 3, 10),
+            payment_due_on=date(2026, 4, 30),
         )  # fmt: skip
         section = client_transactions(Reports(maker), "c")
-    assert section is not None and section.tables[0].rows[0][4] == "Not before 10 Mar 2026"
+    assert section is not None and section.tables[0].rows[0][4] == "Not before 30 Apr 2026"
 
 
 def test_all_findings_of_a_client_are_counted_however_many_are_shown(tmp_path: Path) -> None:

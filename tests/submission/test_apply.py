@@ -14,10 +14,10 @@ from debitura_pipeline.api.rate_limit import RateLimiter, Remaining
 from debitura_pipeline.api.write_budget import DAY_RESERVE
 from debitura_pipeline.errors import ApiError, SettingsError
 from debitura_pipeline.outbound.plan_document import PlanMoved
-from debitura_pipeline.submission import claims_status
+from debitura_pipeline.submission import claims_status, lookups
 from debitura_pipeline.submission.facts import WriteFacts, keep_facts, keys_honoured
 from debitura_pipeline.submission.lookup_failures import NOT_REACHED, REQUESTS_TO_SEND, RESERVE, LookupFailures
-from debitura_pipeline.submission.lookups import Expected, found_case
+from debitura_pipeline.submission.lookups import Expected, TooManyCases, found_case
 from debitura_pipeline.submission.probe import probe_writes
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import Account
@@ -27,6 +27,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.source.rows import put
 from tests.submission.partner import CASES, Claims, claim, fault
 from tests.support.leaks import find
+from tests.support.prepared import lay_warehouse
 from tests.support.sandbox import RunningSandbox
 
 _next = iter(range(1, 10_000))
@@ -306,23 +307,19 @@ def test_client_whose_previews_fail_holds_up_nobody_else(partner: Claims, tenant
     assert all(reason.endswith("other previews of this client failed") for reason in reasons[3:])
 
 
-def test_previews_of_several_clients_or_lookups_that_fail_are_an_outage() -> None:
+def test_nine_previews_or_three_lookups_in_a_row_without_an_answer_are_an_outage() -> None:
     error, record = ApiError("down"), Record("t", "r")
     failures = LookupFailures(None, is_applied=False)  # type: ignore[arg-type]  # no request is made
-    for number in range(3):
-        account = Account("t", f"c{number}")
-        for _ in range(2):
-            failures.after_preview(record, None, account, error)
-        assert not failures.is_given_up(account)
-        if number < 2:
-            failures.after_preview(record, None, account, error)
-            assert failures.is_given_up(account)
+    for number in range(8):
+        failures.after_preview(record, None, Account("t", f"c{number // 2}"), error)
+    assert not failures.is_given_up(Account("t", "c0"))
     failures.was_previewed(Account("t", "c0"))
-    failures.after_preview(record, None, Account("t", "c2"), error)
-    for _ in range(2):
-        failures.after_preview(record, None, Account("t", "c0"), error)
+    for number in range(8):
+        failures.after_preview(record, None, Account("t", f"c{number}"), error)
+    assert failures.is_given_up(Account("t", "c1"))
+    failures.after_preview(record, None, Account("t", "d"), TooManyCases("many"))
     with pytest.raises(ApiError, match="down"):
-        failures.after_preview(record, None, Account("t", "c0"), error)
+        failures.after_preview(record, None, Account("t", "d"), error)
     for _ in range(2):
         failures.after_lookup(record, None, error)
     failures.was_looked_up()
@@ -330,6 +327,95 @@ def test_previews_of_several_clients_or_lookups_that_fail_are_an_outage() -> Non
         failures.after_lookup(record, None, error)
     with pytest.raises(ApiError, match="down"):
         failures.after_lookup(record, None, error)
+
+
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [("conflict", {"attempts": 1}), ("refused", {"http_status": 422, "error_types": "x", "attempts": 1}), ("planned", {})],
+)  # fmt: skip
+def test_claim_that_is_put_off_keeps_what_its_next_decision_rests_on(
+    partner: Claims, tenant: str, state: str, values: dict[str, Any]
+) -> None:
+    """A claim that waited for a person was sent once something else had put it off."""
+    (wanted,) = claims(tenant, creditor_reference=f"INV-{next(_next)}")
+    partner.wants(wanted)
+    (planned,) = partner.plan().claims
+    assert planned.row is not None
+    record = planned.record.having(state=state, claim_hash=planned.row.row_hash, **values)
+    at = partner.now()
+    doubt = Record(record.external_tenant_id, record.creditor_reference.lower(), record.creditor_id, state="sent",
+                   unanswered=1, intent_at=at, last_attempt_at=at)  # fmt: skip
+    lay_warehouse(partner.settings)
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store([record, doubt])
+    for _ in range(2):
+        partner.wants({**wanted, "amount": "9"} if state == "refused" else wanted)
+        partner.apply()
+        assert partner.states()[record.creditor_reference] == state
+    assert partner.posts() == []
+
+
+def test_two_spellings_in_one_apply_wait_for_each_other(partner: Claims, tenant: str) -> None:
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"INV-{next(_next)}"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper, lower)
+    partner.sandbox.faults(fault("status", status=500))
+    assert partner.apply().document.summary == {"planned": 1, "sent": 1}
+    assert len(partner.keys()) == 1
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"planned": 1, "submitted": 1}
+    assert partner.apply().document.summary == {"submitted": 2}
+
+
+def test_pseudonym_of_a_reference_protects_its_case_too(partner: Claims, tenant: str) -> None:
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"KIM.{next(_next)}@EXAMPLE.COM"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(upper, lower)
+    partner.sandbox.faults(fault("status", status=500))
+    assert partner.apply().document.summary == {"sent": 1, "submitted": 1}
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"submitted": 2}
+
+
+def test_claims_that_cannot_be_sent_let_the_others_have_their_turn(
+    partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, new = claims(tenant, 3), claims(tenant, 2)
+    partner.wants(*held)
+    partner.apply()
+    fresh = {"state": "ineligible", "case_id": None, "attempts": 0, "intent_at": None, "last_attempt_at": None}
+    ineligible = [one.having(creditor_reference=f"{one.creditor_reference}x", **fresh) for one in partner.all_records()]
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store(ineligible)
+    for row in held:
+        row["creditor_reference"] += "x"
+    partner.wants(*held, *new)
+    monkeypatch.setattr(RateLimiter, "remaining", lambda _: Remaining(RESERVE + 3 * REQUESTS_TO_SEND, 90_000, None))
+    partner.apply()
+    states = partner.states()
+    assert [states[row["creditor_reference"]] for row in new] == ["submitted"] * 2
+    assert [states[row["creditor_reference"]] for row in held] == ["planned"] * 3
+
+
+def test_lost_clients_whose_cases_are_too_many_hold_up_nobody(
+    partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_warehouse(partner.settings)
+    at = partner.now()
+    lost = [Record("gone", f"{number}", "6d5c1f9e-0000-4000-8000-000000000001", state="sent", unanswered=1, intent_at=at,
+                   last_attempt_at=at) for number in range(4)]  # fmt: skip
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store(lost)
+    monkeypatch.setattr(lookups, "MAX_PAGES", 0)
+    partner.wants(*claims(tenant))
+    for _ in range(2):
+        applied = partner.apply()
+        assert applied.document.summary == {"sent": 4, "submitted": 1}
+        assert all("`debitura cases settle" in row.reasons[0] for row in applied.document.rows if row.state == "sent")
 
 
 def test_saved_plan_is_applied_as_far_as_there_are_requests(

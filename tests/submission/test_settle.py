@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.submission.decision import SETTLE
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.settle import BY_HAND, NotSettled, settle_claim
 from debitura_pipeline.submission.states import NO_ROW, Record
@@ -55,7 +56,7 @@ def test_claim_of_the_present_client_is_sent_once_a_person_has_settled_the_forme
     for _ in range(2):
         applied = partner.apply()
         assert applied.document.summary == {"conflict": 1, "sent": 1} and applied.is_open
-        assert all("`debitura cases settle TENANT REFERENCE`" in " ".join(row.reasons) for row in applied.document.rows)
+        assert all(SETTLE in " ".join(row.reasons) for row in applied.document.rows)
     with pytest.raises(NotSettled, match="may still take effect"):
         settle_claim(partner.settings, tenant, reference, partner.now())
     partner.later(hours=12)
@@ -110,7 +111,7 @@ def test_person_names_the_case(partner: Claims, tenant: str) -> None:
     with pytest.raises(NotSettled, match="not in doubt but submitted"):
         settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"])
     unread = settle_claim(partner.settings, tenant, "read by nobody", partner.now(), case_id=FORMER)
-    assert unread.message != BY_HAND and "not among those that were read" in (unread.message or "")
+    assert unread.message != BY_HAND and "not among those that are listed" in (unread.message or "")
 
 
 @pytest.mark.usefixtures("warehouse_env")

@@ -120,7 +120,8 @@ select
         when client_record = 'archived' and (lifecycle_group <> 'closed'
             or coalesce(finished_at >= archived_at or {{ is_implausible('finished_at') }}, true)) then 'no'
         when client_record = 'unknown' then 'unknown'
-        when {{ utc_date('created_at') }} < {{ utc_date('linked_at') }} and not {{ is_implausible('created_at') }} then 'no'
+        when {{ utc_date('created_at') }} < {{ utc_date('linked_at') }} and not {{ is_implausible('created_at') }}
+            and not {{ is_implausible('linked_at') }} then 'no'
         when attribution = 'attributed' then 'yes'
         else 'unknown'
     end as can_earn

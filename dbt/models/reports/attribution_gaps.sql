@@ -110,7 +110,7 @@ questioned_cases as (
                     and coalesce(cases.finished_at >= clients.deleted_at or {{ is_implausible('cases.finished_at') }}, true))
                 or coalesce(cases.expected_referral_rate_pct, 1) = 0
                 or (coalesce({{ utc_date('cases.created_at') }} < {{ utc_date('clients.linked_at') }}, false)
-                    and not {{ is_implausible('cases.created_at') }}) then 'none'
+                    and not {{ is_implausible('cases.created_at') }} and not {{ is_implausible('clients.linked_at') }}) then 'none'
             when coalesce(case_payments.incomparable, 0) = 0 and cases.recovered_amount > 0
                 and cases.recovered_amount - coalesce(case_payments.paid_amount, 0) > {{ var('recovered_tolerance') }}
                 then 'more_recovered'
@@ -269,7 +269,7 @@ before_link as (
     from transactions
     inner join clients on clients.creditor_id = transactions.creditor_id
     where {{ utc_date('transactions.occurred_at') }} < {{ utc_date('clients.linked_at') }}
-        and not {{ is_implausible('transactions.occurred_at') }}
+        and not {{ is_implausible('transactions.occurred_at') }} and not {{ is_implausible('clients.linked_at') }}
 ),
 
 -- The difference between the two rates, of Debitura's revenue; never more than all of it. Too little is missing whatever the stage,

@@ -22,7 +22,7 @@ cases as (
         gross_amount,
         greatest(recovered_amount, 0) as recovered_amount
     from fct_cases
-    where created_at is not null and recovered_amount is not null and outcome is distinct from 'merged'
+    where created_at is not null and recovered_amount is not null and outcome <> 'merged'
 ),
 
 -- Payments in the case's own currency are dated.
