@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debitura_pipeline.extract.landed_rows import UnseenRow
+from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import VerifiedWindow
@@ -44,6 +45,11 @@ class MissingRowResolver:
     async def resolve(self, unseen: Sequence[UnseenRow]) -> Resolution:
         """Find out what became of these rows, whole clients first. Raises UnprovenError, or the ApiError of a request."""
         resolution = Resolution()
+        if self.reader.listing.resource == "clients" and len(unseen) > max(
+            FEW_ROWS, len(self.rows_by_creditor) // PAGE_ROWS
+        ):
+            await self._read_all({row.key for row in unseen}, resolution)
+            return resolution
         by_creditor: dict[str | None, list[UnseenRow]] = defaultdict(list)
         for row in unseen:
             by_creditor[row.creditor].append(row)
@@ -118,6 +124,14 @@ class MissingRowResolver:
             missing_keys
         )
         resolution.recovered += windows if missing_keys != keys else []
+
+    async def _read_all(self, keys: set[str], resolution: Resolution) -> None:
+        """Read the whole listing once more, which is cheaper than asking for each of many clients: what is missing in both readings
+        was deleted."""
+        windows = await self.reader.read([self.reader.whole or Slice(EVERYTHING, ())], again=True)
+        missing = self.reader.landed_rows(windows).missing_keys(keys)
+        (resolution.unresolved if any(window.is_partial for window in windows) else resolution.deleted).update(missing)
+        resolution.recovered += windows if missing != keys else []
 
     async def _client_rows(self, creditor: str | None) -> int | None:
         """Number of rows that the API states for a client; None if its tenant id is unknown."""

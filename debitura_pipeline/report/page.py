@@ -26,6 +26,7 @@ from debitura_pipeline.report.model import Badge, Link, ReportPage
 
 _ISO_DAY = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])")
 _FOUR_DECIMALS = re.compile(r"(?<![\w.-])-?\d+\.\d{4}(?![\w.])")
+LONGEST_NAME = 120
 
 
 def sentence(text: str) -> str:
@@ -45,10 +46,18 @@ def _amount_or_count(value: Decimal | int) -> str:
     return format_count(value) if isinstance(value, int) else format_amount(value)
 
 
+def client_name(name: str | None) -> str:
+    """A client's name; `Unknown client` for none, and for one in which nothing is to be seen."""
+    is_visible = any(character.isprintable() and not character.isspace() for character in name or "")
+    return str(name) if is_visible else "Unknown client"
+
+
 def cell(value: Any, kind: str) -> str:
-    """The text of a table cell of `kind`."""
+    """The text of a table cell of `kind`. Names are shortened: one of ten thousand characters would hide all others."""
     if value is None:
         return EMPTY
+    if kind == "text" and isinstance(value, str) and len(value) > LONGEST_NAME:
+        return f"{value[:LONGEST_NAME].rstrip()}…"
     if isinstance(value, Badge | Link):
         return value.text
     writers: dict[str, Any] = {

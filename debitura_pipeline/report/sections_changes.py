@@ -9,6 +9,7 @@ from typing import Any
 from debitura_pipeline.formats import format_amount, format_change, format_count, in_cents, title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
+from debitura_pipeline.report.page import client_name
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import BY_KEY
 
@@ -137,7 +138,7 @@ def _gone(reports: Reports) -> ReportTable:
 def _list(reports: Reports, name: str, caption: str, which: str) -> ReportTable:
     """The transactions of these changes with the highest difference."""
     where = f"WHERE subject = 'transaction' AND {which}"
-    columns = ("coalesce(company_name, 'Unknown client') AS client", "change", "from_value AS before", "to_value AS after",
+    columns = ("company_name AS client", "change", "from_value AS before", "to_value AS after",
                "CASE WHEN field = 'referral_fee_usd' THEN 'USD' ELSE currency END AS currency",
                "CASE WHEN field = 'referral_fee_usd' THEN delta_usd ELSE delta_amount END AS delta_amount",
                "delta_usd", "not_after")  # fmt: skip
@@ -148,8 +149,8 @@ def _list(reports: Reports, name: str, caption: str, which: str) -> ReportTable:
     headings = (Heading("Client"), Heading("Change, USD", "change"), Heading("What"), Heading("From"), Heading("To"),
                 Heading("In its currency", "change"), Heading("Currency"), Heading("Seen", "instant"))  # fmt: skip
     rows = tuple(
-        (row.client, row.delta_usd, title_case(CHANGES.get(row.change, row.change)), _stage(row.before), _stage(row.after),
-         row.delta_amount, row.currency, row.not_after)
+        (client_name(row.client), row.delta_usd, title_case(CHANGES.get(row.change, row.change)), _stage(row.before),
+         _stage(row.after), row.delta_amount, row.currency, row.not_after)
         for row in found
     )  # fmt: skip
     more = f", the {len(rows)} largest of {format_count(count.n)}" if count.n > len(rows) else ""
@@ -160,7 +161,7 @@ def _cases(reports: Reports) -> ReportTable:
     """Cases reopened or gone: both can take a fee with them."""
     where = "WHERE subject = 'case' AND change IN ('reopened', 'gone', 'returned')"
     columns = (
-        "coalesce(company_name, 'Unknown client') AS client",
+        "company_name AS client",
         "change",
         "from_value AS before",
         "to_value AS after",
@@ -171,7 +172,10 @@ def _cases(reports: Reports) -> ReportTable:
         CHANGED, columns, f"{where} ORDER BY change DESC, not_after DESC, subject_id LIMIT {ROWS_SHOWN}"
     )
     headings = (Heading("Client"), Heading("What"), Heading("From"), Heading("To"), Heading("Seen", "instant"))
-    rows = tuple((row.client, title_case(CHANGES[row.change]), row.before, row.after, row.not_after) for row in found)
+    rows = tuple(
+        (client_name(row.client), title_case(CHANGES[row.change]), row.before, row.after, row.not_after)
+        for row in found
+    )
     more = f", {len(rows)} of {format_count(count.n)}" if count.n > len(rows) else ""
     return ReportTable("changed_cases", f"Cases reopened, gone or back{more}", headings, rows)
 

@@ -10,6 +10,7 @@ from debitura_pipeline.formats import format_amount, format_count, format_percen
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.model import Chart, Heading, ReportTable, Section
+from debitura_pipeline.report.page import client_name
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.stages import EXPECTED
 
@@ -109,7 +110,7 @@ def _chart(best: Sequence[tuple[str, dict[str, Any]]]) -> Chart:
 
 def distinct_names(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Company names; where two records share one, part of the record's id tells them apart."""
-    names = [row["company_name"] or "Unknown client" for row in rows]
+    names = [client_name(row["company_name"]) for row in rows]
     times = Counter(names)
     return [
         name if times[name] == 1 else f"{name} ({row['creditor_id'][:8]})"

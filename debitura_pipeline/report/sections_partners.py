@@ -8,6 +8,7 @@ from debitura_pipeline.formats import format_amount, format_count
 from debitura_pipeline.plural import counted
 from debitura_pipeline.report.masthead import was_read
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
+from debitura_pipeline.report.page import client_name
 from debitura_pipeline.report.read import Reports, total
 from debitura_pipeline.report.sections_calendar import NAMELESS
 
@@ -102,7 +103,7 @@ def invoice_draft(reports: Reports) -> Section | None:
 
 
 def _by_client(reports: Reports) -> ReportTable:
-    columns = ("coalesce(max(company_name), 'Unknown client') AS client", "currency", "sum(referral_fee) AS fee",
+    columns = ("max(company_name) AS client", "currency", "sum(referral_fee) AS fee",
                "sum(referral_fee_usd) AS usd", "count(*) AS n", "min(collected_on) AS first",
                "max(collected_on) AS last")  # fmt: skip
     tail = "GROUP BY creditor_id, currency ORDER BY sum(referral_fee_usd) DESC, creditor_id, currency"
@@ -113,17 +114,19 @@ def _by_client(reports: Reports) -> ReportTable:
     caption = "By client and currency" + (
         f", the first {len(found)} of {format_count(count.n)}" if count.n > len(found) else ""
     )
-    return ReportTable("invoice_by_client", caption, headings, tuple(map(tuple, found)))
+    return ReportTable(
+        "invoice_by_client", caption, headings, tuple((client_name(row.client), *row[1:]) for row in found)
+    )
 
 
 def _lines(reports: Reports, lines: int) -> ReportTable:
-    columns = ("currency", "line_number AS line", "coalesce(company_name, 'Unknown client') AS client",
+    columns = ("currency", "line_number AS line", "company_name AS client",
                "case_reference AS ref", "collected_on AS day", "referral_fee AS fee", "referral_fee_usd AS usd",
                "CASE WHEN may_be_clawed_back THEN 'yes' ELSE '' END AS risk")  # fmt: skip
     found = reports.records(DRAFT, columns, f"ORDER BY currency, line_number LIMIT {LINES_SHOWN}")
     headings = (Heading("Line"), Heading("Client"), Heading("Case"), Heading("Collected", "date"), Heading("Fee", "money"),
                 Heading("In USD", "money"), Heading("May be clawed back"))  # fmt: skip
-    rows = tuple((f"{row.currency} {row.line}", *row[2:]) for row in found)
+    rows = tuple((f"{row.currency} {row.line}", client_name(row.client), *row[3:]) for row in found)
     more = (
         f"The first {len(rows)} of {format_count(lines)} lines; partner-report.xlsx has all"
         if lines > len(rows)

@@ -166,7 +166,10 @@ def _repeated(rows: tuple[RawRow, ...], table: SourceTable[T]) -> dict[tuple[str
 
 def _escaped(text: str) -> str:
     """Text that can be stored and shown anywhere: what is no character in UTF-8, and NUL, as in a Python literal."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    if "\0" not in text and text == text.encode("utf-8", "replace").decode():
+        return text
+    escaped = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return f"{escaped}\N{REPLACEMENT CHARACTER}"  # else it would be the same as a text that spells the escape out
 
 
 def _source_row(

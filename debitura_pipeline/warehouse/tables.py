@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Sequence
+from decimal import Context, Decimal
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ SUPERSEDED = "_superseded"  # raw.cases_superseded: versions that are no longer 
 
 Columns = tuple[tuple[str, str], ...]
 
+LAST_DECIMAL, EXACT = Decimal("0.0001"), Context(prec=60)  # of the columns of money
 # Arrow's type for each SQL type that is used here.
 ARROW_TYPES = {
     "VARCHAR": pa.string(),
@@ -224,10 +226,23 @@ def version_columns(table: Table) -> Columns:
     return (*current_columns(table), *VALIDITY)
 
 
+def _rounded(value: object) -> object:
+    """A Decimal with no more decimals than money columns have."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return value
+    return value.quantize(LAST_DECIMAL, context=EXACT)
+
+
 def arrow_table(columns: Columns, rows: Sequence[tuple[object, ...]]) -> pa.Table:
-    """Rows of Python values as an Arrow table with `ARROW_TYPES`. Raises ArrowInvalid if a value does not fit exactly."""
+    """Rows of Python values as an Arrow table with `ARROW_TYPES`. Decimals are rounded to the column's scale: the API's sums are
+    doubles, whose last digits are noise. Raises ArrowInvalid if a value does not fit."""
     values = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    arrays = [pa.array(list(column), ARROW_TYPES[kind]) for (_, kind), column in zip(columns, values, strict=True)]
+    arrays = [
+        pa.array(
+            [_rounded(value) for value in column] if kind.startswith("DECIMAL") else list(column), ARROW_TYPES[kind]
+        )
+        for (_, kind), column in zip(columns, values, strict=True)
+    ]
     return pa.table(arrays, [name for name, _ in columns])
 
 

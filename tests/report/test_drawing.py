@@ -9,6 +9,7 @@ import pytest
 from debitura_pipeline.report.charts import Segment, stacked_bars
 from debitura_pipeline.report.drawing import NOT_DRAWN, shortened
 from debitura_pipeline.report.model import Heading, ReportTable, Series
+from debitura_pipeline.report.page import LONGEST_NAME, cell, client_name
 
 LONG = "Acme Rockets and Space Tourism Holding GmbH & Co. KG Inkasso Service"
 FAMILY = "👩\u200d👩\u200d👧"
@@ -49,3 +50,15 @@ def test_text_is_cut_between_whole_characters() -> None:
     accents = shortened("e\u0301" * 60, 200)
     assert accents[-2:] == "\u0301…"
     assert len(shortened("W" * 60, 200)) < len(shortened("i" * 60, 200))
+
+
+@pytest.mark.parametrize("name", [None, "", "   ", "\u200b", "\u202e\u2066"])
+def test_name_in_which_nothing_is_to_be_seen_is_an_unknown_clients(name: str | None) -> None:
+    assert client_name(name) == "Unknown client"
+    assert client_name(f"{name or ''}A") == f"{name or ''}A"
+
+
+def test_name_of_ten_thousand_characters_is_shortened_on_the_page() -> None:
+    assert cell("a" * 10_000, "text") == "a" * LONGEST_NAME + "…"
+    assert cell("a" * LONGEST_NAME, "text") == "a" * LONGEST_NAME
+    assert cell("a b " * 200, "prose") == "a b " * 200

@@ -167,6 +167,13 @@ def test_a_file_that_cannot_be_read_is_refused_whole(tmp_path: Path, content: by
     assert "\n" not in str(raised.value)
 
 
+def test_text_that_is_no_text_is_not_the_one_that_spells_it_out(tmp_path: Path) -> None:
+    """Their records were one: an invalid row showed the state of the other."""
+    rows = [{**claim_row(), "creditor_reference": reference} for reference in ("\ud800", "\\ud800", "a\\b", "ä")]
+    found = read(tmp_path, "\n".join(map(json.dumps, rows)), "claims.ndjson")
+    assert len({row.stored_key for row in found.rows}) == len(rows)
+
+
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "claims.csv")
     with pytest.raises(SourceError, match="is not a regular file"):
