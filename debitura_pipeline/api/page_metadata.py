@@ -177,9 +177,10 @@ def _totals(summary: bytes, listing: Listing) -> Mapping[str, Total]:
             count=_count.decode(_at(blocks, count_at)) if count_at else None,
             usd=_sum.decode(_at(blocks, usd_at)) if usd_at else None,
         )
-        if not 0 <= (total.count or 0) < MAX_TOTAL:
+        is_number = total.usd is None or total.usd.is_finite()
+        if not is_number or not 0 <= (total.count or 0) < MAX_TOTAL:
             raise ShapeError(f"The API states a total {name} that cannot be true.")
-        if total.usd is not None and not (total.usd.is_finite() and total.usd.copy_abs() < MAX_TOTAL):
+        if total.usd is not None and total.usd.copy_abs() >= MAX_TOTAL:
             total = Total(total.count, None)  # one absurd row is in it, which is quarantined; the sum proves nothing
         if total != Total(None, None):
             totals[name] = total
