@@ -45,22 +45,24 @@ class MissingRowResolver:
     async def resolve(self, unseen: Sequence[UnseenRow]) -> Resolution:
         """Find out what became of these rows, whole clients first. Raises UnprovenError, or the ApiError of a request."""
         resolution = Resolution()
-        if self.reader.listing.resource == "clients" and len(unseen) > max(
-            FEW_ROWS, len(self.rows_by_creditor) // PAGE_ROWS
-        ):
-            await self._read_all({row.key for row in unseen}, resolution)
-            return resolution
         by_creditor: dict[str | None, list[UnseenRow]] = defaultdict(list)
         for row in unseen:
             by_creditor[row.creditor].append(row)
         single: list[UnseenRow] = []
+        whole: list[str | None] = []
         for creditor, rows in by_creditor.items():
             if len(rows) <= FEW_ROWS and len(single) + len(rows) <= MAX_REQUESTED_ROWS:
                 single += rows
-            elif await self._client_rows(creditor) == self.rows_by_creditor.get(creditor, 0):
-                resolution.deleted |= {row.key for row in rows}
             else:
-                await self._read_client(creditor, rows, resolution)
+                whole.append(creditor)
+        if len(single) + len(whole) > self._pages():
+            await self._read_all({row.key for row in unseen}, resolution)
+            return resolution
+        for creditor in whole:
+            if await self._client_rows(creditor) == self.rows_by_creditor.get(creditor, 0):
+                resolution.deleted |= {row.key for row in by_creditor[creditor]}
+            else:
+                await self._read_client(creditor, by_creditor[creditor], resolution)
         await self._resolve_single(single, resolution)
         return resolution
 
@@ -125,8 +127,13 @@ class MissingRowResolver:
         )
         resolution.recovered += windows if missing_keys != keys else []
 
+    def _pages(self) -> int:
+        """Requests beyond which the whole listing is read again: its pages, but not for a few rows."""
+        few = FEW_ROWS if self.reader.listing.resource == "clients" else MAX_REQUESTED_ROWS
+        return max(few, sum(self.rows_by_creditor.values()) // PAGE_ROWS)
+
     async def _read_all(self, keys: set[str], resolution: Resolution) -> None:
-        """Read the whole listing once more, which is cheaper than asking for each of many clients: what is missing in both readings
+        """Read the whole listing once more, which is cheaper than asking for rows of many clients: what is missing in both readings
         was deleted."""
         windows = await self.reader.read([self.reader.whole or Slice(EVERYTHING, ())], again=True)
         missing = self.reader.landed_rows(windows).missing_keys(keys)

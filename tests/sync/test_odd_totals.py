@@ -99,3 +99,23 @@ def test_many_clients_that_are_gone_are_found_by_reading_once_more(
     assert (second.deleted, second.is_proven) == (first.inserted - left, True), second.message
     assert second.deleted > 200 and second.requests < 20
     assert len(pipeline.records("clients")) == left
+
+
+def test_rows_of_many_clients_that_are_gone_are_found_by_reading_once_more(tmp_path: Path) -> None:
+    """A purge by age takes a case or two of every client."""
+    sandbox = start_sandbox(clients=300, cases=3_000, transactions=2, seed=12, no_rate_limit=True)
+    try:
+        pipeline = Pipeline(tmp_path / "data", sandbox)
+        (first,) = pipeline.sync("cases")
+        rows = pipeline.rows("SELECT min(case_id) FROM raw.cases GROUP BY creditor_id")
+        purged = {case_id for (case_id,) in rows[:280]}
+        numbers = {case["id"]: number for number, case in enumerate(sandbox.truth("cases"))}
+        assert len(purged) > 220 and purged <= numbers.keys()
+        for case_id in purged:
+            sandbox.admin("change", {"op": "row", "resource": "cases", "action": "delete", "row": numbers[case_id]})
+        (second,) = pipeline.sync("cases", full=True, allow_shrink=True)
+        assert (second.deleted, second.is_proven) == (len(purged), True), second.message
+        assert len(pipeline.records("cases")) == first.inserted - len(purged)
+        assert not purged & pipeline.records("cases").keys()
+    finally:
+        sandbox.stop()
