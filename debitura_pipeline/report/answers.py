@@ -29,6 +29,7 @@ from debitura_pipeline.report.stages import (
 )
 
 PAYERS_SHOWN = 3
+ALARMING_USD = Decimal("1")  # a few cents that are late are no headline
 NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NOT_READ = AnswerLine("", badge=Badge("Not read yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")
@@ -91,9 +92,10 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
     """Overdue, the next date, later dates, the earliest possible ones, and what has no date."""
     if not found:
         return (NOTHING_TO_COME,)
-    lines = []
-    if late := [one for one in found if one.due_class == "overdue"]:
-        lines.append(AnswerLine("Overdue", total(one.usd for one in late), key="overdue", is_late=True))
+    lines, late = [], total(one.usd for one in found if one.due_class == "overdue")
+    overdue = AnswerLine("Overdue", late, key="overdue", is_late=late >= ALARMING_USD)
+    if overdue.is_late:
+        lines.append(overdue)
     dated = [one for one in found if one.due_class == "due"]
     if dated:
         lines.append(AnswerLine(f"First due date, {unbroken_day(dated[0].due_on)}", dated[0].usd, key="next"))
@@ -104,7 +106,9 @@ def when_due(found: Sequence[Due]) -> tuple[AnswerLine, ...]:
         lines.append(AnswerLine(_not_before(earliest), total(one.usd for one in earliest), key="not-before"))
     if dateless := [one for one in found if one.due_class == "unknown"]:
         lines.append(AnswerLine(NO_DATE, total(one.usd for one in dateless), key="no-date"))
-    return tuple(lines)
+    if late and not overdue.is_late:
+        lines.append(overdue)
+    return tuple(lines) or (NOTHING_TO_COME,)
 
 
 def _not_before(earliest: Sequence[Due]) -> str:
@@ -120,7 +124,7 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
     shown, rest = ours[:PAYERS_SHOWN], ours[PAYERS_SHOWN:]
     lines = [AnswerLine(_route(row), row.usd, key=f"payer-{index}") for index, row in enumerate(shown)]
     if rest:
-        words = f"Waits for {counted(len(rest), 'other partner')}"
+        words = f"{counted(len(rest), 'other partner')}, via Debitura"
         lines.append(AnswerLine(words, total(row.usd for row in rest), key="payer-rest"))
     return tuple(lines)
 
@@ -128,8 +132,8 @@ def _from_whom(reports: Reports) -> tuple[AnswerLine, ...]:
 def _route(row: Any) -> str:
     """Debitura pays every fee; until the collection partner has paid Debitura, it is the partner that is waited for."""
     if row.payer_kind == "debitura":
-        return "Owed by Debitura itself"
-    return f"Waits for {payer_name(row)}" if row.payer_kind == "collection_partner" else payer_name(row)
+        return "Debitura itself"
+    return f"{payer_name(row)}, via Debitura" if row.payer_kind == "collection_partner" else payer_name(row)
 
 
 def _missing(reports: Reports, verdict: Badge, proof: Badge) -> tuple[AnswerLine, ...]:

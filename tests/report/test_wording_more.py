@@ -7,9 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from debitura_pipeline.report.answer_changed import changed_since
-from debitura_pipeline.report.answers import first_screen
+from debitura_pipeline.report.answers import NOTHING_TO_COME, first_screen, when_due
 from debitura_pipeline.report.model import Badge
 from debitura_pipeline.report.read import Reports
+from debitura_pipeline.report.sections_calendar import Due
 from debitura_pipeline.report.sections_cases import case_outcomes
 from debitura_pipeline.report.sections_changes import what_changed
 from debitura_pipeline.report.sections_clients import clients
@@ -143,3 +144,13 @@ def test_lines_of_an_invoice_without_usd_are_named(tmp_path: Path) -> None:
         section = invoice_draft(Reports(maker))
     assert section is not None
     assert section.lead.endswith(" 1 line without an amount in USD is not in the sums in USD.")
+
+
+def test_few_cents_that_are_late_are_no_headline() -> None:
+    def keys(late: str) -> list[tuple[str | None, bool]]:
+        found = [Due("overdue", date(2026, 3, 1), Decimal(late)), Due("due", date(2026, 4, 1), Decimal(20))]
+        return [(line.key, line.is_late) for line in when_due(found)]
+
+    assert keys("0.99") == [("next", False), ("overdue", False)]
+    assert keys("1") == [("overdue", True), ("next", False)]
+    assert when_due([Due("overdue", date(2026, 3, 1), Decimal(0))]) == (NOTHING_TO_COME,)
