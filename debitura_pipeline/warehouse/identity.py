@@ -100,12 +100,19 @@ def check_identity(settings: Settings, *, with_warehouse: bool = True, wait_s: f
     return known
 
 
-def check_privacy_key(settings: Settings) -> None:
-    """Compare the data directory's privacy key alone: for what calls no API, and whose settings may name none. Raises
-    IdentityRefused."""
-    known = _read_file(settings.data_dir / IDENTITY_FILE)
-    if known is not None:
-        _check_key(settings, f"The data directory {settings.data_dir}", known, settings.find_privacy_key())
+def check_privacy_key(settings: Settings) -> str | None:
+    """Compare the data directory's privacy key alone: for what calls no API, and whose settings may name none.
+
+    Returns what is wrong with a key that is not the one that the data directory's pseudonyms were made with. Raises
+    IdentityRefused if the key is lost, before a new one is made.
+    """
+    known, key = _read_file(settings.data_dir / IDENTITY_FILE), settings.find_privacy_key()
+    if known is None or (key is not None and known.privacy_key == key_fingerprint(key)):
+        return None
+    refused = _other_key(settings, f"The data directory {settings.data_dir}", key)
+    if key is None:
+        raise refused
+    return str(refused).partition(". ")[0] + "."
 
 
 def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:

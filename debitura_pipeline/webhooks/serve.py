@@ -47,16 +47,20 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
     """Serve until SIGTERM or SIGINT; deliveries in progress are stored and answered first.
 
     `say`: called with one line once it listens. Raises SettingsError without secrets, ReceiverError if the address is in use or
-    the inbox cannot be written, WarehouseBusy if another receiver has the inbox, IdentityRefused.
+    the inbox cannot be written, WarehouseBusy if another receiver has the inbox, IdentityRefused if the
+    data directory's privacy key is lost.
     """
     require_secrets(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fault = check_privacy_key(settings)
     listener = listen(host, port)
     try:
         receiver, inbox = make_receiver(settings, Runtime().now)
     except BaseException:
         listener.close()
         raise
+    if fault is not None:  # still better than to lose events: only tenants that contain contact data are not recognised
+        say(f"{fault} Events of clients whose tenant ID contains contact data will match no client.")
     if inbox.torn_bytes:
         say(
             f"Cut {inbox.torn_bytes} bytes behind the last event of the inbox, as an interrupted write leaves them. If nothing was "
@@ -80,14 +84,12 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
 def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
     """The receiver of a data directory, which holds its inbox.
 
-    Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it,
-    IdentityRefused if the data directory's privacy key is lost or another one.
+    Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it.
     """
     if restore_marker(settings).exists():
         raise ReceiverError(
             f"A restore into the data directory {settings.data_dir} was interrupted. Run `debitura restore FILE` again first."
         )
-    check_privacy_key(settings)
     stored = BusinessKeys.from_settings(settings).stored
     try:
         inbox = Inbox(settings.data_dir, now())

@@ -86,6 +86,11 @@ def test_without_its_privacy_key_it_is_refused(tmp_path: Path) -> None:
     receiver = RunningReceiver(data, env=env)  # whatever API the settings name: it calls none
     assert receiver.post(event_body()) == 200
     receiver.stop()
+    other = RunningReceiver(data, env={**env, "DEBITURA_PRIVACY_KEY": "another key for tests only 987654321"})
+    assert other.post(event_body()) == 200
+    other.stop()
+    assert any("privacy key" in line and "match no client" in line for line in other.said), other.said
+    assert not any("privacy key" in line for line in receiver.said)
     key_file = data / "privacy.key"
     key_file.unlink()
     said = debitura("webhooks", "serve", "--port", "0", env=env)
