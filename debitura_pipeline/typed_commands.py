@@ -1,13 +1,12 @@
-"""Commands in messages, as somebody has to type them who works for one of several partners."""
+"""Commands in messages, as they have to be typed where there are several partners."""
 
 from __future__ import annotations
 
 import re
 import shlex
 
-_COMMAND = re.compile(
-    r"(^|`|Example: )debitura (?!--partner |(?:partners|dev|worker|sandbox)\b)(?=[a-z])"
-)  # those serve all partners
+# Those that serve all partners stay as they are.
+_COMMAND = re.compile(r"(^|`|Example: )debitura (?!--partner |(?:partners|dev|worker|sandbox)\b)(?=[a-z])")
 
 
 def for_partner(text: str, partner: str | None) -> str:

@@ -20,7 +20,6 @@ from debitura_pipeline.errors import RateLimitExhausted
 from debitura_pipeline.settings import API_PER_MINUTE
 
 HOURS_WORTH, DAYS_WORTH = 10, 50
-KEPT = "What was done is kept: run again then."
 MAX_WAIT_S = 300.0  # enough for the minute's window; rarely for an hour's or a day's
 MIN_WAIT_S = 0.001  # a sleep may end slightly early; do not spin then
 SAVE_EVERY_S = 1.0
@@ -150,7 +149,8 @@ class RateLimiter:
     def _exhausted(self, free_at: float) -> RateLimitExhausted:
         at = datetime.fromtimestamp(free_at, UTC)
         return RateLimitExhausted(
-            f"The API's rate limit is used up until {at:%Y-%m-%d %H:%M:%S} UTC. {KEPT}",
+            f"The API's rate limit is used up until {at:%Y-%m-%d %H:%M:%S} UTC.",
+            cure="What was done is kept: run again then.",
             resume_at=at,
             in_hour=self._state.in_hour,
             in_day=self._state.in_day,

@@ -17,8 +17,7 @@ from rich.markup import escape
 from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
 from debitura_pipeline.cli.tables import number
-from debitura_pipeline.settings import declared
-from debitura_pipeline.typed_commands import for_partner
+from debitura_pipeline.cli.typed import as_typed
 
 if TYPE_CHECKING:
     from debitura_pipeline.landing.findings import ControlTotal
@@ -53,11 +52,6 @@ class _Quiet:
 
 _quiet = _Quiet(notes.is_quiet())
 out.quiet = _quiet.is_on
-
-
-def as_typed(text: str) -> str:
-    """Text whose commands name the partner that was chosen, if one was."""
-    return for_partner(text, os.environ.get(declared.PARTNER.name) or None)
 
 
 def say(text: str = "") -> None:

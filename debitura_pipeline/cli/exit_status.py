@@ -19,9 +19,9 @@ from collections.abc import Callable
 
 from debitura_pipeline import failures, interrupts
 from debitura_pipeline.cli import json_document
+from debitura_pipeline.cli.typed import as_typed
 from debitura_pipeline.errors import DebituraError, SettingsError
-from debitura_pipeline.settings import Settings, declared, load_settings
-from debitura_pipeline.typed_commands import for_partner
+from debitura_pipeline.settings import Settings, load_settings
 
 DONE, FAILED, BAD_SETTINGS, NOT_PROVEN = 0, 1, 2, 3
 INTERRUPTED = interrupts.INTERRUPTED
@@ -80,7 +80,7 @@ def _failed(text: str) -> int:
 
 def _print_error(text: str) -> None:
     is_trace = text.startswith("Traceback")
-    text = text if is_trace else for_partner(text, os.environ.get(declared.PARTNER.name) or None)
+    text = text if is_trace else as_typed(text)
     json_document.fail(text.strip().splitlines()[-1] if is_trace else text)
     sys.stderr.write((text if is_trace else " ".join(text.split())) + "\n")
 

@@ -8,6 +8,7 @@ from typing import Any
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.tables import FittedTable
+from debitura_pipeline.cli.typed import as_typed
 from debitura_pipeline.incidents.outbound_fault import outbound_noted
 from debitura_pipeline.orchestration.telling import incidents_told
 from debitura_pipeline.outbound.applied import AppliedPlan
@@ -71,4 +72,4 @@ def show_document(document: PlanDocument, unknown: Sequence[str] = ()) -> None:
 def _cells(row: PlanRow, *, has_references: bool) -> tuple[str, ...]:
     reference = (row.creditor_reference or "",) if has_references else ()
     number = "" if row.row is None else str(row.row)
-    return number, row.external_tenant_id, *reference, row.state, console.as_typed("; ".join(row.reasons))
+    return number, row.external_tenant_id, *reference, row.state, as_typed("; ".join(row.reasons))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from debitura_pipeline import submission
 from debitura_pipeline.api.endpoint import open_endpoint
-from debitura_pipeline.api.rate_limit import KEPT
 from debitura_pipeline.cli import console, json_document
 from debitura_pipeline.cli.outbound import apply_outbound, show_applied, show_document, summary_of
 from debitura_pipeline.errors import SettingsError, SourceError
@@ -44,10 +43,9 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
     in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
     kept = f" The plan is saved in {out} and valid for 24 hours." if is_kept else ""
     if found.stopped is not None:
-        why = found.stopped.replace(KEPT, "").rstrip()
-        unsaved = " The plan is not saved." if out else ""
-        console.warn(f"not every claim was looked up: {why}{unsaved}")
-        json_document.fail(f"not every claim was looked up: {why}{unsaved}")
+        why = f"not every claim was looked up: {found.stopped}{' The plan is not saved.' if out else ''}"
+        console.warn(why)
+        json_document.fail(why)
     console.conclude(f"{_claims(due.count(PLANNED))} would be sent{in_doubt}; nothing was sent.{kept}")
     return found.stopped is None
 

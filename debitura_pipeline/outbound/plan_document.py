@@ -115,8 +115,8 @@ class PlanDocument:
 
 
 def check_kept(path: Path, now: PlanDocument, not_reached: str = "") -> None:
-    """Compare a saved plan with the plan as it would be made now, at `now.made_at`. `not_reached`: the reason of rows for which
-    there were no requests left, and of which nothing is sent.
+    """Compare a saved plan with the plan as it would be made now, at `now.made_at`. `not_reached`: the reason given for rows
+    that were not looked up because no requests were left; nothing is sent for them.
 
     Raises SettingsError if the file cannot be read, PlanMoved if anything has changed.
     """
@@ -141,7 +141,7 @@ def check_kept(path: Path, now: PlanDocument, not_reached: str = "") -> None:
 
 
 def _as_far_as_known(row: tuple[str, ...], unknown: Set[tuple[str, ...]]) -> tuple[str, ...]:
-    """Of a row that was not looked up, key and hash alone."""
+    """The row as it is compared: by key and hash only, if it was not looked up."""
     tenant, reference, _, row_hash, *_ = row
     return (tenant, reference, "planned", row_hash, "", "") if (tenant, reference, row_hash) in unknown else row
 

@@ -90,7 +90,7 @@ class Prover:
             self.unresolved = {row.key for row in await self._unseen()}
         totals = self.reader.opening_totals.get(self.whole, self.current[0].totals)
         resource = self.reader.listing.resource
-        return self._result(totals, (f"{resource} could not be read to the end within {spent} requests",))
+        return self._result(totals, (f"reading {resource} was stopped after {spent} requests",))
 
     async def _prove(self) -> CompletenessProof:
         mismatches: list[str] = []

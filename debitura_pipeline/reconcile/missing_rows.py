@@ -128,16 +128,17 @@ class MissingRowResolver:
         resolution.recovered += windows if missing_keys != keys else []
 
     def _pages(self) -> int:
-        """Requests beyond which the whole listing is read again: its pages, but not for a few rows."""
+        """The number of requests above which the whole listing is read again: its pages, and more for few rows."""
         few = FEW_ROWS if self.reader.listing.resource == "clients" else MAX_REQUESTED_ROWS
         return max(few, sum(self.rows_by_creditor.values()) // PAGE_ROWS)
 
     async def _read_all(self, keys: set[str], resolution: Resolution) -> None:
-        """Read the whole listing once more, which is cheaper than asking for rows of many clients: what is missing in both readings
-        was deleted."""
+        """Read the whole listing once more, which is cheaper than requesting the rows of many clients. What is missing from both
+        readings was deleted, unless rows moved during the second one, too."""
         windows = await self.reader.read([self.reader.whole or Slice(EVERYTHING, ())], again=True)
         missing = self.reader.landed_rows(windows).missing_keys(keys)
-        (resolution.unresolved if any(window.is_partial for window in windows) else resolution.deleted).update(missing)
+        is_sure = not any(window.is_partial or window.has_moved for window in windows)
+        (resolution.deleted if is_sure else resolution.unresolved).update(missing)
         resolution.recovered += windows if missing != keys else []
 
     async def _client_rows(self, creditor: str | None) -> int | None:

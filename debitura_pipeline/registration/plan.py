@@ -160,13 +160,13 @@ def _withdrawn(
     """Never sent again automatically: somebody has ended the link, unless the listing does not show it yet."""
     if row.stored_key[0] in situation.again:
         return PLANNED, "was withdrawn, and is to be registered again"
-    is_new = known is not None and known.outcome_at is not None and situation.now - known.outcome_at < QUIET
-    what = (
-        "was registered less than 15 minutes ago and is not listed yet; if that stays so,"
-        if is_new
-        else "was linked, is no longer listed;"
-    )
-    return WITHDRAWN, f"{what} `debitura clients apply --again TENANT` registers it again"
+    is_new = known is not None and known.state in LINKED and _is_within(QUIET, known.outcome_at, situation.now)
+    what = "is not listed; it may be too new to be" if is_new else "was linked, is no longer listed"
+    return WITHDRAWN, f"{what}; `debitura clients apply --again TENANT` registers it again"
+
+
+def _is_within(span: timedelta, at: datetime | None, now: datetime) -> bool:
+    return at is not None and timedelta(0) <= now - at < span
 
 
 def _needs_linking(known: Registration, situation: Situation, *, is_changed: bool) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What all lookups together show of a claim: those of the API, and the warehouse's."""
+"""Look up a claim wherever its case may be shown: in both APIs and in the warehouse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CaseFinder:
     references: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def note(self, tenant: str, *references: str) -> None:
-        """Remember a claim's reference, as stored and as in the source: a case of one is no other's, however similar they are."""
+        """Add a claim's reference, as stored and as in the source. A case with one claim's reference is never another claim's."""
         self.references[tenant].update(references)
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
@@ -52,7 +52,7 @@ class CaseFinder:
             return None
 
     async def without_token(self, record: Record) -> Evidence:
-        """What the warehouse and the partner's listing show of a claim whose client has no token any more. Raises ApiError."""
+        """What the warehouse and the partner's listing show of a claim whose client no longer has a token. Raises ApiError."""
         at, creditor = self.runtime.now(), record.creditor_id or ""
         expected = Expected(record.creditor_reference, record.amount, record.currency)
         cases = self._stored(record, creditor, expected)

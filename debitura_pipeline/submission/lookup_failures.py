@@ -82,7 +82,7 @@ class LookupFailures:
 
     def _left(self, record: Record, row: SourceRow[Claim] | None, error: ApiError) -> PlannedClaim:
         if isinstance(error, RateLimitExhausted):
-            self.stopped = self.stopped or str(error)
+            self.stopped = self.stopped or error.fault
             return plan.postponed(record, row, NOT_REACHED)
         if isinstance(error, TokenRefused):
             return plan.waiting(record, row, str(error))

@@ -29,7 +29,6 @@ from debitura_pipeline.submission.states import (
 LOOK_ALIKE_DAYS = timedelta(days=30)
 UNANSWERED = "could not be looked up or previewed"
 CENT = Decimal("0.01")
-DECIMALS, STORED = 4, Decimal("0.0001")  # no row has more decimals, other than zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,7 @@ def with_row(record: Record, row: SourceRow[Claim]) -> Record:
     claim = row.row
     if claim is None:
         return record.having(state=INVALID, message=None)
-    amount = Decimal(claim.amount)
-    stored = amount.quantize(STORED) if len(claim.amount.partition(".")[2]) > DECIMALS else amount
-    return record.having(amount=stored, currency=claim.currency)
+    return record.having(amount=Decimal(claim.amount), currency=claim.currency)
 
 
 def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:

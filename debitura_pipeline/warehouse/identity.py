@@ -112,7 +112,7 @@ def check_privacy_key(settings: Settings) -> str | None:
     refused = _other_key(settings, f"The data directory {settings.data_dir}", key)
     if key is None:
         raise refused
-    return str(refused).partition(". ")[0] + "."
+    return refused.fault
 
 
 def stored_identities(settings: Settings) -> list[tuple[str, Identity]]:

@@ -35,7 +35,7 @@ class Inbox:
     """The inbox of a data directory, open for writing. Not thread-safe. Use `close` at the end.
 
     `known`: ids of events of the last 14 days, with the instant that each was received at. `torn_bytes`: bytes that an
-    interrupted write had left and that were cut off. `damaged_bytes`: bytes before the last event that are no event any more.
+    interrupted write had left and that were cut off. `damaged_bytes`: bytes before the last event that can no longer be read.
     """
 
     def __init__(self, data_dir: Path, now: datetime) -> None:

@@ -59,7 +59,9 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
     except BaseException:
         listener.close()
         raise
-    if fault is not None:  # still better than to lose events: only tenants that contain contact data are not recognised
+    if (
+        fault is not None
+    ):  # events are not refused for it: only tenants that contain contact data are stored under another name
         say(f"{fault} Events of clients whose tenant ID contains contact data will match no client.")
     if inbox.torn_bytes:
         say(

@@ -99,10 +99,19 @@ def test_withdrawn_client_is_registered_again_only_if_a_person_says_so(
     assert decide(row, formerly_linked={"tenant-1"}, again={"tenant-1"}).is_sent
 
 
-def test_client_that_was_registered_just_now_may_not_be_listed_yet(row: SourceRow[RosterClient]) -> None:
-    for minutes, words in ((14, "is not listed yet; if that stays so"), (15, "was linked, is no longer listed")):
-        found = decide(row, known("pending_signature", row, outcome_at=NOW - timedelta(minutes=minutes)))
-        assert found.state == "withdrawn" and words in found.reasons[0]
+@pytest.mark.parametrize(
+    ("state", "minutes", "words"),
+    [
+        ("pending_signature", 14, "it may be too new to be"),
+        ("pending_signature", 15, "was linked, is no longer listed"),
+        ("withdrawn", 1, "was linked, is no longer listed"),
+    ],
+)
+def test_client_that_was_registered_just_now_may_not_be_listed_yet(
+    row: SourceRow[RosterClient], state: str, minutes: int, words: str
+) -> None:
+    found = decide(row, known(state, row, outcome_at=NOW - timedelta(minutes=minutes)))
+    assert found.state == "withdrawn" and words in found.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
+def tenant(sandbox: RunningSandbox) -> str:
+    """A client that has signed everything."""
+    clients = sandbox.get("/clients", {"PageSize": 100, "OnboardingDone": "true"})["clients"]
+    return str(clients[0]["externalTenantId"])
+
+
+@pytest.fixture
 def partner(tmp_path: Path, sandbox: RunningSandbox, request: pytest.FixtureRequest) -> Claims:
     """On DuckDB, or on both engines for a test that asks for `warehouse_env`."""
     sandbox.faults()

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.prepared import lay_warehouse
 from tests.support.sandbox import RunningSandbox
 
 CASES = "/customer/cases"
+_numbers = numbers(1)
 
 
 async def nap(seconds: float) -> None:
@@ -91,6 +93,16 @@ class Claims(Pipeline):
     def cases(self, reference: str) -> int:
         """How many cases have this reference."""
         return sum(case["creditorReference"] == reference for case in self.sandbox.truth("cases"))
+
+
+def new_number() -> int:
+    """A number that no other claim has."""
+    return next(_numbers)
+
+
+def claims(tenant: str, count: int = 1, **changes: str) -> list[dict[str, str]]:
+    """Claims that no other test has."""
+    return [claim(tenant, new_number(), **changes) for _ in range(count)]
 
 
 def fault(kind: str, **options: Any) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from debitura_pipeline.submission.lookups import Expected, found_case
 from debitura_pipeline.submission.states import NO_ROW
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
-from tests.submission.partner import Claims, claim, fault
+from tests.submission.partner import Claims, claim, fault, new_number
 from tests.support.altering import altering
 
 CASE_ID, EXPECTED = str(uuid.UUID(int=7)), Expected("A-1")
-_next = iter(range(70_000, 80_000))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_only_a_plain_reference_is_kept(shown: Any, kept: str | None) -> None:
 @pytest.mark.parametrize("what", ["reference", "creditorReference"])
 def test_odd_answer_holds_up_nobody(partner: Claims, what: str) -> None:
     """The first claim's case has a reference that nothing can store, or its creation is answered with no more than an id."""
-    first, second = (claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(2))
+    first, second = (claim(signed_tenant(partner.sandbox), new_number()) for _ in range(2))
 
     altered = []
 
@@ -96,7 +95,7 @@ def test_odd_answer_holds_up_nobody(partner: Claims, what: str) -> None:
 
 def test_api_that_only_asks_to_wait_ends_the_apply(partner: Claims) -> None:
     """Claim by claim, that took four minutes each, and nothing else could run."""
-    partner.wants(*(claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(5)))
+    partner.wants(*(claim(signed_tenant(partner.sandbox), new_number()) for _ in range(5)))
     partner.sandbox.faults(fault("rate_limited", retry_after=0.01, times=0))
     applied = partner.apply()
     assert applied.stopped is not None and "HTTP 429 to 4 requests in a row" in applied.stopped
@@ -107,9 +106,9 @@ def test_api_that_only_asks_to_wait_ends_the_apply(partner: Claims) -> None:
 
 @pytest.mark.usefixtures("warehouse_env")
 def test_refused_claim_whose_row_is_gone_is_nobodys_problem_until_it_is_back(partner: Claims) -> None:
-    refused, other = (claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(2))
+    refused, other = (claim(signed_tenant(partner.sandbox), new_number()) for _ in range(2))
     partner.sandbox.faults(fault("status", status=422, body=refused["creditor_reference"], times=0))
-    waiting = claim("nobody", next(_next))
+    waiting = claim("nobody", new_number())
     partner.wants(refused, waiting, other)
     partner.apply()
     partner.wants(other)
@@ -126,7 +125,7 @@ def test_refused_claim_whose_row_is_gone_is_nobodys_problem_until_it_is_back(par
 
 def test_record_of_a_tenant_that_was_not_linked_stays_its_rows(partner: Claims) -> None:
     """Also where the row is another client's by now: there was a second record, which said that the row was gone."""
-    tenant, reference = signed_tenant(partner.sandbox), f"same-{next(_next)}"
+    tenant, reference = signed_tenant(partner.sandbox), f"same-{new_number()}"
     ours, theirs = (claim(name, 1, creditor_reference=reference) for name in (tenant, "nobody"))
     partner.wants(theirs)
     partner.apply()
@@ -145,7 +144,7 @@ def test_record_of_a_tenant_that_was_not_linked_stays_its_rows(partner: Claims) 
 
 
 def test_plan_replaces_no_file_that_is_none(partner: Claims, tmp_path: Path) -> None:
-    partner.wants(claim(signed_tenant(partner.sandbox), next(_next)))
+    partner.wants(claim(signed_tenant(partner.sandbox), new_number()))
     before = partner.source.read_bytes()
     with pytest.raises(SettingsError, match="is not a plan, so it is kept"):
         partner.plan().document.keep(partner.source)

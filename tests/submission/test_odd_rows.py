@@ -10,14 +10,12 @@ from debitura_pipeline.errors import RefusedError
 from debitura_pipeline.submission import claims_status
 from tests.source.rows import as_csv, put
 from tests.submission.histories import signed_tenant
-from tests.submission.partner import Claims, claim, fault
-
-_next = iter(range(50_000, 60_000))
+from tests.submission.partner import Claims, claim, fault, new_number
 
 
 @pytest.mark.parametrize("now", ["invalid", "repeated", "gone"])
 def test_claim_in_doubt_is_looked_up_whatever_became_of_its_row(partner: Claims, now: str) -> None:
-    wanted, other = (claim(signed_tenant(partner.sandbox), next(_next)) for _ in range(2))
+    wanted, other = (claim(signed_tenant(partner.sandbox), new_number()) for _ in range(2))
     partner.sandbox.undocumented(lookup_delay_s=600)
     partner.wants(wanted, other)
     partner.sandbox.faults(fault("close", effect="now", body=wanted["creditor_reference"]))
@@ -44,7 +42,7 @@ def test_claims_of_unknown_clients_with_one_reference_are_told_apart(partner: Cl
 @pytest.mark.parametrize("odd", ["\udce9", "\0", "\ud800"])
 def test_reference_that_no_warehouse_can_hold_is_one_invalid_row(partner: Claims, odd: str, tmp_path: Path) -> None:
     tenant = signed_tenant(partner.sandbox)
-    good = claim(tenant, next(_next))
+    good = claim(tenant, new_number())
     bad = {**good, "creditor_reference": f"l{odd}"}
     put(partner.source, as_csv([bad, good]).encode("utf-8", "surrogatepass").replace(b"\xed\xb3\xa9", b"\xe9"))
     partner.plan().document.keep(tmp_path / "plan.json")
@@ -56,7 +54,7 @@ def test_reference_that_no_warehouse_can_hold_is_one_invalid_row(partner: Claims
 
 
 def test_refused_key_ends_an_apply_instead_of_waiting_for_clients(partner: Claims) -> None:
-    wanted = claim(signed_tenant(partner.sandbox), next(_next))
+    wanted = claim(signed_tenant(partner.sandbox), new_number())
     partner.wants(wanted)
     partner.sandbox.faults({"kind": "status", "status": 401, "path": "/oauth/token", "times": 0})
     with pytest.raises(RefusedError, match="HTTP 401"):

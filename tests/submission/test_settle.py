@@ -13,20 +13,11 @@ from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.settle import BY_HAND, NotSettled, settle_claim
 from debitura_pipeline.submission.states import NO_ROW, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
-from tests.submission.partner import Claims, claim, fault
+from tests.submission.partner import Claims, claim, fault, new_number
 from tests.support.command import debitura
 from tests.support.prepared import lay_warehouse
-from tests.support.sandbox import RunningSandbox
 
 FORMER = "6d5c1f9e-0000-4000-8000-000000000001"
-_next = iter(range(50_000, 60_000))
-
-
-@pytest.fixture
-def tenant(sandbox: RunningSandbox) -> str:
-    """A client that has signed everything."""
-    clients = sandbox.get("/clients", {"PageSize": 100, "OnboardingDone": "true"})["clients"]
-    return str(clients[0]["externalTenantId"])
 
 
 def in_doubt(partner: Claims, tenant: str, reference: str, creditor: str, **changes: Any) -> Record:
@@ -49,7 +40,7 @@ def state_of(partner: Claims, creditor: str) -> str:
 def test_claim_of_the_present_client_is_sent_once_a_person_has_settled_the_former_ones(
     partner: Claims, tenant: str
 ) -> None:
-    wanted = claim(tenant, next(_next))
+    wanted = claim(tenant, new_number())
     reference = wanted["creditor_reference"]
     partner.wants(wanted)
     in_doubt(partner, tenant, reference, FORMER)
@@ -79,7 +70,7 @@ def test_case_of_a_client_without_a_token_is_found(partner: Claims, tenant: str,
     gone = "no longer linked"
     in_doubt(partner, gone, case["creditorReference"], creditor, intent_at=partner.now() - timedelta(days=5_000))
     partner.wants(
-        claim(gone, 1, creditor_reference=case["creditorReference"]) if has_row else claim(tenant, next(_next))
+        claim(gone, 1, creditor_reference=case["creditorReference"]) if has_row else claim(tenant, new_number())
     )
     partner.apply()
     assert state_of(partner, creditor) == "submitted"
@@ -88,7 +79,7 @@ def test_case_of_a_client_without_a_token_is_found(partner: Claims, tenant: str,
 def test_case_of_another_client_with_the_same_reference_is_not_taken(partner: Claims) -> None:
     case = partner.sandbox.truth("cases")[0]
     in_doubt(partner, "no longer linked", case["creditorReference"], FORMER)
-    partner.wants(claim("nobody", next(_next)))
+    partner.wants(claim("nobody", new_number()))
     assert partner.apply().document.summary == {"sent": 1, "waiting_for_client": 1}
     partner.sync("cases")
     partner.apply()
@@ -117,7 +108,7 @@ def test_person_names_the_case(partner: Claims, tenant: str) -> None:
 @pytest.mark.usefixtures("warehouse_env")
 def test_case_of_another_claim_or_with_another_amount_is_not_the_claims(partner: Claims, tenant: str) -> None:
     """A claim would be forgotten: it would have a case that is not its own."""
-    wanted = claim(tenant, next(_next))
+    wanted = claim(tenant, new_number())
     partner.wants(wanted)
     partner.apply()
     (sent,) = partner.all_records()
@@ -135,7 +126,7 @@ def test_case_of_another_claim_or_with_another_amount_is_not_the_claims(partner:
 def test_claim_that_is_held_for_the_former_client_and_no_longer_wanted_is_no_problem(
     partner: Claims, tenant: str
 ) -> None:
-    wanted, other = claim(tenant, next(_next)), claim("nobody", next(_next))
+    wanted, other = claim(tenant, new_number()), claim("nobody", new_number())
     partner.wants(wanted, other)
     in_doubt(partner, tenant, wanted["creditor_reference"], FORMER)
     assert partner.apply().document.summary == {"conflict": 1, "sent": 1, "waiting_for_client": 1}
@@ -157,7 +148,7 @@ def test_settling_needs_the_data_directorys_own_settings(partner: Claims, tenant
 
 
 def test_row_that_changed_while_in_doubt_is_sent_with_another_key(partner: Claims, tenant: str) -> None:
-    wanted = claim(tenant, next(_next))
+    wanted = claim(tenant, new_number())
     reference = wanted["creditor_reference"]
     partner.wants(wanted)
     partner.sandbox.faults(fault("status", status=500))

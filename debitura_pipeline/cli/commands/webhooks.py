@@ -91,7 +91,7 @@ def rotate(subscription_id: Id) -> None:
 def enable(subscription_id: Id) -> None:
     """Enable a subscription that was switched off. Needs `webhooks` in DEBITURA_WRITES."""
     from debitura_pipeline.api.endpoint import open_endpoint
-    from debitura_pipeline.cli.console import as_typed
+    from debitura_pipeline.cli.typed import as_typed
     from debitura_pipeline.incidents.webhook_facts import forget_off
     from debitura_pipeline.outbound.permission import WEBHOOKS, require_writes
     from debitura_pipeline.webhooks.subscriptions import SubscriptionChanges
@@ -133,7 +133,7 @@ def _state(one: Subscription) -> str:
 
 def _print_secret(made: Subscription) -> None:
     """To standard output whatever the verbosity: the API never shows it again."""
-    from debitura_pipeline.cli.console import as_typed
+    from debitura_pipeline.cli.typed import as_typed
 
     if made.secret is None:
         sys.stdout.write(

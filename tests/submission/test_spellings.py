@@ -1,0 +1,102 @@
+"""References that are spelled alike: which claim a case is of, and what waits for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.states import Record
+from debitura_pipeline.warehouse.opening import open_warehouse
+from tests.submission.partner import Claims, claims, fault, new_number
+from tests.support.prepared import lay_warehouse
+
+
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [("conflict", {"attempts": 1}), ("refused", {"http_status": 422, "error_types": "x", "attempts": 1}), ("planned", {})],
+)  # fmt: skip
+def test_claim_that_is_put_off_keeps_what_its_next_decision_rests_on(
+    partner: Claims, tenant: str, state: str, values: dict[str, Any]
+) -> None:
+    """A claim that waited for a person was sent once something else had put it off."""
+    (wanted,) = claims(tenant, creditor_reference=f"INV-{new_number()}")
+    partner.wants(wanted)
+    (planned,) = partner.plan().claims
+    assert planned.row is not None
+    record = planned.record.having(state=state, claim_hash=planned.row.row_hash, **values)
+    at = partner.now()
+    doubt = Record(record.external_tenant_id, record.creditor_reference.lower(), record.creditor_id, state="sent",
+                   unanswered=1, intent_at=at, last_attempt_at=at)  # fmt: skip
+    lay_warehouse(partner.settings)
+    with open_warehouse(partner.settings) as warehouse:
+        Records(warehouse).store([record, doubt])
+    for _ in range(2):
+        partner.wants({**wanted, "amount": "9"} if state == "refused" else wanted)
+        partner.apply()
+        assert partner.states()[record.creditor_reference] == state
+    assert partner.posts() == []
+
+
+def test_two_spellings_in_one_apply_wait_for_each_other(partner: Claims, tenant: str) -> None:
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"INV-{new_number()}"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper, lower)
+    partner.sandbox.faults(fault("status", status=500))
+    assert partner.apply().document.summary == {"planned": 1, "sent": 1}
+    assert len(partner.keys()) == 1
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"planned": 1, "submitted": 1}
+    assert partner.apply().document.summary == {"submitted": 2}
+
+
+def test_pseudonym_of_a_reference_protects_its_case_too(partner: Claims, tenant: str) -> None:
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"KIM.{new_number()}@EXAMPLE.COM"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(upper, lower)
+    partner.sandbox.faults(fault("status", status=500))
+    assert partner.apply().document.summary == {"sent": 1, "submitted": 1}
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"submitted": 2}
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_case_of_another_spelling_of_the_reference_is_another_claims(
+    partner: Claims, tenant: str, *, has_row: bool
+) -> None:
+    """The listing's search ignores letter case, and showed the case of one claim for the other."""
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"], lower["creditor_reference"] = (f"{letters}-{new_number()}" for letters in ("INV", "x"))
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(*([upper] if has_row else []), lower)
+    partner.sandbox.faults(fault("status", status=500))
+    partner.apply()
+    assert partner.states()[lower["creditor_reference"]] == "sent"
+    partner.sandbox.faults()
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"submitted": 1 + has_row}
+
+
+def test_other_spelling_of_a_claim_in_doubt_waits(partner: Claims, tenant: str) -> None:
+    """A reference that was corrected while in doubt may be the same claim."""
+    (wanted,) = claims(tenant, creditor_reference=f"INV-{new_number()}")
+    partner.sandbox.undocumented(lookup_delay_s=3_600.0)
+    partner.sandbox.faults(fault("close", effect="now"))
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"sent": 1}
+    reference = wanted["creditor_reference"]
+    partner.wants({**wanted, "creditor_reference": reference.lower()})
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 1, "sent": 1}
+    assert f"waits until it is known what became of {reference}" in applied.document.rows[0].reasons[0]
+    assert list(partner.keys()) == [reference]
+    partner.later(hours=2)
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
