@@ -10,7 +10,7 @@ import pytest
 from tests.support.mirror import assert_same_keys
 from tests.support.pipeline import Pipeline
 from tests.support.sandbox import RunningSandbox, start_sandbox
-from tests.sync.test_moving_lists import EARLY, micros, row_change
+from tests.sync.test_moving_lists import EARLY, LATE, micros, row_change
 
 CLIENTS, GONE = 320, 250
 
@@ -69,15 +69,20 @@ def test_rows_that_move_beside_a_purge_are_not_taken_for_deleted(
     """Once to a stretch that was read already; and with every request, so that no two readings agree."""
     sandbox, pipeline, _ = purged
     alive = {case["id"] for case in sandbox.truth("cases")}
-    at = micros(EARLY)
+    ends = micros(EARLY), micros(LATE)
     if "times" in rule:
-        moves = [row_change("cases", "move", row, at=at + row) for row in range(2_000, 2_040)]
+        moves = [row_change("cases", "move", row, at=ends[row % 2] + row) for row in range(2_999, 2_399, -1)]
         sandbox.faults(
             *({"kind": "change", "path": "/cases", "nth": nth, "change": move} for nth, move in enumerate(moves, 2))
         )
     else:
         sandbox.faults(
-            {"kind": "change", "path": "/cases", **rule, "change": row_change("cases", "move", 2_000, at=at)}
+            {
+                "kind": "change",
+                "path": "/cases",
+                **rule,
+                "change": row_change("cases", "move", 2_000, at=ends[rule["nth"] % 2]),
+            }
         )
     (report,) = pipeline.sync("cases", full=True, allow_shrink=True)
     sandbox.faults()
