@@ -18,10 +18,15 @@
     + case when least({{ weekday }}, 5) + {{ rest }} > 5 then 2 else 0 end
 {%- endmacro %}
 
-{# A date after the last sync, with a day for clocks and time zones, or one that stands for none. Needs `clock`. #}
+{# Whether a date is later than a day after the last sync, or a placeholder for a missing one. Needs a CTE `clock`. #}
 {% macro is_implausible(instant) -%}
     coalesce(
         {{ instant }} > (select clock.as_of + interval '1 day' from clock) or {{ instant }} < cast('2000-01-01 00:00:00+00' as timestamptz),
         false
     )
+{%- endmacro %}
+
+{# Whether a case had ended when its client was archived: the link must exist when a debtor pays. Needs a CTE `clock`. #}
+{% macro ended_while_linked(finished_at, archived_at) -%}
+    (coalesce({{ finished_at }} < {{ archived_at }}, false) and not {{ is_implausible(finished_at) }})
 {%- endmacro %}

@@ -29,7 +29,7 @@ from debitura_pipeline.report.stages import (
 )
 
 PAYERS_SHOWN = 3
-ALARMING_USD = Decimal("1")  # a few cents that are late are no headline
+ALARMING_USD = Decimal("1")  # a smaller overdue sum is listed last, without emphasis
 NOT_CHECKED = AnswerLine("", badge=Badge("Not checked yet", "unknown"))
 NOT_READ = AnswerLine("", badge=Badge("Not read yet", "unknown"))
 NO_CALENDAR = AnswerLine("", words="This file has no payment calendar yet.")

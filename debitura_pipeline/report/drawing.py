@@ -37,10 +37,14 @@ NOT_DRAWN = "<p>This chart could not be drawn. Its figures are in the table.</p>
 PERCENT_LABEL = "format(datum.value, '.0~%')"
 
 
+class NotDrawn(Exception):
+    """The renderer refuses a chart."""
+
+
 def in_both_widths(name: str, caption: str, description: str, series: Sequence[Series], draw: Callable[[int], Any],
                    table: ReportTable) -> Chart:  # fmt: skip
-    """The chart of `draw(width)` for wide and narrow screens. The legend is left out where there is one series. What the renderer
-    refuses is left to the table, since a picture is no reason to publish nothing."""
+    """The chart of `draw(width)` for wide and narrow screens. The legend is left out where there is one series. If
+    the renderer refuses the chart, the page has its table only, since nothing would be published otherwise."""
     from altair.utils.schemapi import debug_mode  # noqa: PLC0415
 
     try:
@@ -55,7 +59,7 @@ def in_both_widths(name: str, caption: str, description: str, series: Sequence[S
                 )
                 for css, width in (("wide", WIDE), ("narrow", NARROW))
             }
-    except ValueError:
+    except NotDrawn:
         log.warning("The chart %s could not be drawn; the page has its table.", name)
         pictures = {"wide": NOT_DRAWN, "narrow": ""}
     return Chart(name, caption, description, pictures["wide"], pictures["narrow"],
@@ -73,7 +77,10 @@ def _svg(chart: Any, width: int) -> str:
         .configure_view(stroke=None)
         .configure_axis(**text, domainColor="var(--soft)", gridColor="var(--grid)", tickColor="var(--line)")
     )
-    return str(vl_convert.vegalite_to_svg(themed.to_json(validate=False)))
+    try:
+        return str(vl_convert.vegalite_to_svg(themed.to_json(validate=False)))
+    except ValueError:
+        raise NotDrawn from None
 
 
 def colours(series: Sequence[Series]) -> Any:
@@ -109,8 +116,8 @@ def bar_labels(bars: Sequence[str], width: int) -> Any:
 
 
 def shortened(text: str, room: int) -> str:
-    """Text for about `room` pixels, cut between whole characters. Vega itself cuts between UTF-16 units, and its renderer then
-    refuses half of an emoji."""
+    """Shorten text to about `room` pixels, between whole characters. Vega would cut between UTF-16 units, and its renderer refuses
+    half an emoji."""
     limit = room / UNIT
     if sum(map(_units, text)) <= limit:
         return text
@@ -121,7 +128,7 @@ def shortened(text: str, room: int) -> str:
             kept = text[:place]
             break
     while kept and (_units(text[len(kept)]) == 0 or kept[-1] == ZERO_WIDTH_JOINER):
-        kept = kept[:-1]  # an accent or a joined sign goes with its character
+        kept = kept[:-1]  # accents and joined characters are not parted
     return f"{kept.rstrip()}…"
 
 

@@ -42,12 +42,12 @@ def plain_number(value: Decimal | int) -> str:
 
 
 def _amount_or_count(value: Decimal | int) -> str:
-    """A column of money can have numbers of rows in it, which are integers."""
+    """A column of money can also hold counts, which are integers."""
     return format_count(value) if isinstance(value, int) else format_amount(value)
 
 
 def client_name(name: str | None) -> str:
-    """A client's name; `Unknown client` for none, and for one in which nothing is to be seen."""
+    """A client's name; `Unknown client` if there is none, or none with a visible character."""
     is_visible = any(character.isprintable() and not character.isspace() for character in name or "")
     return str(name) if is_visible else "Unknown client"
 

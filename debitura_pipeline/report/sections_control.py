@@ -8,7 +8,7 @@ from debitura_pipeline.formats import format_count, format_datetime, title_case
 from debitura_pipeline.plural import counted
 from debitura_pipeline.reconcile.control_totals import MOVES_WITH_RATES
 from debitura_pipeline.report.model import Badge, Heading, ReportTable, Section
-from debitura_pipeline.report.page import sentence
+from debitura_pipeline.report.page import client_name, sentence
 from debitura_pipeline.report.read import Reports
 from debitura_pipeline.report.stages import BY_KEY, STAGES
 
@@ -116,7 +116,7 @@ def _client_table(reports: Reports) -> ReportTable:
     found = reports.records(RECONCILED, columns, tail)
     rows = tuple(
         (
-            row.company_name or "Unknown client",
+            client_name(row.company_name),
             _group(row.stage),
             *(row[2:5] if row.usd_difference is not None else row[5:8]),
             badge_of(row.verdict),

@@ -13,6 +13,7 @@ from debitura_pipeline.formats import format_amount, format_count, format_dateti
 from debitura_pipeline.report.answers import adding_up, how_much, if_read, when_due
 from debitura_pipeline.report.masthead import read_masthead
 from debitura_pipeline.report.model import Answer, AnswerLine, Badge, Masthead, ReportPage
+from debitura_pipeline.report.page import client_name
 from debitura_pipeline.report.read import ZERO, Reports, ReportSource
 from debitura_pipeline.report.sections_clients import CLIENTS, FEE_COLUMN, link_in_words
 from debitura_pipeline.report.sections_control import reconciliation_verdict
@@ -50,7 +51,7 @@ def compose_statement(warehouse: ReportSource, client: str, *, is_simulated: boo
         Answer("missing", "Is anything missing?", client_gaps(reports, found.creditor_id), "findings"),
     )
     return ReportPage(
-        masthead=Masthead(head.as_of, is_simulated, _facts(found), TITLE, found.company_name or "Unknown client"),
+        masthead=Masthead(head.as_of, is_simulated, _facts(found), TITLE, client_name(found.company_name)),
         figures=headline(sums),
         sections=sections,
         written_at=written_at,

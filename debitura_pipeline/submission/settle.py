@@ -1,4 +1,4 @@
-"""Settle a claim in doubt by what a person found out at Debitura, where no lookup can. Sends nothing."""
+"""Settle a claim in doubt with what a person found out at Debitura. Sends nothing."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
 
 
 def _absent(record: Record, now: datetime) -> Record:
-    """No case. A request may take effect late, so this can be known only when keys have lapsed."""
+    """Without a case. A request may take effect late, so this can be known only once its key has expired."""
     assert record.last_attempt_at is not None
     free_at = record.last_attempt_at + KEY_LIFETIME
     if now < free_at:
         raise NotSettled(
             f"The last request was sent at {record.last_attempt_at:%Y-%m-%d %H:%M} UTC and may still take effect. "
-            f"That there is no case can be recorded from {free_at:%Y-%m-%d %H:%M} UTC on."
+            f"`--no-case` is accepted from {free_at:%Y-%m-%d %H:%M} UTC on."
         )
     return record.having(
         state=PLANNED, unanswered=0, absent_since=None, outcome_at=now, message=f"{BY_HAND}: there is no case"
@@ -91,19 +91,19 @@ def _absent(record: Record, now: datetime) -> Record:
 
 
 def _ensure_free(records: list[Record], record: Record, case_id: str) -> None:
-    """Raises NotSettled if the case is that of another claim."""
+    """Raises NotSettled if the case belongs to another claim."""
     for other in records:
         if other is not record and other.case_id == case_id and other.state in WITH_CASE:
-            raise NotSettled(f"Case {case_id} is that of another claim, {other.creditor_reference}.")
+            raise NotSettled(f"Case {case_id} belongs to another claim, {other.creditor_reference}.")
 
 
 def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) -> Record:
-    """The case, which must be the claim's as far as it was read."""
+    """With its case, which must agree with the claim as far as it was read."""
     rows = warehouse.rows(_CASE, (case_id,)) if warehouse.columns("raw", "cases") else []
     expected = Expected(record.creditor_reference, record.amount, record.currency)
     for creditor, reference, *case in rows:
         if creditor is not None and creditor != record.creditor_id:
-            raise NotSettled(f"Case {case_id} is of client {creditor}, the claim of {record.creditor_id}.")
+            raise NotSettled(f"Case {case_id} belongs to client {creditor}, the claim to {record.creditor_id}.")
         if reference is not None and reference != record.creditor_reference:
             raise NotSettled(f"Case {case_id} has the creditor reference {reference}, not the claim's.")
         if differences := stored_case(tuple(case), expected).differences:

@@ -84,7 +84,7 @@ def test_case_of_another_client_with_the_same_reference_is_not_taken(partner: Cl
     partner.sync("cases")
     partner.apply()
     assert state_of(partner, FORMER) == "sent"
-    with pytest.raises(NotSettled, match=f"Case {case['id']} is of client"):
+    with pytest.raises(NotSettled, match=f"Case {case['id']} belongs to client"):
         settle_claim(partner.settings, "no longer linked", case["creditorReference"], partner.now(), case_id=case["id"])
 
 
@@ -95,7 +95,7 @@ def test_person_names_the_case(partner: Claims, tenant: str) -> None:
     partner.sync("cases")
     in_doubt(partner, tenant, reference, creditor)
     in_doubt(partner, tenant, "read by nobody", creditor)
-    with pytest.raises(NotSettled, match=f"Case {other['id']} (has|is of)"):
+    with pytest.raises(NotSettled, match=f"Case {other['id']} (has|belongs to)"):
         settle_claim(partner.settings, tenant, reference, partner.now(), case_id=other["id"])
     found = settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"].upper())
     assert (found.state, found.case_id, found.reference) == ("submitted", case["id"], case["reference"])
@@ -113,7 +113,7 @@ def test_case_of_another_claim_or_with_another_amount_is_not_the_claims(partner:
     partner.apply()
     (sent,) = partner.all_records()
     in_doubt(partner, tenant, "another", str(sent.creditor_id))
-    with pytest.raises(NotSettled, match=f"is that of another claim, {wanted['creditor_reference']}"):
+    with pytest.raises(NotSettled, match=f"belongs to another claim, {wanted['creditor_reference']}"):
         settle_claim(partner.settings, tenant, "another", partner.now(), case_id=sent.case_id)
     case = partner.sandbox.truth("cases")[0]
     creditor, reference = case["client"]["creditorId"], case["creditorReference"]

@@ -116,9 +116,8 @@ select
     case
         when earning_transaction_count > 0 then 'yes'
         when lifecycle_group = 'merged' or expected_referral_rate_pct = 0 then 'no'
-        -- The link has to stand when a debtor pays, so a case that had ended by then keeps what it earned.
-        when client_record = 'archived' and (lifecycle_group <> 'closed'
-            or coalesce(finished_at >= archived_at or {{ is_implausible('finished_at') }}, true)) then 'no'
+        when client_record = 'archived'
+            and not (lifecycle_group = 'closed' and {{ ended_while_linked('finished_at', 'archived_at') }}) then 'no'
         when client_record = 'unknown' then 'unknown'
         when {{ utc_date('created_at') }} < {{ utc_date('linked_at') }} and not {{ is_implausible('created_at') }}
             and not {{ is_implausible('linked_at') }} then 'no'

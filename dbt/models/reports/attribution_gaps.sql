@@ -106,8 +106,7 @@ questioned_cases as (
             when cases.attribution <> 'attributed' or cases.can_earn = 'no' then 'none'
             when cases.outcome = 'recovered' and cases.transaction_count = 0 then 'no_transaction'
             when cases.client_record = 'unknown' or cases.outcome in ('merged', 'rejected', 'system')
-                or (cases.client_record = 'archived'
-                    and coalesce(cases.finished_at >= clients.deleted_at or {{ is_implausible('cases.finished_at') }}, true))
+                or (cases.client_record = 'archived' and not {{ ended_while_linked('cases.finished_at', 'clients.deleted_at') }})
                 or coalesce(cases.expected_referral_rate_pct, 1) = 0
                 or (coalesce({{ utc_date('cases.created_at') }} < {{ utc_date('clients.linked_at') }}, false)
                     and not {{ is_implausible('cases.created_at') }} and not {{ is_implausible('clients.linked_at') }}) then 'none'
