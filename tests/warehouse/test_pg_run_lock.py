@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse
+from debitura_pipeline.warehouse.postgres.run_lock import PostgresRunLock
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.postgres import Database, PostgresServer
 from tests.warehouse.landings import Landings, case, night
@@ -65,21 +66,19 @@ def in_another_context(settings: Settings) -> None:
     contextvars.Context().run(take)
 
 
-def test_second_run_is_told_who_has_the_warehouse_since_when(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_run_is_told_who_has_the_warehouse_since_when(settings: Settings) -> None:
     slept: list[float] = []
 
-    def sleep(wait_s: float, pause: Callable[[float], None] = time.sleep) -> None:
+    def sleep(wait_s: float) -> None:
         slept.append(wait_s)
-        pause(wait_s)
+        time.sleep(wait_s)
 
     with held_by_another_process(settings) as holder:
-        with monkeypatch.context() as patch:
-            patch.setattr(time, "sleep", sleep)
-            with pytest.raises(WarehouseBusy) as busy, exclusive_run(settings, "sync"):
-                raise AssertionError("must not get here")
-        assert sum(slept) < 1
+        with pytest.raises(WarehouseBusy):
+            PostgresRunLock(settings.warehouse, "sync", sleep)
+        assert 0 < sum(slept) < 1
+        with pytest.raises(WarehouseBusy) as busy, exclusive_run(settings, "sync"):
+            raise AssertionError("must not get here")
         said = str(busy.value)
         assert f"debitura nightly, {platform.node()[:20]}" in said and f"process {holder.pid}" in said
         assert "user pipeline, from 127.0.0.1" in said
