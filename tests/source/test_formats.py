@@ -87,6 +87,36 @@ def test_a_postgres_view_gives_the_same_rows(tmp_path: Path, postgres: Database)
     assert postgres.url not in found.label and found.label.startswith("Own Rows.claims of ")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "own.told(debtor_name)",
+        "own.forbidden(debtor_name)",
+        "CAST(to_tsquery('simple', debtor_name || ' & & |') AS text)",
+        "current_setting('x.' || debtor_name)",
+        "CAST(CAST(debtor_name AS integer) AS text)",
+    ],
+)
+def test_an_error_of_a_view_does_not_show_the_row_that_it_quotes(tmp_path: Path, postgres: Database, name: str) -> None:
+    raised = "CREATE FUNCTION own.{}(name text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'bad % ', name {}; END $$"
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("CREATE SCHEMA own")
+        connection.execute(raised.format("told", ""))
+        connection.execute(raised.format("forbidden", "USING ERRCODE = '42501'"))
+        connection.execute(
+            "CREATE TABLE own.rows AS SELECT * FROM (VALUES ('Klara Weiss', 't', 'r')) AS r (debtor_name, t, c)"
+        )
+        columns = "t AS external_tenant_id, c AS creditor_reference, '5' AS amount, 'EUR' AS currency, 'person' AS debtor_type"
+        view = (
+            f"CREATE VIEW own.claims AS SELECT {columns}, {name} AS debtor_name, 'DE' AS debtor_country FROM own.rows"
+        )
+        connection.execute(view)
+    with pytest.raises(SourceError, match="SQLSTATE") as refused:
+        read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=f"{postgres.url}?table=own.claims"), TODAY)
+    assert "Klara" not in str(refused.value)
+    assert refused.value.__cause__ is None and refused.value.__context__ is None
+
+
 def test_a_view_without_permission_is_named_with_the_grant_that_it_needs(tmp_path: Path, postgres: Database) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         connection.execute("CREATE SCHEMA hidden")

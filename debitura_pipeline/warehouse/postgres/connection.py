@@ -25,6 +25,10 @@ from debitura_pipeline.warehouse.postgres.pooler import SharedSessionError, keep
 WAIT_S = 60.0  # for a server that is starting, stopping or out of connections
 REFUSED_WAIT_S = 5.0  # for a server that does not answer: a restart takes about that long
 PAUSE_S = 0.25
+# Errors whose messages name objects, roles and the server's state, never a value: connections, transactions, rights, resources,
+# locks, shutdowns; and what is not there or is there already.
+SAFE_CLASSES = ("08", "25", "28", "3D", "3F", "40", "53", "54", "55", "57", "58")
+SAFE_STATES = ("2BP01", "42501", "42P01", "42P06", "42P07", "42P16", "42703", "42710", "42809", "42883")
 OLDEST_SERVER = 140000
 INSUFFICIENT_PRIVILEGE = "42501"
 NAME_BYTES = 63  # Postgres cuts longer application names off
@@ -144,10 +148,15 @@ def without_password(dsn: Secret, text: str) -> str:
 
 
 def describe_error(error: psycopg.Error) -> str:
-    """The server's message; only the SQLSTATE, if the message quotes a row's value."""
+    """The server's message if it can name nothing but objects and the server's state; else only the SQLSTATE.
+
+    Any other message may quote a row: of a value that does not fit, of a function in a view, of an error raised in PL/pgSQL.
+    """
     state = error.sqlstate or ""
     if state[:2] in ("22", "23"):
         return f"a value does not fit or breaks a constraint (SQLSTATE {state})"
+    if state and (error.diag.context or (state[:2] not in SAFE_CLASSES and state not in SAFE_STATES)):
+        return f"the server reports an error whose text may quote a row (SQLSTATE {state})"
     return _first_line(error).rstrip(".")
 
 
