@@ -31,8 +31,6 @@ from debitura_pipeline.warehouse.ops_sql import newest_merged
 
 # An interrupted sync is resumed within the same night. Less than a day, because schedules are not punctual to the second.
 RESUME_WITHIN = timedelta(hours=20)
-# A finished sync that was not merged is current for this long only; later, a new sync must read again.
-REUSE_FINISHED_WITHIN = timedelta(hours=1)
 
 Head = tuple[datetime, str | None]  # instant and certificate of the newest merged sync
 
@@ -42,7 +40,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Prepared:
     """A resource that is ready to be read. `baseline`: for an incremental sync. `client_baselines`: by tenant, for a sync of some
-    tenants. `is_resumed`: an interrupted run had already read everything."""
+    tenants."""
 
     resource: str
     known: KnownState
@@ -50,7 +48,6 @@ class Prepared:
     folder: SyncFolder
     baseline: Baseline | None
     client_baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    is_resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,6 @@ class Preparer:
         with open_warehouse(self.settings) as warehouse:
             known, chosen = self._plan(warehouse, resource, tenants, full)
             folder = self._folder(warehouse, resource, chosen, tenants)
-            if folder.end is not None:
-                return Prepared(resource, known, chosen, folder, None, is_resumed=True)
             if tenants is not None:
                 baselines = export_client_baselines(
                     warehouse, resource, self.partner.invoicing_mode, folder.path, tenants
@@ -147,12 +142,16 @@ class Preparer:
         return None
 
     def _can_resume(self, folder: SyncFolder, chosen: Plan, head: Head | None) -> bool:
-        """Whether the folder is recent, nothing was merged since, the terms are the same and its plan covers `chosen`."""
+        """Whether the folder is recent, nothing was merged since, the terms are the same and its plan covers `chosen`.
+
+        What was read to its end is not resumed: it says what the API had then, and `recover.py` has merged it as that.
+        """
         read_windows(folder)  # raises if the journal is damaged
+        if folder.end is not None:
+            return False
         is_enough = folder.begin.mode in (chosen.mode, "full")
         is_same = folder.begin.partner == self.partner.as_text()
-        within = RESUME_WITHIN if folder.end is None else REUSE_FINISHED_WITHIN
-        return is_recent(folder, self.clock.now(), within) and follows(folder, head) and is_enough and is_same
+        return is_recent(folder, self.clock.now(), RESUME_WITHIN) and follows(folder, head) and is_enough and is_same
 
     def _new_folder(
         self,

@@ -14,7 +14,7 @@ from debitura_pipeline.errors import LandingError, WarehouseBusy
 from debitura_pipeline.landing.landing_zone import SyncFolder, unmerged
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.merge import storable_message
-from debitura_pipeline.sync.prepare import REUSE_FINISHED_WITHIN, follows, head_of, is_recent
+from debitura_pipeline.sync.prepare import follows, head_of
 from debitura_pipeline.sync.tidy import mark_merged
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -41,16 +41,15 @@ class Recovery:
             for folder in left:
                 if folder.begin.sync_id in done:
                     _follow(folder, done[folder.begin.sync_id], self.now)
-            late = [folder for folder in left if folder.begin.resource in resources and self._is_late(folder)]
-        for folder in late:
-            self._catch_up(folder)
-
-    def _is_late(self, folder: SyncFolder) -> bool:
-        """Finished, not merged, and too old to be used as the current sync."""
-        return folder.is_open and folder.end is not None and not is_recent(folder, self.now, REUSE_FINISHED_WITHIN)
+        for folder in left:
+            if folder.begin.resource in resources and folder.is_open and folder.end is not None:
+                self._catch_up(folder)
 
     def _catch_up(self, folder: SyncFolder) -> None:
-        """Merge what an earlier run has read, as a version of its time, before reading again."""
+        """Merge what an earlier run has read, as a version of its time, before reading again.
+
+        However recent it is: rows that changed since then are in no total that it was compared with.
+        """
         sync_id, resource = folder.begin.sync_id, folder.begin.resource
         with open_warehouse(self.settings) as warehouse:
             if not follows(folder, head_of(warehouse, self.settings.landing_dir, resource)):

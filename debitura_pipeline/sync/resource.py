@@ -24,8 +24,6 @@ from debitura_pipeline.sync.merge import Merger, storable_message
 from debitura_pipeline.sync.prepare import Preparer
 from debitura_pipeline.sync.report import SyncReport
 
-RESUMED = "read by an earlier run that ended before the merge; nothing was read again"
-
 log = logging.getLogger(__name__)
 
 
@@ -55,12 +53,9 @@ class ResourceSync:
         self._requests, self._retries = self.context.client.stats.requests, self.context.client.stats.retries
         folder = self.prepared.folder
         try:
-            if folder.end is None:
-                folder.append(self._end_line(folder, await self._land()))
-                if self.tenants is None:
-                    await forget_loads(self.context.settings, self.resource)
-            else:
-                log.warning("%s: %s", self.resource, RESUMED)
+            folder.append(self._end_line(folder, await self._land()))
+            if self.tenants is None:
+                await forget_loads(self.context.settings, self.resource)
             self.context.failed |= folder.end.failed if folder.end is not None else {}
         except Exception as error:
             if merging is not None:
@@ -88,9 +83,8 @@ class ResourceSync:
 
     def merge(self) -> SyncReport:
         """Merge what was read. Raises DebituraError; the failure is recorded."""
-        note = RESUMED if self.prepared.is_resumed else None
         try:
-            return self._merger.merge(self.prepared.folder, allow_shrink=self.allow_shrink, note=note)
+            return self._merger.merge(self.prepared.folder, allow_shrink=self.allow_shrink)
         except Exception as error:
             self._note_failure(error)
             raise

@@ -80,6 +80,28 @@ def test_a_reading_that_was_never_merged_is_merged_first_a_day_later_and_does_no
     assert "merged by a later run" in statuses(pipeline)[1][1]
 
 
+def test_what_changes_right_after_a_reading_that_was_not_merged_is_read(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the minute, and whichever run left it: that reading once was the next run's, called proven."""
+    merge = DuckDbWarehouse.merge
+
+    def lost_connection(self: DuckDbWarehouse, landed: Any, **options: Any) -> Any:
+        if landed.resource == resource:
+            raise WarehouseError("The connection was lost.")
+        return merge(self, landed, **options)
+
+    pipeline.sync()
+    for resource, row in (("cases", 3), ("transactions", 5)):
+        with monkeypatch.context() as patch:
+            patch.setattr(DuckDbWarehouse, "merge", lost_connection)
+            with pytest.raises(WarehouseError, match="connection was lost"):
+                pipeline.sync()
+        pipeline.sandbox.admin("change", {"op": "row", "resource": resource, "action": "delete", "row": row})
+        assert all(report.is_proven for report in pipeline.sync())
+        assert_mirrors(pipeline)
+
+
 def test_a_reading_that_cannot_be_merged_blocks_no_later_night(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
