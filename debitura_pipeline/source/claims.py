@@ -12,7 +12,7 @@ from typing import Any
 from debitura_pipeline.source import rules
 from debitura_pipeline.source.places import us_state_code
 from debitura_pipeline.source.roster import MAX_TENANT
-from debitura_pipeline.source.table import RowFault, SourceColumn, SourceTable, Values
+from debitura_pipeline.source.table import Holds, RowFault, SourceColumn, SourceTable, Values
 
 MAX_REFERENCE = 50
 MAX_COMMENT = 4000
@@ -120,7 +120,7 @@ CLAIMS = SourceTable(
     columns=(
         SourceColumn("external_tenant_id", rules.key(MAX_TENANT), is_required=True),
         SourceColumn("creditor_reference", rules.key(MAX_REFERENCE), is_required=True),
-        SourceColumn("amount", rules.positive_amount, is_required=True),
+        SourceColumn("amount", rules.positive_amount, is_required=True, holds=Holds.NUMBER),
         SourceColumn("currency", rules.currency, is_required=True),
         SourceColumn("debtor_type", rules.one_of(COMPANY, PERSON), is_required=True),
         SourceColumn("debtor_name", rules.free_text(), is_required=True),
@@ -133,8 +133,8 @@ CLAIMS = SourceTable(
         SourceColumn("debtor_phone", rules.free_text()),
         SourceColumn("description", rules.free_text(MAX_COMMENT)),
         SourceColumn("comments", rules.free_text(MAX_COMMENT)),
-        *(SourceColumn(name, rules.amount) for name in AGE_PARTS),
-        SourceColumn("is_test", rules.one_of("true", "false")),
+        *(SourceColumn(name, rules.amount, holds=Holds.NUMBER) for name in AGE_PARTS),
+        SourceColumn("is_test", rules.one_of("true", "false"), holds=Holds.FLAG),
     ),
     key=("external_tenant_id", "creditor_reference"),
     whole=_whole,

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from debitura_pipeline.source.raw import Header, RawRow, RawRows, unreadable
-from debitura_pipeline.source.table import RowFault, SourceTable
+from debitura_pipeline.source.raw import Header, RawRow, RawRows, misfit, unreadable
+from debitura_pipeline.source.table import Holds, RowFault, SourceTable
+
+
+class _Fraction(str):
+    """The digits of a number with a decimal point or an exponent."""
+
+    __slots__ = ()
 
 
 class _Twice(ValueError):
@@ -30,18 +37,25 @@ def read_ndjson(content: bytes, where: str, table: SourceTable[Any]) -> RawRows:
     names = list(dict.fromkeys(name for each in objects for name in each))
     header = Header.match(names, table, where) if objects else Header((), ())
     known = dict(zip(names, header.columns, strict=True)) if objects else {}
-    return RawRows(tuple(_row(each, known, where, line) for line, each in found), header.unknown)
+    holds = table.holds
+    return RawRows(tuple(_row(each, known, holds, where, line) for line, each in found), header.unknown)
 
 
 def _object(line: str) -> dict[str, Any] | str:
     """The object of a line, or what is wrong with it."""
     try:
-        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_unique)
+        found = json.loads(
+            line, parse_float=_Fraction, parse_int=str, parse_constant=_no_number, object_pairs_hook=_unique
+        )
     except _Twice:
         return "has a name twice"
     except (ValueError, RecursionError):
         return "is not JSON"
     return found if isinstance(found, dict) else "is not a JSON object"
+
+
+def _no_number(name: str) -> str:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -51,16 +65,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _row(found: dict[str, Any] | str, known: dict[str, str | None], where: str, line: int) -> RawRow:
+def _row(
+    found: dict[str, Any] | str, known: dict[str, str | None], holds: Mapping[str, Holds], where: str, line: int
+) -> RawRow:
     if isinstance(found, str):
         return RawRow({}, (RowFault("", found),), where, line)
     values, faults = {}, []
     for name, value in found.items():
         column = known[name]
-        text = _text(value) if column is not None else None
-        if column is None or text == "" or value is None:
+        if column is None or value is None or value == "":
             continue
-        if text is None:
+        text = _text(value)
+        if wrong := misfit(float(value) if isinstance(value, _Fraction) else value, holds[column]):
+            faults.append(RowFault(column, wrong))
+        elif text is None:
             faults.append(RowFault(column, "is neither a text, a number nor true or false"))
         else:
             values[column] = text

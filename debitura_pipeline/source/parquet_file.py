@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from debitura_pipeline.source.raw import Header, RawRow, RawRows, unreadable
-from debitura_pipeline.source.table import RowFault, SourceTable
+from debitura_pipeline.source.raw import Header, RawRow, RawRows, misfit, unreadable
+from debitura_pipeline.source.table import Holds, RowFault, SourceTable
 
 UNREADABLE = object()
 
@@ -29,7 +30,8 @@ def read_parquet(content: bytes, where: str, table: SourceTable[Any]) -> RawRows
         raise unreadable(table, where, f"cannot be read as Parquet ({type(error).__name__})") from None
     known = {column: columns[name] for name, column in zip(names, header.columns, strict=True) if column is not None}
     rows = zip(*known.values(), strict=True)
-    return RawRows(tuple(_row(dict(zip(known, row, strict=True)), where) for row in rows), header.unknown)
+    holds = table.holds
+    return RawRows(tuple(_row(dict(zip(known, row, strict=True)), holds, where) for row in rows), header.unknown)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
@@ -48,12 +50,14 @@ def _value(one: pa.Scalar) -> Any:
         return UNREADABLE
 
 
-def _row(found: dict[str, Any], where: str) -> RawRow:
+def _row(found: dict[str, Any], holds: Mapping[str, Holds], where: str) -> RawRow:
     values, faults = {}, []
     for column, value in found.items():
         text = "" if value is None else _text(value)
         if value is UNREADABLE:
             faults.append(RowFault(column, "has a value that cannot be read"))
+        elif wrong := misfit(value, holds[column]):
+            faults.append(RowFault(column, wrong))
         elif text is None:
             faults.append(RowFault(column, f"is of a type that has no text ({type(value).__name__})"))
         elif text:

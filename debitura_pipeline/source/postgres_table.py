@@ -11,14 +11,17 @@ from psycopg import sql
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.secret import Secret
 from debitura_pipeline.source.raw import Header, RawRow, RawRows, unreadable
-from debitura_pipeline.source.table import SourceTable
+from debitura_pipeline.source.table import Holds, SourceTable
 from debitura_pipeline.warehouse.postgres.connection import connect, describe_error, server_label
 
 WAIT_S = 5.0
 STATEMENT_TIMEOUT = "60s"
+# Types whose text has no fixed spelling, or another one than the application's: 1e+20, \\x31303031.
+NOT_AS_TEXT = ("real", "double precision", "bytea")
 _COLUMNS = """
-    SELECT a.attname FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    SELECT a.attname, coalesce(nullif(t.typbasetype, 0), t.oid)::pg_catalog.regtype::pg_catalog.text
+    FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 
 
@@ -51,11 +54,17 @@ def split_address(location: Secret, table: SourceTable[Any]) -> tuple[Secret, st
 
 
 def _read(connection: psycopg.Connection[Any], schema: str, name: str, where: str, table: SourceTable[Any]) -> RawRows:
-    names = [column for (column,) in connection.execute(_COLUMNS, (schema, name))]
+    types: dict[str, str] = dict(connection.execute(_COLUMNS, (schema, name)).fetchall())
+    names = list(types)
     if not names:
         raise unreadable(table, where, "is not there", "Check ?table=schema.name, in the letter case of the database.")
     header = Header.match(names, table, where)
     pairs = [(found, known) for found, known in zip(names, header.columns, strict=True) if known is not None]
+    for found, known in pairs:
+        if types[found] in NOT_AS_TEXT and table.holds[known] is not Holds.NUMBER:
+            raise unreadable(
+                table, where, f"has the column {known} as {types[found]}", "Cast it to text or to a whole number."
+            )
     of_key = [sql.Identifier(found) for wanted in table.key for found, known in pairs if known == wanted]
     statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
         sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(sql.Identifier(found)) for found, _ in pairs),

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from debitura_pipeline.errors import SourceError
-from debitura_pipeline.source.table import RowFault, SourceTable
+from debitura_pipeline.source.table import Holds, RowFault, SourceTable
 
 # A header that is none may consist of somebody's data, so only what looks like a column's name is shown.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]{0,62}")
@@ -56,6 +57,20 @@ class Header:
             if known not in table.names
         )
         return cls(tuple(name if name in table.names else None for name in plain), unknown)
+
+
+def misfit(value: object, holds: Holds) -> str | None:
+    """Why a typed value does not belong in a column, as a rule; None if it does.
+
+    A number with a decimal point has no one spelling (1001, 1001.0): as a reference it would name another claim.
+    """
+    if isinstance(value, bool) and holds is not Holds.FLAG:
+        return "is true or false, not text"
+    if isinstance(value, float | Decimal) and holds is not Holds.NUMBER:
+        return "is a number with a decimal point, not text or a whole number"
+    if isinstance(value, list) and holds is not Holds.LIST:
+        return "is a list"
+    return None
 
 
 def unreadable(table: SourceTable[object], where: str, fault: str, cure: str | None = None) -> SourceError:

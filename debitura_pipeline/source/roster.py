@@ -11,7 +11,7 @@ import msgspec
 
 from debitura_pipeline.source import rules
 from debitura_pipeline.source.rules import BrokenRule
-from debitura_pipeline.source.table import RowFault, SourceColumn, SourceTable, Values
+from debitura_pipeline.source.table import Holds, RowFault, SourceColumn, SourceTable, Values
 
 MAX_TENANT = 255  # `POST /oauth/token` takes no longer id
 
@@ -110,7 +110,7 @@ ROSTER = SourceTable(
         SourceColumn("city", rules.free_text(100)),
         SourceColumn("state", rules.free_text(100)),
         SourceColumn("support_phone", rules.free_text()),
-        SourceColumn("other_users", _users),
+        SourceColumn("other_users", _users, holds=Holds.LIST),
     ),
     key=("external_tenant_id",),
     whole=_whole,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from typing import Generic, TypeVar
 
 from debitura_pipeline.source.rules import BrokenRule, Rule
@@ -24,6 +25,15 @@ class RowFault:
         return f"{self.column} {self.rule}".strip()
 
 
+class Holds(Enum):
+    """What a column takes where its source has types, beside text, whole numbers and dates."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    FLAG = "true or false"
+    LIST = "a list"
+
+
 @dataclass(frozen=True)
 class SourceColumn:
     """A column. `rule` checks one value, and returns it as it is hashed."""
@@ -31,6 +41,7 @@ class SourceColumn:
     name: str
     rule: Rule
     is_required: bool = False
+    holds: Holds = Holds.TEXT
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,11 @@ class SourceTable(Generic[T]):
     def names(self) -> tuple[str, ...]:
         """Names of all columns."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def holds(self) -> Mapping[str, Holds]:
+        """What each column takes, by its name."""
+        return {column.name: column.holds for column in self.columns}
 
     @property
     def required(self) -> tuple[str, ...]:

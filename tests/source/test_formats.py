@@ -117,6 +117,61 @@ def test_an_error_of_a_view_does_not_show_the_row_that_it_quotes(tmp_path: Path,
     assert refused.value.__cause__ is None and refused.value.__context__ is None
 
 
+def test_a_float_is_no_reference_in_parquet(tmp_path: Path) -> None:
+    """Whole numbers with one value missing become floats in pandas: 1001 would be claimed again as 1001.0."""
+    rows = [{**claim_row(), "creditor_reference": reference} for reference in (1001, 1002)]
+    whole, parted = (tmp_path / f"{name}.parquet" for name in ("whole", "parted"))
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, whole)
+    found = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=whole), TODAY)
+    assert [row.stored_key[1] for row in found.rows if row.row] == ["1001", "1002"]
+    for kind in (pa.float64(), pa.decimal128(9, 2)):
+        floats = table.set_column(1, "creditor_reference", pa.array([Decimal(1001), Decimal(1002)]).cast(kind))
+        pq.write_table(floats, parted)
+        found = read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=parted), TODAY)
+        assert [row.row for row in found.rows] == [None, None]
+        assert "creditor_reference is a number with a decimal point" in found.rows[0].reasons()[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("creditor_reference", "7001.0", "is a number with a decimal point"),
+        ("creditor_reference", "7e3", "is a number with a decimal point"),
+        ("creditor_reference", "false", "is true or false, not text"),
+        ("creditor_reference", '["INV-1"]', "is a list"),
+        ("debtor_name", '["Klara", "Weiss"]', "is a list"),
+        ("creditor_reference", "[]", "is a list"),
+        ("debtor_zip_code", "10000.0", "is a number with a decimal point"),
+        ("creditor_reference", "NaN", "is not JSON"),
+        ("amount", "Infinity", "is not JSON"),
+    ],
+)
+def test_a_value_of_another_type_is_not_taken_for_its_text(
+    tmp_path: Path, column: str, value: str, reason: str
+) -> None:
+    row = claim_row()
+    row.pop(column, None)
+    line = json.dumps(row)[:-1] + f', "{column}": {value}}}'
+    (found,) = read(tmp_path, f"{json.dumps(claim_row(2))}\n{line}\n", "claims.ndjson").rows[1:]
+    assert found.row is None
+    assert any(reason in each for each in found.reasons()), found.reasons()
+    assert "Klara" not in str(found.reasons())
+
+
+@pytest.mark.parametrize("kind", ["double precision", "bytea", "own.measure"])
+def test_a_column_without_one_spelling_is_no_reference_in_postgres(
+    tmp_path: Path, postgres: Database, kind: str
+) -> None:
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("CREATE SCHEMA own")
+        connection.execute("CREATE DOMAIN own.measure AS real")
+        columns = ", ".join(f"{name} {kind if name == 'creditor_reference' else 'text'}" for name in claim_row())
+        connection.execute(f"CREATE TABLE own.claims ({columns})")
+    with pytest.raises(SourceError, match="has the column creditor_reference as"):
+        read_claims(settings_for(tmp_path, DEBITURA_CLAIMS=f"{postgres.url}?table=own.claims"), TODAY)
+
+
 def test_a_view_without_permission_is_named_with_the_grant_that_it_needs(tmp_path: Path, postgres: Database) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         connection.execute("CREATE SCHEMA hidden")
