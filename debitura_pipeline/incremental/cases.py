@@ -14,7 +14,7 @@ from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
-from debitura_pipeline.incremental.differences import CLOSED
+from debitura_pipeline.incremental.differences import CLOSED, MERGED
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
@@ -22,6 +22,7 @@ from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 
 OPEN_FILTER: Filters = tuple(("Statuses", state) for state in OPEN_STATES)
 CLOSED_FILTER: Filters = tuple(("Statuses", state) for state in CLOSED_STATES)
+MERGED_FILTER: Filters = (("Statuses", CLOSED_STATES[1]),)
 OPEN = "open"
 
 
@@ -40,27 +41,44 @@ class CasesSync(IncrementalSync):
 
     async def first_round(self) -> list[str]:
         """Compare the closed cases of each window, and re-read clients whose own record states other counts."""
-        targets = await self._find_differences(self._closed_totals)
+        targets = await self._find_differences(self._closed_totals, self.expected.hourly_totals())
         await self._read_targets(targets, CLOSED_FILTER, CLOSED)
+        await self._read_newly_merged()
         await self._read_disagreeing_clients()
         return sorted({target.window.name for target in targets})
 
     async def later_round(self) -> list[str]:
         """Compare all cases of each window, so that states unknown to the pipeline are covered too."""
-        targets = await self._find_differences(self._all_totals, as_bucket=CLOSED)
+        targets = await self._find_differences(self._all_totals, self.expected.hourly_totals(CLOSED))
         await self._read_targets(targets, (), None)
+        await self._read_newly_merged()
         return sorted({target.window.name for target in targets})
 
     async def _find_differences(
-        self, fetch_totals: Callable[[Window], Awaitable[Totals]], as_bucket: str | None = None
+        self, fetch_totals: Callable[[Window], Awaitable[Totals]], ours: HourlyTotals
     ) -> list[ReadTarget]:
         windows = self.comparison_windows()
         stated = await asyncio.gather(*(fetch_totals(window) for window in windows))
-        bisection = Bisection(fetch_totals, self.expected.hourly_totals(as_bucket), ROW_PRECISION)
+        bisection = Bisection(fetch_totals, ours, ROW_PRECISION)
         found = await asyncio.gather(
             *(bisection.find(window, totals) for window, totals in zip(windows, stated, strict=True))
         )
         return [target for targets in found for target in targets]
+
+    async def _read_newly_merged(self) -> None:
+        """Read cases that were closed before and are merged now, which no number of closed cases shows.
+
+        Only if the API's numbers of closed and of merged cases add up: it may not know the state, and then count all cases.
+        """
+        ours, merged = self.expected.hourly_totals(CLOSED, only=MERGED), await self._merged_totals(EVERYTHING)
+        if merged.count == ours.in_window(EVERYTHING).get(CLOSED, NO_ROWS)[0]:
+            return
+        both, closed = await asyncio.gather(
+            self._closed_totals(EVERYTHING), self.fetch_totals(EVERYTHING, CLOSED_FILTER[:1])
+        )
+        if closed.count + merged.count == both.count:
+            targets = await self._find_differences(self._merged_totals, ours)
+            await self._read_targets(targets, MERGED_FILTER, MERGED)
 
     async def _read_targets(self, targets: Sequence[ReadTarget], filters: Filters, bucket: str | None) -> None:
         batch = await self.read([Slice(target.window, filters) for target in targets])
@@ -112,6 +130,9 @@ class CasesSync(IncrementalSync):
 
     async def _closed_totals(self, window: Window) -> Totals:
         return _count_as_closed(await self.fetch_totals(window, CLOSED_FILTER))
+
+    async def _merged_totals(self, window: Window) -> Totals:
+        return _count_as_closed(await self.fetch_totals(window, MERGED_FILTER))
 
     async def _all_totals(self, window: Window) -> Totals:
         return _count_as_closed(await self.fetch_totals(window))

@@ -21,6 +21,7 @@ from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, 
 LEAF_ROWS = 150  # buckets up to this size are read: another bisection step costs a request, reading costs one or two
 READS_PER_CHANGE = 1.5  # average number of pages read at the end of a bisection
 CLOSED = "closed"  # bucket of closed and merged cases, which are compared by count
+MERGED = "merged"  # the merged ones of them
 BUCKETS = {*STAGES, UNCLASSIFIED, CLOSED}
 
 

@@ -16,13 +16,18 @@ import duckdb
 from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.incremental.differences import CLOSED, MERGED
 from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, HourlyTotals
 
 MEMORY_LIMIT = "256MB"
 PENDING = STAGES[0]
 
-# Cases are compared by the number of closed ones; every other lifecycle counts as open.
-CASE_BUCKET = "CASE WHEN lower(lifecycle) = 'closed' OR lower(lifecycle) LIKE 'merged%' THEN 'closed' ELSE 'open' END"
+# Cases are compared by the number of closed ones, merged ones among them; every other lifecycle counts as open.
+CASE_BUCKET = (
+    f"CASE WHEN lower(lifecycle) = 'closed' THEN '{CLOSED}' WHEN lower(lifecycle) LIKE 'merged%' THEN '{MERGED}' "
+    "ELSE 'open' END"
+)
+COMPARED_BUCKET = f"CASE WHEN bucket = '{MERGED}' THEN '{CLOSED}' ELSE bucket END"
 
 
 def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str], tenant: str | None = None) -> str:
@@ -112,17 +117,20 @@ class ExpectedState:
         if keys:
             self._connection.executemany("INSERT INTO deleted VALUES (?)", [[key] for key in keys])
 
-    def hourly_totals(self, as_bucket: str | None = None) -> HourlyTotals:
-        """Count and sum the expected rows by hour and bucket, or with all rows in the bucket `as_bucket`."""
-        bucket = "bucket" if as_bucket is None else f"'{as_bucket}'"
+    def hourly_totals(self, as_bucket: str | None = None, *, only: str | None = None) -> HourlyTotals:
+        """Count and sum the expected rows by hour and bucket, or with all rows (those of the bucket `only`) as `as_bucket`."""
+        bucket = COMPARED_BUCKET if as_bucket is None else f"'{as_bucket}'"
+        rows = (
+            self._current_rows() if only is None else f"SELECT * FROM ({self._current_rows()}) WHERE bucket = '{only}'"
+        )
         measures = f"count(*) AS counted, CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) AS usd"
         counted = self._run(
             f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, {measures} "
-            f"FROM ({self._current_rows()}) WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
+            f"FROM ({rows}) WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
         )
         totals = HourlyTotals.from_columns(counted.to_arrow_table())
         undated = self._run(
-            f"SELECT {bucket} AS bucket, {measures} FROM ({self._current_rows()}) WHERE dated IS NULL GROUP BY 1"
+            f"SELECT {bucket} AS bucket, {measures} FROM ({rows}) WHERE dated IS NULL GROUP BY 1"
         ).fetchall()
         totals.undated = {name: (rows, usd) for name, rows, usd in undated}
         return totals
@@ -145,7 +153,7 @@ class ExpectedState:
         if only_silent:
             conditions.append("changes_silently")
         if bucket is not None:
-            conditions.append("bucket = ?")
+            conditions.append(_in_bucket(bucket))
             values.append(bucket)
         return self._missing(conditions, values)
 
@@ -205,7 +213,7 @@ class ExpectedState:
         """Return the `_seq` of reads before `before` that are the latest to show some row in `window` (and `bucket`)."""
         conditions, values = _bounds("dated", window)
         if bucket is not None:
-            conditions.append("bucket = ?")
+            conditions.append(_in_bucket(bucket))
             values.append(bucket)
         where = " AND ".join(["seq < ?", *conditions])
         rows = self._connection.execute(f"SELECT DISTINCT seq FROM landed WHERE {where}", [before, *values]).fetchall()
@@ -220,9 +228,9 @@ class ExpectedState:
         return [(day.astimezone(UTC), count, verified.astimezone(UTC)) for day, count, verified in rows]
 
     def counts_by_client(self) -> dict[str, tuple[int, int]]:
-        """Return (rows, rows in bucket `closed`) of the expected rows by creditor."""
+        """Return (rows, closed and merged ones of them) of the expected rows by creditor."""
         rows = self._run(
-            f"SELECT creditor_id, count(*), count(*) FILTER (bucket = 'closed') FROM ({self._current_rows()}) "
+            f"SELECT creditor_id, count(*), count(*) FILTER ({COMPARED_BUCKET} = '{CLOSED}') FROM ({self._current_rows()}) "
             "GROUP BY creditor_id"
         ).fetchall()
         return {creditor: (total, closed) for creditor, total, closed in rows if creditor is not None}
@@ -271,6 +279,10 @@ def _bounds(column: str, window: Window) -> tuple[list[str], list[Any]]:
             conditions.append(f"{column} {sign} ?")
             values.append(bound)
     return conditions, values
+
+
+def _in_bucket(bucket: str) -> str:
+    return f"{'bucket' if bucket == MERGED else COMPARED_BUCKET} = ?"
 
 
 def _names(files: Sequence[Path]) -> str:

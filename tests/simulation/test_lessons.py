@@ -225,6 +225,23 @@ def killed_before(history: History, wanted: Wanted, request: int) -> bool:
     return False
 
 
+def test_a_closed_case_that_is_merged_is_read(harness: Harness) -> None:
+    """It was closed and stays among the closed ones: their number shows nothing."""
+    history = begun(harness)
+    table = history.sim.world.cases
+    closed = np.flatnonzero(table["alive"] & (table["lifecycle"] == codes.CLOSED)).tolist()
+    assert len(closed) > 2
+    for row in closed[::3]:
+        change = {"op": "row", "resource": "cases", "action": "set", "row": row, "column": "lifecycle"}
+        history.sim.change({**change, "value": codes.MERGED})
+    sync(history, "merged", "cases")
+    assert {key: row["lifecycle"] for key, row in harness.live("cases").items()} == {
+        key: row["lifecycle"] for key, row in history.sim.rows["cases"].items()
+    }
+    assert history.tally.counts["nightly syncs"]
+    assert harness.merged("cases")[-1].is_proven
+
+
 def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(harness: Harness) -> None:
     """A client's list, or a day's, shows more of them with each page than one request each would."""
     history = begun(harness)
