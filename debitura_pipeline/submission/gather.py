@@ -3,7 +3,6 @@ write requests."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from debitura_pipeline.submission.decision import SETTLE, LookUp, Send, Settle, 
 from debitura_pipeline.submission.evidence import CaseFinder
 from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookup_failures import LookupFailures
-from debitura_pipeline.submission.lookups import Expected, TooManyCases
+from debitura_pipeline.submission.lookups import Expected, TooManyCases, fold_spelling
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.sessions import Account, CustomerApi
@@ -274,11 +273,11 @@ class Gatherer:
 
     def note_doubt(self, record: Record) -> None:
         """Remember a claim that has become doubtful."""
-        self._doubtful[record.creditor_id, _folded(record.creditor_reference)].append(record)
+        self._doubtful[record.creditor_id, fold_spelling(record.creditor_reference)].append(record)
 
     def similar_in_doubt(self, record: Record) -> str | None:
         """Why a claim waits whose reference is another spelling of one that is in doubt, and may be the same claim."""
-        for other in self._doubtful.get((record.creditor_id, _folded(record.creditor_reference)), ()):
+        for other in self._doubtful.get((record.creditor_id, fold_spelling(record.creditor_reference)), ()):
             if other.creditor_reference != record.creditor_reference:
                 return f"waits until it is known what became of {other.creditor_reference}, another spelling of its reference"
         return None
@@ -287,11 +286,6 @@ class Gatherer:
 def _is_held(record: Record) -> bool:
     """Whether nothing was sent for a claim because of its tenant's former client."""
     return record.state == CONFLICT and (record.message or "").startswith(OF_FORMER_CLIENT)
-
-
-def _folded(reference: str) -> str:
-    """A reference whatever its letter case and the encoding of its accents."""
-    return unicodedata.normalize("NFC", reference).casefold()
 
 
 def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> PlannedClaim:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,9 +134,14 @@ def _is_claims(
     return (
         listed is not None
         and listed not in others
-        and listed.casefold() == reference.casefold()  # it is not known whether the API keeps the letter case
+        and fold_spelling(listed) == fold_spelling(reference)  # it is not known whether the API keeps the spelling
         and (owner or (creditor_id if is_of_tenant else "")).lower() == creditor_id
     )
+
+
+def fold_spelling(reference: str) -> str:
+    """A reference whatever its letter case and the encoding of its accents."""
+    return unicodedata.normalize("NFC", reference).casefold()
 
 
 def text_or_none(value: Any) -> str | None:

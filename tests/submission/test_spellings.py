@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -100,3 +101,10 @@ def test_other_spelling_of_a_claim_in_doubt_waits(partner: Claims, tenant: str) 
     partner.later(hours=2)
     partner.wants(wanted)
     assert partner.apply().document.summary == {"submitted": 1}
+
+
+def test_spellings_that_look_alike_are_told_by_letter_case_and_accents_alone() -> None:
+    """The listing's spelling need not be the source's: an é may be one character or two."""
+    alike = ("CAF\u00c9-9", "caf\u00e9-9", "cafe\u0301-9")
+    assert len({fold_spelling(each) for each in alike}) == 1
+    assert fold_spelling("cafe-9") != fold_spelling(alike[0])
