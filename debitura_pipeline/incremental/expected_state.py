@@ -8,43 +8,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED, stage_sql
+from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.incremental.baseline import COMPARED_BUCKET, measures
 from debitura_pipeline.incremental.differences import CLOSED, MERGED
-from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, HourlyTotals
+from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, CountAndSum, HourlyTotals
 
+PENDING, PAID, DISPUTED = STAGES[0], STAGES[5], STAGES[6]
 MEMORY_LIMIT = "256MB"
-PENDING = STAGES[0]
 
-# Cases are compared by the number of closed ones, merged ones among them; every other lifecycle counts as open.
-CASE_BUCKET = (
-    f"CASE WHEN lower(lifecycle) = 'closed' THEN '{CLOSED}' WHEN lower(lifecycle) LIKE 'merged%' THEN '{MERGED}' "
-    "ELSE 'open' END"
+# What the API may mean by the earnings of a client: all fees, undisputed, without estimates, recognized, paid out.
+FEE_SUMS = (
+    ("usd", "true"),
+    ("usd", f"bucket <> '{DISPUTED}'"),
+    ("usd", f"bucket <> '{PENDING}'"),
+    ("recognized_usd", "true"),
+    ("usd", f"bucket = '{PAID}'"),
 )
-COMPARED_BUCKET = f"CASE WHEN bucket = '{MERGED}' THEN '{CLOSED}' ELSE bucket END"
-
-
-def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str], tenant: str | None = None) -> str:
-    """Return the query over `raw` whose result is the baseline file, for all live rows or for those of one tenant.
-
-    Columns: `key`, each of `dates`, `bucket`, `usd`, `changes_silently`, `creditor_id`, `_verified_at`.
-    """
-    key = TABLES[resource].key
-    bucket, usd = _measures(resource, invoicing_mode)
-    columns = ", ".join(f'"{date}"' for date in dates)
-    silent = _changes_silently(resource, invoicing_mode)
-    return (
-        f'SELECT "{key}" AS key, {columns}, {bucket} AS bucket, {usd} AS usd, {silent} AS changes_silently, '
-        "creditor_id, _verified_at "
-        f"FROM raw.{resource} WHERE _deleted_at IS NULL"
-        + (f" AND external_tenant_id = {_literal(tenant)}" if tenant else "")
-    )
+FeeSums = tuple[Decimal, ...]  # one for each of FEE_SUMS
 
 
 @dataclass(frozen=True)
@@ -85,10 +73,8 @@ class ExpectedState:
         new = [file for file in files if file not in self._applied]
         if not new:
             return
-        bucket, usd = _measures(self._resource, self._invoicing_mode)
-        columns = (
-            f'"{self._key}" AS key, "{self._date}" AS dated, {bucket} AS bucket, {usd} AS usd, creditor_id, _seq AS seq'
-        )
+        read = measures(self._resource, self._invoicing_mode)
+        columns = f'"{self._key}" AS key, "{self._date}" AS dated, {read}, creditor_id, _seq AS seq'
         names = _names(new)
         self._run(
             f"CREATE OR REPLACE TABLE landed AS SELECT * FROM "
@@ -109,7 +95,8 @@ class ExpectedState:
         self._applied: set[Path] = set()
         self._run(
             "CREATE OR REPLACE TABLE landed "
-            "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), creditor_id VARCHAR, seq BIGINT)"
+            "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), recognized_usd DECIMAL(18,4), "
+            "creditor_id VARCHAR, seq BIGINT)"
         )
 
     def mark_deleted(self, keys: Sequence[str]) -> None:
@@ -235,11 +222,31 @@ class ExpectedState:
         ).fetchall()
         return {creditor: (total, closed) for creditor, total, closed in rows if creditor is not None}
 
+    def fees_by_client(self) -> dict[str, FeeSums]:
+        """Return sums of the expected rows' fees by creditor, in USD."""
+        sums = ", ".join(f"coalesce(sum({fee}) FILTER ({where}), 0)" for fee, where in FEE_SUMS)
+        rows = self._run(f"SELECT creditor_id, {sums} FROM ({self._current_rows()}) GROUP BY creditor_id").fetchall()
+        return {creditor: tuple(fees) for creditor, *fees in rows if creditor is not None}
+
+    def totals_of_clients(self, creditors: Sequence[str]) -> dict[str, CountAndSum]:
+        """Count and sum the expected rows of these clients by bucket, as `HourlyTotals` does."""
+        rows = self._connection.execute(
+            f"SELECT bucket, count(*), CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) "
+            f"FROM ({self._current_rows()}) WHERE creditor_id IN (SELECT unnest(?)) GROUP BY bucket",
+            [list(creditors)],
+        ).fetchall()
+        return {bucket: (count, usd) for bucket, count, usd in rows}
+
+    def unread_of_clients(self, creditors: Sequence[str]) -> list[MissingRow]:
+        """Return the baseline rows of these clients that are in no applied file and not marked deleted."""
+        return self._missing(["creditor_id IN (SELECT unnest(?))"], [list(creditors)])
+
     def _current_rows(self) -> str:
+        columns = "bucket, usd, recognized_usd, creditor_id"
         return (
-            f'SELECT key, "{self._date}" AS dated, bucket, usd, creditor_id FROM baseline '
+            f'SELECT key, "{self._date}" AS dated, {columns} FROM baseline '
             "WHERE key NOT IN (SELECT key FROM landed) AND key NOT IN (SELECT key FROM deleted) "
-            "UNION ALL SELECT key, dated, bucket, usd, creditor_id FROM landed"
+            f"UNION ALL SELECT key, dated, {columns} FROM landed"
         )
 
     def _scalar(self, sql: str) -> Any:
@@ -248,28 +255,6 @@ class ExpectedState:
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(sql)
-
-
-def _measures(resource: str, invoicing_mode: str | None) -> tuple[str, str]:
-    """SQL expressions of bucket and USD."""
-    if resource == "transactions":
-        return stage_sql(invoicing_mode), "referral_fee_usd"
-    return CASE_BUCKET if resource == "cases" else "'all'", "CAST(0 AS DECIMAL(18,4))"
-
-
-def _literal(value: str) -> str:
-    """A text as an SQL literal; COPY takes no parameters."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _changes_silently(resource: str, invoicing_mode: str | None) -> str:
-    """Condition that selects the rows of `SILENT_CHANGE_FILTERS`, for example an estimate that was disputed before payment."""
-    if resource != "transactions":
-        return "false"
-    return (
-        f"((is_estimate AND {stage_sql(invoicing_mode)} <> 'Pending') "
-        "OR lower(platform_invoicing_status) = 'invoicecredited')"
-    )
 
 
 def _bounds(column: str, window: Window) -> tuple[list[str], list[Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
+from debitura_pipeline.incremental.client_earnings import disagreeing
 from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_date_filter
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
@@ -46,13 +47,17 @@ SUMMARY_IGNORES_DATES = (
 
 @dataclass
 class TransactionsSync(IncrementalSync):
-    """`stated`: the API's totals of each comparison window, fetched once per round; `overall`: of the whole listing."""
+    """`stated`: the API's totals of each comparison window, fetched once per round; `overall`: of the whole listing.
+
+    `earnings`: what each client's own record states, in USD, by creditor.
+    """
 
     stated: dict[Window, Totals] = field(default_factory=dict)
     overall: Totals = field(default_factory=lambda: Totals(0, {}))
     windows_match: bool = False  # no window differed in the last round
     estimates_moved: bool = False  # while they were read in the last round
     client_counts: ClientCounts = field(default_factory=ClientCounts)
+    earnings: Mapping[str, Decimal] = field(default_factory=dict)
 
     async def initial_read(self) -> None:
         """Read rows that change silently; if the summary ignores dates, also every stage that is not settled."""
@@ -68,9 +73,38 @@ class TransactionsSync(IncrementalSync):
         """Compare settled stages by window, and read all estimates: their USD moves with exchange rates every day."""
         ours = self.expected.hourly_totals()
         if self._summary_ignores_dates():
-            return await self._read_targets(await self._compare_paid_counts(ours))
-        targets = await self._compare_windows(ours, set(BUCKETS) - {PENDING})
-        return await self._read_targets([*targets, *self._estimates(ours)])
+            targets = await self._compare_paid_counts(ours)
+        else:
+            targets = [*await self._compare_windows(ours, set(BUCKETS) - {PENDING}), *self._estimates(ours)]
+        names = await self._read_targets(targets)
+        await self._read_disagreeing_clients()
+        return names
+
+    async def _read_disagreeing_clients(self) -> None:
+        """Read all rows of clients whose records state other earnings, unless the API's totals of their rows match ours.
+
+        The rows that were thought to be theirs and are not among them moved to another client or were deleted.
+        """
+        found = disagreeing(self.earnings, self.expected.fees_by_client())
+        creditors = self.client_counts.creditors_by_tenant(found)
+        differ = await asyncio.gather(*(self._client_differs(tenant, ids) for tenant, ids in creditors.items()))
+        wanted = [tenant for tenant, does_differ in zip(creditors, differ, strict=True) if does_differ]
+        await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in wanted])
+        theirs = [creditor for tenant in wanted for creditor in creditors[tenant]]
+        await self.resolve_missing_by_hour(self.expected.unread_of_clients(theirs) if theirs else [])
+
+    async def _client_differs(self, tenant: str, creditors: Sequence[str]) -> bool:
+        """Whether the API's totals of a tenant's rows differ from ours, or cannot show that they do not."""
+        try:
+            stated = await self.fetch_totals(EVERYTHING, tenant_filter(tenant))
+        except UnlistedTenantError:
+            return False
+        ours = self.expected.totals_of_clients(creditors)
+        return (
+            stated.count != sum(rows for rows, _ in ours.values())
+            or not honours_date_filter(stated, self.overall)
+            or bool(compare_totals(stated, ours, self._precision(stated)))
+        )
 
     async def later_round(self) -> list[str]:
         """Compare every stage by window, with totals fetched again."""

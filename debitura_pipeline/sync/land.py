@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 from debitura_pipeline.errors import UnprovenError
@@ -19,10 +20,11 @@ from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import Slice
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
+from debitura_pipeline.incremental.baseline import snapshot_sql
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
 from debitura_pipeline.incremental.date_column import detect_filter_date
-from debitura_pipeline.incremental.expected_state import ExpectedState, snapshot_sql
+from debitura_pipeline.incremental.expected_state import ExpectedState
 from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.reconcile.completeness import Prover
 from debitura_pipeline.warehouse.base import Warehouse
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 ReadSlices = Callable[[Reader, Sequence[Slice]], Awaitable[list[VerifiedWindow]]]
 ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
+# A blank tenant id is none: as a filter it may count as absent, and the listing is then not limited to the client.
+ASKABLE_TENANT = "CASE WHEN trim(external_tenant_id) <> '' THEN external_tenant_id END"
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -46,6 +51,7 @@ class Baseline:
     client_stats: ClientStats = field(default_factory=dict)
     # Tenant id by creditor id, including deleted clients: their rows must be looked up before they are marked deleted.
     tenants: Mapping[str, str | None] = field(default_factory=dict)
+    earnings: Mapping[str, Decimal] = field(default_factory=dict)  # in USD, by creditor id
 
 
 @dataclass(frozen=True)
@@ -73,19 +79,21 @@ def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folde
     before = folder / BEFORE
     warehouse.export(snapshot_sql(resource, mode, DATE_COLUMNS[resource]), before)
     found = warehouse.rows(
-        "SELECT creditor_id, cases_total, cases_closed, external_tenant_id FROM raw.clients WHERE _deleted_at IS NULL"
+        f"SELECT creditor_id, cases_total, cases_closed, {ASKABLE_TENANT}, earnings_usd FROM raw.clients "
+        "WHERE _deleted_at IS NULL"
     )
-    stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant in found}
-    return Baseline(before, stats, tenants_by_creditor(warehouse, resource))
+    stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, _ in found}
+    earnings = {creditor: Decimal(earned) for creditor, *_, earned in found if earned is not None}
+    return Baseline(before, stats, tenants_by_creditor(warehouse, resource), earnings)
 
 
 def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | None]:
     """Tenant ids of all clients ever listed; of those that never were, the one that live rows of `resource` state."""
     unlisted = warehouse.rows(
-        f"SELECT r.creditor_id, max(r.external_tenant_id) FROM raw.{resource} AS r WHERE r._deleted_at IS NULL "
+        f"SELECT r.creditor_id, max({ASKABLE_TENANT}) FROM raw.{resource} AS r WHERE r._deleted_at IS NULL "
         "AND NOT EXISTS (SELECT 1 FROM raw.clients AS c WHERE c.creditor_id = r.creditor_id) GROUP BY r.creditor_id"
     )
-    listed = warehouse.rows("SELECT creditor_id, external_tenant_id FROM raw.clients")
+    listed = warehouse.rows(f"SELECT creditor_id, {ASKABLE_TENANT} FROM raw.clients")
     return {creditor: tenant for creditor, tenant in [*unlisted, *listed] if creditor is not None}
 
 
@@ -161,7 +169,9 @@ class Incremental:
         if self.reader.listing.resource == "cases":
             return CasesSync(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
         counts = ClientCounts(self.baseline.tenants)
-        return TransactionsSync(self.reader, expected, at, days, since, client_counts=counts)
+        return TransactionsSync(
+            self.reader, expected, at, days, since, client_counts=counts, earnings=self.baseline.earnings
+        )
 
     def _expected(self, date: int) -> ExpectedState:
         """The expected state, dated by the column that the API's date filter applies to."""

@@ -14,7 +14,7 @@ from debitura_pipeline.extract.plan import Plan
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import Slice
-from debitura_pipeline.incremental.expected_state import snapshot_sql
+from debitura_pipeline.incremental.baseline import snapshot_sql
 from debitura_pipeline.reconcile.completeness import CompletenessProof, Prover
 from debitura_pipeline.sync.land import Baseline, Landing, tenants_by_creditor
 from debitura_pipeline.warehouse.base import Warehouse

@@ -242,6 +242,27 @@ def test_a_closed_case_that_is_merged_is_read(harness: Harness) -> None:
     assert harness.merged("cases")[-1].is_proven
 
 
+@pytest.mark.parametrize("is_new", [False, True], ids=["moved", "deleted and another inserted"])
+def test_a_paid_transaction_that_moves_to_another_client_is_read(harness: Harness, *, is_new: bool) -> None:
+    """No total of the list changes; only the earnings in the two clients' records do."""
+    history = begun(harness)
+    world = history.sim.world
+    owners = world.client_of("transactions")
+    of_other = int(np.flatnonzero(world.cases["client"] != owners[FIRST_HALF])[0])
+    row, change = FIRST_HALF, {"op": "row", "resource": "transactions"}
+    if is_new:
+        history.sim.change({**change, "action": "delete", "row": row})
+        at = int(world.transactions["date"][row])
+        history.sim.change({**change, "action": "insert", "row": row, "at": at})
+        row = len(world.transactions) - 1
+    edit(history, row, case=of_other)
+    history.sim.refresh()
+    sync(history, "moved", "clients", "transactions")
+    history.expect_the_world()
+    assert history.tally.counts["nightly syncs"]
+    assert history.tally.counts["unproven"] == 0
+
+
 def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(harness: Harness) -> None:
     """A client's list, or a day's, shows more of them with each page than one request each would."""
     history = begun(harness)

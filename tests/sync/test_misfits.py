@@ -137,3 +137,20 @@ def test_totals_left_out_are_unknown_and_not_zero(pipeline: Pipeline) -> None:
     status = read_status(pipeline.settings)
     assert status["resources"]["transactions"]["is_proven"] is False
     assert f"transactions are not proven: {report.message}" in status["problems"]
+
+
+def test_a_client_whose_tenant_id_is_blank_holds_up_no_deletion(pipeline: Pipeline) -> None:
+    """As a filter, a blank id is none to the API: every listing seemed to ignore it, night after night."""
+    sandbox, change = pipeline.sandbox, {"op": "row", "row": 0}
+    sandbox.admin("change", {**change, "resource": "clients", "action": "set", "column": "tenant", "value": ""})
+    pipeline.sync()
+    sql = "SELECT transaction_id FROM raw.transactions JOIN raw.clients AS c USING (creditor_id) WHERE c.external_tenant_id = ''"
+    of_client = {key for (key,) in pipeline.rows(sql)}
+    gone = {
+        sandbox.admin("change", {**change, "resource": "transactions", "action": "delete", "row": row})["id"]
+        for row in range(12)
+    }
+    assert gone & of_client and of_client - gone
+    assert all(report.is_proven for report in pipeline.sync())
+    known = {key for (key,) in pipeline.rows("SELECT transaction_id FROM raw.transactions WHERE _deleted_at IS NULL")}
+    assert known == {row["transactionId"] for row in pipeline.sandbox.truth("transactions")}
