@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from debitura_pipeline.api.client import ApiClient
@@ -12,7 +12,8 @@ from debitura_pipeline.errors import ApiError, RateLimitExhausted
 from debitura_pipeline.landing.business_key import is_pseudonym
 from debitura_pipeline.submission.decision import Evidence, FoundCase
 from debitura_pipeline.submission.known import Known
-from debitura_pipeline.submission.lookups import Expected, by_reference, in_listing, stored_case
+from debitura_pipeline.submission.lookups import Expected, by_reference, fold_spelling, in_listing, stored_case
+from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.sessions import Account, CustomerApi
 from debitura_pipeline.submission.states import Record
 
@@ -29,17 +30,23 @@ class CaseFinder:
     runtime: Runtime
     references: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
+    def __post_init__(self) -> None:
+        swept = self.known.swept_at
+        self._other_spellings = OtherSpellings(self.partner, swept and swept - DAY)
+
     def note(self, tenant: str, *references: str) -> None:
         """Add a claim's reference, as stored and as in the source. A case with one claim's reference is never another claim's."""
         self.references[tenant].update(references)
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
-        """All lookups of a claim; the listing too where it is in doubt. Raises ApiError if one is not answered."""
+        """All lookups of a claim. Raises ApiError if one is not answered."""
         at = self.runtime.now()
         cases = self._stored(record, account.creditor_id, expected)
         cases += await self.customer.read(account, lambda client: by_reference(client, expected))
         if record.is_in_doubt:
             cases += await self._listed(record, account.tenant, account.creditor_id, expected, at)
+        elif not cases:
+            cases += await self._other_spellings.of(account, expected, self.references[record.external_tenant_id])
         return Evidence(at, tuple(cases), self._swept_at(at))
 
     async def try_look_up(self, record: Record, account: Account, expected: Expected) -> Evidence | None:
@@ -61,8 +68,12 @@ class CaseFinder:
         return Evidence(at, tuple(cases))
 
     def _stored(self, record: Record, creditor_id: str, expected: Expected) -> list[FoundCase]:
-        rows = self.known.cases.get((creditor_id, record.creditor_reference), ())
-        return [stored_case(row, expected) for row in rows]
+        """Cases in the warehouse, under any spelling of the reference that is not another claim's."""
+        reference = record.creditor_reference
+        others = self.references[record.external_tenant_id] - {reference}
+        rows = self.known.cases.get((creditor_id, fold_spelling(reference)), ())
+        stored = replace(expected, reference=reference)
+        return [stored_case(row, stored) for row in rows if row[0] not in others]
 
     async def _listed(
         self, record: Record, tenant: str | None, creditor_id: str, expected: Expected, at: datetime

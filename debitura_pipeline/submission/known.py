@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead
 from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission import plan
+from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.base import Warehouse
@@ -22,7 +24,7 @@ Likeness = tuple[str, Decimal, str, str]
 
 @dataclass(frozen=True)
 class Known:
-    """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and stored reference. `swept_at`: when the newest
+    """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and folded reference. `swept_at`: when the newest
     complete reading of all cases began, by the API's clock."""
 
     records: tuple[Record, ...] = ()
@@ -36,7 +38,8 @@ _SWEPT = """
     WHERE resource = 'cases' AND status = 'done' AND is_proven AND mode IN ('full', 'nightly', 'small')"""
 _CASES = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
-    WHERE _deleted_at IS NULL AND creditor_reference IN (SELECT unnest(CAST($1 AS VARCHAR[])))"""
+    WHERE _deleted_at IS NULL AND (creditor_reference IN (SELECT unnest(CAST($1 AS VARCHAR[])))
+    OR lower(creditor_reference) IN (SELECT unnest(CAST($2 AS VARCHAR[]))))"""
 _RECENT = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
     WHERE _deleted_at IS NULL AND created_at >= $1 AND gross_amount IS NOT NULL AND debtor_country IS NOT NULL
@@ -53,8 +56,9 @@ def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today:
         return Known(records)
     references = {row.stored_key[1] for row in claims.rows} | {record.creditor_reference for record in records}
     cases: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    for creditor, reference, *case in warehouse.rows(_CASES, (sorted(references),)):
-        cases[creditor, reference].append(tuple(case))
+    spellings = {unicodedata.normalize(form, each).lower() for each in references for form in ("NFC", "NFD")}
+    for creditor, reference, *case in warehouse.rows(_CASES, (sorted(references), sorted(spellings))):
+        cases[creditor, fold_spelling(reference)].append((reference, *case))
     alike: dict[Likeness, list[tuple[str, str | None]]] = defaultdict(list)
     tenants = sorted({row.stored_key[0] for row in claims.rows})
     for creditor, reference, case_id, number, amount, currency, country in warehouse.rows(

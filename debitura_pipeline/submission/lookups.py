@@ -63,18 +63,44 @@ async def in_listing(
     """Ask the partner's own listing. `tenant`: None for a client that its tenant id no longer stands for. `since`: by the API's
     clock. `others`: references of other claims, which no spelling of this one is. Raises ApiError, TooManyCases if there are
     too many pages to read."""
-    reference = ("Query", expected.reference)
-    filters = (reference,) if tenant is None else (("ExternalTenantId", tenant), reference)
-    query, found = Query(CASES, since, None, filters), []
+    documents = await read_listing(client, tenant, since, expected.reference)
+    if documents is None:
+        raise TooManyCases(f"Looking up a claim failed: more than {MAX_PAGES * PAGE_SIZE} cases match its reference.")
+    return those_of_claim(documents, creditor_id, expected, others, is_of_tenant=tenant is not None)
+
+
+async def read_listing(
+    client: ApiClient, tenant: str | None, since: datetime | None, text: str | None = None
+) -> list[dict[str, Any]] | None:
+    """Cases of a tenant id (None: of all) created since then whose reference, number or debtor contains `text`, with their
+    fields in lower case. None if they are too many pages. Raises ApiError."""
+    tenants = () if tenant is None else (("ExternalTenantId", tenant),)
+    query, found = Query(CASES, since, None, (*tenants, *((("Query", text),) if text is not None else ()))), []
     for number in range(1, MAX_PAGES + 1):
         page = await client.page(query, number)
-        for row in split_page(page.body, CASES).rows or ():
-            document = lower(parse_lenient(bytes(row)))
-            if _is_claims(document, creditor_id, expected.reference, others, is_of_tenant=tenant is not None):
-                found.append(found_case(document, expected))
+        found += [lower(parse_lenient(bytes(row))) for row in split_page(page.body, CASES).rows or ()]
         if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
             return found
-    raise TooManyCases(f"Looking up a claim failed: more than {MAX_PAGES * PAGE_SIZE} cases match its reference.")
+        if page.metadata.total_results > MAX_PAGES * PAGE_SIZE:
+            return None
+    return None
+
+
+def those_of_claim(
+    documents: Iterable[Mapping[str, Any]],
+    creditor_id: str,
+    expected: Expected,
+    others: Set[str],
+    *,
+    is_of_tenant: bool,
+) -> list[FoundCase]:
+    """Of listed cases, those of this client under the claim's reference or another spelling of it. `is_of_tenant`: the listing
+    was asked for the client's tenant id, so a case without a client is this one's. Raises ShapeError."""
+    return [
+        found_case(document, expected)
+        for document in documents
+        if _is_claims(document, creditor_id, expected.reference, others, is_of_tenant=is_of_tenant)
+    ]
 
 
 def found_case(document: Any, expected: Expected) -> FoundCase:
@@ -96,11 +122,14 @@ def names_reference(document: Any) -> bool:
 
 
 def stored_case(row: tuple[Any, ...], expected: Expected) -> FoundCase:
-    """A row of `raw.cases`: case_id, reference, gross_amount, currency, debtor_country."""
-    names = ("id", "reference", "grossamount", "currency", "country")
+    """A row of `raw.cases`: creditor_reference, case_id, reference, gross_amount, currency, debtor_country.
+
+    `expected` has the reference as the warehouse stores it.
+    """
+    names = ("creditorreference", "id", "reference", "grossamount", "currency", "country")
     fields = dict(zip(names, row, strict=True))
     fields["debtor"] = {"country": fields.pop("country")}
-    return FoundCase(row[0], row[1], tuple(_differences(fields, expected)))
+    return FoundCase(fields["id"], fields["reference"], tuple(_differences(fields, expected)))
 
 
 def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]:

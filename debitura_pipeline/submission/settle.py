@@ -18,6 +18,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
 
 BY_HAND = "settled by a person"
+UNLISTED = f"{BY_HAND}; the case is not among those that are listed"
 _CASE = """SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
     FROM raw.cases WHERE case_id = $1 AND _deleted_at IS NULL"""
 
@@ -67,13 +68,18 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
         found = [one for one in found if one.creditor_id == creditor_id.lower()]
     if not found:
         raise NotSettled("No such claim is recorded. `debitura cases status` lists them.")
-    doubtful = [one for one in found if one.is_in_doubt]
+    doubtful = [one for one in found if one.is_in_doubt or _was_settled_unseen(one)]
     if not doubtful:
         raise NotSettled(f"The claim is not in doubt but {found[0].state}, so there is nothing to settle.")
     if len(doubtful) > 1:
         creditors = " or ".join(sorted(str(one.creditor_id) for one in doubtful))
         raise NotSettled(f"Claims of {len(doubtful)} clients are in doubt: add --creditor with {creditors}.")
     return doubtful[0]
+
+
+def _was_settled_unseen(record: Record) -> bool:
+    """Whether a person named a case that no reading showed: the id may have been mistyped, so it can be settled once more."""
+    return record.state in WITH_CASE and record.message == UNLISTED
 
 
 def _absent(record: Record, now: datetime) -> Record:
@@ -86,7 +92,12 @@ def _absent(record: Record, now: datetime) -> Record:
             f"`--no-case` is accepted from {free_at:%Y-%m-%d %H:%M} UTC on."
         )
     return record.having(
-        state=PLANNED, unanswered=0, absent_since=None, outcome_at=now, message=f"{BY_HAND}: there is no case"
+        state=PLANNED,
+        case_id=None,
+        unanswered=0,
+        absent_since=None,
+        outcome_at=now,
+        message=f"{BY_HAND}: there is no case",
     )
 
 
@@ -101,7 +112,8 @@ def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) 
     """With its case, which must agree with the claim as far as it was read."""
     rows = warehouse.rows(_CASE, (case_id,)) if warehouse.columns("raw", "cases") else []
     expected = Expected(record.creditor_reference, record.amount, record.currency)
-    for creditor, reference, *case in rows:
+    for creditor, *case in rows:
+        reference = case[0]
         if creditor is not None and creditor != record.creditor_id:
             raise NotSettled(f"Case {case_id} belongs to client {creditor}, the claim to {record.creditor_id}.")
         if reference is not None and reference != record.creditor_reference:
@@ -116,5 +128,5 @@ def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) 
         absent_since=None,
         outcome_at=now,
         error_types=None,
-        message=BY_HAND if rows else f"{BY_HAND}; the case is not among those that are listed",
+        message=BY_HAND if rows else UNLISTED,
     )

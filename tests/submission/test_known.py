@@ -66,8 +66,13 @@ def test_only_cases_that_concern_the_claims_are_read(settings: Settings, warehou
     case(warehouse, 3, NEW, None, 3)
     case(warehouse, 4, NEW, "INV-1", 3, _deleted_at=NOW)
     case(warehouse, 5, OTHER, None, 3, external_tenant_id="tenant-2")
+    alike = case(warehouse, 6, NEW, "inv-1", 400)
     known = read_warehouse_state(warehouse, read_claims(settings, NOW.date(), is_noted=False), NOW)
-    assert dict(known.cases) == {(NEW, "INV-1"): [(same, "DC-1", 5, "EUR", "Germany")]}
+    (found,) = known.cases.items()
+    assert (found[0], sorted(found[1])) == (
+        (NEW, "inv-1"),
+        [("INV-1", same, "DC-1", 5, "EUR", "Germany"), ("inv-1", alike, "DC-6", 5, "EUR", "Germany")],
+    )
     assert dict(known.look_alikes) == {(NEW, Decimal(5), "EUR", "DE"): [("DC-3", None)]}
 
 

@@ -18,7 +18,7 @@ from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import Account
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
-from tests.submission.partner import CASES, Claims, claim, claims, fault
+from tests.submission.partner import CASES, Claims, claim, claims, fault, new_number
 from tests.support.prepared import lay_warehouse
 
 
@@ -134,7 +134,7 @@ def test_lost_clients_whose_cases_are_too_many_hold_up_nobody(
     with open_warehouse(partner.settings) as warehouse:
         Records(warehouse).store(lost)
     monkeypatch.setattr(lookups, "MAX_PAGES", 0)
-    partner.wants(*claims(tenant))
+    partner.wants(*claims(tenant, creditor_reference=f"{new_number()}"))
     for _ in range(2):
         applied = partner.apply()
         assert applied.document.summary == {"sent": 4, "submitted": 1}

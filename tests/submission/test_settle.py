@@ -105,6 +105,25 @@ def test_person_names_the_case(partner: Claims, tenant: str) -> None:
     assert unread.message != BY_HAND and "not among those that are listed" in (unread.message or "")
 
 
+def test_mistyped_case_can_be_corrected(partner: Claims, tenant: str) -> None:
+    """Any id of no listed case is taken, and the claim was then settled for good."""
+    case = partner.sandbox.truth("cases")[0]
+    creditor, reference = case["client"]["creditorId"], case["creditorReference"]
+    partner.sync("cases")
+    in_doubt(partner, tenant, reference, creditor)
+    wrong = settle_claim(partner.settings, tenant, reference, partner.now(), case_id=FORMER)
+    assert wrong.state == "submitted"
+    with pytest.raises(NotSettled, match="may still take effect"):
+        settle_claim(partner.settings, tenant, reference, partner.now())
+    right = settle_claim(partner.settings, tenant, reference, partner.now(), case_id=case["id"])
+    assert (right.case_id, right.message) == (case["id"], BY_HAND)
+    in_doubt(partner, tenant, "no case", creditor)
+    settle_claim(partner.settings, tenant, "no case", partner.now(), case_id=FORMER)
+    partner.later(hours=13)
+    undone = settle_claim(partner.settings, tenant, "no case", partner.now())
+    assert (undone.state, undone.case_id) == ("planned", None)
+
+
 @pytest.mark.usefixtures("warehouse_env")
 def test_case_of_another_claim_or_with_another_amount_is_not_the_claims(partner: Claims, tenant: str) -> None:
     """A claim would be forgotten: it would have a case that is not its own."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from debitura_pipeline.submission import other_spellings
+from debitura_pipeline.submission.decision import FoundCase
 from debitura_pipeline.submission.lookups import fold_spelling
+from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -101,6 +105,83 @@ def test_other_spelling_of_a_claim_in_doubt_waits(partner: Claims, tenant: str) 
     partner.later(hours=2)
     partner.wants(wanted)
     assert partner.apply().document.summary == {"submitted": 1}
+
+
+@pytest.fixture
+def elsewhere(partner: Claims, tmp_path: Path) -> Claims:
+    """The same partner with another data directory, whose records `partner` does not have."""
+    return Claims(tmp_path / "elsewhere", partner.sandbox)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "shown_by"),
+    [
+        ("INV", "inv", "listing"), ("inv", "INV", "warehouse"), ("INV", "inv", "search"),
+        ("Caf\u00e9", "Cafe\u0301", "listing"), ("CAF\u00c9", "caf\u00e9", "listing"), ("CAFE\u0301", "caf\u00e9", "warehouse"),
+    ],
+)  # fmt: skip
+def test_claim_whose_case_exists_under_another_spelling_is_not_sent(
+    partner: Claims,
+    elsewhere: Claims,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    theirs: str,
+    ours: str,
+    shown_by: str,
+) -> None:
+    """The lookup by reference compares exactly, so there were two cases."""
+    (wanted,) = claims(tenant)
+    number = new_number()
+    elsewhere.wants({**wanted, "creditor_reference": f"{theirs}-{number}"})
+    assert elsewhere.apply().document.summary == {"submitted": 1}
+    if shown_by == "warehouse":
+        partner.sync()
+        monkeypatch.setattr(OtherSpellings, "of", no_case)
+    if shown_by == "search":
+        monkeypatch.setattr(other_spellings, "read_listing", too_many)
+    sent = len(partner.posts())
+    partner.wants({**wanted, "creditor_reference": f"{ours}-{number}"})
+    for _ in range(2):
+        document = partner.apply().document
+        assert document.summary == {"conflict": 1}
+        assert "differs in creditor_reference" in document.rows[0].reasons[0]
+    assert len(partner.posts()) == sent
+    partner.wants({**wanted, "creditor_reference": f"{theirs}-{number}"})
+    assert partner.apply().document.summary == {"already_there": 1}
+
+
+async def too_many(*_: Any) -> None:
+    """As of a client with more cases than are listed."""
+
+
+async def no_case(*_: Any) -> list[FoundCase]:
+    """As of cases that are older than the last reading of all cases."""
+    return []
+
+
+def test_another_claims_case_does_not_hold_up_one_with_a_similar_reference(
+    partner: Claims, elsewhere: Claims, tenant: str
+) -> None:
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"INV-{new_number()}"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    elsewhere.wants(upper)
+    assert elsewhere.apply().document.summary == {"submitted": 1}
+    partner.wants(upper, lower)
+    assert partner.apply().document.summary == {"already_there": 1, "submitted": 1}
+
+
+def test_cases_of_a_client_are_listed_once_and_only_for_references_with_letters(partner: Claims, tenant: str) -> None:
+    def listed() -> int:
+        return partner.sandbox.log().get("GET /cases", 0)
+
+    read = listed()
+    partner.wants(*(claim | {"creditor_reference": f"{new_number()}-7"} for claim in claims(tenant, 3)))
+    partner.plan()
+    assert listed() == read
+    partner.wants(*claims(tenant, 3))
+    partner.plan()
+    assert listed() == read + 1
 
 
 def test_spellings_that_look_alike_are_told_by_letter_case_and_accents_alone() -> None:
