@@ -46,6 +46,11 @@ class PageResponse:
         """Keys of the rows; rows without a key are omitted."""
         return self.outline.keys
 
+    @property
+    def unkeyed(self) -> int:
+        """Number of rows without a key. A row that is shown twice has one."""
+        return self.outline.unkeyed
+
     def first(self, which: int) -> int | None:
         """The date of the first row that has one; None if no row has."""
         return next((at for row in range(self.rows) if (at := self.outline.date(row, which)) is not None), None)

@@ -149,7 +149,7 @@ class UnionReader:
                 return False
             found.responses.append(response)
             found.keys |= response.keys
-            unkeyed += response.rows - len(response.keys)
+            unkeyed += response.unkeyed
             found.unkeyed = max(found.unkeyed, unkeyed)
             shown += response.rows
             if response.rows == 0 or shown >= response.total or (count is not None and found.is_complete(count)):

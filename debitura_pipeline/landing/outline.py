@@ -64,6 +64,11 @@ class Outline:
     def keys(self) -> set[str]:
         return {text.lower() for text in self._keys if text is not None and is_id(text)}
 
+    @property
+    def unkeyed(self) -> int:
+        """Number of rows without a key."""
+        return sum(text is None or not is_id(text) for text in self._keys)
+
     def dates(self, which: int) -> list[int]:
         """Dates of one kind in row order; rows without one are left out."""
         return [at for at in _micros(list(self._dates[which])) if at is not None]

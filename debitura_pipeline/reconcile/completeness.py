@@ -101,7 +101,8 @@ class Prover:
                 return self._result(totals, ())
             mismatch = mismatch or "rows exist that no window contains"
             if number and mismatch == mismatches[-1] and (paged := await self._by_pages(mismatch)) is not None:
-                self.current, self.recovered = [paged], []
+                self.current = [paged]
+                await self._resolve_unseen()  # of the paged rows
                 return self._result(paged.totals, ())
             mismatches.append(mismatch)
             again = await self._windows_to_reread()
@@ -155,6 +156,7 @@ class Prover:
 
     async def _resolve_unseen(self) -> bool:
         """Resolve known rows that were not returned; return whether some still exist or remain unresolved."""
+        self.deleted, self.recovered, self.unresolved = set(), [], set()
         unseen = await self._unseen()
         if not unseen:
             return False

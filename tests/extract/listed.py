@@ -43,6 +43,7 @@ class Deviations:
     rounds_bounds_to: timedelta | None = None
     max_page_rows: int = 100
     total: Callable[[int], int] = lambda rows: rows
+    hidden: int | None = None  # the number of a row in whose place every page of several rows shows its neighbour twice
 
 
 @dataclass
@@ -69,13 +70,17 @@ class Listed:
             dated.sort(key=lambda row: (row.at, row.number), reverse=direction == "desc")
             matching = dated + undated
         size = min(100, self.deviations.max_page_rows)
-        shown = [row.json() for row in matching[(number - 1) * size : number * size]]
+        rows = matching[(number - 1) * size : number * size]
+        shown = [self._shown(row, place, rows).json() for place, row in enumerate(rows)]
         body = to_json(page_of("cases", shown, total=self.deviations.total(len(matching)), summary={})).encode()
         return Page(body, parse_page_metadata(body, query.listing, with_totals=with_totals))
 
     async def body(self, path: str, *, what: str) -> bytes | None:
         found = [row for row in self.rows if path.endswith(row.key)]
         return to_json(found[0].json()).encode() if found else None
+
+    def _shown(self, row: Case, place: int, page: list[Case]) -> Case:
+        return page[place - 1 if place else min(1, len(page) - 1)] if row.number == self.deviations.hidden else row
 
     def _matches(self, row: Case, query: Query) -> bool:
         lower, upper = self._rounded(query.from_), self._rounded(query.to)

@@ -35,8 +35,10 @@ def hourly(count: int) -> list[Case]:
     return [Case(number, START + number * HOUR) for number in range(1, count + 1)]
 
 
-def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[CompletenessProof, set[str], read.Reader]:
-    """The proof of a first read of everything, the landed keys, and the reader."""
+def proven(
+    listed: Listed, folder: Path, whole: Slice = EVERYTHING, baseline: Path | None = None
+) -> tuple[CompletenessProof, set[str], read.Reader]:
+    """The proof of a read of everything (the first one without `baseline`), the landed keys, and the reader."""
     begin = Begin(
         sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
     )
@@ -46,7 +48,7 @@ def proven(listed: Listed, folder: Path, whole: Slice = EVERYTHING) -> tuple[Com
         reader = read.Reader(client, transformer, transform_pool, SyncFolder.create(folder, begin), CASES, AT)
 
         async def work() -> CompletenessProof:
-            return await Prover(reader, whole, None).prove(await reader.read([whole]))
+            return await Prover(reader, whole, None, baseline).prove(await reader.read([whole]))
 
         proof = asyncio.run(work())
     files = [reader.folder.path / window.file for window in proof.windows if window.file]

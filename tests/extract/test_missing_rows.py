@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from debitura_pipeline.contract.listings import CASES
@@ -16,8 +17,8 @@ from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import PageTransformer
 from debitura_pipeline.reconcile.missing_rows import MAX_REQUESTED_ROWS, MissingRowResolver, Resolution
-from tests.extract.listed import Case, Listed, moved
-from tests.extract.test_keyset import AT, EVERYTHING, START, hourly, keys_of
+from tests.extract.listed import Case, Deviations, Listed, moved
+from tests.extract.test_keyset import AT, EVERYTHING, START, hourly, keys_of, proven
 from tests.simulation.direct_client import Here
 
 READING = 4  # requests for 350 rows
@@ -66,3 +67,15 @@ def test_second_reading_during_which_rows_move_settles_nothing(tmp_path: Path) -
     listed.between[READING + 2] = partial(moved, number=340, at=START)
     found = resolved(listed, tmp_path, GONE)
     assert (found.deleted, found.unresolved) == (set(), keys_of(GONE))
+
+
+def test_a_row_in_whose_place_each_page_shows_another_one_twice_was_not_deleted(tmp_path: Path) -> None:
+    """The row that was shown twice was taken for one without a key, so that all rows seemed to have been shown."""
+    listed = Listed(hourly(350), Deviations(hidden=150))
+    hidden = listed.rows[149].key
+    baseline = tmp_path / "before.parquet"
+    rows = ", ".join(f"('{row.key}', TIMESTAMPTZ '{row.at}', 'c')" for row in listed.rows)
+    duckdb.sql(f"COPY (FROM (VALUES {rows}) AS v(key, created_at, creditor_id)) TO '{baseline}' (FORMAT parquet)")
+    proof, keys, _ = proven(listed, tmp_path / "sync", baseline=baseline)
+    assert hidden not in proof.deleted
+    assert hidden in keys or (not proof.is_settled and proof.unproven)
