@@ -90,7 +90,7 @@ class TransactionsSync(IncrementalSync):
         differ = await asyncio.gather(*(self._client_differs(tenant, ids) for tenant, ids in creditors.items()))
         wanted = [tenant for tenant, does_differ in zip(creditors, differ, strict=True) if does_differ]
         await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in wanted])
-        theirs = [creditor for tenant in wanted for creditor in creditors[tenant]]
+        theirs = [creditor for creditor in found if self.client_counts.tenants.get(creditor) in wanted]
         await self.resolve_missing_by_hour(self.expected.unread_of_clients(theirs) if theirs else [])
 
     async def _client_differs(self, tenant: str, creditors: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """Refuse a source that lost more than half of its rows since it was read last: an export that broke off, a wrong filter.
 
-The counts are in `<data dir>/sources.json`, by a keyed hash of the source's address.
+The counts are in `<data dir>/sources.json`, by a keyed hash of the source's address without user and password, which may change.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
@@ -19,6 +20,7 @@ from debitura_pipeline.source.table import SourceTable
 
 FILE = "sources.json"
 ID_DIGITS = 32
+CREDENTIALS = frozenset({"user", "password", "passfile", "sslpassword"})
 
 
 def check_shrink(
@@ -29,7 +31,8 @@ def check_shrink(
     Raises SourceError if more than half of the rows are gone; the last number is then kept.
     """
     path = settings.data_dir / FILE
-    digest = Pseudonyms(settings.obtain_privacy_key()).digest(f"{table.name} {location.reveal()}".encode())
+    address = without_credentials(location.reveal())
+    digest = Pseudonyms(settings.obtain_privacy_key()).digest(f"{table.name} {address}".encode())
     counts = _read(path)
     before = counts.get(digest[:ID_DIGITS], 0)
     if 2 * rows < before and not allow_shrink:
@@ -39,6 +42,15 @@ def check_shrink(
         content = json.dumps({**counts, digest[:ID_DIGITS]: rows}, indent=2) + "\n"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private_atomically(path, content.encode(), fsync=True)
+
+
+def without_credentials(address: str) -> str:
+    """A URL without user and password, wherever it states them; a file's path unchanged."""
+    if "://" not in address:
+        return address
+    url = urlsplit(address)
+    query = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in CREDENTIALS]
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query=urlencode(query)).geturl()
 
 
 def _read(path: Path) -> dict[str, int]:
