@@ -5,6 +5,8 @@ The same statements run on landed Parquet files and on `raw`. dbt derives `reven
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 STAGES = (
     "Pending",
     "ConfirmedPendingInvoice",
@@ -15,6 +17,26 @@ STAGES = (
     "Disputed",
 )
 UNCLASSIFIED = "Unclassified"
+
+
+class Meaning(NamedTuple):
+    """What a client's stated earnings may be. `sql`: a transaction's part of them, over columns of `raw.transactions`."""
+
+    name: str
+    sql: str
+
+
+_FEE = "referral_fee_usd"
+# The API does not say which; the first that fits is taken.
+EARNINGS = (
+    Meaning("all fees", _FEE),
+    Meaning(
+        "fees without disputed ones", f"CASE WHEN lower(referral_invoicing_status) = 'disputed' THEN 0 ELSE {_FEE} END"
+    ),
+    Meaning("final fees", f"CASE WHEN is_estimate THEN 0 ELSE {_FEE} END"),
+    Meaning("recognized fees", "referral_fee_recognized_usd"),
+    Meaning("fees paid out", f"CASE WHEN lower(referral_invoicing_status) = 'paid' THEN {_FEE} ELSE 0 END"),
+)
 
 
 def stage_sql(invoicing_mode: str | None) -> str:

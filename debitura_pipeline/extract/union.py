@@ -36,11 +36,13 @@ FetchPage = Callable[[Listing, Filters, int], Awaitable[PageResponse]]
 
 @dataclass
 class _Pass:
-    """Result of one pass. `unkeyed`: the largest number of rows without a key in one sort."""
+    """Result of one pass. `unkeyed`: the largest number of rows without a key in one sort. `is_exhaustive`: every variant was read
+    and shows too few rows."""
 
     responses: list[PageResponse] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     unkeyed: int = 0
+    is_exhaustive: bool = False
 
     def is_complete(self, count: int) -> bool:
         """Whether the pass found `count` rows."""
@@ -69,8 +71,9 @@ class UnionReader:
         if is_settled:
             return responses
         raise UnprovenError(
-            f"The list of {self.listing.resource} holds more rows at one instant than a page, and their number kept changing "
-            f"in {MAX_ROUNDS} passes. Nothing of this sync reached the warehouse; run it again when fewer rows are being changed.",
+            f"The list of {self.listing.resource} could not be read completely by page numbers: the number of its rows kept "
+            "changing, or it counts a row twice. Nothing of this sync reached the warehouse; run it again when fewer rows are "
+            "being changed.",
             resource=self.listing.resource,
         )
 
@@ -88,9 +91,14 @@ class UnionReader:
         return shown.responses, False
 
     async def _read(self) -> tuple[list[PageResponse], bool]:
-        before, shown = _Pass(), _Pass()
+        """Return what all passes showed, and whether two of them agreed. A list that shows the same too few rows twice, in every
+        way that there is, is not read a third time."""
+        before, shown, last = _Pass(), _Pass(), _Pass()
         for _ in range(MAX_ROUNDS):
             found, is_complete = await self._run_pass()
+            if found.is_exhaustive and last.is_exhaustive and found.keys == last.keys:
+                break
+            last = found
             if is_complete and before.is_complete(len(found.keys) + found.unkeyed) and found.keys == before.keys:
                 return found.responses, True
             shown.absorb(found)
@@ -120,6 +128,7 @@ class UnionReader:
                 return found, False
             if found.is_complete(first.total):
                 return found, True
+        found.is_exhaustive = True
         return found, False
 
     def _sorts(self) -> Iterator[tuple[Listing, Filters]]:

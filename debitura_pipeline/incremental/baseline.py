@@ -14,13 +14,19 @@ CASE_BUCKET = (
     "ELSE 'open' END"
 )
 COMPARED_BUCKET = f"CASE WHEN bucket = '{MERGED}' THEN '{CLOSED}' ELSE bucket END"
-NO_MONEY = "CAST(0 AS DECIMAL(18,4))"
+# What the earnings of clients are computed from (`stages.EARNINGS`), besides the fee; null for other resources.
+OF_FEES = {
+    "is_estimate": "BOOLEAN",
+    "referral_invoicing_status": "VARCHAR",
+    "referral_fee_recognized_usd": "DECIMAL(18,4)",
+}
+MEASURES = {"bucket": "VARCHAR", "usd": "DECIMAL(18,4)", **OF_FEES}
 
 
 def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str], tenant: str | None = None) -> str:
     """Return the query over `raw` whose result is the baseline file, for all live rows or for those of one tenant.
 
-    Columns: `key`, each of `dates`, `bucket`, `usd`, `recognized_usd`, `changes_silently`, `creditor_id`, `_verified_at`.
+    Columns: `key`, each of `dates`, those of `measures`, `changes_silently`, `creditor_id`, `_verified_at`.
     """
     columns = ", ".join(f'"{date}"' for date in dates)
     return (
@@ -32,12 +38,12 @@ def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str]
 
 
 def measures(resource: str, invoicing_mode: str | None) -> str:
-    """SQL of the columns `bucket`, `usd` and `recognized_usd`, over rows of `raw` or of a landed file."""
+    """SQL of the columns `MEASURES`, over rows of `raw` or of a landed file."""
     if resource == "transactions":
-        bucket, usd, recognized = stage_sql(invoicing_mode), "referral_fee_usd", "referral_fee_recognized_usd"
-    else:
-        bucket, usd, recognized = CASE_BUCKET if resource == "cases" else "'all'", NO_MONEY, NO_MONEY
-    return f"{bucket} AS bucket, {usd} AS usd, {recognized} AS recognized_usd"
+        return f"{stage_sql(invoicing_mode)} AS bucket, referral_fee_usd AS usd, {', '.join(OF_FEES)}"
+    bucket = CASE_BUCKET if resource == "cases" else "'all'"
+    nothing = ", ".join(f"CAST(NULL AS {sql_type}) AS {name}" for name, sql_type in OF_FEES.items())
+    return f"{bucket} AS bucket, CAST(0 AS DECIMAL(18,4)) AS usd, {nothing}"
 
 
 def _literal(value: str) -> str:

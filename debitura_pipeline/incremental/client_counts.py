@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from debitura_pipeline.extract.listing_client import PAGE_ROWS
@@ -57,15 +57,6 @@ class ClientCounts:
             else:
                 self.unsettled |= vanished.get(tenant, set())
         return wanted
-
-    def creditors_by_tenant(self, creditors: Sequence[str]) -> dict[str, list[str]]:
-        """Return every creditor of the tenants that these creditors have, by tenant; none for those without a tenant id."""
-        wanted = {self.tenants.get(creditor) for creditor in creditors} - {None}
-        found: dict[str, list[str]] = defaultdict(list)
-        for creditor, tenant in self.tenants.items():
-            if tenant is not None and tenant in wanted:
-                found[tenant].append(creditor)
-        return found
 
     def _new_keys(self, keys_by_creditor: Mapping[str | None, set[str]]) -> KeysByTenant:
         """Keys that were not checked before, by tenant; without those of clients that have no tenant id."""

@@ -1,4 +1,4 @@
-"""Find clients whose expected transactions contradict the earnings that their own records state. Pure.
+"""Find clients whose expected transactions contradict the earnings that their own records state, and check their rows.
 
 A transaction can move to another client while no total of the whole listing changes. What the API counts as earnings is not
 documented, so the meaning is taken that fits most clients; if too many differ from each, the figures show nothing.
@@ -6,27 +6,95 @@ documented, so the meaning is taken that fits most clients; if too many differ f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from debitura_pipeline.contract.stages import EARNINGS
 from debitura_pipeline.extract.comparison import compare, stated_precision
-from debitura_pipeline.incremental.expected_state import FEE_SUMS, FeeSums
+from debitura_pipeline.incremental.expected_state import ExpectedState, FeeSums
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, CountAndSum
+from debitura_pipeline.incremental.rotation import page_count
 
 FEW = 5  # clients that may always be checked, one request each
-MAX_SHARE = 0.1  # of the clients: if more differ, the figures mean something else, or moved with exchange rates
-NO_FEES: FeeSums = (Decimal(0),) * len(FEE_SUMS)
+MAX_SHARE = (
+    0.1  # of the clients with earnings: if more differ, the figures mean something else, or moved with exchange rates
+)
+MAX_COST = 0.02  # of the requests that reading everything takes
+MAX_ROWS = 200  # of a client that cannot be asked for, read hour by hour
+NO_FEES: FeeSums = (Decimal(0),) * len(EARNINGS)
 
 
-def disagreeing(stated: Mapping[str, Decimal], ours: Mapping[str, FeeSums]) -> list[str]:
+@dataclass
+class ClientEarnings:
+    """`stated`: earnings in USD by creditor. `tenants`: tenant id by creditor, None if it has none; several may have one.
+
+    `before`: our sums when the sync began, None before that.
+    """
+
+    stated: Mapping[str, Decimal] = field(default_factory=dict)
+    tenants: Mapping[str, str | None] = field(default_factory=dict)
+    before: Mapping[str, FeeSums] | None = None
+
+    def begin(self, expected: ExpectedState) -> None:
+        """Note our sums before anything is read."""
+        if self.stated:
+            self.before = expected.fees_by_client()
+
+    def suspects(self, expected: ExpectedState) -> list[str]:
+        """Clients to check, sorted; none if they are too many to be checked."""
+        if not self.stated:
+            return []
+        most = MAX_COST * page_count(expected.count())
+        now = expected.fees_by_client()
+        return disagreeing(self.stated, [now] if self.before is None else [self.before, now], most)
+
+    def creditors_by_tenant(self, suspects: Sequence[str]) -> dict[str, list[str]]:
+        """Every creditor of the tenants that these have, by tenant; none for those without a tenant id."""
+        wanted = {self.tenants.get(creditor) for creditor in suspects} - {None}
+        found: dict[str, list[str]] = defaultdict(list)
+        for creditor, tenant in self.tenants.items():
+            if tenant is not None and tenant in wanted:
+                found[tenant].append(creditor)
+        return found
+
+
+def disagreeing(stated: Mapping[str, Decimal], ours: Sequence[Mapping[str, FeeSums]], most: float) -> list[str]:
     """Return the clients whose stated earnings are not those of their expected transactions, sorted.
 
-    `stated`: earnings in USD by creditor. `ours`: the sums of `FEE_SUMS` by creditor, none if it has no transactions.
+    `stated`: in USD by creditor. `ours`: the sums of `EARNINGS` by creditor (none if it has no transactions) at several moments,
+    one of which suffices: a client's record may have been read before its transactions changed. If more than `most` differ, or
+    more than `MAX_SHARE` of those that have earnings, none is returned, unless they are `FEW`. Pure.
     """
+    sums = {creditor: [at.get(creditor, NO_FEES) for at in ours] for creditor in sorted(stated)}
+    active = [creditor for creditor in sums if stated[creditor] or any(map(any, sums[creditor]))]
     precision = stated_precision(stated.values())
-    found: list[str] = []
-    for meaning in range(len(FEE_SUMS)):
-        fees = {creditor: ours.get(creditor, NO_FEES)[meaning] for creditor in stated}
-        differing = [who for who in sorted(stated) if compare(stated[who], fees[who], precision) == "differs"]
-        if meaning == 0 or len(differing) < len(found):
+    found = active
+    for meaning in range(len(EARNINGS)):
+        differing = [
+            creditor
+            for creditor in active
+            if all(compare(stated[creditor], fees[meaning], precision) == "differs" for fees in sums[creditor])
+        ]
+        if len(differing) < len(found):
             found = differing
-    return found if len(found) <= max(FEW, MAX_SHARE * len(stated)) else []
+    return found if len(found) <= max(FEW, min(most, MAX_SHARE * len(active))) else []
+
+
+def totals_by_creditor(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, dict[str, CountAndSum]]:
+    """Rows of `ExpectedState.totals_of_clients` by creditor and bucket."""
+    found: dict[str, dict[str, CountAndSum]] = defaultdict(dict)
+    for creditor, bucket, count, usd in rows:
+        found[creditor][bucket] = count, usd
+    return found
+
+
+def added_up(parts: Iterable[Mapping[str, CountAndSum]]) -> dict[str, CountAndSum]:
+    """The totals of several clients together, by bucket."""
+    found: dict[str, CountAndSum] = {}
+    for part in parts:
+        for bucket, (count, usd) in part.items():
+            before = found.get(bucket, NO_ROWS)
+            found[bucket] = before[0] + count, before[1] + usd
+    return found

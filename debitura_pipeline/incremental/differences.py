@@ -110,11 +110,11 @@ def subtract(whole: Totals, part: Totals) -> Totals:
     return Totals(whole.count - part.count, rest)
 
 
-def honours_date_filter(stated: Totals, overall: Totals) -> bool:
-    """Whether the summary stated for a window covers that window only.
+def honours_filter(stated: Totals, overall: Totals) -> bool:
+    """Whether the summary stated for a window or a client covers its rows only.
 
-    True if the stages add up to no more rows than the window has; rows that fit no stage make their sum smaller. A summary of
-    the whole listing adds up to more, unless the window holds all rows.
+    True if the stages add up to no more rows than there are; rows that fit no stage make their sum smaller. A summary of
+    the whole listing adds up to more, unless these are all rows.
     """
     counts = [stated.summary[stage].count for stage in STAGES if stage in stated.summary]
     if not counts or any(count is None for count in counts):

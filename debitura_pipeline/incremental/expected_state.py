@@ -14,25 +14,17 @@ from typing import Any
 
 import duckdb
 
-from debitura_pipeline.contract.stages import STAGES, UNCLASSIFIED
+from debitura_pipeline.contract.stages import EARNINGS, STAGES, UNCLASSIFIED
 from debitura_pipeline.contract.tables import TABLES
 from debitura_pipeline.extract.windows import Window
-from debitura_pipeline.incremental.baseline import COMPARED_BUCKET, measures
+from debitura_pipeline.incremental.baseline import COMPARED_BUCKET, MEASURES, measures
 from debitura_pipeline.incremental.differences import CLOSED, MERGED
-from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, CountAndSum, HourlyTotals
+from debitura_pipeline.incremental.hourly_totals import HOUR_S, UNITS_PER_USD, HourlyTotals
 
-PENDING, PAID, DISPUTED = STAGES[0], STAGES[5], STAGES[6]
+PENDING = STAGES[0]
 MEMORY_LIMIT = "256MB"
 
-# What the API may mean by the earnings of a client: all fees, undisputed, without estimates, recognized, paid out.
-FEE_SUMS = (
-    ("usd", "true"),
-    ("usd", f"bucket <> '{DISPUTED}'"),
-    ("usd", f"bucket <> '{PENDING}'"),
-    ("recognized_usd", "true"),
-    ("usd", f"bucket = '{PAID}'"),
-)
-FeeSums = tuple[Decimal, ...]  # one for each of FEE_SUMS
+FeeSums = tuple[Decimal, ...]  # one for each of EARNINGS
 
 
 @dataclass(frozen=True)
@@ -73,8 +65,8 @@ class ExpectedState:
         new = [file for file in files if file not in self._applied]
         if not new:
             return
-        read = measures(self._resource, self._invoicing_mode)
-        columns = f'"{self._key}" AS key, "{self._date}" AS dated, {read}, creditor_id, _seq AS seq'
+        measured = measures(self._resource, self._invoicing_mode)
+        columns = f'"{self._key}" AS key, "{self._date}" AS dated, {measured}, creditor_id, _seq AS seq'
         names = _names(new)
         self._run(
             f"CREATE OR REPLACE TABLE landed AS SELECT * FROM "
@@ -93,10 +85,10 @@ class ExpectedState:
 
     def _reset(self) -> None:
         self._applied: set[Path] = set()
+        measured = ", ".join(f"{name} {sql_type}" for name, sql_type in MEASURES.items())
         self._run(
             "CREATE OR REPLACE TABLE landed "
-            "(key VARCHAR, dated TIMESTAMPTZ, bucket VARCHAR, usd DECIMAL(18,4), recognized_usd DECIMAL(18,4), "
-            "creditor_id VARCHAR, seq BIGINT)"
+            f"(key VARCHAR, dated TIMESTAMPTZ, {measured}, creditor_id VARCHAR, seq BIGINT)"
         )
 
     def mark_deleted(self, keys: Sequence[str]) -> None:
@@ -223,26 +215,28 @@ class ExpectedState:
         return {creditor: (total, closed) for creditor, total, closed in rows if creditor is not None}
 
     def fees_by_client(self) -> dict[str, FeeSums]:
-        """Return sums of the expected rows' fees by creditor, in USD."""
-        sums = ", ".join(f"coalesce(sum({fee}) FILTER ({where}), 0)" for fee, where in FEE_SUMS)
-        rows = self._run(f"SELECT creditor_id, {sums} FROM ({self._current_rows()}) GROUP BY creditor_id").fetchall()
+        """Return the sums of `EARNINGS` of the expected rows by creditor, in USD."""
+        sums = ", ".join(f"coalesce(sum({meaning.sql}), 0)" for meaning in EARNINGS)
+        rows = self._run(
+            f"SELECT creditor_id, {sums} FROM (SELECT *, usd AS referral_fee_usd FROM ({self._current_rows()})) "
+            "GROUP BY creditor_id"
+        ).fetchall()
         return {creditor: tuple(fees) for creditor, *fees in rows if creditor is not None}
 
-    def totals_of_clients(self, creditors: Sequence[str]) -> dict[str, CountAndSum]:
-        """Count and sum the expected rows of these clients by bucket, as `HourlyTotals` does."""
-        rows = self._connection.execute(
-            f"SELECT bucket, count(*), CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) "
-            f"FROM ({self._current_rows()}) WHERE creditor_id IN (SELECT unnest(?)) GROUP BY bucket",
+    def totals_of_clients(self, creditors: Sequence[str]) -> list[tuple[str, str, int, int]]:
+        """Count and sum the expected rows of these clients, as (creditor, bucket, rows, 1/10,000 USD)."""
+        return self._connection.execute(
+            f"SELECT creditor_id, bucket, count(*), CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) "
+            f"FROM ({self._current_rows()}) WHERE creditor_id IN (SELECT unnest(?)) GROUP BY creditor_id, bucket",
             [list(creditors)],
         ).fetchall()
-        return {bucket: (count, usd) for bucket, count, usd in rows}
 
     def unread_of_clients(self, creditors: Sequence[str]) -> list[MissingRow]:
         """Return the baseline rows of these clients that are in no applied file and not marked deleted."""
         return self._missing(["creditor_id IN (SELECT unnest(?))"], [list(creditors)])
 
     def _current_rows(self) -> str:
-        columns = "bucket, usd, recognized_usd, creditor_id"
+        columns = ", ".join([*MEASURES, "creditor_id"])
         return (
             f'SELECT key, "{self._date}" AS dated, {columns} FROM baseline '
             "WHERE key NOT IN (SELECT key FROM landed) AND key NOT IN (SELECT key FROM deleted) "

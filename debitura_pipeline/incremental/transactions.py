@@ -6,6 +6,7 @@ If the API's summary ignores the date filter, sums are compared for the whole li
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,18 +14,21 @@ from decimal import Decimal
 
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES
-from debitura_pipeline.extract.comparison import compare
+from debitura_pipeline.extract.behaviour import IgnoredParameterError
+from debitura_pipeline.extract.comparison import Verdict, compare
 from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
-from debitura_pipeline.incremental.client_earnings import disagreeing
-from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_date_filter
+from debitura_pipeline.incremental.client_earnings import MAX_ROWS, ClientEarnings, added_up, totals_by_creditor
+from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_filter
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
-from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, HourlyTotals
+from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, CountAndSum, HourlyTotals
 from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 from debitura_pipeline.landing.tenants import UnlistedTenantError
+
+log = logging.getLogger(__name__)
 
 PENDING, PAID = "Pending", "Paid"
 NOT_STATED = Total(None, None)
@@ -49,7 +53,7 @@ SUMMARY_IGNORES_DATES = (
 class TransactionsSync(IncrementalSync):
     """`stated`: the API's totals of each comparison window, fetched once per round; `overall`: of the whole listing.
 
-    `earnings`: what each client's own record states, in USD, by creditor.
+    `earnings`: what each client's own record states.
     """
 
     stated: dict[Window, Totals] = field(default_factory=dict)
@@ -57,12 +61,13 @@ class TransactionsSync(IncrementalSync):
     windows_match: bool = False  # no window differed in the last round
     estimates_moved: bool = False  # while they were read in the last round
     client_counts: ClientCounts = field(default_factory=ClientCounts)
-    earnings: Mapping[str, Decimal] = field(default_factory=dict)
+    earnings: ClientEarnings = field(default_factory=ClientEarnings)
 
     async def initial_read(self) -> None:
         """Read rows that change silently; if the summary ignores dates, also every stage that is not settled."""
         if not self.stated:
             await self._fetch_window_totals()
+        self.earnings.begin(self.expected)
         await self.read([Slice(EVERYTHING, filters) for filters in SILENT_CHANGE_FILTERS])
         await self.resolve_missing_by_hour(self.expected.missing(EVERYTHING, None, only_silent=True))
         if self._summary_ignores_dates():
@@ -81,30 +86,48 @@ class TransactionsSync(IncrementalSync):
         return names
 
     async def _read_disagreeing_clients(self) -> None:
-        """Read all rows of clients whose records state other earnings, unless the API's totals of their rows match ours.
+        """Check clients whose records state other earnings: read them if the API's totals of their rows are not ours.
 
-        The rows that were thought to be theirs and are not among them moved to another client or were deleted.
+        Rows that were thought to be theirs and are not among them moved to another client or were deleted. Those of a client that
+        cannot be asked for are requested by their hours.
         """
-        found = disagreeing(self.earnings, self.expected.fees_by_client())
-        creditors = self.client_counts.creditors_by_tenant(found)
-        differ = await asyncio.gather(*(self._client_differs(tenant, ids) for tenant, ids in creditors.items()))
-        wanted = [tenant for tenant, does_differ in zip(creditors, differ, strict=True) if does_differ]
-        await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in wanted])
-        theirs = [creditor for creditor in found if self.client_counts.tenants.get(creditor) in wanted]
-        await self.resolve_missing_by_hour(self.expected.unread_of_clients(theirs) if theirs else [])
+        suspects = self.earnings.suspects(self.expected)
+        if not suspects:
+            return
+        creditors = self.earnings.creditors_by_tenant(suspects)
+        ours = totals_by_creditor(self.expected.totals_of_clients([one for ids in creditors.values() for one in ids]))
+        verdicts = await asyncio.gather(
+            *(self._compare_client(tenant, [ours[one] for one in ids]) for tenant, ids in creditors.items())
+        )
+        verdict = dict(zip(creditors, verdicts, strict=True))
+        differing = sorted(tenant for tenant, found in verdict.items() if found == "differs")
+        try:
+            await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant in differing])
+        except IgnoredParameterError:
+            log.warning("%s: the list shows rows of other clients than asked for", self.reader.listing.resource)
+        theirs = [who for who in suspects if verdict.get(self.earnings.tenants.get(who) or "") != "equal"]
+        unread = self.expected.unread_of_clients(theirs)
+        if len(unread) <= MAX_ROWS:
+            await self.resolve_missing_by_hour(unread)
+        else:
+            self.unproven.append(
+                f"{len(theirs)} clients' records state other earnings than their transactions add up to, and it could not be "
+                "shown which transactions are theirs"
+            )
 
-    async def _client_differs(self, tenant: str, creditors: Sequence[str]) -> bool:
-        """Whether the API's totals of a tenant's rows differ from ours, or cannot show that they do not."""
+    async def _compare_client(self, tenant: str, ours: Sequence[Mapping[str, CountAndSum]]) -> Verdict:
+        """Compare the API's totals of a tenant's rows with those of its clients; `unproven` if it is not listed any more."""
         try:
             stated = await self.fetch_totals(EVERYTHING, tenant_filter(tenant))
         except UnlistedTenantError:
-            return False
-        ours = self.expected.totals_of_clients(creditors)
-        return (
-            stated.count != sum(rows for rows, _ in ours.values())
-            or not honours_date_filter(stated, self.overall)
-            or bool(compare_totals(stated, ours, self._precision(stated)))
-        )
+            return "unproven"
+        total = added_up(ours)
+        is_equal = (
+            stated.count == sum(rows for rows, _ in total.values()) and len(ours) == 1
+        )  # else they may have swapped
+        if is_equal and honours_filter(stated, self.overall):
+            is_equal = not compare_totals(stated, total, self._precision(stated))
+        return "equal" if is_equal else "differs"
 
     async def later_round(self) -> list[str]:
         """Compare every stage by window, with totals fetched again."""
@@ -211,6 +234,7 @@ class TransactionsSync(IncrementalSync):
         parts = [
             ("totals of windows", float(len(self.stated) + 1)),
             ("periodic refresh", float(self.refresh_cost())),
+            ("clients whose earnings differ", float(len(self.earnings.suspects(self.expected)))),
         ]
         if self._summary_ignores_dates():
             known = ours.in_window(EVERYTHING)
@@ -240,7 +264,7 @@ class TransactionsSync(IncrementalSync):
         return fee_precision((*self.stated.values(), self.overall, *more))
 
     def _summary_ignores_dates(self) -> bool:
-        return not all(honours_date_filter(totals, self.overall) for totals in self.stated.values())
+        return not all(honours_filter(totals, self.overall) for totals in self.stated.values())
 
     def _estimates(self, ours: HourlyTotals) -> list[ReadTarget]:
         """All windows that hold estimates, in as few read targets as possible."""

@@ -20,7 +20,7 @@ from debitura_pipeline.incremental.differences import (
     bisect,
     compare_totals,
     fee_precision,
-    honours_date_filter,
+    honours_filter,
     subtract,
 )
 from debitura_pipeline.incremental.hourly_totals import HourlyTotals
@@ -65,7 +65,7 @@ class DifferenceFinder:
         )
         overall = await self._fetch_totals("transactions", EVERYTHING)
         precision = fee_precision((*stated.values(), overall))
-        if not all(honours_date_filter(totals, overall) for totals in stated.values()):
+        if not all(honours_filter(totals, overall) for totals in stated.values()):
             return date, [
                 DifferenceLocation(EVERYTHING, d.bucket)
                 for d in compare_totals(overall, ours.in_window(EVERYTHING), precision)

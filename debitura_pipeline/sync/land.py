@@ -23,6 +23,7 @@ from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.baseline import snapshot_sql
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
+from debitura_pipeline.incremental.client_earnings import ClientEarnings
 from debitura_pipeline.incremental.date_column import detect_filter_date
 from debitura_pipeline.incremental.expected_state import ExpectedState
 from debitura_pipeline.incremental.transactions import TransactionsSync
@@ -169,9 +170,8 @@ class Incremental:
         if self.reader.listing.resource == "cases":
             return CasesSync(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
         counts = ClientCounts(self.baseline.tenants)
-        return TransactionsSync(
-            self.reader, expected, at, days, since, client_counts=counts, earnings=self.baseline.earnings
-        )
+        earnings = ClientEarnings(self.baseline.earnings, self.baseline.tenants)
+        return TransactionsSync(self.reader, expected, at, days, since, client_counts=counts, earnings=earnings)
 
     def _expected(self, date: int) -> ExpectedState:
         """The expected state, dated by the column that the API's date filter applies to."""

@@ -170,6 +170,7 @@ def _row(world: World, entry: Entry) -> tuple[dict[str, Any], list[Event]]:
         table[DATES[resource]][row] = int(entry["at"])
     elif action == "set":
         table[str(entry["column"])][row] = entry["value"]
+        world.cache.pop("client texts", None)
     elif action == "insert":
         like = {name: table[name][row : row + 1].copy() for name in table.names}
         row = int(table.append(**like | {"alive": True, DATES[resource]: int(entry["at"])})[0])

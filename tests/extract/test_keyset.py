@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from debitura_pipeline.contract.listings import CASES
+from debitura_pipeline.contract.listings import CASES, Listing, Query
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract import listing_client
 from debitura_pipeline.extract import reader as read
-from debitura_pipeline.extract.windows import Slice, Window
+from debitura_pipeline.extract.page_response import PageResponse
+from debitura_pipeline.extract.union import STATES, UnionReader
+from debitura_pipeline.extract.windows import Filters, Slice, Window
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import PageTransformer
@@ -227,3 +229,20 @@ def test_no_more_windows_are_open_than_requests_may_be_in_flight(tmp_path: Path)
     assert keys == keys_of(listed.rows)
     assert len(proof.windows) > 2
     assert reader.requests <= 9_000 / 99 + len(proof.windows) + 2
+
+
+def test_pages_that_show_a_row_twice_in_place_of_another_are_given_up_after_two_passes() -> None:
+    """A third pass would show the same, in every sort and state again."""
+    listed = Listed(hourly(150), Deviations(hidden=50))
+
+    async def page(listing: Listing, filters: Filters, number: int) -> PageResponse:
+        return PageResponse.of(await listed.page(Query(listing, filters=filters), number), listing)
+
+    responses, is_settled = asyncio.run(UnionReader(CASES, page).read_moving())
+    assert {key for response in responses for key in response.keys} == keys_of(without(listed.rows, 50))
+    assert not is_settled
+    first_pages = [
+        number for query, number in listed.requested if query.listing.sort == "GrossAmount:desc" and number == 1
+    ]
+    variants = 1 + len(STATES["cases"][1]) + 1  # all rows, each state, the client
+    assert len(first_pages) == 2 * variants + 1, "two passes, and one of the sorts alone"

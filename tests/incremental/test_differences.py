@@ -17,7 +17,7 @@ from debitura_pipeline.incremental.differences import (
     bisect,
     compare_totals,
     fee_precision,
-    honours_date_filter,
+    honours_filter,
     should_bisect,
     subtract,
     with_unclassified,
@@ -134,7 +134,7 @@ def test_the_second_half_is_the_whole_minus_the_first_half() -> None:
 def test_a_summary_honours_the_date_filter_if_it_has_no_more_rows_than_the_window(
     of_window: Totals, follows: bool
 ) -> None:
-    assert honours_date_filter(of_window, stated(9, Paid=(9, "1"))) is follows
+    assert honours_filter(of_window, stated(9, Paid=(9, "1"))) is follows
 
 
 def test_one_sum_with_four_decimals_shows_that_sums_are_not_rounded() -> None:

@@ -43,7 +43,7 @@ def expected(tmp_path: Path) -> Iterator[ExpectedState]:
     before = parquet(
         tmp_path / "before.parquet",
         "SELECT k AS key, TIMESTAMPTZ '2026-03-02 00:00:00+00' AS created_at, 'closed' AS bucket, CAST(0 AS DECIMAL(18,4)) AS usd, "
-        "CAST(0 AS DECIMAL(18,4)) AS recognized_usd, "
+        "false AS is_estimate, '' AS referral_invoicing_status, CAST(0 AS DECIMAL(18,4)) AS referral_fee_recognized_usd, "
         "false AS changes_silently, 'c' AS creditor_id, TIMESTAMPTZ '2026-03-01 00:00:00+00' AS _verified_at "
         "FROM (VALUES ('a'), ('b')) AS v(k)",
     )

@@ -243,12 +243,21 @@ def test_a_closed_case_that_is_merged_is_read(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("is_new", [False, True], ids=["moved", "deleted and another inserted"])
-def test_a_paid_transaction_that_moves_to_another_client_is_read(harness: Harness, *, is_new: bool) -> None:
+@pytest.mark.parametrize("tenants", ["own", "none", "one"])
+def test_a_paid_transaction_that_moves_to_another_client_is_read(
+    harness: Harness, tenants: str, *, is_new: bool
+) -> None:
     """No total of the list changes; only the earnings in the two clients' records do."""
     history = begun(harness)
     world = history.sim.world
-    owners = world.client_of("transactions")
-    of_other = int(np.flatnonzero(world.cases["client"] != owners[FIRST_HALF])[0])
+    for client in range(len(world.clients)) if tenants != "own" else ():
+        change = {"op": "row", "resource": "clients", "action": "set", "row": client, "column": "tenant"}
+        history.sim.change({**change, "value": "" if tenants == "none" else "shared"})
+    history.sim.refresh()
+    for resource in RESOURCES:
+        assert history.attempt("with these tenant ids", Wanted(resource, full=True), 0.0)
+    history.tally.counts.clear()
+    of_other = int(np.flatnonzero(world.cases["client"] != world.client_of("transactions")[FIRST_HALF])[0])
     row, change = FIRST_HALF, {"op": "row", "resource": "transactions"}
     if is_new:
         history.sim.change({**change, "action": "delete", "row": row})

@@ -152,5 +152,4 @@ def test_a_client_whose_tenant_id_is_blank_holds_up_no_deletion(pipeline: Pipeli
     }
     assert gone & of_client and of_client - gone
     assert all(report.is_proven for report in pipeline.sync())
-    known = {key for (key,) in pipeline.rows("SELECT transaction_id FROM raw.transactions WHERE _deleted_at IS NULL")}
-    assert known == {row["transactionId"] for row in pipeline.sandbox.truth("transactions")}
+    assert_mirrors(pipeline)
