@@ -94,9 +94,9 @@ class Gatherer:
         listed = await read_listed(self.partner)
         rows = sorted(source.rows, key=lambda row: (self._urgency(row), row.key[0], row.number))  # one token at a time
         for row in source.rows:
-            self.finder.note(row.stored_key[0], row.stored_key[1], row.key[1])
+            self.finder.note(row.stored_key[0], row.stored_key[1], row.key[1], has_row=True)
         for one in self.known.records:
-            self.finder.note(one.external_tenant_id, one.creditor_reference)
+            self.finder.note(one.external_tenant_id, one.creditor_reference, has_row=False)
         found: list[PlannedClaim] = []
         for row in rows:
             found.append(await self._row(row, listed.get(row.key[0])))
@@ -132,7 +132,7 @@ class Gatherer:
                 has_row = (one.creditor_id, one.creditor_reference) in wanted
             if not has_row and _is_held(one):
                 yield one.having(state=PLANNED, message=NO_ROW)
-            elif not has_row and one.state not in WITH_CASE | {SENT, CONFLICT}:
+            elif not has_row and (one.state not in WITH_CASE | {SENT, CONFLICT} or _is_unsent_conflict(one)):
                 yield one.having(message=NO_ROW)
 
     async def _row(self, row: SourceRow[Claim], client: ListedClient | None) -> PlannedClaim:
@@ -286,6 +286,11 @@ class Gatherer:
 def _is_held(record: Record) -> bool:
     """Whether nothing was sent for a claim because of its tenant's former client."""
     return record.state == CONFLICT and (record.message or "").startswith(OF_FORMER_CLIENT)
+
+
+def _is_unsent_conflict(record: Record) -> bool:
+    """Whether a claim is in conflict for which nothing was sent: without its row there is nothing to decide."""
+    return record.state == CONFLICT and not record.attempts
 
 
 def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> PlannedClaim:

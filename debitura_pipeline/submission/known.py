@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +38,9 @@ _SWEPT = """
 _CASES = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
     WHERE _deleted_at IS NULL AND (creditor_reference IN (SELECT unnest(CAST($1 AS VARCHAR[])))
-    OR lower(creditor_reference) IN (SELECT unnest(CAST($2 AS VARCHAR[]))))"""
+    OR lower(creditor_reference) IN (SELECT unnest(CAST($1 AS VARCHAR[])))
+    OR (bit_length(creditor_reference) <> 8 * char_length(creditor_reference)
+        AND external_tenant_id IN (SELECT unnest(CAST($2 AS VARCHAR[])))))"""
 _RECENT = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
     WHERE _deleted_at IS NULL AND created_at >= $1 AND gross_amount IS NOT NULL AND debtor_country IS NOT NULL
@@ -56,13 +57,16 @@ def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today:
         return Known(records)
     references = {row.stored_key[1] for row in claims.rows} | {record.creditor_reference for record in records}
     cases: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    spellings = {unicodedata.normalize(form, each).lower() for each in references for form in ("NFC", "NFD")}
-    for creditor, reference, *case in warehouse.rows(_CASES, (sorted(references), sorted(spellings))):
-        cases[creditor, fold_spelling(reference)].append((reference, *case))
+    spellings = {fold_spelling(each) for each in references}
+    wanted = {row.stored_key[0] for row in claims.rows}
+    tenants = sorted(wanted | {record.external_tenant_id for record in records})
+    # What `lower` makes of other letters than ASCII ones depends on the database, so such references are folded here.
+    for creditor, reference, *case in warehouse.rows(_CASES, (sorted(references | spellings), tenants)):
+        if (folded := fold_spelling(reference)) in spellings:
+            cases[creditor, folded].append((reference, *case))
     alike: dict[Likeness, list[tuple[str, str | None]]] = defaultdict(list)
-    tenants = sorted({row.stored_key[0] for row in claims.rows})
     for creditor, reference, case_id, number, amount, currency, country in warehouse.rows(
-        _RECENT, (today - plan.LOOK_ALIKE_DAYS, tenants)
+        _RECENT, (today - plan.LOOK_ALIKE_DAYS, sorted(wanted))
     ):
         if (code := country_code(country)) is not None:
             alike[creditor, amount, currency, code].append((number or case_id, reference))

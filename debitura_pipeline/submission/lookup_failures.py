@@ -18,7 +18,7 @@ NOT_REACHED = f"{plan.UNANSWERED}: the limit of requests is used up"
 # Claims in a row: without a lookup, it is the API; with lookups but without a preview, it may be the client. Each costs many tries.
 MAX_FAILURES = 3
 MAX_PREVIEWS = 9  # in a row, of whatever clients: then it is the API
-REQUESTS_TO_SEND = 3  # of a claim: its second lookups, or a new token, and its request
+REQUESTS_TO_SEND = 4  # of a claim: its second lookups, or a new token, and its request
 RESERVE = 100  # for what goes on beside them
 
 

@@ -20,15 +20,16 @@ from debitura_pipeline.registration.listed import lower
 from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission.decision import FoundCase
 
-MAX_PAGES = 20  # of cases whose reference, number or debtor contains the claim's reference
+MAX_PAGES = 20  # of cases that are listed to find a claim's
 HALF_A_CENT = Decimal("0.005")  # the API's numbers are doubles, and it may round to cents, half a cent too
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/#:-]{0,63}")  # no text of people's: it is stored
 _OF_ERRORS = frozenset({"type", "title", "detail", "message", "error", "errors", "traceid"})
+OTHER_REFERENCE = "creditor_reference"  # of a case: another spelling of it
 PERSON_WORDS = frozenset({"person", "private"})
 
 
 class TooManyCases(ApiError):
-    """The listing shows more cases that contain a reference than can be read."""
+    """The listing shows more cases than can be read to find a claim's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,25 @@ async def in_listing(
 
 
 async def read_listing(
-    client: ApiClient, tenant: str | None, since: datetime | None, text: str | None = None
+    client: ApiClient,
+    tenant: str | None,
+    since: datetime | None,
+    text: str | None = None,
+    *,
+    max_pages: int | None = None,
 ) -> list[dict[str, Any]] | None:
     """Cases of a tenant id (None: of all) created since then whose reference, number or debtor contains `text`, with their
-    fields in lower case. None if they are too many pages. Raises ApiError."""
+    fields in lower case. None if there are more than `max_pages` or MAX_PAGES pages. Raises ApiError."""
+    max_pages = MAX_PAGES if max_pages is None else min(max_pages, MAX_PAGES)
     tenants = () if tenant is None else (("ExternalTenantId", tenant),)
     query, found = Query(CASES, since, None, (*tenants, *((("Query", text),) if text is not None else ()))), []
-    for number in range(1, MAX_PAGES + 1):
+    for number in range(1, max_pages + 1):
         page = await client.page(query, number)
         found += [lower(parse_lenient(bytes(row))) for row in split_page(page.body, CASES).rows or ()]
         if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
             return found
-        if page.metadata.total_results > MAX_PAGES * PAGE_SIZE:
-            return None
+        if page.metadata.total_results > max_pages * PAGE_SIZE:
+            break
     return None
 
 
@@ -137,7 +144,7 @@ def _differences(fields: Mapping[str, Any], expected: Expected) -> Iterable[str]
     debtor = lower(fields.get("debtor"))
     reference, shown = text_or_none(fields.get("creditorreference")), text_or_none(fields.get("currency"))
     if reference is not None and reference != expected.reference:
-        yield "creditor_reference"
+        yield OTHER_REFERENCE
     amount = finite_number(fields.get("grossamount"))
     if amount is not None and expected.amount is not None and abs(amount - expected.amount) > HALF_A_CENT:
         yield "amount"

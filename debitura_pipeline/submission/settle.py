@@ -73,7 +73,7 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
         raise NotSettled(f"The claim is not in doubt but {found[0].state}, so there is nothing to settle.")
     if len(doubtful) > 1:
         creditors = " or ".join(sorted(str(one.creditor_id) for one in doubtful))
-        raise NotSettled(f"Claims of {len(doubtful)} clients are in doubt: add --creditor with {creditors}.")
+        raise NotSettled(f"{len(doubtful)} clients have a claim to be settled: add --creditor with {creditors}.")
     return doubtful[0]
 
 

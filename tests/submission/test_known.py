@@ -14,6 +14,7 @@ from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.source import read_claims
 from debitura_pipeline.submission import status_document
 from debitura_pipeline.submission.known import api_day, current_creditors, read_warehouse_state
+from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.proof import check_submissions
 from debitura_pipeline.submission.record import Records, read_records
 from debitura_pipeline.submission.states import Record
@@ -74,6 +75,24 @@ def test_only_cases_that_concern_the_claims_are_read(settings: Settings, warehou
         [("INV-1", same, "DC-1", 5, "EUR", "Germany"), ("inv-1", alike, "DC-6", 5, "EUR", "Germany")],
     )
     assert dict(known.look_alikes) == {(NEW, Decimal(5), "EUR", "DE"): [("DC-3", None)]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted"),
+    [
+        ("CAF\u00c9-1", "cafe\u0301-1"),
+        ("STRASSE-1", "stra\u00dfe-1"),
+        ("stra\u00dfe-1", "STRASSE-1"),
+        ("FI-1", "\ufb01-1"),
+    ],
+)
+def test_cases_under_other_spellings_are_read_whatever_the_database_takes_for_lower_case(
+    tmp_path: Path, settings: Settings, warehouse: SqlWarehouse, stored: str, wanted: str
+) -> None:
+    case(warehouse, 1, NEW, stored, 400)
+    (tmp_path / "claims.csv").write_text(as_csv([claim_row(1, creditor_reference=wanted)]))
+    known = read_warehouse_state(warehouse, read_claims(settings, NOW.date(), is_noted=False), NOW)
+    assert [rows[0][0] for (_, folded), rows in known.cases.items() if folded == fold_spelling(wanted)] == [stored]
 
 
 def test_record_of_a_tenants_former_client_hides_no_other(settings: Settings, warehouse: SqlWarehouse) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from debitura_pipeline.submission import other_spellings
+from debitura_pipeline.source import Claim, SourceRead
+from debitura_pipeline.submission import lookups, other_spellings
+from debitura_pipeline.submission.attention import read_claims_attention
 from debitura_pipeline.submission.decision import FoundCase
+from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer
 from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.record import Records
@@ -80,11 +85,12 @@ def test_case_of_another_spelling_of_the_reference_is_another_claims(
     lower["creditor_reference"] = upper["creditor_reference"].lower()
     partner.wants(upper)
     assert partner.apply().document.summary == {"submitted": 1}
-    partner.wants(*([upper] if has_row else []), lower)
+    partner.wants(upper, lower)
     partner.sandbox.faults(fault("status", status=500))
     partner.apply()
     assert partner.states()[lower["creditor_reference"]] == "sent"
     partner.sandbox.faults()
+    partner.wants(*([upper] if has_row else []), lower)
     partner.later(minutes=16)
     assert partner.apply().document.summary == {"submitted": 1 + has_row}
 
@@ -150,7 +156,7 @@ def test_claim_whose_case_exists_under_another_spelling_is_not_sent(
     assert partner.apply().document.summary == {"already_there": 1}
 
 
-async def too_many(*_: Any) -> None:
+async def too_many(*_: Any, **__: Any) -> None:
     """As of a client with more cases than are listed."""
 
 
@@ -169,6 +175,71 @@ def test_another_claims_case_does_not_hold_up_one_with_a_similar_reference(
     assert elsewhere.apply().document.summary == {"submitted": 1}
     partner.wants(upper, lower)
     assert partner.apply().document.summary == {"already_there": 1, "submitted": 1}
+
+
+def test_row_whose_reference_is_respelled_after_its_case_was_created_is_not_sent_again(
+    partner: Claims, tenant: str
+) -> None:
+    """The record of the old spelling made it look like another claim's case."""
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants({**wanted, "creditor_reference": reference.lower()})
+    for _ in range(2):
+        assert partner.apply().document.summary == {"conflict": 1}
+    assert list(partner.keys()) == [reference]
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
+    problems = read_claims_attention(partner.settings, wait_s=1.0)["problems"]
+    assert problems == [], "the spelling that has no row any more needs nobody"
+
+
+def test_claim_has_its_own_case_although_another_one_is_spelled_alike(
+    partner: Claims, elsewhere: Claims, tenant: str
+) -> None:
+    upper, lower = claims(tenant, 2)
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    elsewhere.wants(upper, lower)
+    assert elsewhere.apply().document.summary == {"submitted": 2}
+    partner.sync()
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"already_there": 1}
+
+
+def test_claim_of_a_client_with_too_many_cases_waits_for_a_reading(
+    partner: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MAX_PAGES", 0)
+    letters, digits = claims(tenant, 2)
+    digits["creditor_reference"] = f"{new_number()}"
+    partner.wants(letters, digits)
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 1, "submitted": 1}
+    assert "debitura nightly" in applied.document.rows[0].reasons[0]
+
+
+def test_case_that_is_created_during_the_apply_is_seen(
+    partner: Claims, elsewhere: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's cases are listed once a minute at most, and what came since is listed then."""
+    (wanted,) = claims(tenant)
+    partner.wants(wanted)
+    elsewhere.wants({**wanted, "creditor_reference": wanted["creditor_reference"].lower()})
+    make_plan = Gatherer.make_plan
+
+    async def slow_plan(gatherer: Gatherer, source: SourceRead[Claim]) -> ClaimsPlan:
+        found = await make_plan(gatherer, source)
+        assert (await asyncio.to_thread(elsewhere.apply)).document.summary == {"submitted": 1}
+        partner.later(minutes=2)
+        return found
+
+    def only_once(gatherer: Gatherer, source: SourceRead[Claim]) -> Awaitable[ClaimsPlan]:
+        monkeypatch.setattr(Gatherer, "make_plan", make_plan)
+        return slow_plan(gatherer, source)
+
+    monkeypatch.setattr(Gatherer, "make_plan", only_once)
+    assert partner.apply().document.summary == {"conflict": 1}
 
 
 def test_cases_of_a_client_are_listed_once_and_only_for_references_with_letters(partner: Claims, tenant: str) -> None:
