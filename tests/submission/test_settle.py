@@ -185,7 +185,7 @@ def test_row_that_changed_while_in_doubt_is_sent_with_another_key(partner: Claim
 def test_of_two_clients_one_is_named(partner: Claims, tenant: str) -> None:
     for creditor in (FORMER, FORMER[:-1] + "2"):
         in_doubt(partner, tenant, "both", creditor)
-    with pytest.raises(NotSettled, match="Claims of 2 clients are in doubt: add --creditor with"):
+    with pytest.raises(NotSettled, match="2 clients have a claim to be settled: add --creditor with"):
         settle_claim(partner.settings, tenant, "both", partner.now(), case_id=FORMER)
     settle_claim(partner.settings, tenant, "both", partner.now(), case_id=FORMER, creditor_id=FORMER.upper())
     assert (state_of(partner, FORMER), state_of(partner, FORMER[:-1] + "2")) == ("submitted", "sent")
