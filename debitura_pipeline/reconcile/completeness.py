@@ -26,6 +26,7 @@ from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants
 MAX_ROUNDS = 5  # each re-reads only what moved since the previous one
 FEW_FLOATING = 0.25  # share of the windows
 SMALL_PAGES = 60  # up to this many pages everything is read again: requesting the totals of each window costs as much
+NOT_ON_PAGES = "rows exist that two equal passes by page numbers did not show"
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -102,8 +103,8 @@ class Prover:
             mismatch = mismatch or "rows exist that no window contains"
             if number and mismatch == mismatches[-1] and (paged := await self._by_pages(mismatch)) is not None:
                 self.current = [paged]
-                await self._resolve_unseen()  # of the paged rows
-                return self._result(paged.totals, ())
+                was_incomplete = await self._resolve_unseen()
+                return self._result(paged.totals, (NOT_ON_PAGES,) if was_incomplete else ())
             mismatches.append(mismatch)
             again = await self._windows_to_reread()
             if not again:
