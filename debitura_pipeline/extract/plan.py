@@ -19,10 +19,14 @@ SMALL_REQUESTS = 200  # below this, reading everything is cheaper than finding o
 
 @dataclass(frozen=True)
 class KnownState:
-    """State of a resource before the sync. `last_upper`: upper bound of the last sync, None if there was none."""
+    """State of a resource before the sync. `last_upper`: upper bound of the last sync, None if there was none.
+
+    `is_contradicted`: the last sync read what had changed, and the API's totals differ from the warehouse all the same.
+    """
 
     live_rows: int
     last_upper: datetime | None = None
+    is_contradicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def choose_plan(
     if tenants is not None:
         return Plan("client", whole, tuple(_of_tenant(tenant) for tenant in tenants), requests)
     is_small = requests < small_requests or resource == "clients"
-    mode = "full" if full or known.live_rows == 0 else "small" if is_small else "nightly"
+    needs_all = full or known.live_rows == 0
+    mode = "full" if needs_all else "small" if is_small else "full" if known.is_contradicted else "nightly"
     return Plan(mode, whole, (whole,), requests)
 
 

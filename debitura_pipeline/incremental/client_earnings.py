@@ -1,7 +1,8 @@
 """Find clients whose expected transactions contradict the earnings that their own records state, and check their rows.
 
 A transaction can move to another client while no total of the whole listing changes. What the API counts as earnings is not
-documented, so the meaning is taken that fits most clients; if too many differ from each, the figures show nothing.
+documented, so the meaning is taken that fits most clients. If too many differ, the figures mean something else, unless they were
+equal before: then everything is read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from debitura_pipeline.contract.stages import EARNINGS
+from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.comparison import compare, stated_precision
 from debitura_pipeline.incremental.expected_state import ExpectedState, FeeSums
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, CountAndSum
@@ -22,33 +24,74 @@ MAX_SHARE = (
     0.1  # of the clients with earnings: if more differ, the figures mean something else, or moved with exchange rates
 )
 MAX_COST = 0.02  # of the requests that reading everything takes
+UNDERSTOOD = 0.9  # of the clients with earnings were equal
 MAX_ROWS = 200  # of a client that cannot be asked for, read hour by hour
 NO_FEES: FeeSums = (Decimal(0),) * len(EARNINGS)
 
 
+class TooManySuspects(UnprovenError):
+    """More clients contradict their transactions than can be checked one by one."""
+
+
+@dataclass(frozen=True)
+class StatedEarnings:
+    """`by_creditor`: what each client's own record states, in USD.
+
+    `known`: what was stated when a proven reading was compared last, of clients that differed. `is_understood`: nearly all were
+    equal then, so that it is known what the figures mean.
+    """
+
+    by_creditor: Mapping[str, Decimal] = field(default_factory=dict)
+    known: Mapping[str, Decimal] = field(default_factory=dict)
+    is_understood: bool = False
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Decimal], checked: Sequence[tuple[str, Decimal | None, str]]) -> StatedEarnings:
+        """`checked`: creditor, what was stated, and the verdict of the last comparison; empty without a proven one."""
+        earning = [verdict for _, usd, verdict in checked if usd]
+        known = {creditor: usd for creditor, usd, verdict in checked if verdict == "differs" and usd is not None}
+        return cls(stated, known, bool(earning) and earning.count("equal") >= UNDERSTOOD * len(earning))
+
+    def is_news(self, creditor: str) -> bool:
+        """Whether a client states other earnings than at the last comparison, or did not differ then."""
+        return self.known.get(creditor) != self.by_creditor.get(creditor)
+
+
 @dataclass
 class ClientEarnings:
-    """`stated`: earnings in USD by creditor. `tenants`: tenant id by creditor, None if it has none; several may have one.
+    """`tenants`: tenant id by creditor, None if it has none; several may have one.
 
     `before`: our sums when the sync began, None before that.
     """
 
-    stated: Mapping[str, Decimal] = field(default_factory=dict)
+    stated: StatedEarnings = field(default_factory=StatedEarnings)
     tenants: Mapping[str, str | None] = field(default_factory=dict)
     before: Mapping[str, FeeSums] | None = None
 
     def begin(self, expected: ExpectedState) -> None:
         """Note our sums before anything is read."""
-        if self.stated:
+        if self.stated.by_creditor:
             self.before = expected.fees_by_client()
 
     def suspects(self, expected: ExpectedState) -> list[str]:
-        """Clients to check, sorted; none if they are too many to be checked."""
-        if not self.stated:
+        """Clients to check, sorted; none if they are too many and it is not known what the figures mean.
+
+        Raises TooManySuspects if they are too many and it is.
+        """
+        if not self.stated.by_creditor:
             return []
-        most = MAX_COST * page_count(expected.count())
         now = expected.fees_by_client()
-        return disagreeing(self.stated, [now] if self.before is None else [self.before, now], most)
+        moments = [now] if self.before is None else [self.before, now]
+        found, active = disagreeing(self.stated.by_creditor, moments)
+        found = [creditor for creditor in found if self.stated.is_news(creditor)]
+        if len(found) <= max(FEW, min(MAX_COST * page_count(expected.count()), MAX_SHARE * active)):
+            return found
+        if self.stated.is_understood:
+            raise TooManySuspects(
+                f"transactions: the records of {len(found)} clients state other earnings than their transactions add up to.",
+                resource="transactions",
+            )
+        return []
 
     def creditors_by_tenant(self, suspects: Sequence[str]) -> dict[str, list[str]]:
         """Every creditor of the tenants that these have, by tenant; none for those without a tenant id."""
@@ -60,12 +103,11 @@ class ClientEarnings:
         return found
 
 
-def disagreeing(stated: Mapping[str, Decimal], ours: Sequence[Mapping[str, FeeSums]], most: float) -> list[str]:
-    """Return the clients whose stated earnings are not those of their expected transactions, sorted.
+def disagreeing(stated: Mapping[str, Decimal], ours: Sequence[Mapping[str, FeeSums]]) -> tuple[list[str], int]:
+    """Return the clients whose stated earnings are not those of their expected transactions, sorted, and how many have earnings.
 
     `stated`: in USD by creditor. `ours`: the sums of `EARNINGS` by creditor (none if it has no transactions) at several moments,
-    one of which suffices: a client's record may have been read before its transactions changed. If more than `most` differ, or
-    more than `MAX_SHARE` of those that have earnings, none is returned, unless they are `FEW`. Pure.
+    one of which suffices: a client's record may have been read before its transactions changed. Pure.
     """
     sums = {creditor: [at.get(creditor, NO_FEES) for at in ours] for creditor in sorted(stated)}
     active = [creditor for creditor in sums if stated[creditor] or any(map(any, sums[creditor]))]
@@ -79,7 +121,7 @@ def disagreeing(stated: Mapping[str, Decimal], ours: Sequence[Mapping[str, FeeSu
         ]
         if len(differing) < len(found):
             found = differing
-    return found if len(found) <= max(FEW, min(most, MAX_SHARE * len(active))) else []
+    return found, len(active)
 
 
 def totals_by_creditor(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, dict[str, CountAndSum]]:

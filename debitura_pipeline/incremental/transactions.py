@@ -20,7 +20,13 @@ from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
-from debitura_pipeline.incremental.client_earnings import MAX_ROWS, ClientEarnings, added_up, totals_by_creditor
+from debitura_pipeline.incremental.client_earnings import (
+    MAX_ROWS,
+    ClientEarnings,
+    TooManySuspects,
+    added_up,
+    totals_by_creditor,
+)
 from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_filter
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
@@ -114,6 +120,12 @@ class TransactionsSync(IncrementalSync):
                 f"{len(theirs)} clients' records state other earnings than their transactions add up to, and it could not be "
                 "shown which transactions are theirs"
             )
+
+    def _suspects(self) -> int:
+        try:
+            return len(self.earnings.suspects(self.expected))
+        except TooManySuspects:  # an estimate before anything is read
+            return 0
 
     async def _compare_client(self, tenant: str, ours: Sequence[Mapping[str, CountAndSum]]) -> Verdict:
         """Compare the API's totals of a tenant's rows with those of its clients; `unproven` if it is not listed any more."""
@@ -234,7 +246,7 @@ class TransactionsSync(IncrementalSync):
         parts = [
             ("totals of windows", float(len(self.stated) + 1)),
             ("periodic refresh", float(self.refresh_cost())),
-            ("clients whose earnings differ", float(len(self.earnings.suspects(self.expected)))),
+            ("clients whose earnings differ", float(self._suspects())),
         ]
         if self._summary_ignores_dates():
             known = ours.in_window(EVERYTHING)

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.errors import RefusedError, UnprovenError
 from debitura_pipeline.extract.calendar_parts import MAX_WINDOW_ROWS
 from debitura_pipeline.extract.landed_rows import DATE_COLUMNS
 from debitura_pipeline.extract.listing_client import PAGE_ROWS, SPARE_REQUESTS
@@ -23,13 +23,14 @@ from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.baseline import snapshot_sql
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
-from debitura_pipeline.incremental.client_earnings import ClientEarnings
+from debitura_pipeline.incremental.client_earnings import ClientEarnings, StatedEarnings
 from debitura_pipeline.incremental.date_column import detect_filter_date
 from debitura_pipeline.incremental.expected_state import ExpectedState
 from debitura_pipeline.incremental.transactions import TransactionsSync
 from debitura_pipeline.reconcile.completeness import Prover
 from debitura_pipeline.warehouse.base import Warehouse
 
+BAD_REQUEST = 400
 BEFORE = "before.parquet"  # the warehouse's rows when the sync began; removed once it is merged
 # An incremental sync must take at most this share of a full sync's requests: each of its requests takes twice the CPU.
 MAX_INCREMENTAL_SHARE = 0.5
@@ -38,6 +39,18 @@ ABORT_SHARE = 0.75  # an incremental sync that has taken this share of a full sy
 log = logging.getLogger(__name__)
 
 ReadSlices = Callable[[Reader, Sequence[Slice]], Awaitable[list[VerifiedWindow]]]
+# As of the last comparison, if it followed a proven reading of transactions.
+_CHECKED_EARNINGS = """
+    WITH earnings AS (
+        SELECT * FROM ops.control_totals WHERE resource = 'clients' AND check_name = 'earnings_usd' AND scope <> 'all'
+    ), read AS (
+        SELECT as_of, is_proven, row_number() OVER (ORDER BY as_of DESC) AS place FROM ops.syncs
+        WHERE resource = 'transactions' AND status = 'done' AND mode <> 'client'
+    )
+    SELECT scope, api_value, verdict FROM earnings
+    WHERE checked_at = (SELECT max(checked_at) FROM earnings)
+        AND EXISTS (SELECT 1 FROM read WHERE place = 1 AND is_proven AND as_of <= checked_at)"""
+
 ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
 # A blank tenant id is none: as a filter it may count as absent, and the listing is then not limited to the client.
@@ -52,7 +65,7 @@ class Baseline:
     client_stats: ClientStats = field(default_factory=dict)
     # Tenant id by creditor id, including deleted clients: their rows must be looked up before they are marked deleted.
     tenants: Mapping[str, str | None] = field(default_factory=dict)
-    earnings: Mapping[str, Decimal] = field(default_factory=dict)  # in USD, by creditor id
+    earnings: StatedEarnings = field(default_factory=StatedEarnings)
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,8 @@ def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folde
     )
     stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, _ in found}
     earnings = {creditor: Decimal(earned) for creditor, *_, earned in found if earned is not None}
-    return Baseline(before, stats, tenants_by_creditor(warehouse, resource), earnings)
+    checked = [(creditor, api, verdict) for creditor, api, verdict in warehouse.rows(_CHECKED_EARNINGS)]
+    return Baseline(before, stats, tenants_by_creditor(warehouse, resource), StatedEarnings.of(earnings, checked))
 
 
 def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | None]:
@@ -150,6 +164,10 @@ class Incremental:
                         )
         except UnprovenError:  # totals that cannot be compared in part can still be proven by reading everything
             log.warning("%s: the nightly plan could not be proven; reading everything instead", reader.listing.resource)
+        except RefusedError as error:  # a filter that this API does not know; other refusals are repeated below
+            if error.status != BAD_REQUEST:
+                raise
+            log.warning("%s: a filter was refused; reading everything instead", reader.listing.resource)
         reader.listing_client.request_limit = reader.requests + 2 * requests + SPARE_REQUESTS
         return await land(reader, self.plan, self.baseline, self.invoicing_mode)
 

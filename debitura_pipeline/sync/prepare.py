@@ -106,7 +106,11 @@ class Preparer:
     def _plan(
         self, warehouse: Warehouse, resource: str, tenants: Sequence[str] | None, full: bool
     ) -> tuple[KnownState, Plan]:
-        known = KnownState(_live_rows(warehouse, resource), _last_upper(warehouse, resource, self.clock.now()))
+        known = KnownState(
+            _live_rows(warehouse, resource),
+            _last_upper(warehouse, resource, self.clock.now()),
+            bool(warehouse.rows(_CONTRADICTED, (resource,))),
+        )
         return known, choose_plan(resource, known, full=full, tenants=tenants, small_requests=self.small_requests)
 
     def _baseline(self, warehouse: Warehouse, known: KnownState, folder: SyncFolder) -> Baseline | None:
@@ -216,6 +220,16 @@ def newest_of_all(warehouse: Warehouse) -> datetime | None:
 
 def _live_rows(warehouse: Warehouse, resource: str) -> int:
     return int(warehouse.rows(f"SELECT count(*) FROM raw.{resource} WHERE _deleted_at IS NULL")[0][0])
+
+
+# A reading of everything settles what one of the changes could not. If that is contradicted too, the API contradicts itself.
+_CONTRADICTED = """
+    WITH last AS (
+        SELECT sync_id, mode FROM ops.syncs WHERE resource = $1 AND status = 'done' AND mode <> 'client'
+        ORDER BY as_of DESC LIMIT 1
+    )
+    SELECT 1 FROM last JOIN ops.control_totals AS t ON t.sync_id = last.sync_id
+    WHERE last.mode = 'nightly' AND t.resource = $1 AND t.scope = 'all' AND t.verdict = 'differs' LIMIT 1"""
 
 
 def _last_upper(warehouse: Warehouse, resource: str, now: datetime) -> datetime | None:
