@@ -55,11 +55,12 @@ class FoundCase:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What all lookups together showed. `at`: before the first of them began. `swept_at`: when the newest complete reading of
-    all cases began, None if there was none."""
+    all cases began, None if there was none. `of_others`: ids of cases whose references are spelled alike and are other rows'."""
 
     at: datetime
     cases: tuple[FoundCase, ...] = ()
     swept_at: datetime | None = None
+    of_others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ Step: TypeAlias = LookUp | Send | Settle | Stop
 
 IN_DOUBT = "a request is unanswered and no case is shown; a later run goes on"
 WAITS_FOR_SWEEP = (
-    "a request is unanswered and no case is shown; waits for a complete reading of all cases, `debitura nightly`"
+    "a request is unanswered and no case is shown; waits for a proven reading of all cases, `debitura nightly`, or for "
+    "`debitura cases settle`"
 )
 SETTLE = (
     "find out at Debitura whether it has a case, then run `debitura cases settle TENANT REFERENCE` with `--case ID` or "
@@ -144,7 +146,7 @@ def has_cause_changed(record: Record, wanted: Wanted) -> bool:
 
 def _absent(record: Record, wanted: Wanted, evidence: Evidence, now: datetime) -> Step:
     """Not in doubt, and no case is there: the first request, or one after a refusal whose cause is gone."""
-    if record.state == CONFLICT and (record.attempts or record.claim_hash == wanted.claim_hash):
+    if record.state == CONFLICT and (record.unanswered or _is_as_it_was(record, wanted, evidence)):
         return Stop(VANISHED)
     if record.was_refused:
         if record.generation >= MAX_GENERATION and not record.types & CLIENT_TYPES:  # which may wait for weeks
@@ -154,6 +156,11 @@ def _absent(record: Record, wanted: Wanted, evidence: Evidence, now: datetime) -
         return _next_generation(record, evidence) if record.unanswered else Send(record.generation + 1)
     is_same_body = record.body_hash in (None, wanted.body_hash)
     return Send(record.generation if is_same_body else record.generation + 1)
+
+
+def _is_as_it_was(record: Record, wanted: Wanted, evidence: Evidence) -> bool:
+    """Whether neither the row of a claim in conflict changed nor its case turned out to be another row's."""
+    return record.claim_hash == wanted.claim_hash and record.case_id not in evidence.of_others
 
 
 def _is_paused(record: Record, now: datetime) -> bool:

@@ -23,7 +23,7 @@ from debitura_pipeline.submission.lookups import (
 )
 from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.sessions import Account, CustomerApi
-from debitura_pipeline.submission.states import Record
+from debitura_pipeline.submission.states import WITH_CASE, Record
 
 DAY = timedelta(days=1)
 
@@ -32,7 +32,8 @@ DAY = timedelta(days=1)
 class CaseFinder:
     """Looks claims up for a plan or an apply.
 
-    `references`: by tenant, every reference that a row or a record has; `of_rows`: that a row has.
+    By creditor: `references` that a row or a record has, `of_rows` that a row has, and the records with a case by their folded
+    references. `folded`: of references that are stored as pseudonyms, as far as rows tell.
     """
 
     partner: ApiClient
@@ -41,28 +42,52 @@ class CaseFinder:
     runtime: Runtime
     references: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     of_rows: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    folded: dict[str, str] = field(default_factory=dict)
+    with_case: dict[tuple[str, str], list[Record]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
-        swept = self.known.swept_at
-        self._other_spellings = OtherSpellings(self.partner, swept and swept - DAY, self.runtime.now)
+        self._other_spellings = OtherSpellings(self.partner, self._swept_before, self.runtime.now)
 
-    def note(self, tenant: str, *references: str, has_row: bool) -> None:
-        """Add a claim's reference, as stored and as in the source."""
-        self.references[tenant].update(references)
-        if has_row:
-            self.of_rows[tenant].update(references)
+    def _swept_before(self, creditor_id: str) -> datetime | None:
+        """The day before the newest complete reading, if the client was linked then: listings show linked clients' cases."""
+        swept = self.known.swept_at
+        return swept - DAY if swept is not None and creditor_id in self.known.swept_creditors else None
+
+    def fold(self, reference: str) -> str:
+        """What all spellings of a stored reference have in common."""
+        return self.folded.get(reference) or fold_spelling(reference)
+
+    def note_row(self, creditor_id: str, *references: str) -> None:
+        """Add the reference of a row, as stored and as in the source."""
+        self.references[creditor_id].update(references)
+        self.of_rows[creditor_id].update(references)
+
+    def note_record(self, record: Record) -> None:
+        """Add the reference of a record, and its case."""
+        if record.creditor_id is None:
+            return
+        self.references[record.creditor_id].add(record.creditor_reference)
+        if record.state in WITH_CASE:
+            self.with_case[record.creditor_id, self.fold(record.creditor_reference)].append(record)
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim. Raises ApiError if one is not answered."""
-        at = self.runtime.now()
-        cases = self._stored(record, account.creditor_id, expected)
+        at, creditor = self.runtime.now(), account.creditor_id
+        cases = self._stored(record, creditor, expected)
         cases += await self.customer.read(account, lambda client: by_reference(client, expected))
+        of_others: list[FoundCase] = []
         if record.is_in_doubt:
-            cases += await self._listed(record, account.tenant, account.creditor_id, expected, at)
-        elif not cases:
-            known, others = self.references[record.external_tenant_id], self._others(record)
-            cases += await self._other_spellings.of(account, expected, known, others - {expected.reference})
-        return Evidence(at, _exact_or_all(cases), self._swept_at(at))
+            cases += await self._listed(record, account.tenant, creditor, expected, at)
+        else:
+            cases += self._recorded(record, creditor)
+            of_others = self._stored(record, creditor, expected, of_others=True)
+        if not cases and not record.is_in_doubt:
+            others = self.of_rows[creditor] - {expected.reference}
+            cases, listed = await self._other_spellings.of(account, expected, self.references[creditor], others)
+            of_others += listed
+        return Evidence(
+            at, _exact_or_all(cases), self._swept_at(at), of_others=frozenset(case.case_id for case in of_others)
+        )
 
     async def try_look_up(self, record: Record, account: Account, expected: Expected) -> Evidence | None:
         """`look_up`, None if a lookup was not answered. Raises RateLimitExhausted."""
@@ -82,23 +107,33 @@ class CaseFinder:
             cases = await self._listed(record, None, creditor, expected, at)
         return Evidence(at, _exact_or_all(cases))
 
-    def _stored(self, record: Record, creditor_id: str, expected: Expected) -> list[FoundCase]:
-        """Cases in the warehouse, under any spelling of the reference that is not another claim's."""
-        reference, others = record.creditor_reference, self._others(record)
+    def _stored(
+        self, record: Record, creditor_id: str, expected: Expected, *, of_others: bool = False
+    ) -> list[FoundCase]:
+        """Cases in the warehouse, under any spelling of the reference that is not another claim's; or those `of_others`."""
+        reference, others = record.creditor_reference, self._others(record, creditor_id)
         rows = self.known.cases.get((creditor_id, fold_spelling(reference)), ())
         stored = replace(expected, reference=reference)
-        return [stored_case(row, stored) for row in rows if row[0] == reference or row[0] not in others]
+        return [stored_case(row, stored) for row in rows if (row[0] != reference and row[0] in others) is of_others]
 
-    def _others(self, record: Record) -> Set[str]:
+    def _recorded(self, record: Record, creditor_id: str) -> list[FoundCase]:
+        """Cases that were created for another spelling of the reference, which no row has any more."""
+        reference, others = record.creditor_reference, self.of_rows[creditor_id]
+        return [
+            FoundCase(one.case_id, one.reference, (OTHER_REFERENCE,))
+            for one in self.with_case.get((creditor_id, self.fold(reference)), ())
+            if one.creditor_reference != reference and one.creditor_reference not in others and one.case_id is not None
+        ]
+
+    def _others(self, record: Record, creditor_id: str) -> Set[str]:
         """References that no other spelling of this claim's stands for. A request that was sent for another claim created that
         claim's case. Before the first request, a claim that has no row any more may be this one: its row was respelled."""
-        tenant = record.external_tenant_id
-        return self.references[tenant] if record.is_in_doubt else self.of_rows[tenant]
+        return self.references[creditor_id] if record.is_in_doubt else self.of_rows[creditor_id]
 
     async def _listed(
         self, record: Record, tenant: str | None, creditor_id: str, expected: Expected, at: datetime
     ) -> list[FoundCase]:
-        others = self._others(record) - {expected.reference}
+        others = self._others(record, creditor_id) - {expected.reference}
         return await in_listing(
             self.partner, tenant, creditor_id, expected, self._created_since(record, at), others=others
         )

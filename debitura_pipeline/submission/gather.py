@@ -4,7 +4,7 @@ write requests."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -18,13 +18,14 @@ from debitura_pipeline.outbound.plan_document import PlanDocument
 from debitura_pipeline.registration.listed import ListedClient, read_listed
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow
+from debitura_pipeline.source.table import RowFault
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.body import case_body
 from debitura_pipeline.submission.decision import SETTLE, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.evidence import CaseFinder
 from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookup_failures import LookupFailures
-from debitura_pipeline.submission.lookups import Expected, TooManyCases, fold_spelling
+from debitura_pipeline.submission.lookups import Expected, TooManyCases, fold_spelling, spellings
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.previews import ask_preview
 from debitura_pipeline.submission.sessions import Account, CustomerApi
@@ -93,13 +94,11 @@ class Gatherer:
         """The plan as of now. Raises ApiError, UnprovenError."""
         listed = await read_listed(self.partner)
         rows = sorted(source.rows, key=lambda row: (self._urgency(row), row.key[0], row.number))  # one token at a time
-        for row in source.rows:
-            self.finder.note(row.stored_key[0], row.stored_key[1], row.key[1], has_row=True)
-        for one in self.known.records:
-            self.finder.note(one.external_tenant_id, one.creditor_reference, has_row=False)
+        self._note_references(source, listed)
+        repeated = _under_two_tenants(source, listed)
         found: list[PlannedClaim] = []
         for row in rows:
-            found.append(await self._row(row, listed.get(row.key[0])))
+            found.append(await self._row(repeated.get(row.number, row), listed.get(row.key[0])))
             self._due += found[-1].is_due
         wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
         real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
@@ -114,6 +113,21 @@ class Gatherer:
         document = document_of(self.settings, source.label, claims, self.runtime.now())
         rows_of = {row.stored_key for row in source.rows}
         return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)), self._failures.stopped)
+
+    def _note_references(self, source: SourceRead[Claim], listed: Mapping[str, ListedClient]) -> None:
+        for row in source.rows:
+            tenant, reference = row.key[:2]
+            if reference != row.stored_key[1]:
+                self.finder.folded |= {
+                    self.keys.stored(each): fold_spelling(reference) for each in spellings(reference)
+                }
+            if tenant in listed:
+                self.finder.note_row(listed[tenant].creditor_id, row.stored_key[1], reference)
+        self._doubtful.clear()  # their pseudonyms may be known as spellings now
+        for one in self.known.records:
+            self.finder.note_record(one)
+            if one.is_in_doubt:
+                self.note_doubt(one)
 
     def _urgency(self, row: SourceRow[Claim]) -> int:
         """Claims in doubt first. Those that could not be sent the last time come last, so that the others have their turn where
@@ -273,14 +287,29 @@ class Gatherer:
 
     def note_doubt(self, record: Record) -> None:
         """Remember a claim that has become doubtful."""
-        self._doubtful[record.creditor_id, fold_spelling(record.creditor_reference)].append(record)
+        self._doubtful[record.creditor_id, self.finder.fold(record.creditor_reference)].append(record)
 
     def similar_in_doubt(self, record: Record) -> str | None:
         """Why a claim waits whose reference is another spelling of one that is in doubt, and may be the same claim."""
-        for other in self._doubtful.get((record.creditor_id, fold_spelling(record.creditor_reference)), ()):
+        for other in self._doubtful.get((record.creditor_id, self.finder.fold(record.creditor_reference)), ()):
             if other.creditor_reference != record.creditor_reference:
                 return f"waits until it is known what became of {other.creditor_reference}, another spelling of its reference"
         return None
+
+
+def _under_two_tenants(source: SourceRead[Claim], listed: Mapping[str, ListedClient]) -> dict[int, SourceRow[Claim]]:
+    """Rows that name one client by different tenant ids, with the same reference: as faulty as rows that are repeated."""
+    rows: dict[tuple[str, str], list[SourceRow[Claim]]] = defaultdict(list)
+    for row in source.rows:
+        if row.key[0] in listed:
+            rows[listed[row.key[0]].creditor_id, row.key[1]].append(row)
+    fault = RowFault("creditor_reference", "is also that of a row with another tenant id of the same client")
+    return {
+        row.number: replace(row, row=None, faults=(*row.faults, fault))
+        for same in rows.values()
+        if len({row.key[0] for row in same}) > 1
+        for row in same
+    }
 
 
 def _is_held(record: Record) -> bool:

@@ -24,12 +24,13 @@ Likeness = tuple[str, Decimal, str, str]
 @dataclass(frozen=True)
 class Known:
     """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and folded reference. `swept_at`: when the newest
-    complete reading of all cases began, by the API's clock."""
+    complete reading of all cases began, by the API's clock; `swept_creditors`: who was linked then, and still is."""
 
     records: tuple[Record, ...] = ()
     cases: Mapping[tuple[str, str], Sequence[tuple[Any, ...]]] = field(default_factory=dict)
     look_alikes: Mapping[Likeness, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
     swept_at: datetime | None = None
+    swept_creditors: frozenset[str] = frozenset()
 
 
 _SWEPT = """
@@ -38,13 +39,14 @@ _SWEPT = """
 _CASES = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
     WHERE _deleted_at IS NULL AND (creditor_reference IN (SELECT unnest(CAST($1 AS VARCHAR[])))
-    OR lower(creditor_reference) IN (SELECT unnest(CAST($1 AS VARCHAR[])))
+    OR lower(creditor_reference COLLATE "C") IN (SELECT unnest(CAST($1 AS VARCHAR[])))
     OR (bit_length(creditor_reference) <> 8 * char_length(creditor_reference)
         AND external_tenant_id IN (SELECT unnest(CAST($2 AS VARCHAR[])))))"""
 _RECENT = """
     SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country FROM raw.cases
     WHERE _deleted_at IS NULL AND created_at >= $1 AND gross_amount IS NOT NULL AND debtor_country IS NOT NULL
     AND external_tenant_id IN (SELECT unnest(CAST($2 AS VARCHAR[])))"""
+_LINKED = "SELECT creditor_id FROM raw.clients WHERE _deleted_at IS NULL AND _first_seen_at <= $1"
 _CREDITORS = """
     SELECT external_tenant_id, creditor_id FROM raw.clients
     WHERE _deleted_at IS NULL AND external_tenant_id IN (SELECT unnest(CAST($1 AS VARCHAR[]))) ORDER BY _first_seen_at"""
@@ -71,7 +73,8 @@ def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today:
         if (code := country_code(country)) is not None:
             alike[creditor, amount, currency, code].append((number or case_id, reference))
     swept = warehouse.rows(_SWEPT)[0][0] if warehouse.columns("ops", "syncs") else None
-    return Known(records, cases, alike, swept)
+    linked = warehouse.rows(_LINKED, (swept,)) if swept is not None and warehouse.columns("raw", "clients") else ()
+    return Known(records, cases, alike, swept, frozenset(creditor for (creditor,) in linked))
 
 
 def current_creditors(warehouse: Warehouse, tenants: Iterable[str]) -> dict[str, str]:

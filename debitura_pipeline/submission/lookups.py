@@ -82,13 +82,19 @@ async def read_listing(
     fields in lower case. None if there are more than `max_pages` or MAX_PAGES pages. Raises ApiError."""
     max_pages = MAX_PAGES if max_pages is None else min(max_pages, MAX_PAGES)
     tenants = () if tenant is None else (("ExternalTenantId", tenant),)
-    query, found = Query(CASES, since, None, (*tenants, *((("Query", text),) if text is not None else ()))), []
+    query, found, shown = (
+        Query(CASES, since, None, (*tenants, *((("Query", text),) if text is not None else ()))),
+        [],
+        0,
+    )
     for number in range(1, max_pages + 1):
         page = await client.page(query, number)
         found += [lower(parse_lenient(bytes(row))) for row in split_page(page.body, CASES).rows or ()]
-        if number * PAGE_SIZE >= page.metadata.total_results or not page.metadata.response_count:
+        on_page, total = page.metadata.response_count, page.metadata.total_results
+        shown += on_page
+        if shown >= total or not on_page:
             return found
-        if page.metadata.total_results > max_pages * PAGE_SIZE:
+        if total > max_pages * on_page:  # the API may serve smaller pages than were asked for
             break
     return None
 
@@ -176,8 +182,15 @@ def _is_claims(
 
 
 def fold_spelling(reference: str) -> str:
-    """A reference whatever its letter case and the encoding of its accents."""
-    return unicodedata.normalize("NFC", reference).casefold()
+    """A reference whatever its letter case and the encoding of its accents; i is i, with and without a dot."""
+    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", reference).casefold())
+    return unicodedata.normalize("NFC", folded.replace("i\u0307", "i").replace("\u0131", "i"))
+
+
+def spellings(reference: str) -> set[str]:
+    """The most usual spellings of a reference, for one that is stored as a pseudonym, which cannot be folded."""
+    cases = (reference, reference.lower(), reference.upper(), reference.title(), reference.casefold())
+    return {unicodedata.normalize(form, each) for each in cases for form in ("NFC", "NFD")} | {reference}
 
 
 def text_or_none(value: Any) -> str | None:

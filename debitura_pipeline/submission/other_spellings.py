@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
@@ -16,7 +17,6 @@ from debitura_pipeline.submission.lookups import (
     Expected,
     TooManyCases,
     fold_spelling,
-    in_listing,
     read_listing,
     text_or_none,
     those_of_claim,
@@ -41,32 +41,47 @@ class _Listing:
 class OtherSpellings:
     """Lists each client's new cases at its first claim, and what came since if a minute has passed.
 
-    `since`: all cases created before are in the warehouse, None if that is not so. `now`: this machine's clock.
+    `since_of`: all cases of a creditor that were created before are in the warehouse, None if that is not so. `now`: this
+    machine's clock.
     """
 
     partner: ApiClient
-    since: datetime | None
+    since_of: Callable[[str], datetime | None]
     now: Callable[[], datetime]
     _listed: dict[str, _Listing] = field(default_factory=dict)
 
-    async def of(self, account: Account, expected: Expected, references: Set[str], others: Set[str]) -> list[FoundCase]:
-        """Listed cases of a claim that was never sent. `references`: of all claims of the client; `others`: those that no other
-        spelling stands for.
+    async def of(
+        self, account: Account, expected: Expected, references: Set[str], others: Set[str]
+    ) -> tuple[list[FoundCase], list[FoundCase]]:
+        """Listed cases of a claim that was never sent, and those of other claims that are spelled alike. `references`: of all
+        claims of the client; `others`: those that no other spelling stands for.
 
         Raises ApiError, TooManyCases.
         """
-        if not any(character.isalpha() for character in expected.reference):
-            return []
-        spellings = {fold_spelling(each) for each in references}
-        documents = await self._documents(account, spellings)
-        if documents is not None:
-            return those_of_claim(documents, account.creditor_id, expected, others, is_of_tenant=True)
-        try:
-            return await in_listing(
-                self.partner, account.tenant, account.creditor_id, expected, self.since, others=others
+        reference = expected.reference
+        if reference.isascii() and reference.lower() == reference.upper():
+            return [], []
+        documents = await self._documents(account, {fold_spelling(each) for each in references})
+        if documents is None:
+            documents = await self._search(account, expected)
+        alike = partial(those_of_claim, creditor_id=account.creditor_id, expected=expected, is_of_tenant=True)
+        is_others = [text_or_none(one.get("creditorreference")) in others for one in documents]
+        return (
+            alike(
+                [one for one, is_other in zip(documents, is_others, strict=True) if not is_other], others=frozenset()
+            ),
+            alike([one for one, is_other in zip(documents, is_others, strict=True) if is_other], others=frozenset()),
+        )
+
+    async def _search(self, account: Account, expected: Expected) -> Documents:
+        listed = await read_listing(
+            self.partner, account.tenant, self.since_of(account.creditor_id), expected.reference
+        )
+        if listed is None:
+            raise TooManyCases(
+                "Looking up a claim failed: too many cases match its reference. Run `debitura nightly`, then again."
             )
-        except TooManyCases as error:
-            raise TooManyCases(f"{error} Run `debitura nightly`, then again.") from None
+        return listed
 
     async def _documents(self, account: Account, spellings: Set[str]) -> Documents | None:
         """The client's cases whose references are a spelling of these; None if it has so many cases that searching for each
@@ -76,7 +91,7 @@ class OtherSpellings:
             return before.documents
         if before is not None and before.documents is None:
             return None
-        since = self.since if before is None else before.stated_at - OVERLAP
+        since = self.since_of(account.creditor_id) if before is None else before.stated_at - OVERLAP
         listed = await read_listing(self.partner, account.tenant, since, max_pages=len(spellings))
         documents = None
         if listed is not None:

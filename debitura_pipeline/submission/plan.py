@@ -98,8 +98,8 @@ def with_row(record: Record, row: SourceRow[Claim]) -> Record:
 
 
 def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:
-    """A row that breaks a rule. A record in doubt or with a case keeps its state."""
-    if record.state == SENT or record.state in WITH_CASE | {CONFLICT}:
+    """A row that breaks a rule. What later decisions rest on is kept: a record in doubt, refused, in conflict or with a case."""
+    if record.state in DECISIVE:
         return PlannedClaim(changed_after(record, row.row_hash), row, reasons=row.located_reasons())
     columns = ",".join(dict.fromkeys(fault.column for fault in row.faults if fault.column))
     return PlannedClaim(

@@ -12,7 +12,7 @@ from debitura_pipeline.settings import Settings
 from debitura_pipeline.submission.decision import KEY_LIFETIME
 from debitura_pipeline.submission.lookups import Expected, stored_case
 from debitura_pipeline.submission.record import Records, read_records
-from debitura_pipeline.submission.states import PLANNED, SUBMITTED, WITH_CASE, Record
+from debitura_pipeline.submission.states import CONFLICT, PLANNED, SUBMITTED, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
@@ -68,13 +68,18 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
         found = [one for one in found if one.creditor_id == creditor_id.lower()]
     if not found:
         raise NotSettled("No such claim is recorded. `debitura cases status` lists them.")
-    doubtful = [one for one in found if one.is_in_doubt or _was_settled_unseen(one)]
+    doubtful = [one for one in found if one.is_in_doubt or _is_stuck(one) or _was_settled_unseen(one)]
     if not doubtful:
         raise NotSettled(f"The claim is not in doubt but {found[0].state}, so there is nothing to settle.")
     if len(doubtful) > 1:
         creditors = " or ".join(sorted(str(one.creditor_id) for one in doubtful))
         raise NotSettled(f"{len(doubtful)} clients have a claim to be settled: add --creditor with {creditors}.")
     return doubtful[0]
+
+
+def _is_stuck(record: Record) -> bool:
+    """Whether a case that differed ended a doubt: if it is deleted, no lookup can tell what became of the requests."""
+    return record.state == CONFLICT and record.unanswered > 0
 
 
 def _was_settled_unseen(record: Record) -> bool:

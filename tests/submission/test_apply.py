@@ -148,7 +148,7 @@ def test_new_key_after_twelve_hours_only_when_nothing_is_there(partner: Claims, 
     for _ in range(2):
         assert partner.apply().is_open
         partner.later(minutes=16)
-    assert "waits for a complete reading" in (partner.records()[reference].message or "")
+    assert "waits for a proven reading" in (partner.records()[reference].message or "")
     partner.sync()
     assert partner.apply().document.summary == {"submitted": 1}
     assert len(set(partner.keys()[reference])) == 2 and partner.cases(reference) == 1

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.api.page_metadata import Page, parse_page_metadata
+from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.source import Claim, SourceRead
 from debitura_pipeline.submission import lookups, other_spellings
 from debitura_pipeline.submission.attention import read_claims_attention
 from debitura_pipeline.submission.decision import FoundCase
 from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer
-from debitura_pipeline.submission.lookups import fold_spelling
+from debitura_pipeline.submission.lookups import fold_spelling, read_listing
 from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import Record
@@ -156,13 +160,14 @@ def test_claim_whose_case_exists_under_another_spelling_is_not_sent(
     assert partner.apply().document.summary == {"already_there": 1}
 
 
-async def too_many(*_: Any, **__: Any) -> None:
-    """As of a client with more cases than are listed."""
+async def too_many(*args: Any, **options: Any) -> Any:
+    """As of a client with more cases than are listed: only a search for a text shows them."""
+    return await read_listing(*args, **options) if len(args) > 3 else None
 
 
-async def no_case(*_: Any) -> list[FoundCase]:
+async def no_case(*_: Any) -> tuple[list[FoundCase], list[FoundCase]]:
     """As of cases that are older than the last reading of all cases."""
-    return []
+    return [], []
 
 
 def test_another_claims_case_does_not_hold_up_one_with_a_similar_reference(
@@ -193,6 +198,81 @@ def test_row_whose_reference_is_respelled_after_its_case_was_created_is_not_sent
     assert partner.apply().document.summary == {"submitted": 1}
     problems = read_claims_attention(partner.settings, wait_s=1.0)["problems"]
     assert problems == [], "the spelling that has no row any more needs nobody"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("INV-{}", "inv-{}"),
+        ("INV-00123456789{}", "inv-00123456789{}"),
+        ("kay\u0131t-{}", "KAYIT-{}"),
+        ("\u2167-{}", "\u2177-{}"),
+    ],
+    ids=["letters", "stored as a pseudonym", "i without a dot", "a sign that is no letter"],
+)
+def test_respelled_row_is_not_sent_although_nothing_lists_its_case(
+    partner: Claims, tenant: str, first: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing may lag, or leave out test cases; that the claim was submitted is known here."""
+    monkeypatch.setattr(OtherSpellings, "of", no_case)
+    (wanted,) = claims(tenant)
+    number = new_number() % 10
+    partner.wants({**wanted, "creditor_reference": first.format(number)})
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants({**wanted, "creditor_reference": then.format(number)})
+    assert partner.apply().document.summary == {"conflict": 1}
+
+
+def test_respelled_row_waits_while_its_pseudonym_is_in_doubt(partner: Claims, tenant: str) -> None:
+    (wanted,) = claims(tenant, creditor_reference=f"RE-00123456{new_number():04}")
+    partner.wants(wanted)
+    partner.sandbox.undocumented(lookup_delay_s=3_600.0)
+    partner.sandbox.faults(fault("close", effect="now"))
+    assert partner.apply().document.summary == {"sent": 1}
+    partner.wants({**wanted, "creditor_reference": wanted["creditor_reference"].lower()})
+    assert partner.apply().document.summary == {"planned": 1, "sent": 1}
+    assert len(partner.posts()) == 1
+
+
+def test_conflict_with_a_case_that_turns_out_to_be_another_rows_is_over(
+    partner: Claims, elsewhere: Claims, tenant: str
+) -> None:
+    upper, lower = claims(tenant, 2)
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    elsewhere.wants(lower)
+    assert elsewhere.apply().document.summary == {"submitted": 1}
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"conflict": 1}
+    partner.wants(upper, lower)
+    assert partner.apply().document.summary == {"already_there": 1, "submitted": 1}
+
+
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_case_is_seen_on_a_later_page_of_an_api_that_serves_small_ones(
+    partner: Claims, elsewhere: Claims, tenant: str, monkeypatch: pytest.MonkeyPatch, *, is_swept: bool
+) -> None:
+    wanted, *others = claims(tenant, 5)
+    elsewhere.wants({**wanted, "creditor_reference": wanted["creditor_reference"].lower()}, *others)
+    assert elsewhere.apply().document.summary == {"submitted": 5}
+    if is_swept:
+        partner.sync()
+    page = ApiClient.page
+
+    async def small(client: ApiClient, query: Query, number: int, **options: Any) -> Page:
+        whole = await page(client, query, 1, **options)
+        document = json.loads(whole.body)
+        document["cases"] = document["cases"][(number - 1) * 10 : number * 10]
+        document["page"]["responseCount"] = len(document["cases"])
+        body = json.dumps(document).encode()
+        return Page(body, parse_page_metadata(body, query.listing))
+
+    async def small_cases(client: ApiClient, query: Query, number: int, **options: Any) -> Page:
+        return await (small if query.listing is CASES else page)(client, query, number, **options)
+
+    monkeypatch.setattr(ApiClient, "page", small_cases)
+    partner.wants(wanted, *others)
+    applied = partner.apply().document
+    assert applied.summary == {"already_there": 4, "conflict": 1}, [row.reasons for row in applied.rows]
 
 
 def test_claim_has_its_own_case_although_another_one_is_spelled_alike(
