@@ -272,6 +272,22 @@ def test_a_paid_transaction_that_moves_to_another_client_is_read(
     assert history.tally.counts["unproven"] == 0
 
 
+def test_a_changed_revenue_that_no_window_shows_is_read_the_next_night(harness: Harness) -> None:
+    """Its total contradicts the night, and no later one would have read the row before its turn."""
+    history = begun(harness)
+    revenue = history.sim.world.transactions["revenue"]
+    edit(history, SECOND_HALF, revenue=int(revenue[SECOND_HALF]) + CENT)
+    sync(history, "contradicted", "transactions")
+    assert not harness.merged("transactions")[-1].is_proven
+    history.sim.midnight()
+    sync(history, "everything", "transactions")
+    assert (harness.merged("transactions")[-1].mode, harness.merged("transactions")[-1].is_proven) == ("full", True)
+    history.expect_the_world()
+    history.sim.midnight()
+    sync(history, "as before", "transactions")
+    assert harness.merged("transactions")[-1].mode == "nightly"
+
+
 def test_many_cases_closed_at_once_are_not_asked_for_one_by_one(harness: Harness) -> None:
     """A client's list, or a day's, shows more of them with each page than one request each would."""
     history = begun(harness)

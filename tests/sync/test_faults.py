@@ -155,3 +155,13 @@ def test_a_key_refused_halfway_leaves_what_was_merged_and_says_so_in_ops(
     assert_mirrors(pipeline, "clients", "transactions")
     status = dict(pipeline.rows("SELECT resource, status FROM ops.syncs"))
     assert status == {"clients": "done", "transactions": "done", "cases": "failed"}
+
+
+def test_filter_that_the_api_refuses_makes_a_night_read_everything(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    """Not every deployment need know each state, and every night failed."""
+    pipeline = Pipeline(tmp_path, sandbox)
+    pipeline.sync()
+    sandbox.faults({"kind": "status", "status": 400, "path": "/cases", "query": "Statuses=Merged", "times": 0})
+    report = pipeline.sync("cases", small_requests=1)[0]
+    assert (report.mode, report.is_proven) == ("full", True)
+    assert_mirrors(pipeline, "cases")
