@@ -95,7 +95,7 @@ class Gatherer:
         listed = await read_listed(self.partner)
         rows = sorted(source.rows, key=lambda row: (self._urgency(row), row.key[0], row.number))  # one token at a time
         self._note_references(source, listed)
-        repeated = _under_two_tenants(source, listed)
+        repeated = under_two_tenants(source, listed)
         found: list[PlannedClaim] = []
         for row in rows:
             found.append(await self._row(repeated.get(row.number, row), listed.get(row.key[0])))
@@ -297,7 +297,7 @@ class Gatherer:
         return None
 
 
-def _under_two_tenants(source: SourceRead[Claim], listed: Mapping[str, ListedClient]) -> dict[int, SourceRow[Claim]]:
+def under_two_tenants(source: SourceRead[Claim], listed: Mapping[str, ListedClient]) -> dict[int, SourceRow[Claim]]:
     """Rows that name one client by different tenant ids, with the same reference: as faulty as rows that are repeated."""
     rows: dict[tuple[str, str], list[SourceRow[Claim]]] = defaultdict(list)
     for row in source.rows:

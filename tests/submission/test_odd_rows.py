@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from debitura_pipeline.errors import RefusedError
+from debitura_pipeline.registration.listed import ListedClient
+from debitura_pipeline.source import read_claims
 from debitura_pipeline.submission import claims_status
-from tests.source.rows import as_csv, put
+from debitura_pipeline.submission.gather import under_two_tenants
+from tests.source.rows import as_csv, claim_row, put, settings_for
 from tests.submission.histories import signed_tenant
-from tests.submission.partner import Claims, claim, fault, new_number
+from tests.submission.partner import Claims, claim, claims, fault, new_number
 
 
 @pytest.mark.parametrize("now", ["invalid", "repeated", "gone"])
@@ -61,3 +65,31 @@ def test_refused_key_ends_an_apply_instead_of_waiting_for_clients(partner: Claim
         partner.apply()
     partner.sandbox.faults()
     assert partner.apply().document.summary == {"submitted": 1}
+
+
+def test_refused_claim_whose_row_was_broken_for_a_while_is_not_sent_again(partner: Claims, tenant: str) -> None:
+    """What makes a row invalid and valid again is no change of what was refused."""
+    (wanted,) = claims(tenant)
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status", status=422, effect="none"))
+    assert partner.apply().document.summary == {"refused": 1}
+    partner.sandbox.faults()
+    for row in ({**wanted, "amount": "nothing"}, wanted):
+        partner.wants(row)
+        assert partner.apply().document.summary == {"refused": 1}
+    assert len(partner.posts()) == 1
+
+
+def test_rows_that_name_a_client_by_two_tenant_ids_with_one_reference_are_invalid(tmp_path: Path) -> None:
+    """Each was sent, and the second one's record replaced the first one's."""
+    rows = [claim_row(1), claim_row(1), claim_row(2), claim_row(3)]
+    for row, tenant in zip(rows, ("one", "another", "one", "unlinked"), strict=True):
+        row["external_tenant_id"] = tenant
+    put(tmp_path / "claims.csv", as_csv(rows))
+    settings = settings_for(tmp_path, DEBITURA_CLAIMS=tmp_path / "claims.csv")
+    listed = {
+        tenant: ListedClient(tenant, "6d5c1f9e-0000-4000-8000-000000000001", True) for tenant in ("one", "another")
+    }
+    found = under_two_tenants(read_claims(settings, date(2026, 1, 2), is_noted=False), listed)
+    assert sorted(found) == [1, 2]
+    assert all(row.row is None and "another tenant id" in row.located_reasons()[-1] for row in found.values())

@@ -211,3 +211,18 @@ def test_command_says_what_it_recorded(
     if status:
         assert ended.error_line
     assert partner.posts() == []
+
+
+def test_conflict_that_ended_a_doubt_can_be_settled_once_its_case_is_gone(partner: Claims, tenant: str) -> None:
+    """No lookup tells what became of the request, and the claim was lost."""
+    case = partner.sandbox.truth("cases")[0]
+    creditor = case["client"]["creditorId"]
+    in_doubt(partner, tenant, "was in doubt", creditor, state="conflict", case_id=FORMER)
+    with pytest.raises(NotSettled, match="may still take effect"):
+        settle_claim(partner.settings, tenant, "was in doubt", partner.now())
+    partner.later(hours=13)
+    settled = settle_claim(partner.settings, tenant, "was in doubt", partner.now())
+    assert (settled.state, settled.unanswered, settled.case_id) == ("planned", 0, None)
+    in_doubt(partner, tenant, "never sent", creditor, state="conflict", unanswered=0)
+    with pytest.raises(NotSettled, match="not in doubt but conflict"):
+        settle_claim(partner.settings, tenant, "never sent", partner.now())
