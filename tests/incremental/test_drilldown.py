@@ -13,7 +13,7 @@ from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import Window
+from debitura_pipeline.extract.windows import EVERYTHING, Window
 from debitura_pipeline.incremental.differences import compare_totals
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.hourly_totals import UNITS_PER_USD, HourlyTotals
@@ -84,6 +84,15 @@ def test_an_added_row_is_found_with_one_request_per_bisection_step(hour: int) ->
         api.requests + len(found)
         <= expected_cost(MONTH, api.states(MONTH), totals_of(world()), ROW_PRECISION) / 0.7 + 1
     )
+
+
+def test_the_whole_listing_is_estimated_like_its_months_and_not_as_if_it_were_read() -> None:
+    """A list of three hundred pages was read in full because of one new row: its estimate compares no months."""
+    theirs = world() | {(700, "Paid"): (ROWS + 1, Decimal(ROWS * 10 + 10))}
+    stated = Api(theirs).states(MONTH)
+    ours = totals_of(world())
+    of_month, of_all = (expected_cost(window, stated, ours, ROW_PRECISION) for window in (MONTH, EVERYTHING))
+    assert of_all == of_month < 10
 
 
 def test_a_row_that_changed_its_stage_is_found_in_both_stages() -> None:
