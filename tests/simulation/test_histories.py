@@ -24,8 +24,6 @@ PROCESSES = 2
 CALM = 0.03  # chance of moves before each answer; worlds more restless are played for the promises, and may be refused
 # What is allowed for each sync; what is measured is printed with `-s`.
 MOST_REFUSED, MOST_GIVEN_UP, MOST_MASKED, MOST_SLIPPED = 0.005, 0.03, 0.05, 0.004
-# Not proven, and wrong: only worlds that change before every second or third answer show it, 0.3 to 0.6 % of all syncs by the day.
-MOST_WRONG = 0.01
 
 
 @pytest.mark.slow
@@ -50,7 +48,7 @@ def few_are_refused_and_little_is_hidden(result: Result) -> None:
     shares = {name: result.counts[name] / result.syncs for name in ("nights given up", "masked", "slipped")}
     print(result.text(), shares)  # noqa: T201 (the figures are the point of a run with -s)
     assert result.refused(CALM) <= MOST_REFUSED, result.text()
-    assert result.wrong <= MOST_WRONG, result.text()
+    assert result.wrong <= MOST_REFUSED, result.text()
     assert shares["nights given up"] < MOST_GIVEN_UP
     assert shares["masked"] < MOST_MASKED
     assert shares["slipped"] < MOST_SLIPPED
