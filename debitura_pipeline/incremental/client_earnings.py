@@ -14,14 +14,17 @@ from decimal import Decimal
 
 from debitura_pipeline.contract.stages import EARNINGS
 from debitura_pipeline.errors import UnprovenError
-from debitura_pipeline.extract.comparison import compare, stated_precision
+from debitura_pipeline.extract.comparison import Verdict, compare, stated_precision
+from debitura_pipeline.extract.window_record import Totals
+from debitura_pipeline.incremental.client_counts import MAX_PAGES
+from debitura_pipeline.incremental.differences import compare_totals, honours_filter
 from debitura_pipeline.incremental.expected_state import ExpectedState, FeeSums
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, CountAndSum
 from debitura_pipeline.incremental.rotation import page_count
 
 FEW = 5  # clients that may always be checked, one request each
 MAX_SHARE = (
-    0.1  # of the clients with earnings: if more differ, the figures mean something else, or moved with exchange rates
+    0.1  # of the clients with earnings: if more differ, exchange rates moved, or the figures mean something else
 )
 MAX_COST = 0.02  # of the requests that reading everything takes
 UNDERSTOOD = 0.9  # of the clients with earnings were equal
@@ -130,6 +133,23 @@ def totals_by_creditor(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, d
     for creditor, bucket, count, usd in rows:
         found[creditor][bucket] = count, usd
     return found
+
+
+def compare_client(
+    stated: Totals, overall: Totals, ours: Sequence[Mapping[str, CountAndSum]], precision: Decimal
+) -> Verdict:
+    """Compare the API's totals of a tenant's rows with ours, one for each of its clients. Pure.
+
+    `overall`: the API's totals of the whole listing. Several clients of one tenant may have exchanged rows, so they always
+    differ. Equal counts alone prove nothing: where the summary does not follow the tenant, a client differs if it is small enough
+    to be read, and is `unproven` otherwise.
+    """
+    total = added_up(ours)
+    if len(ours) > 1 or stated.count != sum(rows for rows, _ in total.values()):
+        return "differs"
+    if not honours_filter(stated, overall):
+        return "differs" if page_count(stated.count) <= MAX_PAGES else "unproven"
+    return "differs" if compare_totals(stated, total, precision) else "equal"
 
 
 def added_up(parts: Iterable[Mapping[str, CountAndSum]]) -> dict[str, CountAndSum]:

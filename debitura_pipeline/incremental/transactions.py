@@ -24,7 +24,7 @@ from debitura_pipeline.incremental.client_earnings import (
     MAX_ROWS,
     ClientEarnings,
     TooManySuspects,
-    added_up,
+    compare_client,
     totals_by_creditor,
 )
 from debitura_pipeline.incremental.differences import BUCKETS, compare_totals, fee_precision, honours_filter
@@ -128,18 +128,12 @@ class TransactionsSync(IncrementalSync):
             return 0
 
     async def _compare_client(self, tenant: str, ours: Sequence[Mapping[str, CountAndSum]]) -> Verdict:
-        """Compare the API's totals of a tenant's rows with those of its clients; `unproven` if it is not listed any more."""
+        """Compare the API's totals of a tenant's rows with ours, one for each client; `unproven` if it is no longer listed."""
         try:
             stated = await self.fetch_totals(EVERYTHING, tenant_filter(tenant))
         except UnlistedTenantError:
             return "unproven"
-        total = added_up(ours)
-        is_equal = (
-            stated.count == sum(rows for rows, _ in total.values()) and len(ours) == 1
-        )  # else they may have swapped
-        if is_equal and honours_filter(stated, self.overall):
-            is_equal = not compare_totals(stated, total, self._precision(stated))
-        return "equal" if is_equal else "differs"
+        return compare_client(stated, self.overall, ours, self._precision(stated))
 
     async def later_round(self) -> list[str]:
         """Compare every stage by window, with totals fetched again."""

@@ -164,9 +164,8 @@ class Incremental:
                         )
         except UnprovenError:  # totals that cannot be compared in part can still be proven by reading everything
             log.warning("%s: the nightly plan could not be proven; reading everything instead", reader.listing.resource)
-        except RefusedError as error:  # a filter that this API does not know; other refusals are repeated below
-            if error.status != BAD_REQUEST:
-                raise
+        except RefusedError as error:
+            _ensure_filter_refused(error)
             log.warning("%s: a filter was refused; reading everything instead", reader.listing.resource)
         reader.listing_client.request_limit = reader.requests + 2 * requests + SPARE_REQUESTS
         return await land(reader, self.plan, self.baseline, self.invoicing_mode)
@@ -177,10 +176,12 @@ class Incremental:
         if date is not None:
             with closing(self._expected(date)) as expected:
                 incremental = self._sync(expected)
-                if (
-                    await incremental.estimate(self.plan.requests)
-                ).requests <= MAX_INCREMENTAL_SHARE * self.plan.requests:
-                    return self.plan.mode, await incremental.detailed_estimate()
+                try:
+                    cost = await incremental.estimate(self.plan.requests)
+                    if cost.requests <= MAX_INCREMENTAL_SHARE * self.plan.requests:
+                        return self.plan.mode, await incremental.detailed_estimate()
+                except RefusedError as error:
+                    _ensure_filter_refused(error)
         return _whole_mode(self.plan), await estimate_full_read(self.reader, self.plan)
 
     def _sync(self, expected: ExpectedState) -> IncrementalSync:
@@ -195,6 +196,12 @@ class Incremental:
         """The expected state, dated by the column that the API's date filter applies to."""
         resource = self.reader.listing.resource
         return ExpectedState(self.baseline.before, resource, self.invoicing_mode, DATE_COLUMNS[resource][date])
+
+
+def _ensure_filter_refused(error: RefusedError) -> None:
+    """Return if a request was refused for what it asks, such as a state that this API does not know. Raises the error otherwise."""
+    if error.status != BAD_REQUEST:
+        raise error
 
 
 async def estimate_full_read(reader: Reader, chosen: Plan) -> CostEstimate:

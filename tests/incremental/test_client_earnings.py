@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from debitura_pipeline.contract.stages import EARNINGS
+from debitura_pipeline.api.page_metadata import Total
+from debitura_pipeline.contract.stages import EARNINGS, STAGES
+from debitura_pipeline.extract.comparison import ROW_PRECISION
+from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.incremental.client_earnings import (
     FEW,
     NO_FEES,
@@ -16,8 +19,10 @@ from debitura_pipeline.incremental.client_earnings import (
     StatedEarnings,
     TooManySuspects,
     added_up,
+    compare_client,
 )
 from debitura_pipeline.incremental.expected_state import FeeSums
+from debitura_pipeline.incremental.hourly_totals import CountAndSum
 
 MANY = [f"c{number:03}" for number in range(100)]
 FEES: dict[str, FeeSums] = {
@@ -107,3 +112,30 @@ def test_a_client_without_expected_transactions_has_no_fees() -> None:
 
 def test_totals_of_clients_that_share_a_tenant_id_are_added() -> None:
     assert added_up([{"Paid": (1, 5), "Pending": (2, 3)}, {"Paid": (4, 1)}, {}]) == {"Paid": (5, 6), "Pending": (2, 3)}
+
+
+def stated_totals(rows: int, usd: int, in_stages: int | None = None) -> Totals:
+    stages = {stage: Total(0, Decimal(0)) for stage in STAGES}
+    return Totals(rows, {**stages, "Paid": Total(rows if in_stages is None else in_stages, Decimal(usd))})
+
+
+OVERALL = stated_totals(50_000, 500_000)
+
+
+@pytest.mark.parametrize(
+    ("stated", "ours", "verdict"),
+    [
+        (stated_totals(10, 100), [{"Paid": (10, 1_000_000)}], "equal"),
+        (stated_totals(10, 101), [{"Paid": (10, 1_000_000)}], "differs"),
+        (stated_totals(11, 100), [{"Paid": (10, 1_000_000)}], "differs"),
+        (stated_totals(10, 100), [{"Paid": (4, 400_000)}, {"Paid": (6, 600_000)}], "differs"),
+        (stated_totals(10, 500_000, in_stages=50_000), [{"Paid": (10, 1_000_000)}], "differs"),
+        (stated_totals(9_000, 500_000, in_stages=50_000), [{"Paid": (9_000, 1_000_000)}], "unproven"),
+    ],
+    ids=["equal", "sum", "count", "one tenant id of two", "summary of all rows", "summary of all rows, a large client"],
+)
+def test_equal_counts_prove_nothing_without_sums_of_the_client_itself(
+    stated: Totals, ours: list[dict[str, CountAndSum]], verdict: str
+) -> None:
+    """Two clients that exchange a row each count as many as before."""
+    assert compare_client(stated, OVERALL, ours, ROW_PRECISION) == verdict
