@@ -122,9 +122,7 @@ class MissingRowResolver:
             return
         windows = await self.reader.read([Slice(EVERYTHING, tenant_filter(tenant))], again=True)
         missing_keys = self.reader.landed_rows(windows).missing_keys(keys)
-        is_sure = not any(window.is_partial for window in windows) and await self._shows_all(
-            windows, tenant_filter(tenant)
-        )
+        is_sure = not any(window.is_partial or _hides_rows(window) for window in windows)
         (resolution.deleted if is_sure else resolution.unresolved).update(missing_keys)
         resolution.recovered += windows if missing_keys != keys else []
 
@@ -136,19 +134,11 @@ class MissingRowResolver:
     async def _read_all(self, keys: set[str], resolution: Resolution) -> None:
         """Read the whole listing once more, which is cheaper than requesting the rows of many clients. What is missing from both
         readings was deleted, unless rows moved during the second one, too."""
-        whole = self.reader.whole or Slice(EVERYTHING, ())
-        windows = await self.reader.read([whole], again=True)
+        windows = await self.reader.read([self.reader.whole or Slice(EVERYTHING, ())], again=True)
         missing = self.reader.landed_rows(windows).missing_keys(keys)
-        is_sure = not any(window.is_partial or window.has_moved for window in windows)
-        is_sure = is_sure and await self._shows_all(windows, whole.filters)
+        is_sure = not any(window.is_partial or window.has_moved or _hides_rows(window) for window in windows)
         (resolution.deleted if is_sure else resolution.unresolved).update(missing)
         resolution.recovered += windows if missing != keys else []
-
-    async def _shows_all(self, windows: Sequence[VerifiedWindow], filters: Filters) -> bool:
-        """Whether as many rows were read as the API counts: a list may show one twice in the place of another."""
-        bad = {row.row_key or row.payload_sha256 for window in windows for row in window.bad}
-        shown = sum(self.reader.landed_rows(windows).keys_by_creditor().values()) + len(bad)
-        return shown >= (await self._first(EVERYTHING, filters)).total
 
     async def _client_rows(self, creditor: str | None) -> int | None:
         """Number of rows that the API states for a client; None if its tenant id is unknown."""
@@ -165,3 +155,8 @@ class MissingRowResolver:
 
     async def _first(self, window: Window, filters: Filters) -> PageResponse:
         return await self.reader.first_page(Slice(window, filters))
+
+
+def _hides_rows(window: VerifiedWindow) -> bool:
+    """Whether a list that stood still counts more rows than it shows: it may show one twice in the place of another."""
+    return not window.has_moved and window.distinct < window.totals.count

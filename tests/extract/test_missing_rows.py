@@ -16,17 +16,18 @@ from debitura_pipeline.extract.landed_rows import UnseenRow
 from debitura_pipeline.landing.journal_lines import Begin
 from debitura_pipeline.landing.landing_zone import SyncFolder
 from debitura_pipeline.landing.transform import PageTransformer
-from debitura_pipeline.reconcile.missing_rows import MAX_REQUESTED_ROWS, MissingRowResolver, Resolution
+from debitura_pipeline.reconcile.missing_rows import FEW_ROWS, MAX_REQUESTED_ROWS, MissingRowResolver, Resolution
 from tests.extract.listed import Case, Deviations, Listed, moved
 from tests.extract.test_keyset import AT, EVERYTHING, START, hourly, keys_of, proven
+from tests.landing.rows import case_row
 from tests.simulation.direct_client import Here
 
 READING = 4  # requests for 350 rows
 GONE = [Case(5_000 + number, START) for number in range(MAX_REQUESTED_ROWS + 50)]
 
 
-def resolved(listed: Listed, folder: Path, unseen: list[Case]) -> Resolution:
-    """What became of `unseen`, each of another client, after `listed` was read."""
+def resolved(listed: Listed, folder: Path, unseen: list[Case], tenant: str | None = None) -> Resolution:
+    """What became of `unseen`, each of another client or all of that with `tenant`, after `listed` was read."""
     begin = Begin(
         sync_id="one", resource="cases", mode="full", at=AT, upper_bound=AT, tenant=None, partner=(None, None)
     )
@@ -38,8 +39,8 @@ def resolved(listed: Listed, folder: Path, unseen: list[Case]) -> Resolution:
 
         async def work() -> Resolution:
             await reader.read([EVERYTHING])
-            resolver = MissingRowResolver(reader, {}, {"c": len(listed.rows)})
-            return await resolver.resolve([UnseenRow(row.key, row.at, row.key) for row in unseen])
+            resolver = MissingRowResolver(reader, {"c": tenant} if tenant else {}, {"c": len(listed.rows) - 1})
+            return await resolver.resolve([UnseenRow(row.key, row.at, "c" if tenant else row.key) for row in unseen])
 
         return asyncio.run(work())
 
@@ -48,7 +49,7 @@ def test_what_two_readings_lack_was_deleted(tmp_path: Path) -> None:
     listed = Listed(hourly(350))
     found = resolved(listed, tmp_path, GONE)
     assert (found.deleted, found.recovered, found.unresolved) == (keys_of(GONE), [], set())
-    assert len(listed.requested) == 2 * READING + 1, "the pages once more and the count, instead of a request for each"
+    assert len(listed.requested) == 2 * READING, "the pages once more, instead of a request for each"
 
 
 @pytest.mark.parametrize("alive", [(1,), (120, 121, 350)])
@@ -79,3 +80,26 @@ def test_a_row_in_whose_place_each_page_shows_another_one_twice_was_not_deleted(
     proof, keys, _ = proven(listed, tmp_path / "sync", baseline=baseline)
     assert hidden not in proof.deleted
     assert hidden in keys or (not proof.is_settled and proof.unproven)
+
+
+def test_what_a_second_reading_hides_is_not_known_to_be_deleted(tmp_path: Path) -> None:
+    """It counts as many rows as there are, and shows one fewer."""
+    listed = Listed(hourly(350), Deviations(hidden=150))
+    hidden = listed.rows[149]
+    found = resolved(listed, tmp_path, [*GONE, hidden])
+    assert hidden.key in found.unresolved and not found.deleted
+
+
+def test_what_the_reading_of_a_client_hides_is_not_known_to_be_deleted(tmp_path: Path) -> None:
+    listed = Listed(hourly(350), Deviations(hidden=150))
+    hidden = listed.rows[149]
+    tenant = str(case_row()["client"]["externalTenantId"])
+    found = resolved(listed, tmp_path, [*GONE[: FEW_ROWS + 1], hidden], tenant)
+    assert hidden.key in found.unresolved and not found.deleted
+
+
+def test_what_the_reading_of_a_client_lacks_was_deleted(tmp_path: Path) -> None:
+    listed = Listed(hourly(350))
+    tenant = str(case_row()["client"]["externalTenantId"])
+    found = resolved(listed, tmp_path, GONE[: FEW_ROWS + 1], tenant)
+    assert found.deleted == keys_of(GONE[: FEW_ROWS + 1]) and not found.unresolved
