@@ -36,8 +36,8 @@ FetchPage = Callable[[Listing, Filters, int], Awaitable[PageResponse]]
 
 @dataclass
 class _Pass:
-    """Result of one pass. `unkeyed`: the largest number of rows without a key in one sort. `is_exhaustive`: every variant was read
-    and shows too few rows."""
+    """Result of one pass. `unkeyed`: the largest number of rows without a key in one sort. `is_exhaustive`: every variant was read,
+    and rows are still missing."""
 
     responses: list[PageResponse] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -91,8 +91,8 @@ class UnionReader:
         return shown.responses, False
 
     async def _read(self) -> tuple[list[PageResponse], bool]:
-        """Return what all passes showed, and whether two of them agreed. A list that shows the same too few rows twice, in every
-        way that there is, is not read a third time."""
+        """Return what all passes showed, and whether two of them agreed. After two passes that tried every variant and found the
+        same rows, too few, a third one would find nothing else."""
         before, shown, last = _Pass(), _Pass(), _Pass()
         for _ in range(MAX_ROUNDS):
             found, is_complete = await self._run_pass()

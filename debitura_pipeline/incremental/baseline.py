@@ -1,4 +1,4 @@
-"""SQL of the baseline: the file of the warehouse's live rows that a sync starts from, and what is compared of a row."""
+"""SQL for the baseline file, the warehouse's live rows at the start of a sync, and for what is compared of each row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASURES = {"bucket": "VARCHAR", "usd": "DECIMAL(18,4)", **OF_FEES}
 def snapshot_sql(resource: str, invoicing_mode: str | None, dates: Sequence[str], tenant: str | None = None) -> str:
     """Return the query over `raw` whose result is the baseline file, for all live rows or for those of one tenant.
 
-    Columns: `key`, each of `dates`, those of `measures`, `changes_silently`, `creditor_id`, `_verified_at`.
+    Columns: `key`, each of `dates`, `MEASURES`, `changes_silently`, `creditor_id`, `_verified_at`.
     """
     columns = ", ".join(f'"{date}"' for date in dates)
     return (

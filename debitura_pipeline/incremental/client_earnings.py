@@ -107,10 +107,10 @@ class ClientEarnings:
 
 
 def disagreeing(stated: Mapping[str, Decimal], ours: Sequence[Mapping[str, FeeSums]]) -> tuple[list[str], int]:
-    """Return the clients whose stated earnings are not those of their expected transactions, sorted, and how many have earnings.
+    """Return the clients whose stated earnings differ from their expected transactions, sorted, and how many clients have earnings.
 
-    `stated`: in USD by creditor. `ours`: the sums of `EARNINGS` by creditor (none if it has no transactions) at several moments,
-    one of which suffices: a client's record may have been read before its transactions changed. Pure.
+    `stated`: in USD by creditor. `ours`: the sums of `EARNINGS` by creditor (none if it has no transactions) at several times. A
+    client that agrees at any of them does not differ: its record may be older than its latest transactions. Pure.
     """
     sums = {creditor: [at.get(creditor, NO_FEES) for at in ours] for creditor in sorted(stated)}
     active = [creditor for creditor in sums if stated[creditor] or any(map(any, sums[creditor]))]

@@ -97,7 +97,8 @@ class ExpectedState:
             self._connection.executemany("INSERT INTO deleted VALUES (?)", [[key] for key in keys])
 
     def hourly_totals(self, as_bucket: str | None = None, *, only: str | None = None) -> HourlyTotals:
-        """Count and sum the expected rows by hour and bucket, or with all rows (those of the bucket `only`) as `as_bucket`."""
+        """Count and sum the expected rows by hour and bucket. `as_bucket`: the name under which all are counted; `only`: the bucket
+        whose rows are."""
         bucket = COMPARED_BUCKET if as_bucket is None else f"'{as_bucket}'"
         rows = (
             self._current_rows() if only is None else f"SELECT * FROM ({self._current_rows()}) WHERE bucket = '{only}'"

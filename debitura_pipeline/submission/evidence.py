@@ -82,8 +82,8 @@ class CaseFinder:
             cases += self._recorded(record, creditor)
             of_others = self._stored(record, creditor, expected, of_others=True)
         if not cases and not record.is_in_doubt:
-            others = self.of_rows[creditor] - {expected.reference}
-            cases, listed = await self._other_spellings.of(account, expected, self.references[creditor], others)
+            known, of_rows = self.references[creditor], self.of_rows[creditor]
+            cases, listed = await self._other_spellings.of(account, expected, known, of_rows)
             of_others += listed
         return Evidence(
             at, _exact_or_all(cases), self._swept_at(at), of_others=frozenset(case.case_id for case in of_others)

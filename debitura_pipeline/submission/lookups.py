@@ -81,12 +81,10 @@ async def read_listing(
     """Cases of a tenant id (None: of all) created since then whose reference, number or debtor contains `text`, with their
     fields in lower case. None if there are more than `max_pages` or MAX_PAGES pages. Raises ApiError."""
     max_pages = MAX_PAGES if max_pages is None else min(max_pages, MAX_PAGES)
-    tenants = () if tenant is None else (("ExternalTenantId", tenant),)
-    query, found, shown = (
-        Query(CASES, since, None, (*tenants, *((("Query", text),) if text is not None else ()))),
-        [],
-        0,
-    )
+    filters = [("ExternalTenantId", tenant)] if tenant is not None else []
+    filters += [("Query", text)] if text is not None else []
+    query, shown = Query(CASES, since, None, tuple(filters)), 0
+    found: list[dict[str, Any]] = []
     for number in range(1, max_pages + 1):
         page = await client.page(query, number)
         found += [lower(parse_lenient(bytes(row))) for row in split_page(page.body, CASES).rows or ()]

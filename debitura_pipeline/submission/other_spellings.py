@@ -5,10 +5,9 @@ The Customer API looks up the exact reference only, so such a claim would be sen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
@@ -23,7 +22,8 @@ from debitura_pipeline.submission.lookups import (
 )
 from debitura_pipeline.submission.sessions import Account
 
-Documents = Sequence[Mapping[str, Any]]
+Document = dict[str, Any]  # a case as listed, its fields in lower case
+Documents = dict[str, list[Document]]  # by folded references
 OVERLAP = timedelta(minutes=10)  # between two listings of a client: a case may be listed a little late
 
 
@@ -51,53 +51,61 @@ class OtherSpellings:
     _listed: dict[str, _Listing] = field(default_factory=dict)
 
     async def of(
-        self, account: Account, expected: Expected, references: Set[str], others: Set[str]
+        self, account: Account, expected: Expected, references: Set[str], of_rows: Set[str]
     ) -> tuple[list[FoundCase], list[FoundCase]]:
-        """Listed cases of a claim that was never sent, and those of other claims that are spelled alike. `references`: of all
-        claims of the client; `others`: those that no other spelling stands for.
+        """Listed cases of a claim that was never sent, and those of other rows that are spelled alike. `references`: of all claims
+        of the client; `of_rows`: those that rows have.
 
         Raises ApiError, TooManyCases.
         """
         reference = expected.reference
         if reference.isascii() and reference.lower() == reference.upper():
             return [], []
-        documents = await self._documents(account, {fold_spelling(each) for each in references})
-        if documents is None:
-            documents = await self._search(account, expected)
-        alike = partial(those_of_claim, creditor_id=account.creditor_id, expected=expected, is_of_tenant=True)
-        is_others = [text_or_none(one.get("creditorreference")) in others for one in documents]
-        return (
-            alike(
-                [one for one, is_other in zip(documents, is_others, strict=True) if not is_other], others=frozenset()
-            ),
-            alike([one for one, is_other in zip(documents, is_others, strict=True) if is_other], others=frozenset()),
+        documents = await self._documents(account, references)
+        alike = (
+            await self._search(account, reference) if documents is None else documents.get(fold_spelling(reference), [])
         )
+        own: list[Document] = []
+        others: list[Document] = []
+        for document in alike:
+            listed = text_or_none(document.get("creditorreference"))
+            (others if listed != reference and listed in of_rows else own).append(document)
+        found, of_others = (
+            those_of_claim(part, account.creditor_id, expected, frozenset(), is_of_tenant=True)
+            for part in (own, others)
+        )
+        return found, of_others
 
-    async def _search(self, account: Account, expected: Expected) -> Documents:
-        listed = await read_listing(
-            self.partner, account.tenant, self.since_of(account.creditor_id), expected.reference
-        )
+    async def _search(self, account: Account, reference: str) -> list[Document]:
+        listed = await read_listing(self.partner, account.tenant, self.since_of(account.creditor_id), reference)
         if listed is None:
             raise TooManyCases(
                 "Looking up a claim failed: too many cases match its reference. Run `debitura nightly`, then again."
             )
         return listed
 
-    async def _documents(self, account: Account, spellings: Set[str]) -> Documents | None:
-        """The client's cases whose references are a spelling of these; None if it has so many cases that searching for each
+    async def _documents(self, account: Account, references: Set[str]) -> Documents | None:
+        """The client's cases under any spelling of these references; None if it has so many cases that searching for each
         reference takes fewer requests."""
         before, now = self._listed.get(account.creditor_id), self.now()
-        if before is not None and timedelta(0) <= now - before.at <= FRESH:
+        if before is not None and (before.documents is None or timedelta(0) <= now - before.at <= FRESH):
             return before.documents
-        if before is not None and before.documents is None:
-            return None
         since = self.since_of(account.creditor_id) if before is None else before.stated_at - OVERLAP
-        listed = await read_listing(self.partner, account.tenant, since, max_pages=len(spellings))
-        documents = None
-        if listed is not None:
-            new = [
-                one for one in listed if fold_spelling(text_or_none(one.get("creditorreference")) or "") in spellings
-            ]
-            documents = [*new, *((before.documents or ()) if before is not None else ())]
+        listed = await read_listing(self.partner, account.tenant, since, max_pages=len(references))
+        documents = None if listed is None else _by_spelling(listed, references)
+        if before is not None and before.documents is not None and documents is not None:
+            for spelling, known in before.documents.items():
+                documents.setdefault(spelling, []).extend(known)
         self._listed[account.creditor_id] = _Listing(documents, now, self.partner.server_time or now)
         return documents
+
+
+def _by_spelling(listed: Iterable[Document], references: Set[str]) -> Documents:
+    """The cases whose references are spellings of these. Others are not kept: a client may have many."""
+    spellings = {fold_spelling(each) for each in references}
+    found: Documents = {}
+    for document in listed:
+        folded = fold_spelling(text_or_none(document.get("creditorreference")) or "")
+        if folded in spellings:
+            found.setdefault(folded, []).append(document)
+    return found
