@@ -91,7 +91,7 @@ class ClientEarnings:
             return found
         if self.stated.is_understood:
             raise TooManySuspects(
-                f"transactions: the records of {len(found)} clients state other earnings than their transactions add up to.",
+                f"transactions: the earnings stated for {len(found)} clients differ from the sums of their transactions.",
                 resource="transactions",
             )
         return []

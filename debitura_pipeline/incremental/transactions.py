@@ -33,6 +33,7 @@ from debitura_pipeline.incremental.expected_state import MissingRow
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, UNITS_PER_USD, CountAndSum, HourlyTotals
 from debitura_pipeline.incremental.rotation import join_adjacent, page_count
 from debitura_pipeline.landing.tenants import UnlistedTenantError
+from debitura_pipeline.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,8 @@ class TransactionsSync(IncrementalSync):
             await self.resolve_missing_by_hour(unread)
         else:
             self.unproven.append(
-                f"{len(theirs)} clients' records state other earnings than their transactions add up to, and it could not be "
-                "shown which transactions are theirs"
+                f"the earnings stated for {counted(len(theirs), 'client')} differ from the sums of their transactions, which could "
+                "not be read separately; a full sync settles it"
             )
 
     def _suspects(self) -> int:
@@ -210,7 +211,7 @@ class TransactionsSync(IncrementalSync):
         left = self.client_counts.unsettled - self.expected.landed_keys(sorted(self.client_counts.unsettled))
         if not left:
             return ()
-        return (f"it is not known whether {len(left)} rows that were shown and then no longer have been deleted",)
+        return (f"{counted(len(left), 'row')} shown, then no longer, and it is not known whether deleted",)
 
     async def _rows_of_client(self, tenant: str) -> int | None:
         """Number of rows that the API counts of a client; None if it does not list the client any more."""

@@ -21,6 +21,7 @@ from debitura_pipeline.extract.page_response import PageResponse
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import FLOATING, Totals, VerifiedWindow
 from debitura_pipeline.extract.windows import EPOCH, TICK, Slice
+from debitura_pipeline.plural import counted
 from debitura_pipeline.reconcile.missing_rows import MissingRowResolver, Tenants
 
 MAX_ROUNDS = 5  # each re-reads only what moved since the previous one
@@ -143,7 +144,7 @@ class Prover:
         if self.unresolved:
             unproven = (
                 *unproven,
-                f"it is not known whether {len(self.unresolved)} rows that were not returned have been deleted",
+                f"{counted(len(self.unresolved), 'known row')} not returned, and it is not known whether deleted",
             )
         return CompletenessProof(
             (*self.current, *self.recovered), totals, tuple(sorted(self.deleted)), unproven, not self.unresolved
