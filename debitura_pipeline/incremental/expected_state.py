@@ -103,14 +103,14 @@ class ExpectedState:
         rows = (
             self._current_rows() if only is None else f"SELECT * FROM ({self._current_rows()}) WHERE bucket = '{only}'"
         )
-        measures = f"count(*) AS counted, CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) AS usd"
+        figures = f"count(*) AS counted, CAST(coalesce(sum(usd), 0) * {UNITS_PER_USD} AS BIGINT) AS usd"
         counted = self._run(
-            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, {measures} "
+            f"SELECT CAST(floor(epoch(dated) / {HOUR_S}) AS BIGINT) AS hour, {bucket} AS bucket, {figures} "
             f"FROM ({rows}) WHERE dated IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
         )
         totals = HourlyTotals.from_columns(counted.to_arrow_table())
         undated = self._run(
-            f"SELECT {bucket} AS bucket, {measures} FROM ({rows}) WHERE dated IS NULL GROUP BY 1"
+            f"SELECT {bucket} AS bucket, {figures} FROM ({rows}) WHERE dated IS NULL GROUP BY 1"
         ).fetchall()
         totals.undated = {name: (rows, usd) for name, rows, usd in undated}
         return totals
