@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.submission.record import read_records
+from debitura_pipeline.submission.settled import read_settled_records
 from debitura_pipeline.submission.states import CONFLICT, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 
@@ -20,7 +20,7 @@ def read_claims_attention(settings: Settings, *, wait_s: float) -> dict[str, Any
     Raises WarehouseBusy, WarehouseError.
     """
     with open_warehouse(settings, read_only=True, wait_s=wait_s) as warehouse:
-        found = (one for one in read_records(warehouse) if one.is_wanted)
+        found = (one for one in read_settled_records(warehouse) if one.is_wanted)
         records = sorted(found, key=lambda one: (one.external_tenant_id, one.creditor_reference))
     counts = Counter(one.state for one in records)
     return {"claims": dict(sorted(counts.items())), "problems": list(claims_problems(records))}

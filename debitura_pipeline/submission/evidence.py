@@ -19,6 +19,7 @@ from debitura_pipeline.submission.lookups import (
     by_reference,
     fold_spelling,
     in_listing,
+    is_there,
     stored_case,
 )
 from debitura_pipeline.submission.other_spellings import OtherSpellings
@@ -73,8 +74,8 @@ class CaseFinder:
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim. Raises ApiError if one is not answered."""
         at, creditor = self.runtime.now(), account.creditor_id
-        cases = self._stored(record, creditor, expected)
-        cases += await self.customer.read(account, lambda client: by_reference(client, expected))
+        cases = await self.customer.read(account, lambda client: by_reference(client, expected))
+        cases = await self._still_there(record, self._stored(record, creditor, expected), cases) + cases
         of_others: list[FoundCase] = []
         if record.is_in_doubt:
             cases += await self._listed(record, account.tenant, creditor, expected, at)
@@ -106,6 +107,14 @@ class CaseFinder:
         if not cases and not is_pseudonym(record.creditor_reference):
             cases = await self._listed(record, None, creditor, expected, at)
         return Evidence(at, _exact_or_all(cases))
+
+    async def _still_there(self, record: Record, stored: list[FoundCase], shown: list[FoundCase]) -> list[FoundCase]:
+        """Stored cases without those that were deleted since they were read. What may be the case of an unanswered request
+        counts all the same."""
+        if record.is_in_doubt:
+            return stored
+        known = {case.case_id for case in shown}
+        return [case for case in stored if case.case_id in known or await is_there(self.partner, case.case_id)]
 
     def _stored(
         self, record: Record, creditor_id: str, expected: Expected, *, of_others: bool = False

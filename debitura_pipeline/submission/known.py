@@ -15,6 +15,7 @@ from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.record import read_records
+from debitura_pipeline.submission.settled import with_seen_cases
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.base import Warehouse
 
@@ -23,10 +24,14 @@ Likeness = tuple[str, Decimal, str, str]
 
 @dataclass(frozen=True)
 class Known:
-    """What the warehouse holds. `cases`: rows of `raw.cases` by creditor and folded reference. `swept_at`: when the newest
-    complete reading of all cases began, by the API's clock; `swept_creditors`: who was linked then, and still is."""
+    """What the warehouse holds. `stored`: the records before the cases that persons named were compared.
+
+    `cases`: rows of `raw.cases` by creditor and folded reference. `swept_at`: when the newest complete reading of all cases
+    began, by the API's clock; `swept_creditors`: who was linked then, and still is.
+    """
 
     records: tuple[Record, ...] = ()
+    stored: tuple[Record, ...] = ()
     cases: Mapping[tuple[str, str], Sequence[tuple[Any, ...]]] = field(default_factory=dict)
     look_alikes: Mapping[Likeness, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
     swept_at: datetime | None = None
@@ -54,9 +59,10 @@ _CREDITORS = """
 
 def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today: datetime) -> Known:
     """Read the warehouse, which may be older than these tables. Raises WarehouseError."""
-    records = tuple(read_records(warehouse))
+    stored = tuple(read_records(warehouse))
+    records = tuple(with_seen_cases(warehouse, stored))
     if not warehouse.columns("raw", "cases"):
-        return Known(records)
+        return Known(records, stored)
     references = {row.stored_key[1] for row in claims.rows} | {record.creditor_reference for record in records}
     cases: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
     spellings = {fold_spelling(each) for each in references}
@@ -74,7 +80,7 @@ def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today:
             alike[creditor, amount, currency, code].append((number or case_id, reference))
     swept = warehouse.rows(_SWEPT)[0][0] if warehouse.columns("ops", "syncs") else None
     linked = warehouse.rows(_LINKED, (swept,)) if swept is not None and warehouse.columns("raw", "clients") else ()
-    return Known(records, cases, alike, swept, frozenset(creditor for (creditor,) in linked))
+    return Known(records, stored, cases, alike, swept, frozenset(creditor for (creditor,) in linked))
 
 
 def current_creditors(warehouse: Warehouse, tenants: Iterable[str]) -> dict[str, str]:

@@ -53,6 +53,12 @@ async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]
     return [] if body is None else [found_case(parse_lenient(body), expected)]
 
 
+async def is_there(client: ApiClient, case_id: str) -> bool:
+    """Ask the partner's API for a case by its id. Raises ApiError."""
+    body = await client.body(path_to("cases", case_id), what="Looking up a case by its id")
+    return body is not None
+
+
 async def in_listing(
     client: ApiClient,
     tenant: str | None,

@@ -111,7 +111,7 @@ def invalid(record: Record, row: SourceRow[Claim]) -> PlannedClaim:
 
 def changed_after(record: Record, row_hash: str) -> Record:
     """A claim with a case: `changed_after` while its row differs from the one that was submitted."""
-    if record.state not in WITH_CASE:
+    if record.state not in WITH_CASE or record.has_unseen_case:  # whether that is its case at all is to be seen first
         return record
     if row_hash == record.claim_hash or record.claim_hash is None:
         if record.state != CHANGED_AFTER:

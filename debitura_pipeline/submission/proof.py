@@ -9,7 +9,7 @@ from debitura_pipeline.errors import SourceError
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, read_claims
 from debitura_pipeline.submission.known import RecordsByRow, api_day, current_creditors
-from debitura_pipeline.submission.record import read_records
+from debitura_pipeline.submission.settled import read_settled_records
 from debitura_pipeline.submission.states import PLANNED, REFUSED, SENT, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.checks import MAX_TABLE_ROWS, CheckResult, CheckTable
@@ -51,7 +51,7 @@ def check_submissions(settings: Settings, warehouse: Warehouse, now: datetime | 
         figures = {"wanted": len(source.rows)}
         return CheckResult(False, "Not checked yet: cases were never read in full", figures, is_warning=True)
     creditors = current_creditors(warehouse, (row.stored_key[0] for row in source.rows))
-    records = read_records(warehouse)
+    records = read_settled_records(warehouse)
     recorded = sorted({one.case_id for one in records if one.case_id is not None})
     there = {case_id for (case_id,) in warehouse.rows(_THERE, (recorded,))}
     missing = find_missing(source, RecordsByRow(records, creditors), there, read_at)

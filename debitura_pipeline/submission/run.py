@@ -20,14 +20,16 @@ from debitura_pipeline.settings import Endpoint, Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow, read_claims
 from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
+from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.apply import OnOutcome, Submitter
 from debitura_pipeline.submission.facts import keys_honoured
 from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, document_of
 from debitura_pipeline.submission.known import Known, RecordsByRow, api_day, current_creditors, read_warehouse_state
 from debitura_pipeline.submission.lookup_failures import NOT_REACHED
 from debitura_pipeline.submission.plan import PlannedClaim
-from debitura_pipeline.submission.record import Records, read_records
+from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import CustomerApi
+from debitura_pipeline.submission.settled import read_settled_records
 from debitura_pipeline.submission.states import DECISIVE, INVALID, PLANNED, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
@@ -106,8 +108,12 @@ async def _send(
     found: ClaimsPlan,
     on_outcome: OnOutcome | None,
 ) -> AppliedPlan:
-    records, before = Records(warehouse), set(gatherer.known.records)
-    records.store(one for one in (*(claim.record for claim in found.claims), *found.unwanted) if one not in before)
+    records, before = Records(warehouse), set(gatherer.known.stored)
+    records.store(
+        one
+        for one in (*gatherer.known.records, *(claim.record for claim in found.claims), *found.unwanted)
+        if one not in before
+    )
     submitter = Submitter(gatherer, gatherer.customer, budget, records, gatherer.runtime)
     applied = await submitter.apply_all(found.claims, on_outcome)
     document = document_of(settings, found.source.label, applied.claims, found.document.made_at)
@@ -124,7 +130,7 @@ def claims_status(settings: Settings, now: datetime, *, with_source: bool = True
     with open_warehouse(settings, read_only=True) as warehouse:
         source = _source(settings, api_day(settings, warehouse, now), uses_source)
         creditors = current_creditors(warehouse, (row.stored_key[0] for row in source.rows))
-        return status_document(settings, source, read_records(warehouse), now, creditors)
+        return status_document(settings, source, read_settled_records(warehouse), now, creditors)
 
 
 def status_document(
@@ -143,11 +149,7 @@ def status_document(
         if stored is not None:
             shown.add(stored)
         claims.append(_standing(stored, row, Record(tenant, reference)))
-    claims += [
-        PlannedClaim(record, reasons=tuple(filter(None, (record.message, record.error_types))))
-        for record in records
-        if record not in shown
-    ]
+    claims += [PlannedClaim(record, reasons=plan.reasons_of(record)) for record in records if record not in shown]
     claims.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
     return document_of(settings, source.label, claims, now)
 
@@ -156,7 +158,7 @@ def _standing(stored: Record | None, row: SourceRow[Claim], new: Record) -> Plan
     """A row beside its record. What the record says of a row that is valid now, or no longer is, is not repeated."""
     record = stored or new
     if record.state in DECISIVE or (row.row is not None and record.state != INVALID):
-        return PlannedClaim(record, row, reasons=tuple(filter(None, (record.message, record.error_types))))
+        return PlannedClaim(record, row, reasons=plan.reasons_of(record))
     state = PLANNED if row.row is not None else INVALID
     return PlannedClaim(record.having(state=state), row, reasons=row.located_reasons())
 

@@ -10,17 +10,12 @@ from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.landing.validators import is_id
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.submission.decision import KEY_LIFETIME
-from debitura_pipeline.submission.lookups import Expected, stored_case
-from debitura_pipeline.submission.record import Records, read_records
-from debitura_pipeline.submission.states import CONFLICT, PLANNED, SUBMITTED, WITH_CASE, Record
+from debitura_pipeline.submission.record import Records
+from debitura_pipeline.submission.settled import contradiction, read_settled_records, stored_cases
+from debitura_pipeline.submission.states import BY_HAND, CONFLICT, PLANNED, SUBMITTED, UNLISTED, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
-
-BY_HAND = "settled by a person"
-UNLISTED = f"{BY_HAND}; the case is not among those that are listed"
-_CASE = """SELECT creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
-    FROM raw.cases WHERE case_id = $1 AND _deleted_at IS NULL"""
 
 
 class NotSettled(DebituraError):
@@ -49,7 +44,7 @@ def settle_claim(
             raise NotSettled("There is no warehouse yet, so no claim is in doubt.")
         keys = BusinessKeys(Pseudonyms(settings.obtain_privacy_key()), settings.privacy)
         with open_warehouse(settings) as warehouse:
-            records = read_records(warehouse)
+            records = read_settled_records(warehouse)
             record = _in_doubt(records, keys, (tenant, reference), creditor_id)
             if case_id is None:
                 settled = _absent(record, now)
@@ -68,7 +63,7 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
         found = [one for one in found if one.creditor_id == creditor_id.lower()]
     if not found:
         raise NotSettled("No such claim is recorded. `debitura cases status` lists them.")
-    doubtful = [one for one in found if one.is_in_doubt or _is_stuck(one) or _was_settled_unseen(one)]
+    doubtful = [one for one in found if one.is_in_doubt or _is_stuck(one) or one.has_unseen_case]
     if not doubtful:
         raise NotSettled(f"The claim is not in doubt but {found[0].state}, so there is nothing to settle.")
     if len(doubtful) > 1:
@@ -80,11 +75,6 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
 def _is_stuck(record: Record) -> bool:
     """Whether a case that differed ended a doubt: if it is deleted, no lookup can tell what became of the requests."""
     return record.state == CONFLICT and record.unanswered > 0
-
-
-def _was_settled_unseen(record: Record) -> bool:
-    """Whether a person named a case that no reading showed: the id may have been mistyped, so it can be settled once more."""
-    return record.state in WITH_CASE and record.message == UNLISTED
 
 
 def _absent(record: Record, now: datetime) -> Record:
@@ -114,24 +104,17 @@ def _ensure_free(records: list[Record], record: Record, case_id: str) -> None:
 
 
 def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) -> Record:
-    """With its case, which must agree with the claim as far as it was read."""
-    rows = warehouse.rows(_CASE, (case_id,)) if warehouse.columns("raw", "cases") else []
-    expected = Expected(record.creditor_reference, record.amount, record.currency)
-    for creditor, *case in rows:
-        reference = case[0]
-        if creditor is not None and creditor != record.creditor_id:
-            raise NotSettled(f"Case {case_id} belongs to client {creditor}, the claim to {record.creditor_id}.")
-        if reference is not None and reference != record.creditor_reference:
-            raise NotSettled(f"Case {case_id} has the creditor reference {reference}, not the claim's.")
-        if differences := stored_case(tuple(case), expected).differences:
-            raise NotSettled(f"Case {case_id} differs from the claim in {', '.join(differences)}.")
+    """With its case, which must agree with the claim as far as it was read. What was not read is compared once it is."""
+    case = stored_cases(warehouse, [case_id]).get(case_id)
+    if case is not None and (fault := contradiction(record, case)):
+        raise NotSettled(fault)
     return record.having(
         state=SUBMITTED,
         case_id=case_id,
-        reference=rows[0][3] if rows else None,
+        reference=None if case is None else case[3],
         unanswered=0,
         absent_since=None,
         outcome_at=now,
-        error_types=None,
-        message=BY_HAND if rows else UNLISTED,
+        error_types=record.error_types if case is None else None,  # they count again if it is another case
+        message=UNLISTED if case is None else BY_HAND,
     )

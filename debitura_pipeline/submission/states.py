@@ -21,6 +21,8 @@ REFUSED = "refused"
 CHANGED_AFTER = "changed_after"
 
 NO_ROW = "the source no longer has a row for it"  # of a claim that nobody wants any more, unless it is in doubt or has a case
+BY_HAND = "settled by a person"
+UNLISTED = f"{BY_HAND}; the case is not among those that are listed"
 HUMAN = "needs a human: "  # how a message begins that no later run can settle
 
 STATES = (
@@ -99,6 +101,11 @@ class Record:
     @property
     def is_in_doubt(self) -> bool:
         return self.state == SENT
+
+    @property
+    def has_unseen_case(self) -> bool:
+        """Whether a person named a case that no reading had shown: the id may have been mistyped."""
+        return self.state in WITH_CASE and self.message == UNLISTED
 
     @property
     def needs_human(self) -> bool:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.interrupts import INTERRUPTED
 from debitura_pipeline.onboarding.client_ref import ClientRef
 from debitura_pipeline.orchestration.instance import open_instance
-from debitura_pipeline.settings import Settings
+from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.supervision.programs import free_port
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -63,7 +63,26 @@ def wait_for(what: str, look: Callable[[], T | None], process: subprocess.Popen[
             return found
         assert process.poll() is None, f"it ended by itself:\n{log.read_text()[-4000:]}"
         time.sleep(1)
-    raise AssertionError(f"no {what} within {PATIENCE_S} s:\n{log.read_text()[-4000:]}")
+    raise AssertionError(f"no {what} within {PATIENCE_S} s:\n{log.read_text()[-4000:]}\n{told_by_dagster()}")
+
+
+def told_by_dagster() -> str:
+    """The newest ticks, runs and messages of the instance in the environment, for a test that waited in vain."""
+    lines = []
+    with open_instance(load_settings()) as instance:
+        for state in instance.all_instigator_state():
+            lines += [
+                f"{state.name}: {tick.status}, {tick.tick_data.skip_reason}, {tick.tick_data.error}"
+                for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=3)
+            ]
+        for record in instance.get_run_records(limit=3):
+            run = record.dagster_run
+            lines.append(f"{run.job_name} {run.run_id}: {run.status}")
+            for entry in instance.all_logs(run.run_id)[-10:]:
+                event = entry.dagster_event
+                told = entry.user_message or (f"{event.event_type_value}: {event.message}" if event else "")
+                lines.append(f"  {told[:2000]}")
+    return "\n".join(lines)
 
 
 def states(settings: Settings) -> dict[str, str]:
@@ -130,13 +149,16 @@ def test_a_client_added_while_dev_runs_is_found_and_loaded_and_nothing_is_left_r
         except OSError:
             return None
 
-    with dev(port, log) as process:
+    with ExitStack() as stack:
+        by_hand = stack.enter_context(ExitStack())
+        by_hand.enter_context(exclusive_run(settings, "a run by hand"))  # before any run of the daemon's can start
+        process = stack.enter_context(dev(port, log))
         wait_for("web page", page, process, log)
         second = debitura("dev", env={**os.environ, "DEBITURA_DATA_DIR": str(settings.data_dir)})
         assert second.status == 1
         assert f"has the data directory {settings.data_dir}: dev, process {process.pid} on host" in second.error_line
-        with exclusive_run(settings, "a run by hand"):
-            wait_for("run that waits", lambda: says_for_whom_it_waits(settings), process, log)
+        wait_for("run that waits", lambda: says_for_whom_it_waits(settings), process, log)
+        by_hand.close()
         if instance is None:  # what restarts it knows nothing of where Dagster keeps its runs
             kill_child(process.pid, "api grpc")  # nobody stirs a hand for that either
             killed = r"The code server .* was killed \(SIGKILL\)"

@@ -75,6 +75,32 @@ def test_request_without_an_answer_is_resolved_by_asking(
     assert len(set(partner.keys()[reference])) == 1 and len({entry["body_hash"] for entry in partner.posts()}) == 1
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_case_that_was_deleted_since_it_was_read_does_not_keep_a_claim_from_being_sent(
+    partner: Claims, tenant: str, tmp_path: Path, is_deleted: bool
+) -> None:
+    (wanted,) = claims(tenant)
+    reference = wanted["creditor_reference"]
+    partner.wants(wanted)
+    partner.apply()
+    fresh = Claims(tmp_path / "elsewhere", partner.sandbox)
+    fresh.wants(wanted)
+    fresh.sync("cases")
+    if is_deleted:
+        row = next(
+            number
+            for number, case in enumerate(partner.sandbox.truth("cases"))
+            if case["creditorReference"] == reference
+        )
+        partner.sandbox.admin("change", {"op": "row", "resource": "cases", "action": "delete", "row": row})
+        assert partner.cases(reference) == 0
+    if is_deleted:
+        fresh.later(hours=25)  # the same key would be answered with the answer of the first request
+    applied = fresh.apply()
+    assert applied.document.summary == {"submitted" if is_deleted else "already_there": 1}
+    assert partner.cases(reference) == 1
+
+
 def test_case_filed_by_hand_is_adopted_or_a_conflict_and_nothing_is_sent(
     partner: Claims, tenant: str, tmp_path: Path
 ) -> None:

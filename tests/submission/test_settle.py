@@ -10,8 +10,9 @@ import pytest
 
 from debitura_pipeline.submission.decision import SETTLE
 from debitura_pipeline.submission.record import Records
-from debitura_pipeline.submission.settle import BY_HAND, NotSettled, settle_claim
-from debitura_pipeline.submission.states import NO_ROW, Record
+from debitura_pipeline.submission.run import claims_status
+from debitura_pipeline.submission.settle import NotSettled, settle_claim
+from debitura_pipeline.submission.states import BY_HAND, NO_ROW, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.partner import Claims, claim, fault, new_number
 from tests.support.command import debitura
@@ -122,6 +123,42 @@ def test_mistyped_case_can_be_corrected(partner: Claims, tenant: str) -> None:
     partner.later(hours=13)
     undone = settle_claim(partner.settings, tenant, "no case", partner.now())
     assert (undone.state, undone.case_id) == ("planned", None)
+
+
+@pytest.mark.usefixtures("warehouse_env")
+def test_case_that_was_named_before_cases_were_read_is_compared_once_they_are(partner: Claims, tenant: str) -> None:
+    """A mistyped id may be that of another listed case: the claim would never be sent, and nothing would tell."""
+    case, other = partner.sandbox.truth("cases")[:2]
+    creditor, reference = case["client"]["creditorId"], case["creditorReference"]
+    in_doubt(partner, tenant, reference, creditor, intent_at=partner.now() - timedelta(days=5_000))
+    in_doubt(partner, tenant, other["creditorReference"], other["client"]["creditorId"])
+    for one, named in ((case, other["id"]), (other, case["id"])):
+        claim_of = tenant, one["creditorReference"]
+        assert settle_claim(partner.settings, *claim_of, partner.now(), case_id=named).state == "submitted"
+    partner.sync("cases")
+    partner.wants(claim(tenant, new_number()))
+    reasons = [row.reasons for row in claims_status(partner.settings, partner.now()).rows]
+    assert sum("a person named a case that is not the claim's" in "".join(each) for each in reasons) == 2
+    settled = settle_claim(partner.settings, tenant, other["creditorReference"], partner.now(), case_id=other["id"])
+    assert (settled.state, settled.case_id, settled.message) == ("submitted", other["id"], BY_HAND)
+    partner.apply()
+    found = {one.creditor_reference: one for one in partner.all_records()}
+    assert found[reference].case_id == case["id"], "looked up as any claim in doubt"
+
+
+def test_case_that_was_named_before_cases_were_read_and_is_the_claims_is_confirmed(
+    partner: Claims, tenant: str
+) -> None:
+    wanted = claim(tenant, new_number())
+    case = partner.sandbox.truth("cases")[0]
+    in_doubt(partner, tenant, case["creditorReference"], case["client"]["creditorId"], error_types="DuplicateReference")
+    settle_claim(partner.settings, tenant, case["creditorReference"], partner.now(), case_id=case["id"])
+    partner.sync("cases")
+    partner.wants(wanted)
+    partner.apply()
+    found = {one.creditor_reference: one for one in partner.all_records()}[case["creditorReference"]]
+    assert (found.state, found.message, found.reference) == ("submitted", BY_HAND, case["reference"])
+    assert found.error_types is None
 
 
 @pytest.mark.usefixtures("warehouse_env")
