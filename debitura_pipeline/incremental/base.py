@@ -150,7 +150,7 @@ class IncrementalSync(ABC):
         windows = self.due_windows()
         await self.read([Slice(window) for window in windows])
         for window in windows:
-            self.mark_deleted(self.expected.missing(window, None))
+            self.mark_deleted([row.key for row in self.expected.missing(window, None)])
 
     def due_windows(self) -> list[Window]:
         """The windows that are due for refresh."""
@@ -197,10 +197,9 @@ class IncrementalSync(ABC):
         ordered = sorted(self.verified.values(), key=lambda window: window.seq)
         self.expected.apply(self.reader.files(ordered))
 
-    def mark_deleted(self, rows: Sequence[MissingRow]) -> None:
+    def mark_deleted(self, keys: Sequence[str]) -> None:
         """Note rows as deleted after a complete read of their place did not return them; quarantined rows still exist."""
         bad = {row.row_key for window in self.verified.values() for row in window.bad}
-        keys = [row.key for row in rows]
         known = self.expected.known_keys(keys) - bad if keys else set()
         self.deleted += [key for key in keys if key in known]
         self.expected.mark_deleted(keys)
@@ -217,7 +216,7 @@ class IncrementalSync(ABC):
         ordered = sorted(windows, key=lambda window: window.name)
         await self.read([Slice(window) for window in ordered])
         for window in ordered:
-            self.mark_deleted(self.expected.missing(window, None))
+            self.mark_deleted([row.key for row in self.expected.missing(window, None)])
 
     async def fetch_totals(self, window: Window, filters: Filters = ()) -> Totals:
         """What the API states of a window, end excluded; one request. Raises ApiError."""

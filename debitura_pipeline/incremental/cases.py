@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
+from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
@@ -24,13 +25,18 @@ OPEN_FILTER: Filters = tuple(("Statuses", state) for state in OPEN_STATES)
 CLOSED_FILTER: Filters = tuple(("Statuses", state) for state in CLOSED_STATES)
 MERGED_FILTER: Filters = (("Statuses", CLOSED_STATES[1]),)
 OPEN = "open"
+MAX_MOVED = 50  # cases that are read one by one since their transactions belong to another client
 
 
 @dataclass
 class CasesSync(IncrementalSync):
-    """`client_stats`: what each client's own record states, by creditor: all cases, closed cases, tenant id."""
+    """`client_stats`: what each client's own record states, by creditor: all cases, closed cases, tenant id.
+
+    `owners`: case and creditor of transactions that are new or moved to another client.
+    """
 
     client_stats: Mapping[str, tuple[int | None, int | None, str | None]] = field(default_factory=dict)
+    owners: Sequence[tuple[str, str]] = ()
 
     async def initial_read(self) -> None:
         """Read open cases, new cases, and every case that was open before and no longer is."""
@@ -44,6 +50,7 @@ class CasesSync(IncrementalSync):
         targets = await self._find_differences(self._closed_totals, self.expected.hourly_totals())
         await self._read_targets(targets, CLOSED_FILTER, CLOSED)
         await self._read_newly_merged()
+        await self._read_moved_cases()
         await self._read_disagreeing_clients()
         return sorted({target.window.name for target in targets})
 
@@ -119,6 +126,7 @@ class CasesSync(IncrementalSync):
                 ("totals of windows", float(months + 1)),
                 ("open cases", open_now.count / (PAGE_ROWS - 1) + months / 2),
                 ("new cases", float(page_count(new.count))),
+                ("cases that moved", float(min(len(self.expected.of_other_clients(self.owners)), MAX_MOVED))),
                 ("cases closed since", float(max(0, min(newly_closed, known.get(OPEN, NO_ROWS)[0])))),
                 (
                     "windows that differ",
@@ -160,11 +168,30 @@ class CasesSync(IncrementalSync):
 
     async def resolve_missing(self, rows: Sequence[MissingRow]) -> None:
         """Read each of these cases by its id; a case unknown to the API was deleted."""
-        landed, unknown = await self.reader.read_by_id("/cases", [row.key for row in rows])
+        await self._read_by_id([row.key for row in rows])
+
+    async def _read_by_id(self, keys: Sequence[str]) -> None:
+        landed, unknown = await self.reader.read_by_id("/cases", keys)
         self.verified |= {window.slice: window for window in landed}
         if landed:
             self.apply_verified()
-        self.mark_deleted([row for row in rows if row.key in unknown])
+        self.mark_deleted([key for key in keys if key in unknown])
+
+    async def _read_moved_cases(self) -> None:
+        """Read cases whose transactions belong to another client by now: no number of cases shows that two were exchanged.
+
+        Raises UnprovenError if there are too many of them, unless the cases show that the clients of transactions are others
+        anyway.
+        """
+        moved = self.expected.of_other_clients(self.owners)
+        first = moved[:MAX_MOVED]
+        await self._read_by_id(first)
+        asked = set(first)
+        unmoved = self.expected.of_other_clients([owner for owner in self.owners if owner[0] in asked])
+        if len(moved) > len(first) and len(unmoved) < len(first):
+            raise UnprovenError(
+                f"cases: the transactions of {len(moved)} cases belong to other clients.", resource="cases"
+            )
 
     async def _read_disagreeing_clients(self) -> None:
         """Read all cases of clients whose own record states other counts than the expected state has."""

@@ -168,7 +168,7 @@ class TransactionsSync(IncrementalSync):
         """Read the hours of these rows with every stage; what they do not show is deleted, or found by `find_swapped_rows`."""
         await self.resolve_missing_by_hour(rows)
         keys = {row.key for row in rows}
-        self.mark_deleted([row for row in self.expected.withdrawn() if row.key in keys])
+        self.mark_deleted([row.key for row in self.expected.withdrawn() if row.key in keys])
 
     def matches(self, closing: Totals, ours: HourlyTotals) -> bool:
         """Whether counts and settled sums are equal, rows without a date included.

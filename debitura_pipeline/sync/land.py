@@ -66,6 +66,8 @@ class Baseline:
     # Tenant id by creditor id, including deleted clients: their rows must be looked up before they are marked deleted.
     tenants: Mapping[str, str | None] = field(default_factory=dict)
     earnings: StatedEarnings = field(default_factory=StatedEarnings)
+    # Case and creditor of transactions that are new or moved (`moved_cases.py`), for a sync of cases.
+    owners: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,15 @@ class Incremental:
     def _sync(self, expected: ExpectedState) -> IncrementalSync:
         at, days, since = self.at, self.refresh_days, self.known.last_upper
         if self.reader.listing.resource == "cases":
-            return CasesSync(self.reader, expected, at, days, since, client_stats=self.baseline.client_stats)
+            return CasesSync(
+                self.reader,
+                expected,
+                at,
+                days,
+                since,
+                client_stats=self.baseline.client_stats,
+                owners=self.baseline.owners,
+            )
         counts = ClientCounts(self.baseline.tenants)
         earnings = ClientEarnings(self.baseline.earnings, self.baseline.tenants)
         return TransactionsSync(self.reader, expected, at, days, since, client_counts=counts, earnings=earnings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from debitura_pipeline.sync.clock import SKEW_REPORTED, SyncClock, after, after_
 from debitura_pipeline.sync.first_load import begun_elsewhere
 from debitura_pipeline.sync.land import Baseline, export_baseline
 from debitura_pipeline.sync.land_clients import export_client_baselines
+from debitura_pipeline.sync.moved_cases import owners_in_warehouse, owners_landed
 from debitura_pipeline.sync.partner import PartnerTerms
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
@@ -48,6 +49,13 @@ class Prepared:
     folder: SyncFolder
     baseline: Baseline | None
     client_baselines: Mapping[str, Baseline] = field(default_factory=dict)
+
+    def beside(self, other: Prepared) -> Prepared:
+        """With what the rows of another resource tell that are landed and not merged yet."""
+        if self.baseline is None or (self.resource, other.resource) != ("cases", "transactions"):
+            return self
+        owners = (*self.baseline.owners, *owners_landed(other.folder))
+        return replace(self, baseline=replace(self.baseline, owners=owners))
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,9 @@ class Preparer:
     def _baseline(self, warehouse: Warehouse, known: KnownState, folder: SyncFolder) -> Baseline | None:
         if not known.live_rows:
             return None
-        return export_baseline(warehouse, folder.begin.resource, self.partner.invoicing_mode, folder.path)
+        resource = folder.begin.resource
+        found = export_baseline(warehouse, resource, self.partner.invoicing_mode, folder.path)
+        return replace(found, owners=tuple(owners_in_warehouse(warehouse))) if resource == "cases" else found
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenants: Sequence[str] | None) -> SyncFolder:
         """The folder of an interrupted sync that can be resumed, or a new one. Useless folders are deleted."""

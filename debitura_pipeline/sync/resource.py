@@ -70,6 +70,7 @@ class ResourceSync:
 
         Raises DebituraError. If both fail, the error of the merge is only logged.
         """
+        self.prepared = self.prepared.beside(landed.prepared)
         merging = asyncio.create_task(asyncio.to_thread(landed.merge))
         try:
             await self.read(merging)

@@ -101,7 +101,7 @@ class OneRound(IncrementalSync):
 
     async def resolve_missing(self, rows: Sequence[MissingRow]) -> None:
         if self.can_resolve:
-            self.mark_deleted(rows)
+            self.mark_deleted([row.key for row in rows])
 
     def matches(self, closing: Totals, ours: HourlyTotals) -> bool:
         return True

@@ -22,6 +22,7 @@ from debitura_pipeline.sync.partner import read_terms
 from debitura_pipeline.sync.proof import verify
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
+from debitura_pipeline.sync.runner import READ_IN_ORDER
 from debitura_pipeline.sync.session import SyncSession
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.change import Entry
@@ -262,13 +263,8 @@ class History:
 
         profile = self.options.profile
         client: Any = DirectClient(self.sim, profile.page_rows, self.dice, before_answer, ends_at, profile.in_flight)
-        client.translate = TenantResolver(client, self.harness.transformer.business_keys).query
         self.asked = client.asked
-        transform_pool: Any = Here()
-        session = SyncSession(
-            self.settings, ENDPOINT, self.runtime, client, self.harness.transformer, transform_pool, None,
-            await read_terms(client), wanted.small_requests,
-        )  # fmt: skip
+        session = await self._session(client, wanted.small_requests)
         (report,) = await session.resources(
             (wanted.resource,),
             tenants=None if wanted.tenant is None else (wanted.tenant,),
@@ -276,6 +272,21 @@ class History:
             allow_shrink=True,
         )
         return report
+
+    async def sync_together(self) -> list[SyncReport]:
+        """All resources in one session, as the nightly run reads them, in a quiet world."""
+        session = await self._session(DirectClient(self.sim, self.options.profile.page_rows, self.dice), NIGHTLY)
+        reports = await session.resources(READ_IN_ORDER)
+        self.kept = {resource: self.harness.live(resource) for resource in RESOURCES}
+        return reports
+
+    async def _session(self, client: Any, small_requests: int) -> SyncSession:
+        client.translate = TenantResolver(client, self.harness.transformer.business_keys).query
+        transform_pool: Any = Here()
+        return SyncSession(
+            self.settings, ENDPOINT, self.runtime, client, self.harness.transformer, transform_pool, None,
+            await read_terms(client), small_requests,
+        )  # fmt: skip
 
     def judge(self, name: str, wanted: Wanted, report: SyncReport, merges: int) -> None:
         merged = next(sync for sync in self.harness.merged(wanted.resource) if sync.sync_id == report.sync_id)

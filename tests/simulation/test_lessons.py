@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from debitura_pipeline.incremental import cases
+from debitura_pipeline.incremental.cases import MAX_MOVED
 from debitura_sandbox.world import codes
 from debitura_sandbox.world.addresses import CURRENCIES
 from debitura_sandbox.world.columns import to_us
@@ -270,6 +272,46 @@ def test_a_paid_transaction_that_moves_to_another_client_is_read(
     history.expect_the_world()
     assert history.tally.counts["nightly syncs"]
     assert history.tally.counts["unproven"] == 0
+
+
+@pytest.mark.parametrize("most", [MAX_MOVED, 1], ids=["few", "many"])
+@pytest.mark.parametrize("is_beside", [False, True], ids=["one by one", "in one session"])
+def test_two_closed_cases_that_exchange_clients_are_read(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, *, is_beside: bool, most: int
+) -> None:
+    """Each client has as many cases as before, but their transactions are other clients' now."""
+    monkeypatch.setattr(cases, "MAX_MOVED", most)
+    of_cases = "nightly" if most > 1 else "full"
+    history = begun(harness)
+    world = history.sim.world
+    one = int(world.transactions["case"][FIRST_HALF])
+    other = int(np.flatnonzero(world.cases["client"] != world.cases["client"][one])[0])
+    edit(history, SECOND_HALF, case=other)
+    for row in (one, other):
+        set_case(history, row, "lifecycle", codes.CLOSED)
+    history.sim.refresh()
+    sync(history, "closed", "clients", "transactions", "cases")
+    history.expect_the_world()
+    history.sim.midnight()
+    clients = [int(world.cases["client"][row]) for row in (other, one)]
+    for row, client in zip((one, other), clients, strict=True):
+        set_case(history, row, "client", client)
+    history.sim.refresh()
+    if is_beside:
+        reports = asyncio.run(history.sync_together())
+        assert [(report.mode, report.is_proven) for report in reports[1:]] == [("nightly", True), (of_cases, True)]
+    else:
+        history.tally.counts.clear()
+        sync(history, "exchanged", "clients", "transactions", "cases")
+        assert history.tally.counts["unproven"] == 0
+        assert harness.merged("cases")[-1].mode == of_cases
+    history.expect_the_world()
+
+
+def set_case(history: History, row: int, column: str, value: int) -> None:
+    history.sim.change(
+        {"op": "row", "resource": "cases", "action": "set", "row": row, "column": column, "value": value}
+    )
 
 
 def test_a_changed_revenue_that_no_window_shows_is_read_the_next_night(harness: Harness) -> None:

@@ -1,0 +1,54 @@
+"""Find the clients of transactions that are new, or that moved from one client to another, with their cases.
+
+A closed case that moves to another client while another one moves the other way changes no number of cases. Its transactions
+move with it, and they are read before the cases.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.sync.land import BEFORE
+from debitura_pipeline.warehouse.base import Warehouse
+
+MEMORY_LIMIT = "256MB"
+
+# Merged since cases were read last, as by a run that was interrupted in between.
+_MERGED = """
+    SELECT DISTINCT t.case_id, t.creditor_id
+    FROM raw.transactions AS t JOIN raw.cases AS c ON c.case_id = t.case_id AND c.creditor_id <> t.creditor_id
+    WHERE t._deleted_at IS NULL AND c._deleted_at IS NULL
+        AND t._changed_at > (
+            SELECT max(as_of) FROM ops.syncs WHERE resource = 'cases' AND status = 'done' AND mode <> 'client'
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM raw.transactions_superseded AS h
+            WHERE h.transaction_id = t.transaction_id AND h._valid_to = t._changed_at AND h.creditor_id = t.creditor_id
+        )"""
+_LANDED = """
+    SELECT DISTINCT l.case_id, l.creditor_id FROM (
+        SELECT arg_max(struct_pack(transaction_id, case_id, creditor_id), _seq) AS l
+        FROM read_parquet(?) GROUP BY transaction_id
+    ) LEFT JOIN read_parquet(?) AS b ON b.key = l.transaction_id
+    WHERE l.case_id IS NOT NULL AND l.creditor_id IS NOT NULL AND b.creditor_id IS DISTINCT FROM l.creditor_id"""
+
+Owner = tuple[str, str]  # case id, creditor id of one of its transactions
+
+
+def owners_in_warehouse(warehouse: Warehouse) -> list[Owner]:
+    """Of merged transactions whose cases the warehouse gives to other clients. Raises WarehouseError."""
+    return [(case_id, creditor) for case_id, creditor in warehouse.rows(_MERGED)]
+
+
+def owners_landed(transactions: SyncFolder) -> list[Owner]:
+    """Of the transactions of a sync that is not merged yet; none where the warehouse had no transactions before."""
+    before = transactions.path / BEFORE
+    used = set(transactions.end.windows) if transactions.end is not None else set()
+    files = [str(transactions.path / line.file) for line in transactions.windows if line.seq in used and line.file]
+    if not files or not before.exists():
+        return []
+    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 2}) as connection:
+        return [
+            (case_id, creditor) for case_id, creditor in connection.execute(_LANDED, [files, str(before)]).fetchall()
+        ]
