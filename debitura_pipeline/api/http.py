@@ -202,8 +202,11 @@ class HttpSession:
             advice = " This credential is not allowed to do that."
         elif status < 400:
             advice = " Redirects are not followed, since the key would be sent along."
+        is_markup = answer.body.lstrip()[:1] == b"<"
+        if is_markup:
+            advice = f" The response is HTML or XML, so it may be an intermediary's.{advice}"
         message = f"{request.what} failed: HTTP {status} on {request.name}{reason}.{advice} Not retried."
-        return RefusedError(message, status, codes=codes, fields=fields)
+        return RefusedError(message, status, codes=codes, fields=fields, is_markup=is_markup)
 
 
 def _body(response: httpx.Response, request: ApiRequest) -> bytes:
