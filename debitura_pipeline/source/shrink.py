@@ -1,6 +1,7 @@
 """Refuse a source that lost more than half of its rows since it was read last: an export that broke off, a wrong filter.
 
-The counts are in `<data dir>/sources.json`, by a keyed hash of the source's address without user and password, which may change.
+The counts are in `<data dir>/sources.json`, by a keyed hash of the source's path, or of server, database and table: users,
+passwords and options of the connection may change.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
@@ -20,7 +21,7 @@ from debitura_pipeline.source.table import SourceTable
 
 FILE = "sources.json"
 ID_DIGITS = 32
-CREDENTIALS = frozenset({"user", "password", "passfile", "sslpassword"})
+NAMING = ("host", "hostaddr", "port", "dbname", "table")  # parameters that say which table it is
 
 
 def check_shrink(
@@ -31,7 +32,7 @@ def check_shrink(
     Raises SourceError if more than half of the rows are gone; the last number is then kept.
     """
     path = settings.data_dir / FILE
-    address = without_credentials(location.reveal())
+    address = table_address(location.reveal())
     digest = Pseudonyms(settings.obtain_privacy_key()).digest(f"{table.name} {address}".encode())
     counts = _read(path)
     before = counts.get(digest[:ID_DIGITS], 0)
@@ -44,13 +45,14 @@ def check_shrink(
         write_private_atomically(path, content.encode(), fsync=True)
 
 
-def without_credentials(address: str) -> str:
-    """A URL without user and password, wherever it states them; a file's path unchanged."""
+def table_address(address: str) -> str:
+    """Which table a Postgres URL names, however the connection is made; a file's path unchanged."""
     if "://" not in address:
         return address
     url = urlsplit(address)
-    query = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in CREDENTIALS]
-    return url._replace(netloc=url.netloc.rpartition("@")[2], query=urlencode(query)).geturl()
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    server = url.netloc.rpartition("@")[2].lower().removesuffix(":5432")
+    return json.dumps([server, url.path.strip("/"), *(query.get(name, "") for name in NAMING)])
 
 
 def _read(path: Path) -> dict[str, int]:
