@@ -113,6 +113,11 @@ run_launcher:  # puts runs on the queue in DEBITURA_CELERY_BROKER, from which ea
 EARLIER = {
     "5f1a0ca9963fec66029ecfd1af827978449da9bd7c9c5ad88b188ec3abd7d8e7",  # before run_retries
     "d7e0dbf16246369861ee67350adeca45e7af532cf1fc923aacfb31bad9b7d196",  # the same on Postgres
+    # On Postgres, before sessions in UTC: of one partner, of all, and of both with workers.
+    "e66903509d07eb5f4f5ed6f2fb2ed8e3a8664e8d643d0de07005b129f35aa6a8",
+    "d45e9c7cbc2eb5dc0d0afc0f33d210627b45fa28ad6b994a2211eaa6c3df520b",
+    "2967d29e9566cabdb0625679b0e949cb59ce0af50ca2d201bc284a39282e5790",
+    "6ae1ee6c19449d600ca91a956bc2ddc81427a422defcd14c9ebee09e5dd164f2",
 }
 
 POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
@@ -227,6 +232,7 @@ def postgres_environment(settings: Settings) -> Iterator[None]:
     if settings.dagster_postgres is None:
         yield
         return
+    use_utc_sessions()  # also for a `dagster.yaml` that was changed by hand
     before = os.environ.get(POSTGRES_VARIABLE)
     os.environ[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     try:
@@ -236,6 +242,11 @@ def postgres_environment(settings: Settings) -> Iterator[None]:
             del os.environ[POSTGRES_VARIABLE]
         else:
             os.environ[POSTGRES_VARIABLE] = before
+
+
+def use_utc_sessions() -> None:
+    """Make this process and those that it starts ask Postgres servers for the time zone UTC, as `postgres_storage.py` explains."""
+    os.environ["PGTZ"] = "UTC"
 
 
 def dagster_url(url: Secret) -> str:

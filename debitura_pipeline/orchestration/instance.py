@@ -137,7 +137,7 @@ def end_dead_runs(instance: dg.DagsterInstance, rhythm: Rhythm = RHYTHM) -> list
     suspects = {
         run_id
         for run_id, record in on.items()
-        if (run_id in claiming or marks[run_id] or _should_be_marked(record, unmarked_since))
+        if (run_id in claiming or marks[run_id] or _should_be_marked(instance, record, unmarked_since))
         and not is_of_living_process(marks[run_id])
     }
     silent = _silent_runs(instance, rhythm)
@@ -177,11 +177,17 @@ def _own_mark(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     return None if parent is not None and parent.tags.get(PROCESS_TAG) == mark else mark
 
 
-def _should_be_marked(record: dg.RunRecord, since: datetime) -> bool:
-    """Whether its process should have taken its lock by now. A run may wait on a queue for as long as workers are busy."""
+def _should_be_marked(instance: dg.DagsterInstance, record: dg.RunRecord, since: datetime) -> bool:
+    """Whether its process should have taken its lock by now. A run may wait on a queue for as long as workers are busy.
+
+    Events are dated in seconds; the instants of a row depend on the time zone of the session that wrote it.
+    """
     run = record.dagster_run
-    waits = run.status is dg.DagsterRunStatus.STARTING and QUEUE_TAG in run.tags
-    return not waits and _aware(record.update_timestamp) < since
+    if run.status is dg.DagsterRunStatus.STARTING and QUEUE_TAG in run.tags:
+        return False
+    stats = instance.get_run_stats(run.run_id)
+    began = stats.start_time or stats.launch_time or record.update_timestamp.replace(tzinfo=UTC).timestamp()
+    return began < since.timestamp()
 
 
 def _fail(instance: dg.DagsterInstance, run_id: str, reason: str) -> bool:
@@ -190,10 +196,6 @@ def _fail(instance: dg.DagsterInstance, run_id: str, reason: str) -> bool:
         return False
     instance.report_run_failed(run, reason)
     return True
-
-
-def _aware(at: datetime) -> datetime:
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _limit_pools(instance: dg.DagsterInstance) -> None:

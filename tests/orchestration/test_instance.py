@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config_schema
+from dagster._daemon.types import DaemonHeartbeat
 
 from debitura_pipeline.orchestration.home import (
     POSTGRES_TEMPLATE,
@@ -24,7 +26,10 @@ from debitura_pipeline.orchestration.home import (
     ROOT_NAMES,
     TEMPLATE,
     InstanceError,
+    for_partners,
+    for_workers,
     process_mark,
+    read_config,
 )
 from debitura_pipeline.orchestration.instance import end_dead_runs, mark_run, open_instance, prepare_home
 from debitura_pipeline.orchestration.keys import POOLS, WAREHOUSE_POOL
@@ -104,8 +109,29 @@ retention:  # in days; the sensor ticks every half minute
 )
 
 
+UTC_STORAGE = """\
+  custom:
+    module: debitura_pipeline.orchestration.postgres_storage
+    class: UtcPostgresStorage
+    config:
+      postgres_url:
+        env: DAGSTER_POSTGRES_URL
+"""
+STORAGE = """\
+  postgres:
+    postgres_url:
+      env: DAGSTER_POSTGRES_URL
+"""
+
+
+def before_utc(today: str) -> str:
+    """What was written before sessions were in UTC."""
+    return today.replace(UTC_STORAGE, STORAGE)
+
+
 def as_it_was(today: str) -> str:
     """What the first version wrote."""
+    today = before_utc(today)
     for part in ADDED_SINCE:
         assert part in today
         today = today.replace(part, "")
@@ -127,6 +153,20 @@ def test_what_an_earlier_version_wrote_is_replaced_by_todays_and_what_was_change
     config.write_text(own)
     prepare_home(settings)
     assert config.read_text() == own
+
+
+@pytest.mark.parametrize("has_workers", [False, True])
+@pytest.mark.parametrize("serves_all", [False, True])
+def test_storage_in_the_server_s_time_zone_is_replaced(
+    settings: Settings, *, serves_all: bool, has_workers: bool
+) -> None:
+    today = POSTGRES_TEMPLATE.read_text()
+    today = for_partners(today) if serves_all else today
+    today = for_workers(today) if has_workers else today
+    assert before_utc(today) != today
+    settings.dagster_home.mkdir(parents=True)
+    (settings.dagster_home / "dagster.yaml").write_text(before_utc(today))
+    assert read_config(settings) is None, "not changed by hand"
 
 
 def test_processes_that_open_a_fresh_home_at_once_do_not_break_each_other(settings: Settings) -> None:
@@ -274,9 +314,30 @@ def test_on_postgres_nothing_of_the_instance_is_in_files_and_the_address_is_in_n
     assert "DAGSTER_POSTGRES_URL" not in os.environ
 
 
+def test_instants_of_runs_and_daemons_are_right_whatever_the_server_s_time_zone_is(
+    postgres: Database, tmp_path: Path
+) -> None:
+    """The tests' server has another. Hours off, a starting run was failed as a dead one, and a live daemon seemed stale."""
+    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DAGSTER_POSTGRES_URL": postgres.url})
+    with open_instance(settings) as instance:
+        run_id = instance.create_run_for_job(one_step).run_id
+        starting = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_STARTING.value, "one_step")
+        instance.report_dagster_event(starting, run_id)
+        now = datetime.now(UTC)
+        instance.add_daemon_heartbeat(DaemonHeartbeat(now.timestamp(), "SENSOR", "one", None))
+        record = instance.get_run_record_by_id(run_id)
+        assert record is not None
+        for at in (record.create_timestamp, record.update_timestamp):
+            assert abs(at - now) < timedelta(minutes=5)
+        assert end_dead_runs(instance) == []
+    with psycopg.connect(postgres.url) as connection:
+        (beat,) = connection.execute(b"SELECT timestamp FROM public.daemon_heartbeats").fetchone() or (None,)
+    assert beat is not None and abs(beat.replace(tzinfo=UTC) - now) < timedelta(minutes=5)
+
+
 def test_the_deployed_instance_is_the_usual_one_but_for_its_storage() -> None:
     deployed = yaml.safe_load(POSTGRES_TEMPLATE.read_text())
-    assert deployed.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    assert deployed.pop("storage")["custom"]["config"] == {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}
     assert deployed == yaml.safe_load(TEMPLATE)
 
 

@@ -27,7 +27,7 @@ MOST_REFUSED, MOST_GIVEN_UP, MOST_MASKED, MOST_SLIPPED = 0.005, 0.03, 0.05, 0.00
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(2_400)
 def test_histories_keep_every_promise() -> None:
     """No live row missing, no ghost, no value that never was, no false certificate; a failing seed says how to play it.
 
