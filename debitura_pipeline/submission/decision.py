@@ -103,6 +103,10 @@ SETTLE = (
 CHANGED = f"{HUMAN}the row changed while a request is unanswered; restore the row, or {SETTLE}"
 GONE = f"{HUMAN}the source has no valid row for this claim while a request is unanswered; restore the row, or {SETTLE}"
 INVISIBLE = f"{HUMAN}the API says that the reference is taken, and no lookup shows the case; {SETTLE}"
+TAKEN_BY_OTHER = (
+    f"{HUMAN}the API says that the reference is taken, and does not seem to tell it from another row's, whose case is {{case_id}}; "
+    "give this row another reference, and run `debitura cases settle TENANT REFERENCE --no-case` for the old one"
+)
 KEY_TAKEN = f"{HUMAN}the API knows the idempotency key with other content; {SETTLE}"
 REFUSED_OFTEN = HUMAN + f"refused {MAX_GENERATION} times; remove the cause"
 REFUSED_DESPITE_PREVIEW = (
@@ -178,7 +182,7 @@ def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: da
     if quiet < timedelta(0):
         return Stop(CLOCK_BEHIND)
     if record.types & (KEY_CONFLICT_TYPES | DUPLICATE_TYPES):
-        why = KEY_TAKEN if record.types & KEY_CONFLICT_TYPES else INVISIBLE
+        why = KEY_TAKEN if record.types & KEY_CONFLICT_TYPES else _invisible(evidence)
         return Stop(IN_DOUBT if quiet < QUIET else why)
     if wanted is None or not _is_same_request(record, wanted):
         return Stop(GONE if wanted is None else CHANGED)
@@ -190,6 +194,12 @@ def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: da
         is_over = quiet >= QUIET or (keys_honoured and record.http_status is not None)
         return Send(record.generation) if is_over else Stop(IN_DOUBT)
     return _next_generation(record, evidence)
+
+
+def _invisible(evidence: Evidence) -> str:
+    """Why a case that the API speaks of is not shown: it may be that of another spelling."""
+    other = min(evidence.of_others, default=None)
+    return INVISIBLE if other is None else TAKEN_BY_OTHER.format(case_id=other)
 
 
 def _is_same_request(record: Record, wanted: Wanted) -> bool:

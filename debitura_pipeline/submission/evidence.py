@@ -76,12 +76,12 @@ class CaseFinder:
         at, creditor = self.runtime.now(), account.creditor_id
         cases = await self.customer.read(account, lambda client: by_reference(client, expected))
         cases = await self._still_there(record, self._stored(record, creditor, expected), cases) + cases
-        of_others: list[FoundCase] = []
+        of_others = self._stored(record, creditor, expected, of_others=True)
+        of_others += self._recorded(record, creditor, of_others=True)
         if record.is_in_doubt:
             cases += await self._listed(record, account.tenant, creditor, expected, at)
         else:
             cases += self._recorded(record, creditor)
-            of_others = self._stored(record, creditor, expected, of_others=True)
         if not cases and not record.is_in_doubt:
             known, of_rows = self.references[creditor], self.of_rows[creditor]
             cases, listed = await self._other_spellings.of(account, expected, known, of_rows)
@@ -125,13 +125,16 @@ class CaseFinder:
         stored = replace(expected, reference=reference)
         return [stored_case(row, stored) for row in rows if (row[0] != reference and row[0] in others) is of_others]
 
-    def _recorded(self, record: Record, creditor_id: str) -> list[FoundCase]:
-        """Cases that were created for another spelling of the reference, which no row has any more."""
+    def _recorded(self, record: Record, creditor_id: str, *, of_others: bool = False) -> list[FoundCase]:
+        """Cases that were created for another spelling of the reference, which no row has any more; or those `of_others`, which
+        other rows have."""
         reference, others = record.creditor_reference, self.of_rows[creditor_id]
         return [
             FoundCase(one.case_id, one.reference, (OTHER_REFERENCE,))
             for one in self.with_case.get((creditor_id, self.fold(reference)), ())
-            if one.creditor_reference != reference and one.creditor_reference not in others and one.case_id is not None
+            if one.creditor_reference != reference
+            and (one.creditor_reference in others) is of_others
+            and one.case_id is not None
         ]
 
     def _others(self, record: Record, creditor_id: str) -> Set[str]:

@@ -102,10 +102,14 @@ def _errors(context: Context, client: int, wanted: CaseRequest) -> list[Business
 
 
 def _is_taken(context: Context, client: int, reference: str | None) -> bool:
+    if reference is None:
+        return False
+    names = {reference}
+    if context.undocumented.duplicates_ignore_case:
+        submitted = {case.reference for case in context.world.submissions.cases.values()}
+        names |= {other for other in submitted if other is not None and other.lower() == reference.lower()}
     with_hidden = not context.undocumented.duplicates_seen_late
-    return (
-        reference is not None and by_creditor_reference(context, client, reference, with_hidden=with_hidden) is not None
-    )
+    return any(by_creditor_reference(context, client, name, with_hidden=with_hidden) is not None for name in names)
 
 
 def _refusal(context: Context, client: int, errors: list[BusinessError], return_url: Any) -> Response:

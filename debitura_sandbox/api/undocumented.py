@@ -26,6 +26,7 @@ class Undocumented:
     refuses_duplicates: bool = True  # a second case of a client with the same reference is refused
     duplicate_type: str = "DuplicateReference"  # the error type of that refusal
     duplicates_seen_late: bool = False  # and a duplicate is refused only once the first case appears in lookups
+    duplicates_ignore_case: bool = False  # a reference is taken, too, if it differs from another in letter case alone
     lookup_delay_s: float = 0.0  # a new case appears in lookups and listings so much later
     tokens_while_resigning: bool = False  # a client that must sign again still gets tokens
     link_life_s: float | None = 7 * DAY_S  # of signing links, and of a known client's time to approve; None: for ever

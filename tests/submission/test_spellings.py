@@ -182,6 +182,24 @@ def test_another_claims_case_does_not_hold_up_one_with_a_similar_reference(
     assert partner.apply().document.summary == {"already_there": 1, "submitted": 1}
 
 
+def test_claim_that_is_refused_for_another_rows_case_says_whose(partner: Claims, tenant: str) -> None:
+    """An API that ignores letter case has no case to show for it: the person is told what helps."""
+    upper, lower = claims(tenant, 2)
+    upper["creditor_reference"] = f"INV-{new_number()}"
+    lower["creditor_reference"] = upper["creditor_reference"].lower()
+    partner.sandbox.undocumented(duplicates_ignore_case=True)
+    partner.wants(upper)
+    assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants(upper, lower)
+    partner.apply()
+    partner.later(minutes=16)
+    document = partner.apply().document
+    assert document.summary == {"sent": 1, "submitted": 1}
+    case_id = partner.records()[upper["creditor_reference"]].case_id
+    (reasons,) = [row.reasons for row in document.rows if row.state == "sent"]
+    assert f"another row's, whose case is {case_id}; give this row another reference" in " ".join(reasons)
+
+
 def test_row_whose_reference_is_respelled_after_its_case_was_created_is_not_sent_again(
     partner: Claims, tenant: str
 ) -> None:
