@@ -86,6 +86,22 @@ def test_a_total_that_differs_after_the_merge_ends_with_status_1(
         assert debitura("reconcile", env=pipeline.env).status == 3
 
 
+def test_a_client_s_own_figures_that_differ_are_a_line_of_their_own(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """The table of the sync said `proven` and `differs` of one resource, which was not the one that differed."""
+    without_odd_rows(sandbox)
+
+    def one_case_more(path: str, document: Any) -> Any:
+        if path.startswith("/clients"):
+            document["clients"][0]["caseStats"]["casesTotal"] += 1
+        return document
+
+    with altering(sandbox, one_case_more) as url:
+        said = debitura("sync", env=behind(tmp_path, sandbox, url).env)
+    assert said.status == 0
+    assert "1 client with other figures in the client's own record than in the rows" in said.out
+    assert "differs" not in said.out
+
+
 def test_totals_that_could_not_be_compared_end_with_status_0_and_a_plain_line(
     sandbox: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from debitura_pipeline import notes
 from debitura_pipeline.cli import json_document
 from debitura_pipeline.cli.tables import number
 from debitura_pipeline.cli.typed import as_typed
+from debitura_pipeline.plural import counted
 
 if TYPE_CHECKING:
     from debitura_pipeline.landing.findings import ControlTotal
@@ -103,6 +104,11 @@ def report_proof(reports: Sequence[SyncReport]) -> bool:
             )
         elif not report.is_proven:
             warn(f"not proven: {report.resource}: {report.message}")
+        if report.differing_clients:
+            warn(
+                f"{counted(report.differing_clients, 'client')} with other figures in the client's own record than in the rows: "
+                "`debitura reconcile` shows them. A record may be older than the rows, so this contradicts nothing."
+            )
     return not any(report.is_contradicted for report in reports)
 
 

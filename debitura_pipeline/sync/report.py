@@ -79,9 +79,17 @@ class SyncReport:
 
     @property
     def verdict(self) -> str:
-        """The worst result of the control totals that the API stated: `equal`, `unproven` or `differs`."""
-        verdicts = {total.verdict for total in self.control_totals if total.api_value is not None}
+        """The worst result of the control totals that the API stated of the whole listing: `equal`, `unproven` or `differs`."""
+        stated = [total for total in self.control_totals if total.api_value is not None and total.scope == "all"]
+        verdicts = {total.verdict for total in stated}
         return next((word for word in ("differs", "unproven", "equal") if word in verdicts), "unproven")
+
+    @property
+    def differing_clients(self) -> int:
+        """Number of clients whose own records state other figures than their merged rows."""
+        return len(
+            {total.scope for total in self.control_totals if total.scope != "all" and total.verdict == "differs"}
+        )
 
     def facts(self) -> dict[str, Any]:
         """All fields, with the control totals reduced to their verdict, for metadata and logs."""
