@@ -113,6 +113,10 @@ REFUSED_DESPITE_PREVIEW = (
     "refused for what the client has to provide, which the preview does not name; tried again later"
 )
 CLOCK_BEHIND = HUMAN + "this machine's clock is behind the time of the last request; set it right"
+UNSEEN = (
+    f"{HUMAN}the case that was created for it differs and is not shown; correct the row if the case is to stay, and it is adopted "
+    "once it is shown. If it was deleted, run `debitura cases settle TENANT REFERENCE --no-case`"
+)
 VANISHED = HUMAN + "the case that differed is no longer shown; correct the row, or file the case by hand"
 
 
@@ -150,6 +154,8 @@ def has_cause_changed(record: Record, wanted: Wanted) -> bool:
 
 def _absent(record: Record, wanted: Wanted, evidence: Evidence, now: datetime) -> Step:
     """Not in doubt, and no case is there: the first request, or one after a refusal whose cause is gone."""
+    if record.state == CONFLICT and record.has_created:
+        return Stop(UNSEEN)
     if record.state == CONFLICT and (record.unanswered or _is_as_it_was(record, wanted, evidence)):
         return Stop(VANISHED)
     if record.was_refused:
@@ -158,8 +164,8 @@ def _absent(record: Record, wanted: Wanted, evidence: Evidence, now: datetime) -
         if record.claim_hash == wanted.claim_hash and _is_paused(record, now):
             return Stop(REFUSED_DESPITE_PREVIEW)
         return _next_generation(record, evidence) if record.unanswered else Send(record.generation + 1)
-    is_same_body = record.body_hash in (None, wanted.body_hash)
-    return Send(record.generation if is_same_body else record.generation + 1)
+    is_unused = record.body_hash in (None, wanted.body_hash) and not record.has_created
+    return Send(record.generation if is_unused else record.generation + 1)
 
 
 def _is_as_it_was(record: Record, wanted: Wanted, evidence: Evidence) -> bool:
@@ -258,7 +264,7 @@ def _conflict(record: Record, fault: str, now: datetime) -> Record:
 
 def adopted(record: Record, case: FoundCase, now: datetime) -> Record:
     """The record of a claim whose case was found: `submitted` where an unanswered request of ours may have created it."""
-    is_ours = bool(record.unanswered or record.types & KEY_CONFLICT_TYPES)
+    is_ours = bool(record.unanswered or record.has_created or record.types & KEY_CONFLICT_TYPES)
     return record.having(
         state=SUBMITTED if is_ours else ALREADY_THERE,
         case_id=case.case_id,

@@ -73,8 +73,9 @@ def _in_doubt(records: list[Record], keys: BusinessKeys, claim: tuple[str, str],
 
 
 def _is_stuck(record: Record) -> bool:
-    """Whether a case that differed ended a doubt: if it is deleted, no lookup can tell what became of the requests."""
-    return record.state == CONFLICT and record.unanswered > 0
+    """Whether a case that differed ended a doubt, or was created for the claim: if it is deleted, no lookup can tell what became of
+    the requests."""
+    return record.state == CONFLICT and (record.unanswered > 0 or record.has_created)
 
 
 def _absent(record: Record, now: datetime) -> Record:

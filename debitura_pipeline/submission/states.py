@@ -123,6 +123,12 @@ class Record:
         return self.http_status in FINAL_STATUSES
 
     @property
+    def has_created(self) -> bool:
+        """Whether the API has answered the current generation's key with a case. While a person has to decide about that case, or
+        says that it is gone, the key is used up."""
+        return self.http_status is not None and 200 <= self.http_status < 300
+
+    @property
     def types(self) -> frozenset[str]:
         """Error types of the last answer, in lower case and without underscores, since spellings vary."""
         return frozenset(normalised(name) for name in (self.error_types or "").split(",") if name)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from debitura_pipeline.submission.decision import VANISHED, Evidence, Send, Step, Stop, Wanted, next_step
+from debitura_pipeline.submission.decision import UNSEEN, VANISHED, Evidence, Send, Step, Stop, Wanted, next_step
 from debitura_pipeline.submission.states import ClaimIdentity, Record
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -36,6 +36,16 @@ def test_a_case_that_differed_and_is_no_longer_shown_keeps_the_claim_from_being_
 def test_a_corrected_row_or_a_case_of_another_row_ends_a_conflict(claim_hash: str, of_others: tuple[str, ...]) -> None:
     assert step(CONFLICT, claim_hash, *of_others) == Send(0)
     assert step(CONFLICT.having(**REFUSED_BEFORE), claim_hash, *of_others) == Send(1), "the refused key is used up"
+
+
+def test_a_created_case_that_differs_keeps_its_claim_from_a_new_key_until_a_person_says_that_it_is_gone() -> None:
+    """The case was not shown yet; the corrected row went out at once, and there were two."""
+    created = CONFLICT.having(**REFUSED_BEFORE).having(http_status=201, error_types=None, body_hash="body")
+    for claim_hash in ("before", "corrected"):
+        assert step(created, claim_hash) == Stop(UNSEEN)
+        assert step(created, claim_hash, CASE) == Stop(UNSEEN)
+    settled = created.having(state="planned", case_id=None)
+    assert step(settled, "before") == Send(1), "the key would be answered with the deleted case"
 
 
 def test_an_unanswered_request_outlasts_a_conflict() -> None:
