@@ -108,6 +108,7 @@ class Submitter:
                 reply = await self._act(action, claim, record)
         except StopIteration as ended:
             record = ended.value
+            self._gatherer.finder.note_case(record)
             if record.is_in_doubt:
                 self._gatherer.note_doubt(record)
         finally:

@@ -30,9 +30,12 @@ def claims_problems(records: Sequence[Record]) -> Iterator[str]:
     """One line for each kind of problem. Pure."""
     human = [one for one in records if one.state == CONFLICT or (one.state == SENT and one.needs_human)]
     doubtful = [one for one in records if one.state == SENT and not one.needs_human]
+    unseen = [one for one in records if one.has_unseen_case]
     refused = [one for one in records if one.state == REFUSED]
     if human:
         yield f"{_claims(human)} to be decided by a person: `debitura cases status` says what to do"
+    if unseen:
+        yield f"{_claims(unseen)} settled by hand with a case that is not shown: check its id (`debitura cases settle`)"
     if refused:
         yield f"{_claims(refused)} refused by Debitura: correct the row (`debitura cases status`)"
     if doubtful:

@@ -45,11 +45,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class FoundCase:
-    """A case that a lookup showed under the claim's reference. `differences`: fields in which it differs from the claim."""
+    """A case that a lookup showed under the claim's reference. `differences`: fields in which it differs from the claim.
+    `is_of_other`: it is recorded as the case of another row."""
 
     case_id: str
     reference: str | None
     differences: tuple[str, ...] = ()
+    is_of_other: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +252,13 @@ def _found(record: Record, wanted: Wanted | None, evidence: Evidence, now: datet
     case = next(iter(cases.values()))
     if wanted is not None and not record.is_in_doubt:  # the row that is compared; that of a request otherwise
         record = record.having(claim_hash=wanted.claim_hash)
-    if len(cases) == 1 and not differences:
+    if len(cases) == 1 and not differences and not case.is_of_other:
         return Settle(adopted(record, case, now))
     if len(cases) > 1:
         return Settle(_conflict(record, f"{len(cases)} cases have this reference", now))
     fault = f"the case {case.case_id} differs in {', '.join(differences)}"
+    if case.is_of_other:
+        fault = f"the case {case.case_id} is recorded as that of another row"
     return Settle(_conflict(record, fault, now).having(case_id=case.case_id, reference=case.reference))
 
 

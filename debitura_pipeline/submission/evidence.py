@@ -16,11 +16,13 @@ from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookups import (
     OTHER_REFERENCE,
     Expected,
+    by_id,
     by_reference,
     fold_spelling,
     in_listing,
-    is_there,
+    names_reference,
     stored_case,
+    those_of_claim,
 )
 from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.sessions import Account, CustomerApi
@@ -34,7 +36,8 @@ class CaseFinder:
     """Looks claims up for a plan or an apply.
 
     By creditor: `references` that a row or a record has, `of_rows` that a row has, and the records with a case by their folded
-    references. `folded`: of references that are stored as pseudonyms, as far as rows tell.
+    references. `holders`: the record of each case, by the case's id. `folded`: of references that are stored as pseudonyms, as far
+    as rows tell.
     """
 
     partner: ApiClient
@@ -45,6 +48,7 @@ class CaseFinder:
     of_rows: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     folded: dict[str, str] = field(default_factory=dict)
     with_case: dict[tuple[str, str], list[Record]] = field(default_factory=lambda: defaultdict(list))
+    holders: dict[str, Record] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._other_spellings = OtherSpellings(self.partner, self._swept_before, self.runtime.now)
@@ -70,12 +74,18 @@ class CaseFinder:
         self.references[record.creditor_id].add(record.creditor_reference)
         if record.state in WITH_CASE:
             self.with_case[record.creditor_id, self.fold(record.creditor_reference)].append(record)
+            self.note_case(record)
+
+    def note_case(self, record: Record) -> None:
+        """Remember whose case it is. That a person named it, and no reading showed it, is not enough."""
+        if record.state in WITH_CASE and record.case_id is not None and not record.has_unseen_case:
+            self.holders.setdefault(record.case_id, record)
 
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim. Raises ApiError if one is not answered."""
         at, creditor = self.runtime.now(), account.creditor_id
         cases = await self.customer.read(account, lambda client: by_reference(client, expected))
-        cases = await self._still_there(record, self._stored(record, creditor, expected), cases) + cases
+        cases = await self._stored_now(record, account, expected, cases) + cases
         of_others = self._stored(record, creditor, expected, of_others=True)
         of_others += self._recorded(record, creditor, of_others=True)
         if record.is_in_doubt:
@@ -86,6 +96,7 @@ class CaseFinder:
             known, of_rows = self.references[creditor], self.of_rows[creditor]
             cases, listed = await self._other_spellings.of(account, expected, known, of_rows)
             of_others += listed
+        cases = [replace(case, is_of_other=self._is_of_other(case, record)) for case in cases]
         return Evidence(
             at, _exact_or_all(cases), self._swept_at(at), of_others=frozenset(case.case_id for case in of_others)
         )
@@ -108,13 +119,31 @@ class CaseFinder:
             cases = await self._listed(record, None, creditor, expected, at)
         return Evidence(at, _exact_or_all(cases))
 
-    async def _still_there(self, record: Record, stored: list[FoundCase], shown: list[FoundCase]) -> list[FoundCase]:
-        """Stored cases without those that were deleted since they were read. What may be the case of an unanswered request
-        counts all the same."""
+    async def _stored_now(
+        self, record: Record, account: Account, expected: Expected, shown: list[FoundCase]
+    ) -> list[FoundCase]:
+        """The warehouse's cases that are not among those `shown`, as they are now: they may have been deleted or changed since they
+        were read. What may be the case of an unanswered request counts all the same."""
+        creditor, known = account.creditor_id, {case.case_id for case in shown}
+        stored = [case for case in self._stored(record, creditor, expected) if case.case_id not in known]
         if record.is_in_doubt:
             return stored
-        known = {case.case_id for case in shown}
-        return [case for case in stored if case.case_id in known or await is_there(self.partner, case.case_id)]
+        others, found = self._others(record, creditor) - {expected.reference}, []
+        for case in stored:
+            document = await by_id(self.partner, case.case_id)
+            if document is not None and not names_reference(document):
+                found.append(case)
+            elif document is not None:
+                found += those_of_claim([document], creditor, expected, others, is_of_tenant=True)
+        return found
+
+    def _is_of_other(self, case: FoundCase, record: Record) -> bool:
+        """Whether a case is that of another row."""
+        holder = self.holders.get(case.case_id)
+        if holder is None or holder.creditor_id is None:
+            return False
+        is_same = (holder.creditor_id, holder.creditor_reference) == (record.creditor_id, record.creditor_reference)
+        return not is_same and holder.creditor_reference in self.of_rows[holder.creditor_id]
 
     def _stored(
         self, record: Record, creditor_id: str, expected: Expected, *, of_others: bool = False

@@ -100,6 +100,7 @@ class Gatherer:
         for row in rows:
             found.append(await self._row(repeated.get(row.number, row), listed.get(row.key[0])))
             self._due += found[-1].is_due
+            self.finder.note_case(found[-1].record)
         wanted = {(one.record.creditor_id, one.record.creditor_reference) for one in found}
         real = {self.keys.stored(tenant): one for tenant, one in listed.items()}
         found += [

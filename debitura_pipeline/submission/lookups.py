@@ -53,10 +53,22 @@ async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]
     return [] if body is None else [found_case(parse_lenient(body), expected)]
 
 
-async def is_there(client: ApiClient, case_id: str) -> bool:
-    """Ask the partner's API for a case by its id. Raises ApiError."""
+async def by_id(client: ApiClient, case_id: str) -> dict[str, Any] | None:
+    """Ask the partner's API for a case: its fields in lower case, None if there is none. Raises ApiError, ShapeError if the answer
+    is another case or none."""
     body = await client.body(path_to("cases", case_id), what="Looking up a case by its id")
-    return body is not None
+    if body is None:
+        return None
+    fields = lower(parse_lenient(body))
+    if (text_or_none(fields.get("id")) or "").lower() != case_id:
+        raise ShapeError("Looking up a case by its id failed: the response is not that case.")
+    return fields
+
+
+def owner_of(fields: Mapping[str, Any]) -> str | None:
+    """The creditor id of a listed case, in lower case."""
+    owner = text_or_none(lower(fields.get("client")).get("creditorid"))
+    return owner.lower() if owner else None
 
 
 async def in_listing(
@@ -173,15 +185,12 @@ def _is_claims(
 ) -> bool:
     """Whether a listed case is of this client, under this reference. A client without id counts as this one if the listing was
     asked for its tenant."""
-    listed, owner = (
-        text_or_none(fields.get("creditorreference")),
-        text_or_none(lower(fields.get("client")).get("creditorid")),
-    )
+    listed = text_or_none(fields.get("creditorreference"))
     return (
         listed is not None
         and listed not in others
         and fold_spelling(listed) == fold_spelling(reference)  # it is not known whether the API keeps the spelling
-        and (owner or (creditor_id if is_of_tenant else "")).lower() == creditor_id
+        and (owner_of(fields) or (creditor_id if is_of_tenant else "")) == creditor_id
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from debitura_pipeline.submission.lookup_failures import NOT_REACHED
 from debitura_pipeline.submission.plan import PlannedClaim
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.sessions import CustomerApi
-from debitura_pipeline.submission.settled import read_settled_records
+from debitura_pipeline.submission.settled import ask_for_named_cases, read_settled_records
 from debitura_pipeline.submission.states import DECISIVE, INVALID, PLANNED, REFUSED, SENT, Record
 from debitura_pipeline.warehouse.engine import SqlWarehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
@@ -55,6 +56,7 @@ def plan_claims(
             if warehouse_exists(settings):
                 with open_warehouse(settings, read_only=True) as warehouse:
                     known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
+            known = replace(known, records=tuple(await ask_for_named_cases(partner, known.records)))
             async with _gatherer(settings, endpoint, partner, known, runtime) as (gatherer, _):
                 return await gatherer.make_plan(source)
 
@@ -88,6 +90,7 @@ def apply_claims(
                 identity.keep()
                 with open_warehouse(settings) as warehouse:
                     known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
+                    known = replace(known, records=tuple(await ask_for_named_cases(partner, known.records)))
                     async with _gatherer(settings, endpoint, partner, known, runtime, is_applied=True) as (
                         gatherer,
                         budget,

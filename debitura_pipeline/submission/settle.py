@@ -11,9 +11,8 @@ from debitura_pipeline.landing.validators import is_id
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.submission.decision import KEY_LIFETIME
 from debitura_pipeline.submission.record import Records
-from debitura_pipeline.submission.settled import contradiction, read_settled_records, stored_cases
+from debitura_pipeline.submission.settled import StoredCase, contradiction, read_settled_records, stored_cases
 from debitura_pipeline.submission.states import BY_HAND, CONFLICT, PLANNED, SUBMITTED, UNLISTED, WITH_CASE, Record
-from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.run_lock import CASES_SETTLE, exclusive_run
 
@@ -49,8 +48,9 @@ def settle_claim(
             if case_id is None:
                 settled = _absent(record, now)
             else:
-                _ensure_free(records, record, case_id.lower())
-                settled = _present(warehouse, record, case_id.lower(), now)
+                case = stored_cases(warehouse, [case_id.lower()]).get(case_id.lower())
+                _ensure_free(records, record, case_id.lower(), is_shown=case is not None)
+                settled = _present(record, case_id.lower(), case, now)
             Records(warehouse).store([settled])
     return settled
 
@@ -97,16 +97,17 @@ def _absent(record: Record, now: datetime) -> Record:
     )
 
 
-def _ensure_free(records: list[Record], record: Record, case_id: str) -> None:
-    """Raises NotSettled if the case belongs to another claim."""
+def _ensure_free(records: list[Record], record: Record, case_id: str, *, is_shown: bool) -> None:
+    """Raises NotSettled if the case belongs to another claim. That a person named it for another one counts only as long as no
+    reading shows whose it is."""
     for other in records:
-        if other is not record and other.case_id == case_id and other.state in WITH_CASE:
+        is_taken = other.state in WITH_CASE and not (other.has_unseen_case and is_shown)
+        if other is not record and other.case_id == case_id and is_taken:
             raise NotSettled(f"Case {case_id} belongs to another claim, {other.creditor_reference}.")
 
 
-def _present(warehouse: Warehouse, record: Record, case_id: str, now: datetime) -> Record:
+def _present(record: Record, case_id: str, case: StoredCase | None, now: datetime) -> Record:
     """With its case, which must agree with the claim as far as it was read. What was not read is compared once it is."""
-    case = stored_cases(warehouse, [case_id]).get(case_id)
     if case is not None and (fault := contradiction(record, case)):
         raise NotSettled(fault)
     return record.having(

@@ -1,17 +1,32 @@
-"""Compare the case that a person named with the claim, when it is named and again once a reading shows it."""
+"""Compare the case that a person named with the claim: when it is named, once a reading shows it, and by asking for it.
+
+A case that was deleted since it was read is compared as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from debitura_pipeline.submission.lookups import OTHER_REFERENCE, Expected, fold_spelling, stored_case
+from debitura_pipeline.api.client import ApiClient
+from debitura_pipeline.errors import ApiError, RateLimitExhausted
+from debitura_pipeline.landing.business_key import is_pseudonym
+from debitura_pipeline.submission.lookups import (
+    OTHER_REFERENCE,
+    Expected,
+    by_id,
+    fold_spelling,
+    found_case,
+    owner_of,
+    stored_case,
+    text_or_none,
+)
 from debitura_pipeline.submission.record import read_records
-from debitura_pipeline.submission.states import BY_HAND, HUMAN, SENT, Record
+from debitura_pipeline.submission.states import BY_HAND, HUMAN, SENT, WITH_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 
 _CASES = """SELECT case_id, creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
-    FROM raw.cases WHERE _deleted_at IS NULL AND case_id IN (SELECT unnest(CAST($1 AS VARCHAR[])))"""
+    FROM raw.cases WHERE case_id IN (SELECT unnest(CAST($1 AS VARCHAR[])))"""
 
 StoredCase = tuple[Any, ...]  # creditor_id, then what `stored_case` takes
 
@@ -40,9 +55,12 @@ def contradiction(record: Record, case: StoredCase) -> str | None:
 
 def reconsidered(record: Record, case: StoredCase) -> Record:
     """A record whose case was unseen, now that it is shown: confirmed, or in doubt again. Pure."""
-    fault = contradiction(record, case)
+    return _compared(record, contradiction(record, case), case[3])
+
+
+def _compared(record: Record, fault: str | None, number: str | None) -> Record:
     if fault is None:
-        return record.having(message=BY_HAND, reference=case[3], error_types=None)
+        return record.having(message=BY_HAND, reference=number, error_types=None)
     return record.having(
         state=SENT,
         case_id=None,
@@ -59,8 +77,49 @@ def read_settled_records(warehouse: Warehouse) -> list[Record]:
 
 def with_seen_cases(warehouse: Warehouse, records: Sequence[Record]) -> list[Record]:
     """These records, compared with the cases that persons named as far as they are shown by now. Raises WarehouseError."""
+    held = {one.case_id: one for one in records if one.state in WITH_CASE and not one.has_unseen_case}
     cases = stored_cases(warehouse, (one.case_id for one in records if one.has_unseen_case and one.case_id is not None))
-    return [
-        reconsidered(one, cases[one.case_id]) if one.has_unseen_case and one.case_id in cases else one
-        for one in records
-    ]
+    return [_seen(one, cases, held) if one.has_unseen_case else one for one in records]
+
+
+def _seen(record: Record, cases: Mapping[str, StoredCase], held: Mapping[str | None, Record]) -> Record:
+    if record.case_id is not None and record.case_id in cases:
+        return reconsidered(record, cases[record.case_id])
+    holder = held.get(record.case_id)
+    if holder is None:
+        return record
+    return _compared(record, f"Case {record.case_id} is that of {holder.creditor_reference}.", None)
+
+
+async def ask_for_named_cases(client: ApiClient, records: Sequence[Record]) -> list[Record]:
+    """These records; those whose case was named by a person and not shown since are compared with what the API says of its id.
+
+    Raises RateLimitExhausted. A case that cannot be asked for stays as it is.
+    """
+    return [await _asked(client, one) if one.has_unseen_case else one for one in records]
+
+
+async def _asked(client: ApiClient, record: Record) -> Record:
+    assert record.case_id is not None
+    try:
+        case = await by_id(client, record.case_id)
+    except RateLimitExhausted:
+        raise
+    except ApiError:
+        return record
+    if case is None:
+        return record  # perhaps one that this API does not show, such as a test case
+    expected = Expected(record.creditor_reference, record.amount, record.currency)
+    fault, owner = None, owner_of(case)
+    reference = text_or_none(case.get("creditorreference"))
+    is_hidden = is_pseudonym(record.creditor_reference)
+    differences = [name for name in found_case(case, expected).differences if name != OTHER_REFERENCE]
+    if owner is not None and owner != record.creditor_id:
+        fault = f"Case {record.case_id} belongs to another client."
+    elif (
+        reference is not None and not is_hidden and fold_spelling(reference) != fold_spelling(record.creditor_reference)
+    ):
+        fault = f"Case {record.case_id} has another creditor reference."
+    elif differences:
+        fault = f"Case {record.case_id} differs from the claim in {', '.join(differences)}."
+    return _compared(record, fault, found_case(case, expected).reference)

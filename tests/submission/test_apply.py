@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,6 +23,7 @@ from debitura_pipeline.warehouse.identity import api_name
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.source.rows import put
 from tests.submission.partner import Claims, claim, claims, fault, new_number
+from tests.support.altering import altering
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox
 
@@ -75,6 +77,41 @@ def test_request_without_an_answer_is_resolved_by_asking(
     assert len(set(partner.keys()[reference])) == 1 and len({entry["body_hash"] for entry in partner.posts()}) == 1
 
 
+def row_of(partner: Claims, reference: str) -> int:
+    return next(
+        row for row, case in enumerate(partner.sandbox.truth("cases")) if case["creditorReference"] == reference
+    )
+
+
+def test_case_that_was_changed_since_it_was_read_is_compared_as_it_is_now(
+    partner: Claims, tenant: str, tmp_path: Path
+) -> None:
+    """One whose reference was corrected became that of two claims, and a corrected amount a conflict."""
+    moved, corrected = claims(tenant, 2)
+    partner.wants(moved, corrected)
+    partner.apply()
+    fresh = Claims(tmp_path / "elsewhere", partner.sandbox)
+    fresh.sync("cases")
+    ids = {reference: record.case_id for reference, record in partner.records().items()}
+
+    def alter(path: str, document: Any) -> Any:
+        if path.startswith(f"/cases/{ids[moved['creditor_reference']]}"):
+            document["creditorReference"] = "corrected at Debitura"
+        if corrected["creditor_reference"] in path:
+            document["grossAmount"] += 1
+        return document
+
+    gone = f"by-creditor-reference/{moved['creditor_reference']}"
+    partner.sandbox.faults({"kind": "status", "method": "GET", "status": 404, "path": gone, "times": 0})
+    more = str(Decimal(corrected["amount"]) + 1)
+    fresh.wants(moved, {**corrected, "amount": more})
+    with altering(partner.sandbox, alter) as url:
+        customer_url = url + urlsplit(partner.sandbox.customer_url).path
+        fresh.endpoint = replace(fresh.endpoint, base_url=url, customer_url=customer_url)
+        states = {one.record.creditor_reference: one.record.state for one in fresh.plan().claims}
+    assert states == {moved["creditor_reference"]: "planned", corrected["creditor_reference"]: "already_there"}
+
+
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_case_that_was_deleted_since_it_was_read_does_not_keep_a_claim_from_being_sent(
     partner: Claims, tenant: str, tmp_path: Path, is_deleted: bool
@@ -87,11 +124,7 @@ def test_case_that_was_deleted_since_it_was_read_does_not_keep_a_claim_from_bein
     fresh.wants(wanted)
     fresh.sync("cases")
     if is_deleted:
-        row = next(
-            number
-            for number, case in enumerate(partner.sandbox.truth("cases"))
-            if case["creditorReference"] == reference
-        )
+        row = row_of(partner, reference)
         partner.sandbox.admin("change", {"op": "row", "resource": "cases", "action": "delete", "row": row})
         assert partner.cases(reference) == 0
     if is_deleted:

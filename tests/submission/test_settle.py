@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from debitura_pipeline.submission.attention import claims_problems
 from debitura_pipeline.submission.decision import SETTLE
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.run import claims_status
@@ -144,6 +145,36 @@ def test_case_that_was_named_before_cases_were_read_is_compared_once_they_are(pa
     partner.apply()
     found = {one.creditor_reference: one for one in partner.all_records()}
     assert found[reference].case_id == case["id"], "looked up as any claim in doubt"
+
+
+def test_named_case_that_no_reading_shows_is_asked_for(partner: Claims, tenant: str) -> None:
+    """Test cases are not listed everywhere, so a mistyped id of one was never found out."""
+    case, other = partner.sandbox.truth("cases")[:2]
+    for one in (case, other):
+        in_doubt(partner, tenant, one["creditorReference"], one["client"]["creditorId"])
+    settle_claim(partner.settings, tenant, case["creditorReference"], partner.now(), case_id=case["id"])
+    with pytest.raises(NotSettled, match="belongs to another claim"):
+        settle_claim(partner.settings, tenant, other["creditorReference"], partner.now(), case_id=case["id"])
+    third = partner.sandbox.truth("cases")[2]
+    settle_claim(partner.settings, tenant, other["creditorReference"], partner.now(), case_id=third["id"])
+    (line,) = claims_problems([one for one in partner.all_records() if one.has_unseen_case])
+    assert line.startswith("2 claims") and "settled by hand with a case that is not shown" in line
+    partner.wants(claim(tenant, new_number()))
+    partner.apply()
+    found = {one.creditor_reference: one for one in partner.all_records()}
+    assert found[case["creditorReference"]].message == BY_HAND
+    assert found[other["creditorReference"]].case_id != third["id"]
+
+
+def test_case_that_was_deleted_since_it_was_read_is_compared_when_it_is_named(partner: Claims, tenant: str) -> None:
+    partner.sync("cases")
+    gone = partner.sandbox.truth("cases")[0]
+    change = {"op": "row", "resource": "cases", "action": "delete", "row": 0}
+    assert partner.sandbox.admin("change", change)["id"] == gone["id"]
+    partner.sync("cases")
+    in_doubt(partner, tenant, "LOSE-1", FORMER)
+    with pytest.raises(NotSettled, match="belongs to client"):
+        settle_claim(partner.settings, tenant, "LOSE-1", partner.now(), case_id=gone["id"])
 
 
 def test_case_that_was_named_before_cases_were_read_and_is_the_claims_is_confirmed(
