@@ -1,6 +1,7 @@
 """Assets for the API's listings and the raw tables. `sync/` does the work.
 
-Clients, cases and transactions are read in this order, so that no case is read before its client.
+Clients come first, so that no case is read before its client, and cases last: transactions that moved to another client show
+which cases moved with them.
 """
 
 import warnings
@@ -25,7 +26,7 @@ from debitura_pipeline.orchestration.keys import (
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
 from debitura_pipeline.orchestration.observations import count_listing, sync_events
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.sync import sync
+from debitura_pipeline.sync import READ_IN_ORDER, sync
 
 PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
 
@@ -70,10 +71,17 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, debitura: Debitura) -> dg.MaterializeResult[None]:
         outages = debitura.outages(context.run.job_name, context.log.warning)
         with debitura.endpoint() as endpoint:
-            (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress, outages=outages)
+            (report,) = sync(
+                debitura.settings,
+                endpoint,
+                (resource,),
+                progress=debitura.progress,
+                outages=outages,
+                compares_clients=resource == READ_IN_ORDER[-1],
+            )
         debitura.collect(report)
         events = [*sync_events(report, is_own=True)]
-        if resource == RESOURCES[-1]:
+        if resource == READ_IN_ORDER[-1]:
             events += coverage_events(debitura.settings, debitura.state(context.instance))
         for event in events:
             context.log_event(debitura.placed(event))
@@ -85,4 +93,6 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
 with warnings.catch_warnings():  # observable assets are marked beta; Dagster's version is pinned
     warnings.simplefilter("ignore", dg.BetaWarning)
     listings = [listing_of(resource) for resource in RESOURCES]
-raw_tables = [raw_table(resource, before) for resource, before in zip(RESOURCES, (None, *RESOURCES), strict=False)]
+raw_tables = [
+    raw_table(resource, before) for resource, before in zip(READ_IN_ORDER, (None, *READ_IN_ORDER), strict=False)
+]

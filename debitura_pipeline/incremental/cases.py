@@ -9,23 +9,25 @@ from dataclasses import dataclass, field
 
 from debitura_pipeline.api.page_metadata import Total
 from debitura_pipeline.contract.lifecycles import CLOSED_STATES, OPEN_STATES
-from debitura_pipeline.errors import UnprovenError
+from debitura_pipeline.errors import RefusedError, UnprovenError
 from debitura_pipeline.extract.comparison import ROW_PRECISION
 from debitura_pipeline.extract.listing_client import PAGE_ROWS
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import DAY, EVERYTHING, Filters, Slice, Window, tenant_filter
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
 from debitura_pipeline.incremental.differences import CLOSED, MERGED
 from debitura_pipeline.incremental.drilldown import Bisection, ReadTarget, expected_cost
 from debitura_pipeline.incremental.expected_state import MissingRow
 from debitura_pipeline.incremental.hourly_totals import NO_ROWS, HourlyTotals
 from debitura_pipeline.incremental.rotation import join_adjacent, page_count
+from debitura_pipeline.plural import counted
 
 OPEN_FILTER: Filters = tuple(("Statuses", state) for state in OPEN_STATES)
 CLOSED_FILTER: Filters = tuple(("Statuses", state) for state in CLOSED_STATES)
 MERGED_FILTER: Filters = (("Statuses", CLOSED_STATES[1]),)
 OPEN = "open"
-MAX_MOVED = 50  # cases that are read one by one since their transactions belong to another client
+MAX_MOVED = 50  # cases whose transactions belong to another client, an hour's rows for each; with more, all are read
+UNAUTHORIZED = 401
 
 
 @dataclass
@@ -171,27 +173,37 @@ class CasesSync(IncrementalSync):
         await self._read_by_id([row.key for row in rows])
 
     async def _read_by_id(self, keys: Sequence[str]) -> None:
-        landed, unknown = await self.reader.read_by_id("/cases", keys)
+        """Raises UnprovenError if the API refuses to be asked for a case, or answers with another one: the list may show it."""
+        try:
+            landed, unknown = await self.reader.read_by_id("/cases", keys)
+        except RefusedError as error:
+            if error.status == UNAUTHORIZED:
+                raise
+            raise UnprovenError(f"cases: {error}", resource="cases") from None
         self.verified |= {window.slice: window for window in landed}
         if landed:
             self.apply_verified()
+        bad = {row.row_key for window in landed for row in window.bad}
+        if others := set(keys) - unknown - bad - self.expected.landed_keys(keys):
+            raise UnprovenError(
+                f"cases: {counted(len(others), 'case')} asked for by id, and others shown.", resource="cases"
+            )
         self.mark_deleted([key for key in keys if key in unknown])
 
     async def _read_moved_cases(self) -> None:
-        """Read cases whose transactions belong to another client by now: no number of cases shows that two were exchanged.
-
-        Raises UnprovenError if there are too many of them, unless the cases show that the clients of transactions are others
-        anyway.
-        """
+        """Read the hours of cases whose transactions belong to another client by now: no number of cases shows that two were
+        exchanged. Raises UnprovenError if there are too many of them."""
         moved = self.expected.of_other_clients(self.owners)
-        first = moved[:MAX_MOVED]
-        await self._read_by_id(first)
-        asked = set(first)
-        unmoved = self.expected.of_other_clients([owner for owner in self.owners if owner[0] in asked])
-        if len(moved) > len(first) and len(unmoved) < len(first):
+        if len(moved) > MAX_MOVED:
             raise UnprovenError(
                 f"cases: the transactions of {len(moved)} cases belong to other clients.", resource="cases"
             )
+        windows = {Window(hour, hour + HOUR) for hour in (floor_to(at, HOUR) for _, at in moved if at is not None)}
+        ordered = sorted(windows, key=lambda window: window.name)
+        await self.read([Slice(window) for window in ordered])
+        for window in ordered:
+            await self.resolve_missing(self.expected.missing(window, None))
+        await self._read_by_id([key for key, at in moved if at is None])
 
     async def _read_disagreeing_clients(self) -> None:
         """Read all cases of clients whose own record states other counts than the expected state has."""

@@ -27,7 +27,7 @@ MAX_SHARE = (
     0.1  # of the clients with earnings: if more differ, exchange rates moved, or the figures mean something else
 )
 MAX_COST = 0.02  # of the requests that reading everything takes
-UNDERSTOOD = 0.9  # of the clients with earnings were equal
+UNDERSTOOD = Decimal("0.9")  # of the clients with earnings were equal
 MAX_ROWS = 200  # of a client that cannot be asked for, read hour by hour
 NO_FEES: FeeSums = (Decimal(0),) * len(EARNINGS)
 
@@ -41,19 +41,12 @@ class StatedEarnings:
     """`by_creditor`: what each client's own record states, in USD.
 
     `known`: what was stated when a proven reading was compared last, of clients that differed. `is_understood`: nearly all were
-    equal then, so that it is known what the figures mean.
+    equal once, so that it is known what the figures mean.
     """
 
     by_creditor: Mapping[str, Decimal] = field(default_factory=dict)
     known: Mapping[str, Decimal] = field(default_factory=dict)
     is_understood: bool = False
-
-    @classmethod
-    def of(cls, stated: Mapping[str, Decimal], checked: Sequence[tuple[str, Decimal | None, str]]) -> StatedEarnings:
-        """`checked`: creditor, what was stated, and the verdict of the last comparison; empty without a proven one."""
-        earning = [verdict for _, usd, verdict in checked if usd]
-        known = {creditor: usd for creditor, usd, verdict in checked if verdict == "differs" and usd is not None}
-        return cls(stated, known, bool(earning) and earning.count("equal") >= UNDERSTOOD * len(earning))
 
     def is_news(self, creditor: str) -> bool:
         """Whether a client states other earnings than at the last comparison, or did not differ then."""

@@ -236,15 +236,15 @@ class ExpectedState:
         """Return the baseline rows of these clients that are in no applied file and not marked deleted."""
         return self._missing(["creditor_id IN (SELECT unnest(?))"], [list(creditors)])
 
-    def of_other_clients(self, owners: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the keys of expected rows that have another creditor than `owners` names, sorted. `owners`: (key, creditor)."""
+    def of_other_clients(self, owners: Sequence[tuple[str, str]]) -> list[tuple[str, datetime | None]]:
+        """Return key and date of expected rows that have another creditor than `owners`, pairs of key and creditor, names."""
         rows = self._connection.execute(
-            f"SELECT DISTINCT c.key FROM ({self._current_rows()}) AS c "
+            f"SELECT DISTINCT c.key, c.dated FROM ({self._current_rows()}) AS c "
             "JOIN (SELECT unnest(?) AS key, unnest(?) AS creditor_id) AS o "
             "ON o.key = c.key AND o.creditor_id <> c.creditor_id ORDER BY 1",
             [[key for key, _ in owners], [creditor for _, creditor in owners]],
         ).fetchall()
-        return [key for (key,) in rows]
+        return [(key, at.astimezone(UTC) if at is not None else None) for key, at in rows]
 
     def _current_rows(self) -> str:
         columns = ", ".join([*MEASURES, "creditor_id"])

@@ -33,7 +33,7 @@ from debitura_pipeline.orchestration.outcome import displayed_reason, outcome_of
 from debitura_pipeline.orchestration.resources import run_context
 from debitura_pipeline.orchestration.retention import purge_old_runs
 from debitura_pipeline.settings import Settings
-from debitura_pipeline.sync import SyncReport
+from debitura_pipeline.sync import RESOURCES, SyncReport
 from debitura_pipeline.warehouse.identity import check_identity
 from debitura_pipeline.warehouse.opening import private_umask
 from debitura_pipeline.warehouse.run_lock import exclusive_run
@@ -139,7 +139,7 @@ def run_job(
         run_id=run_id,
         success=outcome.success,
         steps=tuple(heard.outcomes.values()),
-        reports=tuple(run.reports),
+        reports=tuple(sorted(run.reports, key=lambda report: RESOURCES.index(report.resource))),
         failed_checks=tuple(heard.failed_checks),
         checks=heard.checks,
         metadata=heard.metadata,

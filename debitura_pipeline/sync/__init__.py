@@ -7,11 +7,12 @@ from debitura_pipeline.sync.reconciliation import reconcile
 from debitura_pipeline.sync.repair import Repair, repair
 from debitura_pipeline.sync.replay import replay
 from debitura_pipeline.sync.report import SyncReport
-from debitura_pipeline.sync.runner import RESOURCES, estimate, sync
+from debitura_pipeline.sync.runner import READ_IN_ORDER, RESOURCES, estimate, sync
 from debitura_pipeline.sync.status import read_status
 from debitura_pipeline.sync.targeted import TargetedSync, Targets, sync_targets
 
 __all__ = [
+    "READ_IN_ORDER",
     "RESOURCES",
     "ClientsSync",
     "Repair",

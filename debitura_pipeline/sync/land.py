@@ -23,7 +23,7 @@ from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
 from debitura_pipeline.incremental.baseline import snapshot_sql
 from debitura_pipeline.incremental.cases import CasesSync
 from debitura_pipeline.incremental.client_counts import ClientCounts
-from debitura_pipeline.incremental.client_earnings import ClientEarnings, StatedEarnings
+from debitura_pipeline.incremental.client_earnings import UNDERSTOOD, ClientEarnings, StatedEarnings
 from debitura_pipeline.incremental.date_column import detect_filter_date
 from debitura_pipeline.incremental.expected_state import ExpectedState
 from debitura_pipeline.incremental.transactions import TransactionsSync
@@ -47,9 +47,14 @@ _CHECKED_EARNINGS = """
         SELECT as_of, is_proven, row_number() OVER (ORDER BY as_of DESC) AS place FROM ops.syncs
         WHERE resource = 'transactions' AND status = 'done' AND mode <> 'client'
     )
-    SELECT scope, api_value, verdict FROM earnings
-    WHERE checked_at = (SELECT max(checked_at) FROM earnings)
+    SELECT scope, api_value FROM earnings
+    WHERE checked_at = (SELECT max(checked_at) FROM earnings) AND verdict = 'differs'
         AND EXISTS (SELECT 1 FROM read WHERE place = 1 AND is_proven AND as_of <= checked_at)"""
+# Whether nearly all clients agreed at any comparison, after whatever reading: then it is known what the figures mean.
+_UNDERSTOOD = """
+    SELECT 1 FROM ops.control_totals
+    WHERE resource = 'clients' AND check_name = 'earnings_usd' AND scope <> 'all' AND api_value <> 0
+    GROUP BY checked_at HAVING count(*) FILTER (WHERE verdict = 'equal') >= CAST($1 AS DECIMAL(4, 3)) * count(*) LIMIT 1"""
 
 ClientStats = Mapping[str, tuple[int | None, int | None, str | None]]
 
@@ -100,8 +105,10 @@ def export_baseline(warehouse: Warehouse, resource: str, mode: str | None, folde
     )
     stats = {creditor: (total, closed, tenant) for creditor, total, closed, tenant, _ in found}
     earnings = {creditor: Decimal(earned) for creditor, *_, earned in found if earned is not None}
-    checked = [(creditor, api, verdict) for creditor, api, verdict in warehouse.rows(_CHECKED_EARNINGS)]
-    return Baseline(before, stats, tenants_by_creditor(warehouse, resource), StatedEarnings.of(earnings, checked))
+    known = {creditor: Decimal(api) for creditor, api in warehouse.rows(_CHECKED_EARNINGS) if api is not None}
+    is_understood = bool(warehouse.rows(_UNDERSTOOD, (UNDERSTOOD,)))
+    stated = StatedEarnings(earnings, known, is_understood)
+    return Baseline(before, stats, tenants_by_creditor(warehouse, resource), stated)
 
 
 def tenants_by_creditor(warehouse: Warehouse, resource: str) -> dict[str, str | None]:

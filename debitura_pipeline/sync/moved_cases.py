@@ -14,18 +14,14 @@ from debitura_pipeline.warehouse.base import Warehouse
 
 MEMORY_LIMIT = "256MB"
 
-# Merged since cases were read last, as by a run that was interrupted in between.
+# Of cases that were not read since the transaction was: what the API said later of the case is its own word.
 _MERGED = """
     SELECT DISTINCT t.case_id, t.creditor_id
-    FROM raw.transactions AS t JOIN raw.cases AS c ON c.case_id = t.case_id AND c.creditor_id <> t.creditor_id
+    FROM raw.transactions AS t
+    JOIN raw.cases AS c ON c.case_id = t.case_id AND c.creditor_id <> t.creditor_id
+    LEFT JOIN ops.syncs AS s ON s.sync_id = t._sync_id
     WHERE t._deleted_at IS NULL AND c._deleted_at IS NULL
-        AND t._changed_at > (
-            SELECT max(as_of) FROM ops.syncs WHERE resource = 'cases' AND status = 'done' AND mode <> 'client'
-        )
-        AND NOT EXISTS (
-            SELECT 1 FROM raw.transactions_superseded AS h
-            WHERE h.transaction_id = t.transaction_id AND h._valid_to = t._changed_at AND h.creditor_id = t.creditor_id
-        )"""
+        AND c._verified_at <= coalesce(s.finished_at, t._changed_at)"""
 _LANDED = """
     SELECT DISTINCT l.case_id, l.creditor_id FROM (
         SELECT arg_max(struct_pack(transaction_id, case_id, creditor_id), _seq) AS l

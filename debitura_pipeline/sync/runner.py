@@ -35,8 +35,8 @@ from debitura_pipeline.warehouse.opening import warehouse_exists
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 
 RESOURCES = ("clients", "cases", "transactions")
-# Transactions before cases: the longest merge then runs during the second longest read, and the case of a transaction that
-# was added in between is read as well.
+# Transactions before cases: the longest merge then runs during the second longest read, the case of a transaction that was added
+# in between is read as well, and so are cases whose transactions moved to another client.
 READ_IN_ORDER = ("clients", "transactions", "cases")
 
 log = logging.getLogger(__name__)
@@ -55,12 +55,14 @@ def sync(
     small_requests: int = SMALL_REQUESTS,
     outages: OutagePolicy | None = None,
     part_rows: int = LEAST_ROWS,
+    compares_clients: bool | None = None,
 ) -> list[SyncReport]:
     """Read, prove and merge `resources`. Returns one report each, in the order clients, cases, transactions.
 
     `small_requests`: resources that take fewer requests are always read completely. `outages`: how long to wait for an API that
     has answered before; by default, requests only have their ordinary retries. `part_rows`: rows that a part of a first load has
-    at least, where workers read, too.
+    at least, where workers read, too. `compares_clients`: whether the totals in clients' records are compared at the end; by
+    default, if transactions are read.
 
     Raises the DebituraError of the first resource that failed; resources read before it are merged. Raises WarehouseBusy if
     another run holds the warehouse, and IdentityRefused if data directory or warehouse hold data of another API or partner; both
@@ -70,7 +72,9 @@ def sync(
     async def work(session: SyncSession) -> list[SyncReport]:
         wanted = [resource for resource in READ_IN_ORDER if resource in resources]
         session.small_requests, session.part_rows = small_requests, part_rows
-        reports = await session.resources(wanted, full=full, allow_shrink=allow_shrink)
+        reports = await session.resources(
+            wanted, full=full, allow_shrink=allow_shrink, compares_clients=compares_clients
+        )
         return sorted(reports, key=lambda report: RESOURCES.index(report.resource))
 
     with exclusive_run(settings, "sync"):

@@ -26,8 +26,12 @@ class SyncSession(SyncContext):
         tenants: Sequence[str] | None = None,
         full: bool = False,
         allow_shrink: bool = False,
+        compares_clients: bool | None = None,
     ) -> list[SyncReport]:
         """Sync each of `names`, and return one report each, in their order.
+
+        `compares_clients`: whether the totals in clients' records are compared after the last one; by default, if transactions are
+        among them.
 
         `tenants`: limits the sync to their part; a tenant that cannot be read is added to `failed` and skipped from then on.
         Raises the DebituraError of the first resource that fails. Resources read before it are merged, and the failure is
@@ -38,7 +42,8 @@ class SyncSession(SyncContext):
         landed: ResourceSync | None = None
         for name in names:
             left = None if tenants is None else [tenant for tenant in tenants if tenant not in self.failed]
-            is_last = name == names[-1] and "transactions" in names
+            is_compared = "transactions" in names if compares_clients is None else compares_clients
+            is_last = name == names[-1] and is_compared
             sync = ResourceSync(self, name, left, full, allow_shrink, compares_clients=is_last)
             try:
                 sync.prepare()

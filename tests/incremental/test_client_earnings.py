@@ -15,6 +15,7 @@ from debitura_pipeline.extract.window_record import Totals
 from debitura_pipeline.incremental.client_earnings import (
     FEW,
     NO_FEES,
+    UNDERSTOOD,
     ClientEarnings,
     StatedEarnings,
     TooManySuspects,
@@ -50,7 +51,10 @@ def suspects(
     before: Mapping[str, FeeSums] | None = None,
     checked: Sequence[tuple[str, Decimal | None, str]] = (),
 ) -> list[str]:
-    earnings = ClientEarnings(StatedEarnings.of(stated, checked), before=before)
+    known = {creditor: usd for creditor, usd, verdict in checked if verdict == "differs" and usd is not None}
+    equal = sum(verdict == "equal" for _, usd, verdict in checked if usd)
+    is_understood = bool(equal) and equal >= UNDERSTOOD * sum(bool(usd) for _, usd, _ in checked)
+    earnings = ClientEarnings(StatedEarnings(stated, known, is_understood), before=before)
     expected: Any = Expected(fees)
     return earnings.suspects(expected)
 

@@ -22,7 +22,7 @@ from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.identity import api_name
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.source.rows import put
-from tests.submission.partner import Claims, claim, claims, fault, new_number
+from tests.submission.partner import CASES, Claims, claim, claims, fault, new_number
 from tests.support.altering import altering
 from tests.support.leaks import find
 from tests.support.sandbox import RunningSandbox
@@ -95,13 +95,14 @@ def test_case_that_was_changed_since_it_was_read_is_compared_as_it_is_now(
     ids = {reference: record.case_id for reference, record in partner.records().items()}
 
     def alter(path: str, document: Any) -> Any:
-        if path.startswith(f"/cases/{ids[moved['creditor_reference']]}"):
-            document["creditorReference"] = "corrected at Debitura"
+        for case in (document, *document.get("cases", ())):
+            if case.get("id") == ids[moved["creditor_reference"]]:
+                case["creditorReference"] = "corrected at Debitura"
         if corrected["creditor_reference"] in path:
             document["grossAmount"] += 1
         return document
 
-    gone = f"by-creditor-reference/{moved['creditor_reference']}"
+    gone = f"{CASES}/by-creditor-reference/{moved['creditor_reference']}"
     partner.sandbox.faults({"kind": "status", "method": "GET", "status": 404, "path": gone, "times": 0})
     more = str(Decimal(corrected["amount"]) + 1)
     fresh.wants(moved, {**corrected, "amount": more})
