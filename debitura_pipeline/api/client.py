@@ -161,12 +161,12 @@ class ApiClient:
 
     async def body(self, path: str, *, what: str) -> bytes | None:
         """Fetch a JSON document as bytes; None if the API does not know it (404). Raises ApiError once all attempts have
-        failed, also for a 404 in HTML: a gateway's says nothing about the document."""
+        failed, also for a 404 that is not the API's: a gateway's says nothing about the document."""
         request = ApiRequest(f"GET {redact_path(path)}", what, "GET", self._session.target(path, ()))
         try:
             return await self._ask(request, lambda body: check_json(body, request.name))
         except RefusedError as error:
-            if error.status == 404 and not error.facts.get("is_markup"):
+            if error.status == 404 and error.facts.get("is_of_api", True):
                 return None
             raise
 

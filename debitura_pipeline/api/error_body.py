@@ -37,6 +37,14 @@ def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(_codes(parsed))), list(dict.fromkeys(_fields(parsed)))
 
 
+def is_json_object(body: bytes) -> bool:
+    """Whether a body is a JSON object, as every documented error is."""
+    try:
+        return isinstance(parse_lenient(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def retry_after(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
     """Seconds to wait as stated by a response, at most a year: `retryAfter` in the body, else the `Retry-After` header; None
     if it states neither.

@@ -27,7 +27,7 @@ from debitura_pipeline.api.connection_errors import (
     untrusted_certificate,
 )
 from debitura_pipeline.api.encoding import body_too_large, decompress, parse_base_url
-from debitura_pipeline.api.error_body import parse_error_body, parse_http_date, retry_after
+from debitura_pipeline.api.error_body import is_json_object, parse_error_body, parse_http_date, retry_after
 from debitura_pipeline.api.transport import BodyTooLarge, Connection
 from debitura_pipeline.api.tunnel import ProxyFault
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
@@ -84,6 +84,15 @@ class HttpAnswer:
     status: int
     headers: httpx.Headers
     body: bytes
+
+    @property
+    def is_of_api(self) -> bool:
+        """Whether an error response may be the API's own: a JSON object, or nothing at all. A page or a line of text is that of a
+        gateway, and so is a body that cannot be decompressed."""
+        media = self.headers.get("Content-Type", "").lower()
+        if not self.body.strip():
+            return "html" not in media and "Content-Encoding" not in self.headers
+        return is_json_object(self.body)
 
 
 class HttpSession:
@@ -202,11 +211,10 @@ class HttpSession:
             advice = " This credential is not allowed to do that."
         elif status < 400:
             advice = " Redirects are not followed, since the key would be sent along."
-        is_markup = answer.body.lstrip()[:1] == b"<"
-        if is_markup:
-            advice = f" The response is HTML or XML, so it may be an intermediary's.{advice}"
+        if status == 404 and not answer.is_of_api:
+            advice = f" The response is not the API's JSON, so it may be an intermediary's.{advice}"
         message = f"{request.what} failed: HTTP {status} on {request.name}{reason}.{advice} Not retried."
-        return RefusedError(message, status, codes=codes, fields=fields, is_markup=is_markup)
+        return RefusedError(message, status, codes=codes, fields=fields, is_of_api=answer.is_of_api)
 
 
 def _body(response: httpx.Response, request: ApiRequest) -> bytes:

@@ -74,14 +74,14 @@ def show_cases_status(settings: Settings) -> None:
 
     Raises WarehouseError.
     """
-    now = datetime.now(UTC)
+    now, nothing = datetime.now(UTC), "the source is empty"
     try:
         document = submission.claims_status(settings, now)
     except SourceError as error:
         console.warn(str(error))
-        document = submission.claims_status(settings, now, with_source=False)
+        document, nothing = submission.claims_status(settings, now, with_source=False), "none is recorded"
     show_document(document)
-    console.conclude(f"{_claims(len(document.rows))}: {summary_of(document) or 'the source is empty'}.")
+    console.conclude(f"{_claims(len(document.rows))}: {summary_of(document) or nothing}.")
 
 
 def settle_case(

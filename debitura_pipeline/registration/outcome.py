@@ -86,14 +86,17 @@ def _accepted(answer: WriteResponse, tenant: str) -> RegistrationOutcome:
     named = whole_text(fields.get("externaltenantid"))
     if named is not None and named != tenant:
         return RegistrationOutcome(SENT, answer.status, message="the answer names another client; the listing decides")
+    undecided = RegistrationOutcome(
+        SENT, answer.status, message=f"HTTP {answer.status} without a client; the listing decides"
+    )
+    if answer.is_unreadable or (answer.document is not None and named is None):  # a page, perhaps of a gateway
+        return undecided
     creditor_id = found.creditor_id if found else None
     if answer.status == 201 or (answer.status != 202 and found is not None and found.is_signed):
         return RegistrationOutcome(REGISTERED, answer.status, creditor_id=creditor_id)
     if answer.status == 202 or found is not None:
         return RegistrationOutcome(PENDING, answer.status, creditor_id=creditor_id, link=link_in(fields))
-    return RegistrationOutcome(
-        SENT, answer.status, message=f"HTTP {answer.status} without a client; the listing decides"
-    )
+    return undecided
 
 
 def _conflict(answer: WriteResponse) -> RegistrationOutcome:

@@ -144,8 +144,10 @@ class _Probe:
         if not self.has_sent:
             return
         path, what = f"/test/cases?tag={quote(self.tag, safe='')}", "Deleting test cases"
-        answer = await self.customer.write(self.account, "DELETE", path, b"", key=f"{self.tag}-delete", what=what)
+        by_hand = f"Delete the cases with the tag {self.tag} by hand; nothing was kept."
+        try:
+            answer = await self.customer.write(self.account, "DELETE", path, b"", key=f"{self.tag}-delete", what=what)
+        except ApiError as error:
+            raise ApiError(f"{what} failed: {error} {by_hand}") from None
         if not 200 <= answer.status < 300:
-            raise ApiError(
-                f"{what} failed: HTTP {answer.status}. Delete the cases with the tag {self.tag} by hand; nothing was kept."
-            )
+            raise ApiError(f"{what} failed: HTTP {answer.status}. {by_hand}")

@@ -55,7 +55,7 @@ def test_an_id_in_a_path_is_not_repeated_in_a_message() -> None:
     assert "jane" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [{"error": "NotFound", "businessErrors": []}, b"", b"Not found"])
+@pytest.mark.parametrize("body", [{"error": "NotFound", "businessErrors": []}, b""])
 def test_a_document_that_the_api_does_not_know_is_none(body: Any) -> None:
     async def ask(client: ApiClient) -> Any:
         return await client.body(path_to("cases", "1"), what="Looking up a case")
@@ -63,14 +63,26 @@ def test_a_document_that_the_api_does_not_know_is_none(body: Any) -> None:
     assert against([reply(404, body)], ask)[0] is None
 
 
-def test_a_gateway_s_404_says_nothing_about_a_document() -> None:
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"\n<html><title>404 Not Found</title></html>", {}),
+        (b"default backend - 404", {"Content-Type": "text/plain"}),
+        (b"The resource you are looking for has been removed.", {"Content-Type": "text/html"}),
+        (b"", {"Content-Type": "text/html"}),
+        (b"\x1f\x8b\x08broken", {"Content-Encoding": "gzip"}),
+        (b"\x0b\x02\x80", {"Content-Encoding": "br"}),
+        ("<html>404</html>".encode("utf-16"), {"Content-Type": "text/html; charset=utf-16"}),
+    ],
+)
+def test_a_gateway_s_404_says_nothing_about_a_document(body: bytes, headers: dict[str, str]) -> None:
     """A claim would be sent a second time, and a case marked deleted."""
 
     async def ask(client: ApiClient) -> Any:
         return await client.body(path_to("cases", "1"), what="Looking up a case")
 
     with pytest.raises(RefusedError, match=r"Looking up a case failed: HTTP 404 .* may be an intermediary's"):
-        against([reply(404, b"\n<html><title>404 Not Found</title></html>")], ask)
+        against([reply(404, body, headers)], ask)
 
 
 @pytest.mark.parametrize(

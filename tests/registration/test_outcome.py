@@ -30,6 +30,8 @@ def client(**changes: Any) -> dict[str, Any]:
     [
         (201, client(onboardingDone=True), "registered", ID.lower()),
         (201, None, "registered", None),
+        (201, {}, "sent", None),
+        (202, {"title": "Please wait"}, "sent", None),
         (202, client(onboardingLinks={"url": URL}), "pending_signature", ID.lower()),
         (202, {"ExternalTenantId": "t-1", "Client": {"Id": ID}}, "pending_signature", ID.lower()),
         (200, client(onboardingDone=True), "registered", ID.lower()),

@@ -336,9 +336,10 @@ def test_probe_measures_the_assumptions_and_leaves_nothing_behind(partner: Claim
             probe_writes(replace(partner.settings, **elsewhere), partner.endpoint)  # type: ignore[arg-type]
 
 
-def test_probe_says_which_test_cases_it_could_not_delete(partner: Claims) -> None:
-    partner.sandbox.faults({"kind": "status", "method": "DELETE", "status": 404, "times": 0})
-    with pytest.raises(ApiError, match=r"HTTP 404\. Delete the cases with the tag debitura-pipeline-probe-"):
+@pytest.mark.parametrize("status", [404, 500])
+def test_probe_says_which_test_cases_it_could_not_delete(partner: Claims, status: int) -> None:
+    partner.sandbox.faults({"kind": "status", "method": "DELETE", "status": status, "times": 0})
+    with pytest.raises(ApiError, match=rf"HTTP {status}.* Delete the cases with the tag debitura-pipeline-probe-"):
         probe_writes(partner.settings, partner.endpoint, partner.runtime)
 
 
