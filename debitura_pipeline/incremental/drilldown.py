@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import EVERYTHING, Window
+from debitura_pipeline.extract.windows import Window
 from debitura_pipeline.incremental.differences import (
     BUCKETS,
     Difference,
@@ -85,10 +85,10 @@ def _unlocated(window: Window, differences: Collection[Difference], found: Colle
 def expected_cost(window: Window, stated: Totals, ours: HourlyTotals, precision: Decimal) -> float:
     """Estimate the requests for bisecting and reading the differences of a window, from its totals alone.
 
-    The whole listing stands for its months, which can be bisected.
+    A window without a start stands for its months, which can be bisected.
     """
     differing = compare_totals(stated, ours.in_window(window), precision)
-    if window == EVERYTHING:
+    if window.start is None:
         return SHARED_COST * sum(min(difference.bisection_cost, difference.pages) for difference in differing)
     return SHARED_COST * sum(
         difference.bisection_cost if should_bisect(difference, window) else difference.pages for difference in differing

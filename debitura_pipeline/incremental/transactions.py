@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from debitura_pipeline.api.page_metadata import Total
@@ -17,8 +18,8 @@ from debitura_pipeline.contract.stages import STAGES
 from debitura_pipeline.extract.behaviour import IgnoredParameterError
 from debitura_pipeline.extract.comparison import Verdict, compare
 from debitura_pipeline.extract.window_record import Totals
-from debitura_pipeline.extract.windows import EVERYTHING, Filters, Slice, Window, tenant_filter
-from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, Filters, Slice, Window, tenant_filter
+from debitura_pipeline.incremental.base import CostEstimate, IncrementalSync, floor_to
 from debitura_pipeline.incremental.client_counts import ClientCounts
 from debitura_pipeline.incremental.client_earnings import (
     MAX_ROWS,
@@ -254,6 +255,18 @@ class TransactionsSync(IncrementalSync):
             parts += [("estimates", float(estimates)), ("windows that differ", differing)]
         return CostEstimate(tuple(parts))
 
+    def comparison_windows(self) -> list[Window]:
+        """With a window for what is new since the last sync: spread over a month, new rows would seem to take many requests."""
+        windows = super().comparison_windows()
+        if self.last_upper is None:
+            return windows
+        at = floor_to(self.last_upper - DAY, HOUR)
+        parts = [
+            (Window(window.start, at), Window(at, window.end)) if _holds(window, at) else (window,)
+            for window in windows
+        ]
+        return [window for part in parts for window in part]
+
     async def _fetch_window_totals(self) -> None:
         windows = self.comparison_windows()
         self.stated = dict(zip(windows, await self.fetch_all_totals(windows), strict=True))
@@ -326,6 +339,11 @@ class TransactionsSync(IncrementalSync):
                 missing |= {row.key: row for row in self.expected.missing(EVERYTHING, stage)}
         await self.resolve_missing_by_hour(list(missing.values()))
         return sorted({target.window.name for target in targets})
+
+
+def _holds(window: Window, at: datetime) -> bool:
+    """Whether an instant is within a window, and not its start."""
+    return (window.start is None or window.start < at) and (window.end is None or at < window.end)
 
 
 def stage_filter(stage: str) -> Filters:
