@@ -31,6 +31,7 @@ from debitura_pipeline.warehouse.engine import SqlWarehouse
 
 PATH, WHAT = "/clients", "Registering a client"
 UNKNOWN = "not answered; whether it was registered is unknown"
+MAX_ODD = 3  # answers in a row that are not documented: one alone may be about its client, such as a gateway's 413
 TRIES = 3  # per client and run while no answer comes; waits of 1 and 2 s between them
 LIMITED_TRIES = 6  # waits that HTTP 429 asks for, a minute each if it states none
 SILENT_429_WAIT_S = 60.0
@@ -58,7 +59,7 @@ class Registrar:
 
     async def send_all(self, clients: Sequence[PlannedClient], on_outcome: OnOutcome | None = None) -> Applied:
         """Send the clients whose plan says so, those in doubt first. Raises WarehouseError."""
-        applied, brake = Applied(), Brake("clients")
+        applied, brake, odd = Applied(), Brake("clients"), 0
         wanted = [client for client in clients if client.is_sent]
         for client in sorted(wanted, key=lambda one: one.state != SENT):
             try:
@@ -72,7 +73,9 @@ class Registrar:
             applied.outcomes[client.tenant] = outcome
             if on_outcome is not None:
                 on_outcome(client, outcome)
-            applied.stopped = outcome.ends_apply or _braked(brake, outcome)
+            odd = odd + 1 if outcome.ends_if_repeated else 0
+            repeated = outcome.ends_if_repeated if odd == MAX_ODD else None
+            applied.stopped = outcome.ends_apply or repeated or _braked(brake, outcome)
             if applied.stopped:
                 break
         return applied

@@ -36,7 +36,7 @@ NO_RIGHT = "The key lacks a right"
 class RegistrationOutcome:
     """The state that follows, and what is stored with it. `link`: where the client signs or approves; never stored.
 
-    `ends_apply`: no other client would fare better, and why.
+    `ends_apply`: no other client would fare better, and why; `ends_if_repeated`: why, if several in a row are answered so.
     """
 
     state: str
@@ -46,6 +46,7 @@ class RegistrationOutcome:
     message: str | None = None
     link: str | None = field(default=None, repr=False)
     ends_apply: str | None = None
+    ends_if_repeated: str | None = None
 
     @property
     def had_effect(self) -> bool:
@@ -65,7 +66,7 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
         return _accepted(answer, tenant)
     if status == 409 and not answer.is_unreadable:
         return _conflict(answer)
-    if status in NOT_ALLOWED:
+    if status in NOT_ALLOWED and not answer.is_unreadable:
         advice = "check DEBITURA_API_KEY" if status == 401 else "it may not register clients"
         return RegistrationOutcome(
             PLANNED, status, message=f"HTTP {status}: had no effect",
@@ -76,7 +77,7 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
         return RegistrationOutcome(REFUSED, status, types, message=f"refused (HTTP {status})")
     return RegistrationOutcome(  # perhaps a proxy's, in front of or behind which the request had its effect
         SENT, status, answer.codes, message=f"HTTP {status}; the listing decides",
-        ends_apply=f"POST /clients answers HTTP {status} in a way that is not documented; check DEBITURA_API_URL.",
+        ends_if_repeated=f"POST /clients answers HTTP {status} in a way that is not documented; check DEBITURA_API_URL.",
     )  # fmt: skip
 
 

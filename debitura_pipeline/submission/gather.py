@@ -269,7 +269,7 @@ class Gatherer:
         if record.state != SENT and (why := self.similar_in_doubt(record)):
             return plan.postponed(before, row, why)
         if record.state != SENT and self._failures.is_given_up(account):
-            return plan.postponed(before, row, f"{plan.UNANSWERED}: other previews of this client failed")
+            return plan.postponed(before, row, f"{plan.UNANSWERED}: other lookups or previews of this client failed")
         try:
             self._failures.ensure_requests(None if record.state == SENT else self._due)
             evidence = await self.finder.look_up(record, account, plan.expected_case(claim))

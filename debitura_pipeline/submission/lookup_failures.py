@@ -15,9 +15,10 @@ from debitura_pipeline.submission.states import Record
 
 NOT_ALLOWED = (401, 403)
 NOT_REACHED = f"{plan.UNANSWERED}: the limit of requests is used up"
-# Claims in a row: without a lookup, it is the API; with lookups but without a preview, it may be the client. Each costs many tries.
-MAX_FAILURES = 3
-MAX_PREVIEWS = 9  # in a row, of whatever clients: then it is the API
+# Claims in a row without a lookup or preview, which cost many tries each: of one client, its others are left; of whatever clients,
+# it is the API.
+MAX_OF_CLIENT = 3
+MAX_FAILURES = 9
 REQUESTS_TO_SEND = 4  # of a claim: its second lookups, or a new token, and its request
 RESERVE = 100  # for what goes on beside them
 
@@ -47,8 +48,8 @@ class LookupFailures:
             )
 
     def is_given_up(self, account: Account) -> bool:
-        """Whether no more claims of a client are previewed."""
-        return self._of_client[account.creditor_id] >= MAX_FAILURES
+        """Whether no more claims of a client are looked up that are not in doubt."""
+        return self._of_client[account.creditor_id] >= MAX_OF_CLIENT
 
     def was_looked_up(self) -> None:
         """A claim had all its lookups."""
@@ -64,6 +65,7 @@ class LookupFailures:
         if this happens time and again."""
         if _is_outage(error):
             self._lookups += 1
+            self._of_client[record.creditor_id or ""] += 1
             if self._lookups == MAX_FAILURES:
                 raise error
         return self._left(record, row, error)
@@ -76,7 +78,7 @@ class LookupFailures:
         if _is_outage(error):
             self._previews += 1
             self._of_client[account.creditor_id] += 1
-            if self._previews == MAX_PREVIEWS:
+            if self._previews == MAX_FAILURES:
                 raise error
         return self._left(record, row, error)
 

@@ -182,12 +182,23 @@ def test_refused_key_stops_the_apply_and_leaves_nobody_in_doubt(partner: Partner
 
 @pytest.mark.parametrize("effect", ["none", "now"])
 def test_answer_of_a_proxy_blocks_nobody(partner: Partner, effect: str) -> None:
-    partner.wants(*rows(2))
-    partner.sandbox.faults(fault("status", status=404, effect=effect))
+    partner.wants(*rows(4))
+    partner.sandbox.faults(fault("status", status=404, effect=effect, times=3))
     found = partner.apply()
     assert found.stopped is not None and "DEBITURA_API_URL" in found.stopped
-    assert found.document.summary == {"planned": 1, "sent": 1}
-    assert partner.apply().document.summary == {"pending_signature": 2}
+    assert found.document.summary == {"planned": 1, "sent": 3}
+    assert partner.apply().document.summary == {"pending_signature": 4}
+
+
+def test_row_that_a_gateway_refuses_holds_up_nobody_else(partner: Partner) -> None:
+    """It was sent first in every run, and every run ended with it."""
+    first, *others = rows(4)
+    partner.wants(first, *others)
+    partner.sandbox.faults(fault("status", status=413, body=first["external_tenant_id"], times=0))
+    for _ in range(2):
+        found = partner.apply()
+        assert found.stopped is None
+        assert found.document.summary == {"pending_signature": 3, "sent": 1}
 
 
 def test_brake_stops_the_apply(partner: Partner) -> None:

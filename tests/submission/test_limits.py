@@ -79,29 +79,47 @@ def test_client_whose_previews_fail_holds_up_nobody_else(partner: Claims, tenant
     assert not any(one.is_due for one in found.claims)
     reasons = [row.reasons[0] for row in found.document.rows[:6]]
     assert all("HTTP 500" in reason for reason in reasons[:3])
-    assert all(reason.endswith("other previews of this client failed") for reason in reasons[3:])
+    assert all(reason.endswith("other lookups or previews of this client failed") for reason in reasons[3:])
 
 
-def test_nine_previews_or_three_lookups_in_a_row_without_an_answer_are_an_outage() -> None:
-    error, record = ApiError("down"), Record("t", "r")
+def test_nine_previews_or_lookups_in_a_row_without_an_answer_are_an_outage() -> None:
+    error = ApiError("down")
     failures = LookupFailures(None, is_applied=False)  # type: ignore[arg-type]  # no request is made
+
+    def of(creditor: str) -> Record:
+        return Record("t", "r", creditor)
+
     for number in range(8):
-        failures.after_preview(record, None, Account("t", f"c{number // 2}"), error)
+        failures.after_preview(of("c"), None, Account("t", f"c{number // 2}"), error)
     assert not failures.is_given_up(Account("t", "c0"))
     failures.was_previewed(Account("t", "c0"))
     for number in range(8):
-        failures.after_preview(record, None, Account("t", f"c{number}"), error)
+        failures.after_preview(of("c"), None, Account("t", f"c{number}"), error)
     assert failures.is_given_up(Account("t", "c1"))
-    failures.after_preview(record, None, Account("t", "d"), TooManyCases("many"))
+    failures.after_preview(of("c"), None, Account("t", "d"), TooManyCases("many"))
     with pytest.raises(ApiError, match="down"):
-        failures.after_preview(record, None, Account("t", "d"), error)
-    for _ in range(2):
-        failures.after_lookup(record, None, error)
+        failures.after_preview(of("c"), None, Account("t", "d"), error)
+    for _ in range(3):
+        failures.after_lookup(of("e"), None, error)
+    assert failures.is_given_up(Account("t", "e")) and not failures.is_given_up(Account("t", "f"))
     failures.was_looked_up()
-    for _ in range(2):
-        failures.after_lookup(record, None, error)
+    for number in range(8):
+        failures.after_lookup(of(f"g{number}"), None, error)
     with pytest.raises(ApiError, match="down"):
-        failures.after_lookup(record, None, error)
+        failures.after_lookup(of("h"), None, error)
+
+
+def test_client_whose_lookups_fail_holds_up_nobody_else(partner: Claims) -> None:
+    """Three references that a gateway cannot pass on ended every run before the other clients' claims."""
+    signed = partner.sandbox.get("/clients", {"PageSize": 100, "OnboardingDone": "true"})["clients"]
+    one, other = (client["externalTenantId"] for client in signed[:2])
+    bad = [claim(one, new_number(), creditor_reference=f"RAD-{number}") for number in range(5)]
+    partner.wants(*bad, *claims(other, 2))
+    path = f"{CASES}/by-creditor-reference/RAD-*"
+    partner.sandbox.faults({"kind": "status", "method": "GET", "status": 500, "path": path, "times": 0})
+    applied = partner.apply(tries=1)
+    assert applied.document.summary == {"planned": 5, "submitted": 2}
+    assert applied.stopped is None
 
 
 def test_claims_that_cannot_be_sent_let_the_others_have_their_turn(
