@@ -120,7 +120,7 @@ def published_freshness(debitura: Debitura) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=RAW["clients"],
-    additional_deps=[RAW["cases"]],
+    additional_deps=[RAW["transactions"]],
     pool=STEP_POOL,
     partitions_def=PARTNERS,
     description="The case count and earnings in each client's record match that client's rows.",

@@ -1,7 +1,7 @@
 """Assets for the API's listings and the raw tables. `sync/` does the work.
 
-Clients come first, so that no case is read before its client, and cases last: transactions that moved to another client show
-which cases moved with them.
+Clients, cases and transactions are read in this order, so that no case is read before its client. A contradicted total of
+transactions keeps the night from being published, and must keep nothing from being read; so they come last.
 """
 
 import warnings
@@ -9,6 +9,7 @@ import warnings
 import dagster as dg
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
+from debitura_pipeline.api.outage import OutagePolicy
 from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
 from debitura_pipeline.orchestration.coverage import coverage_events
 from debitura_pipeline.orchestration.keys import (
@@ -26,7 +27,8 @@ from debitura_pipeline.orchestration.keys import (
 from debitura_pipeline.orchestration.metadata import listing_metadata, sync_metadata
 from debitura_pipeline.orchestration.observations import count_listing, sync_events
 from debitura_pipeline.orchestration.resources import Debitura
-from debitura_pipeline.sync import READ_IN_ORDER, sync
+from debitura_pipeline.settings import Endpoint
+from debitura_pipeline.sync import SyncReport, has_moved_cases, sync
 
 PATHS = {"clients": "/clients", "cases": "/cases", "transactions": "/reporting/transactions"}
 
@@ -71,17 +73,13 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, debitura: Debitura) -> dg.MaterializeResult[None]:
         outages = debitura.outages(context.run.job_name, context.log.warning)
         with debitura.endpoint() as endpoint:
-            (report,) = sync(
-                debitura.settings,
-                endpoint,
-                (resource,),
-                progress=debitura.progress,
-                outages=outages,
-                compares_clients=resource == READ_IN_ORDER[-1],
-            )
-        debitura.collect(report)
+            (report,) = sync(debitura.settings, endpoint, (resource,), progress=debitura.progress, outages=outages)
+            again = _moved_cases(debitura, endpoint, outages) if resource == "transactions" else []
+        for one in (report, *again):
+            debitura.collect(one)
         events = [*sync_events(report, is_own=True)]
-        if resource == READ_IN_ORDER[-1]:
+        events += [event for one in again for event in sync_events(one, is_own=False)]
+        if resource == RESOURCES[-1]:
             events += coverage_events(debitura.settings, debitura.state(context.instance))
         for event in events:
             context.log_event(debitura.placed(event))
@@ -90,9 +88,16 @@ def raw_table(resource: str, before: str | None) -> dg.AssetsDefinition:
     return raw
 
 
+def _moved_cases(debitura: Debitura, endpoint: Endpoint, outages: OutagePolicy | None) -> list[SyncReport]:
+    """Read cases again where transactions show that some moved to another client, which no number of cases does."""
+    if not has_moved_cases(debitura.settings):
+        return []
+    return sync(
+        debitura.settings, endpoint, ("cases",), progress=debitura.progress, outages=outages, compares_clients=True
+    )
+
+
 with warnings.catch_warnings():  # observable assets are marked beta; Dagster's version is pinned
     warnings.simplefilter("ignore", dg.BetaWarning)
     listings = [listing_of(resource) for resource in RESOURCES]
-raw_tables = [
-    raw_table(resource, before) for resource, before in zip(READ_IN_ORDER, (None, *READ_IN_ORDER), strict=False)
-]
+raw_tables = [raw_table(resource, before) for resource, before in zip(RESOURCES, (None, *RESOURCES), strict=False)]

@@ -59,7 +59,7 @@ def ops_table(key: dg.AssetKey, written_by: list[dg.AssetKey], description: str)
 
 ops_tables = [
     *(ops_table(key, list(RAW.values()), "Written by every sync.") for key in OPS),
-    ops_table(OPS_ONBOARDING, [ONBOARDING["history"], RAW["cases"]], "Written by nightly and onboarding runs."),
+    ops_table(OPS_ONBOARDING, [ONBOARDING["history"], RAW["transactions"]], "Written by nightly and onboarding runs."),
     ops_table(OPS_REGISTRATIONS, [REGISTRATION["clients"]], "Written when clients of the roster are registered."),
     ops_table(OPS_SUBMISSIONS, [SUBMISSION["cases"]], "Written when claims are submitted."),
 ]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import duckdb
 
 from debitura_pipeline.landing.landing_zone import SyncFolder
+from debitura_pipeline.settings import Settings
 from debitura_pipeline.sync.land import BEFORE
 from debitura_pipeline.warehouse.base import Warehouse
+from debitura_pipeline.warehouse.opening import open_warehouse
 
 MEMORY_LIMIT = "256MB"
 
@@ -21,7 +23,7 @@ _MERGED = """
     JOIN raw.cases AS c ON c.case_id = t.case_id AND c.creditor_id <> t.creditor_id
     LEFT JOIN ops.syncs AS s ON s.sync_id = t._sync_id
     WHERE t._deleted_at IS NULL AND c._deleted_at IS NULL
-        AND c._verified_at <= coalesce(s.finished_at, t._changed_at)"""
+        AND c._verified_at <= greatest(coalesce(s.finished_at, t._changed_at), t._changed_at)"""
 _LANDED = """
     SELECT DISTINCT l.case_id, l.creditor_id FROM (
         SELECT arg_max(struct_pack(transaction_id, case_id, creditor_id), _seq) AS l
@@ -35,6 +37,12 @@ Owner = tuple[str, str]  # case id, creditor id of one of its transactions
 def owners_in_warehouse(warehouse: Warehouse) -> list[Owner]:
     """Of merged transactions whose cases the warehouse gives to other clients. Raises WarehouseError."""
     return [(case_id, creditor) for case_id, creditor in warehouse.rows(_MERGED)]
+
+
+def has_moved_cases(settings: Settings) -> bool:
+    """Whether merged transactions show that cases moved to other clients since they were read. Raises WarehouseError."""
+    with open_warehouse(settings, read_only=True) as warehouse:
+        return bool(owners_in_warehouse(warehouse))
 
 
 def owners_landed(transactions: SyncFolder) -> list[Owner]:

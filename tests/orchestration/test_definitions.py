@@ -79,8 +79,8 @@ def test_every_report_is_an_asset_that_comes_from_the_raw_tables(name: str) -> N
 
 def test_the_raw_tables_follow_one_another() -> None:
     """A case read before its client is a case of nobody."""
-    assert RAW["clients"] in GRAPH.get(RAW["transactions"]).parent_keys
-    assert RAW["transactions"] in GRAPH.get(RAW["cases"]).parent_keys
+    assert RAW["clients"] in GRAPH.get(RAW["cases"]).parent_keys
+    assert RAW["cases"] in GRAPH.get(RAW["transactions"]).parent_keys
 
 
 def test_whatever_opens_the_warehouse_is_in_its_pool() -> None:

@@ -36,7 +36,7 @@ from tests.orchestration.ticks import Ticks
 from tests.support.parsed import TOOK_UP_NONE, reuse_parse
 from tests.support.sandbox import ROOT, RunningSandbox, start_sandbox
 
-CHAIN = ["raw__clients", "raw__transactions", "raw__cases", "checks_of_cases", "dbt_build"]
+CHAIN = ["raw__clients", "raw__cases", "raw__transactions", "checks_of_transactions", "dbt_build"]
 END = ["reports__partner_report", "published__warehouse"]
 
 
