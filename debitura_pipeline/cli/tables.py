@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ STYLES = {
     "done and proven": "green", "done, not proven": "yellow", "failed": "bold red", "killed": "bold red",
 }  # fmt: skip
 INDENT = "  "
+_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ class FittedTable:
             yield table
             return
         for row in self.rows:
-            yield from self._lines(row, options.max_width)
+            yield from self._lines([_on_one_line(cell) for cell in row], options.max_width)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in self.head:
             table.add_column(name, justify="right" if name in self.right else "left", no_wrap=True)
         for row in self.rows:
-            table.add_row(*(_cell(cell) for cell in row))
+            table.add_row(*(_cell(_on_one_line(cell)) for cell in row))
         return table
 
     def _lines(self, row: Sequence[str], width: int) -> RenderResult:
@@ -116,6 +118,11 @@ def number(value: Decimal | None, unit: str) -> str:
     if value is None:
         return "not stated"
     return f"{value:,.0f}" if unit == "count" else f"{value:,.4f}"
+
+
+def _on_one_line(text: str) -> str:
+    """With control characters escaped, so that no value can look like another row."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _cell(text: str) -> Text:
