@@ -16,7 +16,8 @@ from typing import Any
 from debitura_pipeline.api.encoding import parse_lenient
 from debitura_pipeline.api.label_words import is_label
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # one word like `ValidationError`, never a sentence or an address
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")  # one word like `ValidationError`, never a sentence or an address
+_TYPE_URL = re.compile(r"https?://[^\s?#]*/([A-Za-z][A-Za-z0-9_-]{0,63})")  # as problem details may give it
 _FIELD = re.compile(r"[A-Za-z$][A-Za-z0-9_$.\[\]]{0,63}")
 _PLACES = re.compile(r"[$.\[\]\d]+")  # separators in `$.client.contacts[0].email`
 MAX_RETRY_AFTER_S = 366 * 86_400.0  # longer values are nonsense, and overflow dates
@@ -92,8 +93,11 @@ def _codes(parsed: dict[str, Any]) -> Iterator[str]:
     errors = next((value for name, value in parsed.items() if name.lower() == "businesserrors"), None)
     for block in [*(errors if isinstance(errors, list) else []), parsed]:
         for name, value in block.items() if isinstance(block, dict) else ():
-            if name.lower() in _CODE_KEYS and isinstance(value, str) and _CODE.fullmatch(value) and is_label(value):
-                yield value
+            if name.lower() in _CODE_KEYS and isinstance(value, str):
+                named = _TYPE_URL.fullmatch(value)
+                code = named[1] if named else value
+                if _CODE.fullmatch(code) and is_label(code):
+                    yield code
 
 
 def _fields(parsed: dict[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from debitura_pipeline.api.error_body import parse_error_body
 from debitura_pipeline.api.writes import WriteResponse
 from debitura_pipeline.errors import SettingsError, ShapeError
 from debitura_pipeline.submission.answers import Created, NoAnswer, Refusal
@@ -151,3 +152,23 @@ def test_plan_replaces_no_file_that_is_none(partner: Claims, tmp_path: Path) -> 
     assert partner.source.read_bytes() == before
     for _ in range(2):
         partner.plan().document.keep(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"businessErrors": [{"type": "DUPLICATE_REFERENCE"}]}',
+        b'{"Error": "duplicate-reference"}',
+        b'{"type": "https://api.example/errors/duplicate-reference", "title": "Taken", "status": 422}',
+    ],
+)
+def test_duplicate_is_known_however_it_is_spelled(body: bytes) -> None:
+    """It was final as any other refusal, and the case that has the reference was never looked for."""
+    codes, fields = parse_error_body(body)
+    answer = understood(WriteResponse(422, None, tuple(codes), tuple(fields)), EXPECTED)
+    assert isinstance(answer, Refusal) and answer.names_a_case
+
+
+def test_type_that_is_no_word_of_an_error_is_not_kept() -> None:
+    for told in ("https://tools.ietf.org/html/rfc9110#section-15.5.1", "https://api.example/people/ingrid-vandermolen"):
+        assert parse_error_body(f'{{"type": "{told}"}}'.encode()) == ([], [])
