@@ -40,10 +40,7 @@ def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
 
 def is_json_object(body: bytes) -> bool:
     """Whether a body is a JSON object, as every documented error is."""
-    try:
-        return isinstance(parse_lenient(body), dict)
-    except (ValueError, RecursionError):
-        return False
+    return _object(body) is not None
 
 
 def retry_after(body: bytes, header: str | None, clocks: Sequence[datetime]) -> float | None:
@@ -72,11 +69,15 @@ def parse_http_date(text: str | None) -> datetime | None:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
+    return _object(body) or {}
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         parsed = parse_lenient(body)
     except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _seconds(value: Any) -> float | None:

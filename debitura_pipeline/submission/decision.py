@@ -116,8 +116,8 @@ REFUSED_DESPITE_PREVIEW = (
 )
 CLOCK_BEHIND = HUMAN + "this machine's clock is behind the time of the last request; set it right"
 UNSEEN = (
-    f"{HUMAN}the case that was created for it differs and is not shown; correct the row if the case is to stay, and it is adopted "
-    "once it is shown. If it was deleted, run `debitura cases settle TENANT REFERENCE --no-case`"
+    f"{HUMAN}the case that was created for this claim differs from it and is not shown; if the case is right, correct the row, and "
+    "it is adopted once it is shown; if it was deleted, run `debitura cases settle TENANT REFERENCE --no-case`"
 )
 VANISHED = HUMAN + "the case that differed is no longer shown; correct the row, or file the case by hand"
 
@@ -256,9 +256,8 @@ def _found(record: Record, wanted: Wanted | None, evidence: Evidence, now: datet
         return Settle(adopted(record, case, now))
     if len(cases) > 1:
         return Settle(_conflict(record, f"{len(cases)} cases have this reference", now))
-    fault = f"the case {case.case_id} differs in {', '.join(differences)}"
-    if case.is_of_other:
-        fault = f"the case {case.case_id} is recorded as that of another row"
+    what = "is recorded as that of another row" if case.is_of_other else f"differs in {', '.join(differences)}"
+    fault = f"the case {case.case_id} {what}"
     return Settle(_conflict(record, fault, now).having(case_id=case.case_id, reference=case.reference))
 
 

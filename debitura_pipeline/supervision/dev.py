@@ -152,7 +152,7 @@ def child_environment(settings: Settings, endpoint: Endpoint | None, outer: Mapp
             ours["DEBITURA_API_KEY"] = endpoint.api_key.reveal()
             ours["DEBITURA_CUSTOMER_API_URL"] = endpoint.customer_url or ""
     if settings.dagster_postgres is not None:
-        ours |= {POSTGRES_VARIABLE: dagster_url(settings.dagster_postgres), "PGTZ": "UTC"}
+        ours[POSTGRES_VARIABLE] = dagster_url(settings.dagster_postgres)
     return {**outer, **ours}
 
 

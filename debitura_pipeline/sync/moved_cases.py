@@ -1,7 +1,6 @@
 """Find the clients of transactions that are new, or that moved from one client to another, with their cases.
 
-A closed case that moves to another client while another one moves the other way changes no number of cases. Its transactions
-move with it, and they are read before the cases.
+Two closed cases that exchange clients change no number of cases, but their transactions move with them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from debitura_pipeline.warehouse.opening import open_warehouse
 
 MEMORY_LIMIT = "256MB"
 
-# Of cases that were not read since the transaction was: what the API said later of the case is its own word.
+# Only cases that were last read before the transaction: a case that was read later differs at the API, too.
 _MERGED = """
     SELECT DISTINCT t.case_id, t.creditor_id
     FROM raw.transactions AS t
