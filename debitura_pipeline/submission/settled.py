@@ -11,6 +11,7 @@ from typing import Any
 from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.errors import ApiError, RateLimitExhausted
 from debitura_pipeline.landing.business_key import is_pseudonym
+from debitura_pipeline.submission.decision import FoundCase
 from debitura_pipeline.submission.lookups import (
     OTHER_REFERENCE,
     Expected,
@@ -40,17 +41,23 @@ def stored_cases(warehouse: Warehouse, case_ids: Iterable[str]) -> dict[str, Sto
 
 
 def contradiction(record: Record, case: StoredCase) -> str | None:
-    """Why a case of the warehouse is not the claim's; None if nothing speaks against it. Another spelling of the reference does
-    not: a person decided."""
-    creditor_id, reference, case_id = case[:3]
+    """Why a case of the warehouse is not the claim's; None if nothing speaks against it."""
+    return _fault(record, case[0], case[1], stored_case(case[1:], _expected(record)))
+
+
+def _fault(record: Record, creditor_id: str | None, reference: str | None, case: FoundCase) -> str | None:
+    """`creditor_id`, `reference`: of the case, None where unknown. Another spelling of the reference is accepted from a person."""
     if creditor_id is not None and creditor_id != record.creditor_id:
-        return f"Case {case_id} belongs to client {creditor_id}, the claim to {record.creditor_id}."
+        return f"Case {case.case_id} belongs to client {creditor_id}, the claim to {record.creditor_id}."
     if reference is not None and fold_spelling(reference) != fold_spelling(record.creditor_reference):
-        return f"Case {case_id} has the creditor reference {reference}, not the claim's."
-    expected = Expected(record.creditor_reference, record.amount, record.currency)
-    if differences := [name for name in stored_case(case[1:], expected).differences if name != OTHER_REFERENCE]:
-        return f"Case {case_id} differs from the claim in {', '.join(differences)}."
+        return f"Case {case.case_id} has another creditor reference than the claim."
+    if differences := [name for name in case.differences if name != OTHER_REFERENCE]:
+        return f"Case {case.case_id} differs from the claim in {', '.join(differences)}."
     return None
+
+
+def _expected(record: Record) -> Expected:
+    return Expected(record.creditor_reference, record.amount, record.currency)
 
 
 def reconsidered(record: Record, case: StoredCase) -> Record:
@@ -109,17 +116,7 @@ async def _asked(client: ApiClient, record: Record) -> Record:
         return record
     if case is None:
         return record  # perhaps one that this API does not show, such as a test case
-    expected = Expected(record.creditor_reference, record.amount, record.currency)
-    fault, owner = None, owner_of(case)
-    reference = text_or_none(case.get("creditorreference"))
-    is_hidden = is_pseudonym(record.creditor_reference)
-    differences = [name for name in found_case(case, expected).differences if name != OTHER_REFERENCE]
-    if owner is not None and owner != record.creditor_id:
-        fault = f"Case {record.case_id} belongs to another client."
-    elif (
-        reference is not None and not is_hidden and fold_spelling(reference) != fold_spelling(record.creditor_reference)
-    ):
-        fault = f"Case {record.case_id} has another creditor reference."
-    elif differences:
-        fault = f"Case {record.case_id} differs from the claim in {', '.join(differences)}."
-    return _compared(record, fault, found_case(case, expected).reference)
+    found, is_hidden = found_case(case, _expected(record)), is_pseudonym(record.creditor_reference)
+    fault = _fault(record, owner_of(case), None if is_hidden else text_or_none(case.get("creditorreference")), found)
+    # A stored pseudonym cannot be compared with a reference, so nothing is confirmed.
+    return record if fault is None and is_hidden else _compared(record, fault, found.reference)
