@@ -6,6 +6,7 @@ Which buckets are compared and how they are requested is defined in `cases.py` a
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,10 +16,13 @@ from datetime import datetime, timedelta
 from debitura_pipeline.errors import UnprovenError
 from debitura_pipeline.extract.reader import Reader
 from debitura_pipeline.extract.window_record import Totals, VerifiedWindow
-from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, TICK, Filters, Slice, Window
+from debitura_pipeline.extract.windows import DAY, EVERYTHING, HOUR, TICK, Filters, Slice, Window, tenant_filter
 from debitura_pipeline.incremental.expected_state import ExpectedState, MissingRow
 from debitura_pipeline.incremental.hourly_totals import HourlyTotals
 from debitura_pipeline.incremental.rotation import choose_due_days, page_count, read_cost
+from debitura_pipeline.landing.tenants import UnlistedTenantError
+
+log = logging.getLogger(__name__)
 
 MAX_ROUNDS = 4  # comparisons with the closing totals; later rounds read only where totals still differ
 
@@ -63,6 +67,7 @@ class IncrementalSync(ABC):
 
     `expected` is the state that will be merged, `at` the time of the sync, `last_upper` the upper bound of the previous sync.
     `max_windows` limits how many windows are compared first: each costs a request, and fewer ones need more bisection.
+    `renamed`: tenant ids of clients whose rows still have another one, with the number of these rows.
     """
 
     reader: Reader
@@ -75,6 +80,7 @@ class IncrementalSync(ABC):
     deleted: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     max_windows: int = sys.maxsize
+    renamed: Sequence[tuple[str, int]] = ()
 
     @abstractmethod
     async def initial_read(self) -> None:
@@ -122,6 +128,7 @@ class IncrementalSync(ABC):
         """
         self.expected.note_shown(self.reader.files(self.reader.shown.values()))
         await self.refresh_due_days()
+        await self._read_renamed_clients()
         await self.initial_read()
         names: list[str] = []
         for number in range(1, MAX_ROUNDS + 1):
@@ -152,6 +159,15 @@ class IncrementalSync(ABC):
         for window in windows:
             self.mark_deleted([row.key for row in self.expected.missing(window, None)])
 
+    async def _read_renamed_clients(self) -> None:
+        """Read the clients of `renamed` whole: an edit of a tenant id changes no total."""
+        if not self.renamed:
+            return
+        try:
+            await self.read([Slice(EVERYTHING, tenant_filter(tenant)) for tenant, _ in self.renamed])
+        except UnlistedTenantError:  # archived in these seconds; the next sync no longer asks for it
+            log.warning("%s: a client with a new tenant id is no longer listed", self.reader.listing.resource)
+
     def due_windows(self) -> list[Window]:
         """The windows that are due for refresh."""
         return choose_due_days(self.expected.days_by_age(), self.at, self.refresh_days, self.reader.upper)
@@ -159,6 +175,11 @@ class IncrementalSync(ABC):
     def refresh_cost(self) -> int:
         """Requests that the periodic refresh takes in this sync."""
         return read_cost(self.due_windows(), self.expected.days_by_age())
+
+    def fixed_costs(self) -> tuple[tuple[str, float], ...]:
+        """Parts of the estimate that do not depend on what the API states."""
+        renamed = sum(page_count(rows) for _, rows in self.renamed)
+        return ("clients with another tenant id", float(renamed)), ("periodic refresh", float(self.refresh_cost()))
 
     async def read(self, slices: Sequence[Slice]) -> ReadBatch:
         """Read `slices` and apply them to the expected state; an earlier read of the same slice is replaced.

@@ -134,7 +134,7 @@ class CasesSync(IncrementalSync):
                     "windows that differ",
                     sum(expected_cost(window, totals, ours, ROW_PRECISION) for window, totals in fewer),
                 ),
-                ("periodic refresh", float(self.refresh_cost())),
+                *self.fixed_costs(),
             )
         )
 

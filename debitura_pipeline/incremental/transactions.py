@@ -241,7 +241,7 @@ class TransactionsSync(IncrementalSync):
         ours = self.expected.hourly_totals()
         parts = [
             ("totals of windows", float(len(self.stated) + 1)),
-            ("periodic refresh", float(self.refresh_cost())),
+            *self.fixed_costs(),
             ("clients whose earnings differ", float(self._suspects())),
         ]
         if self._summary_ignores_dates():

@@ -73,6 +73,8 @@ class Baseline:
     earnings: StatedEarnings = field(default_factory=StatedEarnings)
     # Case and creditor of transactions that are new or moved (`moved_cases.py`), for a sync of cases.
     owners: tuple[tuple[str, str], ...] = ()
+    # New tenant ids of clients whose rows still have another one, with the number of these rows (`renamed_clients.py`).
+    renamed: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,20 @@ class Incremental:
                 since,
                 client_stats=self.baseline.client_stats,
                 owners=self.baseline.owners,
+                renamed=self.baseline.renamed,
             )
         counts = ClientCounts(self.baseline.tenants)
         earnings = ClientEarnings(self.baseline.earnings, self.baseline.tenants)
-        return TransactionsSync(self.reader, expected, at, days, since, client_counts=counts, earnings=earnings)
+        return TransactionsSync(
+            self.reader,
+            expected,
+            at,
+            days,
+            since,
+            client_counts=counts,
+            earnings=earnings,
+            renamed=self.baseline.renamed,
+        )
 
     def _expected(self, date: int) -> ExpectedState:
         """The expected state, dated by the column that the API's date filter applies to."""

@@ -26,6 +26,7 @@ from debitura_pipeline.sync.land import Baseline, export_baseline
 from debitura_pipeline.sync.land_clients import export_client_baselines
 from debitura_pipeline.sync.moved_cases import owners_in_warehouse, owners_landed
 from debitura_pipeline.sync.partner import PartnerTerms
+from debitura_pipeline.sync.renamed_clients import rows_of_renamed
 from debitura_pipeline.warehouse.base import Warehouse
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.ops_sql import newest_merged
@@ -126,6 +127,7 @@ class Preparer:
             return None
         resource = folder.begin.resource
         found = export_baseline(warehouse, resource, self.partner.invoicing_mode, folder.path)
+        found = replace(found, renamed=rows_of_renamed(warehouse, resource) if resource != "clients" else ())
         return replace(found, owners=tuple(owners_in_warehouse(warehouse))) if resource == "cases" else found
 
     def _folder(self, warehouse: Warehouse, resource: str, chosen: Plan, tenants: Sequence[str] | None) -> SyncFolder:
