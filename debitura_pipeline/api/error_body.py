@@ -26,6 +26,9 @@ _NO_FIELDS = frozenset(
     {"error", "message", "businesserrors", "errors", "type", "title", "status", "detail", "instance", "traceid"}
     | {"code", "data", "solutionurl", "retryafter", "signinghandoff"}
 )
+_ERROR_KEYS = frozenset(
+    {"businesserrors", "businessrule", "conflictresponse", "error", "errors", "type", "title", "code", "traceid"}
+)
 
 
 def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
@@ -36,6 +39,16 @@ def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
     """
     parsed = _parsed(body)
     return list(dict.fromkeys(_codes(parsed))), list(dict.fromkeys(_fields(parsed)))
+
+
+def has_error_shape(document: Any) -> bool:
+    """Whether a JSON value is shaped like one of the documented errors; what a gateway makes up mostly is not.
+
+    These are the structured object, problem details, and field or rule names with their messages.
+    """
+    if not isinstance(document, dict):
+        return False
+    return any(name.lower() in _ERROR_KEYS or isinstance(value, list) for name, value in document.items())
 
 
 def is_json_object(body: bytes) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from debitura_pipeline.api.encoding import parse_lenient, redact_path
-from debitura_pipeline.api.error_body import parse_error_body
+from debitura_pipeline.api.error_body import has_error_shape, parse_error_body
 from debitura_pipeline.api.http import PARTNER_KEY, ApiRequest, AuthScheme, Clock, HttpSession, Timeouts
 from debitura_pipeline.api.rate_limit import RateLimiter
 from debitura_pipeline.api.write_budget import WriteBudget
@@ -34,6 +34,12 @@ class WriteResponse:
     codes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     is_unreadable: bool = False
+
+    @property
+    def is_api_error(self) -> bool:
+        """Whether the body is an error as the API documents it. Without one, an intermediary may have answered, in front of or
+        behind which the request had its effect."""
+        return bool(self.codes or self.fields) or has_error_shape(self.document)
 
 
 class WriteClient:

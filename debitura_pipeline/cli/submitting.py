@@ -40,7 +40,11 @@ def show_cases_plan(settings: Settings, out: Path | None, *, allow_shrink: bool)
         found.document.keep(out)
     show_document(found.document, found.source.unknown)
     due = [claim.state for claim in found.claims if claim.is_due]
-    in_doubt = f", {_claims(due.count(SENT))} in doubt looked up" if SENT in due else ""
+    in_doubt = (
+        f", {_claims(due.count(SENT))} in doubt would be looked up again and sent once more if no case is shown"
+        if SENT in due
+        else ""
+    )
     kept = f" The plan is saved in {out} and valid for 24 hours." if is_kept else ""
     if found.stopped is not None:
         why = f"not every claim was looked up: {found.stopped}{' The plan is not saved.' if out else ''}"

@@ -12,6 +12,7 @@ from debitura_pipeline.api.connect import Runtime, open_client
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.landing.business_key import BusinessKeys
 from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.outbound.privacy_mode import check_privacy_mode
 from debitura_pipeline.registration.listed import read_listed
 from debitura_pipeline.registration.plan import PlannedClient, Situation, plan_clients, recorded_clients
 from debitura_pipeline.registration.record import formerly_linked, link_events, read_registrations
@@ -77,6 +78,7 @@ async def make_plan(
     elif warehouse_exists(settings):
         with open_warehouse(settings, read_only=True) as found:
             situation = _with_known(situation, found)
+    check_privacy_mode(settings, "registrations", ((tenant,) for tenant in situation.registrations))
     unknown = situation.again - {row.stored_key[0] for row in roster.rows} - situation.registrations.keys()
     if unknown:
         raise SettingsError(

@@ -64,7 +64,7 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
     status = answer.status
     if 200 <= status < 300:
         return _accepted(answer, tenant)
-    if status == 409 and not answer.is_unreadable:
+    if status == 409 and answer.is_api_error:
         return _conflict(answer)
     if status in NOT_ALLOWED and not answer.is_unreadable:
         advice = "check DEBITURA_API_KEY" if status == 401 else "it may not register clients"
@@ -72,7 +72,7 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
             PLANNED, status, message=f"HTTP {status}: had no effect",
             ends_apply=f"{KEY_IS_REFUSED if status == 401 else NO_RIGHT} (HTTP {status} on POST /clients); {advice}.",
         )  # fmt: skip
-    if status in REFUSALS and not answer.is_unreadable:  # 409 was looked at above
+    if status in REFUSALS and answer.is_api_error:  # 409 was looked at above
         types = (*answer.codes, *answer.fields)
         return RegistrationOutcome(REFUSED, status, types, message=f"refused (HTTP {status})")
     return RegistrationOutcome(  # perhaps a proxy's, in front of or behind which the request had its effect

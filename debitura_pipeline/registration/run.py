@@ -87,11 +87,11 @@ def apply_registrations(
 
         async def work() -> AppliedPlan:
             async with partner_session(settings, endpoint, runtime, known) as (client, identity):
-                identity.keep()
                 with open_warehouse(settings) as warehouse:
                     found = await make_plan(settings, client, roster, runtime.now(), warehouse, again)
                     if kept is not None:
                         check_kept(kept, found.document)
+                    identity.keep()
                     write_registrations(warehouse, list(settled(found.clients, found.situation)))
                     applied = await _send(settings, endpoint, runtime, warehouse, found.clients, on_outcome)
             return _after(found, applied)

@@ -16,8 +16,9 @@ from debitura_pipeline.warehouse.postgres.connection import connect, describe_er
 
 WAIT_S = 5.0
 STATEMENT_TIMEOUT = "60s"
-# Types whose text has no fixed spelling, or another one than the application's: 1e+20, \\x31303031.
-NOT_AS_TEXT = ("real", "double precision", "bytea")
+# Types whose text has no fixed spelling, or another one than the application's: 1e+20, 1001.00 (and 1001.000 after a change of
+# scale), \\x31303031.
+NOT_AS_TEXT = ("real", "double precision", "numeric", "bytea")
 _COLUMNS = """
     SELECT a.attname, coalesce(nullif(t.typbasetype, 0), t.oid)::pg_catalog.regtype::pg_catalog.text
     FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid

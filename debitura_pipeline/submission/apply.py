@@ -191,7 +191,7 @@ def understood(response: WriteResponse, expected: Expected) -> Answer:
         return Created(status, case) if names_reference(response.document) else NoAnswer(status, has_case_id=True)
     if status == 401:
         return NoEffect("unauthorized")
-    if status in FINAL_STATUSES and not response.is_unreadable:
+    if status in FINAL_STATUSES and response.is_api_error:
         types = tuple(dict.fromkeys([*response.codes, *response.fields])) or (f"http_{status}",)
         return Refusal(status, types)
     return NoAnswer(status)

@@ -15,6 +15,7 @@ from debitura_pipeline.errors import ApiError
 from debitura_pipeline.landing.business_key import BusinessKeys, is_pseudonym
 from debitura_pipeline.landing.pseudonyms import Pseudonyms
 from debitura_pipeline.outbound.plan_document import PlanDocument
+from debitura_pipeline.outbound.privacy_mode import check_privacy_mode
 from debitura_pipeline.registration.listed import ListedClient, read_listed
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead, SourceRow
@@ -24,6 +25,7 @@ from debitura_pipeline.submission.body import case_body
 from debitura_pipeline.submission.decision import SETTLE, LookUp, Send, Settle, Stop, Wanted, next_step
 from debitura_pipeline.submission.evidence import CaseFinder
 from debitura_pipeline.submission.known import Known
+from debitura_pipeline.submission.look_alikes import LOOK_ALIKE_DAYS, with_look_alikes
 from debitura_pipeline.submission.lookup_failures import LookupFailures
 from debitura_pipeline.submission.lookups import Expected, TooManyCases, fold_spelling, spellings
 from debitura_pipeline.submission.plan import PlannedClaim
@@ -83,8 +85,12 @@ class Gatherer:
         self._by_creditor = {
             (one.creditor_id, one.creditor_reference): one for one in records if one.creditor_id is not None
         }
+        check_privacy_mode(
+            self.settings, "submissions", ((one.external_tenant_id, one.creditor_reference) for one in records)
+        )
         self._by_tenant: dict[tuple[str, str], list[Record]] = defaultdict(list)
         self._doubtful: dict[tuple[str | None, str], list[Record]] = defaultdict(list)
+        self._hidden: dict[str | None, list[Record]] = defaultdict(list)  # those whose references are pseudonyms
         for one in records:
             self._by_tenant[one.external_tenant_id, one.creditor_reference].append(one)
             if one.is_in_doubt:
@@ -109,8 +115,8 @@ class Gatherer:
             if record.state == SENT and (record.creditor_id, record.creditor_reference) not in wanted
         ]
         found.sort(key=lambda one: (one.row is None, one.row.number if one.row else 0))
-        since = self.runtime.now() - plan.LOOK_ALIKE_DAYS
-        claims = tuple(plan.with_look_alikes(found, self.known.look_alikes, self.known.records, since))
+        since = self.runtime.now() - LOOK_ALIKE_DAYS
+        claims = tuple(with_look_alikes(found, self.known.look_alikes, self.known.records, since))
         document = document_of(self.settings, source.label, claims, self.runtime.now())
         rows_of = {row.stored_key for row in source.rows}
         return ClaimsPlan(source, claims, document, tuple(self._unwanted(wanted, rows_of)), self._failures.stopped)
@@ -125,6 +131,7 @@ class Gatherer:
             if tenant in listed:
                 self.finder.note_row(listed[tenant].creditor_id, row.stored_key[1], reference)
         self._doubtful.clear()  # their pseudonyms may be known as spellings now
+        self._hidden.clear()
         for one in self.known.records:
             self.finder.note_record(one)
             if one.is_in_doubt:
@@ -251,7 +258,8 @@ class Gatherer:
         if evidence is not None and evidence.cases:
             return _decided(PlannedClaim(record, row, evidence=evidence), evidence.at, keys_honoured=False)
         why = f"{HUMAN}a request is unanswered, and {lost}; {SETTLE}"
-        return PlannedClaim(record.having(message=why), row, reasons=(why,))
+        record = record.waiting_because(why)
+        return PlannedClaim(record, row, reasons=plan.reasons_of(record))
 
     async def _ready(self, record: Record, row: SourceRow[Claim], account: Account) -> PlannedClaim:
         """A valid claim of a client that is ready: looked up, and previewed if it would be sent for the first time."""
@@ -289,12 +297,24 @@ class Gatherer:
     def note_doubt(self, record: Record) -> None:
         """Remember a claim that has become doubtful."""
         self._doubtful[record.creditor_id, self.finder.fold(record.creditor_reference)].append(record)
+        if is_pseudonym(record.creditor_reference):
+            self._hidden[record.creditor_id].append(record)
 
     def similar_in_doubt(self, record: Record) -> str | None:
         """Why a claim waits whose reference is another spelling of one that is in doubt, and may be the same claim."""
         for other in self._doubtful.get((record.creditor_id, self.finder.fold(record.creditor_reference)), ()):
             if other.creditor_reference != record.creditor_reference:
                 return f"waits until it is known what became of {other.creditor_reference}, another spelling of its reference"
+        if not is_pseudonym(record.creditor_reference):
+            return None
+        # Not every spelling of a pseudonym's reference can be tried, so one that no row has any more may be this one.
+        with_row = self.finder.of_rows[record.creditor_id or ""]
+        for other in self._hidden.get(record.creditor_id, ()):
+            if other.creditor_reference not in with_row:
+                return (
+                    f"waits until it is known what became of {other.creditor_reference}, whose row is gone: it may be another "
+                    "spelling of its reference"
+                )
         return None
 
 
@@ -333,7 +353,8 @@ def _decided(planned: PlannedClaim, now: datetime, keys_honoured: bool) -> Plann
                 return replace(planned, reasons=plan.reasons_of(settled))
             return replace(planned, record=settled, wanted=None, reasons=plan.reasons_of(settled))
         case Stop(why):
-            return replace(planned, record=record.having(message=why), reasons=(why,) if why else ())
+            record = record.waiting_because(why)
+            return replace(planned, record=record, reasons=tuple(filter(None, [record.message])))
         case Send() if record.state == SENT:
             return replace(planned, reasons=("in doubt, and no case is shown: the same request would be repeated",))
         case Send():

@@ -6,20 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.source import Claim, SourceRead
 from debitura_pipeline.source.places import country_code
 from debitura_pipeline.submission import plan
+from debitura_pipeline.submission.look_alikes import LOOK_ALIKE_DAYS, Likeness
 from debitura_pipeline.submission.lookups import fold_spelling
 from debitura_pipeline.submission.record import read_records
 from debitura_pipeline.submission.settled import with_seen_cases
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.base import Warehouse
-
-Likeness = tuple[str, Decimal, str, str]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read_warehouse_state(warehouse: Warehouse, claims: SourceRead[Claim], today:
             cases[creditor, folded].append((reference, *case))
     alike: dict[Likeness, list[tuple[str, str | None]]] = defaultdict(list)
     for creditor, reference, case_id, number, amount, currency, country in warehouse.rows(
-        _RECENT, (today - plan.LOOK_ALIKE_DAYS, sorted(wanted))
+        _RECENT, (today - LOOK_ALIKE_DAYS, sorted(wanted))
     ):
         if (code := country_code(country)) is not None:
             alike[creditor, amount, currency, code].append((number or case_id, reference))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from debitura_pipeline.outbound.plan_document import PlanRow
@@ -26,7 +25,6 @@ from debitura_pipeline.submission.states import (
     Record,
 )
 
-LOOK_ALIKE_DAYS = timedelta(days=30)
 UNANSWERED = "could not be looked up or previewed"
 CENT = Decimal("0.01")
 
@@ -171,59 +169,3 @@ def sums(claims: Iterable[PlannedClaim]) -> dict[str, Decimal]:
         if claim.state == PLANNED and claim.is_due and claim.amount is not None and claim.record.currency is not None:
             found[claim.record.currency] += claim.amount
     return dict(found)
-
-
-def with_look_alikes(
-    claims: Sequence[PlannedClaim],
-    cases: Mapping[tuple[str, Decimal, str, str], Sequence[tuple[str, str | None]]],
-    records: Iterable[Record],
-    since: datetime,
-) -> list[PlannedClaim]:
-    """Warn of other cases, other claims and other rows with the same client, amount, currency and country.
-
-    `cases`: those of the last 30 days, as (Debitura's reference, creditor reference). `records`: all claims; those sent after
-    `since` count, since no reading may have shown their cases yet.
-    """
-    planned = Counter(_likeness(claim) for claim in claims if claim.state == PLANNED)
-    sent: dict[tuple[str | None, Decimal | None, str | None], list[Record]] = defaultdict(list)
-    for record in records:
-        if (
-            record.last_attempt_at is not None
-            and record.last_attempt_at >= since
-            and record.state in WITH_CASE | {SENT}
-        ):
-            sent[record.creditor_id, record.amount, record.currency].append(record)
-    found = []
-    for claim in claims:
-        likeness = _likeness(claim)
-        if claim.state != PLANNED or likeness is None:
-            found.append(claim)
-            continue
-        listed = cases.get(likeness, ())
-        others = [name for name, own in listed if own != claim.record.creditor_reference]
-        warnings = [f"looks like case {name}: same client, amount, currency and country" for name in others[:3]]
-        named = {own for _, own in listed} | {claim.record.creditor_reference}
-        unread = [one for one in sent.get(likeness[:3], ()) if one.creditor_reference not in named]
-        warnings += [
-            f"looks like claim {one.creditor_reference}: same client, amount and currency" for one in unread[:3]
-        ]
-        if planned[likeness] > 1 and any(_is_near(claim, other) for other in claims if other is not claim):
-            warnings.append("looks like another row: same client, amount, currency and country")
-        found.append(replace(claim, warnings=(*claim.warnings, *warnings)))
-    return found
-
-
-def _likeness(claim: PlannedClaim) -> tuple[str, Decimal, str, str] | None:
-    if claim.row is None or claim.row.row is None or claim.record.creditor_id is None or claim.amount is None:
-        return None
-    return claim.record.creditor_id, claim.amount, claim.row.row.currency, claim.row.row.debtor_country
-
-
-def _is_near(claim: PlannedClaim, other: PlannedClaim) -> bool:
-    """Whether two rows look alike and their invoices are at most 30 days apart, as far as they are dated."""
-    if other.state != PLANNED or _likeness(claim) != _likeness(other):
-        return False
-    days: list[date] = [
-        one.row.row.invoice_date for one in (claim, other) if one.row and one.row.row and one.row.row.invoice_date
-    ]
-    return len(days) < 2 or abs(days[0] - days[1]) <= LOOK_ALIKE_DAYS

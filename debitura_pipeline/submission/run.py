@@ -87,7 +87,6 @@ def apply_claims(
         async def work() -> AppliedPlan:
             async with partner_session(settings, endpoint, runtime) as (partner, identity):
                 source = _read(settings, partner, runtime, allow_shrink=allow_shrink)
-                identity.keep()
                 with open_warehouse(settings) as warehouse:
                     known = read_warehouse_state(warehouse, source, partner.server_time or runtime.now())
                     known = replace(known, records=tuple(await ask_for_named_cases(partner, known.records)))
@@ -98,6 +97,7 @@ def apply_claims(
                         found = await gatherer.make_plan(source)
                         if kept is not None:
                             check_kept(kept, found.document, NOT_REACHED)
+                        identity.keep()
                         return await _send(settings, warehouse, gatherer, budget, found, on_outcome)
 
         return asyncio.run(work())

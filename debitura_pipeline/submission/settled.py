@@ -23,7 +23,7 @@ from debitura_pipeline.submission.lookups import (
     text_or_none,
 )
 from debitura_pipeline.submission.record import read_records
-from debitura_pipeline.submission.states import BY_HAND, HUMAN, SENT, WITH_CASE, Record
+from debitura_pipeline.submission.states import BY_HAND, SENT, WITH_CASE, WRONG_CASE, Record
 from debitura_pipeline.warehouse.base import Warehouse
 
 _CASES = """SELECT case_id, creditor_id, creditor_reference, case_id, reference, gross_amount, currency, debtor_country
@@ -73,7 +73,7 @@ def _compared(record: Record, fault: str | None, number: str | None) -> Record:
         case_id=None,
         unanswered=max(record.unanswered, 1),
         absent_since=None,
-        message=f"{HUMAN}a person named a case that is not the claim's. {fault}",
+        message=f"{WRONG_CASE} {fault}",
     )
 
 

@@ -24,6 +24,7 @@ NO_ROW = "the source no longer has a row for it"  # of a claim that nobody wants
 BY_HAND = "settled by a person"
 UNLISTED = f"{BY_HAND}; the case is not among those that are listed"
 HUMAN = "needs a human: "  # how a message begins that no later run can settle
+WRONG_CASE = f"{HUMAN}a person named a case that is not the claim's."  # how the message of such a claim begins
 
 STATES = (
     INVALID, WAITING, INELIGIBLE, PLANNED, SENT, SUBMITTED, ALREADY_THERE, CONFLICT, REFUSED, CHANGED_AFTER
@@ -97,6 +98,13 @@ class Record:
     def having(self, **changes: object) -> Self:
         """The record with other values."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def waiting_because(self, why: str | None) -> Self:
+        """The record with why nothing is done now, after what was wrong with the case that a person named for it, if one did."""
+        before = self.message or ""
+        if why is None or not before.startswith(WRONG_CASE):
+            return self.having(message=why)
+        return self.having(message=f"{before.partition('; ')[0].rstrip('.')}; {why.removeprefix(HUMAN)}")
 
     @property
     def is_in_doubt(self) -> bool:

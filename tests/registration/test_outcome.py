@@ -72,13 +72,20 @@ def test_conflict(kind: str, state: str, wrap: Any) -> None:
         (400, {"error": "ValidationError", "message": "no"}, ("ValidationError",)),
         (400, {"type": "https://tools.example/400", "title": "Bad", "errors": {"$.users": ["no"]}}, ("$.users",)),
         (422, {"businessErrors": [{"type": "CreditorBlocked", "message": "Ingrid"}]}, ("CreditorBlocked",)),
-        (422, None, ()),
+        (422, {"title": "Bad"}, ()),
     ],
 )
 def test_refused(status: int, document: Any, types: tuple[str, ...]) -> None:
     found = outcome(status, document)
     assert (found.state, found.error_types, found.ends_apply) == ("refused", types, None)
     assert found.is_bad and "Ingrid" not in repr(found)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize("document", [None, {}, "Conflict", {"message": "Bad Request"}])
+def test_answer_that_is_no_documented_error_refuses_nobody(status: int, document: Any) -> None:
+    found = outcome(status, document)
+    assert found.state == "sent" and found.ends_if_repeated is not None
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -160,7 +160,7 @@ def test_a_value_of_another_type_is_not_taken_for_its_text(
     assert "Klara" not in str(found.reasons())
 
 
-@pytest.mark.parametrize("kind", ["double precision", "bytea", "own.measure"])
+@pytest.mark.parametrize("kind", ["numeric(10,2)", "double precision", "bytea", "own.measure"])
 def test_a_column_without_one_spelling_is_no_reference_in_postgres(
     tmp_path: Path, postgres: Database, kind: str
 ) -> None:

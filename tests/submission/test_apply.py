@@ -258,6 +258,19 @@ def test_kept_plan_binds(partner: Claims, tenant: str, tmp_path: Path) -> None:
     assert partner.apply(kept).document.summary == {"submitted": 1}
 
 
+def test_kept_plan_of_another_environment_binds_the_data_directory_to_none(
+    partner: Claims, tenant: str, tmp_path: Path
+) -> None:
+    partner.wants(*claims(tenant))
+    partner.plan().document.keep(tmp_path / "plan.json")
+    other = Claims(tmp_path / "other", partner.sandbox, DEBITURA_CLAIMS=str(partner.source))
+    other.settings = replace(other.settings, environment="test")
+    with pytest.raises(PlanMoved, match="its environment was sandbox and is now test"):
+        other.apply(tmp_path / "plan.json")
+    other.settings = replace(other.settings, environment="sandbox")
+    assert other.apply(tmp_path / "plan.json").document.summary == {"submitted": 1}
+
+
 def test_bad_row_of_a_csv_is_named_with_its_line(partner: Claims, tenant: str) -> None:
     partner.wants({**claims(tenant)[0], "comments": "two\nlines"}, claim(tenant, new_number(), amount="much"))
     partner.apply()

@@ -141,7 +141,8 @@ def test_refusals_that_the_preview_does_not_foresee_become_rarer() -> None:
 
 def test_refusals_of_the_api_are_final() -> None:
     for status in (400, 422):
-        assert understood(WriteResponse(status, {}), Expected("INV-1")) == Refusal(status, (f"http_{status}",))
+        answer = WriteResponse(status, {"title": "Bad"})
+        assert understood(answer, Expected("INV-1")) == Refusal(status, (f"http_{status}",))
     unauthorized = understood(WriteResponse(401, {}), Expected("INV-1"))
     assert unauthorized == NoEffect("unauthorized")
     waits = answered(recorded("tenant", SOMEBODY, "sent", "INV-1"), unauthorized, NOW)

@@ -42,9 +42,23 @@ def test_only_an_answer_that_names_the_claim_says_that_it_is_submitted(document:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_page_of_an_intermediary_refuses_nothing(status: int) -> None:
-    assert isinstance(understood(WriteResponse(status, None, is_unreadable=True), EXPECTED), NoAnswer)
-    assert isinstance(understood(WriteResponse(status, None), EXPECTED), Refusal)
+@pytest.mark.parametrize("document", [None, {}, [], "Bad Request", 0, {"message": "Bad Request"}, {"id": CASE_ID}])
+def test_answer_that_is_no_documented_error_refuses_nothing(status: int, document: Any) -> None:
+    """An intermediary may have answered after the case was created: the claim stays in doubt, and its key is not used up."""
+    assert isinstance(understood(WriteResponse(status, document), EXPECTED), NoAnswer)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"BusinessErrors": [{"type": "ValidationError", "message": "no"}]},
+        {"businessRule": "no"},
+        {"debtor.name": ["is required"]},
+        {"Title": "One or more validation errors occurred.", "status": 400},
+    ],
+)
+def test_documented_error_is_a_refusal(document: Any) -> None:
+    assert isinstance(understood(WriteResponse(422, document), EXPECTED), Refusal)
 
 
 def test_lookup_is_not_answered_by_an_error_with_an_id() -> None:

@@ -13,7 +13,7 @@ from debitura_pipeline.submission.decision import SETTLE
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.run import claims_status
 from debitura_pipeline.submission.settle import NotSettled, settle_claim
-from debitura_pipeline.submission.states import BY_HAND, NO_ROW, Record
+from debitura_pipeline.submission.states import BY_HAND, NO_ROW, WRONG_CASE, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.partner import Claims, claim, fault, new_number
 from tests.support.command import debitura
@@ -160,10 +160,14 @@ def test_named_case_that_no_reading_shows_is_asked_for(partner: Claims, tenant: 
     (line,) = claims_problems([one for one in partner.all_records() if one.has_unseen_case])
     assert line.startswith("2 claims") and "settled by hand with a case that is not shown" in line
     partner.wants(claim(tenant, new_number()))
-    partner.apply()
-    found = {one.creditor_reference: one for one in partner.all_records()}
-    assert found[case["creditorReference"]].message == BY_HAND
-    assert found[other["creditorReference"]].case_id != third["id"]
+    for _ in range(2):
+        partner.apply()
+        found = {one.creditor_reference: one for one in partner.all_records()}
+        assert found[case["creditorReference"]].message == BY_HAND
+        undone = found[other["creditorReference"]]
+        assert (undone.state, undone.case_id) == ("sent", None)
+        message = undone.message or ""
+        assert message.startswith(f"{WRONG_CASE} Case {third['id']} ") and message.count("a request is unanswered") == 1
 
 
 def test_case_that_was_deleted_since_it_was_read_is_compared_when_it_is_named(partner: Claims, tenant: str) -> None:

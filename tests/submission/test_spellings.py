@@ -117,6 +117,27 @@ def test_other_spelling_of_a_claim_in_doubt_waits(partner: Claims, tenant: str) 
     assert partner.apply().document.summary == {"submitted": 1}
 
 
+def test_any_other_pseudonym_waits_for_one_in_doubt_whose_row_is_gone(partner: Claims, tenant: str) -> None:
+    """Pseudonyms have no letter case: of `Re-McDonald@…`, corrected to `Re-mcdonald@…`, only the first is stored as it was."""
+    (wanted,), (other,) = claims(tenant, creditor_reference=f"Re-McDonald{new_number()}@mail.example"), claims(tenant)
+    partner.sandbox.undocumented(lookup_delay_s=3_600.0)
+    partner.sandbox.faults(fault("close", effect="now"))
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"sent": 1}
+    respelled = wanted["creditor_reference"].replace("McDonald", "mcdonald")
+    partner.wants({**wanted, "creditor_reference": respelled}, other)
+    applied = partner.apply()
+    assert applied.document.summary == {"planned": 1, "sent": 1, "submitted": 1}
+    assert "whose row is gone: it may be another spelling of its reference" in applied.document.rows[0].reasons[0]
+    assert sorted(partner.keys()) == sorted([wanted["creditor_reference"], other["creditor_reference"]])
+    partner.later(hours=2)
+    partner.wants(wanted)
+    assert partner.apply().document.summary == {"submitted": 1}
+    (later,) = claims(tenant, creditor_reference=f"RE-SMITH{new_number()}@mail.example")
+    partner.wants(later)
+    assert partner.apply().document.summary == {"submitted": 1}
+
+
 @pytest.fixture
 def elsewhere(partner: Claims, tmp_path: Path) -> Claims:
     """The same partner with another data directory, whose records `partner` does not have."""
