@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from debitura_pipeline.api.client import ApiClient
@@ -21,7 +22,8 @@ _URL = re.compile(r"https?://[\x21-\x7e]{1,2000}")
 
 @dataclass(frozen=True, slots=True)
 class ListedClient:
-    """One client. `link`: where it signs, None if the API gives none."""
+    """One client. `link`: where it signs, None if the API gives none. `is_ambiguous`: its tenant id is listed for other clients,
+    too."""
 
     tenant: str = field(repr=False)
     creditor_id: str
@@ -30,6 +32,7 @@ class ListedClient:
     country: str | None = None
     registration_number: str | None = field(default=None, repr=False)
     link: str | None = field(default=None, repr=False)
+    is_ambiguous: bool = False
 
 
 async def read_listed(client: ApiClient) -> dict[str, ListedClient]:
@@ -40,7 +43,9 @@ async def read_listed(client: ApiClient) -> dict[str, ListedClient]:
     for _ in range(TRIES):
         found, expected = await _read_once(client)
         if len(found) == expected:
-            return {one.tenant: one for one in found.values() if one is not None}
+            listed = [one for one in found.values() if one is not None]
+            clients = Counter(one.tenant for one in listed)
+            return {one.tenant: replace(one, is_ambiguous=clients[one.tenant] > 1) for one in listed}
     raise UnprovenError(
         f"GET /clients did not list as many clients as it counts, {TRIES} times in a row. Nothing was planned or sent; run again."
     )

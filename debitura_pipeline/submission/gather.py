@@ -47,6 +47,7 @@ from debitura_pipeline.submission.states import (
 from debitura_pipeline.warehouse.identity import api_name
 
 KIND = "cases"
+AMBIGUOUS = "the API lists more than one client with this tenant id"
 OF_FORMER_CLIENT = f"{HUMAN}a request for this reference is unanswered under the tenant's former client; {SETTLE}"
 
 
@@ -177,6 +178,8 @@ class Gatherer:
             return PlannedClaim(held, row, reasons=(OF_FORMER_CLIENT,))
         if _is_held(record):
             record = record.having(state=PLANNED, message=None)
+        if client.is_ambiguous and not record.is_in_doubt:
+            return plan.waiting(record, row, AMBIGUOUS)
         if not client.is_signed and not record.is_in_doubt:
             return plan.waiting(record, row, "the client has not signed everything")
         planned = await self._ready(record, row, Account(client.tenant, client.creditor_id))

@@ -93,3 +93,29 @@ def test_rows_that_name_a_client_by_two_tenant_ids_with_one_reference_are_invali
     found = under_two_tenants(read_claims(settings, date(2026, 1, 2), is_noted=False), listed)
     assert sorted(found) == [1, 2]
     assert all(row.row is None and "another tenant id" in row.located_reasons()[-1] for row in found.values())
+
+
+def test_claims_of_a_tenant_id_that_is_listed_for_two_clients_wait(partner: Claims) -> None:
+    """The last one listed was taken: after the other order, the same row was sent for the other client."""
+    clients = partner.sandbox.get("/clients", {"PageSize": 100})["clients"]
+    ids = {one["client"]["id"]: number for number, one in enumerate(partner.sandbox.truth("clients"))}
+    first, second = (one for one in clients if one["onboardingDone"]), clients[-1]
+    tenant = next(first)["externalTenantId"]
+    partner.wants(*claims(tenant))
+    assert partner.apply().document.summary == {"submitted": 1}
+    change = {
+        "op": "row",
+        "resource": "clients",
+        "action": "set",
+        "row": ids[second["client"]["id"]],
+        "column": "tenant",
+    }
+    partner.sandbox.admin("change", {**change, "value": tenant})
+    try:
+        partner.wants(*claims(tenant, 2))
+        applied = partner.apply()
+        assert applied.document.summary == {"waiting_for_client": 2}
+        assert applied.document.rows[0].reasons == ("the API lists more than one client with this tenant id",)
+    finally:
+        partner.sandbox.admin("change", {**change, "value": second["externalTenantId"]})
+    assert partner.apply().document.summary == {"submitted": 2}
