@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 INTERRUPTED = 130
-MESSAGE = "Interrupted. Landed data is kept; run the same command to resume."
+MESSAGE = "Interrupted. Landed data is kept, and so is the record of what was sent; run the same command to resume."
 GRACE_S = 6.5
 # A KeyboardInterrupt raised in a finalizer is lost, so it is repeated.
 REPEAT_S = 2.5
