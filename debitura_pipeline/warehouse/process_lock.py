@@ -68,6 +68,15 @@ class ProcessLock:
     def is_held(self) -> bool:
         return self._handle is not None
 
+    def is_at_its_path(self) -> bool:
+        """Whether it is held, and its file is still the one at `path`: otherwise others can take the lock, too. Raises OSError."""
+        if self._handle is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._handle), self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def take(self, what: str, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
         """Acquire the lock; returns None, or the holder if it is taken. Raises WarehouseError if the file cannot be used."""
         try:

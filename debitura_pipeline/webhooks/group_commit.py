@@ -11,15 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from debitura_pipeline.webhooks.inbox import Inbox
+from debitura_pipeline.webhooks.inbox import Inbox, InboxReplaced
 from debitura_pipeline.webhooks.segments import Entry, Received, Repeated
 
 MAX_QUEUED = 2_000  # events that wait for the disk; a delivery beyond that is answered 503 and comes again
+CHECK_S = 1.0  # between looks at the inbox while nothing is written
 REPEATS_FLUSHED_AT = 500  # repeated deliveries that are counted in memory before they are written
 
 
 class GroupCommit:
-    """Stores events through one writing thread. `now`: the clock. Start `run` as a task; call `close` after the last event."""
+    """Stores events through one writing thread. `now`: the clock. Start `run` as a task; call `close` after the last event.
+
+    `fault`: why nothing is stored any more, until the process ends; None while all is well.
+    """
 
     def __init__(self, inbox: Inbox, now: Callable[[], datetime], max_queued: int = MAX_QUEUED) -> None:
         self._inbox, self._now, self._max_queued = inbox, now, max_queued
@@ -34,6 +38,7 @@ class GroupCommit:
         self.last_commit_at: datetime | None = None
         self.last_error: str | None = None
         self.failed_at: datetime | None = None
+        self.fault: InboxReplaced | None = None
 
     @property
     def queued(self) -> int:
@@ -46,8 +51,8 @@ class GroupCommit:
         return next(iter(self._received_at.values()), None)
 
     def is_known(self, event_id: str) -> bool:
-        """Whether the event is stored."""
-        return event_id in self._inbox.known
+        """Whether the event is stored. False if the inbox is gone, and the event with it."""
+        return self.fault is None and event_id in self._inbox.known
 
     def count_repeat(self, event_id: str) -> None:
         """Note another delivery of a stored event; it is written with the next group."""
@@ -56,14 +61,14 @@ class GroupCommit:
             self._wake.set()
 
     async def store(self, event: Received) -> bool:
-        """Wait until the event is on the disk. False if the queue is full or the disk refused it."""
+        """Wait until the event is on the disk. False if the queue is full, the disk refused it or the inbox is gone."""
         waiting = self._pending.get(event.id)
         if waiting is not None:  # delivered twice at the same time
             is_stored = await asyncio.shield(waiting)
             if is_stored:
                 self.count_repeat(event.id)
             return is_stored
-        if len(self._pending) >= self._max_queued or self._is_over:
+        if len(self._pending) >= self._max_queued or self._is_over or self.fault is not None:
             return False
         self._pending[event.id] = waiting = asyncio.get_running_loop().create_future()
         self._received_at[event.id] = event.received_at
@@ -72,9 +77,14 @@ class GroupCommit:
         return await asyncio.shield(waiting)
 
     async def run(self) -> None:
-        """Write groups until `close`, and what is left then."""
+        """Write groups until `close`, and what is left then. Between them, notice an inbox that is gone."""
         while not self._is_over:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._check()
+                continue
             self._wake.clear()
             await self._commit()
         await self._commit()
@@ -96,8 +106,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._thread, self._inbox.append, entries, self._now())
-        except OSError as error:
-            self.last_error, self.failed_at = error.strerror or type(error).__name__, self._now()
+        except (OSError, InboxReplaced) as error:
+            self._note(error)
             self._repeats.update(repeats)
             self._settle(events, is_stored=False)
             return
@@ -105,6 +115,19 @@ class GroupCommit:
         self.last_commit_at, self.last_error = self._now(), None
         self._inbox.known.update((event.id, event.received_at) for event in events)
         self._settle(events, is_stored=True)
+
+    async def _check(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._inbox.check_in_place)
+        except (OSError, InboxReplaced) as error:
+            self._note(error)
+
+    def _note(self, error: OSError | InboxReplaced) -> None:
+        self.failed_at = self._now()
+        if isinstance(error, InboxReplaced):
+            self.fault, self.last_error = error, "the inbox was moved, deleted, replaced or cut"
+        else:
+            self.last_error = error.strerror or type(error).__name__
 
     def _settle(self, events: list[Received], *, is_stored: bool) -> None:
         for event in events:

@@ -1,6 +1,7 @@
 """Write events to the inbox durably: one receiver per inbox, one write and one fdatasync per group of events.
 
 A segment is given up after a failed write, because what is on the disk is then unknown; the next group begins another one.
+A write counts only if folder, lock file and segment are still at their paths after it: an event in a deleted file is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from debitura_pipeline.errors import WarehouseBusy
+from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.webhooks.position import read_position
 from debitura_pipeline.webhooks.segments import (
@@ -29,6 +30,17 @@ LOCK_FILE = "receiver.lock"
 REMEMBERED = timedelta(days=14)  # deliveries are repeated for an hour and a half, replays by hand come within days
 SEGMENT_BYTES = 8 * 2**20
 SEGMENT_AGE = timedelta(days=1)
+
+
+class InboxReplaced(DebituraError):
+    """The folder, the lock file or the open segment of an inbox was moved, deleted, replaced or cut."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        super().__init__(
+            f"The inbox {folder} was changed by another program: its {what}. New deliveries are refused with 503; they come again.",
+            cure="Start the receiver again, if nothing does so by itself; it takes the inbox that is there then. Run `debitura "
+            "nightly` if events may be lost: it reads whatever they were about.",
+        )
 
 
 class Inbox:
@@ -71,21 +83,34 @@ class Inbox:
             raise
 
     def append(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Append entries with one write and one fdatasync. Raises OSError; then none of them counts as stored."""
+        """Append entries with one write and one fdatasync.
+
+        Raises OSError, or InboxReplaced if they are not where the inbox is read; then none of them counts as stored.
+        """
         data = b"".join(map(pack, entries))
         if self._handle is not None and (self._size + len(data) > SEGMENT_BYTES or now - self._opened_at > SEGMENT_AGE):
+            self.check_in_place()
             self._leave()
             self.remove_old(now)
         if self._handle is None:
+            self.check_in_place()
             self._open_next(now)
         assert self._handle is not None
         try:
             _write_all(self._handle, data)
             os.fdatasync(self._handle)
+            self._check(self._size + len(data))
         except OSError:
             self._give_up()
             raise
+        except InboxReplaced:
+            self._leave()
+            raise
         self._size += len(data)
+
+    def check_in_place(self) -> None:
+        """Raises InboxReplaced if an event that is written now would not be read later, OSError if that cannot be told."""
+        self._check(self._size)
 
     def remove_old(self, now: datetime) -> None:
         """Forget old ids, and delete segments in which nothing was written for twice the time that events are remembered.
@@ -112,12 +137,26 @@ class Inbox:
                 if isinstance(entry, Received) and entry.received_at >= limit:
                     self.known[entry.id] = entry.received_at
 
+    def _check(self, size: int) -> None:
+        """The same, for an open segment of at least so many bytes."""
+        if not self._lock.is_at_its_path():
+            raise InboxReplaced(self.folder, "folder or lock file was moved, deleted or replaced")
+        if self._handle is None:
+            return
+        with suppress(FileNotFoundError):
+            found = self._path.stat()
+            if os.path.samestat(found, self._identity):
+                if found.st_size >= size:
+                    return
+                raise InboxReplaced(self.folder, f"segment {self._path.name} was cut")
+        raise InboxReplaced(self.folder, f"segment {self._path.name} was moved, deleted or replaced")
+
     def _open_next(self, now: datetime) -> None:
         """Begin a new segment, whose name is durable before anything is written to it."""
         self._number += 1
-        path = segment_path(self.folder, self._number)
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._size, self._opened_at = 0, now
+        self._path = segment_path(self.folder, self._number)
+        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._size, self._opened_at, self._identity = 0, now, os.fstat(self._handle)
         try:
             folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -132,10 +171,11 @@ class Inbox:
         """Cut off what a failed write may have left, and never write to this segment again."""
         if self._handle is not None:
             with suppress(OSError):
-                os.ftruncate(self._handle, self._size)
+                os.ftruncate(self._handle, min(self._size, os.fstat(self._handle).st_size))
             if self._size == 0:
-                with suppress(OSError):
-                    segment_path(self.folder, self._number).unlink()
+                with suppress(OSError, InboxReplaced):
+                    self._check(0)  # never delete a file of another receiver
+                    self._path.unlink()
         self._leave()
 
     def _leave(self) -> None:

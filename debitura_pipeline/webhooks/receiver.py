@@ -18,6 +18,7 @@ import msgspec
 
 from debitura_pipeline.webhooks.envelope import MalformedEventError, id_of, parse_event
 from debitura_pipeline.webhooks.group_commit import GroupCommit
+from debitura_pipeline.webhooks.inbox import InboxReplaced
 from debitura_pipeline.webhooks.signature import SignatureVerifier, Verdict
 
 Scope = MutableMapping[str, Any]
@@ -77,6 +78,11 @@ class Receiver:
         self._last_event_at: datetime | None = None
         self._running: asyncio.Task[None] | None = None
 
+    @property
+    def fault(self) -> InboxReplaced | None:
+        """Why it stores nothing any more and must end; None while all is well."""
+        return self._group.fault
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
@@ -106,7 +112,7 @@ class Receiver:
         has_failed = (
             group.failed_at is not None and group.last_error is not None and now - group.failed_at < FAILING_FOR
         )
-        is_fine = not has_failed and oldest_s < SLOW_QUEUE_S
+        is_fine = self.fault is None and not has_failed and oldest_s < SLOW_QUEUE_S
         return {
             "status": "ok" if is_fine else "failing",
             "queued": group.queued,

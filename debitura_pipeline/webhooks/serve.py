@@ -33,6 +33,18 @@ class ReceiverError(DebituraError):
     """The receiver cannot be started."""
 
 
+class ReceiverServer(uvicorn.Server):
+    """Uvicorn's server of a receiver. It also ends if the inbox is gone: a new process takes the one that is there then."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__(config_of(receiver))
+        self._receiver = receiver
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; uvicorn asks ten times a second."""
+        return self._receiver.fault is not None or await super().on_tick(counter)
+
+
 def require_secrets(settings: Settings) -> None:
     """Raises SettingsError if there is no secret that deliveries could be verified with."""
     if not settings.webhooks.secrets:
@@ -48,7 +60,7 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
 
     `say`: called with one line once it listens. Raises SettingsError without secrets, ReceiverError if the address is in use or
     the inbox cannot be written, WarehouseBusy if another receiver has the inbox, IdentityRefused if the
-    data directory's privacy key is lost.
+    data directory's privacy key is lost, and InboxReplaced, after it has ended in good order, if the inbox was moved or deleted.
     """
     require_secrets(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,7 +92,9 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
     say(
         f"Receiving webhooks at http://{shown}:{address[1]}{PATH}. Inbox: {inbox.folder}, {len(inbox.known)} known events."
     )
-    uvicorn.Server(config_of(receiver)).run(sockets=[listener])
+    ReceiverServer(receiver).run(sockets=[listener])
+    if receiver.fault is not None:
+        raise receiver.fault
 
 
 def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
@@ -141,4 +155,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    run_receiver(load_settings(), HOST, int(sys.argv[1]), print)
+    try:
+        run_receiver(load_settings(), HOST, int(sys.argv[1]), print)
+    except DebituraError as error:
+        sys.exit(str(error))

@@ -126,5 +126,12 @@ class RunningReceiver:
         self.stop()
         return status
 
+    def ended(self) -> tuple[int, str]:
+        """Wait until it ends by itself; its exit status, and what else it has written."""
+        said = self._process.stdout.read().decode()
+        status = int(self._process.told.read())
+        self.stop()
+        return status, said
+
     def stop(self) -> None:
         self._process.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -314,6 +315,89 @@ def test_a_disk_error_is_503_and_the_next_delivery_is_stored(local: Local, monke
     local.run(work)
     assert found == ["failing", "ok"]
     assert [entry.id for entry in local.entries()] == [json.loads(body)["id"] for body in bodies]
+
+
+def _folder_moved(inbox: Path) -> None:
+    inbox.rename(inbox.with_name("moved"))
+
+
+def _folder_replaced(inbox: Path) -> None:
+    """As an operator does who puts a backup there; another receiver has begun a segment of the same number."""
+    inbox.rename(inbox.with_name("moved"))
+    inbox.mkdir()
+    (inbox / "receiver.lock").touch()
+    (inbox / "0000000001.segment").touch()
+
+
+def _segment_replaced(inbox: Path) -> None:
+    (_, path) = segments(inbox)[-1]
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.rename(path)
+
+
+INBOX_LOST = {
+    "folder moved": _folder_moved,
+    "folder deleted": shutil.rmtree,
+    "folder replaced": _folder_replaced,
+    "lock file deleted": lambda inbox: (inbox / "receiver.lock").unlink(),
+    "segment deleted": lambda inbox: segments(inbox)[-1][1].unlink(),
+    "segment replaced": _segment_replaced,
+    "segment cut": lambda inbox: os.truncate(segments(inbox)[-1][1], 40),
+}
+
+
+@pytest.mark.parametrize("lose", INBOX_LOST.values(), ids=INBOX_LOST)
+def test_nothing_is_acknowledged_once_the_inbox_is_gone(local: Local, lose: Callable[[Path], None]) -> None:
+    """Events would go into a file that has no name any more, or that is not read where it was cut."""
+    inbox, first, second = local.data_dir / "inbox", event_body(), event_body()
+
+    async def work(receiver: Receiver) -> None:
+        assert (await ask(receiver, *local.at(first)))[0] == 200
+        lose(inbox)
+        before = sorted((path.name, path.stat().st_size) for path in inbox.glob("*")) if inbox.exists() else []
+        assert (await ask(receiver, *local.at(second)))[0] == 503
+        assert [(await ask(receiver, *local.at(body)))[0] for body in (first, second)] == [503, 503]
+        local.now += timedelta(hours=1)
+        assert (await ask(receiver, b"", None, path="/healthz", method="GET"))[0] == 503
+        assert receiver.fault is not None and str(inbox) in str(receiver.fault)
+        if lose is _folder_replaced:
+            assert sorted((path.name, path.stat().st_size) for path in inbox.glob("*")) == before, "not its files"
+
+    local.run(work)
+    assert local.answers(local.at(first), local.at(second)) == [200, 200], "a new receiver takes what is there"
+    assert {json.loads(body)["id"] for body in (first, second)} <= {entry.id for entry in local.entries()}
+
+
+def test_an_inbox_that_goes_away_during_a_write_is_noticed_before_the_answer(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, inbox = os.fdatasync, local.data_dir / "inbox"
+
+    def slow(handle: int) -> None:
+        real(handle)
+        if not inbox.with_name("moved").exists():
+            _folder_moved(inbox)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+
+    async def work(receiver: Receiver) -> None:
+        assert (await ask(receiver, *local.at(event_body())))[0] == 503
+
+    local.run(work)
+
+
+def test_a_receiver_writes_to_no_inbox_whose_lock_it_does_not_hold(local: Local) -> None:
+    """Another receiver may have the new one."""
+    inbox = local.data_dir / "inbox"
+
+    async def work(receiver: Receiver) -> None:
+        _folder_moved(inbox)
+        inbox.mkdir()
+        assert (await ask(receiver, *local.at(event_body())))[0] == 503
+        assert list(inbox.iterdir()) == []
+
+    local.run(work)
 
 
 def test_a_torn_tail_is_cut_and_nothing_before_it_is_lost(local: Local) -> None:

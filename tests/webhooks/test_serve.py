@@ -20,6 +20,7 @@ from tests.webhooks.deliveries import ENV, PATH, SECRET, RunningReceiver, event_
 from tests.webhooks.loads import kill_in_mid_load, stored
 
 FAST = "import debitura_pipeline.webhooks.http_protocol as p; p.LimitedProtocol.request_s = 0.4"
+ONE_STREAM = "os.dup2(1, 2)"  # standard error goes where standard output goes
 
 
 @pytest.fixture
@@ -109,6 +110,34 @@ def test_no_event_answered_200_is_lost_when_the_receiver_is_killed(tmp_path: Pat
     answered, _ = kill_in_mid_load(tmp_path / "data", 3, 0.4)
     assert answered
     assert answered <= stored(tmp_path / "data")
+
+
+def test_a_receiver_whose_inbox_is_gone_ends_and_a_new_one_loses_nothing(tmp_path: Path) -> None:
+    """It went on answering 200, and wrote into a file without a name."""
+    data, bodies = tmp_path / "data", [event_body() for _ in range(2)]
+    running = RunningReceiver(data, before=ONE_STREAM)
+    assert running.post(bodies[0]) == 200
+    (data / "inbox").rename(data / "moved")
+    with suppress(ConnectionError):  # it may have noticed before
+        assert running.post(bodies[1]) == 503
+    status, said = running.ended()
+    assert status == 1
+    (line,) = said.splitlines()
+    assert f"The inbox {data / 'inbox'} was changed by another program" in line
+    anew = RunningReceiver(data)
+    try:
+        assert anew.post(bodies[1]) == 200
+        assert stored(data) == {json.loads(bodies[1])["id"]}
+    finally:
+        anew.stop()
+
+
+def test_an_idle_receiver_whose_lock_file_is_gone_ends(tmp_path: Path) -> None:
+    """A second one could take the inbox."""
+    data = tmp_path / "data"
+    running = RunningReceiver(data)
+    (data / "inbox" / "receiver.lock").unlink()
+    assert running.ended()[0] == 1
 
 
 @pytest.mark.skipif(not can_mount(), reason="mounting a disk of its own takes root")
