@@ -1,6 +1,7 @@
 """How far the inbox has been read into `ops.webhook_events`, and what waits there: a small file that sensors read.
 
-Sensors never open the warehouse. If the file is lost, the inbox is read again from its beginning, which changes nothing.
+Sensors never open the warehouse. If the file is lost, the inbox is read again from its beginning, which changes nothing. So is a
+segment that was cut or replaced since: what was appended to it later may lie before the stored offset.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.files import write_private_atomically
-from debitura_pipeline.webhooks.segments import FOLDER, Received, Repeated, read_entries, segments
+from debitura_pipeline.webhooks.segments import FOLDER, Received, Repeated, checksum_before, read_entries, segments
 from debitura_pipeline.webhooks.stale import read_stale
 
 FILE = "position.json"
@@ -24,21 +25,23 @@ MAX_READ = 5_000  # events per run; the next one reads on
 class Position(msgspec.Struct, frozen=True):
     """Everything before `offset` of `segment` is in `ops.webhook_events`. `pending`: events there that are not handled yet,
     `oldest_pending_at`: when the first of them was received. `link_event_at`: when the last event about an approval link was
-    received."""
+    received. `checksum`: of the bytes before `offset` (`checksum_before`); None in files of earlier versions."""
 
     segment: int = 0
     offset: int = 0
     pending: int = 0
     oldest_pending_at: datetime | None = None
     link_event_at: datetime | None = None
+    checksum: int | None = None
 
 
 class InboxBatch(msgspec.Struct, frozen=True):
-    """Entries behind a position, and the segment and offset behind them."""
+    """Entries behind a position, the segment and offset behind them, and the checksum of the bytes before that offset."""
 
     entries: tuple[Received | Repeated, ...]
     segment: int
     offset: int
+    checksum: int | None
 
 
 class InboxState(msgspec.Struct, frozen=True):
@@ -81,18 +84,26 @@ def read_batch(data_dir: Path, position: Position, limit: int = MAX_READ) -> Inb
 
 def _read_batch(folder: Path, position: Position, limit: int) -> InboxBatch:
     entries: list[Received | Repeated] = []
-    segment, offset = position.segment, position.offset
+    segment, offset, checksum = position.segment, position.offset, position.checksum
     for number, path in segments(folder):
         if number < position.segment or len(entries) >= limit:
             continue
-        segment, offset = number, position.offset if number == position.segment else 0
         with suppress(FileNotFoundError):  # an old segment that the receiver has just removed
+            segment, offset = number, _start(path, position) if number == position.segment else 0
             for entry, end in read_entries(path, offset):
                 entries.append(entry)
                 offset = end
                 if len(entries) >= limit:
                     break
-    return InboxBatch(tuple(entries), segment, offset)
+            checksum = checksum_before(path, offset)
+    return InboxBatch(tuple(entries), segment, offset, checksum)
+
+
+def _start(path: Path, position: Position) -> int:
+    """The offset to read the position's segment from: 0 if the bytes before the stored one are not those that were read."""
+    found = checksum_before(path, position.offset)
+    is_same = found is not None and position.checksum in (found, None)
+    return position.offset if is_same else 0
 
 
 def inbox_state(data_dir: Path) -> InboxState:

@@ -96,6 +96,7 @@ def take_in(settings: Settings) -> int:
                 position,
                 segment=batch.segment,
                 offset=batch.offset,
+                checksum=batch.checksum,
                 link_event_at=max([*links, *filter(None, [position.link_event_at])], default=None),
             )
             _write_pending(settings, warehouse, position)

@@ -21,6 +21,7 @@ _NAME = re.compile(r"(\d{10})\.segment")
 _HEAD = struct.Struct("<II")  # bytes of the payload, and its CRC-32
 _BEGINNING = b'{"kind":"'  # of every payload
 MAX_PAYLOAD = 16_384  # far above any redacted event
+CHECKED_BYTES = 256  # most of the last record, with its id and instants: no other record ends alike
 
 
 class Received(msgspec.Struct, frozen=True, tag_field="kind", tag="event", omit_defaults=True):
@@ -89,6 +90,15 @@ def _payload(content: bytes, at: int) -> bytes | None:
         return None
     payload = content[at + _HEAD.size : at + _HEAD.size + length]
     return payload if len(payload) == length and crc32(payload) == checksum else None
+
+
+def checksum_before(path: Path, offset: int) -> int | None:
+    """The CRC-32 of the last bytes before `offset`; None if the segment is shorter. Raises OSError."""
+    start = max(offset - CHECKED_BYTES, 0)
+    with path.open("rb") as file:
+        file.seek(start)
+        content = file.read(offset - start)
+    return crc32(content) if start + len(content) == offset else None
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:

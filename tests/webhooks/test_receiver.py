@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import load_settings
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.position import Position, inbox_state, read_batch, write_position
 from debitura_pipeline.webhooks.receiver import MAX_BODY, Receiver
-from debitura_pipeline.webhooks.segments import Received, Repeated, read_entries, segments
+from debitura_pipeline.webhooks.segments import Received, Repeated, pack, read_entries, segments
 from debitura_pipeline.webhooks.serve import make_receiver
 from debitura_pipeline.webhooks.stale import read_stale
 from tests.support.leaks import find
@@ -468,6 +470,35 @@ def test_a_segment_that_was_read_is_never_written_again(local: Local) -> None:
     write_position(local.data_dir, Position(number, path.stat().st_size))
     path.unlink()
     assert local.answers(local.at(event_body())) == [200]
+    assert inbox_state(local.data_dir).unread == 1
+
+
+@pytest.mark.parametrize("appended", [1, 2, 3, 4])
+def test_what_is_appended_to_a_segment_that_was_cut_is_read(local: Local, appended: int) -> None:
+    """By a restored backup, or to free space. Records of the same length make the old offset one between records again."""
+    assert local.answers(*(local.at(event_body()) for _ in range(4))) == [200] * 4
+    ((_, path),) = segments(local.data_dir / "inbox")
+    batch = read_batch(local.data_dir, Position())
+    write_position(local.data_dir, Position(batch.segment, batch.offset, checksum=batch.checksum))
+    assert inbox_state(local.data_dir).unread == 0
+    old = [entry for entry in batch.entries if isinstance(entry, Received)]
+    new = [replace(old[0], id=str(uuid.uuid4())) for _ in range(appended)]
+    os.truncate(path, batch.offset // 2)
+    with path.open("ab") as file:
+        file.writelines(map(pack, new))
+    read = read_batch(local.data_dir, Position(batch.segment, batch.offset, checksum=batch.checksum))
+    assert list(read.entries) == [*old[:2], *new]
+    write_position(local.data_dir, Position(read.segment, read.offset, checksum=read.checksum))
+    assert inbox_state(local.data_dir).unread == 0
+
+
+def test_a_position_without_a_checksum_is_gone_on_from_unless_its_segment_is_shorter(local: Local) -> None:
+    """As earlier versions have written it."""
+    assert local.answers(local.at(event_body()), local.at(event_body())) == [200, 200]
+    ((number, path),) = segments(local.data_dir / "inbox")
+    write_position(local.data_dir, Position(number, path.stat().st_size))
+    assert inbox_state(local.data_dir).unread == 0
+    os.truncate(path, path.stat().st_size // 2)
     assert inbox_state(local.data_dir).unread == 1
 
 

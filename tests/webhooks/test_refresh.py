@@ -19,7 +19,7 @@ from debitura_pipeline.warehouse.run_lock import exclusive_run
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.position import FILE, inbox_state, read_position
 from debitura_pipeline.webhooks.refresh import refresh
-from debitura_pipeline.webhooks.segments import Received, Repeated
+from debitura_pipeline.webhooks.segments import Received, Repeated, pack, segments
 from tests.support.day import engine_of_the_day
 from tests.support.leaks import find
 from tests.support.pipeline import Pipeline
@@ -89,6 +89,12 @@ def test_events_become_fresh_rows_and_rows_of_their_own(hooked: Hooked) -> None:
         "refreshed", "refreshed", "refreshed", "client_not_loaded", "nothing_to_read", "refreshed",
     ]  # fmt: skip
 
+    # A segment was cut, and an event of the same length appended to it.
+    (_, path) = segments(hooked.settings.data_dir / "inbox")[-1]
+    path.write_bytes(pack(event("x6", "something.new", tenant)))
+    assert path.stat().st_size == read_position(hooked.settings.data_dir).offset
+    assert hooked.refresh() == (1, 1, 0)
+
     # What was handled long ago is deleted by the next run; what waits stays.
     with exclusive_run(hooked.settings), open_warehouse(hooked.settings) as warehouse:
         for name, days in (("e1", KEPT.days + 1), ("e2", KEPT.days - 1)):
@@ -97,7 +103,7 @@ def test_events_become_fresh_rows_and_rows_of_their_own(hooked: Hooked) -> None:
             warehouse.execute(sql, (at, name))
     hooked.arrive(event("e6b", "something.new", tenant))
     assert hooked.refresh() == (1, 1, 0)
-    assert [row[0] for row in hooked.events()] == ["e2", "e3", "e4", "e5", "e6", "e6b"]
+    assert [row[0] for row in hooked.events()] == ["e2", "e3", "e4", "e5", "e6", "e6b", "x6"]
 
     # The API is down: the events wait, in the table and in the small file that sensors read.
     hooked.arrive(event("e7", "case.updated", tenant, first))
@@ -105,7 +111,7 @@ def test_events_become_fresh_rows_and_rows_of_their_own(hooked: Hooked) -> None:
     with pytest.raises(ApiError):
         hooked.refresh(tries=1)
     assert read_position(hooked.settings.data_dir).pending == 1
-    assert hooked.events("outcome")[-1] == (None,)
+    assert (None,) in hooked.events("outcome")
     hooked.sandbox.faults()
     assert hooked.refresh() == (0, 1, 0)
     assert not find(hooked.settings.data_dir / "inbox", hooked.sandbox.personal())
