@@ -27,8 +27,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
-        self._is_arriving = self._has_headers = False
-        self._header_bytes = 0
+        self._is_arriving = self._has_headers = self._is_refused = False
+        self._header_bytes = self._field_bytes = 0
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
         else:
@@ -51,16 +51,34 @@ class LimitedProtocol(HttpToolsProtocol):
             self._end(TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        self._is_arriving, self._has_headers = True, False
+        self._is_arriving, self._has_headers, self._field_bytes = True, False, 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        self._field_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value)
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._has_headers = True
-        super().on_headers_complete()
+        """Refuse too large headers also where they came complete, in one read: then `data_received` has not counted them."""
+        if self._field_bytes > MAX_HEADER_BYTES and not self._is_refused:
+            self._is_refused = True
+            self._end(TOO_LARGE)
+        if not self._is_refused:
+            self._has_headers = True
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._is_arriving = False
-        super().on_message_complete()
+        if not self._is_refused:
+            self._is_arriving = False
+            super().on_message_complete()
 
     def _time_out(self) -> None:
         self._timer = None

@@ -28,6 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PATH, HEALTH = "/webhooks/debitura", "/healthz"
 METHODS = {PATH: ("POST",), HEALTH: ("GET", "HEAD")}
 MAX_BODY = 2**20
+MAX_LENGTH_DIGITS = 20  # of 64 bits; a longer Content-Length has zeros in front that no client writes
 MAX_BODIES = 64 * 2**20  # of all deliveries together; they are not verified before they are complete
 FAILING_FOR = timedelta(minutes=1)
 SLOW_QUEUE_S = 10.0  # the sender gives up after ten seconds
@@ -139,7 +140,7 @@ class Receiver:
                 signatures.append(value)
             elif name == b"content-length":
                 length = value
-        if length is not None and (not length.isdigit() or int(length) > MAX_BODY):
+        if length is not None and _is_oversized(length):
             return 413
         body = await _body(receive, take)
         if not isinstance(body, bytes | bytearray):
@@ -183,6 +184,11 @@ class Receiver:
                     await self._group.close(self._running)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _is_oversized(stated: bytes) -> bool:
+    """Whether a `Content-Length` is too large, or no number. Python converts no number of thousands of digits."""
+    return not stated.isdigit() or len(stated) > MAX_LENGTH_DIGITS or int(stated) > MAX_BODY
 
 
 async def _body(receive: Receive, take: Callable[[int], bool]) -> bytes | bytearray | int | None:

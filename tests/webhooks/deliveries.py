@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Mapping
@@ -95,6 +96,16 @@ class RunningReceiver:
             return link.getresponse().status
         finally:
             link.close()
+
+    def raw(self, body: bytes, headers: str) -> str:
+        """What it sends back to a signed delivery with these headers, until it closes the connection."""
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Debitura-Signature: {signed(body)}\r\n{headers}\r\n"
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as link, suppress(ConnectionResetError):
+            link.sendall(head.encode() + body)
+            while part := link.recv(4_096):
+                answer += part
+        return answer.decode()
 
     def health(self) -> dict[str, Any]:
         link = self.connect()

@@ -77,6 +77,26 @@ def test_slow_senders_are_ended_and_leave_nothing(receiver: RunningReceiver, tmp
     assert len(stored(tmp_path / "data")) == 1
 
 
+def test_headers_that_arrive_at_once_have_a_limit_too(receiver: RunningReceiver, tmp_path: Path) -> None:
+    bodies = [event_body() for _ in range(2)]
+    for body, filler, status in zip(bodies, (60_000, 66_000), (200, 431), strict=True):
+        answer = receiver.raw(body, f"X-Filler: {'x' * filler}\r\nContent-Length: {len(body)}\r\n")
+        assert answer.startswith(f"HTTP/1.1 {status} "), (filler, answer)
+        assert answer.count("HTTP/1.1") == 1, "what follows on the connection is not read"
+    assert stored(tmp_path / "data") == {json.loads(bodies[0])["id"]}
+
+
+def test_a_length_that_is_no_sensible_number_is_refused(receiver: RunningReceiver, tmp_path: Path) -> None:
+    """Python's own limit on the digits of a number was an error of the receiver, and not counted."""
+    body = event_body()
+    assert receiver.raw(body, f"Content-Length: {'0' * 5_000}{len(body)}\r\n").startswith("HTTP/1.1 413 ")
+    assert receiver.health()["oversized"] == 1
+    assert receiver.raw(body, f"Content-Length: 000{len(body)}\r\n").startswith("HTTP/1.1 200 ")
+    for value in ("9" * 25, f"+{len(body)}", "-1", "0x10", "", "1_0"):
+        assert receiver.raw(body, f"Content-Length: {value}\r\n").startswith(("HTTP/1.1 400 ", "HTTP/1.1 413 ")), value
+    assert stored(tmp_path / "data") == {json.loads(body)["id"]}
+
+
 def test_without_its_privacy_key_it_is_refused(tmp_path: Path) -> None:
     """Tenants would be stored under another key, and match no client once the right one is back."""
     data = tmp_path / "data"
