@@ -17,9 +17,9 @@ TEST_TITLE = "Debitura: test alert"
 TEST_BODY = "`debitura doctor --alert-test` sent this. Incidents of the pipeline are reported here."
 
 
-def watch_once(settings: Settings) -> bool:
-    """Print the reasons why the pipeline is stale, or that it is not. False if it is stale."""
-    now = datetime.now(UTC)
+def watch_once(settings: Settings, now: datetime | None = None) -> bool:
+    """Print the reasons why the pipeline is stale, or that it is not. False if it is stale. `now`: aware; the clock's if None."""
+    now = now or datetime.now(UTC)
     reasons = check_staleness(settings, now)
     state = read_state(settings.data_dir)
     open_ = visible(state, now) if state else []

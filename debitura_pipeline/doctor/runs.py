@@ -9,16 +9,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from debitura_pipeline.doctor.diagnosis import Diagnosis, passed
+from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, passed
 from debitura_pipeline.errors import DebituraError
+from debitura_pipeline.orchestration.held_locks import HeldLock, find_held_locks, warehouse_holder
 from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
 from debitura_pipeline.orchestration.runs import PARTNER_TAG, untouched
 from debitura_pipeline.settings import DagsterPlace, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect
-from debitura_pipeline.warehouse.process_lock import ProcessLock
+from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
 from debitura_pipeline.warehouse.run_lock import DEV_FILE, current_run
 
 NO_WAIT_S = 0.0
@@ -37,13 +39,17 @@ class UnfinishedRun:
     pools: tuple[str, ...]
 
 
-def examine(settings: Settings) -> Iterator[Diagnosis]:
-    """Report who holds the locks, and Dagster's unfinished runs. None of this is a fault."""
-    run = current_run(settings)
-    yield passed("run", f"in progress: {run}" if run else "none in progress")
+def examine(settings: Settings, now: datetime | None = None) -> Iterator[Diagnosis]:
+    """Report who holds the locks, and Dagster's unfinished runs. It is a fault if the process of an ended run holds a lock."""
+    run, writer = current_run(settings), warehouse_holder(settings)
+    held = _held(settings, now or datetime.now(UTC), run, writer)
+    for lock in held:
+        yield failed("run", f"{lock.fault}.", lock.cure)
+    if not held:
+        yield passed("run", f"in progress: {run}" if run else "none in progress")
     if (dev := ProcessLock(settings.data_dir.resolve() / DEV_FILE).holder()) is not None:
         yield passed("debitura dev", f"running: {dev}")
-    if (writer := _writer(settings)) is not None and writer != str(run):
+    if writer is not None and not held and (run is None or (writer.pid, writer.what) != (run.pid, run.what)):
         yield passed("warehouse's lock", f"held by {writer}")
     try:
         runs = list(unfinished(settings))
@@ -94,22 +100,10 @@ def _description(run: UnfinishedRun, *, is_gone: bool) -> str:
     )
 
 
-def _writer(settings: Settings) -> str | None:
-    """Who holds the warehouse's own lock; possibly a run with another data directory."""
-    path, dsn = settings.warehouse.path, settings.warehouse.dsn
-    if path is not None:
-        real = path.resolve()
-        holder = ProcessLock(real.with_name(f"{real.name}.lock")).holder()
-        return str(holder) if holder is not None else None
-    if dsn is None:
-        return None
-    import psycopg  # noqa: PLC0415 - Postgres alone
-
-    from debitura_pipeline.warehouse.postgres.run_lock import holder_of  # noqa: PLC0415
-
-    with suppress(DebituraError, psycopg.Error), connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
-        return holder_of(connection)
-    return None
+def _held(settings: Settings, now: datetime, *holders: Holder | None) -> list[HeldLock]:
+    with suppress(DebituraError):  # of Dagster's storage, which is reported below
+        return find_held_locks(settings, now, holders)
+    return []
 
 
 def _in_folder(home: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:

@@ -116,6 +116,15 @@ class OutboundFault:
 
 
 @dataclass(frozen=True)
+class LockFact:
+    """A run that ended at `since`, and whose process still holds a run lock. `what`: one sentence with run and process."""
+
+    run_id: str
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything known at `now`. `nights`: oldest first. `warehouse_fault`: why the warehouse could not be opened.
 
@@ -133,4 +142,5 @@ class Facts:
     full_folders: str | None = None
     api_fault: ApiFault | None = None
     outbound: tuple[OutboundFault, ...] | None = None
+    held_locks: tuple[LockFact, ...] | None = None
     noticed: Mapping[tuple[str, str], datetime] = field(default_factory=dict)

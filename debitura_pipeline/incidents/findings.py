@@ -54,6 +54,8 @@ def find_faults(facts: Facts, noticed: dict[Key, datetime]) -> Iterator[Finding]
     if facts.warehouse_fault:
         yield Finding(causes.WAREHOUSE_UNREADABLE, WAREHOUSE, facts.warehouse_fault)
     yield from of_daemon(facts)
+    for lock in facts.held_locks or ():
+        yield Finding(kinds.RUN_LOCK_HELD, lock.run_id[:8], f"{lock.what}.", lock.since)
     for resource in facts.warehouse.resources if facts.warehouse else ():
         yield from _of_resource(resource)
     for stuck in facts.warehouse.stuck if facts.warehouse else ():

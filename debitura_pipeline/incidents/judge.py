@@ -30,9 +30,9 @@ _OF_WAREHOUSE = (
 )  # fmt: skip
 # An incident of the first kind is not told where one of the others is open: it has the same cause.
 _EXPLAINED_BY = {
-    kinds.NIGHT_LATE: (kinds.DAEMON_STALE,),
-    causes.NIGHT_FAILED: (causes.DISK_FULL,),
-    causes.WAREHOUSE_UNREADABLE: (causes.DISK_FULL,),
+    kinds.NIGHT_LATE: (kinds.DAEMON_STALE, kinds.RUN_LOCK_HELD),
+    causes.NIGHT_FAILED: (causes.DISK_FULL, kinds.RUN_LOCK_HELD),
+    causes.WAREHOUSE_UNREADABLE: (causes.DISK_FULL, kinds.RUN_LOCK_HELD),
     causes.CHECK_FAILED: (kinds.TOTALS_DIFFER, kinds.QUARANTINE, causes.NIGHT_UNPROVEN),
     kinds.OUTBOUND_STOPPED: (
         causes.KEY_REFUSED,
@@ -40,9 +40,11 @@ _EXPLAINED_BY = {
         causes.BUDGET_SPENT,
         causes.DISK_FULL,
         causes.WAREHOUSE_UNREADABLE,
+        kinds.RUN_LOCK_HELD,
     ),
     kinds.EVENTS_WAITING: (
         kinds.DAEMON_STALE,
+        kinds.RUN_LOCK_HELD,
         causes.KEY_REFUSED,
         causes.API_UNREACHABLE,
         causes.BUDGET_SPENT,
@@ -106,6 +108,8 @@ def _judged(facts: Facts) -> Iterator[str]:
         yield from (kinds.SUBSCRIPTION_OFF, kinds.STALE_DELIVERIES)
     if facts.daemon is not None:
         yield kinds.DAEMON_STALE
+    if facts.held_locks is not None:
+        yield kinds.RUN_LOCK_HELD
     if facts.outbound is not None:
         yield from (kinds.SOURCE_UNREADABLE, kinds.OUTBOUND_STOPPED)
 

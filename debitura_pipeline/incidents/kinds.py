@@ -26,6 +26,7 @@ class IncidentKind:
 
 NIGHT_LATE = "night_late"
 DAEMON_STALE = "daemon_stale"
+RUN_LOCK_HELD = "run_lock_held"
 TOTALS_DIFFER = "totals_differ"
 QUARANTINE = "quarantine"
 SCHEMA_DRIFT = "schema_drift"
@@ -111,6 +112,13 @@ _ALL = (
         "Schedules and sensors do not run: figures become stale, and new clients and events have to wait.",
         "debitura dev",
         "Or restart the service that runs it.",
+    ),
+    IncidentKind(
+        RUN_LOCK_HELD,
+        "a run that has ended still holds the run lock",
+        "No other run can start until its process has ended; the figures become stale.",
+        "debitura doctor",
+        "It names the process. End it with `kill -9`: a process that is stopped does not react to anything else.",
     ),
     IncidentKind(
         QUARANTINE,

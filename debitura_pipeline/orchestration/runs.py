@@ -72,7 +72,7 @@ def read_runs(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list
 
 def _runs_at(place: DagsterPlace, only: str, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun]]:
     """`only`: a condition in SQL; a partner's name has letters, digits, - and _ alone."""
-    with _storage(place) as storage:
+    with opened_storage(place) as storage:
         if storage is None:
             return [], []
         rows, is_living = storage
@@ -93,21 +93,29 @@ def read_daemon_beat(settings: Settings) -> datetime | None:
 
     Raises DebituraError in one line if the storage cannot be read.
     """
-    places = [_own_place(settings)] + ([settings.common] if settings.common is not None else [])
-    return max((beat for beat in map(_beat_at, places) if beat is not None), default=None)
+    return max((beat for beat in map(_beat_at, dagster_places(settings)) if beat is not None), default=None)
+
+
+def dagster_places(settings: Settings) -> list[DagsterPlace]:
+    """The instance of these settings and, with a partners file, the one that serves all partners."""
+    return [_own_place(settings)] + ([settings.common] if settings.common is not None else [])
 
 
 def _beat_at(place: DagsterPlace) -> datetime | None:
-    with _storage(place) as storage:
+    with opened_storage(place) as storage:
         if storage is None:
             return None
         rows, _ = storage
         latest = rows("SELECT max(timestamp) FROM daemon_heartbeats")[0][0]
-        return None if latest is None else _instant(latest)
+        return None if latest is None else instant_of(latest)
 
 
 @contextmanager
-def _storage(place: DagsterPlace) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
+def opened_storage(place: DagsterPlace) -> Iterator[tuple[Rows, Callable[[str], bool]] | None]:
+    """Queries of the storage, and whether a live process executes a run; None before the first run.
+
+    Raises DebituraError in one line if it cannot be read.
+    """
     if place.database is not None:
         with _on_postgres(place.database) as storage:
             yield storage
@@ -163,12 +171,12 @@ def _on_postgres(dsn: Secret) -> Iterator[tuple[Rows, Callable[[str], bool]] | N
 
 def _run(row: Sequence[Any], is_living: Callable[[str], bool], now: datetime) -> DagsterRun:
     run_id, job, status, created, updated, started, ended, body = row
-    is_starting = now - _instant(updated) < STARTS_WITHIN and status != "STARTED"
+    is_starting = now - instant_of(updated) < STARTS_WITHIN and status != "STARTED"
     return DagsterRun(
         run_id=run_id,
         job=job,
         status=status,
-        created_at=_instant(created),
+        created_at=instant_of(created),
         started_at=None if started is None else datetime.fromtimestamp(started, UTC),
         finished_at=None if ended is None else datetime.fromtimestamp(ended, UTC),
         is_night=_is_night(body),
@@ -184,7 +192,7 @@ def _is_night(body: str) -> bool:
     return steps is None or LAST_STEP in steps
 
 
-def _instant(value: datetime | str) -> datetime:
+def instant_of(value: datetime | str) -> datetime:
     """Naive in Postgres, text in SQLite; UTC in both."""
     found = datetime.fromisoformat(value) if isinstance(value, str) else value
     return found if found.tzinfo else found.replace(tzinfo=UTC)

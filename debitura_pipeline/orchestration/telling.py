@@ -17,14 +17,15 @@ from debitura_pipeline import address_space
 from debitura_pipeline.disk_space import existing, free_space, run_folders
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.heartbeats import silent_runs
-from debitura_pipeline.orchestration.nightly_runs import DONE, NightlyRun, last_nights
+from debitura_pipeline.orchestration.held_locks import ENDS_WITHIN, find_held_locks
+from debitura_pipeline.orchestration.nightly_runs import DONE, STILL_THERE, NightlyRun, last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import read_daemon_beat, read_runs
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.run_lock import current_run
 
 if TYPE_CHECKING:
-    from debitura_pipeline.incidents.facts import Facts, NightFact, OutboundFault
+    from debitura_pipeline.incidents.facts import Facts, LockFact, NightFact, OutboundFault
     from debitura_pipeline.incidents.state import Incident
 
 MAX_NIGHTS = 60  # two months of failures in a row
@@ -94,7 +95,7 @@ def tick(settings: Settings, now: datetime, beat: datetime | None = None) -> lis
 
 
 def check_staleness(settings: Settings, now: datetime) -> list[str]:
-    """Why the pipeline is not well, from the nights and the daemon's heartbeat; empty if it is. Tells incidents, too."""
+    """Why the pipeline is not well, from nights, heartbeats and the run lock; empty if it is. Tells incidents, too."""
     from debitura_pipeline.incidents.facts import DaemonFact  # noqa: PLC0415
     from debitura_pipeline.incidents.judge import stale_reasons  # noqa: PLC0415
     from debitura_pipeline.incidents.tell import RUN_END, tell  # noqa: PLC0415
@@ -107,7 +108,8 @@ def check_staleness(settings: Settings, now: datetime) -> list[str]:
     if settings.data_dir.exists():
         with suppress(OSError):  # what is wrong is printed anyway
             tell(settings, facts, RUN_END)
-    return [*stale_reasons(facts), *_silent(settings), *faults]
+    held = [f"{lock.what}." for lock in facts.held_locks or ()]
+    return [*stale_reasons(facts), *held, *_silent(settings), *faults]
 
 
 def _silent(settings: Settings) -> list[str]:
@@ -134,6 +136,7 @@ def gather(settings: Settings, now: datetime) -> Facts:
         full_folders=_full_folders(settings),
         api_fault=read_api_fault(settings.data_dir),
         outbound=_outbound(settings),
+        held_locks=_held_locks(settings, now),
     )
 
 
@@ -143,7 +146,21 @@ def _nights(settings: Settings, now: datetime) -> tuple[NightFact, ...]:
     except DebituraError:  # the record alone knows enough
         runs = []
     found = last_nights(read_nights(settings.data_dir), runs, current_run(settings), MAX_NIGHTS)
-    return tuple(_fact(night) for night in reversed(found) if night.is_over)
+    return tuple(_fact(night) for night in reversed(found) if night.is_over and not _may_be_ending(night, now))
+
+
+def _may_be_ending(night: NightlyRun, now: datetime) -> bool:
+    """A failed run whose process is still there. If that lasts, the lock that it holds is reported, and explains the failure."""
+    return night.reason == STILL_THERE and now - (night.finished_at or night.started_at) < ENDS_WITHIN
+
+
+def _held_locks(settings: Settings, now: datetime) -> tuple[LockFact, ...] | None:
+    from debitura_pipeline.incidents.facts import LockFact  # noqa: PLC0415
+
+    try:
+        return tuple(LockFact(lock.run_id, lock.fault, lock.ended_at) for lock in find_held_locks(settings, now))
+    except DebituraError:
+        return None
 
 
 def _outbound(settings: Settings) -> tuple[OutboundFault, ...]:

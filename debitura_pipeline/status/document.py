@@ -16,6 +16,7 @@ from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.incidents.messages import kind_of_incident, next_command
 from debitura_pipeline.incidents.state import read_state
 from debitura_pipeline.incidents.update import visible
+from debitura_pipeline.orchestration.held_locks import HeldLock, find_held_locks
 from debitura_pipeline.orchestration.nightly_runs import RUNNING, NightlyRun, last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import QUEUED, DagsterRun, read_runs
@@ -44,7 +45,7 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
     Whatever cannot be read is listed under `problems`; nothing is raised for it.
     """
     holder = current_run(settings)
-    runs, unfinished, faults = _dagster(settings, now)
+    runs, unfinished, held, faults = _dagster(settings, now)
     nights = last_nights(read_nights(settings.data_dir), runs, holder, SHOWN_NIGHTS)
     published = _published(settings, now)
     warehouse = _warehouse(settings, now)
@@ -53,6 +54,7 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
     problems = [
         *_problems_of_nights(nights, now),
         *_problems_of_published(settings, nights, now),
+        *(f"{lock.fault}. {lock.cure}" for lock in held),
         *warehouse.pop("problems"),
         *faults,
         *lag_faults,
@@ -63,7 +65,7 @@ def read_status_document(settings: Settings, now: datetime) -> dict[str, Any]:
         "asked_at": now.isoformat(),
         "nights": [night.facts(now) for night in nights],
         "published": published,
-        "run": asdict(holder) if holder else None,
+        "run": asdict(holder) if holder and not held else None,
         "queue": _queue(unfinished),
         "budget": asdict(spending) if spending else None,
         "shared_store": lag,
@@ -102,11 +104,11 @@ def _incidents(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _dagster(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun], list[str]]:
+def _dagster(settings: Settings, now: datetime) -> tuple[list[DagsterRun], list[DagsterRun], list[HeldLock], list[str]]:
     try:
-        return *read_runs(settings, now), []
+        return *read_runs(settings, now), find_held_locks(settings, now), []
     except DebituraError as error:
-        return [], [], [str(error)]
+        return [], [], [], [str(error)]
 
 
 def _published(settings: Settings, now: datetime) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from debitura_pipeline.incidents.facts import (
     ApiFault,
     DaemonFact,
     Facts,
+    LockFact,
     NightFact,
     OffSubscription,
     OutboundFault,
@@ -53,6 +54,7 @@ def clean(at: datetime = NOW, nights: tuple[NightFact, ...] | None = None) -> Fa
         daemon=DaemonFact(at),
         full_folders="",
         outbound=(),
+        held_locks=(),
     )
 
 
@@ -99,11 +101,13 @@ def one_of_each() -> list[Planted]:
     waiting = replace(clean(), warehouse=replace(_warehouse(), oldest_event_at=NOW - 2 * HOUR))
     gone = replace(clean(), warehouse=None, warehouse_fault="The warehouse cannot be opened.")
     refused = replace(clean(), api_fault=ApiFault(causes.KEY_REFUSED, REASON, NOW - HOUR))
+    held = LockFact("0123456789", "Dagster run 01234567 was given up, but its process 7 still holds the run lock", NOW)
     check = failed_night(causes.CHECK_FAILED, "step raw/cases: a blocking check failed")
     return [
         *found,
         Planted(old, kinds.NIGHT_LATE, "nightly", "debitura nightly"),
         Planted(replace(clean(), daemon=DaemonFact(silent)), kinds.DAEMON_STALE, "daemon", "debitura dev"),
+        Planted(replace(clean(), held_locks=(held,)), kinds.RUN_LOCK_HELD, "01234567", "debitura doctor"),
         Planted(fault(kinds.SOURCE_UNREADABLE, "roster"), kinds.SOURCE_UNREADABLE, "roster", "debitura doctor"),
         Planted(fault(kinds.OUTBOUND_STOPPED, "roster"), kinds.OUTBOUND_STOPPED, "roster", "debitura clients apply"),
         Planted(fault(kinds.OUTBOUND_STOPPED, "claims"), kinds.OUTBOUND_STOPPED, "claims", "debitura cases apply"),

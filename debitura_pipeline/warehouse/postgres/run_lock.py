@@ -15,9 +15,10 @@ import psycopg
 
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import WarehouseUrl
-from debitura_pipeline.warehouse.postgres.connection import LOCKS, connect, connection_lost, server_label
+from debitura_pipeline.warehouse.postgres.connection import LOCKS, NAME_BYTES, connect, connection_lost, server_label
 from debitura_pipeline.warehouse.postgres.neighbours import refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
+from debitura_pipeline.warehouse.process_lock import Holder
 
 RUN_LOCK = 1
 # For a killed run of this machine: its session ends once the server notices.
@@ -25,6 +26,7 @@ DEAD_HOLDER_GRACE_S = 3.0
 # For a live holder: long enough for a session that is just ending, short enough to report at once.
 LIVE_HOLDER_GRACE_S = 0.2
 PAUSE_S = 0.05
+_PROCESS = re.compile(r"(?P<what>.+), (?P<host>[^,]+), process (?P<pid>\d+)$")  # a session's name, see `connection.py`
 
 _HOLDER = """
     SELECT a.pid, a.application_name, a.usename, a.client_addr, a.backend_start
@@ -33,12 +35,19 @@ _HOLDER = """
     WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s::oid AND l.objsubid = 2 AND l.granted"""
 
 
-def holder_of(connection: psycopg.Connection[Any]) -> str | None:
-    """The holder of the database's run lock, for messages; None if there is none."""
-    found = connection.execute(_HOLDER.encode()).fetchone()
-    return (
-        f"{found[1] or 'a program without a name'} (user {found[2]}, session {found[0]})" if found is not None else None
-    )
+def holder_of(connection: psycopg.Connection[Any], database: WarehouseUrl) -> Holder | None:
+    """The holder of the warehouse's run lock, for messages; None if there is none. Host and process are unknown if its session's
+    name was cut off."""
+    found = connection.execute(_HOLDER, _key_of(database)).fetchone()
+    if found is None:
+        return None
+    _, name, user, _, since = found
+    when = since.astimezone(UTC).isoformat(timespec="seconds") if since is not None else "a time not shown"
+    what = (name or f"a program without a name (user {user})").removeprefix("debitura ")
+    named = _PROCESS.match(what)
+    if named is None or len(name.encode()) >= NAME_BYTES:
+        return Holder(0, "unknown", when, what.partition(", ")[0])
+    return Holder(int(named["pid"]), named["host"], when, named["what"])
 
 
 class PostgresRunLock:
@@ -49,7 +58,7 @@ class PostgresRunLock:
 
     def __init__(self, database: WarehouseUrl, purpose: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._database, self._purpose, self._sleep = database, purpose, sleep
-        self._key = [LOCKS, Schemas(database.schema_prefix).lock(RUN_LOCK)]
+        self._key = _key_of(database)
         self._connection = self._taken()
         self.is_held = True
 
@@ -107,6 +116,10 @@ class PostgresRunLock:
             f"session with SELECT pg_terminate_backend({session}).",
             session=session,
         )
+
+
+def _key_of(database: WarehouseUrl) -> list[int]:
+    return [LOCKS, Schemas(database.schema_prefix).lock(RUN_LOCK)]
 
 
 def _is_gone(name: str | None) -> bool:
