@@ -6,6 +6,7 @@ Belongs here: the sandbox as a process, a child's wall time, CPU time and peak m
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
 import socket
@@ -169,17 +170,23 @@ def describe() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        f"{loop_s():.2f} s for ten million additions"
+        f"{addition_ns():.0f} ns an addition, {page_fault_us():.1f} µs a page fault"
     )
 
 
-def loop_s() -> float:
-    """CPU seconds of a plain loop of ten million additions, the least of three."""
-    return min(_loop_s() for _ in range(3))
-
-
-def _loop_s() -> float:
-    began, total = time.process_time(), 0
-    for number in range(10_000_000):
+def addition_ns() -> float:
+    """Nanoseconds of CPU of an addition in a plain Python loop."""
+    count, began, total = 5_000_000, time.process_time(), 0
+    for number in range(count):
         total += number
-    return time.process_time() - began
+    return (time.process_time() - began) / count * 1e9
+
+
+def page_fault_us() -> float:
+    """Microseconds of CPU of the first write to a page of memory: what starting programs and large results depend on."""
+    count = 50_000
+    began = time.process_time()
+    with mmap.mmap(-1, count * mmap.PAGESIZE) as memory:
+        for start in range(0, len(memory), mmap.PAGESIZE):
+            memory[start] = 1
+    return (time.process_time() - began) / count * 1e6
