@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import dbt_assets
 
 from debitura_pipeline.orchestration import dbt
 from debitura_pipeline.orchestration.asset_metadata import asset_metadata, warehouse_kind
@@ -24,17 +23,15 @@ from debitura_pipeline.orchestration.keys import (
     STEP_POOL,
     SUBMISSION,
 )
-from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.orchestration.resources import Debitura
 
 
-@dbt_assets(
-    manifest=obtain_manifest(),
+@dbt.dbt_assets(
+    manifest=dbt.manifest_of_assets(),
     name="dbt_build",
     dagster_dbt_translator=dbt.Translator(),
-    exclude="resource_type:unit_test",
     pool=STEP_POOL,
     partitions_def=PARTNERS,
 )

@@ -40,7 +40,7 @@ from debitura_pipeline.cli.commands import (
 from debitura_pipeline.cli.exit_status import INTERRUPTED, discard_output, exit_status_of, report_unraisable
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.settings import choose_partner
-from debitura_pipeline.without_pandas import without_pandas
+from debitura_pipeline.without_packages import without_pandas
 
 SHARED_OPTIONS = {"-q", "--quiet", "-v", "--verbose", "--version"}
 PARTNER = "--partner"

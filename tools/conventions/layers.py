@@ -13,7 +13,7 @@ from tools.conventions.source import Module, imports, modules
 
 # From the bottom up; packages of one line may not import each other.
 LAYERS = (
-    ("errors", "files", "formats", "interrupts", "plural", "secret", "sharing", "typed_commands", "without_pandas"),
+    ("errors", "files", "formats", "interrupts", "plural", "secret", "sharing", "typed_commands", "without_packages"),
     ("address_space", "memory"),
     ("notes", "proxies"),
     ("settings",),
