@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
-from debitura_pipeline.warehouse.process_lock import ProcessLock
+from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock
 from debitura_pipeline.webhooks.position import read_position
 from debitura_pipeline.webhooks.segments import (
     FOLDER,
@@ -27,6 +27,7 @@ from debitura_pipeline.webhooks.segments import (
 )
 
 LOCK_FILE = "receiver.lock"
+PURPOSE, _AT = "webhooks", " at "  # in the lock file, with the address
 REMEMBERED = timedelta(days=14)  # deliveries are repeated for an hour and a half, replays by hand come within days
 SEGMENT_BYTES = 8 * 2**20
 SEGMENT_AGE = timedelta(days=1)
@@ -50,14 +51,14 @@ class Inbox:
     interrupted write had left and that were cut off. `damaged_bytes`: bytes before the last event that can no longer be read.
     """
 
-    def __init__(self, data_dir: Path, now: datetime) -> None:
-        """Take the inbox, cut torn tails and read the known ids.
+    def __init__(self, data_dir: Path, now: datetime, address: str | None = None) -> None:
+        """Take the inbox, cut torn tails and read the known ids. `address`: the URL at which the receiver listens.
 
         Raises WarehouseBusy if another receiver has it, WarehouseError if the lock file cannot be used, OSError.
         """
         self.folder = data_dir.resolve() / FOLDER
         self._lock = receiver_lock(data_dir)
-        holder = self._lock.take("webhooks")
+        holder = self._lock.take(PURPOSE + (f"{_AT}{address}" if address else ""))
         if holder is not None:
             raise WarehouseBusy(
                 f"Another receiver has the inbox {self.folder}: {holder}. Nothing was touched. End that process first.",
@@ -195,3 +196,8 @@ def _write_all(handle: int, data: bytes) -> None:
 def receiver_lock(data_dir: Path) -> ProcessLock:
     """The lock that the receiver of a data directory holds."""
     return ProcessLock(data_dir.resolve() / FOLDER / LOCK_FILE)
+
+
+def address_of(holder: Holder) -> str | None:
+    """The URL at which the receiver that holds a lock listens; None if it has not said."""
+    return holder.what.partition(_AT)[2] or None

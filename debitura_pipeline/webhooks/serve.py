@@ -67,7 +67,7 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
     fault = check_privacy_key(settings)
     listener = listen(host, port)
     try:
-        receiver, inbox = make_receiver(settings, Runtime().now)
+        receiver, inbox = make_receiver(settings, Runtime().now, _url_of(listener))
     except BaseException:
         listener.close()
         raise
@@ -87,18 +87,16 @@ def run_receiver(settings: Settings, host: str, port: int, say: Callable[[str], 
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after its own shutdown
-    address = listener.getsockname()
-    shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-    say(
-        f"Receiving webhooks at http://{shown}:{address[1]}{PATH}. Inbox: {inbox.folder}, {len(inbox.known)} known events."
-    )
+    say(f"Receiving webhooks at {_url_of(listener)}{PATH}. Inbox: {inbox.folder}, {len(inbox.known)} known events.")
     ReceiverServer(receiver).run(sockets=[listener])
     if receiver.fault is not None:
         raise receiver.fault
 
 
-def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Receiver, Inbox]:
-    """The receiver of a data directory, which holds its inbox.
+def make_receiver(
+    settings: Settings, now: Callable[[], datetime], address: str | None = None
+) -> tuple[Receiver, Inbox]:
+    """The receiver of a data directory, which holds its inbox. `address`: the URL at which it listens, for `doctor`.
 
     Raises ReceiverError if the inbox cannot be used or a restore was interrupted, WarehouseBusy if another receiver has it.
     """
@@ -108,7 +106,7 @@ def make_receiver(settings: Settings, now: Callable[[], datetime]) -> tuple[Rece
         )
     stored = BusinessKeys.from_settings(settings).stored
     try:
-        inbox = Inbox(settings.data_dir, now())
+        inbox = Inbox(settings.data_dir, now(), address)
     except OSError as error:
         folder = Path(error.filename or settings.data_dir)
         raise ReceiverError(f"The inbox cannot be used: {folder}: {error.strerror}.") from None
@@ -152,6 +150,11 @@ def listen(host: str, port: int) -> socket.socket:
             f"The receiver cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."
         ) from None
     return listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration.instance import open_instance
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.settings.environment import _pairs, _refuse_unknown
-from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
+from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases, webhooks_cases
 from tests.doctor.case import Case, Scene
 from tests.doctor.page import PAGE, names_on, on_the_page
 from tests.support.command import debitura, ended, start
 
-FOUND = [*machine_cases.CASES, *warehouse_cases.CASES, *api_cases.CASES]
+FOUND = [*machine_cases.CASES, *warehouse_cases.CASES, *webhooks_cases.CASES, *api_cases.CASES]
 # No traceback, no exception's class, no secret.
 NEVER = re.compile(
     r"Traceback|\w+Exception|(?<!\bSocket)\b[a-z]\w*error\b|\b[A-Z][a-z]\w*Error\b|InsufficientPrivilege|s3cret|\[Errno"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases
+from tests.doctor import api_cases, machine_cases, settings_cases, warehouse_cases, webhooks_cases
 from tests.doctor.page import COLLECTED, PAGE
 from tests.support.sandbox import ROOT
 
@@ -26,6 +26,7 @@ PARTS = (
     ("Settings", settings_cases.CASES),
     ("Machine, folders, data", machine_cases.CASES),
     ("Warehouse", warehouse_cases.CASES),
+    ("Webhooks", webhooks_cases.CASES),
     ("APIs", api_cases.CASES),
 )
 TABLE = "| case | output | fix |\n|---|---|---|\n"

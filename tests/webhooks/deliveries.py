@@ -85,6 +85,10 @@ class RunningReceiver:
         assert found is not None
         self.port = int(found[1])
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
