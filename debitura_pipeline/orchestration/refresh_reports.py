@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
@@ -16,8 +17,11 @@ from debitura_pipeline.orchestration.keys import PUBLISHED, RAW
 from debitura_pipeline.orchestration.partner_view import Instance
 
 QUIET = timedelta(minutes=1)  # more clients or events often follow
-PAUSE = timedelta(minutes=10)  # between the starts of two runs
-PAUSE_AFTER_FAILURE = timedelta(hours=1)
+PAUSE = timedelta(
+    minutes=10
+)  # between the starts of two runs, also if the first one failed: a killed run says nothing of the data
+LONG_PAUSE = timedelta(hours=1)  # once so many have failed in a row: the next one is likely to fail, too
+MAX_FAILURES = 2
 DONE = dg.DagsterRunStatus.SUCCESS
 
 
@@ -26,7 +30,8 @@ class Progress:
     """What the sensor goes by; instants are aware UTC, None if there was none yet.
 
     `loaded_at`: the last load outside of nightly runs. `busy`: job of a run that is queued or running. `has_good_night`: the last
-    nightly run succeeded. `last_run_at`, `has_failed`: the last run of job `refresh_reports`.
+    nightly run succeeded. `last_run_at`: the last run of job `refresh_reports`. `failures`: how many of them have failed in a row,
+    counted up to MAX_FAILURES.
     """
 
     loaded_at: datetime | None
@@ -34,7 +39,7 @@ class Progress:
     busy: str | None = None
     has_good_night: bool = True
     last_run_at: datetime | None = None
-    has_failed: bool = False
+    failures: int = 0
 
 
 def reason_to_wait(progress: Progress, now: datetime) -> str | None:
@@ -50,7 +55,7 @@ def reason_to_wait(progress: Progress, now: datetime) -> str | None:
         return f"job {progress.busy} is queued or running"
     if now < loaded_at + QUIET:
         return "data was loaded within the last minute"
-    pause = PAUSE_AFTER_FAILURE if progress.has_failed else PAUSE
+    pause = LONG_PAUSE if progress.failures >= MAX_FAILURES else PAUSE
     if progress.last_run_at is not None and now < progress.last_run_at + pause:
         return f"the last run started at {progress.last_run_at:%H:%M:%S} UTC; the next one starts {pause} later"
     return None
@@ -60,15 +65,15 @@ def read_refresh_progress(instance: Instance) -> Progress:
     """The progress as Dagster's event log and run records tell it; never opens the warehouse."""
     active = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     busy = next((record.dagster_run.job_name for record in active if record.dagster_run.job_name != FRESHNESS), None)
-    last = _last_run(instance, REFRESH_REPORTS)
-    night = _last_run(instance, NIGHTLY)
+    last = _last_runs(instance, REFRESH_REPORTS, MAX_FAILURES)
+    nights = _last_runs(instance, NIGHTLY, 1)
     return Progress(
         loaded_at=_loaded_at(instance),
         published_at=_materialized_at(instance, PUBLISHED),
         busy=busy,
-        has_good_night=night is None or night.dagster_run.status is DONE,
-        last_run_at=last.create_timestamp if last else None,
-        has_failed=last is not None and last.dagster_run.status is not DONE,
+        has_good_night=not any(map(_has_failed, nights)),
+        last_run_at=last[0].create_timestamp if last else None,
+        failures=len(list(takewhile(_has_failed, last))),
     )
 
 
@@ -88,8 +93,13 @@ def _materialized_at(instance: Instance, key: dg.AssetKey) -> datetime | None:
     return datetime.fromtimestamp(event.timestamp, UTC) if event is not None else None
 
 
-def _last_run(instance: Instance, job: str) -> RunRecord | None:
-    return next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
+def _last_runs(instance: Instance, job: str, count: int) -> list[RunRecord]:
+    """The newest first."""
+    return list(instance.get_run_records(dg.RunsFilter(job_name=job), limit=count))
+
+
+def _has_failed(record: RunRecord) -> bool:
+    return record.dagster_run.status is not DONE
 
 
 @dg.sensor(
