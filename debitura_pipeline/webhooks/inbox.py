@@ -89,12 +89,10 @@ class Inbox:
         Raises OSError, or InboxReplaced if they are not where the inbox is read; then none of them counts as stored.
         """
         data = b"".join(map(pack, entries))
-        if self._handle is not None and (self._size + len(data) > SEGMENT_BYTES or now - self._opened_at > SEGMENT_AGE):
+        if self._handle is None or self._size + len(data) > SEGMENT_BYTES or now - self._opened_at > SEGMENT_AGE:
             self.check_in_place()
             self._leave()
             self.remove_old(now)
-        if self._handle is None:
-            self.check_in_place()
             self._open_next(now)
         assert self._handle is not None
         try:

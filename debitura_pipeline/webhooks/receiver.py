@@ -9,55 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from debitura_pipeline.webhooks.bodies import OVERLOADED, BodyMemory, Receive, is_oversized, read_body
 from debitura_pipeline.webhooks.envelope import MalformedEventError, id_of, parse_event
 from debitura_pipeline.webhooks.group_commit import GroupCommit
 from debitura_pipeline.webhooks.inbox import InboxReplaced
 from debitura_pipeline.webhooks.signature import SignatureVerifier, Verdict
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATH, HEALTH = "/webhooks/debitura", "/healthz"
 METHODS = {PATH: ("POST",), HEALTH: ("GET", "HEAD")}
-MAX_BODY = 2**20
-MAX_LENGTH_DIGITS = 20  # of 64 bits; a longer Content-Length has zeros in front that no client writes
-MAX_BODIES = 64 * 2**20  # of all deliveries together; they are not verified before they are complete
 FAILING_FOR = timedelta(minutes=1)
 SLOW_QUEUE_S = 10.0  # the sender gives up after ten seconds
-OVERLOADED = 503
 OUTCOMES = {200: "accepted", 400: "malformed", 401: "refused", 413: "oversized", 503: "not_stored"}
-
-
-class BodyMemory:
-    """Bytes of the bodies that are in memory. `limit`: at most so many."""
-
-    def __init__(self, limit: int = MAX_BODIES) -> None:
-        self.limit, self.used = limit, 0
-
-    @contextmanager
-    def of_one(self) -> Iterator[Callable[[int], bool]]:
-        """A function that takes so many bytes for one body, False if there are not enough. They are free after the block."""
-        held = 0
-
-        def take(count: int) -> bool:
-            nonlocal held
-            if self.used + count > self.limit:
-                return False
-            self.used, held = self.used + count, held + count
-            return True
-
-        try:
-            yield take
-        finally:
-            self.used -= held
 
 
 class Receiver:
@@ -140,9 +111,9 @@ class Receiver:
                 signatures.append(value)
             elif name == b"content-length":
                 length = value
-        if length is not None and _is_oversized(length):
+        if length is not None and is_oversized(length):
             return 413
-        body = await _body(receive, take)
+        body = await read_body(receive, take)
         if not isinstance(body, bytes | bytearray):
             self.counts["overloaded"] += body == OVERLOADED
             return body
@@ -184,28 +155,6 @@ class Receiver:
                     await self._group.close(self._running)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-def _is_oversized(stated: bytes) -> bool:
-    """Whether a `Content-Length` is too large, or no number. Python converts no number of thousands of digits."""
-    return not stated.isdigit() or len(stated) > MAX_LENGTH_DIGITS or int(stated) > MAX_BODY
-
-
-async def _body(receive: Receive, take: Callable[[int], bool]) -> bytes | bytearray | int | None:
-    """The raw body; 413 as soon as it is too large, 503 as soon as `take` refuses its memory; None if the sender is gone."""
-    whole = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part: bytes = message.get("body", b"")
-        if len(whole) + len(part) > MAX_BODY:
-            return 413
-        if not take(len(part)):
-            return OVERLOADED
-        if not message.get("more_body", False):
-            return whole + part if whole else part
-        whole += part
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]] | None = None, body: bytes = b"") -> None:

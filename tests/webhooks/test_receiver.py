@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from debitura_pipeline.errors import WarehouseBusy
 from debitura_pipeline.settings import load_settings
+from debitura_pipeline.webhooks.bodies import MAX_BODY
 from debitura_pipeline.webhooks.inbox import Inbox
 from debitura_pipeline.webhooks.position import Position, inbox_state, read_batch, write_position
-from debitura_pipeline.webhooks.receiver import MAX_BODY, Receiver
+from debitura_pipeline.webhooks.receiver import Receiver
 from debitura_pipeline.webhooks.segments import Received, Repeated, pack, read_entries, segments
 from debitura_pipeline.webhooks.serve import make_receiver
 from debitura_pipeline.webhooks.stale import read_stale
