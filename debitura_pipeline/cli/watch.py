@@ -38,7 +38,8 @@ def send_test_alerts(settings: Settings) -> bool:
     if not settings.alerts.urls:
         raise SettingsError("DEBITURA_ALERTS is not set, so no alert can be sent. Example: DEBITURA_ALERTS=slack://…")
     targets = targets_of(settings)
-    (delivered,) = send(settings, [Outgoing(TEST_TITLE, TEST_BODY, "info", targets)])
+    (attempts,) = send(settings, [Outgoing(TEST_TITLE, TEST_BODY, "info", targets)])
+    delivered = attempts.delivered
     for url in settings.alerts.urls:
         name = name_of(settings, target_of(url))
         if target_of(url) in delivered:

@@ -18,6 +18,10 @@ from debitura_pipeline.settings import Secret, Settings
 WITHIN_S = 60.0
 HASH_LENGTH = 16
 
+Said = tuple[
+    int, int, bool | None
+]  # by the sender: message, address, and whether it worked; None when an attempt begins
+
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -27,6 +31,14 @@ class Outgoing:
     body: str
     kind: str
     targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DeliveryAttempts:
+    """The addresses, as hashes, that have taken a message, and those at which that was tried."""
+
+    delivered: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
 
 
 def target_of(url: Secret) -> str:
@@ -47,10 +59,13 @@ def name_of(settings: Settings, target: str) -> str:
     return "an alert address"
 
 
-def send(settings: Settings, messages: Sequence[Outgoing], *, within_s: float = WITHIN_S) -> list[set[str]]:
-    """For each message, the addresses that have taken it. Never raises; whatever has not ended in time has not worked."""
+def send(settings: Settings, messages: Sequence[Outgoing], *, within_s: float = WITHIN_S) -> list[DeliveryAttempts]:
+    """What became of each message. Never raises; an attempt that has not ended in time has not worked.
+
+    At an address whose services are slow, later messages may not have been tried yet.
+    """
     if not messages or not settings.alerts.urls:
-        return [set() for _ in messages]
+        return [DeliveryAttempts() for _ in messages]
     places = {target_of(url): number for number, url in enumerate(settings.alerts.urls)}
     asked = [
         {
@@ -61,12 +76,16 @@ def send(settings: Settings, messages: Sequence[Outgoing], *, within_s: float = 
         }
         for message in messages
     ]
-    delivered: list[set[str]] = [set() for _ in messages]
-    by_place = {number: target for target, number in places.items()}
-    for index, number, is_ok in _ask(settings, asked, within_s):
-        if is_ok:
-            delivered[index].add(by_place[number])
-    return delivered
+    said = _ask(settings, asked, within_s)
+    return [_attempts(message, index, places, said) for index, message in enumerate(messages)]
+
+
+def _attempts(message: Outgoing, index: int, places: Mapping[str, int], said: Sequence[Said]) -> DeliveryAttempts:
+    done = {number: is_ok for place, number, is_ok in said if place == index}
+    return DeliveryAttempts(
+        delivered=frozenset(target for target in message.targets if done.get(places.get(target, -1))),
+        tried=frozenset(target for target in message.targets if places.get(target, -1) in done),
+    )
 
 
 def unknown_to_apprise(settings: Settings, within_s: float) -> list[str] | None:
@@ -78,9 +97,9 @@ def unknown_to_apprise(settings: Settings, within_s: float) -> list[str] | None:
     return [targets[number] for _, number, is_ok in said if not is_ok]
 
 
-def _ask(settings: Settings, messages: Sequence[Mapping[str, object]], within_s: float) -> list[tuple[int, int, bool]]:
+def _ask(settings: Settings, messages: Sequence[Mapping[str, object]], within_s: float) -> list[Said]:
     urls, ca_file = [url.reveal() for url in settings.alerts.urls], settings.network.ca_file
-    asked = json.dumps({"urls": urls, "messages": messages, "ca_file": ca_file and str(ca_file)})
+    asked = json.dumps({"urls": urls, "messages": messages, "ca_file": ca_file and str(ca_file), "within_s": within_s})
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "debitura_pipeline.incidents.sender"],

@@ -67,16 +67,18 @@ def visible(state: State, now: datetime) -> list[Incident]:
     return sorted((i for i in state.open_() if not is_silent(i, now)), key=lambda i: i.opened_at)
 
 
-def deliverable(state: State, targets: Sequence[str], now: datetime, *, retries_early: bool) -> list[Message]:
+def deliverable(state: State, targets: Sequence[str], now: datetime) -> list[Message]:
     """Messages to send now, oldest first. Addresses that are no longer set and messages of last week are dropped."""
     for message in state.outbox:
         message.pending = [target for target in message.pending if target in targets]
     state.outbox = [m for m in state.outbox if m.pending and now - m.made_at < KEEP_MESSAGES]
-    return [m for m in state.outbox if retries_early or m.retry_at is None or m.retry_at <= now]
+    return [m for m in state.outbox if m.retry_at is None or m.retry_at <= now]
 
 
-def take_delivery(state: State, message: Message, delivered: Iterable[str], now: datetime) -> None:
-    """Note which addresses have taken a message; the others are tried again later."""
+def take_delivery(
+    state: State, message: Message, delivered: Iterable[str], now: datetime, *, was_tried: bool = True
+) -> None:
+    """Note which addresses have taken a message; the others are tried again later, or next time if none `was_tried`."""
     taken = set(delivered)
     if taken and message.event == OPENED:
         told = set(message.about)
@@ -84,6 +86,8 @@ def take_delivery(state: State, message: Message, delivered: Iterable[str], now:
             if incident.told_at is None and (incident.kind, incident.subject, incident.opened_at) in told:
                 incident.told_at, incident.is_recorded = now, False
     message.pending = [target for target in message.pending if target not in taken]
+    if not was_tried:
+        return
     message.retry_at = now + min(RETRY_FIRST * 2**message.tries, RETRY_MOST)
     message.tries = min(message.tries + 1, 10)
     state.outbox = [each for each in state.outbox if each.pending]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from debitura_pipeline.incidents import causes, kinds
-from debitura_pipeline.incidents.delivery import Outgoing, send, targets_of
+from debitura_pipeline.incidents.delivery import DeliveryAttempts, Outgoing, send, targets_of
 from debitura_pipeline.incidents.facts import DaemonFact, Facts, StuckFact
 from debitura_pipeline.incidents.judge import judge
 from debitura_pipeline.incidents.state import FILE, FOLDER, OPENED, OVER, REMINDER, Message, State, read_state
@@ -65,7 +65,8 @@ def test_a_hundred_incidents_are_a_hundred_messages(tmp_path: Path, receiver: Re
         assert [m.event for m in move(state, clean(NOW + later + timedelta(seconds=40)))] == [OVER]
         opened += found
     targets = targets_of(settings)
-    assert all(send(settings, [Outgoing(m.title, m.body, "failure", targets) for m in opened]))
+    attempts = send(settings, [Outgoing(m.title, m.body, "failure", targets) for m in opened])
+    assert all(each.delivered for each in attempts)
     assert len(receiver.alerts) == 100
     for alert, planted in zip(receiver.alerts, a_hundred(), strict=True):
         assert alert["title"] == f"Debitura: {kinds.KINDS[planted.kind].title}"
@@ -172,6 +173,50 @@ def test_only_what_was_not_delivered_is_tried_again(
     assert all(path.stat().st_mode & 0o077 == 0 for path in settings.data_dir.rglob("*.json"))
 
 
+def test_service_that_takes_a_message_slowly_gets_it_once(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answers_after_s = 6.0  # Apprise's own time-out is 4 s
+    failed = failed_night(causes.DISK_FULL)
+    with receiving() as prompt:
+        settings = settings_with(tmp_path, receiver.url(), prompt.url(), "json://127.0.0.1:9/nobody")
+        for minutes in (0, 1, 6):
+            tell(settings, at(failed, timedelta(minutes=minutes)), RUN_END)
+        assert (len(receiver.alerts), len(prompt.alerts)) == (1, 1)
+
+
+def test_message_that_is_not_taken_in_time_is_repeated_at_growing_intervals_by_commands_too(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """`debitura watch` may run every minute. Whether a service that timed out has taken the message is not known."""
+    receiver.answers_after_s = 1.0
+    settings, failed = settings_with(tmp_path, receiver.url() + "?rto=0.2"), failed_night(causes.DISK_FULL)
+    for minutes in range(13):
+        tell(settings, at(failed, timedelta(minutes=minutes)), RUN_END)
+    assert len(receiver.alerts) == 2, "at once and after five minutes; then ten pass"
+
+
+def test_refused_message_is_delivered_later_and_once(tmp_path: Path, receiver: Receiver) -> None:
+    settings, failed = settings_with(tmp_path, receiver.url()), failed_night(causes.DISK_FULL)
+    receiver.status = 500
+    tell(settings, failed, RUN_END)
+    receiver.status = 200
+    for minutes in (1, 6, 7, 60):
+        tell(settings, at(failed, timedelta(minutes=minutes)), RUN_END)
+    assert len(receiver.alerts) == 1
+
+
+def test_messages_for_which_a_slow_service_leaves_no_time_are_sent_next_time(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """And not five minutes later, as after a failure: a service that works would be ever further behind."""
+    receiver.answers_after_s = 1.5
+    settings = settings_with(tmp_path, receiver.url() + "?rto=9")
+    failed, pace = replace(failed_night(causes.SHRINK_REFUSED), full_folders="/data"), replace(RUN_END, deliver_s=12.0)
+    tell(settings, failed, pace)
+    assert len(receiver.alerts) == 1
+    tell(settings, at(failed, timedelta(minutes=1)), pace)
+    assert len(set(receiver.titles)) == len(receiver.alerts) == 2
+
+
 def test_a_warehouse_that_cannot_be_opened_is_told(tmp_path: Path, receiver: Receiver) -> None:
     settings = settings_with(tmp_path, receiver.url())
     assert settings.warehouse.path is not None
@@ -197,10 +242,12 @@ def test_a_service_that_hangs_is_left_and_an_address_that_is_removed_is_forgotte
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         settings = settings_with(tmp_path, f"json://127.0.0.1:{silent.getsockname()[1]}/x?rto=60")
-        assert send(settings, [Outgoing("t", "b", "info", targets_of(settings))], within_s=2.0) == [set()]
+        targets = targets_of(settings)
+        attempts = send(settings, [Outgoing("t", "b", "info", targets)], within_s=2.0)
+        assert attempts == [DeliveryAttempts(tried=frozenset(targets))]
     state = State()
     move(state, failed_night(causes.NIGHT_FAILED))
-    assert deliverable(state, ["another"], NOW, retries_early=True) == [] and state.outbox == []
+    assert deliverable(state, ["another"], NOW) == [] and state.outbox == []
 
 
 def test_the_state_can_be_read_by_other_tools(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,12 +15,14 @@ from typing import Any
 
 
 class Receiver:
-    """`alerts`: documents that were posted, in order. `pings`: paths that were asked for. `status`: of the answers from now on."""
+    """`alerts`: documents that were posted, in order. `pings`: paths that were asked for. `status` and `answers_after_s` are
+    those of the answers from now on."""
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
         self.pings: list[str] = []
         self.status = 200
+        self.answers_after_s = 0.0
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +37,7 @@ class Receiver:
                 self._answer()
 
             def _answer(self) -> None:
+                time.sleep(receiver.answers_after_s)
                 self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
