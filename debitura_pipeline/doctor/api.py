@@ -1,6 +1,7 @@
 """Check the Partner API and the Customer API: do they answer, do the clocks agree, is there request budget left?
 
-One request each, with short timeouts; the API key is sent to the Partner API only. An embedded sandbox that is not running is
+One request each, and one row of each listing that a nightly run reads, with short timeouts; the API key is sent to the Partner
+API only. An embedded sandbox that is not running is
 not started on the data directory, which would advance it: a small one in a temporary folder shows that it could start.
 """
 
@@ -14,13 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime, open_client, open_rate_limiter
 from debitura_pipeline.api.endpoint import open_endpoint
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.api.reachability import reach
-from debitura_pipeline.doctor.cures import unreached
+from debitura_pipeline.contract.listings import LISTINGS, Listing, Query
+from debitura_pipeline.doctor.cures import FORBIDDEN, api_cure, unreached
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, from_error, passed
-from debitura_pipeline.errors import DebituraError, IdentityRefused, WarehouseError
+from debitura_pipeline.errors import ApiError, DebituraError, IdentityRefused, RefusedError, WarehouseError
 from debitura_pipeline.settings import API_HOSTS, CUSTOMER_HOSTS, Endpoint, Secret, Settings
 from debitura_pipeline.sync.partner import read_me
 from debitura_pipeline.warehouse.identity import check_identity
@@ -84,22 +87,24 @@ def examine_customer(settings: Settings) -> Iterator[Diagnosis]:
 
 async def _ask(settings: Settings, endpoint: Endpoint, has_our_data: bool) -> list[Diagnosis]:
     runtime = Runtime(timeouts=TIMEOUTS, tries=1)
-    found = [_budget(settings, endpoint, runtime)]
+    budget, found = _budget(settings, endpoint, runtime), list[Diagnosis]()
     client = open_client(settings, endpoint, runtime)
     try:
         async with asyncio.timeout(WITHIN_S), client:
-            found.insert(0, await _me(settings, client, has_our_data))
+            found.append(await _me(settings, client, has_our_data))
+            if found[0].is_ok:
+                found += await _refused_listings(settings, client)
     except TimeoutError:
         cure = "The request budget of this minute may be used up; try again in a minute."
-        found.insert(0, failed("API", f"{api_target(settings)}: no answer within {WITHIN_S:.0f} s.", cure))
+        found = found or [failed("API", f"{api_target(settings)}: no answer within {WITHIN_S:.0f} s.", cure)]
     clock = _clock(client.server_time, datetime.now(UTC), endpoint)
-    return found + ([clock] if clock is not None else [])
+    return [*found, budget, *([clock] if clock is not None else [])]
 
 
-async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnosis:
+async def _me(settings: Settings, client: ApiClient, has_our_data: bool) -> Diagnosis:
     """Does the API accept the key, and is its partner the one whose data is stored here?"""
     try:
-        (mode, _), partner_id = await read_me(client)  # type: ignore[arg-type]
+        (mode, _), partner_id = await read_me(client)
         with suppress(WarehouseError):  # reported by the check of the warehouse
             if has_our_data:
                 check_identity(settings, wait_s=NO_WAIT_S).with_partner(partner_id)
@@ -111,6 +116,35 @@ async def _me(settings: Settings, client: object, has_our_data: bool) -> Diagnos
         fault, cure = unreached(error, url or "", variable)
         return failed("API", f"{api_target(settings)}: {fault}", cure)
     return passed("API", f"{api_target(settings)} answers; invoicing trigger mode {mode or 'not stated'}")
+
+
+async def _refused_listings(settings: Settings, client: ApiClient) -> list[Diagnosis]:
+    """The listings that the key may not read. Other faults of a listing may be over by the time that a nightly run reads it."""
+    found = await asyncio.gather(*(_refusal(client, listing) for listing in LISTINGS.values()))
+    return [
+        _unreadable(settings, listing, error) for listing, error in zip(LISTINGS.values(), found, strict=True) if error
+    ]
+
+
+async def _refusal(client: ApiClient, listing: Listing) -> RefusedError | None:
+    try:
+        await client.document(
+            "GET", listing.path, params=Query(listing).params(1, page_size=1), what=f"Reading one row of {listing.path}"
+        )
+    except RefusedError as error:
+        return error
+    except ApiError:
+        pass
+    return None
+
+
+def _unreadable(settings: Settings, listing: Listing, error: RefusedError) -> Diagnosis:
+    if error.status == FORBIDDEN:
+        seen = f"{api_target(settings)}: the key may not read GET {listing.path} (HTTP 403)."
+        cure = f"Ask Debitura for the permission to read {listing.path} with this key, then run `debitura nightly`."
+        return failed("API", seen, cure)
+    seen = f"{api_target(settings)}: GET {listing.path} is refused (HTTP {error.status})."
+    return failed("API", seen, api_cure(error, settings.api_url or "", None))
 
 
 def _budget(settings: Settings, endpoint: Endpoint, runtime: Runtime) -> Diagnosis:

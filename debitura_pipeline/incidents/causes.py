@@ -7,6 +7,7 @@ import re
 from debitura_pipeline import failures
 
 KEY_REFUSED = "key_refused"
+PERMISSION_MISSING = "permission_missing"
 BUDGET_SPENT = "budget_spent"
 SHRINK_REFUSED = "shrink_refused"
 IDENTITY_REFUSED = "identity_refused"
@@ -32,7 +33,9 @@ _BY_CLASS = {
     "WarehouseBusy": WAREHOUSE_UNREADABLE,
     "JournalDamaged": JOURNAL_DAMAGED,
 }
-_CREDENTIAL = re.compile(r"\bHTTP 40[13]\b")
+# Every key may read the partner's own record, so a 403 there is about the key; elsewhere it is about what was asked for.
+_CREDENTIAL = re.compile(r"\bHTTP 401\b|\bHTTP 403 on GET /me\b")
+_PERMISSION = re.compile(r"\bHTTP 403\b")
 
 
 def cause_of(class_name: str, text: str) -> str:
@@ -40,7 +43,9 @@ def cause_of(class_name: str, text: str) -> str:
     if failures.kind_of(text) in (failures.SPACE, failures.SERVER):
         return DISK_FULL
     if class_name == "RefusedError":
-        return KEY_REFUSED if _CREDENTIAL.search(text) else NIGHT_FAILED
+        if _CREDENTIAL.search(text):
+            return KEY_REFUSED
+        return PERMISSION_MISSING if _PERMISSION.search(text) else NIGHT_FAILED
     if "AssetCheckFailed" in class_name:
         return CHECK_FAILED
     return _BY_CLASS.get(class_name, NIGHT_FAILED)

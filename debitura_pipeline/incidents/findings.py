@@ -97,7 +97,7 @@ def _of_api(facts: Facts) -> Iterator[Finding]:
     """What the sensor meets between two nights, under the same key as a night that fails for it."""
     fault = facts.api_fault
     if fault is not None and facts.now - fault.since >= FAULT_LASTS:
-        is_known = fault.cause in (causes.KEY_REFUSED, causes.BUDGET_SPENT)
+        is_known = fault.cause in (causes.KEY_REFUSED, causes.PERMISSION_MISSING, causes.BUDGET_SPENT)
         cause = fault.cause if is_known else causes.API_UNREACHABLE
         yield Finding(cause, NIGHT, f"{fault.reason.rstrip('.')}.", fault.since)
 

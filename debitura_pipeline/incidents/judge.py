@@ -20,8 +20,8 @@ from debitura_pipeline.incidents.findings import (
 )
 
 _OF_NIGHTS = (
-    causes.NIGHT_FAILED, causes.KEY_REFUSED, causes.BUDGET_SPENT, causes.SHRINK_REFUSED, causes.IDENTITY_REFUSED,
-    causes.API_UNREACHABLE, causes.JOURNAL_DAMAGED, kinds.NIGHT_LATE,
+    causes.NIGHT_FAILED, causes.KEY_REFUSED, causes.PERMISSION_MISSING, causes.BUDGET_SPENT, causes.SHRINK_REFUSED,
+    causes.IDENTITY_REFUSED, causes.API_UNREACHABLE, causes.JOURNAL_DAMAGED, kinds.NIGHT_LATE,
 )  # fmt: skip
 _OF_WAREHOUSE = (
     causes.NIGHT_UNPROVEN, kinds.TOTALS_DIFFER, kinds.QUARANTINE, kinds.SCHEMA_DRIFT, kinds.CLIENT_UNKNOWN, kinds.CLIENT_REFUSED,
@@ -36,6 +36,7 @@ _EXPLAINED_BY = {
     causes.CHECK_FAILED: (kinds.TOTALS_DIFFER, kinds.QUARANTINE, causes.NIGHT_UNPROVEN),
     kinds.OUTBOUND_STOPPED: (
         causes.KEY_REFUSED,
+        causes.PERMISSION_MISSING,
         causes.API_UNREACHABLE,
         causes.BUDGET_SPENT,
         causes.DISK_FULL,
@@ -46,6 +47,7 @@ _EXPLAINED_BY = {
         kinds.DAEMON_STALE,
         kinds.RUN_LOCK_HELD,
         causes.KEY_REFUSED,
+        causes.PERMISSION_MISSING,
         causes.API_UNREACHABLE,
         causes.BUDGET_SPENT,
         causes.DISK_FULL,

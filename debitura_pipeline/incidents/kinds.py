@@ -69,6 +69,13 @@ _ALL = (
         "Set a valid DEBITURA_API_KEY, then run `debitura nightly`.",
     ),
     IncidentKind(
+        causes.PERMISSION_MISSING,
+        "the API does not permit a request of this key",
+        OLD,
+        "debitura doctor",
+        "Ask Debitura for the permission to read what is named above with this key, then run `debitura nightly`.",
+    ),
+    IncidentKind(
         causes.IDENTITY_REFUSED,
         "the data belongs to another API, partner or privacy key",
         OLD,

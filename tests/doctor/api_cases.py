@@ -54,6 +54,15 @@ def _dated(off: timedelta) -> Callable[[Scene], None]:
     return _at(url)
 
 
+def _forbidden(path: str) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        at_the_sandbox()(scene)
+        scene.sandbox.faults({"kind": "status", "status": 403, "path": path, "times": 0})
+        scene.stack.callback(scene.sandbox.faults)
+
+    return make
+
+
 def _behind_a_dead_proxy(scene: Scene) -> None:
     _at(lambda _: "https://api.example.com")(scene)
     scene.env["DEBITURA_PROXY"] = f"http://user:s3cret@127.0.0.1:{closed_port()}"
@@ -67,6 +76,13 @@ CASES = [
         "API",
         "HTTP 401",
         "DEBITURA_API_KEY.*DEBITURA_ENV",
+    ),
+    Case(
+        "a key that may not read the cases",
+        _forbidden("/cases"),
+        "API",
+        r"the key may not read GET /cases \(HTTP 403\)\.$",
+        "Ask Debitura for the permission to read /cases with this key",
     ),
     Case(
         "an address with a path",

@@ -86,6 +86,7 @@ def one_of_each() -> list[Planted]:
     by_night = {
         causes.NIGHT_FAILED: ("nightly", "debitura doctor"),
         causes.KEY_REFUSED: ("nightly", "debitura doctor"),
+        causes.PERMISSION_MISSING: ("nightly", "debitura doctor"),
         causes.BUDGET_SPENT: ("nightly", "debitura nightly"),
         causes.SHRINK_REFUSED: ("nightly", "debitura reconcile"),
         causes.IDENTITY_REFUSED: ("nightly", "debitura doctor"),

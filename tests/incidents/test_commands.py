@@ -137,6 +137,19 @@ def test_the_sensor_tells_a_key_that_is_refused_by_day(settings: Settings, recei
     ]
 
 
+def test_permission_that_the_key_lacks_is_not_told_as_a_refused_key(settings: Settings, receiver: Receiver) -> None:
+    """A new key would not help, and the request names what to ask for."""
+    now = datetime.now(UTC)
+    a_good_night(settings, timedelta(hours=8))
+    error = RefusedError("Reading cases, page 1 failed: HTTP 403 on GET /cases (UnexpectedError).", 403)
+    note_api_fault(settings.data_dir, error, now - timedelta(minutes=3))
+    assert [incident.kind for incident in telling.tick(settings, now)] == ["permission_missing"]
+    (alert,) = receiver.alerts
+    assert alert["title"] == "Debitura [sandbox]: the API does not permit a request of this key"
+    assert "HTTP 403 on GET /cases" in alert["message"] and "Ask Debitura for the permission" in alert["message"]
+    assert "DEBITURA_API_KEY" not in alert["message"]
+
+
 def test_a_night_is_not_failed_by_what_is_told_about_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """Neither by services that are down nor by a folder that cannot be used."""
     unreachable = load_settings(

@@ -106,6 +106,7 @@ def test_a_cause_is_read_from_the_class_and_the_message_of_an_error() -> None:
     for error, cause in (
         (RefusedError("Reading failed: HTTP 401 on GET /me. The key is refused.", 401), causes.KEY_REFUSED),
         (RefusedError("Reading failed: HTTP 403 on GET /me.", 403), causes.KEY_REFUSED),
+        (RefusedError("Reading failed: HTTP 403 on GET /cases (UnexpectedError).", 403), causes.PERMISSION_MISSING),
         (RefusedError("Reading failed: HTTP 404 on GET /me.", 404), causes.NIGHT_FAILED),
         (RateLimitExhausted("The day is used up."), causes.BUDGET_SPENT),
         (ShrinkRefused("Merging was refused."), causes.SHRINK_REFUSED),
