@@ -58,7 +58,7 @@ def examine(settings: Settings, now: datetime | None = None) -> Iterator[Diagnos
             shared = list(_unfinished(common, settings.partner))
             gone |= not_executed(common.home, common.database, {run.run_id for run in shared})
             runs += shared
-    except (sqlite3.Error, DebituraError):  # reported by the checks of DAGSTER_HOME and DAGSTER_POSTGRES_URL
+    except (sqlite3.Error, DebituraError):  # reported by the checks of Dagster's storage
         return
     for unfinished_run in runs[:MAX_SHOWN]:
         yield passed("Dagster run", _description(unfinished_run, is_gone=unfinished_run.run_id in gone))

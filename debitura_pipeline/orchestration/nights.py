@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
+from debitura_pipeline.failures import chain
 from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.incidents.causes import cause_of
 from debitura_pipeline.interrupts import was_interrupted
@@ -32,6 +33,11 @@ RECENT_BYTES = 4096  # some five runs
 COMMAND, DAGSTER = "command", "dagster"
 INTERRUPTED = "interrupted before it was done"
 MAX_REASON_LENGTH = 600
+# Of SQLite, in which Dagster keeps its runs. They name no value.
+SQLITE_FAULTS = (
+    "file is not a database", "database disk image is malformed", "disk i/o error", "database or disk is full",
+    "unable to open database file", "attempt to write a readonly database", "database is locked",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +136,17 @@ def storable_reason(error: BaseException) -> str:
         return " ".join(str(error).split())[:MAX_REASON_LENGTH]
     if isinstance(error, KeyboardInterrupt | SystemExit) or was_interrupted():
         return INTERRUPTED
+    if (fault := _fault_of_storage(error)) is not None:
+        return f"Dagster's storage in DAGSTER_HOME cannot be used: {fault}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__} before the first step"
+
+
+def _fault_of_storage(error: BaseException) -> str | None:
+    """SQLite's words for a damaged or unusable file; None for anything else it says, which may quote a statement."""
+    texts = [str(cause).lower() for cause in chain(error) if type(cause).__module__.partition(".")[0] == "sqlite3"]
+    return next((fault for fault in SQLITE_FAULTS if any(fault in text for text in texts)), None)
 
 
 def storable_cause(error: BaseException) -> str:

@@ -78,6 +78,11 @@ def _left_run(home: Path) -> None:
         index.execute("INSERT INTO concurrency_slots VALUES ('warehouse', '0123abcd-x', false)")
 
 
+def _no_database(home: Path) -> None:
+    (home / "history").mkdir()
+    (home / "history" / "runs.db").write_bytes(b"overwritten" * 1000)
+
+
 def _limited(name: int, least: int) -> Callable[[Scene], None]:
     """A limit of the shell's; put back at the end."""
 
@@ -224,6 +229,13 @@ CASES = [
         r"\(process 77 on host another-host\)",
         "",
         is_ok=True,
+    ),
+    Case(
+        "Dagster's storage is damaged",
+        _home(_no_database),
+        "Dagster's storage",
+        r"/history/runs\.db cannot be read: file is not a database\.$",
+        r"stop `debitura dev` and all runs and move .*/history/runs\.db away",
     ),
     Case(
         "the privacy key is lost",

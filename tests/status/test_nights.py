@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from debitura_pipeline.doctor import dagster
 from debitura_pipeline.errors import DebituraError, WarehouseBusy
 from debitura_pipeline.orchestration import nights as record
 from debitura_pipeline.orchestration.instance import open_instance
@@ -22,6 +24,7 @@ from debitura_pipeline.orchestration.nights import (
     note_failure,
     note_start,
     read_nights,
+    storable_reason,
 )
 from debitura_pipeline.orchestration.runs import DagsterRun, read_runs
 from debitura_pipeline.settings import Settings, load_settings
@@ -208,3 +211,28 @@ def test_a_storage_that_cannot_be_read_is_one_line(settings: Settings) -> None:
     file.write_bytes(b"no database" * 500)
     with pytest.raises(DebituraError, match="cannot be read: file is not a database"):
         read_runs(settings, NOW)
+
+
+@pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+def test_damaged_storage_of_dagsters_is_the_reason_of_a_night_and_named_by_doctor(tmp_path: Path, name: str) -> None:
+    """And its advice helps: without that file, the next run starts."""
+    settings = load_settings({"DEBITURA_DATA_DIR": str(tmp_path)})
+    with open_instance(settings):
+        pass
+    file = settings.dagster_home / name
+    file.write_bytes(b"overwritten" * 1000)
+    with pytest.raises(Exception, match="not a database"), failure_to_start_noted(settings), open_instance(settings):
+        pass
+    (night,) = read_nights(settings.data_dir)
+    assert night.reason == "Dagster's storage in DAGSTER_HOME cannot be used: file is not a database"
+    found = [one for one in dagster.examine(settings) if not one.is_ok]
+    assert [one.seen for one in found] == [f"{file} cannot be read: file is not a database."]
+    assert f"move {file} away" in found[0].cure
+    file.unlink()
+    with open_instance(settings) as instance:
+        assert instance.get_run_records() == []
+    assert all(one.is_ok for one in dagster.examine(settings))
+
+
+def test_reason_of_a_night_does_not_quote_sqlite_where_it_may_quote_values() -> None:
+    assert storable_reason(sqlite3.IntegrityError("a value of a row")) == "IntegrityError before the first step"
