@@ -18,9 +18,8 @@ from debitura_pipeline.settings import Secret, Settings
 WITHIN_S = 60.0
 HASH_LENGTH = 16
 
-Said = tuple[
-    int, int, bool | None
-]  # by the sender: message, address, and whether it worked; None when an attempt begins
+# By the sender: message, address, and whether it worked; None when an attempt begins.
+Said = tuple[int, int, bool | None]
 
 
 @dataclass(frozen=True)

@@ -48,16 +48,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pace:
-    """How long one round may wait for another one, and for deliveries; whether messages go out although the state cannot be kept
-    (then they are repeated)."""
+    """How long one round may wait for another one, and for deliveries; whether deliveries that failed are tried before they
+    are due; whether messages go out although the state cannot be kept (then they are repeated)."""
 
     lock_s: float
     deliver_s: float
+    retries_early: bool
     needs_state: bool
 
 
-RUN_END = Pace(lock_s=90.0, deliver_s=60.0, needs_state=False)
-TICK = Pace(lock_s=0.0, deliver_s=40.0, needs_state=True)  # Dagster ends a tick after 60 s
+RUN_END = Pace(lock_s=90.0, deliver_s=60.0, retries_early=True, needs_state=False)
+TICK = Pace(lock_s=0.0, deliver_s=40.0, retries_early=False, needs_state=True)  # Dagster ends a tick after 60 s
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _keep(settings: Settings, state: State, before: bytes) -> bool:
 
 
 def _deliver(settings: Settings, state: State, facts: Facts, pace: Pace) -> None:
-    due = deliverable(state, targets_of(settings), facts.now)
+    due = deliverable(state, targets_of(settings), facts.now, retries_early=pace.retries_early)
     outgoing = [Outgoing(m.title, m.body, _KINDS[m.event], tuple(m.pending)) for m in due]
     failed: set[str] = set()
     for message, attempts in zip(due, send(settings, outgoing, within_s=pace.deliver_s), strict=True):

@@ -15,6 +15,7 @@ from debitura_pipeline.incidents.state import OPENED, OVER, REMINDER, Event, Inc
 
 REMIND_AFTER = timedelta(hours=24)
 EXPLAINED_FOR = timedelta(hours=24)  # after the one that explained it is over
+EARLY_RETRIES = 2
 RETRY_FIRST, RETRY_MOST = timedelta(minutes=5), timedelta(hours=1)
 KEEP_MESSAGES = timedelta(days=7)
 MOST_SINGLE = {OPENED: 50, OVER: 50, REMINDER: 5}  # messages of one kind at once; more become one
@@ -67,12 +68,20 @@ def visible(state: State, now: datetime) -> list[Incident]:
     return sorted((i for i in state.open_() if not is_silent(i, now)), key=lambda i: i.opened_at)
 
 
-def deliverable(state: State, targets: Sequence[str], now: datetime) -> list[Message]:
-    """Messages to send now, oldest first. Addresses that are no longer set and messages of last week are dropped."""
+def deliverable(state: State, targets: Sequence[str], now: datetime, *, retries_early: bool) -> list[Message]:
+    """Messages to send now, oldest first. Addresses that are no longer set and messages of last week are dropped.
+
+    `retries_early`: a message that failed once or twice goes out before it is due. Not more often: a service that is too slow to
+    answer in time may have taken it each time.
+    """
     for message in state.outbox:
         message.pending = [target for target in message.pending if target in targets]
     state.outbox = [m for m in state.outbox if m.pending and now - m.made_at < KEEP_MESSAGES]
-    return [m for m in state.outbox if m.retry_at is None or m.retry_at <= now]
+    return [
+        m
+        for m in state.outbox
+        if m.retry_at is None or m.retry_at <= now or (retries_early and m.tries <= EARLY_RETRIES)
+    ]
 
 
 def take_delivery(
