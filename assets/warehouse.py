@@ -23,15 +23,17 @@ from debitura_pipeline.orchestration.keys import (
     STEP_POOL,
     SUBMISSION,
 )
+from debitura_pipeline.orchestration.manifest import obtain_manifest
 from debitura_pipeline.orchestration.metadata import origin_metadata, published_metadata
 from debitura_pipeline.orchestration.publishing import publish_apart
 from debitura_pipeline.orchestration.resources import Debitura
 
 
 @dbt.dbt_assets(
-    manifest=dbt.manifest_of_assets(),
+    manifest=obtain_manifest(),
     name="dbt_build",
     dagster_dbt_translator=dbt.Translator(),
+    exclude=dbt.NO_CHECKS,
     pool=STEP_POOL,
     partitions_def=PARTNERS,
 )

@@ -26,9 +26,7 @@ _NO_FIELDS = frozenset(
     {"error", "message", "businesserrors", "errors", "type", "title", "status", "detail", "instance", "traceid"}
     | {"code", "data", "solutionurl", "retryafter", "signinghandoff"}
 )
-_ERROR_KEYS = frozenset(
-    {"businesserrors", "businessrule", "conflictresponse", "error", "errors", "type", "title", "code", "traceid"}
-)
+_OWN_KEYS = frozenset({"businesserrors", "businessrule", "conflictresponse", "signinghandoff"})  # of no other API
 
 
 def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
@@ -44,11 +42,34 @@ def parse_error_body(body: bytes) -> tuple[list[str], list[str]]:
 def has_error_shape(document: Any) -> bool:
     """Whether a JSON value is shaped like one of the documented errors; what a gateway makes up mostly is not.
 
-    These are the structured object, problem details, and field or rule names with their messages.
+    These are the structured object, problem details, and names of fields or rules, each with a list of messages.
     """
     if not isinstance(document, dict):
         return False
-    return any(name.lower() in _ERROR_KEYS or isinstance(value, list) for name, value in document.items())
+    fields = {name.lower(): value for name, value in document.items()}
+    return (
+        not _OWN_KEYS.isdisjoint(fields)
+        or any(isinstance(fields.get(name), str) for name in ("error", "type", "title"))
+        or (isinstance(fields.get("detail"), str) and isinstance(fields.get("status"), int))
+        or _are_messages(fields.get("errors"))
+        or _are_messages(fields)
+    )
+
+
+def _are_messages(value: Any) -> bool:
+    """Whether it is an object whose members are lists of texts, and none of them empty."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(
+            isinstance(each, list) and each and all(isinstance(one, str) for one in each) for each in value.values()
+        )
+    )
+
+
+def is_documented_error(body: bytes) -> bool:
+    """Whether the body of a response has that shape."""
+    return has_error_shape(_object(body))
 
 
 def is_json_object(body: bytes) -> bool:

@@ -27,7 +27,13 @@ from debitura_pipeline.api.connection_errors import (
     untrusted_certificate,
 )
 from debitura_pipeline.api.encoding import body_too_large, decompress, parse_base_url
-from debitura_pipeline.api.error_body import is_json_object, parse_error_body, parse_http_date, retry_after
+from debitura_pipeline.api.error_body import (
+    is_documented_error,
+    is_json_object,
+    parse_error_body,
+    parse_http_date,
+    retry_after,
+)
 from debitura_pipeline.api.transport import BodyTooLarge, Connection
 from debitura_pipeline.api.tunnel import ProxyFault
 from debitura_pipeline.errors import ApiError, RateLimited, RefusedError, TransientApiError
@@ -214,7 +220,10 @@ class HttpSession:
         if status == 404 and not answer.is_of_api:
             advice = f" The response is not the API's JSON, so it may be an intermediary's.{advice}"
         message = f"{request.what} failed: HTTP {status} on {request.name}{reason}.{advice} Not retried."
-        return RefusedError(message, status, codes=codes, fields=fields, is_of_api=answer.is_of_api)
+        is_documented = is_documented_error(answer.body)
+        return RefusedError(
+            message, status, codes=codes, fields=fields, is_of_api=answer.is_of_api, is_documented=is_documented
+        )
 
 
 def _body(response: httpx.Response, request: ApiRequest) -> bytes:

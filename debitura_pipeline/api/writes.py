@@ -39,7 +39,7 @@ class WriteResponse:
     def is_api_error(self) -> bool:
         """Whether the body is an error as the API documents it. Without one, an intermediary may have answered, in front of or
         behind which the request had its effect."""
-        return bool(self.codes or self.fields) or has_error_shape(self.document)
+        return has_error_shape(self.document)
 
 
 class WriteClient:

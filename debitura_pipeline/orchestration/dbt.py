@@ -46,8 +46,12 @@ with without_dbt():
         DbtProject,
         dbt_assets,
     )
+    from dagster_dbt.compat import DBT_PYTHON_VERSION
 
-__all__ = ["QuietDbt", "Translator", "build", "dbt_assets", "incremental_models", "manifest_of_assets"]
+__all__ = ["NO_CHECKS", "QuietDbt", "Translator", "build", "dbt_assets", "incremental_models"]
+
+# Unit tests are no checks of data. Only dbt's own selection, used where dbt was loaded before this module, takes them for such.
+NO_CHECKS = "resource_type:unit_test" if DBT_PYTHON_VERSION is not None else ""
 
 TERMINATION_S = 4.0  # for dbt to cancel its statements after SIGINT
 
@@ -144,11 +148,6 @@ def _run(
     invocation.termination_timeout_seconds = TERMINATION_S
     with ends_with_us(invocation.process.pid, first="KILL"):
         yield from _silenced(invocation.stream())
-
-
-def manifest_of_assets() -> dict[str, Any]:
-    """dbt's manifest without unit tests, which are no checks of data. Raises ManifestError."""
-    return {**json.loads(obtain_manifest().read_text()), "unit_tests": {}}
 
 
 def incremental_models() -> list[tuple[str, str]]:

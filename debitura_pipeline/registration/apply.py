@@ -23,6 +23,7 @@ from debitura_pipeline.registration.states import (
     LINKED_ELSEWHERE,
     NEEDS_LINKING,
     PLANNED,
+    REFUSALS,
     REFUSED,
     SENT,
     WITHDRAWN,
@@ -61,7 +62,7 @@ class Registrar:
         """Send the clients whose plan says so, those in doubt first. Raises WarehouseError."""
         applied, brake, odd = Applied(), Brake("clients"), 0
         wanted = [client for client in clients if client.is_sent]
-        for client in sorted(wanted, key=lambda one: one.state != SENT):
+        for client in sorted(wanted, key=_turn):
             try:
                 outcome = await self._send(client)
             except ApiError as error:
@@ -152,6 +153,14 @@ class Registrar:
     def _write(self, record: Registration) -> None:
         write_registrations(self._warehouse, [record])
         self._records[record.tenant] = record
+
+
+def _turn(client: PlannedClient) -> int:
+    """Clients in doubt first, unless their own rows may be why they were answered oddly: those would hold up the others."""
+    if client.state != SENT:
+        return 1
+    is_odd = client.known is not None and client.known.http_status in REFUSALS
+    return 2 if is_odd else 0
 
 
 def _braked(brake: Brake, outcome: RegistrationOutcome) -> str | None:

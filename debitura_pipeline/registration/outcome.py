@@ -75,8 +75,9 @@ def registration_outcome(answer: WriteResponse, tenant: str) -> RegistrationOutc
     if status in REFUSALS and answer.is_api_error:  # 409 was looked at above
         types = (*answer.codes, *answer.fields)
         return RegistrationOutcome(REFUSED, status, types, message=f"refused (HTTP {status})")
+    odd = f"HTTP {status}" + (", and no documented error: check the row" if status in REFUSALS else "")
     return RegistrationOutcome(  # perhaps a proxy's, in front of or behind which the request had its effect
-        SENT, status, answer.codes, message=f"HTTP {status}; the listing decides",
+        SENT, status, answer.codes, message=f"{odd}; the listing decides",
         ends_if_repeated=f"POST /clients answers HTTP {status} in a way that is not documented; check DEBITURA_API_URL.",
     )  # fmt: skip
 

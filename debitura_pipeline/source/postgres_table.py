@@ -18,10 +18,15 @@ WAIT_S = 5.0
 STATEMENT_TIMEOUT = "60s"
 # Types whose text has no fixed spelling, or another one than the application's: 1e+20, 1001.00 (and 1001.000 after a change of
 # scale), \\x31303031.
-NOT_AS_TEXT = ("real", "double precision", "numeric", "bytea")
+NOT_AS_TEXT = ("real", "double precision", "numeric", "money", "bytea")
 _COLUMNS = """
-    SELECT a.attname, coalesce(nullif(t.typbasetype, 0), t.oid)::pg_catalog.regtype::pg_catalog.text
-    FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    WITH RECURSIVE types AS (
+        SELECT oid, oid AS base, typbasetype FROM pg_catalog.pg_type
+        UNION ALL
+        SELECT d.oid, t.oid, t.typbasetype FROM types AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.typbasetype
+    )
+    SELECT a.attname, t.base::pg_catalog.regtype::pg_catalog.text
+    FROM pg_catalog.pg_attribute AS a JOIN types AS t ON t.oid = a.atttypid AND t.typbasetype = 0
     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from debitura_pipeline.submission.decision import FoundCase, Wanted, refused
 from debitura_pipeline.submission.states import (
     DUPLICATE_TYPES,
+    FINAL_STATUSES,
     KEY_CONFLICT_TYPES,
     PLANNED,
     SENT,
@@ -93,8 +94,8 @@ def answered(record: Record, answer: Answer, now: datetime) -> Record:
     match answer:
         case Created(status, case):
             return _created(record, status, case, now)
-        case NoAnswer(status):
-            return record.having(http_status=status)
+        case NoAnswer(status):  # a 400 that is not the API's is no refusal, neither now nor later
+            return record.having(http_status=None if status in FINAL_STATUSES else status)
         case NoEffect(why):
             left = record.unanswered - 1
             state = WAITING if why == "unauthorized" else PLANNED

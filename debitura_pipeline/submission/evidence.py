@@ -36,8 +36,8 @@ class CaseFinder:
     """Looks claims up for a plan or an apply.
 
     By creditor: `references` that a row or a record has, `of_rows` that a row has, and the records with a case by their folded
-    references. `holders`: the record of each case, by the case's id. `folded`: of references that are stored as pseudonyms, as far
-    as rows tell.
+    references; `hidden_with_case` those whose references are pseudonyms. `holders`: the record of each case, by the case's id.
+    `folded`: of references that are stored as pseudonyms, as far as rows tell.
     """
 
     partner: ApiClient
@@ -48,6 +48,7 @@ class CaseFinder:
     of_rows: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     folded: dict[str, str] = field(default_factory=dict)
     with_case: dict[tuple[str, str], list[Record]] = field(default_factory=lambda: defaultdict(list))
+    hidden_with_case: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
     holders: dict[str, Record] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,8 @@ class CaseFinder:
         self.references[record.creditor_id].add(record.creditor_reference)
         if record.state in WITH_CASE:
             self.with_case[record.creditor_id, self.fold(record.creditor_reference)].append(record)
+            if is_pseudonym(record.creditor_reference):
+                self.hidden_with_case[record.creditor_id].append(record)
             self.note_case(record)
 
     def note_case(self, record: Record) -> None:
@@ -158,9 +161,14 @@ class CaseFinder:
         """Cases that were created for another spelling of the reference, which no row has any more; or those `of_others`, which
         other rows have."""
         reference, others = record.creditor_reference, self.of_rows[creditor_id]
+        alike = self.with_case.get((creditor_id, self.fold(reference)), [])
+        if is_pseudonym(reference) and not of_others:
+            alike = alike + [
+                one for one in self.hidden_with_case[creditor_id] if one not in alike and _is_alike(one, record)
+            ]
         return [
             FoundCase(one.case_id, one.reference, (OTHER_REFERENCE,))
-            for one in self.with_case.get((creditor_id, self.fold(reference)), ())
+            for one in alike
             if one.creditor_reference != reference
             and (one.creditor_reference in others) is of_others
             and one.case_id is not None
@@ -189,6 +197,11 @@ class CaseFinder:
         if record.intent_at is None:
             return None
         return (self.partner.server_time or now) - max(now - record.intent_at, timedelta(0)) - DAY
+
+
+def _is_alike(one: Record, other: Record) -> bool:
+    """Whether two pseudonyms may be spellings of one reference: not every spelling can be tried, so amount and currency tell."""
+    return (one.amount, one.currency) == (other.amount, other.currency)
 
 
 def _exact_or_all(cases: Sequence[FoundCase]) -> tuple[FoundCase, ...]:

@@ -230,11 +230,8 @@ class Gatherer:
         """A claim in doubt without a row, or with one that breaks a rule: it can only be looked up."""
         is_same = client is not None and client.creditor_id == record.creditor_id
         if not is_same or client is None or is_pseudonym(record.creditor_reference):
-            lost = (
-                "neither its row nor its client is there any more"
-                if row is None
-                else "its reference is no longer known"
-            )
+            lost = "its row is gone" if is_same else "neither its row nor its client is there any more"
+            lost = lost if row is None else "its reference is no longer known"
             return await self._of_lost_client(record, row, lost)
         account = Account(client.tenant, client.creditor_id)
         expected = Expected(record.creditor_reference, record.amount, record.currency)

@@ -131,7 +131,7 @@ def postponed(record: Record, row: SourceRow[Claim] | None, why: str) -> Planned
     if record.state in DECISIVE:
         return PlannedClaim(record, row, reasons=(*reasons_of(record), why))
     kept = record if row is None else with_row(record, row)
-    return PlannedClaim(kept.having(state=PLANNED, message=None), row, reasons=(why,))
+    return PlannedClaim(kept.having(state=PLANNED, message=why), row, reasons=(why,))
 
 
 def weight(record: Record) -> int:

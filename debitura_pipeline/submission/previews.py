@@ -39,7 +39,7 @@ class Preview:
 
 
 async def ask_preview(client: ApiClient, claim: Claim) -> Preview:
-    """Ask the Customer API. Raises RefusedError for 401 and 403, ApiError."""
+    """Ask the Customer API. Raises RefusedError for 401 and 403, ShapeError for a refusal that is no documented error, ApiError."""
     try:
         document = await client.document(
             "POST", "/cases/preview", body=_as_mapping(preview_body(claim)), what="Previewing a claim"
@@ -47,6 +47,10 @@ async def ask_preview(client: ApiClient, claim: Claim) -> Preview:
     except RefusedError as error:
         if error.status not in (400, 422):
             raise
+        if not error.facts.get("is_documented"):
+            raise ShapeError(
+                f"Previewing a claim failed: HTTP {error.status}, which may be an intermediary's: it is no documented error."
+            ) from None
         return refused_preview(error.facts.get("codes", ()), error.facts.get("fields", ()))
     return read_preview(document)
 

@@ -78,8 +78,8 @@ def submit(
                 yield Store(settled)
                 return settled
             case Stop(why):
-                if why != record.message and why is not None:
-                    record = record.having(message=why)
+                if why is not None and (waiting := record.waiting_because(why)) != record:
+                    record = waiting
                     yield Store(record)
                 return record
             case Send() if requests < MAX_REQUESTS and not has_turn:

@@ -227,3 +227,19 @@ def test_settings_are_read_once_a_tick_and_anew_for_the_next(monkeypatch: pytest
             found.append(resources.debitura.settings.refresh_days)
             assert resources.debitura.settings is resources.debitura.settings
     assert found == [5, 6]
+
+
+def test_assets_and_checks_are_the_same_whether_dbt_is_loaded_or_not() -> None:
+    """dagster-dbt selects models in another way where it cannot import dbt; unit tests are checks in neither."""
+    code = (
+        "from debitura_pipeline.definitions import defs\n"
+        "graph = defs.resolve_asset_graph()\n"
+        "print(sorted(key.to_user_string() for key in graph.get_all_asset_keys()), sorted(map(str, graph.asset_check_keys)))\n"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", first + code], cwd=ROOT, check=True, timeout=120, capture_output=True
+        ).stdout
+        for first in ("", "import dbt.version\n")
+    ]
+    assert found[0] == found[1] and b"marts/fct_cases" in found[0]

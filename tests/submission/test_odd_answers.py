@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,17 +15,34 @@ import pytest
 from debitura_pipeline.api.error_body import parse_error_body
 from debitura_pipeline.api.writes import WriteResponse
 from debitura_pipeline.errors import SettingsError, ShapeError
-from debitura_pipeline.submission.answers import Created, NoAnswer, Refusal
+from debitura_pipeline.submission.answers import Created, NoAnswer, Refusal, answered
 from debitura_pipeline.submission.apply import understood
 from debitura_pipeline.submission.attention import read_claims_attention
+from debitura_pipeline.submission.decision import Evidence, Stop, next_step
 from debitura_pipeline.submission.lookups import Expected, found_case
-from debitura_pipeline.submission.states import NO_ROW
+from debitura_pipeline.submission.states import NO_ROW, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim, fault, new_number
 from tests.support.altering import altering
 
 CASE_ID, EXPECTED = str(uuid.UUID(int=7)), Expected("A-1")
+NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
+GATEWAYS: list[Any] = [
+    None,
+    {},
+    [],
+    "Bad Request",
+    0,
+    {"message": "Bad Request"},
+    {"id": CASE_ID},
+    {"error": {"code": "BadRequest", "message": "x"}},
+    {"success": False, "errors": [{"code": 1}], "messages": [], "result": None},
+    {"code": 400, "message": "x"},
+    {"message": "x", "details": []},
+    {"id": "x", "warnings": []},
+    {"error": None},
+]
 
 
 @pytest.mark.parametrize(
@@ -42,10 +61,16 @@ def test_only_an_answer_that_names_the_claim_says_that_it_is_submitted(document:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-@pytest.mark.parametrize("document", [None, {}, [], "Bad Request", 0, {"message": "Bad Request"}, {"id": CASE_ID}])
+@pytest.mark.parametrize("document", GATEWAYS)
 def test_answer_that_is_no_documented_error_refuses_nothing(status: int, document: Any) -> None:
     """An intermediary may have answered after the case was created: the claim stays in doubt, and its key is not used up."""
-    assert isinstance(understood(WriteResponse(status, document), EXPECTED), NoAnswer)
+    answer = understood(WriteResponse(status, document), EXPECTED)
+    assert isinstance(answer, NoAnswer)
+    sent = Record("t", "A-1", "c", state="sent", unanswered=1, intent_at=NOW, last_attempt_at=NOW)
+    after = answered(sent, answer, NOW)
+    assert after.is_in_doubt and not after.was_refused
+    step = next_step(after, None, Evidence(NOW + timedelta(hours=13)), NOW + timedelta(hours=13))
+    assert isinstance(step, Stop), "nor a quarter of an hour later"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +204,7 @@ def test_plan_replaces_no_file_that_is_none(partner: Claims, tmp_path: Path) -> 
 def test_duplicate_is_known_however_it_is_spelled(body: bytes) -> None:
     """It was final as any other refusal, and the case that has the reference was never looked for."""
     codes, fields = parse_error_body(body)
-    answer = understood(WriteResponse(422, None, tuple(codes), tuple(fields)), EXPECTED)
+    answer = understood(WriteResponse(422, json.loads(body), tuple(codes), tuple(fields)), EXPECTED)
     assert isinstance(answer, Refusal) and answer.names_a_case
 
 

@@ -133,9 +133,13 @@ def test_any_other_pseudonym_waits_for_one_in_doubt_whose_row_is_gone(partner: C
     partner.later(hours=2)
     partner.wants(wanted)
     assert partner.apply().document.summary == {"submitted": 1}
-    (later,) = claims(tenant, creditor_reference=f"RE-SMITH{new_number()}@mail.example")
-    partner.wants(later)
+    later = claims(tenant, 2, creditor_reference=f"RE-SMITH{new_number()}@mail.example")
+    partner.wants({**later[0], "amount": "7.50"})
     assert partner.apply().document.summary == {"submitted": 1}
+    partner.wants({**later[1], "creditor_reference": respelled})
+    assert partner.apply().document.summary == {"conflict": 1}, (
+        "of a submitted claim, whose row is gone, with its amount"
+    )
 
 
 @pytest.fixture
