@@ -17,7 +17,7 @@ from debitura_pipeline.registration import client_links
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.registration.partner import RUNTIME, Partner
 from tests.source.rows import client_row
-from tests.support.altering import altering
+from tests.support.altering import Instead, altering
 from tests.support.command import debitura
 from tests.support.day import engine_of_the_day
 from tests.support.leaks import find
@@ -358,3 +358,24 @@ def test_client_under_two_tenants_stops_nobody(partner: Partner) -> None:
     with altering(partner.sandbox, twice) as url:
         partner.endpoint = replace(partner.endpoint, base_url=url)
         assert partner.apply().document.summary == {"pending_signature": 1}
+
+
+def test_clients_that_are_answered_oddly_hold_up_nobody_in_the_next_run(partner: Partner) -> None:
+    """They are in doubt, went first each time, and three of them in a row end an apply."""
+    wanted = rows(5)
+    odd = {row["external_tenant_id"] for row in wanted[:3]}
+
+    def refuse(path: str, body: bytes | None) -> Instead | None:
+        is_odd = path.endswith("/clients") and body is not None and json.loads(body)["externalTenantId"] in odd
+        return Instead(422, b'{"message": "Phone number not valid"}') if is_odd else None
+
+    partner.wants(*wanted)
+    with altering(partner.sandbox, lambda _, document: document, refuse) as url:
+        partner.endpoint = replace(partner.endpoint, base_url=url)
+        first = partner.apply()
+        assert first.document.summary == {"planned": 2, "sent": 3}
+        assert "no documented error: check the row" in first.document.rows[0].reasons[0]
+        partner.apply()
+    assert {tenant for tenant, state in partner.states().items() if state == "pending_signature"} >= set(
+        tenants(wanted[3:])
+    )

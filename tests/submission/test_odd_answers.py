@@ -24,7 +24,7 @@ from debitura_pipeline.submission.states import NO_ROW, Record
 from debitura_pipeline.warehouse.opening import open_warehouse
 from tests.submission.histories import signed_tenant
 from tests.submission.partner import Claims, claim, fault, new_number
-from tests.support.altering import altering
+from tests.support.altering import Instead, altering
 
 CASE_ID, EXPECTED = str(uuid.UUID(int=7)), Expected("A-1")
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
@@ -211,3 +211,73 @@ def test_duplicate_is_known_however_it_is_spelled(body: bytes) -> None:
 def test_type_that_is_no_word_of_an_error_is_not_kept() -> None:
     for told in ("https://tools.ietf.org/html/rfc9110#section-15.5.1", "https://api.example/people/ingrid-vandermolen"):
         assert parse_error_body(f'{{"type": "{told}"}}'.encode()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Bad Request</html>", b"", b'{"error": {"code": "BadRequest"}}', b'{"message": "blocked"}']
+)
+def test_claim_that_a_gateway_refused_after_its_effect_stays_in_doubt_until_its_case_is_shown(
+    partner: Claims, body: bytes
+) -> None:
+    """A quarter of an hour later it was refused for good, and another spelling of its reference was sent."""
+    tenant = signed_tenant(partner.sandbox)
+    wanted = claim(tenant, new_number(), creditor_reference=f"Inv-{new_number()}")
+    respelled = {**wanted, "creditor_reference": wanted["creditor_reference"].upper()}
+    partner.sandbox.undocumented(lookup_delay_s=5 * 3_600.0, refuses_duplicates=False)
+    partner.wants(wanted)
+
+    def refuse(path: str, document: Any) -> Any:
+        return Instead(400, body) if path.endswith("/cases") and "creditorReference" in document else document
+
+    direct = partner.endpoint
+    with altering(partner.sandbox, refuse) as url:
+        customer_url = url + urlsplit(partner.sandbox.customer_url).path
+        partner.endpoint = replace(direct, customer_url=customer_url)
+        assert partner.apply().document.summary == {"sent": 1}
+    partner.endpoint = direct
+    partner.wants(respelled)
+    for hours in (0.3, 2.0):
+        partner.later(hours=hours)
+        assert partner.apply().document.summary == {"planned": 1, "sent": 1}
+    assert len(partner.posts()) == 1
+    partner.wants(wanted)
+    partner.later(hours=4)
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert (partner.cases(wanted["creditor_reference"]), len(set(partner.keys()[wanted["creditor_reference"]]))) == (
+        1,
+        1,
+    )
+
+
+def test_refusal_after_an_unanswered_request_is_looked_up_for_twelve_hours(partner: Claims) -> None:
+    """The API may have refused it for the case that the unanswered request created."""
+    wanted = claim(signed_tenant(partner.sandbox), new_number(), creditor_reference=f"Inv-{new_number()}")
+    partner.sandbox.undocumented(lookup_delay_s=5 * 3_600.0, key_life_s=0)
+    partner.wants(wanted)
+    partner.sandbox.faults(fault("status", status=504, effect="now"), fault("status", status=422, nth=2, effect="none"))
+    for _ in range(3):
+        assert partner.apply().document.summary == {"sent": 1}
+        partner.later(minutes=16)
+    assert len(partner.posts()) == 2
+    respelled = {**wanted, "creditor_reference": wanted["creditor_reference"].upper()}
+    partner.wants(respelled)
+    assert partner.apply().document.summary == {"planned": 1, "sent": 1}
+    partner.wants(wanted)
+    partner.later(hours=6)
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert (partner.cases(wanted["creditor_reference"]), len(partner.posts())) == (1, 2)
+
+
+def test_preview_that_a_gateway_refuses_says_nothing_of_the_row(partner: Claims) -> None:
+    partner.wants(claim(signed_tenant(partner.sandbox), new_number()))
+    with altering(
+        partner.sandbox,
+        lambda path, document: Instead(400, b"<html>no</html>") if path.endswith("/preview") else document,
+    ) as url:
+        direct, customer_url = partner.endpoint, url + urlsplit(partner.sandbox.customer_url).path
+        partner.endpoint = replace(direct, customer_url=customer_url)
+        applied = partner.apply()
+    assert applied.document.summary == {"planned": 1}
+    assert "could not be looked up or previewed" in applied.document.rows[0].reasons[0]
+    partner.endpoint = direct
+    assert partner.apply().document.summary == {"submitted": 1}

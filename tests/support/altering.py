@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,15 +23,31 @@ PASSED_ON = ("XApiKey", "Authorization", "Idempotency-Key", "Content-Type")
 Alter = Callable[[str, Any], Any]  # path with query, document -> document
 
 
+@dataclass(frozen=True)
+class Instead:
+    """A gateway's own answer, in place of the API's."""
+
+    status: int
+    body: bytes
+
+
 @contextmanager
-def altering(sandbox: RunningSandbox, alter: Alter) -> Iterator[str]:
-    """Base address of the gateway. `alter` may change the document of a 2xx in place and gives it back."""
+def altering(
+    sandbox: RunningSandbox, alter: Alter, refuse: Callable[[str, bytes | None], Instead | None] = lambda *_: None
+) -> Iterator[str]:
+    """Base address of the gateway. `alter` may change the document of a 2xx in place and gives it back, or an `Instead`.
+
+    `refuse`: given path and body of a request, what the gateway answers without passing it on; None: pass it on.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             sent = self.rfile.read(int(self.headers["Content-Length"] or 0)) or None
+            if (own := refuse(self.path, sent)) is not None:
+                self._answer(own.status, None, own.body)
+                return
             headers = {name: self.headers[name] for name in PASSED_ON if self.headers[name]}
             request = urllib.request.Request(sandbox.url + self.path, sent, headers, method=self.command)
             try:
@@ -40,9 +57,17 @@ def altering(sandbox: RunningSandbox, alter: Alter) -> Iterator[str]:
                 with refused:
                     status, body, date = refused.code, refused.read(), refused.headers["Date"]
             if 200 <= status < 300:
-                body = written(_numbers(alter(self.path, json.loads(body, parse_float=Decimal))))
+                altered = alter(self.path, json.loads(body, parse_float=Decimal))
+                if isinstance(altered, Instead):
+                    status, body = altered.status, altered.body
+                else:
+                    body = written(_numbers(altered))
+            self._answer(status, date, body)
+
+        def _answer(self, status: int, date: str | None, body: bytes) -> None:
             self.send_response_only(status)
-            self.send_header("Date", date)
+            if date is not None:
+                self.send_header("Date", date)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
