@@ -254,7 +254,7 @@ def test_refusal_after_an_unanswered_request_is_looked_up_for_twelve_hours(partn
     wanted = claim(signed_tenant(partner.sandbox), new_number(), creditor_reference=f"Inv-{new_number()}")
     partner.sandbox.undocumented(lookup_delay_s=5 * 3_600.0, key_life_s=0)
     partner.wants(wanted)
-    partner.sandbox.faults(fault("status", status=504, effect="now"), fault("status", status=422, nth=2, effect="none"))
+    partner.sandbox.faults(fault("status", status=504, effect="now"), fault("status", status=422, effect="none"))
     for _ in range(3):
         assert partner.apply().document.summary == {"sent": 1}
         partner.later(minutes=16)
