@@ -194,9 +194,7 @@ def _in_doubt(record: Record, wanted: Wanted | None, evidence: Evidence, now: da
         return Stop(IN_DOUBT if quiet < QUIET else why)
     if wanted is None or not _is_same_request(record, wanted):
         return Stop(GONE if wanted is None else CHANGED)
-    if (
-        record.was_refused
-    ):  # an earlier request is unanswered: the refusal counts once that one cannot have created a case
+    if record.was_refused:  # it counts once it is known that the unanswered request before it created no case
         return Stop(IN_DOUBT) if quiet < KEY_LIFETIME else Settle(refused(record, now))
     if now - intent_at < RESEND_WITHIN:
         # What a repeat meets while the first request is still being processed is not known, so only a request that was answered,

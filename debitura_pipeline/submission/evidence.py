@@ -11,7 +11,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.errors import ApiError, RateLimitExhausted
 from debitura_pipeline.landing.business_key import is_pseudonym
-from debitura_pipeline.submission.decision import Evidence, FoundCase
+from debitura_pipeline.submission.decision import KEY_LIFETIME, Evidence, FoundCase
 from debitura_pipeline.submission.known import Known
 from debitura_pipeline.submission.lookups import (
     OTHER_REFERENCE,
@@ -163,9 +163,8 @@ class CaseFinder:
         reference, others = record.creditor_reference, self.of_rows[creditor_id]
         alike = self.with_case.get((creditor_id, self.fold(reference)), [])
         if is_pseudonym(reference) and not of_others:
-            alike = alike + [
-                one for one in self.hidden_with_case[creditor_id] if one not in alike and _is_alike(one, record)
-            ]
+            hidden, now = self.hidden_with_case[creditor_id], self.runtime.now()
+            alike = alike + [one for one in hidden if one not in alike and _may_be_respelled(one, record, now)]
         return [
             FoundCase(one.case_id, one.reference, (OTHER_REFERENCE,))
             for one in alike
@@ -199,9 +198,13 @@ class CaseFinder:
         return (self.partner.server_time or now) - max(now - record.intent_at, timedelta(0)) - DAY
 
 
-def _is_alike(one: Record, other: Record) -> bool:
-    """Whether two pseudonyms may be spellings of one reference: not every spelling can be tried, so amount and currency tell."""
-    return (one.amount, one.currency) == (other.amount, other.currency)
+def _may_be_respelled(one: Record, other: Record, now: datetime) -> bool:
+    """Whether two pseudonyms may be spellings of one reference, for as long as the first one's case may not be listed yet.
+
+    Not every spelling can be tried, so amount and currency tell. Later, the listing shows the references themselves.
+    """
+    is_recent = one.last_attempt_at is not None and now - one.last_attempt_at < KEY_LIFETIME
+    return is_recent and (one.amount, one.currency) == (other.amount, other.currency)
 
 
 def _exact_or_all(cases: Sequence[FoundCase]) -> tuple[FoundCase, ...]:
