@@ -15,9 +15,9 @@ from pathlib import Path
 from debitura_pipeline.doctor.diagnosis import Diagnosis, failed, passed
 from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.orchestration.held_locks import HeldLock, find_held_locks, warehouse_holder
-from debitura_pipeline.orchestration.home import PROCESS_TAG, is_of_living_process
+from debitura_pipeline.orchestration.home import is_of_living_process
 from debitura_pipeline.orchestration.liveness import not_executed
-from debitura_pipeline.orchestration.runs import PARTNER_TAG, untouched
+from debitura_pipeline.orchestration.runs import PARTNER_TAG, PROCESS_TAG, untouched
 from debitura_pipeline.settings import DagsterPlace, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect
 from debitura_pipeline.warehouse.process_lock import Holder, ProcessLock

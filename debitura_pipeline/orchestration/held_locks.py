@@ -15,8 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from debitura_pipeline.errors import DebituraError
-from debitura_pipeline.orchestration.home import PROCESS_TAG
-from debitura_pipeline.orchestration.runs import Rows, dagster_places, instant_of, opened_storage
+from debitura_pipeline.orchestration.runs import PROCESS_TAG, Rows, dagster_places, instant_of, opened_storage
 from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.process_lock import Holder
 from debitura_pipeline.warehouse.run_lock import current_run, file_run

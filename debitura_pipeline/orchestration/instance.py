@@ -24,7 +24,6 @@ from debitura_pipeline.orchestration.event_log import open_event_log
 from debitura_pipeline.orchestration.heartbeats import RHYTHM, Rhythm
 from debitura_pipeline.orchestration.home import (
     CONFIG,
-    PROCESS_TAG,
     QUEUE_TAG,
     REWRITTEN,
     InstanceError,
@@ -37,6 +36,7 @@ from debitura_pipeline.orchestration.home import (
 )
 from debitura_pipeline.orchestration.keys import POOLS
 from debitura_pipeline.orchestration.liveness import run_locks
+from debitura_pipeline.orchestration.runs import PROCESS_TAG
 from debitura_pipeline.settings import Settings, load_common, load_settings, served_partners
 
 # From a run's start until its process takes its lock; the daemon gives up on a run after five minutes.

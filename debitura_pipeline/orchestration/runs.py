@@ -23,7 +23,7 @@ from debitura_pipeline.warehouse.process_lock import ProcessLock
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 
 NIGHTLY = "nightly"
-PARTNER_TAG = "debitura/partner"
+PARTNER_TAG, PROCESS_TAG = "debitura/partner", "debitura/process"
 LAST_STEP = "published__warehouse"  # a run without it is a subset of assets, not a nightly run
 EXECUTING = "executing"  # folder of the locks of processes that execute runs
 QUEUED = ("NOT_STARTED", "QUEUED")

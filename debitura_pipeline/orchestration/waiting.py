@@ -14,10 +14,10 @@ import dagster as dg
 from dagster._utils.interrupts import check_captured_interrupt
 
 from debitura_pipeline import interrupts
-from debitura_pipeline.orchestration.home import PROCESS_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs
 from debitura_pipeline.orchestration.keys import POOLS
 from debitura_pipeline.orchestration.periodic import periodically
+from debitura_pipeline.orchestration.runs import PROCESS_TAG
 
 CHECK_EVERY_S = 1.5
 REPORT_AFTER_S, REPORT_EVERY_S = 3.0, 60.0

@@ -22,7 +22,6 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from debitura_pipeline.orchestration.home import (
     POSTGRES_TEMPLATE,
-    PROCESS_TAG,
     ROOT_NAMES,
     TEMPLATE,
     InstanceError,
@@ -33,6 +32,7 @@ from debitura_pipeline.orchestration.home import (
 )
 from debitura_pipeline.orchestration.instance import end_dead_runs, mark_run, open_instance, prepare_home
 from debitura_pipeline.orchestration.keys import POOLS, WAREHOUSE_POOL
+from debitura_pipeline.orchestration.runs import PROCESS_TAG
 from debitura_pipeline.settings import Settings, load_settings
 from tests.support.command import environment
 from tests.support.postgres import Database

@@ -30,10 +30,10 @@ from debitura_pipeline.errors import (
     UnprovenError,
     WarehouseBusy,
 )
-from debitura_pipeline.orchestration.home import PROCESS_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance, prepare_home
 from debitura_pipeline.orchestration.keys import POOLS, RAW
 from debitura_pipeline.orchestration.retries import is_lasting
+from debitura_pipeline.orchestration.runs import PROCESS_TAG
 from debitura_pipeline.settings import Settings
 from tests.orchestration.conftest import Pointed
 from tests.support.sandbox import ROOT, RunningSandbox

@@ -20,9 +20,10 @@ from dagster._core.launcher import LaunchRunContext
 from debitura_pipeline.doctor import workers as doctor
 from debitura_pipeline.errors import SettingsError
 from debitura_pipeline.orchestration import instance as instances
-from debitura_pipeline.orchestration.home import PROCESS_TAG, QUEUE_TAG
+from debitura_pipeline.orchestration.home import QUEUE_TAG
 from debitura_pipeline.orchestration.instance import end_dead_runs, open_instance
 from debitura_pipeline.orchestration.liveness import run_locks
+from debitura_pipeline.orchestration.runs import PROCESS_TAG
 from debitura_pipeline.settings import Settings, load_settings, load_work_queue
 from debitura_pipeline.work_queue.app import VISIBLE_AGAIN_S, make_app
 from debitura_pipeline.work_queue.broker import CONNECT_S, LOOK_S, PAUSE_S, PUT_WITHIN_S
