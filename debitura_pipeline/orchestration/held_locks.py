@@ -111,17 +111,16 @@ def _of_ended_run(settings: Settings, holder: Holder) -> HeldLock | None:
 
 
 def _ended(rows: Rows, holder: Holder) -> list[Any]:
-    """The ended runs of a holder, oldest first: the run that it names or, for a command, those of its process."""
+    """The ended runs of the lock's holder, oldest first: the run that it names, or else all runs of its process.
+
+    The host's name may be any text of another program, so it is compared here and never becomes a part of the statement.
+    """
     named = _NAMED.search(holder.what)
     if named is not None:
-        which = f"r.run_id LIKE '{named[1]}%'"
-    else:
-        mark = f"{holder.host}:{holder.pid}:".replace("'", "''")
-        which = (
-            f"r.run_id IN (SELECT run_id FROM run_tags WHERE key = '{PROCESS_TAG}' "
-            f"AND substr(value, 1, {len(mark)}) = '{mark}')"
-        )
-    return list(reversed(rows(_ENDED.format(which=which))))
+        return list(reversed(rows(_ENDED.format(which=f"r.run_id LIKE '{named[1]}%'"))))
+    of_process = f"SELECT run_id FROM run_tags WHERE key = '{PROCESS_TAG}' AND value LIKE '%:{int(holder.pid)}:%'"
+    found = rows(_ENDED.format(which=f"r.run_id IN ({of_process})"))
+    return [row for row in reversed(found) if _process(row[-1]) == (holder.pid, holder.host)]
 
 
 def _since(holder: Holder) -> datetime:

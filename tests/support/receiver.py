@@ -15,8 +15,8 @@ from typing import Any
 
 
 class Receiver:
-    """`alerts`: documents that were posted, in order. `pings`: paths that were asked for. `status` and `answers_after_s` are
-    those of the answers from now on."""
+    """`alerts`: documents that were posted, in order. `pings`: paths that were requested. `status`, `answers_after_s`: the status
+    and delay in seconds of further answers."""
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
