@@ -27,8 +27,8 @@ from debitura_pipeline.orchestration.nights import COMMAND, note_end, note_start
 from debitura_pipeline.settings import Settings, load_settings
 from debitura_pipeline.status.document import read_status_document
 from tests.incidents.planted import NOW, failed_night
+from tests.support.both_storages import STORAGES, settings_on
 from tests.support.forks import Forked, fork_server
-from tests.support.postgres import Database
 from tests.support.receiver import Receiver, receiving
 from tests.support.sandbox import ROOT
 
@@ -63,22 +63,11 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture(params=["files", "postgres"])
+@pytest.fixture(params=STORAGES)
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> Settings:
-    """Warehouse and Dagster's storage as files, or in Postgres; child processes have the same settings."""
-    values = {
-        "DEBITURA_DATA_DIR": str(tmp_path / "data"),
-        "DEBITURA_ENVIRONMENT": "sandbox",
-        "DEBITURA_ALERTS": receiver.url(),
-    }
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("postgres")
-        values |= {"DAGSTER_POSTGRES_URL": database.url, "DEBITURA_WAREHOUSE": database.url}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return load_settings(values)
+    return settings_on(request, tmp_path / "data", monkeypatch, DEBITURA_ALERTS=receiver.url())
 
 
 @contextmanager

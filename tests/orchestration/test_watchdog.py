@@ -29,15 +29,15 @@ from debitura_pipeline.orchestration.nightly_runs import last_nights
 from debitura_pipeline.orchestration.nights import read_nights
 from debitura_pipeline.orchestration.runs import EXECUTING, lock_number, read_runs
 from debitura_pipeline.orchestration.watchdog_sensor import INTERVAL_S, watchdog
-from debitura_pipeline.settings import Settings, load_settings
+from debitura_pipeline.settings import Settings
 from debitura_pipeline.warehouse.opening import open_warehouse
 from debitura_pipeline.warehouse.process_lock import ProcessLock
 from debitura_pipeline.warehouse.run_lock import current_run, exclusive_run
 from debitura_pipeline.warehouse.write_guard import check_may_write
 from tests.orchestration.conftest import Pointed
+from tests.support.both_storages import STORAGES, settings_on
 from tests.support.command import ended, start
 from tests.support.forks import Forked, fork_server
-from tests.support.postgres import Database
 from tests.support.sandbox import ROOT, RunningSandbox
 
 QUICK = Rhythm(beat_s=0.05, retry_s=0.05, lease_s=0.4, suspect_s=0.4, silent_s=0.6, confirm_s=0.2)
@@ -73,16 +73,9 @@ BUSY_RUN = f"""
 """
 
 
-@pytest.fixture(params=["files", "postgres"])
+@pytest.fixture(params=STORAGES)
 def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Warehouse and Dagster's storage as files, or in Postgres; child processes have the same settings."""
-    values = {"DEBITURA_DATA_DIR": str(tmp_path / "data"), "DEBITURA_ENVIRONMENT": "sandbox"}
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("postgres")
-        values |= {"DAGSTER_POSTGRES_URL": database.url, "DEBITURA_WAREHOUSE": database.url}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return load_settings(values)
+    return settings_on(request, tmp_path / "data", monkeypatch)
 
 
 @pytest.fixture
