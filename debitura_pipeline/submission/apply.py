@@ -89,7 +89,7 @@ class Submitter:
         """One claim's steps. Raises RateLimitExhausted and Braked, between two requests; WarehouseError."""
         if claim.account is None:
             return claim
-        if not claim.record.is_in_doubt and (why := self._gatherer.similar_in_doubt(claim.record)):
+        if not claim.record.is_in_doubt and (why := self._gatherer.doubts.why_waits(claim.record)):
             return replace(claim, reasons=(why,))
         steps = submit(
             claim.record,
@@ -109,8 +109,7 @@ class Submitter:
         except StopIteration as ended:
             record = ended.value
             self._gatherer.finder.note_case(record)
-            if record.is_in_doubt:
-                self._gatherer.note_doubt(record)
+            self._gatherer.doubts.note(record)
         finally:
             steps.close()
         return _after(claim, record)

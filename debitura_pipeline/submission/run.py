@@ -23,8 +23,9 @@ from debitura_pipeline.source.claims import CLAIMS
 from debitura_pipeline.source.read import ensure_set
 from debitura_pipeline.submission import plan
 from debitura_pipeline.submission.apply import OnOutcome, Submitter
+from debitura_pipeline.submission.claims_plan import ClaimsPlan, document_of
 from debitura_pipeline.submission.facts import keys_honoured
-from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer, document_of
+from debitura_pipeline.submission.gather import Gatherer
 from debitura_pipeline.submission.known import Known, RecordsByRow, api_day, current_creditors, read_warehouse_state
 from debitura_pipeline.submission.lookup_failures import NOT_REACHED
 from debitura_pipeline.submission.plan import PlannedClaim

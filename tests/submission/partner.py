@@ -15,7 +15,7 @@ from debitura_pipeline.api.connect import Runtime
 from debitura_pipeline.api.http import Timeouts
 from debitura_pipeline.outbound.applied import AppliedPlan
 from debitura_pipeline.submission import apply_claims, plan_claims
-from debitura_pipeline.submission.gather import ClaimsPlan
+from debitura_pipeline.submission.claims_plan import ClaimsPlan
 from debitura_pipeline.submission.record import NAMES
 from debitura_pipeline.submission.states import Record
 from tests.source.rows import as_csv, claim_row, put

@@ -16,8 +16,9 @@ from debitura_pipeline.contract.listings import CASES, Query
 from debitura_pipeline.source import Claim, SourceRead
 from debitura_pipeline.submission import lookups, other_spellings
 from debitura_pipeline.submission.attention import read_claims_attention
+from debitura_pipeline.submission.claims_plan import ClaimsPlan
 from debitura_pipeline.submission.decision import FoundCase
-from debitura_pipeline.submission.gather import ClaimsPlan, Gatherer
+from debitura_pipeline.submission.gather import Gatherer
 from debitura_pipeline.submission.lookups import fold_spelling, read_listing
 from debitura_pipeline.submission.other_spellings import OtherSpellings
 from debitura_pipeline.submission.record import Records
