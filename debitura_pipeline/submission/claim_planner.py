@@ -138,8 +138,9 @@ def decided(planned: PlannedClaim, now: datetime, *, keys_honoured: bool) -> Pla
         case Stop(why):
             record = record.waiting_because(why)
             return replace(planned, record=record, reasons=tuple(filter(None, [record.message])))
-        case Send() if record.state == SENT:
-            return replace(planned, reasons=("in doubt, and no case is shown: the same request would be repeated",))
+        case Send(generation) if record.state == SENT:
+            how = "the same request would be repeated" if generation == record.generation else "a new key would be used"
+            return replace(planned, reasons=(f"in doubt, and no case is shown: {how}",))
         case Send():
             assert planned.row is not None
             return replace(planned, record=plan.with_row(record, planned.row).having(state=PLANNED, message=None))

@@ -204,12 +204,19 @@ def test_new_key_after_twelve_hours_only_when_nothing_is_there(partner: Claims, 
     partner.wants(wanted)
     partner.sandbox.faults(fault("status"))
     partner.apply()
-    partner.later(hours=12, minutes=1)
+
+    def said() -> tuple[str, ...]:
+        return partner.plan().claims[0].reasons
+
+    partner.later(minutes=16)
+    assert said() == ("in doubt, and no case is shown: the same request would be repeated",)
+    partner.later(hours=12)
     for _ in range(2):
         assert partner.apply().is_open
         partner.later(minutes=16)
     assert "waits for a proven reading" in (partner.records()[reference].message or "")
     partner.sync()
+    assert said() == ("in doubt, and no case is shown: a new key would be used",)
     assert partner.apply().document.summary == {"submitted": 1}
     assert len(set(partner.keys()[reference])) == 2 and partner.cases(reference) == 1
 
