@@ -55,8 +55,8 @@ def run_folders(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield TEMPORARY, Path(tempfile.gettempdir())
 
 
-def full_folders(settings: Settings) -> str:
-    """The folders with little free space; data directory and DAGSTER_HOME if there are none."""
+def scarce_folders(settings: Settings) -> list[str]:
+    """The folders of a run with little free space, one of each file system."""
     scarce: dict[int, Path] = {}
     for name, folder in run_folders(settings):
         with suppress(OSError):
@@ -64,7 +64,12 @@ def full_folders(settings: Settings) -> str:
             if free_space(parent).is_scarce:
                 device = parent.stat().st_dev
                 scarce[device] = folder if name == DATA_DIR or device not in scarce else scarce[device]
-    found = [str(path) for path in scarce.values()]
+    return [str(path) for path in scarce.values()]
+
+
+def full_folders(settings: Settings) -> str:
+    """`scarce_folders`; data directory and DAGSTER_HOME if there are none."""
+    found = scarce_folders(settings)
     return " and ".join(found or dict.fromkeys([str(settings.data_dir), str(settings.dagster_home)]))
 
 

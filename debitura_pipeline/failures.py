@@ -10,6 +10,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterator
+from errno import ENOSPC
 
 from debitura_pipeline import disk_space
 from debitura_pipeline.errors import DebituraError
@@ -98,6 +99,11 @@ def _of_system(error: OSError, settings: Settings | None) -> str:
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     location = where or (disk_space.full_folders(settings) if settings else "a folder of this run")
     what = error.strerror or "the system gave no reason"
+    if where is None and settings and error.errno == ENOSPC and not disk_space.scarce_folders(settings):
+        return (
+            f"Writing failed: {what}. The folders of this run have space, so it is probably standard output that is on a full disk; "
+            f"write it elsewhere, {AGAIN} {KEPT}"
+        )
     return f"Reading or writing {location} failed: {what}. {_cure(kind_of(what) or DISK, location, settings)} {KEPT}"
 
 

@@ -236,6 +236,15 @@ def test_quiet_leaves_the_last_line_and_verbose_adds_requests_with_their_time(sy
     assert re.fullmatch(r"debitura \d+\.\d+\S*\n", debitura("status", "--version", env=synced.env).out)
 
 
+def test_output_that_cannot_be_written_is_not_blamed_on_the_data_directory(synced: Pipeline) -> None:
+    """Its user looked for space in a folder that had plenty."""
+    full = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+    said = debitura("status", env=synced.env, before=full)
+    assert said.status == 1
+    assert "No space left on device" in said.error_line and "standard output" in said.error_line
+    assert synced.env["DEBITURA_DATA_DIR"] not in said.err
+
+
 def test_help_shows_no_types_of_switches_and_examples(synced: Pipeline) -> None:
     said = debitura("sync", "--help", env=synced.env)
     assert "bool" not in said.out.lower()

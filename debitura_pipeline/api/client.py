@@ -159,14 +159,17 @@ class ApiClient:
         request = ApiRequest(f"{method} {redact_path(path)}", what, method, self._session.target(path, params), packed)
         return await self._ask(request, lambda body: parse_document(body, request.name))
 
-    async def body(self, path: str, *, what: str) -> bytes | None:
+    async def body(self, path: str, *, what: str, is_strict: bool = False) -> bytes | None:
         """Fetch a JSON document as bytes; None if the API does not know it (404). Raises ApiError once all attempts have
-        failed, also for a 404 that is not the API's: a gateway's says nothing about the document."""
+        failed, also for a 404 that is not the API's: a gateway's says nothing about the document.
+
+        `is_strict`: also for one whose body is no documented error. It may be either's.
+        """
         request = ApiRequest(f"GET {redact_path(path)}", what, "GET", self._session.target(path, ()))
         try:
             return await self._ask(request, lambda body: check_json(body, request.name))
         except RefusedError as error:
-            if error.status == 404 and error.facts.get("is_of_api", True):
+            if error.status == 404 and error.facts.get("is_documented" if is_strict else "is_of_api"):
                 return None
             raise
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from debitura_pipeline.errors import SourceError
@@ -184,7 +185,8 @@ def _source_row(
     key = _key(raw, table)
     canonical, broken = table.check(raw.values, today)
     faults = raw.faults if raw.faults and not raw.values else raw.faults + broken
-    others = [other for other in repeated.get(key, ()) if other != number]
+    # No more than are named: where all rows have one key, each would look at all.
+    others = list(islice((other for other in repeated.get(key, ()) if other != number), MAX_DUPLICATES_NAMED + 1))
     if others:
         also = ", ".join(map(str, others[:MAX_DUPLICATES_NAMED])) + (
             ", …" if len(others) > MAX_DUPLICATES_NAMED else ""

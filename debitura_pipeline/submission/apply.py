@@ -188,7 +188,7 @@ def understood(response: WriteResponse, expected: Expected) -> Answer:
         except ApiError:
             return NoAnswer(status)
         return Created(status, case) if names_reference(response.document) else NoAnswer(status, has_case_id=True)
-    if status == 401:
+    if status == 401 and not response.is_unreadable:
         return NoEffect("unauthorized")
     if status in FINAL_STATUSES and response.is_api_error:
         types = tuple(dict.fromkeys([*response.codes, *response.fields])) or (f"http_{status}",)

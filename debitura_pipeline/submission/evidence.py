@@ -87,7 +87,7 @@ class CaseFinder:
     async def look_up(self, record: Record, account: Account, expected: Expected) -> Evidence:
         """All lookups of a claim. Raises ApiError if one is not answered."""
         at, creditor = self.runtime.now(), account.creditor_id
-        cases = await self.customer.read(account, lambda client: by_reference(client, expected))
+        cases, is_sure = await self.customer.read(account, lambda client: by_reference(client, expected))
         cases = await self._stored_now(record, account, expected, cases) + cases
         of_others = self._stored(record, creditor, expected, of_others=True)
         of_others += self._recorded(record, creditor, of_others=True)
@@ -97,7 +97,7 @@ class CaseFinder:
             cases += self._recorded(record, creditor)
         if not cases and not record.is_in_doubt:
             known, of_rows = self.references[creditor], self.of_rows[creditor]
-            cases, listed = await self._other_spellings.of(account, expected, known, of_rows)
+            cases, listed = await self._other_spellings.of(account, expected, known, of_rows, is_sure=is_sure)
             of_others += listed
         cases = [replace(case, is_of_other=self._is_of_other(case, record)) for case in cases]
         return Evidence(

@@ -14,7 +14,7 @@ from debitura_pipeline.api.client import ApiClient
 from debitura_pipeline.api.encoding import parse_lenient
 from debitura_pipeline.api.page_parts import split_page
 from debitura_pipeline.contract.listings import CASES, PAGE_SIZE, Query, path_to
-from debitura_pipeline.errors import ApiError, ShapeError
+from debitura_pipeline.errors import ApiError, RefusedError, ShapeError
 from debitura_pipeline.landing.validators import is_id
 from debitura_pipeline.registration.listed import lower
 from debitura_pipeline.source.places import country_code
@@ -43,20 +43,25 @@ class Expected:
     country: str | None = None
 
 
-async def by_reference(client: ApiClient, expected: Expected) -> list[FoundCase]:
-    """Ask the Customer API with the client's token. Raises ApiError."""
+async def by_reference(client: ApiClient, expected: Expected) -> tuple[list[FoundCase], bool]:
+    """Ask the Customer API with the client's token. False: it is not sure that there is no case, since the 404 has no documented
+    body and may be a gateway's. Raises ApiError."""
     if set(expected.reference) == {"."} and len(expected.reference) < 3:
         raise ApiError("A reference of dots alone cannot be looked up, so it is not sent.")
-    body = await client.body(
-        path_to("cases", "by-creditor-reference", expected.reference), what="Looking up a claim by its reference"
-    )
-    return [] if body is None else [found_case(parse_lenient(body), expected)]
+    path, what = path_to("cases", "by-creditor-reference", expected.reference), "Looking up a claim by its reference"
+    try:
+        body = await client.body(path, what=what, is_strict=True)
+    except RefusedError as error:
+        if error.status == 404 and error.facts.get("is_of_api"):
+            return [], False
+        raise
+    return [] if body is None else [found_case(parse_lenient(body), expected)], True
 
 
 async def by_id(client: ApiClient, case_id: str) -> dict[str, Any] | None:
-    """Ask the partner's API for a case: its fields in lower case, None if there is none. Raises ApiError, ShapeError if the answer
-    is another case or none."""
-    body = await client.body(path_to("cases", case_id), what="Looking up a case by its id")
+    """Ask the partner's API for a case: its fields in lower case, None if there is none. Raises ApiError, also if a 404 may be a
+    gateway's; ShapeError if the answer is another case or none."""
+    body = await client.body(path_to("cases", case_id), what="Looking up a case by its id", is_strict=True)
     if body is None:
         return None
     fields = lower(parse_lenient(body))

@@ -51,15 +51,16 @@ class OtherSpellings:
     _listed: dict[str, _Listing] = field(default_factory=dict)
 
     async def of(
-        self, account: Account, expected: Expected, references: Set[str], of_rows: Set[str]
+        self, account: Account, expected: Expected, references: Set[str], of_rows: Set[str], *, is_sure: bool = True
     ) -> tuple[list[FoundCase], list[FoundCase]]:
         """Listed cases of a claim that was never sent, and those of other rows that are spelled alike. `references`: of all claims
-        of the client; `of_rows`: those that rows have.
+        of the client; `of_rows`: those that rows have. `is_sure`: that no case has the very reference; else the listing decides that
+        too.
 
         Raises ApiError, TooManyCases.
         """
         reference = expected.reference
-        if reference.isascii() and reference.lower() == reference.upper():
+        if is_sure and reference.isascii() and reference.lower() == reference.upper():
             return [], []
         documents = await self._documents(account, references)
         alike = (

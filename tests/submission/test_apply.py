@@ -356,6 +356,12 @@ def test_probe_measures_the_assumptions_and_leaves_nothing_behind(partner: Claim
             probe_writes(replace(partner.settings, **elsewhere), partner.endpoint)  # type: ignore[arg-type]
 
 
+def test_probe_goes_on_with_the_next_client_where_one_gets_no_token(partner: Claims) -> None:
+    """It asked to delete test cases by hand, which were never sent."""
+    partner.sandbox.faults({"kind": "status", "method": "POST", "path": "/oauth/token", "status": 404, "times": 2})
+    assert probe_writes(partner.settings, partner.endpoint, partner.runtime).keys_honoured is True
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_probe_says_which_test_cases_it_could_not_delete(partner: Claims, status: int) -> None:
     partner.sandbox.faults({"kind": "status", "method": "DELETE", "status": status, "times": 0})

@@ -281,3 +281,84 @@ def test_preview_that_a_gateway_refuses_says_nothing_of_the_row(partner: Claims)
     assert "could not be looked up or previewed" in applied.document.rows[0].reasons[0]
     partner.endpoint = direct
     assert partner.apply().document.summary == {"submitted": 1}
+
+
+def through(partner: Claims, url: str) -> None:
+    """Send this partner's requests through a gateway."""
+    customer_url = url + urlsplit(partner.sandbox.customer_url).path
+    partner.endpoint = replace(partner.endpoint, base_url=url, customer_url=customer_url)
+
+
+def as_it_is(_: str, document: Any) -> Any:
+    return document
+
+
+NO_ROUTE = [b'{"message": "no Route matched with those values"}', b""]
+
+
+@pytest.mark.parametrize("body", NO_ROUTE)
+def test_404_that_may_be_a_gateways_does_not_say_that_there_is_no_case(
+    partner: Claims, tmp_path: Path, body: bytes
+) -> None:
+    """A reference of digits was looked up in one place only, and its claim sent although there was a case."""
+    tenant = signed_tenant(partner.sandbox)
+    there, new = (claim(tenant, new_number(), creditor_reference=str(new_number())) for _ in range(2))
+    partner.sandbox.undocumented(key_life_s=0, refuses_duplicates=False)
+    partner.wants(there)
+    partner.apply()
+    elsewhere = Claims(tmp_path / "elsewhere", partner.sandbox)
+    elsewhere.wants(there, new)
+
+    def no_route(path: str, _: bytes | None) -> Instead | None:
+        return Instead(404, body) if "by-creditor-reference" in path else None
+
+    with altering(partner.sandbox, as_it_is, no_route) as url:
+        through(elsewhere, url)
+        assert elsewhere.apply().document.summary == {"already_there": 1, "submitted": 1}
+    assert [partner.cases(one["creditor_reference"]) for one in (there, new)] == [1, 1]
+
+
+@pytest.mark.parametrize("body", NO_ROUTE)
+def test_404_that_may_be_a_gateways_does_not_say_that_a_case_was_deleted(
+    partner: Claims, tmp_path: Path, body: bytes
+) -> None:
+    tenant = signed_tenant(partner.sandbox)
+    there = claim(tenant, new_number(), creditor_reference=str(new_number()))
+    partner.sandbox.undocumented(key_life_s=0, refuses_duplicates=False)
+    partner.wants(there)
+    partner.apply()
+    case_id = partner.records()[there["creditor_reference"]].case_id
+    elsewhere = Claims(tmp_path / "elsewhere", partner.sandbox)
+    elsewhere.sync("cases")
+    elsewhere.wants(there)
+
+    def no_route(path: str, _: bytes | None) -> Instead | None:
+        if "by-creditor-reference" in path:
+            return Instead(404, b'{"error": "NotFound"}')
+        return Instead(404, body) if path.endswith(f"/cases/{case_id}") else None
+
+    with altering(partner.sandbox, as_it_is, no_route) as url:
+        through(elsewhere, url)
+        assert elsewhere.apply().document.summary == {"planned": 1}, "its lookup was not answered"
+    elsewhere.endpoint = partner.endpoint
+    assert elsewhere.apply().document.summary == {"already_there": 1}
+    assert partner.cases(there["creditor_reference"]) == 1
+
+
+def test_page_with_401_does_not_say_that_the_request_had_no_effect(partner: Claims) -> None:
+    """It was repeated at once with a new token, while the case that it had created was not shown yet."""
+    wanted = claim(signed_tenant(partner.sandbox), new_number())
+    partner.sandbox.undocumented(key_life_s=0, lookup_delay_s=60.0, refuses_duplicates=False)
+    partner.wants(wanted)
+
+    def login(path: str, document: Any) -> Any:
+        return Instead(401, b"<html>login</html>") if path.endswith("/cases") and "id" in document else document
+
+    direct = partner.endpoint
+    with altering(partner.sandbox, login) as url:
+        through(partner, url)
+        assert partner.apply().document.summary == {"sent": 1}
+    partner.endpoint = direct
+    partner.later(minutes=16)
+    assert partner.apply().document.summary == {"submitted": 1}
+    assert partner.cases(wanted["creditor_reference"]) == 1 and len(partner.posts()) == 1
