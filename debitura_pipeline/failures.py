@@ -101,7 +101,7 @@ def _of_system(error: OSError, settings: Settings | None) -> str:
     what = error.strerror or "the system gave no reason"
     if where is None and settings and error.errno == ENOSPC and not disk_space.scarce_folders(settings):
         return (
-            f"Writing failed: {what}. The folders of this run have space, so it is probably standard output that is on a full disk; "
+            f"Writing failed: {what}. The folders of this run have space, so probably standard output is on a full disk; "
             f"write it elsewhere, {AGAIN} {KEPT}"
         )
     return f"Reading or writing {location} failed: {what}. {_cure(kind_of(what) or DISK, location, settings)} {KEPT}"

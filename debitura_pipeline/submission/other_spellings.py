@@ -54,8 +54,7 @@ class OtherSpellings:
         self, account: Account, expected: Expected, references: Set[str], of_rows: Set[str], *, is_sure: bool = True
     ) -> tuple[list[FoundCase], list[FoundCase]]:
         """Listed cases of a claim that was never sent, and those of other rows that are spelled alike. `references`: of all claims
-        of the client; `of_rows`: those that rows have. `is_sure`: that no case has the very reference; else the listing decides that
-        too.
+        of the client; `of_rows`: those that rows have. `is_sure`: that no case has the very reference; if not, the listing tells.
 
         Raises ApiError, TooManyCases.
         """
