@@ -57,6 +57,14 @@ def test_waits_and_retries_are_bounded(name: str, most: int, tmp_path: Path) -> 
             load_settings({name: value}, tmp_path)
 
 
+@pytest.mark.parametrize(("name", "scheme"), [("DEBITURA_DATA_DIR", ""), ("DEBITURA_WAREHOUSE", "duckdb:///")])
+def test_a_path_that_duckdb_cannot_use_is_refused_before_anything_is_touched(
+    name: str, scheme: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} is .*a\?b.*cannot use a path with a `\?`"):
+        load_settings({"DEBITURA_DATA_DIR": str(tmp_path), name: f"{scheme}{tmp_path}/a?b/w.duckdb"})
+
+
 @pytest.mark.parametrize("place", ["published/warehouse.duckdb", "published/nights/x/w.duckdb"])
 def test_a_published_copy_is_no_warehouse(place: str, tmp_path: Path) -> None:
     """It is replaced every night."""

@@ -92,6 +92,7 @@ class RateLimitTable:
                 connection.close()
 
     def _merge(self, connection: psycopg.Connection[Any], now: float, reserve: int) -> RateLimitState:
+        connection.execute("SET TRANSACTION READ WRITE")  # the database may have another default
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
         connection.execute("SELECT pg_advisory_xact_lock(%s::integer, %s::integer)", (LOCKS, self._key))
         found = self._stored(connection)

@@ -27,6 +27,13 @@ from tests.support.postgres import Database, PostgresServer
 from tests.support.sandbox import RunningSandbox, start_sandbox
 
 ROLES, PASSWORD = (PIPELINE, DBT, ANALYST), "of-all-three@:/% ?#&"
+# What administrators set for whole databases and roles.
+DEFAULTS = {
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_deferrable": "on",
+    "quote_all_identifiers": "on",
+}
 
 
 @dataclass
@@ -55,7 +62,7 @@ def night(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFact
     data = tmp_path_factory.mktemp("night") / "data"
     with ExitStack() as stack:
         database = stack.enter_context(postgres_server.database())
-        for sql in (OTHERS, HOSTILE):
+        for sql in (OTHERS, HOSTILE, "CREATE PUBLICATION all_changes FOR ALL TABLES"):
             postgres_server.admin(sql, database.name)
         before = snapshot(database.admin_url, without="deb_")
         urls = stack.enter_context(of_roles(postgres_server, database, data))
@@ -85,6 +92,8 @@ def of_roles(server: PostgresServer, database: Database, data: Path) -> Iterator
             server.admin(printed.out, database.name)
         for role in ROLES:
             server.admin(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+            for name, value in DEFAULTS.items():
+                server.admin(f"ALTER ROLE {role} SET {name} = '{value}'")
             urls[role] = f"postgresql://{role}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/{database.name}"
         yield urls
     finally:
@@ -177,6 +186,7 @@ def test_the_roles_of_grant_sql_suffice_in_a_shared_database(night: Night) -> No
         "deb_marts": DBT, "deb_ops": PIPELINE, "deb_raw": PIPELINE, "deb_reports": DBT, "deb_staging": DBT,
     }  # fmt: skip
     with psycopg.connect(night.urls[ANALYST], autocommit=True) as analyst:
+        analyst.execute("SET default_transaction_read_only = off")
         for readable in ("deb_reports.revenue_by_month", "deb_marts.fct_cases", "deb_marts.cases_as_of(now())"):
             analyst.execute(f"SELECT * FROM {readable}".encode())
         for sql in (

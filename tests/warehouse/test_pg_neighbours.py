@@ -77,6 +77,20 @@ def test_schemas_of_others_stop_every_writing_command(
         ("CREATE SCHEMA team; CREATE VIEW team.v AS SELECT * FROM reports.a", "team.v (view, on reports.a)"),
         ("CREATE SCHEMA team; CREATE TABLE team.t (a integer); CREATE VIEW team.w AS SELECT * FROM marts__previous.m",
          "team.w (view, on marts__previous.m)"),
+        ("CREATE SCHEMA team; CREATE FUNCTION team.f() RETURNS SETOF reports.a LANGUAGE sql AS 'SELECT * FROM reports.a'",
+         "team.f() (function, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE FUNCTION team.f(reports.a[]) RETURNS bigint LANGUAGE sql AS 'SELECT 1'",
+         "team.f(reports.a[]) (function, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE TABLE team.t (n integer, kept reports.a)", "team.t (table, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE TABLE team.t (n integer, kept reports.a[])", "team.t (table, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE VIEW team.v AS SELECT NULL::marts.m AS none", "team.v (view, on marts.m)"),
+        ("CREATE SCHEMA team; CREATE TABLE team.t () INHERITS (reports.a)", "team.t (table, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE TYPE team.pair AS (one reports.a, n integer)",
+         "team.pair (composite type, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE DOMAIN team.d AS reports.a", "team.d (type, on reports.a)"),
+        ("CREATE SCHEMA team; CREATE TABLE team.t (n integer); "
+         "CREATE POLICY p ON team.t USING (EXISTS (SELECT FROM reports.a))", "team.t (table, on reports.a)"),
+        ("CREATE PUBLICATION cdc FOR TABLE reports.a", "cdc (publication, on reports.a)"),
     ],
 )  # fmt: skip
 def test_what_somebody_adds_between_nights_is_named_and_kept(

@@ -46,6 +46,9 @@ SESSION = {
     "datestyle": "ISO",
     "client_encoding": "UTF8",
     "search_path": "pg_catalog",  # every name is qualified, so objects in `public` are never used
+    "quote_all_identifiers": "off",  # in the texts of views and functions, which are copied into DuckDB
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",  # a snapshot would wait until nobody writes
     # A dead client must lose its locks soon, even if its machine vanished.
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "10",

@@ -24,7 +24,15 @@ from debitura_pipeline.warehouse.postgres.export import export
 from debitura_pipeline.warehouse.postgres.neighbours import MARK, mark_statement
 from debitura_pipeline.warehouse.postgres.schemas import Schemas
 from debitura_pipeline.warehouse.schema_version import check_version, write_version
-from debitura_pipeline.warehouse.tables import ARROW_TYPES, SCHEMAS, SUPERSEDED, Columns, arrow_table, create_statements
+from debitura_pipeline.warehouse.tables import (
+    ARROW_TYPES,
+    SCHEMAS,
+    SUPERSEDED,
+    Columns,
+    all_tables,
+    arrow_table,
+    create_statements,
+)
 from debitura_pipeline.warehouse.write_guard import check_may_write
 
 BATCH_ROWS = 10_000
@@ -103,14 +111,21 @@ class PostgresWarehouse(SqlWarehouse):
         ]
         missing = [sql for sql in create_statements(found) if sql not in there]
         missing += [mark_statement(name) for name in names if not marked.get(name, False)]
-        if missing or not is_current:
+        if missing or not is_current or self._without_identity():
             with self.transaction():
                 for sql in missing:
                     self.run(sql)
+                for schema, name in self._without_identity():
+                    self.run(f"ALTER TABLE {quoted(schema)}.{quoted(name)} REPLICA IDENTITY FULL")
                 write_version(self)
         for sql in batched(list(comment_statements(self.comments()))):
             with self.transaction():
                 self.run(sql)
+
+    def _without_identity(self) -> list[tuple[Any, ...]]:
+        """Where a publication is of all tables, nothing can be updated or deleted in one without a key or a replica identity."""
+        schemas = [self._schemas.named(schema) for schema in SCHEMAS]
+        return self.rows(_WITHOUT_IDENTITY, (schemas, [name for _, name, _ in all_tables()]))
 
     def refuse_foreign(self) -> None:
         """Does nothing: several programs may share a Postgres database."""
@@ -179,6 +194,7 @@ class PostgresWarehouse(SqlWarehouse):
         if doubles:
             raise duplicate_keys_error(table, doubles)
         self.run(f"ALTER TABLE {current(table)} ADD PRIMARY KEY ({key})")
+        self.run(f"ALTER TABLE {current(table)} REPLICA IDENTITY DEFAULT")
 
     def unstage(self) -> None:
         for name in ("incoming", "merge_repeats", *TEMPORARY_TABLES):
@@ -319,6 +335,12 @@ def _plain(value: Any) -> Any:
 
 _ANY_INDEX = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1)"
 _PRIMARY_KEY = "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = to_regclass($1) AND indisprimary"
+# Only an owner may set an identity.
+_WITHOUT_IDENTITY = """
+    SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY($1) AND c.relname = ANY($2) AND c.relkind = 'r' AND c.relreplident = 'd'
+        AND pg_has_role(c.relowner, 'USAGE')
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)"""
 # A schema that another role owns counts as marked: only an owner can mark it.
 _EXISTING_SCHEMAS = """
     SELECT nspname, coalesce(starts_with(obj_description(oid, 'pg_namespace'), $1), NOT pg_has_role(nspowner, 'USAGE'))

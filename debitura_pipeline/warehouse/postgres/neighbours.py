@@ -184,17 +184,44 @@ WITH places AS (
             AND EXISTS (SELECT 1 FROM (VALUES {models}) AS v(schema, name) WHERE v.schema = m.nspname AND v.name = m.name)
             AND (m.owner = m.nspowner OR pg_get_userbyid(m.owner) = ANY ({roles}))
         )
-), readers AS (
-    SELECT DISTINCT m.nspname, m.name, coalesce(r.ev_class, k.conrelid, f.oid) AS objid,
-        CASE WHEN f.oid IS NULL THEN 'pg_catalog.pg_class' ELSE 'pg_catalog.pg_proc' END::regclass AS classid
-    FROM members AS m
-    JOIN pg_catalog.pg_depend AS d ON d.refclassid = m.classid AND d.refobjid = m.objid AND d.deptype = 'n'
+), built AS (
+    SELECT nspname, name, classid, objid FROM members
+    WHERE name IS NOT NULL AND nspname ~ '^{prefix}({built})(__|$)'
+), targets AS (
+    SELECT * FROM built
+    UNION ALL
+    SELECT b.nspname, b.name, 'pg_catalog.pg_type'::regclass, t.oid FROM built AS b
+    JOIN pg_catalog.pg_class AS c ON b.classid = 'pg_catalog.pg_class'::regclass AND c.oid = b.objid
+    JOIN pg_catalog.pg_type AS own ON own.oid = c.reltype
+    JOIN pg_catalog.pg_type AS t ON t.oid IN (own.oid, own.typarray)
+), dependents AS (
+    SELECT t.nspname, t.name, d.classid, d.objid, u.prpubid, coalesce(
+            r.ev_class, nullif(k.conrelid, 0), a.adrelid, p.polrelid, g.tgrelid,
+            CASE WHEN d.classid = 'pg_catalog.pg_class'::regclass THEN d.objid END
+        ) AS relation
+    FROM targets AS t
+    JOIN pg_catalog.pg_depend AS d ON d.refclassid = t.classid AND d.refobjid = t.objid AND d.deptype IN ('n', 'a')
     LEFT JOIN pg_catalog.pg_rewrite AS r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
-    LEFT JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
     LEFT JOIN pg_catalog.pg_constraint AS k ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
+    LEFT JOIN pg_catalog.pg_attrdef AS a ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND a.oid = d.objid
+    LEFT JOIN pg_catalog.pg_policy AS p ON d.classid = 'pg_catalog.pg_policy'::regclass AND p.oid = d.objid
+    LEFT JOIN pg_catalog.pg_trigger AS g ON d.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = d.objid
+    LEFT JOIN pg_catalog.pg_publication_rel AS u
+        ON d.classid = 'pg_catalog.pg_publication_rel'::regclass AND u.oid = d.objid
+), readers AS (
+    SELECT DISTINCT d.nspname, d.name,
+        CASE
+            WHEN d.relation IS NOT NULL THEN 'pg_catalog.pg_class'::regclass
+            WHEN d.prpubid IS NOT NULL THEN 'pg_catalog.pg_publication'::regclass
+            ELSE d.classid
+        END AS classid,
+        coalesce(d.relation, d.prpubid, d.objid) AS objid
+    FROM dependents AS d
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = d.relation
     LEFT JOIN pg_catalog.pg_proc AS f ON d.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = d.objid
-    WHERE m.name IS NOT NULL AND m.nspname ~ '^{prefix}({built})(__|$)'
-        AND coalesce(v.relnamespace, k.connamespace, f.pronamespace) NOT IN (SELECT oid FROM places)
+    LEFT JOIN pg_catalog.pg_type AS y ON d.classid = 'pg_catalog.pg_type'::regclass AND y.oid = d.objid
+    LEFT JOIN pg_catalog.pg_constraint AS k ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
+    WHERE coalesce(c.relnamespace, f.pronamespace, y.typnamespace, k.connamespace, 0) NOT IN (SELECT oid FROM places)
 )
 SELECT i.identity || ' (' || i.type || coalesce(', owner ' || s.owner, '') || s.why || ')' AS what FROM (
     SELECT m.classid, m.objid, '' AS why, pg_get_userbyid(coalesce(m.owner, h.refobjid, 10)) AS owner FROM strangers AS m

@@ -29,6 +29,9 @@ LOCK_TIMEOUTS_MS = (20, 50, 100, 200, 500)
 PAUSE_S = 0.05
 # For transactions whose snapshot is older than the build: new tables would be empty for them.
 OLD_TRANSACTIONS_TIMEOUT_S = 30.0
+# The incremental models delete rows before their tables have keys, and a publication refuses that without an identity.
+IDENTIFIED_BY_ROW = "REPLICA IDENTITY FULL"
+_DEFAULT = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = %s"  # of the database, the role or the server
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
@@ -44,6 +47,8 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
             if option.envvar and option.keyword not in (b"host", b"hostaddr", b"port", b"user", b"dbname", b"password")
         }
         given = {others[name]: str(value) for name, value in info.get_parameters().items() if name in others}
+        if _one(connection, _DEFAULT, "default_transaction_read_only") == "on":  # not always: poolers refuse options
+            given["PGOPTIONS"] = f"{given.get('PGOPTIONS', '')} -c default_transaction_read_only=off".strip()
         return {
             **given,
             "PGTZ": "UTC",
@@ -78,6 +83,7 @@ def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str
                         f"CREATE TABLE {draft} (LIKE {current} INCLUDING ALL EXCLUDING INDEXES)".encode()
                     )
                     connection.execute(marked_table(draft).encode())
+                    connection.execute(f"ALTER TABLE {draft} {IDENTIFIED_BY_ROW}".encode())
                     connection.execute(f"INSERT INTO {draft} SELECT * FROM {current}".encode())
 
 
@@ -110,7 +116,8 @@ def swap_schemas(
                     f"({_holders(connection, schemas)}). They keep the old ones; end these sessions and run again."
                 )
             sleep(PAUSE_S)
-        with suppress(psycopg.errors.LockNotAvailable):  # still being read: the next build drops it
+        # Still being read: the next build drops it. What somebody has just built on it is named then.
+        with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
             drop_built(connection, [schemas.named(schema + OLD) for schema in DBT_SCHEMAS])
 
 
