@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -36,7 +37,8 @@ class ConnectProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()
+            with suppress(AttributeError):  # of Python 3.11.2, for a TLS connection that is gone
+                writer.transport.abort()
         await asyncio.sleep(0.05)  # until all of them are closed: TLS takes some turns of the loop
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
