@@ -128,9 +128,8 @@ def test_everything_is_there_again_and_the_next_sync_is_proven(
 def test_no_key_to_the_api_is_in_it(archive: Path, api: RunningSandbox, tmp_path: Path) -> None:
     with tarfile.open(archive) as tar:
         assert not [name for name in tar.getnames() if ".env" in name or name.endswith(".lock")]
-        safely = (
-            {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        )  # Python 3.11.2, as in Debian 12, has none
+        # Python 3.11.2, as in Debian 12, has no filters.
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         tar.extractall(tmp_path / "out", **safely)
     assert not find(tmp_path / "out", [api.key])
 
