@@ -27,7 +27,8 @@ SIGNS = (
     (SPACE, r"no space left|disk is full|disk quota|out of disk space|no free space|max_temp_directory_size"),
     (
         ACCESS,
-        r"read-only file ?system|readonly database|permission denied(?! for )|operation not permitted|unable to open database",
+        r"read-only file ?system|readonly database|permission denied(?! (?:for|to) )|operation not permitted|"
+        r"unable to open database",
     ),
     (SHORT, r"out of memory|cannot allocate|failed to allocate|could not allocate|malloc|bad_alloc|start new thread"),
     (SHORT, r"\bsignal 9\b|exit code `?-9\b|memoryerror|\bsigkill\b"),

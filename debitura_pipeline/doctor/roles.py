@@ -18,6 +18,7 @@ from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS
 
 NO_WAIT_S = 0.0
+ALL_SCHEMAS = (*SCHEMAS, *DBT_SCHEMAS)
 ALL_GRANTED = (True, True, True, None, 0, 0, None)  # for a schema that does not exist yet
 
 
@@ -39,7 +40,7 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
         with connect(dsn, "doctor", read_only=True, wait_s=NO_WAIT_S) as connection:
             where = connection.execute(_PLACE).fetchone()
             lacking = [*_of_pipeline(connection, schemas), *(() if dbt else _of_dbt(connection, schemas))]
-            yield _judged(dsn, connection, lacking, roles_of(settings.partner))
+            yield _judged(dsn, connection, lacking, roles_of(settings.partner), schemas)
     except DebituraError:  # reported by the check of the warehouse
         if dbt is not None:
             yield from _dbt_login(dbt, settings, None)
@@ -55,16 +56,26 @@ def _dbt_login(dsn: Secret, settings: Settings, where: Any) -> Iterator[Diagnosi
                 cure = "Both must name the same server and database, each with its own user."
                 yield failed(dsn.variable, f"{server_label(dsn)} is not the database of DEBITURA_WAREHOUSE.", cure)
                 return
-            lacking = list(_of_dbt(connection, Schemas(settings.warehouse.schema_prefix)))
-            yield _judged(dsn, connection, lacking, roles_of(settings.partner))
+            schemas = Schemas(settings.warehouse.schema_prefix)
+            lacking = list(_of_dbt(connection, schemas))
+            yield _judged(dsn, connection, lacking, roles_of(settings.partner), schemas)
     except DebituraError as error:
         yield from_error(dsn.variable, error, settings)
 
 
 def _judged(
-    dsn: Secret, connection: psycopg.Connection[Any], lacking: list[MissingPrivilege], roles: Roles
+    dsn: Secret,
+    connection: psycopg.Connection[Any],
+    lacking: list[MissingPrivilege],
+    roles: Roles,
+    schemas: Schemas,
 ) -> Diagnosis:
     user, what = connection.info.user, f"privileges in {dsn.variable}"
+    if hidden := [name for (name,) in connection.execute(_HIDDEN, [[*map(schemas.named, ALL_SCHEMAS)]]).fetchall()]:
+        seen = f"row-level security may hide rows of {', '.join(hidden)} from user {user} at {server_label(dsn)}."
+        return failed(
+            what, seen, f"As an administrator, disable it for these tables, or run: ALTER ROLE {user} BYPASSRLS."
+        )
     if not lacking:
         return passed(what, f"user {user} at {server_label(dsn)} has all privileges that a nightly run needs")
     seen = f"user {user} at {server_label(dsn)} may not {', nor '.join(each.action for each in lacking)}."
@@ -136,3 +147,6 @@ _SCHEMAS = """
         min(pg_get_userbyid(c.relowner)::text) FILTER (WHERE NOT pg_has_role(c.relowner, 'USAGE'))
     FROM pg_namespace AS n LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'v', 'm', 'p')
     WHERE n.nspname = ANY(%s) GROUP BY n.oid, n.nspname, n.nspowner ORDER BY n.nspname"""
+_HIDDEN = """
+    SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND row_security_active(c.oid) ORDER BY 1"""

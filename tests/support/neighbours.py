@@ -36,6 +36,10 @@ HOSTILE = """
     CREATE FUNCTION public.same(a name, b text) RETURNS boolean LANGUAGE sql AS 'SELECT public.caught(''same'')';
     CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);
     CREATE OPERATOR public.= (LEFTARG = name, RIGHTARG = text, FUNCTION = public.same);
+    CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.caught('lower'); RETURN 'hidden'; END $$;
+    CREATE FUNCTION public.date_trunc(text, date) RETURNS date LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.caught('date_trunc'); RETURN DATE '2000-01-01'; END $$;
     GRANT ALL ON SCHEMA public TO PUBLIC"""
 
 _OBJECTS = """

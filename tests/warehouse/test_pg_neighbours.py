@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from debitura_pipeline.doctor.roles import examine
 from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings, WarehouseUrl, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
@@ -61,6 +62,17 @@ def test_schemas_of_others_stop_every_writing_command(
     left = {path.name for path in (tmp_path / "data").iterdir()}
     assert left <= {"run.lock", "nights.jsonl", "incidents", "metrics"}, "nothing was asked of the API"
     assert snapshot(postgres.admin_url) == before
+
+
+def test_rows_that_a_policy_hides_are_an_error_and_doctor_names_the_table(postgres: Database, tmp_path: Path) -> None:
+    """`migrate` copied what was left of a table, said that every row was equal, and ended with 0."""
+    settings = settings_of(postgres, tmp_path)
+    with open_warehouse(settings) as warehouse:
+        run(postgres, "ALTER TABLE raw.cases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        with pytest.raises(WarehouseError, match=r"row-level security .*cases.*BYPASSRLS"):
+            warehouse.rows("SELECT count(*) FROM raw.cases")
+    (found,) = examine(settings)
+    assert not found.is_ok and "may hide rows of raw.cases from user pipeline" in found.seen
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import traceback
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
 
 from debitura_pipeline.errors import SettingsError, WarehouseBusy, WarehouseError
+from debitura_pipeline.failures import SERVER, kind_of
 from debitura_pipeline.registration.record import Registration, write_registrations
 from debitura_pipeline.settings import Secret, Settings, load_settings
 from debitura_pipeline.submission.record import Records
 from debitura_pipeline.submission.states import Record
 from debitura_pipeline.warehouse.opening import open_warehouse
-from debitura_pipeline.warehouse.postgres.connection import connect
+from debitura_pipeline.warehouse.postgres.connection import connect, describe_error
 from debitura_pipeline.warehouse.postgres.engine import PostgresWarehouse
 from tests.support.postgres import Database, PostgresServer
 from tests.warehouse.landings import Landings, case, night
@@ -232,3 +235,27 @@ def test_intents_outlast_a_crash_of_a_server_that_does_not_wait_for_its_disk(
         Records(warehouse).store([Record("tenant", "reference", state="sent")])
         with pytest.raises(WarehouseError):
             warehouse.execute("INSERT INTO ops.registrations (external_tenant_id, state) VALUES ('other', 'sent')")
+
+
+class DiskIsFull(psycopg.errors.DiskFull):
+    """As the server says it while it takes a COPY, or as a function of somebody's says it."""
+
+    def __init__(self, context: str) -> None:
+        super().__init__('could not extend file "base/1/2": No space left on device')
+        self._context = context
+
+    @property
+    def diag(self) -> Any:
+        return SimpleNamespace(context=self._context)
+
+
+def test_full_disk_during_a_copy_is_said_and_the_text_of_a_function_is_not() -> None:
+    full = describe_error(DiskIsFull("COPY incoming, line 7"))
+    assert "No space left on device" in full and kind_of(full) == SERVER
+    assert "may quote a row" in describe_error(DiskIsFull("PL/pgSQL function f() line 1\nCOPY incoming, line 7"))
+    assert kind_of("permission denied to create temporary tables in database x") is None, "no folder is in the way"
+
+
+def test_a_character_that_the_databases_encoding_lacks_is_said_so(postgres: Database) -> None:
+    with open_warehouse(settings_for(postgres.url)) as warehouse, pytest.raises(WarehouseError, match="encoding UTF8"):
+        warehouse.rows("SELECT convert_to('\u8a9e', 'LATIN1')")

@@ -31,6 +31,7 @@ SAFE_CLASSES = ("08", "25", "28", "3D", "3F", "40", "53", "54", "55", "57", "58"
 SAFE_STATES = ("2BP01", "42501", "42P01", "42P06", "42P07", "42P16", "42703", "42710", "42809", "42883")
 OLDEST_SERVER = 140000
 INSUFFICIENT_PRIVILEGE = "42501"
+UNTRANSLATABLE = "22P05"
 NAME_BYTES = 63  # Postgres cuts longer application names off
 LOCKS = 0x64656269  # first key of all advisory locks of this project
 
@@ -41,14 +42,23 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_interval": 10,
     "keepalives_count": 6,
 }
+# What administrators may have set for the database or the role, and no session of the pipeline's or dbt's can run with.
+DEFAULTS_OVERRIDDEN: Mapping[str, str] = {
+    "search_path": "pg_catalog",  # every name is qualified, so objects in `public` are never used
+    "row_security": "off",  # a policy would hide rows, and what is left would be taken for all; off, it is an error
+    "quote_all_identifiers": "off",  # in the texts of views and functions, which are copied into DuckDB
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",  # a snapshot would wait until nobody writes
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",  # the run lock's session is idle while dbt builds
+}
 SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO",
     "client_encoding": "UTF8",
-    "search_path": "pg_catalog",  # every name is qualified, so objects in `public` are never used
-    "quote_all_identifiers": "off",  # in the texts of views and functions, which are copied into DuckDB
-    "default_transaction_isolation": "read committed",
-    "default_transaction_deferrable": "off",  # a snapshot would wait until nobody writes
+    **DEFAULTS_OVERRIDDEN,
     # A dead client must lose its locks soon, even if its machine vanished.
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "10",
@@ -156,9 +166,18 @@ def describe_error(error: psycopg.Error) -> str:
     Any other message may quote a row: of a value that does not fit, of a function in a view, of an error raised in PL/pgSQL.
     """
     state = error.sqlstate or ""
+    if state == UNTRANSLATABLE:
+        return (
+            f"the encoding of the database lacks a character; create the database with encoding UTF8 (SQLSTATE {state})"
+        )
     if state[:2] in ("22", "23"):
         return f"a value does not fit or breaks a constraint (SQLSTATE {state})"
-    if state and (error.diag.context or (state[:2] not in SAFE_CLASSES and state not in SAFE_STATES)):
+    context = error.diag.context or ""
+    if (
+        context.startswith("COPY ") and "\n" not in context and state[:2] == "53"
+    ):  # the server's own, not of a function in PL/pgSQL
+        context = ""
+    if state and (context or (state[:2] not in SAFE_CLASSES and state not in SAFE_STATES)):
         return f"the server reports an error whose text may quote a row (SQLSTATE {state})"
     return _first_line(error).rstrip(".")
 
@@ -166,7 +185,9 @@ def describe_error(error: psycopg.Error) -> str:
 def statement_refused(what: str, error: psycopg.Error) -> WarehouseError:
     """The error for a statement that the server refused; `what` starts the message."""
     cure = None
-    if error.sqlstate == INSUFFICIENT_PRIVILEGE:
+    if error.sqlstate == INSUFFICIENT_PRIVILEGE and "row-level security" in str(error):
+        cure = "Have an administrator disable row-level security on that table, or give the role BYPASSRLS."
+    elif error.sqlstate == INSUFFICIENT_PRIVILEGE:
         cure = "The user lacks a right: `debitura doctor` says which one, and what an administrator has to grant."
     return WarehouseError(f"{what}: {describe_error(error)}.", cure=cure)
 
@@ -199,6 +220,8 @@ def _set_up(connection: psycopg.Connection[Any], read_only: bool) -> None:
     connection.execute(f"SELECT {calls}".encode())
     with suppress(psycopg.Error):  # not supported on every platform; without it, dead clients are noticed later
         connection.execute("SET client_connection_check_interval = '500ms'")
+    if connection.info.server_version >= 170000:
+        connection.execute("SET transaction_timeout = 0")
     if connection.closed:
         raise psycopg.OperationalError("the server closed the connection unexpectedly")
 

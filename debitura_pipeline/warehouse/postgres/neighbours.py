@@ -234,5 +234,10 @@ SELECT i.identity || ' (' || i.type || coalesce(', owner ' || s.owner, '') || s.
     UNION ALL
     SELECT classid, objid, ', on ' || quote_ident(nspname) || '.' || quote_ident(min(name)), NULL FROM readers
     GROUP BY classid, objid, nspname
+    UNION ALL
+    SELECT d.classid, d.objid, ', on ' || quote_ident(p.nspname), NULL FROM places AS p
+    JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = p.oid
+    JOIN pg_catalog.pg_class AS k ON k.oid = d.classid AND k.relname = 'pg_publication_namespace'
+    WHERE p.nspname ~ '^{prefix}({built})(__|$)'
 ) AS s, LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) AS i
 ORDER BY 1"""

@@ -16,7 +16,12 @@ import psycopg
 from debitura_pipeline.errors import WarehouseBusy, WarehouseError
 from debitura_pipeline.settings import Secret, WarehouseUrl
 from debitura_pipeline.warehouse.merge_sql import quoted
-from debitura_pipeline.warehouse.postgres.connection import connect, statement_refused
+from debitura_pipeline.warehouse.postgres.connection import (
+    DEFAULTS_OVERRIDDEN,
+    connect,
+    server_label,
+    statement_refused,
+)
 from debitura_pipeline.warehouse.postgres.drop import drop_built
 from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_foreign_objects
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
@@ -31,7 +36,22 @@ PAUSE_S = 0.05
 OLD_TRANSACTIONS_TIMEOUT_S = 30.0
 # The incremental models delete rows before their tables have keys, and a publication refuses that without an identity.
 IDENTIFIED_BY_ROW = "REPLICA IDENTITY FULL"
-_DEFAULT = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = %s"  # of the database, the role or the server
+_OPTIONS = " ".join(
+    f"-c {name}={value.replace(' ', chr(92) + ' ')}"
+    for name, value in {**DEFAULTS_OVERRIDDEN, "default_transaction_read_only": "off"}.items()
+)
+# A pooler passes no options on, so dbt's session has the search path that the server gives it.
+_HIDING = """
+    SELECT DISTINCT format('%I.%I', n.nspname, p.proname) FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    JOIN pg_catalog.pg_settings AS s ON s.name = 'search_path'
+    WHERE n.nspname = ANY (
+        SELECT CASE WHEN trim(one) = '"$user"' THEN CAST(current_user AS text) ELSE trim(BOTH ' "' FROM one) END
+        FROM regexp_split_to_table(s.reset_val, ',') AS one
+    ) AND n.nspname <> 'pg_catalog' AND EXISTS (
+        SELECT 1 FROM pg_catalog.pg_proc AS own
+        WHERE own.pronamespace = CAST('pg_catalog' AS regnamespace) AND own.proname = p.proname
+    ) ORDER BY 1 LIMIT 3"""
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
@@ -47,8 +67,10 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
             if option.envvar and option.keyword not in (b"host", b"hostaddr", b"port", b"user", b"dbname", b"password")
         }
         given = {others[name]: str(value) for name, value in info.get_parameters().items() if name in others}
-        if _one(connection, _DEFAULT, "default_transaction_read_only") == "on":  # not always: poolers refuse options
-            given["PGOPTIONS"] = f"{given.get('PGOPTIONS', '')} -c default_transaction_read_only=off".strip()
+        if getattr(connection, "is_pooled", False):
+            _refuse_hidden_functions(connection, dsn)
+        else:
+            given["PGOPTIONS"] = f"{given.get('PGOPTIONS', '')} {_OPTIONS}".strip()
         return {
             **given,
             "PGTZ": "UTC",
@@ -60,6 +82,16 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
             "DEBITURA_POSTGRES_DATABASE": info.dbname,
             "DEBITURA_POSTGRES_PASSWORD": info.password,
         }
+
+
+def _refuse_hidden_functions(connection: psycopg.Connection[Any], dsn: Secret) -> None:
+    if found := [name for (name,) in connection.execute(_HIDING.encode()).fetchall()]:
+        raise WarehouseError(
+            f"Postgres at {server_label(dsn)}: behind a pooler, dbt would call {', '.join(found)} instead of the functions of "
+            "pg_catalog with that name. Nothing was changed.",
+            cure="Have an administrator run `ALTER ROLE … SET search_path = pg_catalog` for dbt's role, or use the server's own "
+            "address.",
+        )
 
 
 def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
