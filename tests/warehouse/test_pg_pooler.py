@@ -14,8 +14,10 @@ from debitura_pipeline.errors import WarehouseError
 from debitura_pipeline.settings import Secret, load_settings
 from debitura_pipeline.warehouse.opening import open_warehouse, warehouse_exists
 from debitura_pipeline.warehouse.postgres.connection import connect
+from debitura_pipeline.warehouse.postgres.schema_swap import dbt_access
 from debitura_pipeline.warehouse.run_lock import exclusive_run
 from tests.support.command import debitura
+from tests.support.neighbours import HOSTILE
 from tests.support.pooler import pooled
 from tests.support.postgres import Database, PostgresServer
 
@@ -107,3 +109,18 @@ def test_a_session_resets_what_it_has_set_before_the_pooler_has_it_back(
         monkeypatch.setattr(connection, "execute", heard)
         connection.execute(b"BEGIN")
     assert said == [b"BEGIN", b"DISCARD ALL"]
+
+
+def test_functions_that_dbt_would_take_for_the_servers_own_behind_a_pooler_are_refused(
+    postgres: Database, postgres_server: PostgresServer
+) -> None:
+    """A pooler takes no options, so dbt's search path is that of the server; directly, it is our own."""
+    assert "search_path=pg_catalog" in dbt_access(Secret(postgres.url))["PGOPTIONS"]
+    with pooled(postgres_server.port, "session") as pooler:
+        url = Secret(through(postgres.url, pooler.port))
+        assert "PGOPTIONS" not in dbt_access(url)
+        postgres_server.admin(HOSTILE, postgres.name)
+        with pytest.raises(
+            WarehouseError, match=r"dbt would call public\.=, public\.current_database, public\.date_trunc inst"
+        ):
+            dbt_access(url)

@@ -42,16 +42,18 @@ _OPTIONS = " ".join(
 )
 # A pooler passes no options on, so dbt's session has the search path that the server gives it.
 _HIDING = """
-    SELECT DISTINCT format('%I.%I', n.nspname, p.proname) FROM pg_catalog.pg_proc AS p
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-    JOIN pg_catalog.pg_settings AS s ON s.name = 'search_path'
-    WHERE n.nspname = ANY (
-        SELECT CASE WHEN trim(one) = '"$user"' THEN CAST(current_user AS text) ELSE trim(BOTH ' "' FROM one) END
-        FROM regexp_split_to_table(s.reset_val, ',') AS one
-    ) AND n.nspname <> 'pg_catalog' AND EXISTS (
-        SELECT 1 FROM pg_catalog.pg_proc AS own
-        WHERE own.pronamespace = CAST('pg_catalog' AS regnamespace) AND own.proname = p.proname
-    ) ORDER BY 1 LIMIT 3"""
+    WITH named AS (
+        SELECT pronamespace AS namespace, proname AS name, 'function' AS kind FROM pg_catalog.pg_proc
+        UNION ALL SELECT oprnamespace, oprname, 'operator' FROM pg_catalog.pg_operator
+    ), searched AS (
+        SELECT CASE WHEN trim(one) = '"$user"' THEN CAST(current_user AS text) ELSE trim(BOTH ' "' FROM one) END AS nspname
+        FROM pg_catalog.pg_settings AS s, regexp_split_to_table(s.reset_val, ',') AS one
+        WHERE s.name = 'search_path'
+    )
+    SELECT DISTINCT format('%I.%s', n.nspname, d.name) FROM named AS d
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = d.namespace JOIN searched AS s ON s.nspname = n.nspname
+    JOIN named AS own ON own.namespace = CAST('pg_catalog' AS regnamespace) AND own.name = d.name AND own.kind = d.kind
+    WHERE n.nspname <> 'pg_catalog' ORDER BY 1 LIMIT 3"""
 
 
 def dbt_access(dsn: Secret) -> dict[str, str]:
@@ -87,8 +89,8 @@ def dbt_access(dsn: Secret) -> dict[str, str]:
 def _refuse_hidden_functions(connection: psycopg.Connection[Any], dsn: Secret) -> None:
     if found := [name for (name,) in connection.execute(_HIDING.encode()).fetchall()]:
         raise WarehouseError(
-            f"Postgres at {server_label(dsn)}: behind a pooler, dbt would call {', '.join(found)} instead of the functions of "
-            "pg_catalog with that name. Nothing was changed.",
+            f"Postgres at {server_label(dsn)}: behind a pooler, dbt would call {', '.join(found)} instead of what has that name in "
+            "pg_catalog. Nothing was changed.",
             cure="Have an administrator run `ALTER ROLE … SET search_path = pg_catalog` for dbt's role, or use the server's own "
             "address.",
         )
