@@ -65,6 +65,12 @@ def test_a_path_that_duckdb_cannot_use_is_refused_before_anything_is_touched(
         load_settings({"DEBITURA_DATA_DIR": str(tmp_path), name: f"{scheme}{tmp_path}/a?b/w.duckdb"})
 
 
+def test_a_path_that_is_no_text_in_this_locale_is_refused(tmp_path: Path) -> None:
+    """As Python reads it where the locale is ASCII; DuckDB's error was a traceback."""
+    with pytest.raises(SettingsError, match=r"DEBITURA_DATA_DIR is not UTF-8 in the locale of this process"):
+        load_settings({"DEBITURA_DATA_DIR": f"{tmp_path}/Gl\udcc3\udca4ubiger"})
+
+
 @pytest.mark.parametrize("place", ["published/warehouse.duckdb", "published/nights/x/w.duckdb"])
 def test_a_published_copy_is_no_warehouse(place: str, tmp_path: Path) -> None:
     """It is replaced every night."""

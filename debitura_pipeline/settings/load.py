@@ -122,7 +122,7 @@ def _settings(values: Values) -> Settings:
     api_url = own_url or API_HOSTS.get(environment)
     customer_url = customer_url or (CUSTOMER_HOSTS.get(environment) if own_url is None else None)
     data_dir = values.one(declared.DATA_DIR)
-    _refuse_question_mark(data_dir, declared.DATA_DIR)
+    _refuse_unusable(data_dir, declared.DATA_DIR)
     privacy_key = _privacy_key(values, data_dir)
     return Settings(
         environment=environment,
@@ -216,15 +216,20 @@ def _warehouse(values: Values, data_dir: Path) -> WarehouseUrl:
         if value is not None:
             raise _needs_postgres(setting)
     if place is not None:
-        _refuse_question_mark(place, declared.WAREHOUSE)
+        _refuse_unusable(place, declared.WAREHOUSE)
         refuse_published(place, data_dir, declared.WAREHOUSE.name)
     return WarehouseUrl("duckdb", path=place or data_dir / "warehouse.duckdb")
 
 
-def _refuse_question_mark(path: Path, setting: Setting[Any]) -> None:
-    """DuckDB writes its log beside another file where there is one in a path."""
-    if "?" in str(path.absolute()):
-        raise wrong(setting.name, f"is {path.absolute()}, and DuckDB cannot use a path with a `?`", setting.example)
+def _refuse_unusable(path: Path, setting: Setting[Any]) -> None:
+    """With a `?` in a path, DuckDB writes its log beside another file; and it takes paths as UTF-8."""
+    place = str(path.absolute())
+    if "?" in place:
+        raise wrong(setting.name, f"is {place}, and DuckDB cannot use a path with a `?`", setting.example)
+    if place != place.encode("utf-8", "ignore").decode():
+        raise wrong(
+            setting.name, "is not UTF-8 in the locale of this process (LC_ALL=C.UTF-8 makes it so)", setting.example
+        )
 
 
 def refuse_published(warehouse: Path, data_dir: Path, name: str) -> None:

@@ -64,6 +64,18 @@ def test_schemas_of_others_stop_every_writing_command(
     assert snapshot(postgres.admin_url) == before
 
 
+def test_a_publication_of_a_schema_is_named(postgres: Database, postgres_server: PostgresServer) -> None:
+    """Its entry went with the schema of the night before, and vanished two nights later."""
+    database = warehouse_of(postgres)
+    release(database, 0)
+    try:
+        postgres_server.admin("CREATE PUBLICATION cdc FOR TABLES IN SCHEMA reports", postgres.name)
+    except psycopg.errors.SyntaxError:
+        pytest.skip("a Postgres before 15 has none")
+    with pytest.raises(WarehouseError, match=r"reports in publication cdc \(publication namespace, on reports\)"):
+        create_next_schemas(database, [])
+
+
 def test_rows_that_a_policy_hides_are_an_error_and_doctor_names_the_table(postgres: Database, tmp_path: Path) -> None:
     """`migrate` copied what was left of a table, said that every row was equal, and ended with 0."""
     settings = settings_of(postgres, tmp_path)
