@@ -191,7 +191,7 @@ async def too_many(*args: Any, **options: Any) -> Any:
     return await read_listing(*args, **options) if len(args) > 3 else None
 
 
-async def no_case(*_: Any) -> tuple[list[FoundCase], list[FoundCase]]:
+async def no_case(*_: Any, **__: Any) -> tuple[list[FoundCase], list[FoundCase]]:
     """As of cases that are older than the last reading of all cases."""
     return [], []
 

@@ -25,11 +25,14 @@ def watched(pid: int) -> Iterator[Seen]:
     """Look every 20 ms until the end of the block."""
     seen, is_over = Seen(), threading.Event()
 
+    own = _read(pid, "cmdline")
+
     def look() -> None:
         while not is_over.wait(EVERY_S):
             seen.last = _read(pid, "environ") or seen.last
             for child in _descendants(pid):
-                if command := _read(child, "cmdline"):
+                command = _read(child, "cmdline")
+                if command and command != own:  # a fork that has not executed its program yet is a copy of its parent
                     seen.children.setdefault(command, set()).add(_read(child, "environ"))
 
     thread = threading.Thread(target=look, daemon=True)
