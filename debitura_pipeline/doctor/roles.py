@@ -14,11 +14,11 @@ from debitura_pipeline.errors import DebituraError
 from debitura_pipeline.settings import Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import connect, server_label
 from debitura_pipeline.warehouse.postgres.roles import Roles, roles_of
+from debitura_pipeline.warehouse.postgres.row_security import how_to_show_rows, partly_hidden_tables
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, Schemas
 from debitura_pipeline.warehouse.tables import SCHEMAS
 
 NO_WAIT_S = 0.0
-ALL_SCHEMAS = (*SCHEMAS, *DBT_SCHEMAS)
 ALL_GRANTED = (True, True, True, None, 0, 0, None)  # for a schema that does not exist yet
 
 
@@ -71,11 +71,9 @@ def _judged(
     schemas: Schemas,
 ) -> Diagnosis:
     user, what = connection.info.user, f"privileges in {dsn.variable}"
-    if hidden := [name for (name,) in connection.execute(_HIDDEN, [[*map(schemas.named, ALL_SCHEMAS)]]).fetchall()]:
+    if hidden := partly_hidden_tables(connection, schemas):
         seen = f"row-level security may hide rows of {', '.join(hidden)} from user {user} at {server_label(dsn)}."
-        return failed(
-            what, seen, f"As an administrator, disable it for these tables, or run: ALTER ROLE {user} BYPASSRLS."
-        )
+        return failed(what, seen, how_to_show_rows(connection))
     if not lacking:
         return passed(what, f"user {user} at {server_label(dsn)} has all privileges that a nightly run needs")
     seen = f"user {user} at {server_label(dsn)} may not {', nor '.join(each.action for each in lacking)}."
@@ -147,6 +145,3 @@ _SCHEMAS = """
         min(pg_get_userbyid(c.relowner)::text) FILTER (WHERE NOT pg_has_role(c.relowner, 'USAGE'))
     FROM pg_namespace AS n LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'v', 'm', 'p')
     WHERE n.nspname = ANY(%s) GROUP BY n.oid, n.nspname, n.nspowner ORDER BY n.nspname"""
-_HIDDEN = """
-    SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND row_security_active(c.oid) ORDER BY 1"""

@@ -20,8 +20,6 @@ from debitura_pipeline.files import write_private_atomically
 from debitura_pipeline.settings import PROJECT_ROOT, Secret, Settings
 from debitura_pipeline.warehouse.postgres.connection import WAIT_S, connect, server_label
 
-# The process that executes a run, for display: `<host>:<pid>:<start in ticks since boot>`. Whether it is alive is decided by its
-# lock (`liveness.py`), because a restarted container has another host name.
 # The queue on which a run was put. A run that has it, and no process yet, waits for a worker (`workers/`).
 QUEUE_TAG = "debitura/queue"
 # The top-level settings that Dagster accepts. Dagster itself checks the rest.

@@ -23,7 +23,10 @@ from debitura_pipeline.warehouse.process_lock import ProcessLock
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 
 NIGHTLY = "nightly"
-PARTNER_TAG, PROCESS_TAG = "debitura/partner", "debitura/process"
+PARTNER_TAG = "debitura/partner"
+# The process that executes a run, for display: `<host>:<pid>:<start in ticks since boot>`. Whether it is alive is decided by its
+# lock (`liveness.py`), because a restarted container has another host name.
+PROCESS_TAG = "debitura/process"
 LAST_STEP = "published__warehouse"  # a run without it is a subset of assets, not a nightly run
 EXECUTING = "executing"  # folder of the locks of processes that execute runs
 QUEUED = ("NOT_STARTED", "QUEUED")

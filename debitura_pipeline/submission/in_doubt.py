@@ -21,7 +21,7 @@ class ClaimsInDoubt:
         self._hidden: dict[str | None, list[Record]] = defaultdict(list)  # those whose references are pseudonyms
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Forget all, and note those of `records` that are in doubt: pseudonyms may be known as spellings by now."""
+        """Start again with those of `records` that are in doubt, once the rows have told which pseudonyms are spellings."""
         self._by_spelling.clear()
         self._hidden.clear()
         for one in records:

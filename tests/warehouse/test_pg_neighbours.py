@@ -83,6 +83,10 @@ def test_rows_that_a_policy_hides_are_an_error_and_doctor_names_the_table(postgr
         run(postgres, "ALTER TABLE raw.cases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
         with pytest.raises(WarehouseError, match=r"row-level security .*cases.*BYPASSRLS"):
             warehouse.rows("SELECT count(*) FROM raw.cases")
+    with pytest.raises(
+        WarehouseError, match=r"may hide rows of raw\.cases from dbt's role.* ALTER ROLE \"pipeline\" BYPASSRLS"
+    ):
+        create_next_schemas(warehouse_of(postgres), [])
     (found,) = examine(settings)
     assert not found.is_ok and "may hide rows of raw.cases from user pipeline" in found.seen
 

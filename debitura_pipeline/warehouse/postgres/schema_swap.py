@@ -24,6 +24,7 @@ from debitura_pipeline.warehouse.postgres.connection import (
 )
 from debitura_pipeline.warehouse.postgres.drop import drop_built
 from debitura_pipeline.warehouse.postgres.neighbours import mark_statement, marked_table, refuse_foreign_objects
+from debitura_pipeline.warehouse.postgres.row_security import how_to_show_rows, partly_hidden_tables
 from debitura_pipeline.warehouse.postgres.schemas import DBT_SCHEMAS, NEXT, OLD, PREVIOUS, Schemas
 from debitura_pipeline.warehouse.write_guard import check_may_write
 
@@ -99,11 +100,19 @@ def _refuse_hidden_functions(connection: psycopg.Connection[Any], dsn: Secret) -
 def create_next_schemas(database: WarehouseUrl, carried: Iterable[tuple[str, str]]) -> None:
     """Create empty schemas to build in. Tables in `carried` (schema, table) start as copies, for incremental models.
 
-    Raises WarehouseError, with nothing changed, if the schemas hold objects that the pipeline did not create.
+    Raises WarehouseError, with nothing changed, if the schemas hold objects that the pipeline did not create, or rows are hidden
+    from dbt's role.
     """
-    named = Schemas(database.schema_prefix).named
+    schemas = Schemas(database.schema_prefix)
+    named = schemas.named
     with connect(database.for_dbt, "release") as connection, _translate_errors("Schemas to build in could not be made"):
         refuse_foreign_objects(connection, database)
+        # Behind a pooler, dbt would not even get an error.
+        if hidden := partly_hidden_tables(connection, schemas):
+            raise WarehouseError(
+                f"Row-level security may hide rows of {', '.join(hidden)} from dbt's role. Nothing was changed.",
+                cure=how_to_show_rows(connection),
+            )
         for suffix in (NEXT, OLD):
             drop_built(connection, [named(schema + suffix) for schema in DBT_SCHEMAS])
         for schema in DBT_SCHEMAS:
